@@ -1,0 +1,5 @@
+//! The engine as a silent library: it never prints. `host`, the binary, is a thin shell around it.
+
+pub mod outcome;
+pub mod policy;
+pub mod sandbox;

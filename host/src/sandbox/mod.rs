@@ -1,0 +1,147 @@
+//! Running components: the only place that names wasmtime. Each run happens in a child process, re-executed from the
+//! same binary, which confines itself before it looks at the guest. The parent treats what a child says as hostile.
+
+use crate::outcome::Status;
+use kernels::cost::Profile;
+use kernels::session::{Checkpoint, LogPoint, NamedState, Totals};
+use serde::{Deserialize, Serialize};
+
+/// What bounds a run. All of it can change a result and is part of the experiment, but for `wall_limit_ms` and
+/// `threads`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a component.
+    pub component_bytes: u64,
+    /// Linear memory of the guest, all memories and tables together, in bytes.
+    pub memory_bytes: u64,
+    /// Live tensor bytes.
+    pub tensor_bytes: u64,
+    /// Live tensors.
+    pub max_tensors: u64,
+    /// Ops of a run.
+    pub max_ops: u64,
+    /// Fuel per second of budget.
+    pub fuel_per_budget_second: u64,
+    /// Bytes of named state.
+    pub state_bytes: u64,
+    /// Logged points.
+    pub log_points: u64,
+    /// Cost of `forward` per token as a multiple of the seed guest's.
+    pub forward_cost_factor: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 8 << 20,
+            memory_bytes: 256 << 20,
+            tensor_bytes: 2 << 30,
+            max_tensors: 100_000,
+            max_ops: 50_000_000,
+            fuel_per_budget_second: 20_000_000,
+            state_bytes: 256 << 20,
+            log_points: 100_000,
+            forward_cost_factor: 3,
+        }
+    }
+}
+
+/// What a guest is told and given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// Number of different tokens.
+    pub vocab: u32,
+    /// Evaluation context in tokens.
+    pub context: u32,
+    /// Rung of the ladder.
+    pub scale: f32,
+    /// Budget in picoseconds.
+    pub budget_ps: u64,
+    /// Prices.
+    pub profile: Profile,
+    /// Bounds.
+    pub limits: Limits,
+    /// Random seed.
+    pub random_seed: u64,
+    /// Intervals.
+    pub intervals: u32,
+    /// Rows per `forward` call in evaluation.
+    pub eval_rows: u32,
+    /// Threads of the executor: never changes a result.
+    pub threads: u32,
+    /// Wall-clock backstop.
+    pub wall_limit_ms: u64,
+}
+
+/// What a dry run finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DryRun {
+    /// Counters of `train`.
+    pub train: Totals,
+    /// Counters of one `forward` on [eval_rows, context], absent where it failed.
+    pub forward: Totals,
+    /// Shapes of named state (values empty).
+    pub named: NamedState,
+    /// The guest read values in `train` or `forward`: findings are advice, there is no behaviour key.
+    pub advisory: bool,
+    /// Fuel used.
+    pub fuel: u64,
+}
+
+/// What training leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Completed, or how it failed.
+    pub status: Status,
+    /// Counters.
+    pub totals: Totals,
+    /// Curve.
+    pub curve: Vec<LogPoint>,
+    /// Chain of interval hashes.
+    pub intervals: Vec<[u8; 32]>,
+    /// Bits of values read.
+    pub read_log: Vec<u32>,
+    /// The model's state, where completed.
+    pub state: Option<NamedState>,
+    /// Fuel used.
+    pub fuel: u64,
+}
+
+/// Sent while training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Progress {
+    /// Share of the budget used, steps, last logged loss.
+    Step {
+        /// 0 to 1.
+        progress: f64,
+        /// Steps so far.
+        steps: u64,
+        /// Last logged loss.
+        loss: Option<f64>,
+    },
+    /// A checkpoint to keep.
+    Checkpoint(Checkpoint),
+}
+
+/// Where to start executing when only a later interval is run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Bits of values read in the recorded run.
+    pub read_log: Vec<u32>,
+    /// Checkpoint at the interval's start.
+    pub from: Checkpoint,
+    /// Stop after this interval's hash.
+    pub until_interval: u32,
+}
+
+/// What evaluation yields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Completed, or how it failed.
+    pub status: Status,
+    /// Nats per chunk, in order.
+    pub chunk_nats: Vec<f64>,
+    /// Cost of the dearest `forward` call per token, in picoseconds.
+    pub forward_ps_per_token: u64,
+}

@@ -1,0 +1,9 @@
+//! The numeric engine: op records, shape and cost rules, gradients, executors. It knows nothing of WASM, policies or
+//! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
+
+pub mod cost;
+pub mod exec;
+pub mod fault;
+pub mod op;
+pub mod session;
+pub mod spec;
