@@ -1,0 +1,172 @@
+//! The command line: what can be typed, once. Help comes from here.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs nights of experiments on training code that anybody wrote, in a sandbox, and keeps what is better.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, max_term_width = 100)]
+pub struct Cli {
+    /// Where results are kept.
+    #[arg(long, global = true, default_value = ".host", value_name = "DIR")]
+    pub store: PathBuf,
+    /// One JSON object a line instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads of the tensor engine (results do not depend on it) [default: all cores].
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a night: propose mutations, train, score, keep what is better. Ctrl-C once finishes the experiment in hand,
+    /// twice stops now; the same command goes on where it stopped.
+    Run(Run),
+    /// Try one mutation against the champion: keep or discard, and why.
+    Try {
+        /// The mutation: one Rust file.
+        file: PathBuf,
+        /// Policy whose champion it meets [default: that of the store's last night, else overnight].
+        #[arg(long, value_name = "NAME|FILE")]
+        policy: Option<String>,
+    },
+    /// List the trials of this store.
+    Log {
+        /// Only the last N.
+        #[arg(long, short = 'n', value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Show an experiment, a trial's source or a component by (the start of) its hash.
+    Show {
+        /// At least 4 hex digits.
+        hash: String,
+    },
+    /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
+    /// differing interval.
+    Replay {
+        /// At least 4 hex digits of an experiment's key.
+        hash: String,
+        /// Execute only this interval, from the checkpoint before it (1 is the first that has one).
+        #[arg(long, value_name = "K")]
+        interval: Option<u32>,
+    },
+    /// Let the champion (or any experiment's model) write.
+    Sample {
+        /// How the text begins.
+        #[arg(long, default_value = "ROMEO:")]
+        prompt: String,
+        /// Bytes to write.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        length: u32,
+        /// 0 always takes the likeliest byte; 1 samples as the model believes.
+        #[arg(long, default_value_t = 0.8)]
+        temperature: f64,
+        /// Random seed of the sampling.
+        #[arg(long, default_value_t = 1)]
+        random_seed: u64,
+        /// An experiment instead of the champion.
+        #[arg(long, value_name = "HASH")]
+        experiment: Option<String>,
+    },
+    /// Find or install what a night needs: guest compiler, standard library, corpora.
+    Setup,
+    /// Say what this machine has and what is missing.
+    Doctor,
+    /// Corpora.
+    Data {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Data,
+    },
+    /// Policies.
+    Policy {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Policy,
+    },
+    /// Measure this machine against the reference profile.
+    Calibrate {
+        /// Profile to measure against.
+        #[arg(long, default_value = "zen-2c")]
+        profile: String,
+    },
+    /// Search the seed guest's constants at random: a table of trials, reproducible from policy, random seed and size.
+    Search {
+        /// Policy that gives task and budget.
+        #[arg(long, default_value = "smoke", value_name = "NAME|FILE")]
+        policy: String,
+        /// Number of random points; the present constants come first, as point 0.
+        #[arg(long, default_value_t = 32)]
+        trials: u64,
+        /// Random seed of the search.
+        #[arg(long, default_value_t = 1)]
+        random_seed: u64,
+        /// Largest factor by which a constant moves.
+        #[arg(long, default_value_t = 2.0)]
+        spread: f64,
+        /// Guest to search around [default: the seed guest].
+        #[arg(long, value_name = "FILE")]
+        guest: Option<PathBuf>,
+    },
+    /// Housekeeping of the store.
+    Store {
+        /// What to do.
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+}
+
+/// `host run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A shipped policy (smoke, overnight) or a file.
+    #[arg(long, default_value = "overnight", value_name = "NAME|FILE")]
+    pub policy: String,
+    /// Stop after this many trained mutations.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub experiments: Option<u64>,
+    /// Stop after this many hours.
+    #[arg(long, value_name = "H")]
+    pub hours: Option<f64>,
+}
+
+/// `host data`.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Corpora that are here or can be had.
+    List,
+    /// Add a file or a folder of text as a corpus.
+    Add {
+        /// Its name.
+        name: String,
+        /// File or folder.
+        path: PathBuf,
+    },
+    /// Documents, splits, hash, what compressors reach, and a sample of a corpus.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `host policy`.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Read a policy and say what is wrong with it, by line, or what it means.
+    Check {
+        /// A shipped policy or a file.
+        policy: String,
+    },
+}
+
+/// `host store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Remove blobs that nothing refers to.
+    Gc,
+}

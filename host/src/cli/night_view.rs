@@ -1,0 +1,137 @@
+//! How a night looks: events as lines (or JSON), with a progress bar on a terminal.
+
+use crate::cli::text;
+use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+
+/// Prints events as they come.
+pub struct NightView {
+    json: bool,
+    bar: Option<ProgressBar>,
+    current: String,
+    header_printed: bool,
+    last_plain_progress: f64,
+}
+
+impl NightView {
+    /// JSON lines, or text; a bar only where standard error is a terminal.
+    pub fn new(json: bool) -> Self {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(1000);
+            bar.set_style(
+                ProgressStyle::with_template("{bar:24} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        Self { json, bar, current: String::new(), header_printed: false, last_plain_progress: 0.0 }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event) {
+        if self.json {
+            if !matches!(event, Event::Progress { .. }) {
+                text::json_line(event);
+            }
+            return;
+        }
+        match event {
+            Event::Setup { what, text } => self.line(&format!("{what:<16} {}", text::clean(text))),
+            Event::Note { text } => self.line(&text::clean(text)),
+            Event::Started { number, description } => {
+                self.current = if *number == 0 {
+                    text::clean(description)
+                } else {
+                    format!("#{number} {}", text::clean(description))
+                };
+                self.last_plain_progress = 0.0;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(0);
+                    bar.set_message(self.current.clone());
+                }
+            }
+            Event::Progress { progress, steps, loss, seconds_left } => {
+                self.progress(*progress, *steps, *loss, *seconds_left);
+            }
+            Event::Baseline(baseline) => self.line(&baseline_line(baseline)),
+            Event::Trial(trial) => self.trial(trial),
+            Event::Standing(standing) => self.standing(standing),
+            Event::Summary(summary) => self.summary(summary),
+        }
+    }
+
+    fn line(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+        // A reader that went away (`host run | head`) is no reason to lose a night.
+        let _ = std::io::stdout().flush();
+    }
+
+    fn progress(&mut self, progress: f64, steps: u64, loss: Option<f64>, seconds_left: Option<f64>) {
+        let loss = loss.map(|l| format!("  loss {:.3}", l)).unwrap_or_default();
+        let left = seconds_left.map(|s| format!("  {} left", text::duration(s))).unwrap_or_default();
+        if let Some(bar) = &self.bar {
+            bar.set_position((progress.clamp(0.0, 1.0) * 1000.0) as u64);
+            bar.set_message(format!("{}  step {steps}{loss}{left}", self.current));
+        } else if progress - self.last_plain_progress >= 0.5 {
+            self.last_plain_progress = progress;
+            self.line(&format!("     … {}  {:.0}%  step {steps}{loss}{left}", self.current, progress * 100.0));
+        }
+    }
+
+    fn trial(&mut self, trial: &TrialLine) {
+        if !self.header_printed {
+            self.line("\n  #    time     bpb        Δ   verdict   mutation");
+            self.header_printed = true;
+        }
+        self.line(&trial_line(trial, std::io::stdout().is_terminal()));
+    }
+
+    fn standing(&self, s: &Standing) {
+        let of = s.of_about.map(|n| format!(" of about {n}")).unwrap_or_default();
+        let champion = if s.champion == 0 { "baseline".to_string() } else { format!("#{}", s.champion) };
+        let left = s.seconds_left.map(|s| format!(" · {} left", text::duration(s))).unwrap_or_default();
+        let line = format!("{}{of} done · champion {champion} {:.4}{left}", s.done, s.champion_bpb);
+        match &self.bar {
+            Some(bar) => bar.set_message(line),
+            None if s.done % 10 == 0 => self.line(&line),
+            None => {}
+        }
+    }
+
+    fn summary(&self, s: &Summary) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        println!();
+        for line in text::summary(s) {
+            println!("{line}");
+        }
+    }
+}
+
+fn baseline_line(b: &Baseline) -> String {
+    format!(
+        "{:<16} {:.4} bpb ± {:.4} ({} random seeds)      unigram {:.2}  gzip {:.2}  xz {:.2}  bzip2 {:.2}",
+        "baseline", b.bpb, b.noise, b.replicas, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
+    )
+}
+
+/// One trial as a line of the night's table.
+pub fn trial_line(t: &TrialLine, colour: bool) -> String {
+    let bpb = t.bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
+    let delta = t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
+    let mark = if t.verdict == "keep" { "●" } else { " " };
+    let p = t.p_better.map(|p| format!("  P(better) {p:.3}")).unwrap_or_default();
+    let reason = if t.reason.is_empty() { String::new() } else { format!("  {}", text::clean(&t.reason)) };
+    let line = format!(
+        "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {}{p}{reason}",
+        t.number,
+        text::clock(t.elapsed_s),
+        t.verdict,
+        text::clean(&t.description)
+    );
+    if colour && t.verdict == "keep" { format!("\x1b[32m{line}\x1b[0m") } else { line }
+}

@@ -1,0 +1,137 @@
+//! Words and figures for people: durations, hashes, escaped text. Every string that a stranger may have written passes
+//! through [`clean`] before it reaches a terminal.
+
+use host::night::event::Summary;
+use serde::Serialize;
+use std::io::Write;
+
+/// Prints one JSON object as a line; a closed pipe ends the line, not the program.
+pub fn json_line(value: &impl Serialize) {
+    if let Ok(line) = serde_json::to_string(value) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+/// Control characters made visible, so that no text moves the cursor, recolours or retitles a terminal.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// 75 → "1:15", 3700 → "1 h 01 m".
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// Minutes and seconds since the night began, hours where needed.
+pub fn clock(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    if s < 3600 {
+        format!("{:>5}", format!("{:02}:{:02}", s / 60, s % 60))
+    } else {
+        format!("{}:{:02}:{:02}", s / 3600, s % 3600 / 60, s % 60)
+    }
+}
+
+/// Bytes with a unit.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+/// Thousands set apart.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The night's last lines.
+pub fn summary(s: &Summary) -> Vec<String> {
+    let mut lines = Vec::new();
+    let verdicts: Vec<String> = s.verdicts.iter().map(|(v, n)| format!("{n} {v}")).collect();
+    lines.push(format!(
+        "{} in {}: {}{}",
+        if s.interrupted { "stopped" } else { "done" },
+        duration(s.seconds),
+        if verdicts.is_empty() { "no trials".into() } else { verdicts.join(", ") },
+        format_args!(" · {} training runs", s.runs)
+    ));
+    let [source, component, behaviour] = s.repeats;
+    if source + component + behaviour > 0 {
+        lines.push(format!(
+            "repeats stopped: {source} by source key, {component} by component key, {behaviour} by behaviour key"
+        ));
+    }
+    let b = &s.baseline;
+    lines.push(format!(
+        "baseline         {:.4} bpb ± {:.4}      unigram {:.2}  gzip {:.2}  xz {:.2}  bzip2 {:.2}",
+        b.bpb, b.noise, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
+    ));
+    if s.champion == 0 {
+        lines.push("champion         the baseline: nothing beat the noise floor yet".into());
+    } else {
+        lines.push(format!(
+            "champion         {:.4} bpb, trial #{}: {}",
+            s.champion_bpb,
+            s.champion,
+            clean(&s.champion_description)
+        ));
+    }
+    if let Some((baseline, champion)) = s.test_bpb {
+        let reads = if s.test_reads == 1 { "read once".into() } else { format!("read {} times", s.test_reads) };
+        if s.champion == 0 {
+            lines.push(format!("sealed test      {champion:.4} ({reads})"));
+        } else {
+            lines.push(format!("sealed test      champion {champion:.4}, baseline {baseline:.4} ({reads})"));
+        }
+    }
+    if !s.sample.is_empty() {
+        lines.push("\nthe champion writes:".into());
+        lines.extend(clean(&s.sample).lines().map(|l| format!("  | {l}")));
+    }
+    let experiment = s.champion_experiment.get(..8).unwrap_or(&s.champion_experiment);
+    lines.push(format!("\nnext: host show {experiment}      the champion: source, curve, costs"));
+    lines.push(format!("      host replay {experiment}    prove it, bit for bit"));
+    lines.push("      host run --policy overnight    a whole night".into());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_control_is_defused() {
+        assert_eq!(clean("a\x1b[2Jb\u{9b}c\u{202e}"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+    }
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(duration(75.4), "1 min 15 s");
+        assert_eq!(duration(3700.0), "1 h 01 min");
+        assert_eq!(count(1234567), "1,234,567");
+        assert_eq!(bytes(5_000_000), "5.0 MB");
+    }
+}
