@@ -5,3 +5,4 @@ pub mod key;
 pub mod outcome;
 pub mod policy;
 pub mod sandbox;
+pub mod store;
