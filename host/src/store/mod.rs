@@ -171,11 +171,15 @@ impl Store {
 
     /// Opens a store whose writes can be made to fail: for tests of what is built on it.
     pub fn open_with_faults(dir: &Path, faults: Faults) -> Result<Self, StoreError> {
+        let new = !dir.exists();
         for folder in ["blobs", "incoming"] {
             let path = dir.join(folder);
             std::fs::create_dir_all(&path).map_err(|source| io_error(&path, source))?;
         }
         blob::sync_folder(dir)?;
+        if new {
+            blob::sync_folder(&dir.join(".."))?;
+        }
         let db = index::open(&dir.join(index::FILE))?;
         Ok(Self {
             dir: dir.to_owned(),

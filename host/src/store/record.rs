@@ -166,7 +166,7 @@ impl Store {
         }
     }
 
-    /// An experiment on the same terms by a component that behaves the same: its outcome would be this one's.
+    /// An experiment on the same terms by a component that behaves the same: its score would be this one's.
     pub fn find_by_behaviour(
         &self,
         manifest: &Manifest,
