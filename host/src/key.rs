@@ -213,6 +213,8 @@ pub struct Manifest {
     pub profile: ProfileHash,
     /// Bounds of the guest.
     pub limits: Limits,
+    /// What `forward` may cost per token, in picoseconds: a multiple of the seed guest's.
+    pub forward_ps_per_token: u64,
     /// Random seed.
     pub random_seed: u64,
     /// Numerics class, such as `cpu-0`.
@@ -232,6 +234,7 @@ impl Manifest {
             budget_ps,
             profile,
             limits,
+            forward_ps_per_token,
             random_seed,
             numerics,
             contract,
@@ -243,6 +246,7 @@ impl Manifest {
         e.u64(*budget_ps);
         e.hash(&profile.0.0);
         encode_limits(&mut e, limits);
+        e.u64(*forward_ps_per_token);
         e.u64(*random_seed);
         e.str(numerics);
         e.str(contract);
@@ -259,10 +263,12 @@ impl Manifest {
         DryRunKey::of(&e.finish())
     }
 
-    /// Hashes the terms on which guests compete: task, budget, profile, limits, contract, numerics class.
+    /// Hashes the terms on which guests compete: task, budget, profile, limits, contract, cost cap of `forward`,
+    /// numerics class.
     pub fn context_key(&self) -> ContextKey {
         let mut e = Encoder::new();
         self.encode_terms(&mut e);
+        e.u64(self.forward_ps_per_token);
         e.str(&self.numerics);
         ContextKey::of(&e.finish())
     }
@@ -318,6 +324,7 @@ mod tests {
             budget_ps: 60_000_000_000_000,
             profile: ProfileHash::of(b"profile"),
             limits: Limits::default(),
+            forward_ps_per_token: 500_000,
             random_seed: 1337,
             numerics: "cpu-0".into(),
             contract: CONTRACT.into(),

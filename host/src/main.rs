@@ -1,1 +1,11 @@
-fn main(){}
+//! The `host` binary: a thin shell around the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Children are this same binary, started again; they never come back from here.
+    host::child::main_if_child();
+    cli::run()
+}

@@ -12,7 +12,7 @@ use std::fmt;
 
 /// How an experiment ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Trained and scored.
     Completed,

@@ -20,6 +20,8 @@ pub struct NightRecord {
     pub policy_blob: Hash,
     /// The task.
     pub task: TaskHash,
+    /// The terms that its trials compete on.
+    pub context: ContextKey,
     /// When it started.
     pub started_unix_ms: i64,
     /// When it ended; absent while it runs, and where it was killed.
@@ -29,14 +31,14 @@ pub struct NightRecord {
 /// A proposal and what became of it. What an early stop never learnt is absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewTrial {
-    /// Number within the night, from 0.
+    /// Number within its context, from 1.
     pub number: u64,
     /// When it was decided.
     pub unix_ms: i64,
     /// Who proposed.
     pub proposer: String,
-    /// The trial whose source was changed.
-    pub parent: Option<i64>,
+    /// Number of the trial whose source was changed; 0 for the baseline.
+    pub parent: u64,
     /// Blob of the source as proposed.
     pub source_blob: Hash,
     /// Key of the source, where it parses.
@@ -57,8 +59,12 @@ pub struct NewTrial {
     pub p_better: Option<f64>,
     /// The change, in one line.
     pub description: String,
+    /// Which kind of change.
+    pub operator: String,
     /// Why this verdict.
     pub reason: String,
+    /// Most tensor bytes alive at once, where the dry run got so far.
+    pub peak_bytes: Option<u64>,
     /// How long it took, from proposal to verdict.
     pub wall_ms: i64,
 }
@@ -149,13 +155,14 @@ impl Store {
         policy_name: &str,
         policy: &str,
         task: &TaskHash,
+        context: &ContextKey,
         unix_ms: i64,
     ) -> Result<i64, StoreError> {
         let policy_blob = self.put_blob(policy.as_bytes())?;
-        let sql = "INSERT INTO nights (policy_name, policy_blob, task, started_unix_ms) VALUES (?, ?, ?, ?) RETURNING id";
+        let sql = "INSERT INTO nights (policy_name, policy_blob, task, context, started_unix_ms) VALUES (?, ?, ?, ?, ?) RETURNING id";
         self.sql(self.db.query_row(
             sql,
-            params![policy_name, policy_blob, task, unix_ms],
+            params![policy_name, policy_blob, task, context, unix_ms],
             |row| row.get(0),
         ))
     }
@@ -177,6 +184,7 @@ impl Store {
                 policy_name: row.get("policy_name")?,
                 policy_blob: row.get("policy_blob")?,
                 task: row.get("task")?,
+                context: row.get("context")?,
                 started_unix_ms: row.get("started_unix_ms")?,
                 ended_unix_ms: row.get("ended_unix_ms")?,
             })
@@ -194,14 +202,14 @@ impl Store {
         let transaction = self.begin()?;
         let id = self.sql(transaction.query_row(
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
-             behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, reason, wall_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
+             peak_bytes, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 number,
                 trial.unix_ms,
                 trial.proposer,
-                trial.parent,
+                i64::try_from(trial.parent).unwrap_or(i64::MAX),
                 trial.source_blob,
                 trial.source_key,
                 trial.component_key,
@@ -212,7 +220,9 @@ impl Store {
                 trial.delta,
                 trial.p_better,
                 trial.description,
+                trial.operator,
                 trial.reason,
+                trial.peak_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
                 trial.wall_ms
             ],
             |row| row.get(0),
@@ -280,30 +290,21 @@ impl Store {
         Ok(summary)
     }
 
-    /// Makes a trial the champion of a context.
-    pub fn set_champion(
-        &self,
-        context: &ContextKey,
-        trial: i64,
-        unix_ms: i64,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO champions (context, trial, since_unix_ms) VALUES (?, ?, ?)";
-        self.sql(self.db.execute(sql, params![context, trial, unix_ms]))
-            .map(drop)
+    /// The trials of all nights in a context, in order.
+    pub fn trials_in(&self, context: &ContextKey) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? ORDER BY trials.id";
+        self.rows(sql, [context], trial_row)
     }
 
-    /// The champion of a context.
-    pub fn champion(&self, context: &ContextKey) -> Result<Option<TrialRecord>, StoreError> {
-        let sql =
-            "SELECT trials.* FROM champions JOIN trials ON trials.id = trial WHERE context = ?
-             ORDER BY champions.id DESC LIMIT 1";
-        self.first(sql, [context], trial_row)
+    /// Remembers what a hash in a manifest stands for.
+    pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";
+        self.sql(self.db.execute(sql, params![hash, kind, json])).map(drop)
     }
 
-    /// The latest champion of any context.
-    pub fn latest_champion(&self) -> Result<Option<TrialRecord>, StoreError> {
-        let sql = "SELECT trials.* FROM champions JOIN trials ON trials.id = trial ORDER BY champions.id DESC LIMIT 1";
-        self.first(sql, [], trial_row)
+    /// What a hash in a manifest stands for, as JSON.
+    pub fn definition(&self, hash: &Hash) -> Result<Option<String>, StoreError> {
+        self.first("SELECT definition FROM definitions WHERE hash = ?", [hash], |row| row.get(0))
     }
 
     /// Records a look at a split.
@@ -361,7 +362,7 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         number: row.get::<_, i64>("number")?.unsigned_abs(),
         unix_ms: row.get("unix_ms")?,
         proposer: row.get("proposer")?,
-        parent: row.get("parent")?,
+        parent: row.get::<_, i64>("parent")?.unsigned_abs(),
         source_blob: row.get("source_blob")?,
         source_key: row.get("source_key")?,
         component_key: row.get("component_key")?,
@@ -372,6 +373,8 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         delta: row.get("delta")?,
         p_better: row.get("p_better")?,
         description: row.get("description")?,
+        operator: row.get("operator")?,
+        peak_bytes: row.get::<_, Option<i64>>("peak_bytes")?.map(i64::unsigned_abs),
         reason: row.get("reason")?,
         wall_ms: row.get("wall_ms")?,
     };

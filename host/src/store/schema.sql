@@ -48,11 +48,14 @@ CREATE TABLE checkpoints (
   PRIMARY KEY (experiment_key, interval)
 ) STRICT;
 
+-- Nights on the same terms (task, budget, profile, limits, contract, numerics class) have the same context: their
+-- trials are numbered through, and the last one kept among them is the champion.
 CREATE TABLE nights (
   id              INTEGER PRIMARY KEY,
   policy_name     TEXT NOT NULL,
   policy_blob     TEXT NOT NULL,
   task            TEXT NOT NULL,
+  context         TEXT NOT NULL,
   started_unix_ms INTEGER NOT NULL,
   ended_unix_ms   INTEGER
 ) STRICT;
@@ -64,7 +67,7 @@ CREATE TABLE trials (
   number         INTEGER NOT NULL,
   unix_ms        INTEGER NOT NULL,
   proposer       TEXT NOT NULL,
-  parent         INTEGER REFERENCES trials,
+  parent         INTEGER NOT NULL,
   source_blob    TEXT NOT NULL,
   source_key     TEXT,
   component_key  TEXT,
@@ -75,7 +78,9 @@ CREATE TABLE trials (
   delta          REAL,
   p_better       REAL,
   description    TEXT NOT NULL,
+  operator       TEXT NOT NULL,
   reason         TEXT NOT NULL,
+  peak_bytes     INTEGER,
   wall_ms        INTEGER NOT NULL,
   UNIQUE (night, number)
 ) STRICT;
@@ -100,10 +105,9 @@ CREATE TABLE scores (
   unix_ms        INTEGER NOT NULL
 ) STRICT;
 
--- Successive champions of each context (task, budget, profile, limits, contract, numerics class).
-CREATE TABLE champions (
-  id            INTEGER PRIMARY KEY,
-  context       TEXT NOT NULL,
-  trial         INTEGER NOT NULL REFERENCES trials,
-  since_unix_ms INTEGER NOT NULL
+-- What the hashes in manifests stand for: kind is task or profile, definition is JSON.
+CREATE TABLE definitions (
+  hash       TEXT PRIMARY KEY,
+  kind       TEXT NOT NULL,
+  definition TEXT NOT NULL
 ) STRICT;

@@ -1,0 +1,171 @@
+//! Commands: each parses nothing and decides nothing, but calls the library and prints what it says.
+
+mod args;
+mod data;
+mod doctor;
+mod night_view;
+mod show;
+mod text;
+
+use anyhow::{Context, Result, bail};
+use args::{Cli, Command};
+use clap::Parser;
+use host::bench::Bench;
+use host::night::event::Event;
+use host::night::{Bounds, Night, Stop};
+use host::proposer::Proposal;
+use host::sandbox::Progress;
+use host::store::{Found, Store};
+use host::{open, policy, replay, sample};
+use night_view::NightView;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Parses the command line, does what it says, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            if json {
+                text::json_line(&serde_json::json!({ "error": format!("{error:#}") }));
+            } else {
+                eprintln!("error: {}", text::clean(&format!("{error:#}")));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Run(run) => run_night(&cli, run),
+        Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
+        Command::Log { last } => show::log(&cli, *last),
+        Command::Show { hash } => show::show(&cli, hash),
+        Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
+        Command::Sample { .. } => sample_text(&cli),
+        Command::Setup => doctor::setup(&cli),
+        Command::Doctor => doctor::doctor(&cli),
+        Command::Data { command } => data::data(&cli, command),
+        Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
+        Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
+        Command::Search { .. } => show::search(&cli),
+        Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
+    }
+}
+
+/// Counts Ctrl-C: the night asks.
+fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::new());
+    let handler = stop.clone();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .context("cannot listen for Ctrl-C")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            handler.press();
+            if signal == signal_hook::consts::SIGTERM {
+                handler.press();
+            }
+        }
+    });
+    Ok(stop)
+}
+
+fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
+    if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
+        bail!("--hours must be above 0 and at most 10000");
+    }
+    let policy = policy::Policy::load(&run.policy)?;
+    let store = Store::open(&cli.store)?;
+    let _lock = store.lock_run()?;
+    let stop = stop_on_ctrl_c()?;
+    let mut view = NightView::new(cli.json);
+    let mut tell = |event: Event| view.show(&event);
+    let brief = open::brief();
+    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let bounds = Bounds {
+        experiments: run.experiments.or(policy.search.experiments),
+        hours: run.hours.or(policy.search.hours),
+    };
+    let night = Night::begin(&bench, &policy, &run.policy, &brief, seed_guest, bounds, &stop, &mut tell)?;
+    night.run(&mut open::proposers(&policy))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
+    let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let store = Store::open(&cli.store)?;
+    let name = match policy {
+        Some(name) => name.to_string(),
+        None => store.nights()?.last().map_or_else(|| "overnight".into(), |night| night.policy_name.clone()),
+    };
+    let policy = policy::Policy::load(&name)?;
+    let _lock = store.lock_run()?;
+    let stop = stop_on_ctrl_c()?;
+    let mut view = NightView::new(cli.json);
+    let mut tell = |event: Event| view.show(&event);
+    let brief = open::brief();
+    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let mut night = Night::begin(&bench, &policy, &name, &brief, seed_guest, Bounds::default(), &stop, &mut tell)?;
+    let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
+    let proposal = Proposal { source, description, operator: "file".into() };
+    let Some(line) = night.try_patiently("inbox", &proposal)? else {
+        bail!("stopped; nothing was decided, what was finished is kept");
+    };
+    let failed = matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault");
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<ExitCode> {
+    let store = open::existing_store(&cli.store)?;
+    let key = match store.resolve(hash)? {
+        Found::Experiment(key) => key,
+        _ => bail!("{hash} is not an experiment; `host log` lists experiments"),
+    };
+    let record = store.find_experiment(&key)?.context("the experiment is gone from the index")?;
+    let (bench, component) = open::for_record(store, &record, cli.threads)?;
+    if !cli.json {
+        let m = &record.manifest;
+        println!(
+            "experiment {}  guest {}  random seed {}  class {}",
+            key.short(),
+            m.component.short(),
+            m.random_seed,
+            m.numerics
+        );
+    }
+    let mut bar = text::Bar::new(cli.json, "replaying");
+    let mut watch = |progress: &Progress| bar.progress(progress);
+    let found = match interval {
+        None => replay::replay(&bench, &record, &component, &mut watch)?,
+        Some(k) => replay::replay_interval(&bench, &record, &component, k, &mut watch)?,
+    };
+    bar.finish();
+    if cli.json {
+        text::json_line(&found);
+    } else {
+        text::replay(&found).iter().for_each(|line| println!("{line}"));
+    }
+    Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn sample_text(cli: &Cli) -> Result<ExitCode> {
+    let Command::Sample { prompt, length, temperature, random_seed, experiment } = &cli.command else {
+        bail!("not a sample command");
+    };
+    let store = open::existing_store(&cli.store)?;
+    let record = open::experiment_or_champion(&store, experiment.as_deref())?;
+    let (bench, component) = open::for_record(store, &record, cli.threads)?;
+    let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
+    let written = sample::sample(&bench, &record, &component, prompt.as_bytes(), &style)?;
+    if cli.json {
+        text::json_line(&serde_json::json!({
+            "experiment": record.key.to_string(), "prompt": prompt, "text": written,
+        }));
+    } else {
+        println!("{prompt}{}", text::clean(&written));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,263 @@
+//! Commands that only look: log, show, policy check; and housekeeping.
+
+use crate::cli::args::{Cli, Command};
+use crate::cli::{night_view, text};
+use anyhow::{Context, Result, bail};
+use host::key::ExperimentKey;
+use host::night::event::TrialLine;
+use host::open;
+use host::policy::Policy;
+use host::store::{Found, Store, TrialRecord};
+use serde_json::json;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// `host log`.
+pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
+    let store = open::existing_store(&cli.store)?;
+    let trials = store.trials(None)?;
+    let from = last.map_or(0, |n| trials.len().saturating_sub(n));
+    let colour = std::io::stdout().is_terminal();
+    let mut night = None;
+    for record in trials.iter().skip(from) {
+        if cli.json {
+            text::json_line(&trial_json(record));
+            continue;
+        }
+        if night != Some(record.night) {
+            night = Some(record.night);
+            let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
+            println!("night {} · policy {}", record.night, text::clean(&name.unwrap_or_default()));
+        }
+        println!("{}", night_view::trial_line(&line(record), colour));
+    }
+    if trials.is_empty() && !cli.json {
+        println!("no trials yet; `host run --policy smoke` makes some");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(record: &TrialRecord) -> TrialLine {
+    let t = &record.trial;
+    TrialLine {
+        number: t.number,
+        elapsed_s: t.wall_ms as f64 / 1e3,
+        bpb: t.bpb,
+        delta: t.delta,
+        verdict: t.verdict.clone(),
+        description: t.description.clone(),
+        reason: match t.experiment_key {
+            Some(key) => format!("{}  {}", t.reason, key.short()),
+            None => t.reason.clone(),
+        },
+        p_better: t.p_better,
+        experiment: t.experiment_key.map(|key| key.to_string()),
+    }
+}
+
+fn trial_json(record: &TrialRecord) -> serde_json::Value {
+    let t = &record.trial;
+    json!({
+        "night": record.night, "number": t.number, "unix_ms": t.unix_ms, "proposer": t.proposer, "parent": t.parent,
+        "source_key": t.source_key, "component_key": t.component_key, "behaviour_key": t.behaviour_key,
+        "experiment": t.experiment_key, "verdict": t.verdict, "bpb": t.bpb, "delta": t.delta,
+        "p_better": t.p_better, "description": t.description, "operator": t.operator, "reason": t.reason,
+        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms,
+    })
+}
+
+/// `host show`.
+pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
+    let store = open::existing_store(&cli.store)?;
+    match store.resolve(hash)? {
+        Found::Experiment(key) => experiment(cli, &store, &key)?,
+        Found::Component(key) => {
+            let record = store.component(&key)?.context("the component is gone from the index")?;
+            let size = store.get_blob(&record.component_blob)?.len();
+            if cli.json {
+                text::json_line(&json!({
+                    "component": key, "source_key": record.source_key, "blob": record.component_blob,
+                    "bytes": size, "compiler": record.compiler,
+                }));
+            } else {
+                println!("component {key}");
+                println!("  source     {}", record.source_key);
+                println!("  bytes      {}", text::count(size as u64));
+                println!("  compiler   {}", text::clean(&record.compiler));
+            }
+        }
+        Found::Source(key) => {
+            let trial = store.trial_of_source(&key)?;
+            let blob = match &trial {
+                Some(record) => record.trial.source_blob,
+                None => store.source_blob(&key)?.context("the source is not in the index")?,
+            };
+            let source = String::from_utf8_lossy(&store.get_blob(&blob)?).into_owned();
+            if cli.json {
+                text::json_line(&json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }));
+            } else {
+                print!("{}", text::clean(&source));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
+    let record = store.find_experiment(key)?.context("the experiment is gone from the index")?;
+    let outcome = store.outcome(&record)?;
+    let trial = store.trial_of_experiment(key)?;
+    let scores = store.scores(key)?;
+    let checkpoints: Vec<u32> = store.checkpoints(key)?.into_iter().map(|(interval, _)| interval).collect();
+    if cli.json {
+        let losses: Vec<_> = outcome.curve.iter().map(|p| json!([p.step, p.key, p.value])).collect();
+        text::json_line(&json!({
+            "experiment": key, "manifest": record.manifest, "outcome": record.outcome_hash, "status": record.status,
+            "message": record.message, "val_bpb": record.val_bpb, "steps": outcome.totals.steps,
+            "tokens": outcome.totals.tokens, "flops": outcome.totals.flops, "parameters": outcome.totals.parameters,
+            "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
+            "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
+            "intervals": outcome.intervals.iter().map(|h| host::key::Hash(*h)).collect::<Vec<_>>(),
+            "curve": losses, "trial": trial.as_ref().map(trial_json),
+            "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
+    let m = &record.manifest;
+    println!("experiment {key}");
+    println!("  status     {}", record.status);
+    if !record.message.is_empty() {
+        println!("             {}", text::clean(&record.message));
+    }
+    if let Some(bpb) = record.val_bpb {
+        println!("  val_bpb    {bpb:.6}");
+    }
+    for score in &scores {
+        println!("  {:<10} {:.6} ({})", score.split, score.score.bpb, text::clean(&score.purpose));
+    }
+    println!("  guest      {}   random seed {}   class {}", m.component.short(), m.random_seed, m.numerics);
+    println!("  task       {}   profile {}", m.task.short(), m.profile.short());
+    let t = &outcome.totals;
+    println!(
+        "  training   {} steps, {} tokens, {:.1} TFLOP, {} parameters",
+        text::count(t.steps),
+        text::count(t.tokens),
+        t.flops as f64 / 1e12,
+        text::count(t.parameters)
+    );
+    println!("  memory     {} of tensors at most", text::bytes(t.peak_bytes));
+    println!("  budget     {:.2} s of {:.2} s", t.spent_ps as f64 / 1e12, m.budget_ps as f64 / 1e12);
+    let mut classes = t.spent_by_class.clone();
+    classes.sort_by_key(|(_, ps)| std::cmp::Reverse(*ps));
+    let total = t.spent_ps.max(1) as f64;
+    let shares: Vec<String> = classes
+        .iter()
+        .filter(|(_, ps)| *ps as f64 / total >= 0.005)
+        .map(|(class, ps)| format!("{class} {:.0}%", *ps as f64 / total * 100.0))
+        .collect();
+    println!("             {}", shares.join(", "));
+    println!("  fuel       {}", text::count(outcome.fuel));
+    println!("  took       {}", text::duration(record.wall_ms as f64 / 1e3));
+    println!("  chain      {} intervals, last {}", outcome.intervals.len(), last_hash(&outcome.intervals));
+    for (step, value) in curve_points(&outcome.curve) {
+        println!("  loss       step {step:>6}  {value:.4}");
+    }
+    if let Some(record) = trial {
+        let t = &record.trial;
+        println!("  trial      #{} {}: {}", t.number, t.verdict, text::clean(&t.description));
+        if let Some(key) = t.source_key {
+            println!("\nnext: host show {}      the source", key.short());
+        }
+    }
+    println!("      host replay {}    prove it, bit for bit", key.short());
+    Ok(())
+}
+
+fn last_hash(chain: &[[u8; 32]]) -> String {
+    chain.last().map_or_else(|| "–".into(), |hash| host::key::Hash(*hash).short())
+}
+
+/// Eight points of the logged loss, evenly spread.
+fn curve_points(curve: &[kernels::session::LogPoint]) -> Vec<(u64, f64)> {
+    let losses: Vec<_> = curve.iter().filter(|p| p.key == "loss").collect();
+    let last = losses.len().saturating_sub(1);
+    let mut points: Vec<(u64, f64)> =
+        (0..8).filter_map(|i| losses.get(last * i / 7)).map(|p| (p.step, p.value)).collect();
+    points.dedup();
+    points
+}
+
+/// `host policy check`.
+pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
+    let policy = Policy::load(name)?;
+    let profile = policy.profile()?;
+    if cli.json {
+        text::json_line(&json!({ "ok": true, "policy": policy, "profile": profile.name }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{name}: ok");
+    println!("  corpora     {} (the first that can be had)", policy.task.corpora.join(", "));
+    println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
+    println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
+    println!("  proposers   {}", policy.search.proposers.join(", "));
+    let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());
+    println!(
+        "  bounds      experiments {}, hours {}",
+        bound(policy.search.experiments.map(|n| n.to_string())),
+        bound(policy.search.hours.map(|h| h.to_string()))
+    );
+    println!(
+        "  keep        P(better) ≥ {} on {} fresh random seeds; noise from {} replicas",
+        policy.selection.keep_probability, policy.selection.fresh_seeds, policy.selection.replicas
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `host search`.
+pub fn search(cli: &Cli) -> Result<ExitCode> {
+    let Command::Search { policy, trials, random_seed, spread, guest } = &cli.command else {
+        bail!("not a search command");
+    };
+    if !(*spread > 1.0 && *spread <= 100.0) {
+        bail!("--spread must be above 1 and at most 100");
+    }
+    let policy = Policy::load(policy)?;
+    let text = match guest {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => open::SEED_GUEST.to_string(),
+    };
+    let store = Store::open(&cli.store)?;
+    let _lock = store.lock_run()?;
+    let mut note = |event: host::night::event::Event| {
+        if let host::night::event::Event::Setup { what, text } = event {
+            eprintln!("{what:<16} {text}");
+        }
+    };
+    let (bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
+    if !cli.json {
+        println!("point\tval_bpb\tsteps\tconstants");
+    }
+    host::search::random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
+        if cli.json {
+            text::json_line(point);
+        } else {
+            let bpb = point.bpb.map_or_else(|| text::clean(&point.status), |bpb| format!("{bpb:.4}"));
+            println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, text::clean(&point.constants));
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `host store gc`.
+pub fn gc(cli: &Cli) -> Result<ExitCode> {
+    let store = open::existing_store(&cli.store)?;
+    let lock = store.lock_run()?;
+    let collected = store.gc(&lock, SystemTime::now())?;
+    if cli.json {
+        text::json_line(&json!({ "blobs": collected.blobs, "bytes": collected.bytes }));
+    } else {
+        println!("removed {} blobs, {}", text::count(collected.blobs), text::bytes(collected.bytes));
+    }
+    Ok(ExitCode::SUCCESS)
+}

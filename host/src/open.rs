@@ -1,0 +1,257 @@
+//! Putting a bench together: from a policy for a night, from a record for a replay. The only place that knows where
+//! compiler, corpus and profile come from.
+
+use crate::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::component::Component;
+use crate::data::{self, DataError, PreparedTask};
+use crate::evolve::Evolve;
+use crate::key::Hash;
+use crate::night::event::Event;
+use crate::policy::{Policy, PolicyError};
+use crate::proposer::Proposer;
+use crate::sandbox::{RunSpec, Sandbox};
+use crate::store::{ExperimentRecord, Found, Store, StoreError};
+use crate::toolchain::{Toolchain, ToolchainError};
+use kernels::cost::Profile;
+use std::path::{Path, PathBuf};
+
+/// Intervals of a run's hash chain: enough to find a difference quickly, few enough to cost nothing.
+pub const INTERVALS: u32 = 8;
+
+/// The guest that nights start from.
+pub const SEED_GUEST: &str = include_str!("../../guest-sdk/seeds/gpt.rs");
+
+/// The brief as shipped; a `program.md` in the working folder replaces it.
+const BRIEF: &str = include_str!("../../program.md");
+
+/// Why a bench could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The compiler.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
+    /// The corpus.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The bench.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// The guest that the night starts from.
+    #[error("the seed guest {name} cannot be used: {refusal}")]
+    SeedGuest {
+        /// As the policy names it.
+        name: String,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// A guest's file.
+    #[error("cannot read the seed guest {path}: {source}")]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder without a store.
+    #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
+    NoStore(PathBuf),
+    /// An experiment whose surroundings are gone.
+    #[error("experiment {key} cannot be run here: {reason}")]
+    Gone {
+        /// Its key.
+        key: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// No champion to sample from.
+    #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
+    NoModel,
+}
+
+/// The brief that proposers get: `program.md` of the working folder, or the one that is shipped.
+pub fn brief() -> String {
+    std::fs::read_to_string("program.md").unwrap_or_else(|_| BRIEF.into())
+}
+
+/// The proposers that a policy names, in its order.
+pub fn proposers(policy: &Policy) -> Vec<Box<dyn Proposer>> {
+    policy
+        .search
+        .proposers
+        .iter()
+        .filter(|name| name.as_str() == Evolve::NAME)
+        .map(|_| Box::new(Evolve::new()) as Box<dyn Proposer>)
+        .collect()
+}
+
+/// A store that is there already.
+pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
+    if !dir.join("index.sqlite").is_file() {
+        return Err(OpenError::NoStore(dir.to_owned()));
+    }
+    Ok(Store::open(dir)?)
+}
+
+/// Everything that a night stands on: compiler (found or installed), corpus (found or fetched), profile, sandbox; and
+/// the guest that it starts from, run dry.
+pub fn bench(
+    store: Store,
+    policy: &Policy,
+    threads: Option<u32>,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(Bench, Candidate), OpenError> {
+    let toolchain = Toolchain::find_or_install(&mut |line| tell(Event::Note { text: line.into() }))?;
+    tell(Event::Setup { what: "guest toolchain", text: toolchain.describe() });
+    let task = task(policy, tell)?;
+    let profile = policy.profile()?;
+    tell(Event::Setup {
+        what: "budget",
+        text: format!("{} s per experiment on profile {}", policy.budget.seconds, profile.name),
+    });
+    remember(&store, &task, &profile)?;
+    let sandbox = Sandbox::new();
+    tell(Event::Setup { what: "sandbox", text: sandbox.walls().to_string() });
+    let spec = spec(policy, &task, profile, threads);
+    let mut bench = Bench { store, toolchain: Some(toolchain), sandbox, task, spec, forward_ps_per_token: 0 };
+    let seed_guest = seed_guest(&mut bench, policy)?;
+    Ok((bench, seed_guest))
+}
+
+fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<PreparedTask, OpenError> {
+    let picked = data::pick(&policy.task.corpora, &mut |line| tell(Event::Note { text: line.into() }))?;
+    for reason in &picked.passed_over {
+        tell(Event::Note { text: reason.clone() });
+    }
+    let task =
+        data::prepare(&picked.corpus, policy.task.context, policy.task.eval_chunks, policy.task.eval_rows, policy.task.scale)?;
+    tell(Event::Setup { what: "corpus", text: task.describe() });
+    Ok(task)
+}
+
+/// The definitions behind the hashes of manifests, so that a replay finds them.
+fn remember(store: &Store, task: &PreparedTask, profile: &Profile) -> Result<(), OpenError> {
+    let hash = crate::key::ProfileHash::new(profile).0;
+    let json = |what: Result<String, serde_json::Error>| what.map_err(|e| OpenError::Gone { key: "-".into(), reason: e.to_string() });
+    store.put_definition(&hash, "profile", &json(serde_json::to_string(profile))?)?;
+    store.put_definition(&task.hash().0, "task", &json(serde_json::to_string(&task.task))?)?;
+    Ok(())
+}
+
+fn spec(policy: &Policy, task: &PreparedTask, profile: Profile, threads: Option<u32>) -> RunSpec {
+    let budget_ps = (policy.budget.seconds * 1e12) as u64;
+    RunSpec {
+        vocab: task.vocab(),
+        context: policy.task.context,
+        scale: policy.task.scale,
+        budget_ps,
+        profile,
+        limits: policy.limits.clone(),
+        random_seed: 0,
+        intervals: INTERVALS,
+        eval_rows: policy.task.eval_rows,
+        threads: threads.unwrap_or_else(all_cores),
+        wall_limit_ms: wall_limit_ms(budget_ps),
+    }
+}
+
+/// A backstop only: ten times the budget, and a minute and a half for machines that start slowly.
+fn wall_limit_ms(budget_ps: u64) -> u64 {
+    budget_ps / 1_000_000_000 * 10 + 90_000
+}
+
+fn all_cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
+}
+
+/// Compiles the guest that the night starts from and sets the cost cap of `forward` from its own cost.
+fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError> {
+    let name = &policy.task.seed_guest;
+    let text = match name.as_str() {
+        "gpt" => SEED_GUEST.to_string(),
+        path => std::fs::read_to_string(path).map_err(|source| OpenError::Read { path: path.into(), source })?,
+    };
+    let refused = |refusal: Refusal| match refusal {
+        Refusal::Bench(error) => OpenError::Bench(error),
+        refusal => OpenError::SeedGuest { name: name.clone(), refusal: Box::new(refusal) },
+    };
+    let candidate = bench.prepare(&text).map_err(refused)?;
+    let tokens = u64::from(bench.spec.eval_rows) * u64::from(bench.spec.context);
+    let per_token = candidate.dry_run.forward.spent_ps.div_ceil(tokens.max(1));
+    bench.forward_ps_per_token = per_token.saturating_mul(u64::from(bench.spec.limits.forward_cost_factor));
+    Ok(candidate)
+}
+
+/// A bench on which a recorded experiment can be run again, and its component. No compiler is needed.
+pub fn for_record(
+    store: Store,
+    record: &ExperimentRecord,
+    threads: Option<u32>,
+) -> Result<(Bench, Component), OpenError> {
+    let manifest = &record.manifest;
+    let gone = |reason: String| OpenError::Gone { key: record.key.short(), reason };
+    if manifest.numerics != kernels::cpu::CLASS {
+        return Err(gone(format!(
+            "its numerics class is {}, this host has {}: results of both stay readable, but only a host of that class can replay it",
+            manifest.numerics,
+            kernels::cpu::CLASS
+        )));
+    }
+    if manifest.contract != crate::key::CONTRACT {
+        return Err(gone(format!("its contract is {}, this host speaks {}", manifest.contract, crate::key::CONTRACT)));
+    }
+    let definition = |hash: &Hash, what: &str| -> Result<String, OpenError> {
+        store.definition(hash)?.ok_or_else(|| gone(format!("the store does not define its {what}")))
+    };
+    let profile: Profile = serde_json::from_str(&definition(&manifest.profile.0, "profile")?)
+        .map_err(|e| gone(format!("its profile does not read: {e}")))?;
+    let task: data::Task = serde_json::from_str(&definition(&manifest.task.0, "task")?)
+        .map_err(|e| gone(format!("its task does not read: {e}")))?;
+    let task = data::reopen(&task)?;
+    let component = store
+        .component(&manifest.component)?
+        .ok_or_else(|| gone("its component is not in the index".into()))?;
+    let bytes = store.get_blob(&component.component_blob)?;
+    let component = Component::from_bytes(&bytes).map_err(|e| gone(format!("its component is refused: {e}")))?;
+    if component.key != manifest.component {
+        return Err(gone("its component has another key".into()));
+    }
+    let spec = RunSpec {
+        vocab: task.vocab(),
+        context: task.task.context,
+        scale: task.task.scale,
+        budget_ps: manifest.budget_ps,
+        profile,
+        limits: manifest.limits.clone(),
+        random_seed: manifest.random_seed,
+        intervals: manifest.intervals,
+        eval_rows: task.task.eval_rows,
+        threads: threads.unwrap_or_else(all_cores),
+        wall_limit_ms: wall_limit_ms(manifest.budget_ps),
+    };
+    let forward_ps_per_token = manifest.forward_ps_per_token;
+    let bench = Bench { store, toolchain: None, sandbox: Sandbox::new(), task, spec, forward_ps_per_token };
+    Ok((bench, component))
+}
+
+/// The experiment of that prefix, or the one behind the latest champion, or else the best completed one.
+pub fn experiment_or_champion(store: &Store, prefix: Option<&str>) -> Result<ExperimentRecord, OpenError> {
+    let key = match prefix {
+        Some(prefix) => match store.resolve(prefix)? {
+            Found::Experiment(key) => key,
+            _ => {
+                return Err(OpenError::Gone {
+                    key: prefix.into(),
+                    reason: "it is no experiment; `host log` lists experiments".into(),
+                });
+            }
+        },
+        None => store.champion_experiment()?.ok_or(OpenError::NoModel)?,
+    };
+    store.find_experiment(&key)?.ok_or(OpenError::NoModel)
+}
