@@ -586,7 +586,10 @@ mod tests {
         .unwrap();
         assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
         let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
-        assert_eq!(hex.as_str(), "4cbbc82a47c47010810fac556fee6ed38e1405b5cffcd95b6dcd0e9a5df973ce");
+        assert_eq!(
+            hex.as_str(),
+            "4cbbc82a47c47010810fac556fee6ed38e1405b5cffcd95b6dcd0e9a5df973ce"
+        );
     }
 
     proptest! {
