@@ -1,0 +1,86 @@
+//! Edits on byte spans of a source text, found through its syntax tree, so that comments and layout stay. Pure.
+
+use std::ops::Range;
+use syn::spanned::Spanned;
+
+/// Replaces the bytes of `range` with `text`; an empty range inserts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// Bytes of the original text.
+    pub range: Range<usize>,
+    /// What comes in their place.
+    pub text: String,
+}
+
+impl Edit {
+    /// Replaces a node of the tree.
+    pub fn replace(node: &impl Spanned, text: impl Into<String>) -> Self {
+        Self {
+            range: range(node),
+            text: text.into(),
+        }
+    }
+
+    /// Inserts at a byte offset.
+    pub fn insert(at: usize, text: impl Into<String>) -> Self {
+        Self {
+            range: at..at,
+            text: text.into(),
+        }
+    }
+}
+
+/// The bytes that a node covers.
+pub fn range(node: &impl Spanned) -> Range<usize> {
+    node.span().byte_range()
+}
+
+/// The text with all edits made, whatever their order; none if two overlap or one lies outside of the text.
+pub fn apply(text: &str, edits: &[Edit]) -> Option<String> {
+    let mut sorted: Vec<&Edit> = edits.iter().collect();
+    sorted.sort_by_key(|e| (e.range.start, e.range.end));
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut at = 0;
+    for edit in sorted {
+        out.push_str(text.get(at..edit.range.start)?);
+        out.push_str(&edit.text);
+        at = edit.range.end;
+    }
+    out.push_str(text.get(at..)?);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_apply_in_any_order() {
+        let edits = [
+            Edit {
+                range: 4..5,
+                text: "two".into(),
+            },
+            Edit::insert(0, "> "),
+        ];
+        assert_eq!(apply("one 2 three", &edits).unwrap(), "> one two three");
+    }
+
+    #[test]
+    fn bad_edits_are_refused() {
+        let edit = |range| Edit {
+            range,
+            text: String::new(),
+        };
+        assert_eq!(apply("abc", &[edit(0..2), edit(1..3)]), None);
+        assert_eq!(apply("abc", &[edit(2..9)]), None);
+        assert_eq!(apply("é", &[edit(1..2)]), None);
+    }
+
+    #[test]
+    fn spans_count_bytes() {
+        let text = "// é → ü\nfn f() { g(1) }";
+        let file: syn::File = syn::parse_str(text).unwrap();
+        assert_eq!(&text[range(&file.items[0])], "fn f() { g(1) }");
+    }
+}
