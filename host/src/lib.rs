@@ -1,5 +1,8 @@
 //! The engine as a silent library: it never prints. `host`, the binary, is a thin shell around it.
 
+pub mod component;
 pub mod outcome;
 pub mod policy;
 pub mod sandbox;
+pub mod source;
+pub mod toolchain;
