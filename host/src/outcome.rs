@@ -1,6 +1,11 @@
 //! What an experiment yields. Three kinds of status: only the first two are results, which are stored and
 //! deduplicated; a host fault says nothing of the guest. Pure: types, their names, no I/O.
 
+mod encode;
+mod state;
+
+pub use state::{StateError, decode_state, encode_state};
+
 use kernels::session::{LogPoint, Totals};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -139,12 +144,18 @@ kinds! {
 impl Status {
     /// A guest fault with its message.
     pub fn guest(kind: GuestFault, message: impl Into<String>) -> Self {
-        Self::GuestFault { kind, message: message.into() }
+        Self::GuestFault {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// A host fault with its message.
     pub fn host(kind: HostFault, message: impl Into<String>) -> Self {
-        Self::HostFault { kind, message: message.into() }
+        Self::HostFault {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// Results are stored and deduplicated; host faults are not.

@@ -3,8 +3,8 @@
 
 mod strip;
 
+use crate::key::ComponentKey;
 use crate::outcome::GuestFault;
-use std::fmt;
 use strip::{StripError, without_custom_sections};
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::{ComponentEncoder, StringEncoding};
@@ -22,9 +22,6 @@ const IMPORTS: [&str; 4] =
 
 /// What a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
-
-/// Domain of [`ComponentKey`].
-const KEY_DOMAIN: &str = "host component key 1";
 
 /// Stack of the thread that encodes and validates: wasm types nest to a fixed depth, encoders recurse over them.
 const ENCODER_STACK_BYTES: usize = 64 << 20;
@@ -45,17 +42,6 @@ fn features() -> WasmFeatures {
 pub struct Component {
     bytes: Vec<u8>,
     key: ComponentKey,
-}
-
-/// Names what a component does: blake3 `derive_key` of its bytes without custom sections (names, line tables, producers),
-/// those of nested modules and components too, section sizes in their shortest encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ComponentKey(pub [u8; 32]);
-
-impl fmt::Display for ComponentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
 }
 
 /// Why bytes are no guest.
@@ -111,7 +97,8 @@ impl Component {
         &self.bytes
     }
 
-    /// Its key.
+    /// Its key: that of its bytes without custom sections (names, line tables, producers), those of nested modules and
+    /// components too, section sizes in their shortest encoding.
     pub fn key(&self) -> ComponentKey {
         self.key
     }
@@ -211,9 +198,7 @@ fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_outside(&bytes)?;
     Validator::new_with_features(features()).validate_all(&bytes).map_err(invalid)?;
     let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
-    let mut hasher = blake3::Hasher::new_derive_key(KEY_DOMAIN);
-    hasher.update(&stripped);
-    Ok(Component { bytes, key: ComponentKey(hasher.finalize().into()) })
+    Ok(Component { bytes, key: ComponentKey::of(&stripped) })
 }
 
 /// Imports, exports and start of the outermost component; what is nested can only be wired to these.

@@ -60,7 +60,7 @@ const CUSTOM_ID: u8 = 0;
 #[test]
 fn golden_key() {
     let component = componentise(&guest()).unwrap();
-    assert_eq!(component.key().to_string(), "GOLDEN");
+    assert_eq!(component.key().to_string(), "acbb42c49b6f1e32b3bfac4ba800c9338550486662df6a93de9290b6e05eeee9");
     assert_eq!(Component::from_bytes(component.bytes()).unwrap(), component);
     assert_eq!(Component::from_bytes(&guest()).unwrap(), component);
 }

@@ -5,6 +5,7 @@
 mod refuse;
 
 use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
+use crate::key::SourceKey;
 use std::fmt;
 use syn::visit_mut::VisitMut;
 
@@ -19,33 +20,11 @@ const MAX_OPEN_TOKENS: usize = 4096;
 /// cost memory.
 const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
 
-/// Domain of [`SourceKey`].
-const KEY_DOMAIN: &str = "host source key 1";
-
 /// A source that parsed and holds nothing that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     text: String,
     key: SourceKey,
-}
-
-/// Names what a source says, apart from comments and layout.
-///
-/// blake3 `derive_key` over one byte (0: re-printed, 1: raw) and the text: the syntax tree re-printed without comments
-/// and doc comments, or, where the source can observe its own layout (`line!`, `stringify!`, panic locations through a
-/// hook or `Location`), the raw text.
-///
-/// Sound because it is only the name of a memo: it decides whether a component that was compiled before can be used
-/// again. Results hang on the component's own key. Panic locations differ with layout, but a guest without the names
-/// above can't see them: they reach only messages and line tables, which no hash covers, and which then speak of the
-/// text that was compiled first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceKey(pub [u8; 32]);
-
-impl fmt::Display for SourceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
 }
 
 /// Line and column, both from 1.
@@ -128,7 +107,7 @@ impl Source {
         &self.text
     }
 
-    /// Its key.
+    /// Its key, apart from comments and layout.
     pub fn key(&self) -> SourceKey {
         self.key
     }
@@ -153,10 +132,18 @@ fn read(text: String) -> Result<Source, SourceError> {
     Ok(Source { text, key })
 }
 
+/// Names what a source says, apart from comments and layout: the key of one byte (0: re-printed, 1: raw) and the text.
+/// That is the syntax tree re-printed without comments and doc comments, or, where the source can observe its own
+/// layout (`line!`, `stringify!`, panic locations through a hook or `Location`), the raw text.
+///
+/// Sound because it is only the name of a memo: it decides whether a component that was compiled before can be used
+/// again. Results hang on the component's own key. Panic locations differ with layout, but a guest without the names
+/// above can't see them: they reach only messages and line tables, which no hash covers, and which then speak of the
+/// text that was compiled first.
 fn key(form: u8, text: &str) -> SourceKey {
-    let mut hasher = blake3::Hasher::new_derive_key(KEY_DOMAIN);
-    hasher.update(&[form]).update(text.as_bytes());
-    SourceKey(hasher.finalize().into())
+    let mut bytes = vec![form];
+    bytes.extend_from_slice(text.as_bytes());
+    SourceKey::of(&bytes)
 }
 
 /// See [`MAX_OPEN_TOKENS`]. An `else` reopens what its block had closed: chains of them nest.

@@ -15,7 +15,7 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn golden_key() {
-    assert_eq!(key_of(GUEST).to_string(), "783da6ffeb7f165eac1212c351ba66b10ec308072d22433552a5e71f4e2c55dc");
+    assert_eq!(key_of(GUEST).to_string(), "4eaaefbe27bdc95ae428cd792f3bd0ce0ef65320069a859fcdbe6dc0fa52fb4d");
 }
 
 #[test]

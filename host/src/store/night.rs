@@ -1,0 +1,383 @@
+//! Nights, their trials, looks at held-out splits, and champions.
+
+use super::{Store, StoreError, bad_record, undecodable};
+use crate::key::{
+    BehaviourKey, ComponentKey, ContextKey, ExperimentKey, Hash, SourceKey, TaskHash,
+};
+use crate::outcome::Score;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Row, params};
+use std::collections::BTreeMap;
+
+/// A night.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NightRecord {
+    /// Its number in the store.
+    pub id: i64,
+    /// Name of the policy.
+    pub policy_name: String,
+    /// Blob of the policy's text.
+    pub policy_blob: Hash,
+    /// The task.
+    pub task: TaskHash,
+    /// When it started.
+    pub started_unix_ms: i64,
+    /// When it ended; absent while it runs, and where it was killed.
+    pub ended_unix_ms: Option<i64>,
+}
+
+/// A proposal and what became of it. What an early stop never learnt is absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewTrial {
+    /// Number within the night, from 0.
+    pub number: u64,
+    /// When it was decided.
+    pub unix_ms: i64,
+    /// Who proposed.
+    pub proposer: String,
+    /// The trial whose source was changed.
+    pub parent: Option<i64>,
+    /// Blob of the source as proposed.
+    pub source_blob: Hash,
+    /// Key of the source, where it parses.
+    pub source_key: Option<SourceKey>,
+    /// Key of the component, where it compiles.
+    pub component_key: Option<ComponentKey>,
+    /// Key of the behaviour, where it has one.
+    pub behaviour_key: Option<BehaviourKey>,
+    /// The experiment on the night's random seed, where it came to a result.
+    pub experiment_key: Option<ExperimentKey>,
+    /// The decision's name.
+    pub verdict: String,
+    /// Bits per byte.
+    pub bpb: Option<f64>,
+    /// Difference to the champion of the time.
+    pub delta: Option<f64>,
+    /// Posterior probability of a true gain.
+    pub p_better: Option<f64>,
+    /// The change, in one line.
+    pub description: String,
+    /// Why this verdict.
+    pub reason: String,
+    /// How long it took, from proposal to verdict.
+    pub wall_ms: i64,
+}
+
+/// A trial on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialRecord {
+    /// Its number in the store.
+    pub id: i64,
+    /// Its night.
+    pub night: i64,
+    /// What it was.
+    pub trial: NewTrial,
+}
+
+/// What an experiment was run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// To score a mutation on the night's random seed.
+    Search,
+    /// To see whether a gain holds on a fresh random seed.
+    FreshSeed,
+    /// To measure the noise floor.
+    Replica,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Search, Self::FreshSeed, Self::Replica];
+
+    /// Its name in the index.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::FreshSeed => "fresh-seed",
+            Self::Replica => "replica",
+        }
+    }
+}
+
+impl ToSql for Role {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl FromSql for Role {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == name)
+            .ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// One look at a split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRecord {
+    /// Whose score.
+    pub experiment_key: ExperimentKey,
+    /// Name of the split.
+    pub split: String,
+    /// The score.
+    pub score: Score,
+    /// What for.
+    pub purpose: String,
+    /// When.
+    pub unix_ms: i64,
+}
+
+/// A night in figures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NightSummary {
+    /// Trials in all.
+    pub trials: u64,
+    /// Trials by verdict.
+    pub by_verdict: BTreeMap<String, u64>,
+    /// Lowest bits per byte of any trial.
+    pub best_bpb: Option<f64>,
+    /// Time spent in trials.
+    pub wall_ms: i64,
+}
+
+impl Store {
+    /// Begins a night; returns its number.
+    pub fn start_night(
+        &self,
+        policy_name: &str,
+        policy: &str,
+        task: &TaskHash,
+        unix_ms: i64,
+    ) -> Result<i64, StoreError> {
+        let policy_blob = self.put_blob(policy.as_bytes())?;
+        let sql = "INSERT INTO nights (policy_name, policy_blob, task, started_unix_ms) VALUES (?, ?, ?, ?) RETURNING id";
+        self.sql(self.db.query_row(
+            sql,
+            params![policy_name, policy_blob, task, unix_ms],
+            |row| row.get(0),
+        ))
+    }
+
+    /// Ends a night.
+    pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
+        self.sql(self.db.execute(
+            "UPDATE nights SET ended_unix_ms = ? WHERE id = ?",
+            params![unix_ms, night],
+        ))
+        .map(drop)
+    }
+
+    /// All nights, oldest first.
+    pub fn nights(&self) -> Result<Vec<NightRecord>, StoreError> {
+        self.rows("SELECT * FROM nights ORDER BY id", [], |row| {
+            Ok(NightRecord {
+                id: row.get("id")?,
+                policy_name: row.get("policy_name")?,
+                policy_blob: row.get("policy_blob")?,
+                task: row.get("task")?,
+                started_unix_ms: row.get("started_unix_ms")?,
+                ended_unix_ms: row.get("ended_unix_ms")?,
+            })
+        })
+    }
+
+    /// Records a decided trial and the experiments it rests on, all on record already; returns its number in the store.
+    pub fn add_trial(
+        &self,
+        night: i64,
+        trial: &NewTrial,
+        runs: &[(ExperimentKey, Role)],
+    ) -> Result<i64, StoreError> {
+        let number = i64::try_from(trial.number).map_err(|error| bad_record("a trial", error))?;
+        let transaction = self.begin()?;
+        let id = self.sql(transaction.query_row(
+            "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
+             behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, reason, wall_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            params![
+                night,
+                number,
+                trial.unix_ms,
+                trial.proposer,
+                trial.parent,
+                trial.source_blob,
+                trial.source_key,
+                trial.component_key,
+                trial.behaviour_key,
+                trial.experiment_key,
+                trial.verdict,
+                trial.bpb,
+                trial.delta,
+                trial.p_better,
+                trial.description,
+                trial.reason,
+                trial.wall_ms
+            ],
+            |row| row.get(0),
+        ))?;
+        for (key, role) in runs {
+            self.sql(transaction.execute(
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?)",
+                params![id, key, role],
+            ))?;
+        }
+        self.sql(transaction.commit())?;
+        Ok(id)
+    }
+
+    /// The trials of a night, or all, in order.
+    pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";
+        self.rows(sql, [night], trial_row)
+    }
+
+    /// One trial.
+    pub fn trial(&self, id: i64) -> Result<Option<TrialRecord>, StoreError> {
+        self.first("SELECT * FROM trials WHERE id = ?", [id], trial_row)
+    }
+
+    /// The first trial of a source: what later ones are the same as.
+    pub fn trial_of_source(&self, key: &SourceKey) -> Result<Option<TrialRecord>, StoreError> {
+        self.first(
+            "SELECT * FROM trials WHERE source_key = ? ORDER BY id LIMIT 1",
+            [key],
+            trial_row,
+        )
+    }
+
+    /// The first trial that an experiment belongs to.
+    pub fn trial_of_experiment(
+        &self,
+        key: &ExperimentKey,
+    ) -> Result<Option<TrialRecord>, StoreError> {
+        let sql =
+            "SELECT * FROM trials WHERE experiment_key = ?1 OR id IN (SELECT trial FROM runs WHERE
+             experiment_key = ?1) ORDER BY id LIMIT 1";
+        self.first(sql, [key], trial_row)
+    }
+
+    /// The experiments that a trial rests on.
+    pub fn runs(&self, trial: i64) -> Result<Vec<(ExperimentKey, Role)>, StoreError> {
+        let sql = "SELECT experiment_key, role FROM runs WHERE trial = ? ORDER BY rowid";
+        self.rows(sql, [trial], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// A night in figures.
+    pub fn night_summary(&self, night: i64) -> Result<NightSummary, StoreError> {
+        let mut summary = NightSummary::default();
+        for TrialRecord { trial, .. } in self.trials(Some(night))? {
+            summary.trials += 1;
+            summary.wall_ms = summary.wall_ms.saturating_add(trial.wall_ms);
+            summary.best_bpb = trial
+                .bpb
+                .into_iter()
+                .chain(summary.best_bpb)
+                .reduce(f64::min);
+            *summary.by_verdict.entry(trial.verdict).or_default() += 1;
+        }
+        Ok(summary)
+    }
+
+    /// Makes a trial the champion of a context.
+    pub fn set_champion(
+        &self,
+        context: &ContextKey,
+        trial: i64,
+        unix_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO champions (context, trial, since_unix_ms) VALUES (?, ?, ?)";
+        self.sql(self.db.execute(sql, params![context, trial, unix_ms]))
+            .map(drop)
+    }
+
+    /// The champion of a context.
+    pub fn champion(&self, context: &ContextKey) -> Result<Option<TrialRecord>, StoreError> {
+        let sql =
+            "SELECT trials.* FROM champions JOIN trials ON trials.id = trial WHERE context = ?
+             ORDER BY champions.id DESC LIMIT 1";
+        self.first(sql, [context], trial_row)
+    }
+
+    /// The latest champion of any context.
+    pub fn latest_champion(&self) -> Result<Option<TrialRecord>, StoreError> {
+        let sql = "SELECT trials.* FROM champions JOIN trials ON trials.id = trial ORDER BY champions.id DESC LIMIT 1";
+        self.first(sql, [], trial_row)
+    }
+
+    /// Records a look at a split.
+    pub fn add_score(&self, record: &ScoreRecord) -> Result<(), StoreError> {
+        let ScoreRecord {
+            experiment_key,
+            split,
+            score,
+            purpose,
+            unix_ms,
+        } = record;
+        let blob = self.put_blob(&score.encode())?;
+        self.sql(self.db.execute(
+            "INSERT INTO scores (experiment_key, split, bpb, score_blob, purpose, unix_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            params![experiment_key, split, score.bpb, blob, purpose, unix_ms],
+        ))
+        .map(drop)
+    }
+
+    /// All looks at an experiment's scores, oldest first.
+    pub fn scores(&self, key: &ExperimentKey) -> Result<Vec<ScoreRecord>, StoreError> {
+        let sql = "SELECT * FROM scores WHERE experiment_key = ? ORDER BY id";
+        let rows = self.rows(sql, [key], |row| {
+            let score = Score {
+                bpb: row.get("bpb")?,
+                chunk_nats: vec![],
+                chunk_bytes: vec![],
+            };
+            let record = ScoreRecord {
+                experiment_key: row.get("experiment_key")?,
+                split: row.get("split")?,
+                score,
+                purpose: row.get("purpose")?,
+                unix_ms: row.get("unix_ms")?,
+            };
+            Ok((record, row.get::<_, Hash>("score_blob")?))
+        })?;
+        let whole = |(record, blob)| {
+            let score = Score::decode(&self.get_blob(&blob)?).map_err(undecodable(key))?;
+            Ok(ScoreRecord { score, ..record })
+        };
+        rows.into_iter().map(whole).collect()
+    }
+
+    /// How often a split has been looked at on one task.
+    pub fn count_scores(&self, task: &TaskHash, split: &str) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM scores JOIN experiments ON key = experiment_key WHERE task = ? AND split = ?";
+        let count = self.first(sql, params![task, split], |row| row.get::<_, i64>(0))?;
+        Ok(count.unwrap_or_default().unsigned_abs())
+    }
+}
+
+fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
+    let trial = NewTrial {
+        number: row.get::<_, i64>("number")?.unsigned_abs(),
+        unix_ms: row.get("unix_ms")?,
+        proposer: row.get("proposer")?,
+        parent: row.get("parent")?,
+        source_blob: row.get("source_blob")?,
+        source_key: row.get("source_key")?,
+        component_key: row.get("component_key")?,
+        behaviour_key: row.get("behaviour_key")?,
+        experiment_key: row.get("experiment_key")?,
+        verdict: row.get("verdict")?,
+        bpb: row.get("bpb")?,
+        delta: row.get("delta")?,
+        p_better: row.get("p_better")?,
+        description: row.get("description")?,
+        reason: row.get("reason")?,
+        wall_ms: row.get("wall_ms")?,
+    };
+    Ok(TrialRecord {
+        id: row.get("id")?,
+        night: row.get("night")?,
+        trial,
+    })
+}

@@ -1,0 +1,500 @@
+//! What the store promises, named after the failure it survives.
+
+use super::*;
+use crate::key::{
+    BehaviourKey, CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash,
+};
+use crate::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
+use crate::sandbox::{DryRun, Limits};
+use kernels::session::{NamedState, Totals};
+use kernels::spec::{Shape, Spec, Values};
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+fn manifest(random_seed: u64) -> Manifest {
+    Manifest {
+        component: ComponentKey::of(b"component"),
+        task: TaskHash::of(b"task"),
+        budget_ps: 1_000,
+        profile: ProfileHash::of(b"profile"),
+        limits: Limits::default(),
+        random_seed,
+        numerics: "cpu-0".into(),
+        contract: CONTRACT.into(),
+        intervals: 2,
+    }
+}
+
+fn state() -> Vec<u8> {
+    let spec = Spec::f32(Shape::new(&[2]).unwrap());
+    encode_state(&NamedState {
+        tensors: vec![("w".into(), true, spec, Values::F32(vec![1.0, 2.0]))],
+    })
+    .unwrap()
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        status: Status::Completed,
+        score: Some(Score {
+            bpb: 2.5,
+            chunk_nats: vec![1.0, 2.0],
+            chunk_bytes: vec![3, 4],
+        }),
+        curve: vec![],
+        totals: Totals::default(),
+        intervals: vec![[1; 32], [2; 32]],
+        read_log: vec![],
+        state: Some(Hash::of(&state()).0),
+        fuel: 5,
+    }
+}
+
+fn record(store: &Store, random_seed: u64) -> Result<ExperimentRecord, StoreError> {
+    let checkpoint = store.put_blob(b"checkpoint")?;
+    store.record_experiment(&Finished {
+        manifest: &manifest(random_seed),
+        outcome: &outcome(),
+        state: Some(&state()),
+        checkpoints: &[(0, checkpoint)],
+        finished_unix_ms: 1,
+        wall_ms: 2,
+    })
+}
+
+/// The experiment is wholly there, or not at all.
+fn check_whole(store: &Store) -> bool {
+    let key = manifest(1).key();
+    let Some(record) = store.find_experiment(&key).unwrap() else {
+        assert!(store.checkpoints(&key).unwrap().is_empty());
+        return false;
+    };
+    assert_eq!(store.outcome(&record).unwrap(), outcome());
+    assert_eq!(
+        encode_state(&store.state(&record).unwrap().unwrap()).unwrap(),
+        state()
+    );
+    let checkpoints = store.checkpoints(&key).unwrap();
+    assert_eq!(store.get_blob(&checkpoints[0].1).unwrap(), b"checkpoint");
+    true
+}
+
+fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
+    NewTrial {
+        number,
+        unix_ms: 3,
+        proposer: "evolve".into(),
+        parent: None,
+        source_blob: store.put_blob(b"fn train() {}").unwrap(),
+        source_key: Some(SourceKey::of(b"source")),
+        component_key: Some(ComponentKey::of(b"component")),
+        behaviour_key: None,
+        experiment_key: Some(manifest(1).key()),
+        verdict: verdict.into(),
+        bpb: Some(bpb),
+        delta: None,
+        p_better: Some(0.5),
+        description: "halve the batch".into(),
+        reason: String::new(),
+        wall_ms: 10,
+    }
+}
+
+const CRASH_STORE: &str = "STORE_TEST_CRASH_DIR";
+const CRASH_AT: &str = "STORE_TEST_CRASH_AT";
+
+/// The child's half of the next test: kills itself at the given visit of a write point.
+#[test]
+#[ignore = "run by the test below, in a process of its own"]
+fn crash_child() {
+    let (Ok(dir), Ok(at)) = (std::env::var(CRASH_STORE), std::env::var(CRASH_AT)) else {
+        return;
+    };
+    let at: u32 = at.parse().unwrap();
+    let visits = AtomicU32::new(0);
+    let faults = move |_| {
+        if visits.fetch_add(1, Ordering::Relaxed) == at {
+            rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::KILL,
+            )?;
+        }
+        Ok(())
+    };
+    let store = Store::open_with_faults(Path::new(&dir), Box::new(faults)).unwrap();
+    record(&store, 1).unwrap();
+}
+
+#[test]
+fn kill_at_every_write_point_leaves_a_whole_record_or_none() {
+    let (mut whole, mut none) = (0, 0);
+    for at in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["store::tests::crash_child", "--exact", "--ignored"])
+            .env(CRASH_STORE, dir.path())
+            .env(CRASH_AT, at.to_string())
+            .output()
+            .unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let there = check_whole(&store);
+        if child.status.success() {
+            assert!(there);
+            break;
+        }
+        if there {
+            whole += 1
+        } else {
+            none += 1
+        }
+        record(&store, 1).unwrap();
+        assert!(check_whole(&store));
+        let later = SystemTime::now() + Duration::from_secs(7200);
+        store.gc(&store.lock_run().unwrap(), later).unwrap();
+        assert!(check_whole(&store));
+        assert_eq!(
+            fs::read_dir(dir.path().join("incoming")).unwrap().count(),
+            0
+        );
+    }
+    assert_eq!(
+        (none, whole),
+        (13, 1),
+        "three blobs of four points, before and after the commit"
+    );
+}
+
+#[test]
+fn full_disk_at_every_write_point_is_said_and_harms_nothing() {
+    for at in 0..14 {
+        let dir = tempfile::tempdir().unwrap();
+        let visits = AtomicU32::new(0);
+        let faults = move |_| match visits.fetch_add(1, Ordering::Relaxed) {
+            visit if visit == at => Err(rustix::io::Errno::NOSPC.into()),
+            _ => Ok(()),
+        };
+        let store = Store::open_with_faults(dir.path(), Box::new(faults)).unwrap();
+        assert!(matches!(record(&store, 1), Err(StoreError::Full(_))));
+        assert_eq!(check_whole(&store), at == 13);
+        record(&store, 1).unwrap();
+        assert!(check_whole(&store));
+    }
+}
+
+#[test]
+fn damaged_and_missing_blobs_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let written = record(&store, 1).unwrap();
+    let path = store.blob_path(&written.outcome_blob);
+    fs::write(&path, b"damage").unwrap();
+    assert!(
+        matches!(store.outcome(&written), Err(StoreError::Corrupt { hash, .. }) if hash == written.outcome_blob)
+    );
+    record(&store, 1).unwrap();
+    assert!(check_whole(&store), "storing it again mends it");
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        store.outcome(&written),
+        Err(StoreError::Missing { .. })
+    ));
+}
+
+#[test]
+fn an_edited_manifest_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    record(&store, 1).unwrap();
+    store
+        .db
+        .execute(
+            "UPDATE experiments SET manifest = json_set(manifest, '$.random_seed', 2)",
+            [],
+        )
+        .unwrap();
+    assert!(matches!(
+        store.find_experiment(&manifest(1).key()),
+        Err(StoreError::BadRecord { .. })
+    ));
+}
+
+#[test]
+fn a_second_outcome_for_one_experiment_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let first = record(&store, 1).unwrap();
+    assert_eq!(record(&store, 1).unwrap(), first);
+    let manifest = manifest(1);
+    let offer = |outcome: &Outcome| {
+        let state = outcome.state.map(|_| state());
+        store.record_experiment(&Finished {
+            manifest: &manifest,
+            outcome,
+            state: state.as_deref(),
+            checkpoints: &[],
+            finished_unix_ms: 1,
+            wall_ms: 2,
+        })
+    };
+    assert!(matches!(
+        offer(&Outcome {
+            fuel: 6,
+            ..outcome()
+        }),
+        Err(StoreError::Disagrees { .. })
+    ));
+    let timeout = Outcome {
+        status: Status::host(HostFault::Timeout, "60 s"),
+        ..outcome()
+    };
+    assert!(matches!(offer(&timeout), Err(StoreError::NotAResult(_))));
+    assert!(matches!(
+        offer(&Outcome {
+            state: Some([0; 32]),
+            ..outcome()
+        }),
+        Err(StoreError::WrongState(_))
+    ));
+    assert_eq!(store.find_experiment(&manifest.key()).unwrap(), Some(first));
+}
+
+#[test]
+fn two_hosts_on_one_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (
+        Store::open(dir.path()).unwrap(),
+        Store::open(dir.path()).unwrap(),
+    );
+    let lock = one.lock_run().unwrap();
+    let error = two.lock_run().unwrap_err().to_string();
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    record(&one, 1).unwrap();
+    assert!(check_whole(&two), "readers need no lock");
+    drop(lock);
+    two.lock_run().unwrap();
+}
+
+#[test]
+fn many_open_a_new_store_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let dir = dir.path().join(round.to_string());
+        let opened: Vec<_> = (0..8)
+            .map(|_| dir.clone())
+            .map(|dir| std::thread::spawn(move || Store::open(&dir)))
+            .collect();
+        opened
+            .into_iter()
+            .for_each(|store| assert_eq!(store.join().unwrap().unwrap().nights().unwrap(), []));
+    }
+}
+
+#[test]
+fn a_store_of_a_later_version_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    Store::open(dir.path())
+        .unwrap()
+        .db
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    assert!(matches!(
+        Store::open(dir.path()),
+        Err(StoreError::Newer {
+            found: 99,
+            known: 1,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn gc_spares_the_named_and_the_young() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    record(&store, 1).unwrap();
+    let orphan = store.put_blob(b"orphan").unwrap();
+    let lock = store.lock_run().unwrap();
+    assert_eq!(
+        store.gc(&lock, SystemTime::now()).unwrap(),
+        Collected::default()
+    );
+    let later = SystemTime::now() + Duration::from_secs(7200);
+    assert_eq!(
+        store.gc(&lock, later).unwrap(),
+        Collected { files: 1, bytes: 6 }
+    );
+    assert!(matches!(
+        store.get_blob(&orphan),
+        Err(StoreError::Missing { .. })
+    ));
+    assert!(check_whole(&store));
+}
+
+#[test]
+fn memos_give_back_what_they_were_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let component = ComponentRecord {
+        component_key: ComponentKey::of(b"component"),
+        component_blob: store.put_blob(b"wasm").unwrap(),
+        source_key: SourceKey::of(b"source"),
+        source_blob: store.put_blob(b"source").unwrap(),
+        compiler: "rustc".into(),
+    };
+    let compile_key = CompileKey::new(&component.source_key, &Hash::of(b"sdk"), "rustc", &[]);
+    assert_eq!(store.find_component(&compile_key).unwrap(), None);
+    store.put_component(&compile_key, &component).unwrap();
+    assert_eq!(
+        store.find_component(&compile_key).unwrap().as_ref(),
+        Some(&component)
+    );
+    assert_eq!(
+        store.component(&component.component_key).unwrap(),
+        Some(component)
+    );
+
+    let passed = Ok(DryRun {
+        train: Totals {
+            op_hash: [7; 32],
+            ..Totals::default()
+        },
+        forward: Totals::default(),
+        named: NamedState::default(),
+        advisory: false,
+        fuel: u64::MAX,
+    });
+    let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
+    for result in [failed, passed.clone()] {
+        store.put_dry_run(&manifest(1), &result).unwrap();
+        assert_eq!(
+            store.find_dry_run(&manifest(2).dry_run_key()).unwrap(),
+            Some(result)
+        );
+    }
+    let written = record(&store, 1).unwrap();
+    let variant = Manifest {
+        component: ComponentKey::of(b"with dead code"),
+        ..manifest(1)
+    };
+    let behaviour = BehaviourKey::new(&passed.unwrap()).unwrap();
+    assert_eq!(
+        store.find_by_behaviour(&variant, &behaviour).unwrap(),
+        Some(written)
+    );
+    let other_seed = Manifest {
+        random_seed: 9,
+        ..variant
+    };
+    assert_eq!(
+        store.find_by_behaviour(&other_seed, &behaviour).unwrap(),
+        None
+    );
+}
+
+#[test]
+fn prefixes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let key = record(&store, u64::MAX).unwrap().key;
+    assert_eq!(store.resolve(&key.short()).unwrap(), Found::Experiment(key));
+    assert_eq!(
+        store.resolve(&key.to_string()).unwrap(),
+        Found::Experiment(key)
+    );
+    let fresh = manifest(1).key().to_string();
+    assert!(matches!(
+        store.resolve(&fresh),
+        Err(StoreError::NotFound(_))
+    ));
+    for bad in ["", "abc", "ABCD", "abcg", "ab%d", &"a".repeat(65)] {
+        assert!(
+            matches!(store.resolve(bad), Err(StoreError::BadPrefix(_))),
+            "{bad}"
+        );
+    }
+    store
+        .db
+        .execute(
+            "INSERT INTO components VALUES ('', ?, '', ?, '', '')",
+            [&key.to_string(), &fresh],
+        )
+        .unwrap();
+    let error = store.resolve(&key.short()).unwrap_err().to_string();
+    assert!(
+        error.contains("experiment ") && error.contains("component "),
+        "{error}"
+    );
+    assert!(matches!(store.resolve(&fresh), Ok(Found::Source(_))));
+}
+
+#[test]
+fn a_night_reads_as_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let key = record(&store, 1).unwrap().key;
+    let task = TaskHash::of(b"task");
+    let night = store.start_night("smoke", "[task]", &task, 1).unwrap();
+    let runs = [(key, Role::FreshSeed), (key, Role::Search)];
+    let first = trial(&store, 0, "keep", 2.5);
+    let id = store.add_trial(night, &first, &runs).unwrap();
+    let second = NewTrial {
+        parent: Some(id),
+        ..trial(&store, 1, "noise", 2.25)
+    };
+    store.add_trial(night, &second, &[]).unwrap();
+    assert_eq!(store.runs(id).unwrap().len(), 2);
+    assert!(runs.iter().all(|run| store.runs(id).unwrap().contains(run)));
+    assert_eq!(store.trial(id).unwrap().unwrap().trial, first);
+    assert_eq!(store.trials(Some(night)).unwrap()[1].trial, second);
+    assert_eq!(store.trials(None).unwrap().len(), 2);
+    assert_eq!(store.trials(Some(night + 1)).unwrap(), []);
+    assert_eq!(
+        store
+            .trial_of_source(&SourceKey::of(b"source"))
+            .unwrap()
+            .unwrap()
+            .id,
+        id
+    );
+    assert_eq!(store.trial_of_experiment(&key).unwrap().unwrap().id, id);
+    assert!(
+        store.add_trial(night, &second, &[]).is_err(),
+        "numbers are unique within a night"
+    );
+    assert!(
+        store.add_trial(night + 1, &second, &[]).is_err(),
+        "the night must exist"
+    );
+    store.end_night(night, 9).unwrap();
+    assert_eq!(store.nights().unwrap()[0].ended_unix_ms, Some(9));
+    let summary = store.night_summary(night).unwrap();
+    assert_eq!(
+        (summary.trials, summary.best_bpb, summary.wall_ms),
+        (2, Some(2.25), 20)
+    );
+    assert_eq!(
+        summary.by_verdict,
+        [("keep".into(), 1), ("noise".into(), 1)].into()
+    );
+
+    let context = manifest(1).context_key();
+    assert_eq!(store.champion(&context).unwrap(), None);
+    store.set_champion(&context, id, 4).unwrap();
+    assert_eq!(store.champion(&context).unwrap().unwrap().id, id);
+    assert_eq!(store.latest_champion().unwrap().unwrap().id, id);
+
+    let look = ScoreRecord {
+        experiment_key: key,
+        split: "confirm".into(),
+        score: outcome().score.unwrap(),
+        purpose: "keep".into(),
+        unix_ms: 5,
+    };
+    store.add_score(&look).unwrap();
+    store.add_score(&look).unwrap();
+    assert_eq!(store.scores(&key).unwrap(), [look.clone(), look]);
+    assert_eq!(store.count_scores(&task, "confirm").unwrap(), 2);
+    assert_eq!(store.count_scores(&task, "test").unwrap(), 0);
+}
