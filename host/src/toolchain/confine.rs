@@ -39,7 +39,8 @@ pub fn compile_child_main() -> ! {
 }
 
 fn order() -> Result<Order, String> {
-    let text = std::env::var(ORDER_VARIABLE).map_err(|_| "this command is for the host itself".to_owned())?;
+    let text = std::env::var(ORDER_VARIABLE)
+        .map_err(|_| "this command is for the host itself".to_owned())?;
     serde_json::from_str(&text).map_err(|e| format!("the compiler's order is unreadable: {e}"))
 }
 
@@ -62,13 +63,18 @@ fn apply(order: &Order) -> Result<(), String> {
 /// only the linker, and a stranger's code never runs in either.
 fn limit(order: &Order) -> Result<(), String> {
     use rlimit::Resource;
-    for (resource, value) in [
-        (Resource::AS, order.memory_bytes),
-        (Resource::CPU, order.cpu_seconds),
-        (Resource::FSIZE, order.file_bytes),
-        (Resource::CORE, 0),
+    for (resource, soft, hard) in [
+        (Resource::AS, order.memory_bytes, order.memory_bytes),
+        // A second apart: the soft limit's signal says what happened, the hard one's only kills.
+        (
+            Resource::CPU,
+            order.cpu_seconds,
+            order.cpu_seconds.saturating_add(1),
+        ),
+        (Resource::FSIZE, order.file_bytes, order.file_bytes),
+        (Resource::CORE, 0, 0),
     ] {
-        rlimit::setrlimit(resource, value, value).map_err(|e| format!("limit {resource:?}: {e}"))?;
+        rlimit::setrlimit(resource, soft, hard).map_err(|e| format!("limit {resource:?}: {e}"))?;
     }
     Ok(())
 }
@@ -83,14 +89,18 @@ fn wall(order: &Order) -> Result<(), String> {
     landlock(order).map_err(|e| format!("Landlock: {e}"))?;
     // Landlock can be there and still not hold, in containers that only pretend: see with our own eyes.
     if std::fs::File::open("/etc/passwd").is_ok() || std::fs::read_dir("/").is_ok() {
-        return Err("Landlock does not hold here: only sources that you trust can be compiled".into());
+        return Err(
+            "Landlock does not hold here: only sources that you trust can be compiled".into(),
+        );
     }
     no_network().map_err(|e| format!("seccomp: {e}"))
 }
 
 #[cfg(target_os = "linux")]
 fn landlock(order: &Order) -> Result<(), Box<dyn std::error::Error>> {
-    use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr};
+    use landlock::{
+        ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    };
     use landlock::{RulesetStatus, path_beneath_rules};
     let read = AccessFs::from_read(ABI::V1) & !AccessFs::Execute;
     let status = Ruleset::default()
@@ -101,7 +111,10 @@ fn landlock(order: &Order) -> Result<(), Box<dyn std::error::Error>> {
         .create()?
         .add_rules(path_beneath_rules(&order.read, read))?
         .add_rules(path_beneath_rules(&order.execute, read | AccessFs::Execute))?
-        .add_rules(path_beneath_rules([&order.write], (read | AccessFs::from_write(ABI::V5)) & !AccessFs::Execute))?
+        .add_rules(path_beneath_rules(
+            [&order.write],
+            (read | AccessFs::from_write(ABI::V5)) & !AccessFs::Execute,
+        ))?
         .restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
         return Err("not enforced by this kernel".into());
