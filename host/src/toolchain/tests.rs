@@ -159,7 +159,7 @@ fn large_modules_are_refused() {
     };
     let result = toolchain()
         .with_limits(limits)
-        .compile(&Source::parse("pub fn f() {}").unwrap());
+        .compile(&Source::parse("#[used] static A: [u8; 65536] = [1; 65536];").unwrap());
     assert_eq!(
         result,
         Err(CompileError::OutputTooLarge {
