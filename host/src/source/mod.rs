@@ -1,0 +1,198 @@
+//! A guest's Rust source: parsed, checked and named by a key. Pure (no I/O); depends on `syn` and on nothing of the
+//! host. The refusals here are courtesy, early and with a line; the promise that a stranger's source can't read this
+//! machine is the confined compiler's ([`crate::toolchain`]).
+
+mod refuse;
+
+use crate::key::SourceKey;
+use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
+use std::fmt;
+use syn::visit_mut::VisitMut;
+
+/// Bytes of a source. The seed guest has about 10 KB; a parser's memory is a large multiple of its input.
+pub const MAX_SOURCE_BYTES: usize = 256 << 10;
+
+/// Tokens that may be open at once: those of every enclosing group since its last `,`, `;` or finished block. Bounds
+/// the depth of the syntax tree, and with it the recursion of parser, printer and drop.
+const MAX_OPEN_TOKENS: usize = 4096;
+
+/// Stack of the parsing thread: 64 KiB for each open token, several times what a debug build uses. Only touched pages
+/// cost memory.
+const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
+
+/// A source that parsed and holds nothing that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    text: String,
+    key: SourceKey,
+}
+
+/// Line and column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl From<LineColumn> for Position {
+    fn from(at: LineColumn) -> Self {
+        Self {
+            line: at.line,
+            column: at.column + 1,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "train.rs:{}:{}", self.line, self.column)
+    }
+}
+
+/// Why a source is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Above [`MAX_SOURCE_BYTES`].
+    #[error(
+        "the source has {bytes} bytes; the limit is {MAX_SOURCE_BYTES}: move tables into code that computes them"
+    )]
+    TooLarge {
+        /// Of the text.
+        bytes: usize,
+    },
+    /// Not Rust.
+    #[error("{at}: {message}")]
+    Syntax {
+        /// Where.
+        at: Position,
+        /// The parser's words.
+        message: String,
+    },
+    /// Nested beyond what a parser should be asked to take.
+    #[error(
+        "{at}: nested too deeply ({MAX_OPEN_TOKENS} tokens are open here): split it into functions or `let`s"
+    )]
+    TooDeep {
+        /// Where.
+        at: Position,
+    },
+    /// Says something that no guest may say.
+    #[error("{at}: {what} is not for guests: {why}")]
+    Refused {
+        /// Where.
+        at: Position,
+        /// The offending words.
+        what: String,
+        /// The reason, and what to do instead.
+        why: &'static str,
+    },
+    /// The parser gave up or its thread could not be started.
+    #[error("the source could not be parsed: {0}")]
+    Parser(String),
+}
+
+impl Source {
+    /// Parses and checks a source.
+    pub fn parse(text: &str) -> Result<Self, SourceError> {
+        if text.len() > MAX_SOURCE_BYTES {
+            return Err(SourceError::TooLarge { bytes: text.len() });
+        }
+        // A thread of its own: for the stack, and because source positions live in a thread-local map that only grows.
+        let owned = text.to_owned();
+        let parsed = std::thread::Builder::new()
+            .name("parse".into())
+            .stack_size(PARSE_STACK_BYTES)
+            .spawn(move || read(owned))
+            .map_err(|e| SourceError::Parser(format!("no thread for the parser: {e}")))?;
+        parsed
+            .join()
+            .unwrap_or_else(|_| Err(SourceError::Parser("the parser failed on it".into())))
+    }
+
+    /// The text, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its key, apart from comments and layout.
+    pub fn key(&self) -> SourceKey {
+        self.key
+    }
+}
+
+fn read(text: String) -> Result<Source, SourceError> {
+    let tokens: TokenStream =
+        text.parse()
+            .map_err(|e: proc_macro2::LexError| SourceError::Syntax {
+                at: e.span().start().into(),
+                message: "this is no Rust token: an unclosed quote, comment or bracket".into(),
+            })?;
+    check_depth(tokens.clone(), 0)?;
+    let scan = refuse::tokens(tokens.clone())?;
+    let mut file: syn::File = syn::parse2(tokens).map_err(|e| SourceError::Syntax {
+        at: e.span().start().into(),
+        message: e.to_string(),
+    })?;
+    refuse::syntax(&file)?;
+    let key = if scan.sees_layout {
+        key(1, &text)
+    } else {
+        StripDocs.visit_file_mut(&mut file);
+        key(0, &prettyplease::unparse(&file))
+    };
+    Ok(Source { text, key })
+}
+
+/// Names what a source says, apart from comments and layout: the key of one byte (0: re-printed, 1: raw) and the text.
+/// That is the syntax tree re-printed without comments and doc comments, or, where the source can observe its own
+/// layout (`line!`, `stringify!`, panic locations through a hook or `Location`), the raw text.
+///
+/// Sound because it is only the name of a memo: it decides whether a component that was compiled before can be used
+/// again. Results hang on the component's own key. Panic locations differ with layout, but a guest without the names
+/// above can't see them: they reach only messages and line tables, which no hash covers, and which then speak of the
+/// text that was compiled first.
+fn key(form: u8, text: &str) -> SourceKey {
+    let mut bytes = vec![form];
+    bytes.extend_from_slice(text.as_bytes());
+    SourceKey::of(&bytes)
+}
+
+/// See [`MAX_OPEN_TOKENS`]. An `else` reopens what its block had closed: chains of them nest.
+fn check_depth(tokens: TokenStream, outer: usize) -> Result<(), SourceError> {
+    let (mut open, mut before_block) = (outer, outer);
+    for token in tokens {
+        open += 1;
+        if open > MAX_OPEN_TOKENS {
+            return Err(SourceError::TooDeep {
+                at: token.span().start().into(),
+            });
+        }
+        match token {
+            TokenTree::Punct(p) if matches!(p.as_char(), ',' | ';') => open = outer,
+            TokenTree::Ident(word) if word == "else" => open = before_block + 1,
+            TokenTree::Group(group) => {
+                check_depth(group.stream(), open)?;
+                if group.delimiter() == Delimiter::Brace {
+                    before_block = open;
+                    open = outer;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes doc comments, which say nothing to the compiler.
+struct StripDocs;
+
+impl VisitMut for StripDocs {
+    fn visit_attributes_mut(&mut self, attributes: &mut Vec<syn::Attribute>) {
+        attributes.retain(|a| !a.path().is_ident("doc"));
+    }
+}
+
+#[cfg(test)]
+mod tests;
