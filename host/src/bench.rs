@@ -2,9 +2,9 @@
 //! of one mutation through it: source → component → dry run → training → evaluation → outcome → store. Each step asks
 //! first whether it was done before.
 
-use crate::component::Component;
+use crate::component::{self, Component};
 use crate::data::PreparedTask;
-use crate::key::{BehaviourKey, CONTRACT, CompileKey, ExperimentKey, Hash, Manifest, ProfileHash, SourceKey};
+use crate::key::{BehaviourKey, CONTRACT, ContextKey, ExperimentKey, Hash, Manifest, ProfileHash, SourceKey};
 use crate::outcome::{HostFault, Outcome, Score, Status, encode_state};
 use crate::sandbox::{DryRun, EvalInput, Evaluated, Progress, RunSpec, Sandbox, Trained};
 use crate::select::SelectError;
@@ -72,6 +72,9 @@ pub enum Refusal {
     /// Its compilation.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// This bench only replays.
+    #[error("this bench has no compiler")]
+    NoCompiler,
     /// Its component or its dry run.
     #[error("{}", describe(.0))]
     Run(Status),
@@ -115,8 +118,8 @@ pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 pub struct Bench {
     /// Where everything is filed.
     pub store: Store,
-    /// Compiles guests.
-    pub toolchain: Toolchain,
+    /// Compiles guests; absent where stored experiments are only run again.
+    pub toolchain: Option<Toolchain>,
     /// Runs them.
     pub sandbox: Sandbox,
     /// What is learnt.
@@ -131,12 +134,13 @@ impl Bench {
     /// The manifest of an experiment on this bench.
     pub fn manifest(&self, component: &Component, random_seed: u64) -> Manifest {
         Manifest {
-            component: component.key,
+            component: component.key(),
             task: self.task.hash(),
             budget_ps: self.spec.budget_ps,
             profile: ProfileHash::new(&self.spec.profile),
             limits: self.spec.limits.clone(),
             forward_ps_per_token: self.forward_ps_per_token,
+            eval_rows: self.spec.eval_rows,
             random_seed,
             numerics: kernels::cpu::CLASS.into(),
             contract: CONTRACT.into(),
@@ -146,36 +150,34 @@ impl Bench {
 
     /// Parses and compiles; a source that was compiled before, in any layout, is not compiled again.
     pub fn compile(&self, source: &Source) -> Result<Component, Refusal> {
-        let source_key = source.key();
-        let compile_key = self.compile_key(&source_key);
+        let toolchain = self.toolchain.as_ref().ok_or(Refusal::NoCompiler)?;
+        let compile_key = toolchain.compile_key(source);
         if let Some(component) = self.compiled_before(&compile_key)? {
             return Ok(component);
         }
-        let component = self.toolchain.compile(source)?;
+        let core = toolchain.compile(source)?;
+        let component = component::componentise(&core)
+            .map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))?;
         let record = ComponentRecord {
-            component_key: component.key,
-            component_blob: self.store.put_blob(&component.bytes)?,
-            source_key,
+            component_key: component.key(),
+            component_blob: self.store.put_blob(component.bytes())?,
+            source_key: source.key(),
             source_blob: self.store.put_blob(source.text().as_bytes())?,
-            compiler: self.toolchain.version().into(),
+            compiler: toolchain.version(),
         };
         self.store.put_component(&compile_key, &record)?;
         Ok(component)
     }
 
-    fn compile_key(&self, source: &SourceKey) -> CompileKey {
-        CompileKey::new(source, &self.toolchain.sdk_hash(), self.toolchain.version(), self.toolchain.flags())
-    }
-
     /// A memo whose blob is damaged or missing is no memo: compiling again mends it.
-    fn compiled_before(&self, key: &CompileKey) -> Result<Option<Component>, Refusal> {
+    fn compiled_before(&self, key: &crate::key::CompileKey) -> Result<Option<Component>, Refusal> {
         let Some(record) = self.store.find_component(key)? else { return Ok(None) };
         let bytes = match self.store.get_blob(&record.component_blob) {
             Ok(bytes) => bytes,
             Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok(Component::from_bytes(&bytes, &self.spec.limits).ok())
+        Ok(Component::from_bytes(&bytes).ok())
     }
 
     /// Runs dry: milliseconds that find what training would run into.
@@ -184,7 +186,7 @@ impl Bench {
         let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
             Some(found) => found,
             None => {
-                let found = match self.sandbox.dry_run(&component.bytes, &self.spec) {
+                let found = match self.sandbox.dry_run(component.bytes(), &self.spec) {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),
@@ -266,7 +268,7 @@ impl Bench {
     /// One training run, nothing stored.
     pub fn train(&self, component: &Component, random_seed: u64, watch: &mut Watch) -> Trained {
         let spec = RunSpec { random_seed, ..self.spec.clone() };
-        self.sandbox.train(&component.bytes, &spec, &self.task.train, None, watch)
+        self.sandbox.train(component.bytes(), &spec, &self.task.train, None, watch)
     }
 
     /// The outcome of a training run: scored on the search split where training ended well.
@@ -302,7 +304,7 @@ impl Bench {
             Split::Test => &self.task.test,
         };
         let input = EvalInput::new(chunks.clone(), self.forward_ps_per_token);
-        let Evaluated { status, chunk_nats, .. } = self.sandbox.evaluate(&component.bytes, state, &self.spec, &input);
+        let Evaluated { status, chunk_nats, .. } = self.sandbox.evaluate(component.bytes(), state, &self.spec, &input);
         if status != Status::Completed {
             return Err(status);
         }

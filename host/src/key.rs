@@ -215,6 +215,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// What `forward` may cost per token, in picoseconds: a multiple of the seed guest's.
     pub forward_ps_per_token: u64,
+    /// Rows of each `forward` call in evaluation.
+    pub eval_rows: u32,
     /// Random seed.
     pub random_seed: u64,
     /// Numerics class, such as `cpu-0`.
@@ -235,6 +237,7 @@ impl Manifest {
             profile,
             limits,
             forward_ps_per_token,
+            eval_rows,
             random_seed,
             numerics,
             contract,
@@ -247,6 +250,7 @@ impl Manifest {
         e.hash(&profile.0.0);
         encode_limits(&mut e, limits);
         e.u64(*forward_ps_per_token);
+        e.u32(*eval_rows);
         e.u64(*random_seed);
         e.str(numerics);
         e.str(contract);
@@ -278,6 +282,7 @@ impl Manifest {
         e.u64(self.budget_ps);
         e.hash(&self.profile.0.0);
         encode_limits(e, &self.limits);
+        e.u32(self.eval_rows);
         e.str(&self.contract);
     }
 }
@@ -325,6 +330,7 @@ mod tests {
             profile: ProfileHash::of(b"profile"),
             limits: Limits::default(),
             forward_ps_per_token: 500_000,
+            eval_rows: 8,
             random_seed: 1337,
             numerics: "cpu-0".into(),
             contract: CONTRACT.into(),

@@ -2,6 +2,7 @@
 //! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
 use crate::bench::{Bench, BenchError, Candidate, Refusal, Run, Split};
+use crate::source::Source;
 use crate::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
 use crate::night::Stop;
 use crate::outcome::{HostFault, Score, Status};
@@ -216,7 +217,7 @@ impl Court<'_> {
         match self.admit_or_refuse(text, found) {
             Ok(candidate) => Ok(candidate),
             Err(Refusal::Bench(error)) => Err(error),
-            Err(Refusal::Guest(Status::HostFault { kind, message })) => {
+            Err(Refusal::Run(Status::HostFault { kind, message })) => {
                 found.ending = Ending::HostFault;
                 found.reason = format!("{kind}: {message}");
                 Ok(None)
@@ -230,15 +231,15 @@ impl Court<'_> {
     }
 
     fn admit_or_refuse(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
-        let source = self.bench.parse(text)?;
+        let source = Source::parse(text)?;
         let source_key = source.key();
         found.source = Some(source_key);
         if let Some(trial) = self.seen.source(&source_key) {
             return Ok(self.repeat(found, RepeatKey::Source, trial));
         }
         let component = self.bench.compile(&source)?;
-        found.component = Some(component.key);
-        if let Some(trial) = self.seen.component(&component.key) {
+        found.component = Some(component.key());
+        if let Some(trial) = self.seen.component(&component.key()) {
             return Ok(self.repeat(found, RepeatKey::Component, trial));
         }
         let candidate = self.bench.dry_run(text, source_key, component)?;
