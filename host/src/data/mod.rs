@@ -1,0 +1,318 @@
+//! Text: where it comes from ([`fetch`], [`rust_src`], [`local`]), what pins it ([`corpus`]), which part trains and which
+//! part judges ([`split`], [`duplicates`]), and what an experiment is scored on ([`task`], [`compress`]).
+//! May use the cache; knows nothing of guests.
+
+pub mod compress;
+pub mod corpus;
+pub mod duplicates;
+pub mod fetch;
+pub mod local;
+pub mod rust_src;
+pub mod split;
+pub mod task;
+
+use crate::cache::{self, CacheError};
+use corpus::Corpus;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why there is no text to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The cache can't be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A file can't be read.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that `host data add` refuses.
+    #[error("{path}: {why}; name regular files, or folders of them", path = .path.display())]
+    Refused {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A corpus is larger than the cap.
+    #[error("corpus {name}: {what} (at most {cap}); add a part of it")]
+    TooLarge {
+        /// The corpus.
+        name: String,
+        /// Which measure passes the cap.
+        what: &'static str,
+        /// The cap.
+        cap: u64,
+    },
+    /// Too little text for four splits.
+    #[error(
+        "corpus {name}: {bytes} bytes are too few ({why}); add more text to it, or choose another corpus"
+    )]
+    TooSmall {
+        /// The corpus.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// What it does not suffice for.
+        why: &'static str,
+    },
+    /// Settings that no corpus can serve.
+    #[error("task: {0}")]
+    Settings(&'static str),
+    /// A name that can't be a file name.
+    #[error("corpus name {0:?}: use 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit")]
+    Name(String),
+    /// A name that is built in.
+    #[error("corpus name {0:?} is built in; choose another")]
+    Taken(String),
+    /// No such corpus.
+    #[error("no corpus {0:?} here; `host data list` shows all, `host data add {0} PATH` adds one")]
+    Unknown(String),
+    /// The cached file of a corpus does not hash to its manifest.
+    #[error("corpus {name}: {path} is corrupt ({what}); add it again with `host data add {name} PATH`", path = .path.display())]
+    Corrupt {
+        /// The corpus.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// A built-in corpus can't be made on this machine.
+    #[error("corpus {name}: {why}")]
+    Unavailable {
+        /// The corpus.
+        name: String,
+        /// Why, and what would help.
+        why: String,
+    },
+    /// Fetched text differs from what this version pins.
+    #[error(
+        "corpus {name}: got {got}, but this version of host pins {pinned}; a mirror may be altered: try another"
+    )]
+    WrongHash {
+        /// The corpus.
+        name: String,
+        /// What came.
+        got: String,
+        /// What was expected.
+        pinned: &'static str,
+    },
+    /// None of the corpora in a preference list can be had.
+    #[error("no corpus can be had:\n{}\nAny text will do: `host data add NAME PATH`", list(.0))]
+    NoneLeft(Vec<(String, String)>),
+}
+
+fn list(reasons: &[(String, String)]) -> String {
+    let lines: Vec<_> = reasons
+        .iter()
+        .map(|(name, why)| format!("  {name}: {why}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// The corpora that need no `host data add`, in order of preference.
+pub const BUILT_IN: [&str; 2] = [fetch::NAME, rust_src::NAME];
+
+/// A corpus out of a preference list.
+#[derive(Debug)]
+pub struct Pick {
+    /// What was taken.
+    pub corpus: Corpus,
+    /// Those preferred to it and why they could not be had: (name, reason).
+    pub passed_over: Vec<(String, String)>,
+}
+
+/// The first of `names` that can be had. `progress` is told, in words, of work that takes a while.
+pub fn pick(names: &[String], progress: &mut dyn FnMut(&str)) -> Result<Pick, DataError> {
+    let cache = cache::cache_dir()?;
+    pick_with(names, |name| open(name, &cache, progress))
+}
+
+fn pick_with(
+    names: &[String],
+    mut open: impl FnMut(&str) -> Result<Corpus, DataError>,
+) -> Result<Pick, DataError> {
+    let mut passed_over = Vec::new();
+    for name in names {
+        match open(name) {
+            Ok(corpus) => {
+                return Ok(Pick {
+                    corpus,
+                    passed_over,
+                });
+            }
+            Err(e) => passed_over.push((name.clone(), e.to_string())),
+        }
+    }
+    Err(DataError::NoneLeft(passed_over))
+}
+
+/// The corpus `name`: from the cache, or made (built-in ones) and put there. One process at a time.
+pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
+    corpus::check_name(name)?;
+    let path = corpus::path(cache, name);
+    let make: fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError> = match name {
+        fetch::NAME => fetch::shakespeare,
+        rust_src::NAME => rust_src::rust_src,
+        _ if path.exists() => return Corpus::load(name, &path),
+        _ => return Err(DataError::Unknown(name.to_owned())),
+    };
+    let _held = cache::lock(&path.with_extension("lock"))?;
+    if path.exists() {
+        match Corpus::load(name, &path) {
+            Ok(corpus) if Some(corpus.manifest.hash_hex().as_str()) == pinned(name) => {
+                return Ok(corpus);
+            }
+            Ok(_) => progress(&format!(
+                "{name}: the cached copy is of another version; making it again"
+            )),
+            Err(e) => progress(&format!("{e}; making it again")),
+        }
+    }
+    let corpus = make(progress)?;
+    if let Some(pinned) = pinned(name).filter(|pinned| *pinned != corpus.manifest.hash_hex()) {
+        return Err(DataError::WrongHash {
+            name: name.to_owned(),
+            got: corpus.manifest.hash_hex(),
+            pinned,
+        });
+    }
+    corpus.save(&path)?;
+    Ok(corpus)
+}
+
+/// The manifest hash that a built-in corpus must have.
+fn pinned(name: &str) -> Option<&'static str> {
+    match name {
+        fetch::NAME => Some(fetch::MANIFEST),
+        rust_src::NAME => Some(rust_src::MANIFEST),
+        _ => None,
+    }
+}
+
+/// A corpus in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its file, where it is here already.
+    pub path: Option<PathBuf>,
+    /// What is known of a file that is here.
+    pub facts: Result<Option<Facts>, String>,
+}
+
+/// What there is to know of a corpus without splitting it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Size of all documents together.
+    pub bytes: u64,
+    /// How many documents.
+    pub documents: usize,
+    /// Manifest hash, hex.
+    pub hash: String,
+}
+
+impl Facts {
+    fn of(corpus: &Corpus) -> Self {
+        Self {
+            bytes: corpus.bytes(),
+            documents: corpus.documents.len(),
+            hash: corpus.manifest.hash_hex(),
+        }
+    }
+}
+
+/// Every corpus that is built in or was added, by name. Fetches nothing.
+pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
+    let mut names: std::collections::BTreeSet<String> =
+        BUILT_IN.iter().map(|&name| name.to_owned()).collect();
+    names.extend(corpus::names(cache)?);
+    let listed = names.into_iter().map(|name| {
+        let path = Some(corpus::path(cache, &name)).filter(|path| path.exists());
+        let facts = match &path {
+            Some(path) => Corpus::load(&name, path)
+                .map(|c| Some(Facts::of(&c)))
+                .map_err(|e| e.to_string()),
+            None => Ok(None),
+        };
+        Listed { name, path, facts }
+    });
+    Ok(listed.collect())
+}
+
+/// One corpus in detail.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its file.
+    pub path: PathBuf,
+    /// Size, documents, hash.
+    pub facts: Facts,
+    /// How it is split, and the sizes.
+    pub report: split::Report,
+    /// The first 400 bytes of the training split, as text.
+    pub sample: String,
+}
+
+/// Opens (and, where built in, makes) the corpus `name`, splits it and describes it.
+pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
+    let corpus = open(name, cache, progress)?;
+    let splits = split::split(&corpus)?;
+    let head: Vec<u8> = splits
+        .train
+        .iter()
+        .flat_map(|s| s.bytes.iter().copied())
+        .take(400)
+        .collect();
+    Ok(Shown {
+        path: corpus::path(cache, name),
+        facts: Facts::of(&corpus),
+        report: splits.report,
+        sample: String::from_utf8_lossy(&head).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn falls_through_with_reasons() {
+        let names = ["absent".to_owned(), "here".to_owned()];
+        let open = |name: &str| match name {
+            "here" => Ok(Corpus::new("here", vec![])),
+            _ => Err(DataError::Unknown(name.to_owned())),
+        };
+        let pick = pick_with(&names, open).unwrap();
+        assert_eq!(pick.corpus.manifest.name, "here");
+        assert_eq!(pick.passed_over[0].0, "absent");
+        let error = pick_with(&names[..1], open).unwrap_err().to_string();
+        assert!(
+            error.contains("absent: no corpus") && error.contains("host data add"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn lists_what_is_built_in_added_or_broken() {
+        let cache = tempfile::tempdir().unwrap();
+        let document = corpus::Document {
+            name: "a".into(),
+            bytes: b"text".to_vec(),
+        };
+        Corpus::new("mine", vec![document])
+            .save(&corpus::path(cache.path(), "mine"))
+            .unwrap();
+        cache::write_atomic(&corpus::path(cache.path(), "broken"), &[b"nonsense"]).unwrap();
+        let listed = list_all(cache.path()).unwrap();
+        let names: Vec<_> = listed.iter().map(|l| l.name.as_str()).collect();
+        assert_eq!(names, ["broken", "mine", "rust-src", "shakespeare"]);
+        assert!(listed[0].facts.is_err());
+        assert_eq!(listed[1].facts.as_ref().unwrap().as_ref().unwrap().bytes, 4);
+        assert_eq!(listed[2].path, None);
+    }
+}

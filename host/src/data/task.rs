@@ -1,0 +1,310 @@
+//! What experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash. Pure.
+
+use super::DataError;
+use super::corpus::Corpus;
+use super::split::{self, Report, Section};
+
+/// blake3 key-derivation context of task hashes.
+pub const TASK_CONTEXT: &str = "host 2026 task v1";
+
+/// How text becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tokenizer {
+    /// A token is a byte.
+    Bytes = 0,
+}
+
+impl Tokenizer {
+    /// Number of tokens there are.
+    pub const fn vocab(self) -> u32 {
+        match self {
+            Self::Bytes => 256,
+        }
+    }
+
+    /// Text to tokens, each below [`Tokenizer::vocab`].
+    pub fn encode(self, text: &[u8]) -> Vec<u16> {
+        match self {
+            Self::Bytes => text.iter().map(|&b| u16::from(b)).collect(),
+        }
+    }
+
+    /// Tokens to text; none where a token is not in the vocabulary.
+    pub fn decode(self, tokens: &[u16]) -> Option<Vec<u8>> {
+        match self {
+            Self::Bytes => tokens.iter().map(|&t| u8::try_from(t).ok()).collect(),
+        }
+    }
+}
+
+/// What a score refers to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Task {
+    /// Hash of the corpus manifest.
+    pub corpus: [u8; 32],
+    /// Text to tokens.
+    pub tokenizer: Tokenizer,
+    /// Hashes of train, search, confirm, test, near-duplicates removed.
+    pub splits: [[u8; 32]; 4],
+    /// Targets per evaluation chunk, each predicted from those before it in the chunk.
+    pub context: u32,
+    /// Most chunks per split.
+    pub eval_chunks: u32,
+    /// Rung of the ladder, 1.0 at the bottom.
+    pub scale: f32,
+}
+
+impl Task {
+    /// blake3 (derive_key, [`TASK_CONTEXT`]) of: corpus, tokenizer as u8, the four splits, context and eval_chunks as u32
+    /// little-endian, the bits of scale as u32 little-endian; 173 bytes.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key(TASK_CONTEXT);
+        hasher.update(&self.corpus);
+        hasher.update(&[self.tokenizer as u8]);
+        for split in &self.splits {
+            hasher.update(split);
+        }
+        for word in [self.context, self.eval_chunks, self.scale.to_bits()] {
+            hasher.update(&word.to_le_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// A task with its text as tokens. Chunks hold context + 1 tokens: token i + 1 is the target after tokens 0 to i.
+#[derive(Clone, Debug)]
+pub struct PreparedTask {
+    /// What was prepared.
+    pub task: Task,
+    /// Training tokens, sections one after the other.
+    pub train: Vec<u16>,
+    /// Chunks of the search split.
+    pub search: Vec<Vec<u16>>,
+    /// Chunks of the confirm split.
+    pub confirm: Vec<Vec<u16>>,
+    /// Chunks of the test split.
+    pub test: Vec<Vec<u16>>,
+    /// Bits per byte of the search chunks' targets when each is predicted by its frequency in train (add-one smoothed).
+    pub unigram_bpb: f64,
+    /// How the corpus was split.
+    pub report: Report,
+}
+
+impl PreparedTask {
+    /// Targets over the search chunks, in tokens and bytes alike.
+    pub fn search_targets(&self) -> u64 {
+        self.search.len() as u64 * u64::from(self.task.context)
+    }
+
+    /// The search chunks' text, one after the other: what compressors are measured on.
+    pub fn search_text(&self) -> Vec<u8> {
+        let tokens: Vec<u16> = self.search.concat();
+        self.task.tokenizer.decode(&tokens).unwrap_or_default()
+    }
+}
+
+/// Splits `corpus` and cuts the held-out splits into at most `eval_chunks` chunks of `context` + 1 tokens, evenly
+/// spaced, disjoint, none across two sections.
+pub fn prepare(
+    corpus: &Corpus,
+    context: u32,
+    eval_chunks: u32,
+    scale: f32,
+) -> Result<PreparedTask, DataError> {
+    if context == 0 || eval_chunks == 0 {
+        return Err(DataError::Settings(
+            "context and eval_chunks must be above 0",
+        ));
+    }
+    if !(scale.is_finite() && scale > 0.0) {
+        return Err(DataError::Settings("scale must be a number above 0"));
+    }
+    let splits = split::split(corpus)?;
+    let tokenizer = Tokenizer::Bytes;
+    let task = Task {
+        corpus: corpus.manifest.hash(),
+        tokenizer,
+        splits: splits.hashes(),
+        context,
+        eval_chunks,
+        scale,
+    };
+    let train: Vec<u16> = splits
+        .train
+        .iter()
+        .flat_map(|s| tokenizer.encode(&s.bytes))
+        .collect();
+    let cut =
+        |part: &[Section]| chunks(part, tokenizer, context as usize + 1, eval_chunks as usize);
+    let (search, confirm, test) = (cut(&splits.search), cut(&splits.confirm), cut(&splits.test));
+    let small = |why| DataError::TooSmall {
+        name: corpus.manifest.name.clone(),
+        bytes: corpus.bytes(),
+        why,
+    };
+    if search.is_empty() || confirm.is_empty() || test.is_empty() {
+        return Err(small(
+            "a held-out split is shorter than one chunk of context + 1 tokens",
+        ));
+    }
+    if train.len() <= context as usize {
+        return Err(small(
+            "the training split is shorter than context + 1 tokens",
+        ));
+    }
+    let unigram_bpb = unigram_bpb(&train, &search, tokenizer.vocab());
+    Ok(PreparedTask {
+        task,
+        train,
+        search,
+        confirm,
+        test,
+        unigram_bpb,
+        report: splits.report,
+    })
+}
+
+/// All disjoint chunks of the sections in order, thinned evenly to at most `most`.
+fn chunks(part: &[Section], tokenizer: Tokenizer, length: usize, most: usize) -> Vec<Vec<u16>> {
+    let all: Vec<&[u8]> = part
+        .iter()
+        .flat_map(|s| s.bytes.chunks_exact(length))
+        .collect();
+    let count = all.len().min(most);
+    (0..count)
+        .filter_map(|i| all.get(i * all.len() / count))
+        .map(|chunk| tokenizer.encode(chunk))
+        .collect()
+}
+
+fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
+    let mut counts = vec![1u64; vocab as usize];
+    for &token in train {
+        counts[token as usize] += 1;
+    }
+    let total = counts.iter().sum::<u64>() as f64;
+    let targets = chunks.iter().flat_map(|chunk| chunk.iter().skip(1));
+    let (mut bits, mut n) = (0.0, 0u64);
+    for &token in targets {
+        bits -= (counts[token as usize] as f64 / total).log2();
+        n += 1;
+    }
+    bits / n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::corpus::Document;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn corpus() -> Corpus {
+        let text = |i: u32| {
+            (0..300u32)
+                .map(|j| (blake3::hash(&(i * 1_000 + j).to_le_bytes()).as_bytes()[0] % 26) + b'a')
+        };
+        let document = |i: u32| Document {
+            name: format!("{i}"),
+            bytes: text(i).collect(),
+        };
+        Corpus::new("x", (0..10).map(document).collect())
+    }
+
+    #[test]
+    fn golden_hash() {
+        let task = Task {
+            corpus: [1; 32],
+            tokenizer: Tokenizer::Bytes,
+            splits: [[2; 32], [3; 32], [4; 32], [5; 32]],
+            context: 256,
+            eval_chunks: 64,
+            scale: 1.0,
+        };
+        assert_eq!(
+            blake3::Hash::from_bytes(task.hash()).to_hex().as_str(),
+            "GOLDEN_TASK"
+        );
+        for changed in [
+            Task {
+                corpus: [0; 32],
+                ..task
+            },
+            Task {
+                splits: [[3; 32], [2; 32], [4; 32], [5; 32]],
+                ..task
+            },
+            Task {
+                context: 257,
+                ..task
+            },
+            Task {
+                eval_chunks: 65,
+                ..task
+            },
+            Task { scale: 2.0, ..task },
+        ] {
+            assert_ne!(changed.hash(), task.hash());
+        }
+    }
+
+    #[test]
+    fn chunks_are_spread_disjoint_and_inside_sections() {
+        let bytes = |start: u8| Section {
+            name: String::new(),
+            bytes: (start..start + 10).collect(),
+        };
+        let part = [bytes(0), bytes(100)];
+        let cut = |most| chunks(&part, Tokenizer::Bytes, 4, most);
+        assert_eq!(
+            cut(9),
+            [
+                [0, 1, 2, 3],
+                [4, 5, 6, 7],
+                [100, 101, 102, 103],
+                [104, 105, 106, 107]
+            ]
+        );
+        assert_eq!(cut(2), [[0, 1, 2, 3], [100, 101, 102, 103]]);
+        assert!(chunks(&part, Tokenizer::Bytes, 11, 5).is_empty());
+    }
+
+    #[test]
+    fn prepares_every_split() {
+        let prepared = prepare(&corpus(), 16, 5, 1.0).unwrap();
+        for part in [&prepared.search, &prepared.confirm, &prepared.test] {
+            assert_eq!((part.len(), part[0].len()), (5, 17));
+        }
+        assert_eq!(prepared.search_targets(), 80);
+        assert_eq!(prepared.search_text().len(), 85);
+        assert_eq!(prepared.train.len(), 7 * 300);
+        assert!(
+            (4.5..5.5).contains(&prepared.unigram_bpb),
+            "{}",
+            prepared.unigram_bpb
+        );
+        assert!(matches!(
+            prepare(&corpus(), 300, 5, 1.0),
+            Err(DataError::TooSmall { .. })
+        ));
+        assert!(matches!(
+            prepare(&corpus(), 16, 5, f32::NAN),
+            Err(DataError::Settings(_))
+        ));
+    }
+
+    #[test]
+    fn unigram_of_a_known_distribution() {
+        let train: Vec<u16> = (0..256).collect();
+        assert_eq!(unigram_bpb(&train, &[vec![0, 7, 9]], 256), 8.0);
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_round_trip(text: Vec<u8>) {
+            let tokens = Tokenizer::Bytes.encode(&text);
+            prop_assert!(tokens.iter().all(|&t| u32::from(t) < Tokenizer::Bytes.vocab()));
+            prop_assert_eq!(Tokenizer::Bytes.decode(&tokens), Some(text));
+        }
+    }
+}
