@@ -3,10 +3,11 @@
 //! first whether it was done before.
 
 use crate::component::{self, Component};
-use crate::data::PreparedTask;
+use crate::data::compress::Compressors;
+use crate::data::task::PreparedTask;
 use crate::key::{BehaviourKey, CONTRACT, ContextKey, ExperimentKey, Hash, Manifest, ProfileHash, SourceKey};
 use crate::outcome::{HostFault, Outcome, Score, Status, encode_state};
-use crate::sandbox::{DryRun, EvalInput, Evaluated, Progress, RunSpec, Sandbox, Trained};
+use crate::sandbox::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sandbox, Trained};
 use crate::select::SelectError;
 use crate::source::{Source, SourceError};
 use crate::store::{ComponentRecord, ExperimentRecord, Finished, ScoreRecord, Store, StoreError};
@@ -124,6 +125,8 @@ pub struct Bench {
     pub sandbox: Sandbox,
     /// What is learnt.
     pub task: PreparedTask,
+    /// What compressors reach on the scored text; absent where stored experiments are only run again.
+    pub compressors: Option<Compressors>,
     /// What each run is given; its random seed is set per run.
     pub spec: RunSpec,
     /// What `forward` may cost per token, from the seed guest's; 0 while that is being measured: no cap.
@@ -146,6 +149,11 @@ impl Bench {
             contract: CONTRACT.into(),
             intervals: self.spec.intervals,
         }
+    }
+
+    /// The terms on which guests compete on this bench; the component does not enter it.
+    pub fn context_key(&self, component: &Component) -> ContextKey {
+        self.manifest(component, 0).context_key()
     }
 
     /// Parses and compiles; a source that was compiled before, in any layout, is not compiled again.
@@ -232,7 +240,7 @@ impl Bench {
             return Err(error.into());
         }
         let state = trained.state.as_ref().map(encode_state);
-        let outcome = self.evaluated(candidate, trained, state.as_deref());
+        let outcome = self.evaluated(&candidate.component, trained, state.as_deref());
         let wall = started.elapsed();
         let key = manifest.key();
         if !outcome.status.is_result() {
@@ -250,7 +258,7 @@ impl Bench {
     }
 
     /// A record whose blobs are damaged is run again: the same bits mend it.
-    fn run_before(&self, manifest: &Manifest) -> Result<Option<Run>, BenchError> {
+    pub fn run_before(&self, manifest: &Manifest) -> Result<Option<Run>, BenchError> {
         let key = manifest.key();
         let Some(record) = self.store.find_experiment(&key)? else { return Ok(None) };
         let intact = self.store.outcome(&record).and_then(|outcome| self.store.state(&record).map(|_| outcome));
@@ -271,8 +279,14 @@ impl Bench {
         self.sandbox.train(component.bytes(), &spec, &self.task.train, None, watch)
     }
 
+    /// One interval of a recorded run, nothing stored.
+    pub fn resume(&self, component: &Component, random_seed: u64, resume: &Resume, watch: &mut Watch) -> Trained {
+        let spec = RunSpec { random_seed, ..self.spec.clone() };
+        self.sandbox.train(component.bytes(), &spec, &self.task.train, Some(resume), watch)
+    }
+
     /// The outcome of a training run: scored on the search split where training ended well.
-    pub fn evaluated(&self, candidate: &Candidate, trained: Trained, state: Option<&[u8]>) -> Outcome {
+    pub fn evaluated(&self, component: &Component, trained: Trained, state: Option<&[u8]>) -> Outcome {
         let mut outcome = Outcome {
             status: trained.status,
             score: None,
@@ -284,7 +298,7 @@ impl Bench {
             fuel: trained.fuel,
         };
         if let (Status::Completed, Some(state)) = (&outcome.status, &trained.state) {
-            match self.evaluate(&candidate.component, state, Split::Search) {
+            match self.evaluate(component, state, Split::Search) {
                 Ok(score) => outcome.score = Some(score),
                 Err(status) => outcome.status = status,
             }
@@ -308,7 +322,7 @@ impl Bench {
         if status != Status::Completed {
             return Err(status);
         }
-        let score = self.task.score(split, chunk_nats);
+        let score = self.task.score(chunk_nats);
         if split == Split::Search && score.bpb >= self.task.unigram_bpb {
             return Err(Status::guest(
                 crate::outcome::GuestFault::NoLearning,
@@ -321,7 +335,7 @@ impl Bench {
     /// Scores a finished run on a split other than the one searched on. Each look is recorded and counted.
     pub fn score(
         &self,
-        candidate: &Candidate,
+        component: &Component,
         run: &Run,
         split: Split,
         purpose: &str,
@@ -333,9 +347,15 @@ impl Bench {
         let Some(state) = state else {
             return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
         };
-        let scored = self.evaluate(&candidate.component, &state, split);
+        let scored = self.evaluate(component, &state, split);
         if let Ok(score) = &scored {
-            self.store.add_score(&ScoreRecord::new(run.key, split.name(), score, purpose, unix_ms()))?;
+            self.store.add_score(&ScoreRecord {
+                experiment_key: run.key,
+                split: split.name().into(),
+                score: score.clone(),
+                purpose: purpose.into(),
+                unix_ms: unix_ms(),
+            })?;
         }
         Ok(scored)
     }

@@ -1,5 +1,6 @@
 //! Whatever writes the next mutation, seen from the night: a situation in, a proposal out. Pure types.
 
+use crate::key::SourceKey;
 use crate::night::Ending;
 
 /// A trial that was decided, as proposers learn of it.
@@ -11,6 +12,8 @@ pub struct Past {
     pub parent: u64,
     /// Its text.
     pub source: String,
+    /// Key of its text, where it parses.
+    pub source_key: Option<SourceKey>,
     /// The change in words.
     pub description: String,
     /// Which kind of change, as its proposer calls it.
@@ -27,7 +30,7 @@ pub struct Situation<'a> {
     pub parent: &'a str,
     /// The brief that a person wrote.
     pub brief: &'a str,
-    /// Everything tried on these terms, oldest first.
+    /// The baseline, as number 0, and everything tried on these terms, oldest first.
     pub past: &'a [Past],
     /// Number of the trial to propose.
     pub number: u64,

@@ -1,10 +1,10 @@
 //! What a person reads in the morning: `results.tsv`, `report.md` and the champion's files in the store's folder.
 //! Written whole and renamed into place, so that a reader never sees half a file.
 
-use crate::bench::{Bench, Run};
+use crate::bench::Bench;
 use crate::night::Ending;
 use crate::night::event::Summary;
-use crate::store::{Store, StoreError, TrialRecord};
+use crate::store::{ExperimentRecord, Store, StoreError, TrialRecord};
 use kernels::session::NamedState;
 use kernels::spec::Values;
 use std::fmt::Write as _;
@@ -163,17 +163,17 @@ pub fn write_report(
     bench: &Bench,
     summary: &Summary,
     trials: &[TrialRecord],
-    champion: Option<(&str, &[u8], &Run)>,
+    champion: Option<(&str, &[u8], Option<&ExperimentRecord>)>,
 ) -> Result<(), ReportError> {
     let dir = bench.store.dir();
     write_results(&bench.store, trials)?;
     replace(&dir.join("report.md"), report_md(summary, trials).as_bytes())?;
-    let Some((source, component, run)) = champion else { return Ok(()) };
+    let Some((source, component, record)) = champion else { return Ok(()) };
     let folder = dir.join("champion");
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
     replace(&folder.join("train.rs"), source.as_bytes())?;
     replace(&folder.join("component.wasm"), component)?;
-    if let Some(record) = &run.record
+    if let Some(record) = record
         && let Some(state) = bench.store.state(record)?
     {
         replace(&folder.join("model.safetensors"), &safetensors(&state)?)?;

@@ -62,7 +62,7 @@ pub fn sample(
         .state(record)?
         .ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
     let sampling = Sampling {
-        prompt: bench.task.encode(prompt),
+        prompt: bench.task.task.tokenizer.encode(prompt),
         length: style.length,
         temperature: style.temperature,
         random_seed: style.random_seed,
@@ -71,5 +71,5 @@ pub fn sample(
         .sandbox
         .sample(&component.bytes, &state, &bench.spec, &sampling)
         .map_err(|status: Status| SampleError::Forward(describe(&status)))?;
-    Ok(String::from_utf8_lossy(&bench.task.decode(&tokens)).into_owned())
+    Ok(String::from_utf8_lossy(&bench.task.task.tokenizer.decode(&tokens).unwrap_or_default()).into_owned())
 }

@@ -2,8 +2,8 @@
 //! factor. What the seed guest's constants come from; reproducible from policy, random seed and size.
 
 use crate::bench::{Bench, BenchError};
-use crate::evolve::constants;
 use crate::evolve::random::Random;
+use crate::evolve::sample_constants;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
@@ -35,8 +35,10 @@ pub fn random_search(
         let (text, constants) = if number == 0 {
             (guest.to_string(), "as committed".to_string())
         } else {
-            let mutation = constants::sample(guest, &mut Random::new(random_seed, number), spread);
-            (mutation.source, mutation.description)
+            match sample_constants(guest, &mut Random::new(random_seed, number), spread) {
+                Some(mutation) => (mutation.source, mutation.description),
+                None => break,
+            }
         };
         let mut point = Point { number, constants, status: String::new(), bpb: None, steps: 0 };
         match bench.prepare(&text) {

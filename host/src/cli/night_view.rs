@@ -4,6 +4,10 @@ use crate::cli::text;
 use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Without a terminal: a sign of life now and then, not a line per step.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Prints events as they come.
 pub struct NightView {
@@ -11,7 +15,7 @@ pub struct NightView {
     bar: Option<ProgressBar>,
     current: String,
     header_printed: bool,
-    last_plain_progress: f64,
+    plain_clock: Instant,
 }
 
 impl NightView {
@@ -24,7 +28,7 @@ impl NightView {
             );
             bar
         });
-        Self { json, bar, current: String::new(), header_printed: false, last_plain_progress: 0.0 }
+        Self { json, bar, current: String::new(), header_printed: false, plain_clock: Instant::now() }
     }
 
     /// Shows one event.
@@ -44,14 +48,13 @@ impl NightView {
                 } else {
                     format!("#{number} {}", text::clean(description))
                 };
-                self.last_plain_progress = 0.0;
                 if let Some(bar) = &self.bar {
                     bar.set_position(0);
                     bar.set_message(self.current.clone());
                 }
             }
-            Event::Progress { progress, steps, loss, seconds_left } => {
-                self.progress(*progress, *steps, *loss, *seconds_left);
+            Event::Progress { role, progress, steps, loss, seconds_left } => {
+                self.progress(role, *progress, *steps, *loss, *seconds_left);
             }
             Event::Baseline(baseline) => self.line(&baseline_line(baseline)),
             Event::Trial(trial) => self.trial(trial),
@@ -69,15 +72,15 @@ impl NightView {
         let _ = std::io::stdout().flush();
     }
 
-    fn progress(&mut self, progress: f64, steps: u64, loss: Option<f64>, seconds_left: Option<f64>) {
+    fn progress(&mut self, role: &str, progress: f64, steps: u64, loss: Option<f64>, seconds_left: Option<f64>) {
         let loss = loss.map(|l| format!("  loss {:.3}", l)).unwrap_or_default();
         let left = seconds_left.map(|s| format!("  {} left", text::duration(s))).unwrap_or_default();
         if let Some(bar) = &self.bar {
             bar.set_position((progress.clamp(0.0, 1.0) * 1000.0) as u64);
-            bar.set_message(format!("{}  step {steps}{loss}{left}", self.current));
-        } else if progress - self.last_plain_progress >= 0.5 {
-            self.last_plain_progress = progress;
-            self.line(&format!("     … {}  {:.0}%  step {steps}{loss}{left}", self.current, progress * 100.0));
+            bar.set_message(format!("{}  {role}  step {steps}{loss}{left}", self.current));
+        } else if self.plain_clock.elapsed() >= PLAIN_INTERVAL {
+            self.plain_clock = Instant::now();
+            self.line(&format!("     … {}  {role}  {:.0}%  step {steps}{loss}{left}", self.current, progress * 100.0));
         }
     }
 

@@ -3,6 +3,9 @@
 use super::DataError;
 use super::corpus::Corpus;
 use super::split::{self, Report, Section};
+use crate::key::{Hash, TaskHash};
+use crate::outcome::Score;
+use serde::{Deserialize, Serialize};
 
 /// blake3 key-derivation context of task hashes.
 pub const TASK_CONTEXT: &str = "host 2026 task v1";
@@ -72,11 +75,29 @@ impl Task {
     }
 }
 
+/// What it takes to prepare a task again, as the store keeps it beside the task's hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// Name of the corpus.
+    pub corpus: String,
+    /// See [`Task::context`].
+    pub context: u32,
+    /// See [`Task::eval_chunks`].
+    pub eval_chunks: u32,
+    /// See [`Task::scale`].
+    pub scale: f32,
+}
+
 /// A task with its text as tokens. Chunks hold context + 1 tokens: token i + 1 is the target after tokens 0 to i.
 #[derive(Clone, Debug)]
 pub struct PreparedTask {
     /// What was prepared.
     pub task: Task,
+    /// Name of the corpus.
+    pub corpus: String,
+    /// Documents of the corpus and their bytes.
+    pub documents: (usize, u64),
     /// Training tokens, sections one after the other.
     pub train: Vec<u16>,
     /// Chunks of the search split.
@@ -92,6 +113,37 @@ pub struct PreparedTask {
 }
 
 impl PreparedTask {
+    /// The task's hash.
+    pub fn hash(&self) -> TaskHash {
+        TaskHash(Hash(self.task.hash()))
+    }
+
+    /// What it takes to prepare this again.
+    pub fn definition(&self) -> Definition {
+        let Task { context, eval_chunks, scale, .. } = self.task;
+        Definition { corpus: self.corpus.clone(), context, eval_chunks, scale }
+    }
+
+    /// One line for people.
+    pub fn describe(&self) -> String {
+        let (documents, bytes) = self.documents;
+        let [train, search, confirm, test] = self.report.sizes.map(|(units, _)| units);
+        let unit = if self.report.section_bytes.is_some() { "sections" } else { "documents" };
+        format!(
+            "{}, {:.2} MB, {documents} documents; {unit}: {train} train, {search} search, {confirm} confirm, {test} test",
+            self.corpus,
+            bytes as f64 / 1e6
+        )
+    }
+
+    /// Bits per byte of chunks whose negative log-likelihoods in nats are given, in order. With bytes as tokens a chunk
+    /// has as many bytes as targets.
+    pub fn score(&self, chunk_nats: Vec<f64>) -> Score {
+        let chunk_bytes = vec![self.task.context; chunk_nats.len()];
+        let bytes = chunk_nats.len() as f64 * f64::from(self.task.context);
+        Score { bpb: chunk_nats.iter().sum::<f64>() / std::f64::consts::LN_2 / bytes, chunk_nats, chunk_bytes }
+    }
+
     /// Targets over the search chunks, in tokens and bytes alike.
     pub fn search_targets(&self) -> u64 {
         self.search.len() as u64 * u64::from(self.task.context)
@@ -156,6 +208,8 @@ pub fn prepare(
     let unigram_bpb = unigram_bpb(&train, &search, tokenizer.vocab());
     Ok(PreparedTask {
         task,
+        corpus: corpus.manifest.name.clone(),
+        documents: (corpus.documents.len(), corpus.bytes()),
         train,
         search,
         confirm,

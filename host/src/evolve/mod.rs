@@ -4,6 +4,7 @@
 pub mod constants;
 pub mod edit;
 pub mod operators;
+pub mod proposer;
 pub mod random;
 
 use constants::{Constant, Value};

@@ -1,6 +1,6 @@
 //! What a night tells whoever watches: data, no formatting. Pure.
 
-use crate::data::Compressors;
+use crate::data::compress::Compressors;
 use serde::Serialize;
 
 /// Something that happened.
@@ -28,6 +28,8 @@ pub enum Event {
     },
     /// An experiment is under way.
     Progress {
+        /// What the run is for.
+        role: String,
         /// Share of its budget used.
         progress: f64,
         /// Steps so far.

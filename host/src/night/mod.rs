@@ -7,18 +7,23 @@ pub mod trial;
 pub use trial::{Champion, Ending, Judged, Judgement};
 
 use crate::bench::{Bench, BenchError, Candidate, Refusal, Run, Split, describe, unix_ms};
-use crate::key::{ContextKey, ExperimentKey};
+use crate::key::ContextKey;
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
 use crate::proposer::{Past, Proposal, Proposer, Situation};
 use crate::sandbox::Progress;
+use crate::report::{self, ReportError};
+use crate::sample::{self, SampleError, Style};
 use crate::select::Noise;
-use crate::store::{NewTrial, Role, StoreError, TrialRecord};
+use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
 use event::{Baseline, Event, Standing, Summary, TrialLine};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use trial::{Court, RepeatKey, Seen};
+
+/// Tokens of held-out text that the sample at the end of a night goes on from.
+const PROMPT_TOKENS: usize = 32;
 
 /// What Ctrl-C sets: once, finish the experiment in hand; twice, stop now.
 #[derive(Debug, Default)]
@@ -55,6 +60,9 @@ pub enum NightError {
     /// The guest that the night starts from does not run.
     #[error("the seed guest cannot be trained: {0}")]
     SeedGuest(String),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// Ctrl-C before there was anything to go on from.
     #[error("stopped before the baseline was measured; the runs that were finished are kept")]
     Interrupted,
@@ -111,7 +119,7 @@ impl<'a> Night<'a> {
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let context = bench.context_key();
+        let context = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let scores = measure_baseline(bench, policy, &baseline, stop, tell)?;
@@ -123,10 +131,10 @@ impl<'a> Night<'a> {
             noise: noise.sd(),
             replicas: values.len() as u32,
             unigram: bench.task.unigram_bpb,
-            compressors: bench.task.compressors.clone(),
+            compressors: bench.compressors,
         };
         tell(Event::Baseline(baseline_figures.clone()));
-        let text = policy.to_toml().unwrap_or_default();
+        let text = policy.canonical().unwrap_or_default();
         let id = bench.store.start_night(policy_name, &text, &bench.task.hash(), &context, unix_ms())?;
         let mut night = Self {
             bench,
@@ -156,6 +164,16 @@ impl<'a> Night<'a> {
     /// What was tried before on the same terms, and who won.
     fn take_up(&mut self, context: &ContextKey) -> Result<(), NightError> {
         let first = &self.baseline.candidate;
+        self.past.push(Past {
+            number: 0,
+            parent: 0,
+            source: first.text.clone(),
+            source_key: Some(first.source_key),
+            description: self.baseline.description.clone(),
+            operator: String::new(),
+            ending: Ending::Keep,
+            delta: None,
+        });
         self.seen.insert(0, Some(first.source_key), Some(first.component.key), first.behaviour);
         let trials = self.bench.store.trials_in(context)?;
         let mut best = None;
@@ -203,6 +221,7 @@ impl<'a> Night<'a> {
             number: trial.number,
             parent: trial.parent,
             source,
+            source_key: trial.source_key,
             description: trial.description.clone(),
             operator: trial.operator.clone(),
             ending,
@@ -295,7 +314,7 @@ impl<'a> Night<'a> {
             source_key: found.source,
             component_key: found.component,
             behaviour_key: found.behaviour,
-            experiment_key: found.experiment.filter(|_| found.recorded),
+            experiment_key: found.experiment,
             verdict: found.ending.name().into(),
             bpb: found.bpb,
             delta: found.delta,
@@ -306,14 +325,15 @@ impl<'a> Night<'a> {
             peak_bytes: found.peak_bytes,
             wall_ms: wall.as_millis() as i64,
         };
-        let runs: Vec<(ExperimentKey, Role)> = found.runs.clone();
-        let id = self.bench.store.add_trial(self.id, &trial, &runs)?;
+        let id = self.bench.store.add_trial(self.id, &trial, &found.runs)?;
         if found.ending == Ending::Keep && let Some(candidate) = &found.candidate {
             self.champion =
                 Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
             self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
         }
         self.count(found, wall);
+        let trials = self.bench.store.trials_in(&self.bench.context_key(&self.baseline.candidate.component))?;
+        report::write_results(&self.bench.store, &trials)?;
         self.remember(&TrialRecord { id, night: self.id, trial })?;
         let line = TrialLine {
             number,
@@ -324,7 +344,7 @@ impl<'a> Night<'a> {
             description: proposal.description.clone(),
             reason: found.reason.clone(),
             p_better: found.p_better,
-            experiment: found.experiment.filter(|_| found.recorded).map(|key| key.to_string()),
+            experiment: found.experiment.map(|key| key.to_string()),
         };
         (self.tell)(Event::Trial(line.clone()));
         (self.tell)(Event::Standing(self.standing()));
@@ -332,8 +352,8 @@ impl<'a> Night<'a> {
     }
 
     fn count(&mut self, found: &Judgement, wall: Duration) {
-        self.runs += found.runs_done;
-        if !found.runs.is_empty() {
+        self.runs += found.trained;
+        if found.candidate.is_some() {
             self.trained += 1;
         }
         self.decided.push((found.ending, wall));
@@ -388,8 +408,9 @@ impl<'a> Night<'a> {
         let seed = random_seed(self.policy, "replica", 0, 0);
         let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
         let champion_run = self.finished(&self.champion.candidate, seed)?;
-        let sample = match &champion_run {
-            Some(run) if !self.stop.now() => self.sample(run)?,
+        let record = champion_run.as_ref().and_then(|run| run.record.clone());
+        let sample = match &record {
+            Some(record) if !self.stop.now() => self.sample(record)?,
             _ => String::new(),
         };
         let mut verdicts = std::collections::BTreeMap::<String, u64>::new();
@@ -412,6 +433,9 @@ impl<'a> Night<'a> {
             interrupted,
         };
         self.bench.store.end_night(self.id, unix_ms())?;
+        let trials = self.bench.store.trials_in(&self.bench.context_key(&self.champion.candidate.component))?;
+        let champion = &self.champion.candidate;
+        report::write_report(self.bench, &summary, &trials, Some((&champion.text, champion.component.bytes(), record.as_ref())))?;
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
     }
@@ -425,7 +449,7 @@ impl<'a> Night<'a> {
         let mut scores = Vec::new();
         for who in [&self.baseline, &self.champion] {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.score_once(&who.candidate, &run, Split::Test, "report")? {
+            match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
                 Ok(score) => scores.push(score.bpb),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {}", describe(&status)) });
@@ -436,11 +460,14 @@ impl<'a> Night<'a> {
         Ok(scores.first().copied().zip(scores.last().copied()))
     }
 
-    fn sample(&mut self, run: &Run) -> Result<String, NightError> {
-        let prompt = self.bench.task.prompt();
-        match crate::sample::sample(self.bench, run, &prompt, &crate::sample::Style::default()) {
-            Ok(text) => Ok(format!("{prompt}{text}")),
-            Err(crate::sample::SampleError::Store(error)) => Err(error.into()),
+    /// The champion goes on from the beginning of the first search chunk.
+    fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
+        let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
+        let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
+        let prompt = self.bench.task.task.tokenizer.decode(head).unwrap_or_default();
+        match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
+            Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
+            Err(SampleError::Store(error)) => Err(error.into()),
             Err(error) => {
                 (self.tell)(Event::Note { text: format!("no sample: {error}") });
                 Ok(String::new())

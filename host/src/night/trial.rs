@@ -8,6 +8,7 @@ use crate::night::Stop;
 use crate::outcome::{HostFault, Score, Status};
 use crate::policy::Selection;
 use crate::sandbox::Progress;
+use crate::store::Role;
 use crate::select::{self, Noise, Pair, Verdict};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -109,6 +110,15 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 7] =
+        [Self::Keep, Self::Discard, Self::Noise, Self::Same, Self::Refused, Self::Failed, Self::HostFault];
+
+    /// The ending of that name; what a later version may have written reads as a host fault, which decides nothing.
+    pub fn from_name(name: &str) -> Self {
+        Self::ALL.into_iter().find(|ending| ending.name() == name).unwrap_or(Self::HostFault)
+    }
+
     /// As the log and the store have it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -136,10 +146,12 @@ pub struct Judgement {
     pub delta: Option<f64>,
     /// Posterior probability that it is better.
     pub p_better: Option<f64>,
-    /// Its screening run.
+    /// Its screening run, where it came to a result.
     pub experiment: Option<ExperimentKey>,
-    /// All runs of the candidate, with their role.
-    pub runs: Vec<(ExperimentKey, &'static str)>,
+    /// All recorded runs that the verdict rests on, the champion's too, with their role.
+    pub runs: Vec<(ExperimentKey, Role)>,
+    /// Runs that were trained for this trial rather than found in the store.
+    pub trained: u64,
     /// The keys, as far as they were reached.
     pub source: Option<SourceKey>,
     /// See `source`.
@@ -155,6 +167,17 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// A run belongs to the trial; the first one is the screening run.
+    fn note(&mut self, run: &Run) {
+        self.trained += u64::from(run.wall.is_some());
+        if run.record.is_none() {
+            return;
+        }
+        let role = if self.runs.len() < 2 { Role::Search } else { Role::FreshSeed };
+        self.runs.push((run.key, role));
+        self.experiment.get_or_insert(run.key);
+    }
+
     fn new(ending: Ending, reason: impl Into<String>) -> Self {
         Self {
             ending,
@@ -164,6 +187,7 @@ impl Judgement {
             p_better: None,
             experiment: None,
             runs: Vec::new(),
+            trained: 0,
             source: None,
             component: None,
             behaviour: None,
@@ -305,8 +329,8 @@ impl Court<'_> {
     fn confirm(&self, candidate: Candidate, fresh: &[Scored], mut found: Judgement) -> Result<Judged, BenchError> {
         let mut confirmed = Vec::new();
         for pair in fresh {
-            let mine = self.bench.score(&candidate, &pair.candidate_run, Split::Confirm, "keep")?;
-            let theirs = self.bench.score(&self.champion.candidate, &pair.champion_run, Split::Confirm, "keep")?;
+            let mine = self.bench.score(&candidate.component, &pair.candidate_run, Split::Confirm, "keep")?;
+            let theirs = self.bench.score(&self.champion.candidate.component, &pair.champion_run, Split::Confirm, "keep")?;
             match (theirs, mine) {
                 (Ok(champion), Ok(candidate)) => confirmed.push((champion, candidate)),
                 (Err(status), _) | (_, Err(status)) => {
@@ -354,10 +378,10 @@ impl Court<'_> {
         watch: &mut dyn FnMut(&str, &Progress),
     ) -> Result<Option<Scored>, BenchError> {
         let mine = self.run(candidate, random_seed, role, watch)?;
-        found.runs.push((mine.key, if found.runs.is_empty() { "screening" } else { "fresh" }));
-        found.experiment.get_or_insert(mine.key);
+        found.note(&mine);
         let Some(candidate_score) = self.completed(&mine, found) else { return Ok(None) };
         let theirs = self.run(&self.champion.candidate, random_seed, &format!("champion, {role}"), watch)?;
+        found.note(&theirs);
         let Some(champion_score) = self.completed(&theirs, found) else { return Ok(None) };
         Ok(Some(Scored { candidate: candidate_score, champion: champion_score, candidate_run: mine, champion_run: theirs }))
     }

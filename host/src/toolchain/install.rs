@@ -24,15 +24,7 @@ const APT_LIMIT: Duration = Duration::from_secs(900);
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 pub(super) fn cache_folder() -> Result<PathBuf, ToolchainError> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    set("HOST_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("host")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/host")))
-        .ok_or(ToolchainError::NoCache)
+    Ok(crate::cache::cache_dir()?)
 }
 
 /// Where the library built from this compiler's sources belongs.

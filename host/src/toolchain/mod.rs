@@ -101,9 +101,9 @@ pub enum ToolchainError {
         /// Why.
         source: io::Error,
     },
-    /// No home to derive the cache from.
-    #[error("no folder for the cache: set HOST_CACHE")]
-    NoCache,
+    /// No folder for the cache.
+    #[error(transparent)]
+    NoCache(#[from] crate::cache::CacheError),
 }
 
 /// A `rustc` and what it says of itself.

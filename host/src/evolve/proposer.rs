@@ -1,0 +1,53 @@
+//! The offline proposer as a night sees it: turns the night's past into what [`Evolve`] learns from. Pure.
+
+use super::{Evolve, History, Trial, steps_between};
+use crate::key::SourceKey;
+use crate::night::Ending;
+use crate::proposer::{Past, Proposal, Proposer, Situation};
+use crate::source::Source;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The offline proposer with what it derived from the past so far.
+#[derive(Default)]
+pub struct Offline {
+    trials: BTreeMap<u64, Trial>,
+}
+
+impl Offline {
+    /// Its name in policies, logs and the store.
+    pub const NAME: &'static str = "evolve";
+
+    /// Derives what is new in the past; sources are parsed once.
+    fn learn(&mut self, past: &[Past]) -> Vec<Trial> {
+        let sources: BTreeMap<u64, &str> = past.iter().map(|p| (p.number, p.source.as_str())).collect();
+        for p in past.iter().filter(|p| p.number > 0) {
+            self.trials.entry(p.number).or_insert_with(|| Trial {
+                operator: p.operator.clone(),
+                steps: sources.get(&p.parent).map(|parent| steps_between(parent, &p.source)).unwrap_or_default(),
+                gain: p.delta.map(|delta| -delta),
+                kept: p.ending == Ending::Keep,
+            });
+        }
+        self.trials.values().cloned().collect()
+    }
+}
+
+impl Proposer for Offline {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn propose(&mut self, situation: &Situation) -> Option<Proposal> {
+        let trials = self.learn(situation.past);
+        let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).collect();
+        let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
+        let evolve = Evolve { random_seed: situation.random_seed };
+        let history = History { trials: &trials, tried: &tried };
+        let mutation = evolve.propose(situation.parent, &history, situation.number)?;
+        Some(Proposal {
+            source: mutation.source,
+            description: mutation.description,
+            operator: mutation.operator.into(),
+        })
+    }
+}
