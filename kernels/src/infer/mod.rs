@@ -12,6 +12,9 @@ pub type Specs = SmallVec<[Spec; 2]>;
 /// Most Newton–Schulz steps of one op.
 pub const MAX_NEWTON_SCHULZ_STEPS: u32 = 64;
 
+/// Operands that a fault shows; a guest chooses how many it joins.
+const MAX_SHOWN: usize = 6;
+
 /// Specs of what `op` makes of `inputs`. In-place ops make nothing.
 pub fn infer(op: &Op, inputs: &[&Spec]) -> Result<Specs, Fault> {
     let call = Call { op, inputs };
@@ -46,7 +49,11 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn shape_fault(&self, reason: impl Into<String>) -> Fault {
-        let all: Vec<String> = self.inputs.iter().map(|s| s.to_string()).collect();
+        let shown = self.inputs.iter().take(MAX_SHOWN);
+        let mut all: Vec<String> = shown.map(|s| s.to_string()).collect();
+        if let Some(more @ 1..) = self.inputs.len().checked_sub(MAX_SHOWN) {
+            all.push(format!("{more} more"));
+        }
         let operands = match all.as_slice() {
             [] => "nothing".to_owned(),
             [one] => one.clone(),

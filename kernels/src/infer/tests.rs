@@ -54,6 +54,11 @@ fn faults_say_what_is_wrong_and_what_to_do() {
         says(Op::Cat { axis: 0 }, &[]),
         "cat: nothing to join; give at least one tensor"
     );
+    let many: Vec<Spec> = (1..=1000).map(|i| f(&[1, i])).collect();
+    assert_eq!(
+        says(Op::Cat { axis: 0 }, &many),
+        "cat of [1,1], [1,2], [1,3], [1,4], [1,5], [1,6] and 994 more: sizes may differ along axis 0 only"
+    );
     assert_eq!(
         says(Op::NewtonSchulz { steps: 65 }, &[f(&[2, 2])]),
         "newton-schulz: 65 steps; at most 64 are allowed (5 is usual)"
