@@ -553,6 +553,10 @@ fn an_interval_run_again_has_the_same_hashes() {
     guest(&mut s, u64::MAX).unwrap();
     s.finish().unwrap();
     let chain = s.interval_hashes().to_vec();
+    assert_eq!(
+        blake3::Hash::from(chain[3]).to_string(),
+        "752eb6c486970972d81da4c18ce637dd90b30d9dbb95fa8b85d90e913aadef09"
+    );
     let from = kept.lock().unwrap()[1].clone();
     assert_eq!((from.interval, from.hash), (1, chain[1]));
     let forward = |from: Checkpoint| {
