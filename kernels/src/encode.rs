@@ -313,9 +313,15 @@ mod tests {
             u32: false,
         };
         hasher.record(&record(constant, &[], &[0], Some(values)), &[f(&[3])]);
-        assert_eq!(hex(&hasher), "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910");
+        assert_eq!(
+            hex(&hasher),
+            "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910"
+        );
         hasher.tensor(Tag::Parameter, TensorId(0), "wte", None);
-        assert_eq!(hex(&hasher), "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b");
+        assert_eq!(
+            hex(&hasher),
+            "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b"
+        );
         let adamw = AdamW {
             lr: 0.1,
             beta1: 0.9,
@@ -325,7 +331,10 @@ mod tests {
             step: 3,
         };
         hasher.record(&record(Op::AdamW(adamw), &[0, 1, 2, 3], &[], None), &[]);
-        assert_eq!(hex(&hasher), "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c");
+        assert_eq!(
+            hex(&hasher),
+            "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c"
+        );
     }
 
     #[test]

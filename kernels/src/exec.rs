@@ -33,7 +33,8 @@ pub trait Executor: Send {
     fn class(&self) -> &'static str;
 }
 
-/// Executes nothing: what dry runs and accounting tests use. Downloads are zeros.
+/// Executes nothing: what dry runs and accounting tests use. Downloads are zeros. Steps on tensors that are not there
+/// are errors, so that it checks lifetimes.
 #[derive(Debug, Default)]
 pub struct Dry {
     alive: BTreeMap<TensorId, Spec>,
@@ -41,13 +42,20 @@ pub struct Dry {
 
 impl Executor for Dry {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
+        let gone = |id: TensorId| Fault::Executor(format!("tensor {} is not there", id.0));
         for step in steps.drain(..) {
             match step {
                 Step::Run {
                     record, outputs, ..
-                } => self.alive.extend(record.outputs.into_iter().zip(outputs)),
+                } => {
+                    if let Some(&id) = record.inputs.iter().find(|id| !self.alive.contains_key(id))
+                    {
+                        return Err(gone(id));
+                    }
+                    self.alive.extend(record.outputs.into_iter().zip(outputs));
+                }
                 Step::Free(id) => {
-                    self.alive.remove(&id);
+                    self.alive.remove(&id).ok_or_else(|| gone(id))?;
                 }
             }
         }

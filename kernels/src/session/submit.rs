@@ -264,25 +264,28 @@ impl Session {
             .extend(self.memory.freed.drain(..).map(Step::Free));
     }
 
-    /// Executes everything pending and fetches logged values.
+    /// Executes everything pending and fetches logged values. Afterwards nothing waits.
     pub fn flush(&mut self) -> Result<(), Fault> {
-        if self.execution.running() {
-            self.executor.execute(&mut self.queue.steps)?;
-        }
-        self.queue.steps.clear();
-        self.queue.data_bytes = 0;
+        self.execute()?;
         for (point, id) in std::mem::take(&mut self.awaited) {
-            let value = if self.execution.running() {
-                self.download(id)?.first().copied()
-            } else {
-                None
-            };
-            if let (Some(point), Some(value)) = (self.curve.get_mut(point), value) {
+            if self.execution.running()
+                && let (Some(&value), Some(point)) =
+                    (self.download(id)?.first(), self.curve.get_mut(point))
+            {
                 point.value = f64::from(value);
             }
             self.memory.unsave(id);
         }
         self.enqueue_freed();
+        self.execute()
+    }
+
+    fn execute(&mut self) -> Result<(), Fault> {
+        if self.execution.running() && !self.queue.steps.is_empty() {
+            self.executor.execute(&mut self.queue.steps)?;
+        }
+        self.queue.steps.clear();
+        self.queue.data_bytes = 0;
         Ok(())
     }
 

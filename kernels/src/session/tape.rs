@@ -50,18 +50,21 @@ struct Found {
 
 const BACKWARD: &str = "backward";
 
-impl Emit for Session {
+/// Takes a rule's ops: charged as any, never recorded.
+struct Unrecorded<'a>(&'a mut Session);
+
+impl Emit for Unrecorded<'_> {
     fn emit(&mut self, op: Op, inputs: &[TensorId]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
-        self.run(op, inputs, None, false)
+        self.0.run(op, inputs, None, false)
     }
 
     fn share(&mut self, id: TensorId) -> TensorId {
-        self.memory.share(id);
+        self.0.memory.share(id);
         id
     }
 
     fn release(&mut self, id: TensorId) {
-        Session::release(self, id);
+        self.0.release(id);
     }
 }
 
@@ -251,7 +254,7 @@ impl Session {
                 specs: &node.specs,
                 outputs: &node.outputs,
             };
-            let gradients = grad::gradients(done, dy, &wanted, self)?;
+            let gradients = grad::gradients(done, dy, &wanted, &mut Unrecorded(self))?;
             for (&input, gradient) in node.inputs.iter().zip(gradients) {
                 if let Some(gradient) = gradient {
                     self.accumulate(found, input, gradient)?;
@@ -302,7 +305,10 @@ impl Session {
         let mut gradients = Vec::with_capacity(wrt.len());
         for &id in wrt {
             gradients.push(match found.by_tensor.get(&id) {
-                Some(&gradient) => Emit::share(self, gradient),
+                Some(&gradient) => {
+                    self.memory.share(gradient);
+                    gradient
+                }
                 None => {
                     let shape: Shape = self.memory.alive(BACKWARD, id)?.spec.shape.clone();
                     self.single(Op::Full { shape, value: 0.0 }, &[])?
