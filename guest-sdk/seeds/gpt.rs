@@ -45,19 +45,30 @@ fn model(net: &Net, tokens: &Tensor) -> Tensor {
 
 /// Causal attention with normalised queries and keys.
 fn attention(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
-    let q = x.linear(&net.weight(("q", layer))).heads(HEAD_DIM).rope(ROPE_BASE).rms_norm();
-    let k = x.linear(&net.weight(("k", layer))).heads(HEAD_DIM).rope(ROPE_BASE).rms_norm();
+    let q = x
+        .linear(&net.weight(("q", layer)))
+        .heads(HEAD_DIM)
+        .rope(ROPE_BASE)
+        .rms_norm();
+    let k = x
+        .linear(&net.weight(("k", layer)))
+        .heads(HEAD_DIM)
+        .rope(ROPE_BASE)
+        .rms_norm();
     let mut v = x.linear(&net.weight(("v", layer))).heads(HEAD_DIM);
     if has_value_embedding(layer) {
         v = v + value_embedding(net, layer, x, tokens);
     }
-    q.attention(&k, &v, window(layer)).merge_heads().linear(&net.weight(("o", layer)))
+    q.attention(&k, &v, window(layer))
+        .merge_heads()
+        .linear(&net.weight(("o", layer)))
 }
 
 /// What each token adds to its values, as far as each head's gate (0 to 2, by the input) lets it.
 fn value_embedding(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
     let values = net.embed(("ve", layer), tokens).heads(HEAD_DIM);
-    let gates = 2.0 * x.narrow(2, 0, GATE_INPUTS).linear(&net.weight(("gate", layer))).sigmoid();
+    let inputs = x.narrow(2, 0, GATE_INPUTS);
+    let gates = 2.0 * inputs.linear(&net.weight(("gate", layer))).sigmoid();
     values * gates.heads(1)
 }
 
@@ -72,7 +83,11 @@ fn has_value_embedding(layer: usize) -> bool {
 }
 
 fn window(layer: usize) -> usize {
-    if layer + 1 == DEPTH { 0 } else { WINDOWS[layer % WINDOWS.len()] }
+    if layer + 1 == DEPTH {
+        0
+    } else {
+        WINDOWS[layer % WINDOWS.len()]
+    }
 }
 
 /// Learning rates over the budget: flat, then falling linearly to FINAL_LR.
@@ -90,8 +105,16 @@ fn init(task: &Task) -> Net {
     let random = |rows| Tensor::uniform([rows, width], -bound, bound);
 
     let mut net = Net::new();
-    net.parameter("embeddings", "wte", Tensor::normal([task.vocab, width], 0.0, 1.0));
-    net.parameter("head", "head", Tensor::normal([task.vocab, width], 0.0, 0.001));
+    net.parameter(
+        "embeddings",
+        "wte",
+        Tensor::normal([task.vocab, width], 0.0, 1.0),
+    );
+    net.parameter(
+        "head",
+        "head",
+        Tensor::normal([task.vocab, width], 0.0, 0.001),
+    );
     for layer in 0..DEPTH {
         net.parameter("scalars", ("resid", layer), Tensor::full([1], 1.0));
         net.parameter("scalars", ("x0", layer), Tensor::full([1], 0.1));
@@ -103,7 +126,11 @@ fn init(task: &Task) -> Net {
         net.parameter("matrices", ("proj", layer), Tensor::zeros([width, hidden]));
         if has_value_embedding(layer) {
             net.parameter("embeddings", ("ve", layer), random(task.vocab));
-            net.parameter("matrices", ("gate", layer), Tensor::zeros([heads, GATE_INPUTS]));
+            net.parameter(
+                "matrices",
+                ("gate", layer),
+                Tensor::zeros([heads, GATE_INPUTS]),
+            );
         }
     }
     net

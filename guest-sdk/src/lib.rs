@@ -70,7 +70,7 @@ macro_rules! guest {
                     $model(&$crate::Net::new(), &tokens).into()
                 }
             }
-            $crate::bindings::export_guest!(Exports with_types_in $crate::bindings);
+    $crate::bindings::export_guest!(Exports with_types_in $crate::bindings);
         };
     };
 }

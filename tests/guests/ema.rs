@@ -21,7 +21,8 @@ fn train(lab: &mut Lab) {
     while let Some(batch) = lab.next_batch(8, 32) {
         let loss = logits(&net, "live", &batch.tokens).cross_entropy(&batch.targets);
         adam.step(&loss.backward(), 1.0);
-        net.weight("average").blend(DECAY, &net.weight("live"), 1.0 - DECAY);
+        net.weight("average")
+            .blend(DECAY, &net.weight("live"), 1.0 - DECAY);
         lab.log("loss", &loss);
     }
 }
