@@ -1,5 +1,5 @@
-//! Documents and the manifest that pins them. A corpus is one file in the cache: the manifest as one line of JSON, then
-//! the bytes of the documents. May use the cache's file operations.
+//! Documents and the manifest that pins them. A corpus is one file in the cache: a line with the manifest's hash,
+//! a line with the manifest as JSON, then the bytes of the documents. May use the cache's file operations.
 
 use super::DataError;
 use crate::cache;
@@ -95,10 +95,16 @@ impl Corpus {
         self.documents.iter().map(|d| d.bytes.len() as u64).sum()
     }
 
+    /// All documents, one after the other.
+    pub fn text(&self) -> Vec<u8> {
+        let documents = self.documents.iter();
+        documents.flat_map(|d| d.bytes.iter().copied()).collect()
+    }
+
     /// Writes the corpus to `path`, atomically.
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
-        let json = self.manifest.json();
-        let mut parts: Vec<&[u8]> = vec![json.as_bytes(), b"\n"];
+        let (hash, json) = (self.manifest.hash_hex(), self.manifest.json());
+        let mut parts: Vec<&[u8]> = vec![hash.as_bytes(), b"\n", json.as_bytes(), b"\n"];
         parts.extend(self.documents.iter().map(|d| d.bytes.as_slice()));
         Ok(cache::write_atomic(path, &parts)?)
     }
@@ -114,14 +120,11 @@ impl Corpus {
             path: path.to_owned(),
             what,
         };
-        let end = file
-            .iter()
-            .position(|&b| b == b'\n')
-            .ok_or(corrupt("no manifest"))?;
-        let (line, rest) = file.split_at(end);
+        let mut lines = file.splitn(3, |&b| b == b'\n');
+        let mut part = || lines.next().ok_or(corrupt("no manifest"));
+        let (hash, json, mut rest) = (part()?, part()?, part()?);
         let manifest: Manifest =
-            serde_json::from_slice(line).map_err(|_| corrupt("not a manifest"))?;
-        let mut rest = rest.get(1..).unwrap_or_default();
+            serde_json::from_slice(json).map_err(|_| corrupt("not a manifest"))?;
         let mut documents = Vec::new();
         for entry in &manifest.documents {
             let length = usize::try_from(entry.bytes).map_err(|_| corrupt("a length"))?;
@@ -135,7 +138,8 @@ impl Corpus {
             rest = after;
         }
         let corpus = Self::new(name, documents);
-        if !rest.is_empty() || corpus.manifest != manifest {
+        if !rest.is_empty() || corpus.manifest != manifest || hash != manifest.hash_hex().as_bytes()
+        {
             return Err(corrupt("its documents do not hash to its manifest"));
         }
         Ok(corpus)
@@ -207,7 +211,10 @@ mod tests {
                 blake3::hash(b"\xff\n")
             )
         );
-        assert_eq!(manifest.hash_hex(), "GOLDEN_MANIFEST");
+        assert_eq!(
+            manifest.hash_hex(),
+            "7f9ac0c556527f0da5ad9544264c238f33553d30e5f91eb4facf7275e8246e7f"
+        );
     }
 
     #[test]

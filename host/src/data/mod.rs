@@ -73,7 +73,7 @@ pub enum DataError {
     #[error("no corpus {0:?} here; `host data list` shows all, `host data add {0} PATH` adds one")]
     Unknown(String),
     /// The cached file of a corpus does not hash to its manifest.
-    #[error("corpus {name}: {path} is corrupt ({what}); add it again with `host data add {name} PATH`", path = .path.display())]
+    #[error("corpus {name}: {path} is corrupt ({what}); delete it or replace it with `host data add {name} PATH`", path = .path.display())]
     Corrupt {
         /// The corpus.
         name: String,
@@ -171,7 +171,9 @@ pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
             Ok(_) => progress(&format!(
                 "{name}: the cached copy is of another version; making it again"
             )),
-            Err(e) => progress(&format!("{e}; making it again")),
+            Err(_) => progress(&format!(
+                "{name}: the cached copy is corrupt; making it again"
+            )),
         }
     }
     let corpus = make(progress)?;
@@ -295,6 +297,29 @@ mod tests {
             error.contains("absent: no corpus") && error.contains("host data add"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_corrupt_copy_of_a_built_in_corpus_is_made_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = corpus::path(cache.path(), rust_src::NAME);
+        let opened = || {
+            let mut said = Vec::new();
+            let corpus = open(rust_src::NAME, cache.path(), &mut |line| {
+                said.push(line.to_owned())
+            })
+            .unwrap();
+            assert_eq!(corpus.manifest.hash_hex(), rust_src::MANIFEST);
+            said
+        };
+        assert_eq!(opened().len(), 1);
+        assert!(opened().is_empty());
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let said = opened();
+        assert!(said[0].contains("corrupt") && said.len() == 2, "{said:?}");
+        assert!(opened().is_empty());
     }
 
     #[test]

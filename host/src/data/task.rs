@@ -255,8 +255,9 @@ mod tests {
 
     fn corpus() -> Corpus {
         let text = |i: u32| {
-            (0..300u32)
-                .map(|j| (blake3::hash(&(i * 1_000 + j).to_le_bytes()).as_bytes()[0] % 26) + b'a')
+            (0..300u32).map(move |j| {
+                (blake3::hash(&(i * 1_000 + j).to_le_bytes()).as_bytes()[0] % 26) + b'a'
+            })
         };
         let document = |i: u32| Document {
             name: format!("{i}"),
@@ -277,7 +278,7 @@ mod tests {
         };
         assert_eq!(
             blake3::Hash::from_bytes(task.hash()).to_hex().as_str(),
-            "GOLDEN_TASK"
+            "09a0d6812cecb3f467cdf98422b3faeafecfd445e87853875c565945c86b2e35"
         );
         for changed in [
             Task {
