@@ -32,14 +32,11 @@ const EXPORTS: [&str; 2] = ["train", "forward"];
 /// Stack of the thread that encodes and validates: wasm types nest to a fixed depth, encoders recurse over them.
 const ENCODER_STACK_BYTES: usize = 64 << 20;
 
-/// WebAssembly 2.0 with what compilers switch on by default and what stays deterministic. No threads, no 64-bit memory,
-/// no garbage collection, no exceptions.
+/// WebAssembly 2.0 with what compilers switch on by default: what the engine of [`crate::sandbox`] accepts. No relaxed
+/// SIMD, threads, 64-bit or several memories, tail calls, garbage collection or exceptions.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2
-        | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXTENDED_CONST
-        | WasmFeatures::MULTI_MEMORY
-        | WasmFeatures::RELAXED_SIMD
         | WasmFeatures::COMPONENT_MODEL
 }
 

@@ -32,7 +32,17 @@ const FLAGS: &[&str] = &[
 ];
 
 /// The SDK's sources, carried along: file name under `src/` and text.
-const SDK: &[(&str, &str)] = &[("lib.rs", include_str!("../../../guest-sdk/src/lib.rs"))];
+const SDK: &[(&str, &str)] = &[
+    ("bindings.rs", include_str!("../../../guest-sdk/src/bindings.rs")),
+    ("grad.rs", include_str!("../../../guest-sdk/src/grad.rs")),
+    ("lab.rs", include_str!("../../../guest-sdk/src/lab.rs")),
+    ("lib.rs", include_str!("../../../guest-sdk/src/lib.rs")),
+    ("net.rs", include_str!("../../../guest-sdk/src/net.rs")),
+    ("ops.rs", include_str!("../../../guest-sdk/src/ops.rs")),
+    ("optim.rs", include_str!("../../../guest-sdk/src/optim.rs")),
+    ("rt.rs", include_str!("../../../guest-sdk/src/rt.rs")),
+    ("tensor.rs", include_str!("../../../guest-sdk/src/tensor.rs")),
+];
 
 /// Asking a compiler its name takes milliseconds; a rustup shim may take longer.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,86 @@
+//! `host data`: corpora.
+
+use crate::cli::args::{Cli, Data};
+use crate::cli::text;
+use anyhow::Result;
+use host::data::compress;
+use host::{cache, data};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Lists, adds or shows.
+pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
+    match command {
+        Data::List => list(cli),
+        Data::Add { name, path } => {
+            let corpus = data::local::add(name, path, &cache::cache_dir()?)?;
+            let (documents, bytes) = (corpus.documents.len(), corpus.bytes());
+            if cli.json {
+                text::json_line(&json!({
+                    "corpus": name, "documents": documents, "bytes": bytes, "hash": corpus.manifest.hash_hex(),
+                }));
+            } else {
+                println!("{name}: {documents} documents, {}", text::bytes(bytes));
+                println!("next: put \"{name}\" first in a policy's `corpora`, or host data show {name}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Data::Show { name } => show(cli, name),
+    }
+}
+
+fn list(cli: &Cli) -> Result<ExitCode> {
+    for corpus in data::list_all(&cache::cache_dir()?)? {
+        if cli.json {
+            let facts = match &corpus.facts {
+                Ok(Some(f)) => json!({ "bytes": f.bytes, "documents": f.documents, "hash": f.hash }),
+                Ok(None) => json!(null),
+                Err(why) => json!({ "error": why }),
+            };
+            text::json_line(&json!({ "corpus": corpus.name, "here": corpus.path.is_some(), "facts": facts }));
+            continue;
+        }
+        let facts = match &corpus.facts {
+            Ok(Some(f)) => format!("{:>9}  {:>5} documents  {:.12}", text::bytes(f.bytes), f.documents, f.hash),
+            Ok(None) => "not here yet; made when a night or `host setup` needs it".into(),
+            Err(why) => text::clean(why),
+        };
+        println!("{:<14} {facts}", corpus.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
+    let cache = cache::cache_dir()?;
+    let shown = data::show(name, &cache, &mut |line| eprintln!("{line}"))?;
+    let corpus = data::open(name, &cache, &mut |_| {})?;
+    let reached = compress::cached(&corpus.text(), &cache)?;
+    let names = ["train", "search", "confirm", "test"];
+    if cli.json {
+        let splits: Vec<_> = names
+            .iter()
+            .zip(shown.report.sizes)
+            .map(|(split, (units, bytes))| json!({ "split": split, "units": units, "bytes": bytes }))
+            .collect();
+        text::json_line(&json!({
+            "corpus": name, "bytes": shown.facts.bytes, "documents": shown.facts.documents, "hash": shown.facts.hash,
+            "splits": splits, "held_out": shown.report.held_out, "identical": shown.report.identical,
+            "bytes_removed": shown.report.bytes_removed, "compressors": reached, "sample": shown.sample,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{name}  {}  {} documents", text::bytes(shown.facts.bytes), shown.facts.documents);
+    println!("  hash     {}", shown.facts.hash);
+    println!("  file     {}", shown.path.display());
+    for (split, (units, bytes)) in names.iter().zip(shown.report.sizes) {
+        println!("  {split:<8} {units:>4} documents or sections, {}", text::bytes(bytes));
+    }
+    println!(
+        "  removed  {} identical, {} of passages that a later split holds too",
+        shown.report.identical,
+        text::bytes(shown.report.bytes_removed)
+    );
+    println!("  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)", reached.gzip, reached.xz, reached.bzip2);
+    text::clean(&shown.sample).lines().for_each(|line| println!("  | {line}"));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! `host setup`, `host doctor`, `host calibrate`: what this machine has, lacks and yields.
+
+use crate::cli::args::Cli;
+use crate::cli::text;
+use anyhow::{Result, bail};
+use host::sandbox::Sandbox;
+use host::store::Store;
+use host::toolchain::Toolchain;
+use host::{cache, calibrate, data, open};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Installs what a night needs, and tries it out by compiling the seed guest.
+pub fn setup(cli: &Cli) -> Result<ExitCode> {
+    let mut note = |line: &str| {
+        if !cli.json {
+            println!("{}", text::clean(line));
+        }
+    };
+    let toolchain = Toolchain::find_or_install(&mut note)?;
+    let source = host::source::Source::parse(open::SEED_GUEST)?;
+    let bytes = toolchain.compile(&source)?.len();
+    let names: Vec<String> = data::BUILT_IN.iter().map(|&name| name.into()).collect();
+    let picked = data::pick(&names, &mut note)?;
+    if cli.json {
+        text::json_line(&json!({
+            "toolchain": toolchain.describe(), "seed_guest_bytes": bytes, "corpus": picked.corpus.manifest.name,
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, why) in &picked.passed_over {
+        println!("{:<16} not to be had: {}", name, text::clean(why));
+    }
+    println!("guest toolchain  {} (the seed guest compiles)", toolchain.describe());
+    println!("corpus           {}, {}", picked.corpus.manifest.name, text::bytes(picked.corpus.bytes()));
+    println!("\nnext: host run --policy smoke");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is there; installs nothing. Exit code 1 where a night could not run.
+pub fn doctor(cli: &Cli) -> Result<ExitCode> {
+    let mut lines: Vec<(&str, bool, String)> = Vec::new();
+    match Toolchain::find() {
+        Ok(Some(toolchain)) => lines.push(("guest toolchain", true, toolchain.describe())),
+        Ok(None) => lines.push(("guest toolchain", false, "not ready; `host setup` finds or installs it".into())),
+        Err(error) => lines.push(("guest toolchain", false, error.to_string())),
+    }
+    let sandbox = Sandbox::new();
+    let walls = sandbox.walls();
+    lines.push(("sandbox", walls.hold(), walls.to_string()));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    lines.push(("engine", true, format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path_name())));
+    match cache::cache_dir() {
+        Ok(cache) => {
+            for corpus in data::list_all(&cache)? {
+                let (ok, what) = match corpus.facts {
+                    Ok(Some(facts)) => (true, format!("{}, {} documents", text::bytes(facts.bytes), facts.documents)),
+                    Ok(None) => (true, "not here yet; fetched when needed".into()),
+                    Err(why) => (false, why),
+                };
+                lines.push(("corpus", ok, format!("{}: {what}", corpus.name)));
+            }
+        }
+        Err(error) => lines.push(("cache", false, error.to_string())),
+    }
+    lines.push(match cli.store.join("index.sqlite").is_file() {
+        false => ("store", true, format!("none in {} yet", cli.store.display())),
+        true => match Store::open(&cli.store).and_then(|store| store.trials(None)) {
+            Ok(trials) => ("store", true, format!("{}, {} trials", cli.store.display(), trials.len())),
+            Err(error) => ("store", false, error.to_string()),
+        },
+    });
+    for (what, ok, text) in &lines {
+        if cli.json {
+            text::json_line(&json!({ "what": what, "ok": ok, "text": text }));
+        } else {
+            println!("{} {what:<16} {}", if *ok { "ok  " } else { "MISS" }, text::clean(text));
+        }
+    }
+    let all = lines.iter().all(|(_, ok, _)| *ok);
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Measures this machine against a profile.
+pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
+    let profile = host::policy::load_profile(profile)?;
+    let threads = cli.threads.unwrap_or_else(open::all_cores);
+    let found = calibrate::calibrate(&profile, threads)?;
+    if found.rows.is_empty() {
+        bail!("nothing was measured");
+    }
+    if cli.json {
+        text::json_line(&found);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("profile {} on this machine, {} threads", profile.name, threads);
+    println!("  {:<12} {:>12} {:>12} {:>8}", "class", "predicted", "measured", "factor");
+    for row in &found.rows {
+        println!(
+            "  {:<12} {:>9.2} ms {:>9.2} ms {:>8.2}",
+            row.class, row.predicted_ms, row.measured_ms, row.factor
+        );
+    }
+    println!("this machine runs at {:.2} of the profile's speed", found.speed);
+    Ok(ExitCode::SUCCESS)
+}
