@@ -3,8 +3,10 @@
 
 use crate::bench::{Bench, BenchError, Candidate, Refusal};
 use crate::component::Component;
-use crate::data::{self, DataError, PreparedTask};
-use crate::evolve::Evolve;
+use crate::data::compress::{self, Compressors};
+use crate::data::task::{self, Definition, PreparedTask};
+use crate::data::{self, DataError};
+use crate::evolve::proposer::Offline;
 use crate::key::Hash;
 use crate::night::event::Event;
 use crate::policy::{Policy, PolicyError};
@@ -69,6 +71,9 @@ pub enum OpenError {
         /// What is missing.
         reason: String,
     },
+    /// A definition that cannot be written.
+    #[error("a definition cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
     /// No champion to sample from.
     #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
     NoModel,
@@ -85,8 +90,8 @@ pub fn proposers(policy: &Policy) -> Vec<Box<dyn Proposer>> {
         .search
         .proposers
         .iter()
-        .filter(|name| name.as_str() == Evolve::NAME)
-        .map(|_| Box::new(Evolve::new()) as Box<dyn Proposer>)
+        .filter(|name| name.as_str() == Offline::NAME)
+        .map(|_| Box::new(Offline::default()) as Box<dyn Proposer>)
         .collect()
 }
 
@@ -108,7 +113,7 @@ pub fn bench(
 ) -> Result<(Bench, Candidate), OpenError> {
     let toolchain = Toolchain::find_or_install(&mut |line| tell(Event::Note { text: line.into() }))?;
     tell(Event::Setup { what: "guest toolchain", text: toolchain.describe() });
-    let task = task(policy, tell)?;
+    let (task, compressors) = task(policy, tell)?;
     let profile = policy.profile()?;
     tell(Event::Setup {
         what: "budget",
@@ -118,35 +123,36 @@ pub fn bench(
     let sandbox = Sandbox::new();
     tell(Event::Setup { what: "sandbox", text: sandbox.walls().to_string() });
     let spec = spec(policy, &task, profile, threads);
-    let mut bench = Bench { store, toolchain: Some(toolchain), sandbox, task, spec, forward_ps_per_token: 0 };
+    let compressors = Some(compressors);
+    let mut bench =
+        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, forward_ps_per_token: 0 };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
 
-fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<PreparedTask, OpenError> {
+fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<(PreparedTask, Compressors), OpenError> {
     let picked = data::pick(&policy.task.corpora, &mut |line| tell(Event::Note { text: line.into() }))?;
-    for reason in &picked.passed_over {
-        tell(Event::Note { text: reason.clone() });
+    for (name, why) in &picked.passed_over {
+        tell(Event::Note { text: format!("corpus {name} is passed over: {why}") });
     }
-    let task =
-        data::prepare(&picked.corpus, policy.task.context, policy.task.eval_chunks, policy.task.eval_rows, policy.task.scale)?;
-    tell(Event::Setup { what: "corpus", text: task.describe() });
-    Ok(task)
+    let task = task::prepare(&picked.corpus, policy.task.context, policy.task.eval_chunks, policy.task.scale)?;
+    tell(Event::Setup { what: "corpus", text: format!("{}; task {}", task.describe(), task.hash().short()) });
+    let compressors = compress::cached(&task.search_text(), &crate::cache::cache_dir().map_err(DataError::from)?)?;
+    Ok((task, compressors))
 }
 
 /// The definitions behind the hashes of manifests, so that a replay finds them.
 fn remember(store: &Store, task: &PreparedTask, profile: &Profile) -> Result<(), OpenError> {
     let hash = crate::key::ProfileHash::new(profile).0;
-    let json = |what: Result<String, serde_json::Error>| what.map_err(|e| OpenError::Gone { key: "-".into(), reason: e.to_string() });
-    store.put_definition(&hash, "profile", &json(serde_json::to_string(profile))?)?;
-    store.put_definition(&task.hash().0, "task", &json(serde_json::to_string(&task.task))?)?;
+    store.put_definition(&hash, "profile", &serde_json::to_string(profile)?)?;
+    store.put_definition(&task.hash().0, "task", &serde_json::to_string(&task.definition())?)?;
     Ok(())
 }
 
 fn spec(policy: &Policy, task: &PreparedTask, profile: Profile, threads: Option<u32>) -> RunSpec {
     let budget_ps = (policy.budget.seconds * 1e12) as u64;
     RunSpec {
-        vocab: task.vocab(),
+        vocab: task.task.tokenizer.vocab(),
         context: policy.task.context,
         scale: policy.task.scale,
         budget_ps,
@@ -165,7 +171,8 @@ fn wall_limit_ms(budget_ps: u64) -> u64 {
     budget_ps / 1_000_000_000 * 10 + 90_000
 }
 
-fn all_cores() -> u32 {
+/// Threads where none are asked for.
+pub fn all_cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
 }
 
@@ -210,9 +217,14 @@ pub fn for_record(
     };
     let profile: Profile = serde_json::from_str(&definition(&manifest.profile.0, "profile")?)
         .map_err(|e| gone(format!("its profile does not read: {e}")))?;
-    let task: data::Task = serde_json::from_str(&definition(&manifest.task.0, "task")?)
+    let known: Definition = serde_json::from_str(&definition(&manifest.task.0, "task")?)
         .map_err(|e| gone(format!("its task does not read: {e}")))?;
-    let task = data::reopen(&task)?;
+    let cache = crate::cache::cache_dir().map_err(DataError::from)?;
+    let corpus = data::open(&known.corpus, &cache, &mut |_| {})?;
+    let task = task::prepare(&corpus, known.context, known.eval_chunks, known.scale)?;
+    if task.hash() != manifest.task {
+        return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
+    }
     let component = store
         .component(&manifest.component)?
         .ok_or_else(|| gone("its component is not in the index".into()))?;
@@ -222,7 +234,7 @@ pub fn for_record(
         return Err(gone("its component has another key".into()));
     }
     let spec = RunSpec {
-        vocab: task.vocab(),
+        vocab: task.task.tokenizer.vocab(),
         context: task.task.context,
         scale: task.task.scale,
         budget_ps: manifest.budget_ps,
@@ -230,12 +242,13 @@ pub fn for_record(
         limits: manifest.limits.clone(),
         random_seed: manifest.random_seed,
         intervals: manifest.intervals,
-        eval_rows: task.task.eval_rows,
+        eval_rows: manifest.eval_rows,
         threads: threads.unwrap_or_else(all_cores),
         wall_limit_ms: wall_limit_ms(manifest.budget_ps),
     };
     let forward_ps_per_token = manifest.forward_ps_per_token;
-    let bench = Bench { store, toolchain: None, sandbox: Sandbox::new(), task, spec, forward_ps_per_token };
+    let bench =
+        Bench { store, toolchain: None, sandbox: Sandbox::new(), task, compressors: None, spec, forward_ps_per_token };
     Ok((bench, component))
 }
 
@@ -251,7 +264,7 @@ pub fn experiment_or_champion(store: &Store, prefix: Option<&str>) -> Result<Exp
                 });
             }
         },
-        None => store.champion_experiment()?.ok_or(OpenError::NoModel)?,
+        None => store.latest_champion()?.ok_or(OpenError::NoModel)?,
     };
     store.find_experiment(&key)?.ok_or(OpenError::NoModel)
 }

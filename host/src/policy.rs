@@ -165,6 +165,14 @@ pub enum PolicyError {
         /// The policy's.
         pinned: String,
     },
+    /// The profile lacks a class, or says something impossible.
+    #[error("profile `{name}`: {source}")]
+    Profile {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: kernels::cost::ProfileError,
+    },
     /// The policy holds a value that TOML cannot express.
     #[error("the policy cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),
@@ -283,8 +291,7 @@ impl Policy {
 
     /// Loads the reference profile and checks the pin.
     pub fn profile(&self) -> Result<Profile, PolicyError> {
-        let (file, text) = find("profile", PROFILES, &self.budget.profile)?;
-        let profile: Profile = parse_toml(&file, &text)?;
+        let profile = load_profile(&self.budget.profile)?;
         let found = blake3::Hash::from_bytes(profile.hash())
             .to_hex()
             .to_string();
@@ -419,6 +426,14 @@ impl Faults {
 }
 
 /// The text of a shipped file or of a path, and what to call it.
+/// Loads a shipped profile by name, or a file by path, and validates it.
+pub fn load_profile(name: &str) -> Result<Profile, PolicyError> {
+    let (file, text) = find("profile", PROFILES, name)?;
+    let profile: Profile = parse_toml(&file, &text)?;
+    profile.validate().map_err(|source| PolicyError::Profile { name: profile.name.clone(), source })?;
+    Ok(profile)
+}
+
 fn find(
     kind: &'static str,
     shipped: &[(&str, &str)],

@@ -19,8 +19,8 @@ use std::f64::consts::{LN_2, SQRT_2};
 const PRIOR_NOISE: f64 = 0.0012;
 /// Degrees of freedom that this belief is worth.
 const PRIOR_DEGREES: f64 = 4.0;
-/// Size of a typical effect as a share of the score.
-const EFFECT: f64 = 0.005;
+/// Sizes of effects: weight, and scale as a share of the score.
+const EFFECTS: [(f64, f64); 3] = [(0.6, 0.005), (0.3, 0.02), (0.1, 0.08)];
 /// Prior probability that a mutation is a gain; published nights kept 3% to 18%, some of these by luck.
 const GAINS: f64 = 0.1;
 /// Prior probability that it changes nothing.
@@ -158,33 +158,37 @@ impl Gain {
 
     /// Posterior probability that the candidate is better, for scores near `bpb`.
     ///
-    /// Prior of the true effect `δ`: with probability 0.1 a gain, 0.3 exactly nothing, 0.6 a loss; the size of gains
-    /// and losses is half-normal with scale `τ` = 0.5% of the score, or the observed gain where that is larger (a surprise
-    /// widens the prior instead of being taken for noise). With `s` the standard error, `φ(x; v)` the normal
-    /// density of variance `v`, and `z = d·τ / (s·√(τ²+s²))`, the observed gain `d` gives
+    /// Prior of the true effect `δ`: with probability 0.1 a gain, 0.3 exactly nothing, 0.6 a loss. The size of gains and
+    /// losses is half-normal, of one of three scales `τ` ([`EFFECTS`]): most effects are small, a few are large. With `s`
+    /// the standard error, `φ(x; v)` the normal density of variance `v`, and `z = d·τ / (s·√(τ²+s²))`, the observed gain
+    /// `d` gives, summed over the scales with their weights `w`,
     ///
     /// ```text
-    /// gain    ∝ 0.1 · 2 · φ(d; τ²+s²) · Φ(z)
-    /// loss    ∝ 0.6 · 2 · φ(d; τ²+s²) · Φ(−z)
+    /// gain    ∝ 0.1 · 2 · w · φ(d; τ²+s²) · Φ(z)
+    /// loss    ∝ 0.6 · 2 · w · φ(d; τ²+s²) · Φ(−z)
     /// nothing ∝ 0.3 · φ(d; s²)
     /// ```
     ///
     /// Since `s` is itself an estimate, `d/s` follows Student's t; `s` is first widened so that `d/s` has the tail
     /// probability that the t distribution gives it.
     pub fn p_better(&self, bpb: f64) -> f64 {
-        let s = self.widened_error();
-        let d = self.mean;
-        let tau = (EFFECT * bpb).max(d.abs());
-        if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) || tau <= 0.0 || tau.is_nan() {
+        let (s, d) = (self.widened_error(), self.mean);
+        if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) || bpb.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
             return GAINS;
         }
-        let wide = tau.hypot(s);
-        let z = d * tau / (s * wide);
-        // Relative to φ(d; τ²+s²), whose underflow would otherwise turn a huge loss into 0/0.
-        let neutral = NEUTRAL * (wide / s) * (0.5 * d * d * (wide.powi(-2) - s.powi(-2))).exp();
-        let better = GAINS * 2.0 * normal_cdf(z);
-        let worse = (1.0 - GAINS - NEUTRAL) * 2.0 * normal_cdf(-z);
-        better / (better + worse + neutral)
+        let log_density = |variance: f64| -0.5 * (d * d / variance + variance.ln());
+        let scales = EFFECTS.map(|(weight, share)| {
+            let tau = share * bpb;
+            (weight, log_density(tau * tau + s * s), d * tau / (s * tau.hypot(s)))
+        });
+        // Relative to the largest density: far out, all of them underflow.
+        let neutral = log_density(s * s);
+        let top = scales.iter().fold(neutral, |top, (_, log, _)| top.max(*log));
+        let sum = |sign: f64| -> f64 {
+            scales.iter().map(|(weight, log, z)| 2.0 * weight * (log - top).exp() * normal_cdf(sign * z)).sum()
+        };
+        let (better, worse) = (GAINS * sum(1.0), (1.0 - GAINS - NEUTRAL) * sum(-1.0));
+        better / (better + worse + NEUTRAL * (neutral - top).exp())
     }
 
     /// The standard error at which a normal deviate is as unlikely as this t statistic.

@@ -1,6 +1,7 @@
 //! The numeric engine: op records, shape and cost rules, gradients, executors. It knows nothing of WASM, policies or
 //! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
 
+pub mod calibrate;
 pub mod cost;
 pub mod encode;
 pub mod exec;

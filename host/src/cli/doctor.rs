@@ -94,11 +94,11 @@ pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("profile {} on this machine, {} threads", profile.name, threads);
-    println!("  {:<12} {:>12} {:>12} {:>8}", "class", "predicted", "measured", "factor");
+    println!("{:<14} {:>11} {:>11} {:>7} {:>8} {:>7}  case", "class", "predicted", "measured", "factor", "GFLOP/s", "GB/s");
     for row in &found.rows {
         println!(
-            "  {:<12} {:>9.2} ms {:>9.2} ms {:>8.2}",
-            row.class, row.predicted_ms, row.measured_ms, row.factor
+            "{:<14} {:>8.1} µs {:>8.1} µs {:>7.2} {:>8.1} {:>7.1}  {}",
+            row.class, row.predicted_us, row.measured_us, row.factor, row.gflops, row.gbytes, row.case
         );
     }
     println!("this machine runs at {:.2} of the profile's speed", found.speed);

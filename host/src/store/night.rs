@@ -296,6 +296,25 @@ impl Store {
         self.rows(sql, [context], trial_row)
     }
 
+    /// The experiment behind the champion of the night that began last: that of the last trial kept in its context, or
+    /// else the best completed one of its task.
+    pub fn latest_champion(&self) -> Result<Option<ExperimentKey>, StoreError> {
+        let Some(night) = self.nights()?.pop() else { return Ok(None) };
+        let trials = self.trials_in(&night.context)?;
+        let kept = trials.iter().rev().find(|record| record.trial.verdict == "keep");
+        if let Some(key) = kept.and_then(|record| record.trial.experiment_key) {
+            return Ok(Some(key));
+        }
+        let sql = "SELECT key FROM experiments WHERE task = ? AND state_blob IS NOT NULL AND val_bpb IS NOT NULL
+             ORDER BY val_bpb, key LIMIT 1";
+        self.first(sql, [night.task], |row| row.get(0))
+    }
+
+    /// The blob of a source that was compiled.
+    pub fn source_blob(&self, key: &SourceKey) -> Result<Option<Hash>, StoreError> {
+        self.first("SELECT source_blob FROM components WHERE source_key = ? LIMIT 1", [key], |row| row.get(0))
+    }
+
     /// Remembers what a hash in a manifest stands for.
     pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";

@@ -86,7 +86,7 @@ fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
         number,
         unix_ms: 3,
         proposer: "evolve".into(),
-        parent: None,
+        parent: 0,
         source_blob: store.put_blob(b"fn train() {}").unwrap(),
         source_key: Some(SourceKey::of(b"source")),
         component_key: Some(ComponentKey::of(b"component")),
@@ -97,6 +97,8 @@ fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
         delta: None,
         p_better: Some(0.5),
         description: "halve the batch".into(),
+        operator: "sizes".into(),
+        peak_bytes: Some(1 << 20),
         reason: String::new(),
         wall_ms: 10,
     }
@@ -435,7 +437,7 @@ fn a_night_reads_as_it_was_written() {
     let store = Store::open(dir.path()).unwrap();
     let key = record(&store, 1).unwrap().key;
     let task = TaskHash::of(b"task");
-    let night = store.start_night("smoke", "[task]", &task, 1).unwrap();
+    let night = store.start_night("smoke", "[task]", &task, &manifest(1).context_key(), 1).unwrap();
     let runs = [(key, Role::FreshSeed), (key, Role::Search)];
     let first = trial(&store, 0, "keep", 2.5);
     let id = store.add_trial(night, &first, &runs).unwrap();
@@ -479,11 +481,13 @@ fn a_night_reads_as_it_was_written() {
         [("keep".into(), 1), ("noise".into(), 1)].into()
     );
 
-    let context = manifest(1).context_key();
-    assert_eq!(store.champion(&context).unwrap(), None);
-    store.set_champion(&context, id, 4).unwrap();
-    assert_eq!(store.champion(&context).unwrap().unwrap().id, id);
-    assert_eq!(store.latest_champion().unwrap().unwrap().id, id);
+    let in_context = store.trials_in(&manifest(1).context_key()).unwrap();
+    assert_eq!(in_context.iter().map(|record| record.id).collect::<Vec<_>>(), store.trials(None).unwrap().iter().map(|record| record.id).collect::<Vec<_>>());
+    assert_eq!(store.latest_champion().unwrap(), Some(key));
+
+    store.put_definition(&Hash::of(b"task"), "task", "{}").unwrap();
+    assert_eq!(store.definition(&Hash::of(b"task")).unwrap().as_deref(), Some("{}"));
+    assert_eq!(store.definition(&Hash::of(b"other")).unwrap(), None);
 
     let look = ScoreRecord {
         experiment_key: key,

@@ -1,0 +1,65 @@
+//! This machine against a reference profile: representative ops, predicted and measured. For times left and for fitting
+//! profiles; never part of a key or a result.
+
+use kernels::calibrate::{Timing, measure};
+use kernels::cost::{Prices, Profile};
+use kernels::cpu::CpuExecutor;
+use kernels::fault::Fault;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One op, predicted and measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Cost class.
+    pub class: &'static str,
+    /// The op and its operand shapes.
+    pub case: String,
+    /// What the profile says, in microseconds.
+    pub predicted_us: f64,
+    /// What it took here, in microseconds.
+    pub measured_us: f64,
+    /// Predicted over measured: above 1, this machine is faster.
+    pub factor: f64,
+    /// Gigaflops per second reached.
+    pub gflops: f64,
+    /// Gigabytes per second reached.
+    pub gbytes: f64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Calibration {
+    /// By case.
+    pub rows: Vec<Row>,
+    /// Geometric mean of the factors by class: this machine's speed as a multiple of the profile's.
+    pub speed: f64,
+}
+
+/// Times the CPU engine on `threads` threads.
+pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> {
+    let prices = Prices::new(profile);
+    let mut executor = CpuExecutor::new(threads as usize, 0);
+    let rows: Vec<Row> = measure(&mut executor)?.into_iter().map(|timing| row(&prices, timing)).collect();
+    let mut by_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for row in &rows {
+        by_class.entry(row.class).or_default().push(row.factor.ln());
+    }
+    let means: Vec<f64> = by_class.values().map(|logs| logs.iter().sum::<f64>() / logs.len() as f64).collect();
+    let speed = (means.iter().sum::<f64>() / means.len().max(1) as f64).exp();
+    Ok(Calibration { rows, speed })
+}
+
+fn row(prices: &Prices, Timing { case, cost, seconds }: Timing) -> Row {
+    let predicted = prices.price(&cost) as f64 / 1e12;
+    let seconds = seconds.max(1e-9);
+    Row {
+        class: cost.class.name(),
+        case,
+        predicted_us: predicted * 1e6,
+        measured_us: seconds * 1e6,
+        factor: predicted / seconds,
+        gflops: cost.flops as f64 / seconds / 1e9,
+        gbytes: cost.bytes as f64 / seconds / 1e9,
+    }
+}
