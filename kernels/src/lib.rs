@@ -3,6 +3,7 @@
 
 pub mod calibrate;
 pub mod cost;
+pub mod cpu;
 pub mod encode;
 pub mod exec;
 pub mod fault;
