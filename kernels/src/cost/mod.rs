@@ -152,7 +152,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         ),
         Op::RmsNorm { .. } => per(Class::Norm, out, 4),
         Op::RmsNormGrad { .. } => per(Class::Norm, out, 9),
-        Op::Rope { .. } => per(Class::Norm, out, 6),
+        Op::Rope { .. } => per(Class::Norm, out, 18),
         Op::Attention { window, .. } => attention(inputs, *window, 2, bytes),
         Op::AttentionGrad { window, .. } => attention(inputs, *window, 5, bytes),
         Op::CrossEntropy { softcap } => {
