@@ -2,8 +2,11 @@
 //! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
 
 pub mod cost;
+pub mod encode;
 pub mod exec;
 pub mod fault;
+pub mod grad;
+pub mod infer;
 pub mod op;
 pub mod session;
 pub mod spec;

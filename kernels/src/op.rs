@@ -85,7 +85,8 @@ pub struct AdamW {
 
 /// An operation and its scalar operands. The order of the variants is the order of their codes in the canonical
 /// encoding: add at the end only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each variant's line names its operands")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// () → `shape`, every element `value`.
     Full { shape: Shape, value: f32 },
@@ -94,9 +95,21 @@ pub enum Op {
     /// () → `shape`: values that come with the record ([`Record::data`]), f32 or u32 by `data`'s kind.
     Constant { shape: Shape, u32: bool },
     /// () → `shape`: uniform in [low, high), Philox 4×32-10 at (`stream`, `position`).
-    Uniform { shape: Shape, low: f32, high: f32, stream: u32, position: u64 },
+    Uniform {
+        shape: Shape,
+        low: f32,
+        high: f32,
+        stream: u32,
+        position: u64,
+    },
     /// () → `shape`: normal, Box–Muller over the same generator.
-    Normal { shape: Shape, mean: f32, std: f32, stream: u32, position: u64 },
+    Normal {
+        shape: Shape,
+        mean: f32,
+        std: f32,
+        stream: u32,
+        position: u64,
+    },
     /// () → tokens [batch, seq] u32, targets [batch, seq] u32; `drawn` tokens were drawn before. Values come with the
     /// record: batch·seq tokens, then as many targets.
     NextBatch { batch: u32, seq: u32, drawn: u64 },
@@ -130,9 +143,15 @@ pub enum Op {
     SoftcapGrad { cap: f32 },
 
     /// x → sum over `axes` (sorted, distinct), which keep size 1 where `keep`.
-    Sum { axes: SmallVec<[u32; 4]>, keep: bool },
+    Sum {
+        axes: SmallVec<[u32; 4]>,
+        keep: bool,
+    },
     /// x → mean over `axes`.
-    Mean { axes: SmallVec<[u32; 4]>, keep: bool },
+    Mean {
+        axes: SmallVec<[u32; 4]>,
+        keep: bool,
+    },
     /// x → `shape`, summing what broadcasting from `shape` to x's shape repeated.
     SumTo { shape: Shape },
     /// x → softmax over the last axis.
@@ -142,7 +161,10 @@ pub enum Op {
 
     /// a, b → product over the last two axes, each transposed first where flagged; `b` of rank 2 serves every leading
     /// index of `a`.
-    MatMul { transpose_a: bool, transpose_b: bool },
+    MatMul {
+        transpose_a: bool,
+        transpose_b: bool,
+    },
 
     /// table [n, d], indices [..] u32 → [.., d]. An index ≥ n is a fault at execution.
     Embedding,
@@ -172,6 +194,123 @@ pub enum Op {
     Blend { keep: f32, scale: f32 },
     /// x, grad, m, v: in place.
     AdamW(AdamW),
+
+    /// x → the same values in a tensor of its own: a first value of a slot, or a tensor outside the graph.
+    Copy,
+}
+
+impl Op {
+    /// The operation's name as the contract spells it; gradients, which only the host submits, add "-gradient".
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Full { .. } => "full",
+            Op::Arange { .. } => "arange",
+            Op::Constant { u32: false, .. } => "from-f32",
+            Op::Constant { u32: true, .. } => "from-u32",
+            Op::Uniform { .. } => "uniform",
+            Op::Normal { .. } => "normal",
+            Op::NextBatch { .. } => "next-batch",
+            Op::Reshape { .. } => "reshape",
+            Op::Permute { .. } => "permute",
+            Op::Narrow { .. } => "narrow",
+            Op::Pad { .. } => "narrow-gradient",
+            Op::Cat { .. } => "cat",
+            Op::Expand { .. } => "expand",
+            Op::Unary(f) => f.name(),
+            Op::UnaryGrad(_) => "unary-gradient",
+            Op::Binary(f) => f.name(),
+            Op::ChosenGrad(_) => "binary-gradient",
+            Op::Affine { .. } => "affine",
+            Op::Softcap { .. } => "softcap",
+            Op::SoftcapGrad { .. } => "softcap-gradient",
+            Op::Sum { .. } => "sum",
+            Op::Mean { .. } => "mean",
+            Op::SumTo { .. } => "expand-gradient",
+            Op::Softmax => "softmax",
+            Op::SoftmaxGrad => "softmax-gradient",
+            Op::MatMul { .. } => "matmul",
+            Op::Embedding => "embedding",
+            Op::EmbeddingGrad { .. } => "embedding-gradient",
+            Op::RmsNorm { .. } => "rms-norm",
+            Op::RmsNormGrad { .. } => "rms-norm-gradient",
+            Op::Rope { inverse: false, .. } => "rope",
+            Op::Rope { inverse: true, .. } => "rope-gradient",
+            Op::Attention { .. } => "attention",
+            Op::AttentionGrad { .. } => "attention-gradient",
+            Op::CrossEntropy { .. } => "cross-entropy",
+            Op::CrossEntropyGrad { .. } => "cross-entropy-gradient",
+            Op::NewtonSchulz { .. } => "newton-schulz",
+            Op::Assign => "assign",
+            Op::Blend { .. } => "blend",
+            Op::AdamW(_) => "adamw-step",
+            Op::Copy => "copy",
+        }
+    }
+
+    /// Positions of the inputs that the op writes; empty for pure ops.
+    pub fn written(&self) -> &'static [usize] {
+        match self {
+            Op::Assign | Op::Blend { .. } => &[0],
+            Op::AdamW(_) => &[0, 2, 3],
+            _ => &[],
+        }
+    }
+}
+
+impl Unary {
+    /// Every function, in order of code.
+    pub const ALL: [Unary; 15] = [
+        Unary::Neg,
+        Unary::Exp,
+        Unary::Log,
+        Unary::Sqrt,
+        Unary::Rsqrt,
+        Unary::Square,
+        Unary::Abs,
+        Unary::Sin,
+        Unary::Cos,
+        Unary::Tanh,
+        Unary::Sigmoid,
+        Unary::Relu,
+        Unary::ReluSquared,
+        Unary::Gelu,
+        Unary::Silu,
+    ];
+
+    /// The function's name as the contract spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Neg => "neg",
+            Unary::Exp => "exp",
+            Unary::Log => "log",
+            Unary::Sqrt => "sqrt",
+            Unary::Rsqrt => "rsqrt",
+            Unary::Square => "square",
+            Unary::Abs => "abs",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Tanh => "tanh",
+            Unary::Sigmoid => "sigmoid",
+            Unary::Relu => "relu",
+            Unary::ReluSquared => "relu-squared",
+            Unary::Gelu => "gelu",
+            Unary::Silu => "silu",
+        }
+    }
+}
+
+impl Binary {
+    /// The function's name as the contract spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Max => "max",
+            Binary::Min => "min",
+        }
+    }
 }
 
 /// One op with what it reads and writes. In-place ops write their first input (AdamW also its third and fourth) and

@@ -27,8 +27,9 @@ impl DType {
 }
 
 /// Sizes of a tensor's axes, outermost first; each at least 1, at most [`MAX_RANK`] of them, at most
-/// [`MAX_ELEMENTS`] elements. A scalar has none.
+/// [`MAX_ELEMENTS`] elements. A scalar has none. Deserialising checks this too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
 pub struct Shape(SmallVec<[u32; 4]>);
 
 /// Why a list of sizes is no shape.
@@ -90,6 +91,20 @@ impl Shape {
     }
 }
 
+impl TryFrom<Vec<u32>> for Shape {
+    type Error = ShapeError;
+
+    fn try_from(dims: Vec<u32>) -> Result<Self, ShapeError> {
+        Self::new(&dims)
+    }
+}
+
+impl From<Shape> for Vec<u32> {
+    fn from(shape: Shape) -> Self {
+        shape.0.into_vec()
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
@@ -115,12 +130,18 @@ pub struct Spec {
 impl Spec {
     /// An f32 tensor.
     pub fn f32(shape: Shape) -> Self {
-        Self { shape, dtype: DType::F32 }
+        Self {
+            shape,
+            dtype: DType::F32,
+        }
     }
 
     /// A u32 tensor.
     pub fn u32(shape: Shape) -> Self {
-        Self { shape, dtype: DType::U32 }
+        Self {
+            shape,
+            dtype: DType::U32,
+        }
     }
 
     /// Bytes of its elements.
