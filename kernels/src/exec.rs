@@ -2,7 +2,8 @@
 
 use crate::fault::Fault;
 use crate::op::{Record, TensorId};
-use crate::spec::{Spec, Values};
+use crate::spec::{DType, Spec, Values};
+use std::collections::BTreeMap;
 
 /// One thing for an executor to do.
 #[derive(Clone, Debug)]
@@ -30,4 +31,55 @@ pub trait Executor: Send {
     fn download(&mut self, id: TensorId) -> Result<Values, Fault>;
     /// Numerics class, such as `cpu-0`.
     fn class(&self) -> &'static str;
+}
+
+/// Executes nothing: what dry runs and accounting tests use. Downloads are zeros. Steps on tensors that are not there
+/// are errors, so that it checks lifetimes.
+#[derive(Debug, Default)]
+pub struct Dry {
+    alive: BTreeMap<TensorId, Spec>,
+}
+
+impl Executor for Dry {
+    fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
+        let gone = |id: TensorId| Fault::Executor(format!("tensor {} is not there", id.0));
+        for step in steps.drain(..) {
+            match step {
+                Step::Run {
+                    record, outputs, ..
+                } => {
+                    if let Some(&id) = record.inputs.iter().find(|id| !self.alive.contains_key(id))
+                    {
+                        return Err(gone(id));
+                    }
+                    self.alive.extend(record.outputs.into_iter().zip(outputs));
+                }
+                Step::Free(id) => {
+                    self.alive.remove(&id).ok_or_else(|| gone(id))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn upload(&mut self, id: TensorId, spec: &Spec, _values: &Values) -> Result<(), Fault> {
+        self.alive.insert(id, spec.clone());
+        Ok(())
+    }
+
+    fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
+        let spec = self
+            .alive
+            .get(&id)
+            .ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))?;
+        let count = spec.shape.elements() as usize;
+        Ok(match spec.dtype {
+            DType::F32 => Values::F32(vec![0.0; count]),
+            DType::U32 => Values::U32(vec![0; count]),
+        })
+    }
+
+    fn class(&self) -> &'static str {
+        "dry"
+    }
 }

@@ -3,8 +3,11 @@
 
 pub mod cost;
 pub mod cpu;
+pub mod encode;
 pub mod exec;
 pub mod fault;
+pub mod grad;
+pub mod infer;
 pub mod op;
 pub mod session;
 pub mod spec;

@@ -1,0 +1,293 @@
+//! What an op costs on the reference device: integers from shapes and dtypes alone. Depends on `op` and `spec`.
+//!
+//! Price = max(⌈work / rate⌉, ⌈bytes / bandwidth⌉) + overhead in picoseconds, saturating; more elements never cost less.
+
+mod profile;
+
+pub use profile::{Prices, Profile, ProfileError, Rate};
+
+use crate::op::{Op, Unary};
+use crate::spec::Spec;
+
+/// Kind of op with speeds of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Class {
+    /// Attention and its gradient.
+    Attention = 0,
+    /// Moves values, or only renames them (reshape).
+    Copy = 1,
+    /// One output element per input element.
+    Elementwise = 2,
+    /// Rows picked or added by index.
+    Gather = 3,
+    /// Cross-entropy and softmax.
+    Loss = 4,
+    /// RMS norm and rotary embedding.
+    Norm = 5,
+    /// In-place updates.
+    Optimizer = 6,
+    /// A matrix product beyond its first [`SMALL_PRODUCT`] operations.
+    Product = 7,
+    /// A matrix product's first [`SMALL_PRODUCT`] operations.
+    ProductSmall = 8,
+    /// Random numbers.
+    Random = 9,
+    /// Sums and means.
+    Reduction = 10,
+}
+
+impl Class {
+    /// Every class, in order of name.
+    pub const ALL: [Class; 11] = [
+        Class::Attention,
+        Class::Copy,
+        Class::Elementwise,
+        Class::Gather,
+        Class::Loss,
+        Class::Norm,
+        Class::Optimizer,
+        Class::Product,
+        Class::ProductSmall,
+        Class::Random,
+        Class::Reduction,
+    ];
+
+    /// Its name in profiles and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Attention => "attention",
+            Class::Copy => "copy",
+            Class::Elementwise => "elementwise",
+            Class::Gather => "gather",
+            Class::Loss => "loss",
+            Class::Norm => "norm",
+            Class::Optimizer => "optimizer",
+            Class::Product => "product",
+            Class::ProductSmall => "product-small",
+            Class::Random => "random",
+            Class::Reduction => "reduction",
+        }
+    }
+}
+
+/// Floating-point operations of a product that run at the rate of [`Class::ProductSmall`]: packing and splitting over
+/// threads pay only later. A bracket, as in taxes, so that a larger product never costs less.
+pub const SMALL_PRODUCT: u64 = 1 << 22;
+
+/// Rows and columns of a product are computed in whole tiles of this size, which is what makes thin products dear.
+pub const TILE: u64 = 8;
+
+/// What an op demands of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Whose rates apply.
+    pub class: Class,
+    /// Floating-point operations, for reports: a product of m×k and k×n has 2·m·k·n.
+    pub flops: u64,
+    /// Operations that are priced: `flops` with whole tiles in products, weighted for transcendental functions.
+    pub work: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+/// The demands of an op on inputs for which [`crate::infer::infer`] gave these outputs.
+pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
+    let read = inputs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
+    let made = outputs
+        .iter()
+        .fold(0u64, |n, s| n.saturating_add(s.bytes()));
+    let written = op
+        .written()
+        .iter()
+        .filter_map(|&i| inputs.get(i))
+        .fold(made, |n, s| n.saturating_add(s.bytes()));
+    let bytes = read.saturating_add(written);
+    let first = inputs.first().map_or(0, |s| s.shape.elements());
+    let out = outputs.first().map_or(first, |s| s.shape.elements());
+    let per = |class, count: u64, each: u64| {
+        let flops = count.saturating_mul(each);
+        Cost {
+            class,
+            flops,
+            work: flops,
+            bytes,
+        }
+    };
+    match op {
+        Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => {
+            per(Class::Copy, out, 0)
+        }
+        Op::Reshape { .. } => Cost {
+            bytes: 0,
+            ..per(Class::Copy, out, 0)
+        },
+        Op::Permute { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::Pad { .. } | Op::Copy => {
+            per(Class::Copy, out, 0)
+        }
+        Op::Narrow { .. } => Cost {
+            bytes: made.saturating_mul(2),
+            ..per(Class::Copy, out, 0)
+        },
+        Op::Uniform { .. } => per(Class::Random, out, 10),
+        Op::Normal { .. } => per(Class::Random, out, 30),
+        Op::Unary(f) => per(Class::Elementwise, out, weight(*f)),
+        Op::UnaryGrad(f) => per(Class::Elementwise, out, weight(*f) + 2),
+        Op::Binary(_) | Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
+        Op::Affine { .. } => per(Class::Elementwise, out, 2),
+        Op::Softcap { .. } => per(Class::Elementwise, out, weight(Unary::Tanh) + 2),
+        Op::SoftcapGrad { .. } => per(Class::Elementwise, out, 4),
+        Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => per(Class::Reduction, first, 1),
+        Op::Softmax => per(Class::Loss, out, 14),
+        Op::SoftmaxGrad => per(Class::Loss, out, 4),
+        Op::MatMul { transpose_a, .. } => product(inputs, out, *transpose_a, bytes),
+        Op::Embedding => Cost {
+            bytes: gathered(inputs.get(1), made),
+            ..per(Class::Gather, out, 0)
+        },
+        Op::EmbeddingGrad { .. } => per(
+            Class::Gather,
+            inputs.get(1).map_or(0, |dy| dy.shape.elements()),
+            1,
+        ),
+        Op::RmsNorm { .. } => per(Class::Norm, out, 4),
+        Op::RmsNormGrad { .. } => per(Class::Norm, out, 9),
+        Op::Rope { .. } => per(Class::Norm, out, 6),
+        Op::Attention { window, .. } => attention(inputs, *window, 2, bytes),
+        Op::AttentionGrad { window, .. } => attention(inputs, *window, 5, bytes),
+        Op::CrossEntropy { softcap } => {
+            per(Class::Loss, first, if *softcap > 0.0 { 30 } else { 14 })
+        }
+        Op::CrossEntropyGrad { softcap } => {
+            per(Class::Loss, first, if *softcap > 0.0 { 32 } else { 14 })
+        }
+        Op::NewtonSchulz { steps } => newton_schulz(inputs, *steps, bytes),
+        Op::Assign => per(Class::Optimizer, first, 0),
+        Op::Blend { .. } => per(Class::Optimizer, first, 3),
+        Op::AdamW(_) => per(Class::Optimizer, first, 16),
+    }
+}
+
+/// A copy of `bytes` between device and guest or host: what reading and logging are charged.
+pub fn transfer(bytes: u64) -> Cost {
+    Cost {
+        class: Class::Copy,
+        flops: 0,
+        work: 0,
+        bytes,
+    }
+}
+
+/// Operations per element, from the lengths of the polynomials.
+fn weight(f: Unary) -> u64 {
+    match f {
+        Unary::Neg | Unary::Square | Unary::Abs | Unary::Relu => 1,
+        Unary::ReluSquared => 2,
+        Unary::Sqrt | Unary::Rsqrt => 6,
+        Unary::Exp | Unary::Log => 12,
+        Unary::Sigmoid | Unary::Silu => 15,
+        Unary::Sin | Unary::Cos | Unary::Tanh => 16,
+        Unary::Gelu => 22,
+    }
+}
+
+fn product(inputs: &[&Spec], out: u64, transpose_a: bool, bytes: u64) -> Cost {
+    let (rows, inner) = last_two(inputs.first());
+    let (rows, inner) = if transpose_a {
+        (inner, rows)
+    } else {
+        (rows, inner)
+    };
+    let lead = inputs.first().map_or(1, |a| a.shape.elements()) / (rows * inner).max(1);
+    let columns = out / (rows * lead).max(1);
+    // A shared second operand makes one product of all leading indices.
+    let shared = inputs.get(1).is_some_and(|b| b.shape.rank() == 2);
+    let (lead, rows) = if shared {
+        (1, rows * lead)
+    } else {
+        (lead, rows)
+    };
+    let flops = [rows, columns, lead]
+        .iter()
+        .fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
+    let tiles = [
+        rows.next_multiple_of(TILE),
+        columns.next_multiple_of(TILE),
+        lead,
+    ];
+    let work = tiles
+        .iter()
+        .fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
+    Cost {
+        class: Class::Product,
+        flops,
+        work,
+        bytes,
+    }
+}
+
+/// `products` products of d operations over each pair of positions that see each other, and the softmax.
+fn attention(inputs: &[&Spec], window: u32, products: u64, bytes: u64) -> Cost {
+    let dims = inputs.first().map_or(&[] as &[u32], |q| q.shape.dims());
+    let &[batch, time, heads, dim] = dims else {
+        return Cost {
+            class: Class::Attention,
+            flops: 0,
+            work: 0,
+            bytes,
+        };
+    };
+    let (time, seen) = (
+        u64::from(time),
+        u64::from(if window == 0 { time } else { window.min(time) }),
+    );
+    // The first `seen` positions see 1, 2, … seen; the others `seen` each.
+    let pairs = seen * (seen + 1) / 2 + (time - seen) * seen;
+    let maps = (u64::from(batch) * u64::from(heads)).saturating_mul(pairs);
+    let flops = maps.saturating_mul(2 * products * u64::from(dim) + 14);
+    Cost {
+        class: Class::Attention,
+        flops,
+        work: flops,
+        bytes,
+    }
+}
+
+/// Per step: A = x xᵀ, A², and the product with x, over the shorter side.
+fn newton_schulz(inputs: &[&Spec], steps: u32, bytes: u64) -> Cost {
+    let (rows, columns) = last_two(inputs.first());
+    let lead = inputs.first().map_or(1, |x| x.shape.elements()) / (rows * columns).max(1);
+    let count = |short: u64, long: u64| {
+        let square = short.saturating_mul(short).saturating_mul(2);
+        let step = square
+            .saturating_mul(long)
+            .saturating_mul(2)
+            .saturating_add(square.saturating_mul(short));
+        step.saturating_mul(u64::from(steps)).saturating_mul(lead)
+    };
+    let (short, long) = (rows.min(columns), rows.max(columns));
+    let work = count(short.next_multiple_of(TILE), long.next_multiple_of(TILE));
+    let passes = bytes.saturating_mul(u64::from(steps).max(1));
+    Cost {
+        class: Class::Product,
+        flops: count(short, long),
+        work,
+        bytes: passes,
+    }
+}
+
+/// Rows picked from a table: the rows are read and written, the indices read; the rest of the table is not touched.
+fn gathered(indices: Option<&&Spec>, made: u64) -> u64 {
+    made.saturating_mul(2)
+        .saturating_add(indices.map_or(0, |s| s.bytes()))
+}
+
+fn last_two(spec: Option<&&Spec>) -> (u64, u64) {
+    match spec.map_or(&[] as &[u32], |s| s.shape.dims()) {
+        [.., rows, columns] => (u64::from(*rows), u64::from(*columns)),
+        _ => (1, 1),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,347 @@
+//! Golden costs, prices, and the laws that prices keep.
+
+use super::*;
+use crate::infer::infer;
+use crate::op::{AdamW, Binary};
+use crate::spec::Shape;
+use proptest::prelude::*;
+
+/// Round numbers, so that goldens can be checked by hand.
+pub(crate) fn profile() -> Profile {
+    let rate = |class: Class| Rate {
+        class: class.name().to_owned(),
+        mflops: if class == Class::Product {
+            100_000
+        } else {
+            10_000
+        },
+        bytes_per_us: 20_000,
+        overhead_ps: 1_000_000,
+    };
+    Profile {
+        name: "test".to_owned(),
+        classes: Class::ALL.map(rate).to_vec(),
+    }
+}
+
+fn f(dims: &[u32]) -> Spec {
+    Spec::f32(Shape::new(dims).unwrap())
+}
+
+fn u(dims: &[u32]) -> Spec {
+    Spec::u32(Shape::new(dims).unwrap())
+}
+
+fn demand(op: &Op, inputs: &[Spec]) -> Cost {
+    let inputs: Vec<&Spec> = inputs.iter().collect();
+    cost(op, &inputs, &infer(op, &inputs).unwrap())
+}
+
+const ADAMW: AdamW = AdamW {
+    lr: 0.1,
+    beta1: 0.9,
+    beta2: 0.9,
+    eps: 0.0,
+    weight_decay: 0.0,
+    step: 1,
+};
+
+#[test]
+fn golden_costs() {
+    let s = |dims: &[u32]| Shape::new(dims).unwrap();
+    let matmul = Op::MatMul {
+        transpose_a: false,
+        transpose_b: false,
+    };
+    let cases: [(Op, Vec<Spec>, Class, u64, u64, u64); 18] = [
+        (
+            Op::Full {
+                shape: s(&[10]),
+                value: 1.0,
+            },
+            vec![],
+            Class::Copy,
+            0,
+            0,
+            40,
+        ),
+        (
+            Op::Reshape { shape: s(&[10]) },
+            vec![f(&[2, 5])],
+            Class::Copy,
+            0,
+            0,
+            0,
+        ),
+        (
+            Op::Narrow {
+                axis: 0,
+                start: 0,
+                len: 3,
+            },
+            vec![f(&[9])],
+            Class::Copy,
+            0,
+            0,
+            24,
+        ),
+        (
+            Op::Uniform {
+                shape: s(&[8]),
+                low: 0.0,
+                high: 1.0,
+                stream: 0,
+                position: 0,
+            },
+            vec![],
+            Class::Random,
+            80,
+            80,
+            32,
+        ),
+        (
+            Op::Unary(Unary::Exp),
+            vec![f(&[100])],
+            Class::Elementwise,
+            1200,
+            1200,
+            800,
+        ),
+        (
+            Op::Binary(Binary::Add),
+            vec![f(&[4, 5]), f(&[5])],
+            Class::Elementwise,
+            20,
+            20,
+            180,
+        ),
+        (
+            Op::Sum {
+                axes: [0].into_iter().collect(),
+                keep: false,
+            },
+            vec![f(&[4, 5])],
+            Class::Reduction,
+            20,
+            20,
+            100,
+        ),
+        (
+            matmul.clone(),
+            vec![f(&[4, 3]), f(&[3, 16])],
+            Class::Product,
+            384,
+            768,
+            4 * (12 + 48 + 64),
+        ),
+        (
+            matmul.clone(),
+            vec![f(&[2, 4, 3]), f(&[3, 16])],
+            Class::Product,
+            768,
+            768,
+            4 * (24 + 48 + 128),
+        ),
+        (
+            matmul,
+            vec![f(&[2, 4, 3]), f(&[2, 3, 16])],
+            Class::Product,
+            768,
+            1536,
+            4 * (24 + 96 + 128),
+        ),
+        (
+            Op::Embedding,
+            vec![f(&[999, 4]), u(&[3])],
+            Class::Gather,
+            0,
+            0,
+            12 + 2 * 48,
+        ),
+        (
+            Op::EmbeddingGrad { rows: 10 },
+            vec![u(&[3]), f(&[3, 4])],
+            Class::Gather,
+            12,
+            12,
+            12 + 48 + 160,
+        ),
+        (
+            Op::RmsNorm { eps: 0.0 },
+            vec![f(&[2, 8])],
+            Class::Norm,
+            64,
+            64,
+            128,
+        ),
+        (
+            Op::Attention {
+                window: 0,
+                scale: 1.0,
+            },
+            vec![f(&[1, 4, 2, 8]); 3],
+            Class::Attention,
+            20 * 46,
+            920,
+            1056,
+        ),
+        (
+            Op::Attention {
+                window: 2,
+                scale: 1.0,
+            },
+            vec![f(&[1, 4, 2, 8]); 3],
+            Class::Attention,
+            14 * 46,
+            644,
+            1056,
+        ),
+        (
+            Op::CrossEntropy { softcap: 0.0 },
+            vec![f(&[2, 8]), u(&[2])],
+            Class::Loss,
+            224,
+            224,
+            64 + 8 + 4 + 8,
+        ),
+        (
+            Op::NewtonSchulz { steps: 5 },
+            vec![f(&[8, 16])],
+            Class::Product,
+            25600,
+            25600,
+            5 * 1024,
+        ),
+        (
+            Op::AdamW(ADAMW),
+            vec![f(&[10]); 4],
+            Class::Optimizer,
+            160,
+            160,
+            280,
+        ),
+    ];
+    for (op, inputs, class, flops, work, bytes) in cases {
+        assert_eq!(
+            demand(&op, &inputs),
+            Cost {
+                class,
+                flops,
+                work,
+                bytes
+            },
+            "{}",
+            op.name()
+        );
+    }
+}
+
+#[test]
+fn prices_round_up_and_take_the_slower_of_work_and_bytes() {
+    let prices = Prices::new(&profile());
+    let demand = |class, work, bytes| {
+        prices.price(&Cost {
+            class,
+            flops: 0,
+            work,
+            bytes,
+        })
+    };
+    assert_eq!(demand(Class::Elementwise, 1, 0), 1_000_000 + 100);
+    assert_eq!(demand(Class::Elementwise, 1, 3), 1_000_000 + 150);
+    assert_eq!(
+        demand(Class::Product, SMALL_PRODUCT, 0),
+        1_000_000 + 419_430_400
+    );
+    assert_eq!(
+        demand(Class::Product, SMALL_PRODUCT + 1000, 0),
+        1_000_000 + 419_430_400 + 10_000
+    );
+    assert_eq!(demand(Class::Copy, 0, u64::MAX), u64::MAX);
+    assert_eq!(demand(Class::Copy, u64::MAX, 0), u64::MAX);
+}
+
+#[test]
+fn a_profile_has_every_class_once_and_no_zero() {
+    assert_eq!(profile().validate(), Ok(()));
+    let mut missing = profile();
+    missing.classes.pop();
+    assert!(matches!(
+        missing.validate(),
+        Err(ProfileError::Missing {
+            class: "reduction",
+            ..
+        })
+    ));
+    let mut twice = profile();
+    twice.classes.push(twice.classes[0].clone());
+    assert!(matches!(twice.validate(), Err(ProfileError::Extra { .. })));
+    let mut zero = profile();
+    zero.classes[3].mflops = 0;
+    assert!(matches!(
+        zero.validate(),
+        Err(ProfileError::Zero {
+            class: "gather",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn the_hash_is_of_the_rates_alone() {
+    let mut other = profile();
+    other.name = "other".to_owned();
+    other.classes.reverse();
+    assert_eq!(other.hash(), profile().hash());
+    other.classes[0].overhead_ps += 1;
+    assert_ne!(other.hash(), profile().hash());
+    assert_eq!(
+        blake3::Hash::from(profile().hash()).to_string(),
+        "3805e33ecdeccc67d5a07f4f763e81dd5f193393d8ea1c03a498ff9acf93234d"
+    );
+}
+
+#[test]
+fn classes_are_in_order_of_name() {
+    assert!(Class::ALL.is_sorted_by_key(|c| c.name()));
+    assert!(Class::ALL.iter().enumerate().all(|(i, &c)| c as usize == i));
+}
+
+proptest! {
+    #[test]
+    fn larger_products_never_cost_less(m in 1u32..200, k in 1u32..200, n in 1u32..200, b in 1u32..4, grow in 0usize..4) {
+        let price = |[m, k, n, b]: [u32; 4], shared: bool| {
+            let op = Op::MatMul { transpose_a: false, transpose_b: true };
+            let right = if shared { f(&[n, k]) } else { f(&[b, n, k]) };
+            Prices::new(&profile()).price(&demand(&op, &[f(&[b, m, k]), right]))
+        };
+        let sizes = [m, k, n, b];
+        let mut larger = sizes;
+        larger[grow] += 1;
+        prop_assert!(price(larger, true) >= price(sizes, true));
+        prop_assert!(price(larger, false) >= price(sizes, false));
+    }
+
+    #[test]
+    fn more_elements_never_cost_less(a in 1u32..40, b in 1u32..40, which in 0usize..9, grow in 0usize..2) {
+        let price = |[a, b]: [u32; 2]| {
+            let x = f(&[a, b]);
+            let heads = f(&[a, b, 2, 4]);
+            let (op, inputs) = match which {
+                0 => (Op::Unary(Unary::Gelu), vec![x]),
+                1 => (Op::Binary(Binary::Mul), vec![x, f(&[b])]),
+                2 => (Op::Mean { axes: [1].into_iter().collect(), keep: true }, vec![x]),
+                3 => (Op::Softmax, vec![x]),
+                4 => (Op::NewtonSchulz { steps: 3 }, vec![x]),
+                5 => (Op::Attention { window: 7, scale: 1.0 }, vec![heads; 3]),
+                6 => (Op::CrossEntropy { softcap: 1.0 }, vec![x, u(&[a])]),
+                7 => (Op::Permute { axes: [1, 0].into_iter().collect() }, vec![x]),
+                _ => (Op::Blend { keep: 1.0, scale: 1.0 }, vec![x.clone(), x]),
+            };
+            Prices::new(&profile()).price(&demand(&op, &inputs))
+        };
+        let mut larger = [a, b];
+        larger[grow] += 1;
+        prop_assert!(price(larger) >= price([a, b]));
+    }
+}

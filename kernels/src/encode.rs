@@ -1,0 +1,363 @@
+//! The op stream's canonical encoding and its streaming hash. Depends on `op` and `spec`.
+//!
+//! Integers are little-endian, f32 operands their bits. The stream is a sequence of entries, each with a tag (u8):
+//!
+//! - 0, a record: op code (u8, the variant's place in [`Op`]), its scalar operands in the order of declaration (shapes
+//!   and axis lists as a u8 count and u32 sizes, flags and function codes as u8), inputs (u32 count, u64 ids), outputs
+//!   (u8 count, then id and spec each), and for [`Op::Constant`] the values (u64 count, 4 bytes each). The values of
+//!   [`Op::NextBatch`] stay out: the experiment's data and random seed decide them, and a dry run has none.
+//! - 1, 2, 3, a slot: parameter, buffer or variable: id (u64), name (u8 length, bytes; empty for variables).
+//! - 4, the result of `forward`: id (u64).
+//! - 5, 6, 7, given by the host: saved parameter, saved buffer, input: as slots, with the spec after the name.
+//!
+//! A spec is the dtype (u8) and the shape.
+
+use crate::op::{AdamW, Op, Record, TensorId};
+use crate::spec::{Shape, Spec, Values};
+
+/// What a slot or a tensor from the host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the module's list says what each is")]
+pub enum Tag {
+    Parameter = 1,
+    Buffer = 2,
+    Variable = 3,
+    Result = 4,
+    SavedParameter = 5,
+    SavedBuffer = 6,
+    Input = 7,
+}
+
+/// Streaming hash of an op stream: blake3, keyed to this use.
+#[derive(Clone, Debug)]
+pub struct OpHasher {
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+}
+
+impl Default for OpHasher {
+    fn default() -> Self {
+        Self {
+            hasher: blake3::Hasher::new_derive_key("lab 2026 op stream v1"),
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl OpHasher {
+    /// Takes in a record; `outputs` are the specs of what it makes.
+    pub fn record(&mut self, record: &Record, outputs: &[Spec]) {
+        self.buffer.clear();
+        encode_record(&mut self.buffer, record, outputs);
+        self.hasher.update(&self.buffer);
+    }
+
+    /// Takes in a slot, a result, or a tensor from the host.
+    pub fn tensor(&mut self, tag: Tag, id: TensorId, name: &str, spec: Option<&Spec>) {
+        self.buffer.clear();
+        let out = &mut self.buffer;
+        out.push(tag as u8);
+        out.extend_from_slice(&id.0.to_le_bytes());
+        if tag != Tag::Result {
+            let length = name.len().min(usize::from(u8::MAX));
+            out.push(length as u8);
+            out.extend_from_slice(&name.as_bytes()[..length]);
+        }
+        if let Some(spec) = spec {
+            encode_spec(out, spec);
+        }
+        self.hasher.update(&self.buffer);
+    }
+
+    /// Hash of the stream so far.
+    pub fn digest(&self) -> [u8; 32] {
+        *self.hasher.finalize().as_bytes()
+    }
+}
+
+/// Appends a record's entry.
+pub fn encode_record(out: &mut Vec<u8>, record: &Record, outputs: &[Spec]) {
+    out.push(0);
+    encode_op(out, &record.op);
+    out.extend_from_slice(&(record.inputs.len() as u32).to_le_bytes());
+    for id in &record.inputs {
+        out.extend_from_slice(&id.0.to_le_bytes());
+    }
+    out.push(record.outputs.len() as u8);
+    for (id, spec) in record.outputs.iter().zip(outputs) {
+        out.extend_from_slice(&id.0.to_le_bytes());
+        encode_spec(out, spec);
+    }
+    if let (Op::Constant { .. }, Some(data)) = (&record.op, &record.data) {
+        encode_values(out, data);
+    }
+}
+
+/// Appends dtype and shape.
+pub fn encode_spec(out: &mut Vec<u8>, spec: &Spec) {
+    out.push(spec.dtype as u8);
+    encode_shape(out, &spec.shape);
+}
+
+/// Appends the count (u64) and each value's 4 bytes.
+pub fn encode_values(out: &mut Vec<u8>, values: &Values) {
+    match values {
+        Values::F32(v) => {
+            out.extend_from_slice(&(v.len() as u64).to_le_bytes());
+            out.extend(v.iter().flat_map(|x| x.to_bits().to_le_bytes()));
+        }
+        Values::U32(v) => {
+            out.extend_from_slice(&(v.len() as u64).to_le_bytes());
+            out.extend(v.iter().flat_map(|x| x.to_le_bytes()));
+        }
+    }
+}
+
+fn encode_shape(out: &mut Vec<u8>, shape: &Shape) {
+    encode_sizes(out, shape.dims());
+}
+
+fn encode_sizes(out: &mut Vec<u8>, sizes: &[u32]) {
+    out.push(sizes.len() as u8);
+    put(out, sizes);
+}
+
+fn put(out: &mut Vec<u8>, words: &[u32]) {
+    out.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+}
+
+fn encode_op(out: &mut Vec<u8>, op: &Op) {
+    out.push(code(op));
+    match op {
+        Op::Full { shape, value } => {
+            encode_shape(out, shape);
+            put(out, &[value.to_bits()]);
+        }
+        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } | Op::NewtonSchulz { steps: n } => {
+            put(out, &[*n])
+        }
+        Op::Constant { shape, u32 } => {
+            encode_shape(out, shape);
+            out.push(u8::from(*u32));
+        }
+        Op::Uniform {
+            shape,
+            low: a,
+            high: b,
+            stream,
+            position,
+        }
+        | Op::Normal {
+            shape,
+            mean: a,
+            std: b,
+            stream,
+            position,
+        } => {
+            encode_shape(out, shape);
+            put(out, &[a.to_bits(), b.to_bits(), *stream]);
+            out.extend_from_slice(&position.to_le_bytes());
+        }
+        Op::NextBatch { batch, seq, drawn } => {
+            put(out, &[*batch, *seq]);
+            out.extend_from_slice(&drawn.to_le_bytes());
+        }
+        Op::Reshape { shape } | Op::Expand { shape } | Op::SumTo { shape } => {
+            encode_shape(out, shape)
+        }
+        Op::Permute { axes } => encode_sizes(out, axes),
+        Op::Narrow {
+            axis: a,
+            start: b,
+            len: c,
+        }
+        | Op::Pad {
+            axis: a,
+            before: b,
+            after: c,
+        } => put(out, &[*a, *b, *c]),
+        Op::Cat { axis } => put(out, &[*axis]),
+        Op::Unary(f) | Op::UnaryGrad(f) => out.push(*f as u8),
+        Op::Binary(f) | Op::ChosenGrad(f) => out.push(*f as u8),
+        Op::Affine { mul: a, add: b } | Op::Blend { keep: a, scale: b } => {
+            put(out, &[a.to_bits(), b.to_bits()])
+        }
+        Op::Softcap { cap: x } | Op::SoftcapGrad { cap: x } => put(out, &[x.to_bits()]),
+        Op::Sum { axes, keep } | Op::Mean { axes, keep } => {
+            encode_sizes(out, axes);
+            out.push(u8::from(*keep));
+        }
+        Op::MatMul {
+            transpose_a,
+            transpose_b,
+        } => out.extend([u8::from(*transpose_a), u8::from(*transpose_b)]),
+        Op::RmsNorm { eps: x } | Op::RmsNormGrad { eps: x } => put(out, &[x.to_bits()]),
+        Op::Rope { base, inverse } => {
+            put(out, &[base.to_bits()]);
+            out.push(u8::from(*inverse));
+        }
+        Op::Attention { window, scale } | Op::AttentionGrad { window, scale } => {
+            put(out, &[*window, scale.to_bits()])
+        }
+        Op::CrossEntropy { softcap: x } | Op::CrossEntropyGrad { softcap: x } => {
+            put(out, &[x.to_bits()])
+        }
+        Op::AdamW(AdamW {
+            lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            step,
+        }) => {
+            put(
+                out,
+                &[lr, beta1, beta2, eps, weight_decay].map(|x| x.to_bits()),
+            );
+            put(out, &[*step]);
+        }
+        Op::Softmax | Op::SoftmaxGrad | Op::Embedding | Op::Assign | Op::Copy => {}
+    }
+}
+
+/// The variant's place in [`Op`].
+fn code(op: &Op) -> u8 {
+    match op {
+        Op::Full { .. } => 0,
+        Op::Arange { .. } => 1,
+        Op::Constant { .. } => 2,
+        Op::Uniform { .. } => 3,
+        Op::Normal { .. } => 4,
+        Op::NextBatch { .. } => 5,
+        Op::Reshape { .. } => 6,
+        Op::Permute { .. } => 7,
+        Op::Narrow { .. } => 8,
+        Op::Pad { .. } => 9,
+        Op::Cat { .. } => 10,
+        Op::Expand { .. } => 11,
+        Op::Unary(_) => 12,
+        Op::UnaryGrad(_) => 13,
+        Op::Binary(_) => 14,
+        Op::ChosenGrad(_) => 15,
+        Op::Affine { .. } => 16,
+        Op::Softcap { .. } => 17,
+        Op::SoftcapGrad { .. } => 18,
+        Op::Sum { .. } => 19,
+        Op::Mean { .. } => 20,
+        Op::SumTo { .. } => 21,
+        Op::Softmax => 22,
+        Op::SoftmaxGrad => 23,
+        Op::MatMul { .. } => 24,
+        Op::Embedding => 25,
+        Op::EmbeddingGrad { .. } => 26,
+        Op::RmsNorm { .. } => 27,
+        Op::RmsNormGrad { .. } => 28,
+        Op::Rope { .. } => 29,
+        Op::Attention { .. } => 30,
+        Op::AttentionGrad { .. } => 31,
+        Op::CrossEntropy { .. } => 32,
+        Op::CrossEntropyGrad { .. } => 33,
+        Op::NewtonSchulz { .. } => 34,
+        Op::Assign => 35,
+        Op::Blend { .. } => 36,
+        Op::AdamW(_) => 37,
+        Op::Copy => 38,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Binary;
+    use std::sync::Arc;
+
+    fn record(op: Op, inputs: &[u64], outputs: &[u64], data: Option<Values>) -> Record {
+        Record {
+            op,
+            inputs: inputs.iter().map(|&i| TensorId(i)).collect(),
+            outputs: outputs.iter().map(|&i| TensorId(i)).collect(),
+            data: data.map(Arc::new),
+        }
+    }
+
+    fn f(dims: &[u32]) -> Spec {
+        Spec::f32(Shape::new(dims).unwrap())
+    }
+
+    #[test]
+    fn a_record_is_encoded_as_documented() {
+        let mut bytes = Vec::new();
+        encode_record(
+            &mut bytes,
+            &record(Op::Binary(Binary::Mul), &[3, 258], &[7], None),
+            &[f(&[2, 5])],
+        );
+        let mut expected = vec![0, 14, 2, 2, 0, 0, 0];
+        expected.extend([3, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+        expected.extend([1, 7, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 5, 0, 0, 0]);
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn golden_digests() {
+        let mut hasher = OpHasher::default();
+        let hex = |h: &OpHasher| blake3::Hash::from(h.digest()).to_string();
+        assert_eq!(
+            hex(&hasher),
+            "cef55aa1b2334dc584dc2e7eb8a3f6bc40ffe9cbca7495326f81d6749ef04609"
+        );
+        let values = Values::F32(vec![1.0, f32::NAN, -0.0]);
+        let constant = Op::Constant {
+            shape: Shape::new(&[3]).unwrap(),
+            u32: false,
+        };
+        hasher.record(&record(constant, &[], &[0], Some(values)), &[f(&[3])]);
+        assert_eq!(
+            hex(&hasher),
+            "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910"
+        );
+        hasher.tensor(Tag::Parameter, TensorId(0), "wte", None);
+        assert_eq!(
+            hex(&hasher),
+            "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b"
+        );
+        let adamw = AdamW {
+            lr: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            step: 3,
+        };
+        hasher.record(&record(Op::AdamW(adamw), &[0, 1, 2, 3], &[], None), &[]);
+        assert_eq!(
+            hex(&hasher),
+            "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c"
+        );
+    }
+
+    #[test]
+    fn batch_values_stay_out_and_constants_enter() {
+        let digest = |op: Op, data| {
+            let mut hasher = OpHasher::default();
+            hasher.record(&record(op, &[], &[0], data), &[f(&[1])]);
+            hasher.digest()
+        };
+        let batch = Op::NextBatch {
+            batch: 1,
+            seq: 1,
+            drawn: 0,
+        };
+        assert_eq!(
+            digest(batch.clone(), Some(Values::U32(vec![1, 2]))),
+            digest(batch, None)
+        );
+        let constant = Op::Constant {
+            shape: Shape::new(&[1]).unwrap(),
+            u32: true,
+        };
+        let with = |x| digest(constant.clone(), Some(Values::U32(vec![x])));
+        assert_ne!(with(1), with(2));
+    }
+}

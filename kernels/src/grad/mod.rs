@@ -1,0 +1,431 @@
+//! Gradient rules, once, over op records: given an op, what it read and made, and the gradient of its result, a rule
+//! emits the ops that compute the gradients of its inputs. Depends on `op`, `spec`, `fault`; knows no executor.
+//!
+//! Only wanted gradients are computed; broadcasting is undone by [`Op::SumTo`].
+
+use crate::fault::Fault;
+use crate::op::{Binary, Op, TensorId, Unary};
+use crate::spec::{Shape, Spec};
+use smallvec::{SmallVec, smallvec};
+
+/// Takes the ops of a rule. Whoever gets an id from it owns one handle and releases it or passes it on.
+pub trait Emit {
+    /// Submits an op; the handles of all its outputs are the caller's.
+    fn emit(&mut self, op: Op, inputs: &[TensorId]) -> Result<SmallVec<[TensorId; 3]>, Fault>;
+    /// One more handle on the same tensor.
+    fn share(&mut self, id: TensorId) -> TensorId;
+    /// Gives a handle back.
+    fn release(&mut self, id: TensorId);
+}
+
+/// An op that was done, as its gradient sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Done<'a> {
+    /// The op.
+    pub op: &'a Op,
+    /// What it read.
+    pub inputs: &'a [TensorId],
+    /// Specs of what it read.
+    pub specs: &'a [Spec],
+    /// What it made.
+    pub outputs: &'a [TensorId],
+}
+
+/// Whose values the rule reads: bit i for input i, and for output i.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saves {
+    /// Inputs.
+    pub inputs: u8,
+    /// Outputs.
+    pub outputs: u8,
+}
+
+/// One entry per input: its gradient where it was wanted.
+pub type Gradients = SmallVec<[Option<TensorId>; 4]>;
+
+/// What must be kept so that the gradients of the `wanted` inputs can be computed later.
+pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
+    let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
+    let bit = |condition: bool, i: u8| u8::from(condition) << i;
+    let (inputs, outputs) = match op {
+        Op::Unary(Unary::Neg) => (0, 0),
+        Op::Unary(_) => (1, 1),
+        Op::Binary(Binary::Mul) | Op::MatMul { .. } => (bit(want(1), 0) | bit(want(0), 1), 0),
+        Op::Binary(Binary::Div) => (2, bit(want(1), 0)),
+        Op::Binary(Binary::Max | Binary::Min) => (3, 0),
+        Op::Softcap { .. } | Op::Softmax => (0, 1),
+        Op::Embedding => (2, 0),
+        Op::RmsNorm { .. } => (1, 0),
+        Op::Attention { .. } => (7, 3),
+        Op::CrossEntropy { .. } => (3, 2),
+        _ => (0, 0),
+    };
+    Saves { inputs, outputs }
+}
+
+/// Emits the gradients of the `wanted` inputs, given the gradient `dy` of the first output (lent, not given).
+pub fn gradients(
+    done: Done<'_>,
+    dy: TensorId,
+    wanted: &[bool],
+    emit: &mut dyn Emit,
+) -> Result<Gradients, Fault> {
+    Rule {
+        done,
+        dy,
+        wanted,
+        emit,
+    }
+    .apply()
+}
+
+struct Rule<'a> {
+    done: Done<'a>,
+    dy: TensorId,
+    wanted: &'a [bool],
+    emit: &'a mut dyn Emit,
+}
+
+impl Rule<'_> {
+    fn apply(&mut self) -> Result<Gradients, Fault> {
+        let Done {
+            op,
+            inputs,
+            outputs,
+            ..
+        } = self.done;
+        let dy = self.dy;
+        match op {
+            Op::Copy => Ok(smallvec![Some(self.emit.share(dy))]),
+            Op::Reshape { .. } => self.only(
+                Op::Reshape {
+                    shape: self.shape(0),
+                },
+                &[dy],
+            ),
+            Op::Permute { axes } => {
+                let mut inverse = axes.clone();
+                for (to, &from) in (0u32..).zip(axes) {
+                    inverse[from as usize] = to;
+                }
+                self.only(Op::Permute { axes: inverse }, &[dy])
+            }
+            Op::Narrow { axis, start, len } => {
+                let size = self.done.specs[0].shape.dims()[*axis as usize];
+                self.only(
+                    Op::Pad {
+                        axis: *axis,
+                        before: *start,
+                        after: size - start - len,
+                    },
+                    &[dy],
+                )
+            }
+            Op::Cat { axis } => self.cat(*axis),
+            Op::Expand { .. } => self.only(
+                Op::SumTo {
+                    shape: self.shape(0),
+                },
+                &[dy],
+            ),
+            Op::SumTo { .. } => self.only(
+                Op::Expand {
+                    shape: self.shape(0),
+                },
+                &[dy],
+            ),
+            Op::Unary(Unary::Neg) => self.only(Op::Unary(Unary::Neg), &[dy]),
+            Op::Unary(f) => self.only(Op::UnaryGrad(*f), &[inputs[0], outputs[0], dy]),
+            Op::Binary(f) => self.binary(*f),
+            Op::Affine { mul, .. } if *mul == 1.0 => Ok(smallvec![Some(self.emit.share(dy))]),
+            Op::Affine { mul, .. } => self.only(
+                Op::Affine {
+                    mul: *mul,
+                    add: 0.0,
+                },
+                &[dy],
+            ),
+            Op::Softcap { cap } => self.only(Op::SoftcapGrad { cap: *cap }, &[outputs[0], dy]),
+            Op::Sum { axes, .. } => self.spread(axes, None),
+            Op::Mean { axes, .. } => {
+                let dims = self.done.specs[0].shape.dims();
+                let count: u64 = axes
+                    .iter()
+                    .map(|&axis| u64::from(dims[axis as usize]))
+                    .product();
+                self.spread(axes, Some(1.0 / count as f32))
+            }
+            Op::Softmax => self.only(Op::SoftmaxGrad, &[outputs[0], dy]),
+            Op::MatMul {
+                transpose_a,
+                transpose_b,
+            } => self.matmul(*transpose_a, *transpose_b),
+            Op::Embedding => {
+                let rows = self.done.specs[0].shape.dims()[0];
+                let table = self.one(Op::EmbeddingGrad { rows }, &[inputs[1], dy])?;
+                Ok(smallvec![Some(table), None])
+            }
+            Op::RmsNorm { eps } => self.only(Op::RmsNormGrad { eps: *eps }, &[inputs[0], dy]),
+            Op::Rope { base, inverse } => self.only(
+                Op::Rope {
+                    base: *base,
+                    inverse: !inverse,
+                },
+                &[dy],
+            ),
+            Op::Attention { window, scale } => self.attention(*window, *scale),
+            Op::CrossEntropy { softcap } => {
+                let op = Op::CrossEntropyGrad { softcap: *softcap };
+                let logits = self.one(op, &[inputs[0], inputs[1], outputs[1], dy])?;
+                Ok(smallvec![Some(logits), None])
+            }
+            _ => Err(Fault::NoGradient { op: op.name() }),
+        }
+    }
+
+    fn shape(&self, input: usize) -> Shape {
+        self.done.specs[input].shape.clone()
+    }
+
+    fn one(&mut self, op: Op, inputs: &[TensorId]) -> Result<TensorId, Fault> {
+        let name = op.name();
+        let made = self.emit.emit(op, inputs)?;
+        made.first()
+            .copied()
+            .ok_or_else(|| Fault::Executor(format!("{name} made nothing")))
+    }
+
+    fn only(&mut self, op: Op, inputs: &[TensorId]) -> Result<Gradients, Fault> {
+        Ok(smallvec![Some(self.one(op, inputs)?)])
+    }
+
+    /// Applies an op to a tensor that the rule owns and is done with.
+    fn then(&mut self, op: Op, x: TensorId) -> Result<TensorId, Fault> {
+        let y = self.one(op, &[x])?;
+        self.emit.release(x);
+        Ok(y)
+    }
+
+    /// Undoes broadcasting of an owned gradient of shape `from` to an input's shape.
+    fn reduced(&mut self, x: TensorId, from: &Shape, input: usize) -> Result<TensorId, Fault> {
+        let shape = self.shape(input);
+        if shape == *from {
+            Ok(x)
+        } else {
+            self.then(Op::SumTo { shape }, x)
+        }
+    }
+
+    fn cat(&mut self, axis: u32) -> Result<Gradients, Fault> {
+        let (dy, wanted, specs) = (self.dy, self.wanted, self.done.specs);
+        let mut start = 0;
+        let mut parts = Gradients::new();
+        for (spec, &wanted) in specs.iter().zip(wanted) {
+            let len = spec.shape.dims()[axis as usize];
+            parts.push(if wanted {
+                Some(self.one(Op::Narrow { axis, start, len }, &[dy])?)
+            } else {
+                None
+            });
+            start += len;
+        }
+        Ok(parts)
+    }
+
+    /// Gradient of a sum over `axes`, times `scale`: repeated along them.
+    fn spread(&mut self, axes: &[u32], scale: Option<f32>) -> Result<Gradients, Fault> {
+        let shape = self.shape(0);
+        let mut kept: SmallVec<[u32; 6]> = SmallVec::from_slice(shape.dims());
+        for &axis in axes {
+            kept[axis as usize] = 1;
+        }
+        let kept = Shape::new(&kept).map_err(|source| Fault::Size {
+            op: self.done.op.name(),
+            source,
+        })?;
+        let mut x = self.one(Op::Reshape { shape: kept }, &[self.dy])?;
+        if let Some(mul) = scale {
+            x = self.then(Op::Affine { mul, add: 0.0 }, x)?;
+        }
+        Ok(smallvec![Some(self.then(Op::Expand { shape }, x)?)])
+    }
+
+    fn binary(&mut self, f: Binary) -> Result<Gradients, Fault> {
+        let (a, b) = (self.done.inputs[0], self.done.inputs[1]);
+        let dy = self.dy;
+        let dims = crate::infer::broadcast(&self.done.specs[0].shape, &self.done.specs[1].shape)
+            .unwrap_or_default();
+        let wide = Shape::new(&dims).map_err(|source| Fault::Size {
+            op: f.name(),
+            source,
+        })?;
+        let mut gradients: Gradients = smallvec![None, None];
+        if matches!(f, Binary::Max | Binary::Min) {
+            return self.chosen(f, &wide);
+        }
+        if self.wanted[0] {
+            let full = match f {
+                Binary::Mul => self.one(Op::Binary(Binary::Mul), &[dy, b])?,
+                Binary::Div => self.one(Op::Binary(Binary::Div), &[dy, b])?,
+                _ => self.emit.share(dy),
+            };
+            gradients[0] = Some(self.reduced(full, &wide, 0)?);
+        }
+        if self.wanted[1] {
+            let full = match f {
+                Binary::Mul => self.one(Op::Binary(Binary::Mul), &[dy, a])?,
+                Binary::Div => {
+                    let t = self.one(Op::Binary(Binary::Div), &[dy, b])?;
+                    let product = self.one(Op::Binary(Binary::Mul), &[t, self.done.outputs[0]])?;
+                    self.emit.release(t);
+                    product
+                }
+                _ => self.emit.share(dy),
+            };
+            let sum = self.reduced(full, &wide, 1)?;
+            let negative = matches!(f, Binary::Sub | Binary::Div);
+            gradients[1] = Some(if negative {
+                self.then(Op::Unary(Unary::Neg), sum)?
+            } else {
+                sum
+            });
+        }
+        Ok(gradients)
+    }
+
+    /// The larger or smaller operand takes the whole gradient; what `a` does not take is `b`'s.
+    fn chosen(&mut self, f: Binary, wide: &Shape) -> Result<Gradients, Fault> {
+        let dy = self.dy;
+        let mut operands = SmallVec::<[TensorId; 2]>::new();
+        for input in 0..2 {
+            let x = self.done.inputs[input];
+            operands.push(if self.shape(input) == *wide {
+                self.emit.share(x)
+            } else {
+                self.one(
+                    Op::Expand {
+                        shape: wide.clone(),
+                    },
+                    &[x],
+                )?
+            });
+        }
+        let da = self.one(Op::ChosenGrad(f), &[operands[0], operands[1], dy])?;
+        for x in operands {
+            self.emit.release(x);
+        }
+        let mut gradients: Gradients = smallvec![None, None];
+        if self.wanted[1] {
+            let db = self.one(Op::Binary(Binary::Sub), &[dy, da])?;
+            gradients[1] = Some(self.reduced(db, wide, 1)?);
+        }
+        if self.wanted[0] {
+            gradients[0] = Some(self.reduced(da, wide, 0)?);
+        } else {
+            self.emit.release(da);
+        }
+        Ok(gradients)
+    }
+
+    /// C = A′B′, where ′ is the flagged transpose: dA′ = dC B′ᵀ, dB′ = A′ᵀ dC.
+    fn matmul(&mut self, ta: bool, tb: bool) -> Result<Gradients, Fault> {
+        let (a, b, dy) = (self.done.inputs[0], self.done.inputs[1], self.dy);
+        let shared = self.done.specs[0].shape.rank() > 2 && self.done.specs[1].shape.rank() == 2;
+        let product = |transpose_a, transpose_b| Op::MatMul {
+            transpose_a,
+            transpose_b,
+        };
+        let mut gradients: Gradients = smallvec![None, None];
+        if self.wanted[0] {
+            gradients[0] = Some(match (ta, shared) {
+                (false, _) => self.one(product(false, !tb), &[dy, b])?,
+                (true, false) => self.one(product(tb, true), &[b, dy])?,
+                (true, true) => {
+                    let t = self.one(product(false, !tb), &[dy, b])?;
+                    let swap = self.swap(0);
+                    self.then(swap, t)?
+                }
+            });
+        }
+        if self.wanted[1] {
+            gradients[1] = Some(if shared {
+                self.shared_factor(ta, tb)?
+            } else if tb {
+                self.one(product(true, ta), &[dy, a])?
+            } else {
+                self.one(product(!ta, false), &[a, dy])?
+            });
+        }
+        Ok(gradients)
+    }
+    /// dB where B served every leading index of A: one product over all rows of A′ and dC.
+    fn shared_factor(&mut self, ta: bool, tb: bool) -> Result<TensorId, Fault> {
+        let (specs, dy) = (self.done.specs, self.dy);
+        let [.., m, k] = *specs[0].shape.dims() else {
+            return Err(Fault::NoGradient {
+                op: self.done.op.name(),
+            });
+        };
+        let inner = if ta { m } else { k };
+        let columns = specs[1].shape.dims()[usize::from(!tb)];
+        let rows = specs[0].shape.elements() / u64::from(inner);
+        let a = if ta {
+            self.one(self.swap(0), &[self.done.inputs[0]])?
+        } else {
+            self.emit.share(self.done.inputs[0])
+        };
+        let left = self.then(self.matrix(rows, inner)?, a)?;
+        let right = self.one(self.matrix(rows, columns)?, &[dy])?;
+        let operands = if tb { [right, left] } else { [left, right] };
+        let db = self.one(
+            Op::MatMul {
+                transpose_a: true,
+                transpose_b: false,
+            },
+            &operands,
+        )?;
+        self.emit.release(left);
+        self.emit.release(right);
+        Ok(db)
+    }
+
+    fn matrix(&self, rows: u64, columns: u32) -> Result<Op, Fault> {
+        let dims = [u32::try_from(rows).unwrap_or(u32::MAX), columns];
+        let shape = Shape::new(&dims).map_err(|source| Fault::Size {
+            op: self.done.op.name(),
+            source,
+        })?;
+        Ok(Op::Reshape { shape })
+    }
+
+    /// Exchanges the last two axes of something of an input's rank.
+    fn swap(&self, input: usize) -> Op {
+        let rank = self.done.specs[input].shape.rank();
+        let mut axes: SmallVec<[u32; 4]> = (0..rank as u32).collect();
+        axes.swap(rank - 2, rank - 1);
+        Op::Permute { axes }
+    }
+
+    fn attention(&mut self, window: u32, scale: f32) -> Result<Gradients, Fault> {
+        let (&[q, k, v], &[y, lse]) = (self.done.inputs, self.done.outputs) else {
+            return Err(Fault::NoGradient {
+                op: self.done.op.name(),
+            });
+        };
+        let made = self.emit.emit(
+            Op::AttentionGrad { window, scale },
+            &[q, k, v, y, lse, self.dy],
+        )?;
+        let mut gradients = Gradients::new();
+        for (&id, &wanted) in made.iter().zip(self.wanted) {
+            if !wanted {
+                self.emit.release(id);
+            }
+            gradients.push(wanted.then_some(id));
+        }
+        Ok(gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests;

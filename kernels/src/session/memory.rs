@@ -1,0 +1,288 @@
+//! Who holds which tensor. Guest handles and saved values keep a tensor's values alive; handles and graph edges keep
+//! the node that made it alive. Everything is freed at once when the last hold goes, without recursion.
+
+use super::tape::Node;
+use crate::fault::Fault;
+use crate::op::TensorId;
+use crate::spec::Spec;
+use smallvec::{SmallVec, smallvec};
+use std::collections::BTreeMap;
+
+/// A tensor that can change in place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// In-place updates so far.
+    pub version: u64,
+    /// Gets gradients.
+    pub parameter: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Tensor {
+    pub spec: Spec,
+    /// Handles of the guest and of the session itself.
+    pub handles: u32,
+    /// Nodes (and unread logs) that need its values.
+    pub saves: u32,
+    /// Nodes that read it and pass gradients on to it.
+    pub edges: u32,
+    /// The node that made it.
+    pub producer: Option<u64>,
+    /// Its node was freed by a backward pass.
+    pub stale: bool,
+    pub slot: Option<Slot>,
+    has_values: bool,
+}
+
+impl Tensor {
+    /// Gradients flow to it.
+    pub fn tracked(&self) -> bool {
+        self.producer.is_some() || self.stale || self.slot.is_some_and(|s| s.parameter)
+    }
+}
+
+/// All tensors and graph nodes of a session.
+#[derive(Debug)]
+pub(super) struct Memory {
+    tensors: BTreeMap<TensorId, Tensor>,
+    pub nodes: BTreeMap<u64, Node>,
+    next_tensor: u64,
+    next_node: u64,
+    bytes: u64,
+    count: u64,
+    peak: u64,
+    max_bytes: u64,
+    max_tensors: u64,
+    /// Tensors whose values went since this was last emptied, in order.
+    pub freed: Vec<TensorId>,
+}
+
+impl Memory {
+    pub fn new(max_bytes: u64, max_tensors: u64) -> Self {
+        Self {
+            tensors: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            next_tensor: 0,
+            next_node: 0,
+            bytes: 0,
+            count: 0,
+            peak: 0,
+            max_bytes,
+            max_tensors,
+            freed: Vec::new(),
+        }
+    }
+
+    pub fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    #[cfg(test)]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes a tensor per spec, each with one handle, or none if they do not all fit.
+    pub fn reserve(
+        &mut self,
+        op: &'static str,
+        specs: &[Spec],
+    ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+        let wanted = specs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
+        let bytes = self.bytes.saturating_add(wanted);
+        if bytes > self.max_bytes {
+            return Err(Fault::TensorLimit {
+                op,
+                live: self.bytes,
+                wanted,
+                limit: self.max_bytes,
+            });
+        }
+        let count = self.count + specs.len() as u64;
+        if count > self.max_tensors {
+            return Err(Fault::CountLimit {
+                op,
+                what: "live tensors",
+                limit: self.max_tensors,
+            });
+        }
+        self.bytes = bytes;
+        self.count = count;
+        self.peak = self.peak.max(bytes);
+        Ok(specs.iter().map(|spec| self.create(spec.clone())).collect())
+    }
+
+    fn create(&mut self, spec: Spec) -> TensorId {
+        let id = TensorId(self.next_tensor);
+        self.next_tensor += 1;
+        let tensor = Tensor {
+            spec,
+            handles: 1,
+            saves: 0,
+            edges: 0,
+            producer: None,
+            stale: false,
+            slot: None,
+            has_values: true,
+        };
+        self.tensors.insert(id, tensor);
+        id
+    }
+
+    /// A tensor whose values are there.
+    pub fn alive(&self, op: &'static str, id: TensorId) -> Result<&Tensor, Fault> {
+        self.tensors
+            .get(&id)
+            .filter(|t| t.has_values)
+            .ok_or(Fault::Dropped { op })
+    }
+
+    /// A tensor that somebody has a handle on.
+    pub fn held(&self, op: &'static str, id: TensorId) -> Result<&Tensor, Fault> {
+        self.alive(op, id).and_then(|t| {
+            if t.handles > 0 {
+                Ok(t)
+            } else {
+                Err(Fault::Dropped { op })
+            }
+        })
+    }
+
+    pub fn get(&self, id: TensorId) -> Option<&Tensor> {
+        self.tensors.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: TensorId) -> Option<&mut Tensor> {
+        self.tensors.get_mut(&id)
+    }
+
+    /// Tensors whose values are there, in order of id.
+    pub fn live(&self) -> impl Iterator<Item = (TensorId, &Spec)> {
+        self.tensors
+            .iter()
+            .filter(|(_, t)| t.has_values)
+            .map(|(&id, t)| (id, &t.spec))
+    }
+
+    /// One more handle.
+    pub fn share(&mut self, id: TensorId) {
+        if let Some(tensor) = self.tensors.get_mut(&id) {
+            tensor.handles += 1;
+        }
+    }
+
+    /// One handle less.
+    pub fn release(&mut self, id: TensorId) {
+        if let Some(tensor) = self.tensors.get_mut(&id) {
+            tensor.handles = tensor.handles.saturating_sub(1);
+        }
+        self.settle(smallvec![id]);
+    }
+
+    /// Keeps values without a handle.
+    pub fn save(&mut self, id: TensorId) {
+        if let Some(tensor) = self.tensors.get_mut(&id) {
+            tensor.saves += 1;
+        }
+    }
+
+    /// Undoes [`Memory::save`].
+    pub fn unsave(&mut self, id: TensorId) {
+        if let Some(tensor) = self.tensors.get_mut(&id) {
+            tensor.saves = tensor.saves.saturating_sub(1);
+        }
+        self.settle(smallvec![id]);
+    }
+
+    /// Puts a node on the tape: it holds what it saves, and its outputs hold it.
+    pub fn link(&mut self, mut node: Node) {
+        let id = self.next_node;
+        self.next_node += 1;
+        node.holders = node.outputs.len() as u32;
+        for output in &node.outputs {
+            if let Some(tensor) = self.tensors.get_mut(output) {
+                tensor.producer = Some(id);
+            }
+        }
+        for (input, _) in node.edges() {
+            if let Some(tensor) = self.tensors.get_mut(&input) {
+                tensor.edges += 1;
+            }
+        }
+        for saved in &node.saved {
+            if let Some(tensor) = self.tensors.get_mut(&saved.tensor) {
+                tensor.saves += 1;
+            }
+        }
+        self.nodes.insert(id, node);
+    }
+
+    /// Frees a node that a backward pass has walked (and taken out of [`Memory::nodes`]).
+    pub fn dissolve(&mut self, node: &Node) {
+        let mut work: SmallVec<[TensorId; 8]> = SmallVec::new();
+        for &output in &node.outputs {
+            if let Some(tensor) = self.tensors.get_mut(&output) {
+                tensor.producer = None;
+                tensor.stale = true;
+            }
+            work.push(output);
+        }
+        self.unlink(node, &mut work);
+        self.settle(work);
+    }
+
+    /// Takes back a node's holds; what they held may be free now.
+    fn unlink(&mut self, node: &Node, work: &mut SmallVec<[TensorId; 8]>) {
+        for (input, _) in node.edges() {
+            if let Some(tensor) = self.tensors.get_mut(&input) {
+                tensor.edges = tensor.edges.saturating_sub(1);
+            }
+            work.push(input);
+        }
+        for saved in &node.saved {
+            if let Some(tensor) = self.tensors.get_mut(&saved.tensor) {
+                tensor.saves = tensor.saves.saturating_sub(1);
+            }
+            work.push(saved.tensor);
+        }
+    }
+
+    /// Frees what nothing holds any more, and what that held.
+    fn settle(&mut self, mut work: SmallVec<[TensorId; 8]>) {
+        while let Some(id) = work.pop() {
+            let Some(tensor) = self.tensors.get_mut(&id) else {
+                continue;
+            };
+            if tensor.has_values && tensor.handles == 0 && tensor.saves == 0 {
+                tensor.has_values = false;
+                self.bytes = self.bytes.saturating_sub(tensor.spec.bytes());
+                self.count = self.count.saturating_sub(1);
+                self.freed.push(id);
+            }
+            let reachable = tensor.handles > 0 || tensor.edges > 0;
+            let producer = if reachable {
+                None
+            } else {
+                tensor.producer.take()
+            };
+            if !reachable && !tensor.has_values {
+                self.tensors.remove(&id);
+            }
+            if let Some(node) = producer {
+                self.drop_holder(node, &mut work);
+            }
+        }
+    }
+
+    fn drop_holder(&mut self, id: u64, work: &mut SmallVec<[TensorId; 8]>) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.holders -= 1;
+        if node.holders == 0
+            && let Some(node) = self.nodes.remove(&id)
+        {
+            self.unlink(&node, work);
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! A session: what one guest run holds. Every guest call becomes records here: inferred, charged, counted against the
+//! live-byte limit, recorded on the tape, enqueued, and at a flush executed. Depends on the rest of the crate, knows
+//! nothing of WASM.
+
+mod intervals;
+mod memory;
+mod state;
+mod submit;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+use crate::cost::{Class, Prices, Profile};
+use crate::encode::{OpHasher, Tag};
+use crate::exec::Executor;
+use crate::fault::Fault;
+use crate::op::{Op, TensorId};
+use crate::spec::{DType, Spec, Values};
+use intervals::Intervals;
+use memory::Memory;
+use serde::{Deserialize, Serialize};
+use state::Named;
+use std::collections::BTreeMap;
+use submit::{Execution, Ledger, Queue};
+
+/// Most values of one read.
+pub const MAX_READ: u64 = 65_536;
+/// Most values that a run may read.
+pub const MAX_READS: u64 = 1 << 24;
+/// Most points of a curve; later ones are charged and not kept.
+pub const MAX_POINTS: usize = 100_000;
+/// Most bytes of a log key.
+pub const MAX_KEY: usize = 64;
+
+/// What a session may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Everything.
+    Train,
+    /// Named state is read-only; no data, gradients, randomness, new state or in-place ops.
+    Evaluate,
+}
+
+/// Limits and inputs of a session; everything here can change a result and is part of the experiment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is allowed.
+    pub mode: Mode,
+    /// Prices of ops.
+    pub profile: Profile,
+    /// Budget in picoseconds on the profile's device. In [`Mode::Evaluate`] the cap on cost.
+    pub budget_ps: u64,
+    /// Live tensor bytes at any time.
+    pub tensor_bytes: u64,
+    /// Records that may be submitted.
+    pub max_ops: u64,
+    /// Tensors that may be alive at once.
+    pub max_tensors: u64,
+    /// Keys everything random.
+    pub random_seed: u64,
+    /// Number of intervals whose state is hashed while training.
+    pub intervals: u32,
+}
+
+/// Where training text comes from.
+pub trait Batches: Send {
+    /// Fills `tokens` and `targets` (row-major [batch, seq]) as a pure function of the arguments.
+    fn fill(&self, random_seed: u64, drawn: u64, seq: u32, tokens: &mut [u32], targets: &mut [u32]);
+}
+
+/// A point of a run where no graph was alive: enough to go on from there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Index of the interval that ends here, from 0.
+    pub interval: u32,
+    /// Records submitted before.
+    pub ops: u64,
+    /// Chained state hash here.
+    pub hash: [u8; 32],
+    /// All live tensors in order of id.
+    pub tensors: Vec<(TensorId, Values)>,
+}
+
+/// One point of a logged curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogPoint {
+    /// `next_batch` calls before it.
+    pub step: u64,
+    /// Key, as the guest gave it (capped, unescaped).
+    pub key: String,
+    /// Value; NaN canonical.
+    pub value: f64,
+}
+
+/// What a session has counted so far. All of it is a function of the op stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records submitted.
+    pub ops: u64,
+    /// `next_batch` calls that returned a batch.
+    pub steps: u64,
+    /// Tokens drawn.
+    pub tokens: u64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Cost of ops in picoseconds.
+    pub spent_ps: u64,
+    /// Cost by kind of op ([`Class`] names), in order of name.
+    pub spent_by_class: Vec<(String, u64)>,
+    /// Elements in named parameters.
+    pub parameters: u64,
+    /// Elements in named buffers.
+    pub buffers: u64,
+    /// Most tensor bytes alive at once.
+    pub peak_bytes: u64,
+    /// Values read by the guest.
+    pub reads: u64,
+    /// Hash of the op stream (canonical encoding of every record, names and data included).
+    pub op_hash: [u8; 32],
+    /// Bytes of constants that the guest embedded (from-f32, from-u32).
+    pub constant_bytes: u64,
+}
+
+/// Named state: what a model is, beside its component. In order of name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NamedState {
+    /// name, is it a parameter, shape, values.
+    pub tensors: Vec<(String, bool, Spec, Values)>,
+}
+
+/// Where reads are answered from, and what is executed.
+pub enum Answers {
+    /// Execute everything; log the reads.
+    Execute,
+    /// Never execute; answer reads with zeros (dry run).
+    StandIn,
+    /// Answer reads from this log and execute nothing before `from.ops`; then go on from the checkpoint, executing.
+    FastForward {
+        /// Bits of the values read so far, in order.
+        log: Vec<u32>,
+        /// Where to start executing.
+        from: Box<Checkpoint>,
+    },
+}
+
+/// See the module.
+pub struct Session {
+    config: Config,
+    prices: Prices,
+    executor: Box<dyn Executor>,
+    batches: Option<Box<dyn Batches>>,
+    execution: Execution,
+    memory: Memory,
+    queue: Queue,
+    ledger: Ledger,
+    op_hash: OpHasher,
+    recording: bool,
+    /// Elements drawn from each random stream.
+    streams: BTreeMap<u32, u64>,
+    named: BTreeMap<String, Named>,
+    steps: u64,
+    tokens: u64,
+    constant_bytes: u64,
+    /// What had been spent at the last `next_batch` that gave a batch.
+    step_start: Option<u64>,
+    curve: Vec<LogPoint>,
+    /// Points of the curve whose values come at the next flush.
+    awaited: Vec<(usize, TensorId)>,
+    read_log: Vec<u32>,
+    intervals: Intervals,
+}
+
+impl Session {
+    /// A session before its first op. `batches` is absent in dry runs and evaluation. Check the profile first
+    /// ([`Profile::validate`]): what it has no rate for cannot be afforded.
+    pub fn new(
+        config: Config,
+        executor: Box<dyn Executor>,
+        batches: Option<Box<dyn Batches>>,
+        answers: Answers,
+    ) -> Self {
+        let overdraft = if config.mode == Mode::Train {
+            config.budget_ps / 100
+        } else {
+            0
+        };
+        Self {
+            prices: Prices::new(&config.profile),
+            memory: Memory::new(config.tensor_bytes, config.max_tensors),
+            ledger: Ledger::new(config.budget_ps.saturating_add(overdraft), config.max_ops),
+            intervals: Intervals::new(&answers),
+            execution: Execution::new(answers),
+            executor,
+            batches,
+            queue: Queue::default(),
+            op_hash: OpHasher::default(),
+            recording: config.mode == Mode::Train,
+            streams: BTreeMap::new(),
+            named: BTreeMap::new(),
+            steps: 0,
+            tokens: 0,
+            constant_bytes: 0,
+            step_start: None,
+            curve: Vec::new(),
+            awaited: Vec::new(),
+            read_log: Vec::new(),
+            config,
+        }
+    }
+
+    /// Called with each checkpoint as its interval ends (not in dry runs).
+    pub fn on_checkpoint(&mut self, sink: Box<dyn FnMut(Checkpoint) + Send>) {
+        self.intervals.sink = Some(sink);
+    }
+
+    /// Validates, charges, reserves, records, enqueues. Returns the op's first output; further outputs stay inside.
+    /// Random ops: pass position 0; the session fills in the stream's position. Not for in-place ops and NextBatch.
+    pub fn submit(&mut self, op: Op, inputs: &[TensorId]) -> Result<TensorId, Fault> {
+        if !op.written().is_empty() || matches!(op, Op::NextBatch { .. } | Op::Constant { .. }) {
+            return Err(Fault::Misuse {
+                op: op.name(),
+                reason: "it has a call of its own".to_owned(),
+            });
+        }
+        self.first(op, inputs, None)
+    }
+
+    /// A tensor of the guest's own values.
+    pub fn constant(&mut self, shape: &[u32], values: Values) -> Result<TensorId, Fault> {
+        let (u32, count) = match &values {
+            Values::F32(v) => (false, v.len() as u64),
+            Values::U32(v) => (true, v.len() as u64),
+        };
+        let op = if u32 { "from-u32" } else { "from-f32" };
+        let shape = crate::spec::Shape::new(shape).map_err(|source| Fault::Size { op, source })?;
+        if shape.elements() != count {
+            let reason = format!(
+                "{count} values do not fill {shape}, which has {}",
+                shape.elements()
+            );
+            return Err(Fault::Misuse { op, reason });
+        }
+        let id = self.first(Op::Constant { shape, u32 }, &[], Some(values))?;
+        self.constant_bytes = self.constant_bytes.saturating_add(count.saturating_mul(4));
+        Ok(id)
+    }
+
+    /// The guest dropped its handle.
+    pub fn release(&mut self, id: TensorId) {
+        self.memory.release(id);
+        self.enqueue_freed();
+    }
+
+    /// Shape and dtype of a tensor that the guest holds.
+    pub fn spec(&self, id: TensorId) -> Result<&Spec, Fault> {
+        self.memory.held("shape", id).map(|t| &t.spec)
+    }
+
+    /// Executes what is pending and returns the values. Logged (or answered) as [`Answers`] says. Charged as a copy.
+    pub fn read(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
+        let op = "read";
+        let spec = self.memory.held(op, id)?.spec.clone();
+        let count = spec.shape.elements();
+        if spec.dtype == DType::U32 {
+            return Err(Fault::Misuse {
+                op,
+                reason: format!("{spec} holds u32 values; only f32 can be read"),
+            });
+        }
+        if count > MAX_READ {
+            let reason =
+                format!("{spec} has {count} values; at most {MAX_READ} can be read at once");
+            return Err(Fault::Misuse { op, reason });
+        }
+        if self.read_log.len() as u64 + count > MAX_READS {
+            return Err(Fault::CountLimit {
+                op,
+                what: "values read",
+                limit: MAX_READS,
+            });
+        }
+        self.charge_transfer(op, spec.bytes())?;
+        self.flush()?;
+        let values = match self.execution.answer(count as usize)? {
+            Some(answer) => answer,
+            None => self.download(id)?,
+        };
+        self.read_log.extend(values.iter().map(|x| x.to_bits()));
+        Ok(values)
+    }
+
+    /// The host's own look at an f32 tensor: neither logged nor counted (evaluation logits). Zeros in a dry run.
+    pub fn peek(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
+        let count = self.memory.held("peek", id)?.spec.shape.elements();
+        self.flush()?;
+        if self.execution.running() {
+            self.download(id)
+        } else {
+            Ok(vec![0.0; count as usize])
+        }
+    }
+
+    /// Same value outside the graph.
+    pub fn detach(&mut self, x: TensorId) -> Result<TensorId, Fault> {
+        self.memory.held("detach", x)?;
+        self.single(Op::Copy, &[x])
+    }
+
+    /// Turns recording on or off; returns what it was. Evaluation never records.
+    pub fn set_recording(&mut self, on: bool) -> bool {
+        std::mem::replace(&mut self.recording, on && self.config.mode == Mode::Train)
+    }
+
+    /// Tokens and targets, or none at the end of the budget. Ends an interval where one is due.
+    pub fn next_batch(
+        &mut self,
+        batch: u32,
+        seq: u32,
+    ) -> Result<Option<(TensorId, TensorId)>, Fault> {
+        self.flush()?;
+        self.end_interval_if_due()?;
+        let spent = self.ledger.spent;
+        let last_step = self.step_start.map_or(0, |start| spent - start);
+        if spent >= self.config.budget_ps || spent.saturating_add(last_step) > self.ledger.limit {
+            return Ok(None);
+        }
+        let made = self.run(
+            Op::NextBatch {
+                batch,
+                seq,
+                drawn: self.tokens,
+            },
+            &[],
+            None,
+            false,
+        )?;
+        let (Some(&tokens), Some(&targets)) = (made.first(), made.get(1)) else {
+            return Err(Fault::Executor("a batch has two tensors".to_owned()));
+        };
+        self.step_start = Some(spent);
+        self.steps += 1;
+        self.tokens = self
+            .tokens
+            .saturating_add(u64::from(batch) * u64::from(seq));
+        Ok(Some((tokens, targets)))
+    }
+
+    /// Share of the budget used.
+    pub fn progress(&self) -> f64 {
+        if self.config.budget_ps == 0 {
+            1.0
+        } else {
+            self.ledger.spent as f64 / self.config.budget_ps as f64
+        }
+    }
+
+    /// Keeps a value for the curve: fetched at the next flush. Charged as a copy.
+    pub fn log(&mut self, key: &str, value: TensorId) -> Result<(), Fault> {
+        let tensor = self.memory.held("log", value)?;
+        if tensor.spec.dtype != DType::F32 || tensor.spec.shape.elements() != 1 {
+            let reason = format!("{} is not one f32 value; take its mean first", tensor.spec);
+            return Err(Fault::Misuse { op: "log", reason });
+        }
+        let slot = tensor.slot.is_some();
+        if self.point(key, 0.0)? {
+            self.memory.save(value);
+            self.awaited.push((self.curve.len() - 1, value));
+        }
+        // A slot may change before the next flush comes by itself.
+        if slot { self.flush() } else { Ok(()) }
+    }
+
+    /// Keeps a number for the curve. Charged as a copy.
+    pub fn log_number(&mut self, key: &str, value: f64) -> Result<(), Fault> {
+        self.point(key, if value.is_nan() { f64::NAN } else { value })
+            .map(|_| ())
+    }
+
+    /// Adds a point where there is room.
+    fn point(&mut self, key: &str, value: f64) -> Result<bool, Fault> {
+        self.charge_transfer("log", 4)?;
+        if self.curve.len() >= MAX_POINTS {
+            return Ok(false);
+        }
+        let key = key[..key.floor_char_boundary(MAX_KEY)].to_owned();
+        self.curve.push(LogPoint {
+            step: self.steps,
+            key,
+            value,
+        });
+        Ok(true)
+    }
+
+    /// Mixes the id that `forward` returned into the op hash, so that two guests that return different tensors differ.
+    pub fn mark_output(&mut self, id: TensorId) -> Result<(), Fault> {
+        self.memory.held("forward", id)?;
+        self.op_hash.tensor(Tag::Result, id, "", None);
+        Ok(())
+    }
+
+    /// Counters so far.
+    pub fn totals(&self) -> Totals {
+        let elements = |parameter: bool| -> u64 {
+            let of = |named: &Named| {
+                self.memory
+                    .get(named.id)
+                    .map_or(0, |t| t.spec.shape.elements())
+            };
+            self.named
+                .values()
+                .filter(|n| n.parameter == parameter)
+                .map(of)
+                .sum()
+        };
+        let by_class = Class::ALL
+            .iter()
+            .zip(self.ledger.by_class)
+            .filter(|(_, ps)| *ps > 0);
+        Totals {
+            ops: self.ledger.ops,
+            steps: self.steps,
+            tokens: self.tokens,
+            flops: self.ledger.flops,
+            spent_ps: self.ledger.spent,
+            spent_by_class: by_class
+                .map(|(class, ps)| (class.name().to_owned(), ps))
+                .collect(),
+            parameters: elements(true),
+            buffers: elements(false),
+            peak_bytes: self.memory.peak(),
+            reads: self.read_log.len() as u64,
+            op_hash: self.op_hash.digest(),
+            constant_bytes: self.constant_bytes,
+        }
+    }
+
+    /// The curve so far.
+    pub fn curve(&self) -> &[LogPoint] {
+        &self.curve
+    }
+
+    /// Bits of all values read so far.
+    pub fn read_log(&self) -> &[u32] {
+        &self.read_log
+    }
+}

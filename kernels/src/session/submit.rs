@@ -1,0 +1,302 @@
+//! The one path that every op takes: validate, charge, reserve, record, enqueue; and the flush that executes.
+
+use super::{Answers, Checkpoint, Mode, Session};
+use crate::cost::{self, Class, Cost};
+use crate::exec::Step;
+use crate::fault::Fault;
+use crate::infer::infer;
+use crate::op::{Op, Record, TensorId};
+use crate::spec::{Spec, Values};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Steps that may wait before they are executed.
+const MAX_STEPS: usize = 1024;
+/// Bytes of constants and batches that may wait.
+const MAX_DATA_BYTES: u64 = 16 << 20;
+
+/// What has been spent and counted.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub spent: u64,
+    pub ops: u64,
+    pub flops: u64,
+    pub by_class: [u64; Class::ALL.len()],
+    /// Budget and overdraft.
+    pub limit: u64,
+    max_ops: u64,
+}
+
+impl Ledger {
+    pub fn new(limit: u64, max_ops: u64) -> Self {
+        Self {
+            spent: 0,
+            ops: 0,
+            flops: 0,
+            by_class: [0; Class::ALL.len()],
+            limit,
+            max_ops,
+        }
+    }
+
+    fn charge(&mut self, op: &'static str, cost: &Cost, price: u64) -> Result<(), Fault> {
+        let spent = self
+            .spent
+            .checked_add(price)
+            .filter(|&s| s <= self.limit)
+            .ok_or(Fault::BudgetExceeded { op })?;
+        self.spent = spent;
+        self.flops = self.flops.saturating_add(cost.flops);
+        self.by_class[cost.class as usize] += price;
+        Ok(())
+    }
+
+    fn count(&mut self, op: &'static str) -> Result<u64, Fault> {
+        if self.ops >= self.max_ops {
+            return Err(Fault::CountLimit {
+                op,
+                what: "operations",
+                limit: self.max_ops,
+            });
+        }
+        self.ops += 1;
+        Ok(self.ops - 1)
+    }
+}
+
+/// What waits for execution.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    steps: Vec<Step>,
+    data_bytes: u64,
+}
+
+impl Queue {
+    fn full(&self) -> bool {
+        self.steps.len() >= MAX_STEPS || self.data_bytes > MAX_DATA_BYTES
+    }
+}
+
+/// What is executed, and where answers to reads come from.
+#[derive(Debug)]
+pub(super) enum Execution {
+    Running,
+    StandIn,
+    /// Nothing is executed before the checkpoint; `next` is the place in the log.
+    Skipping {
+        log: Vec<u32>,
+        next: usize,
+        from: Box<Checkpoint>,
+    },
+}
+
+impl Execution {
+    pub fn new(answers: Answers) -> Self {
+        match answers {
+            Answers::Execute => Self::Running,
+            Answers::StandIn => Self::StandIn,
+            Answers::FastForward { log, from } => Self::Skipping { log, next: 0, from },
+        }
+    }
+
+    pub fn running(&self) -> bool {
+        matches!(self, Self::Running)
+    }
+
+    /// Values of a read that is not executed.
+    pub fn answer(&mut self, count: usize) -> Result<Option<Vec<f32>>, Fault> {
+        match self {
+            Self::Running => Ok(None),
+            Self::StandIn => Ok(Some(vec![0.0; count])),
+            Self::Skipping { log, next, .. } => {
+                let end = next.saturating_add(count);
+                let bits = log.get(*next..end).ok_or_else(|| {
+                    Fault::Executor(
+                        "the run reads more values than were recorded before the checkpoint"
+                            .to_owned(),
+                    )
+                })?;
+                *next = end;
+                Ok(Some(bits.iter().map(|&b| f32::from_bits(b)).collect()))
+            }
+        }
+    }
+}
+
+impl Session {
+    /// An op of the guest's; its first output keeps a handle, further outputs live as long as the tape needs them.
+    pub(super) fn first(
+        &mut self,
+        op: Op,
+        inputs: &[TensorId],
+        data: Option<Values>,
+    ) -> Result<TensorId, Fault> {
+        let name = op.name();
+        for &id in inputs {
+            self.memory.held(name, id)?;
+        }
+        if self.config.mode == Mode::Evaluate
+            && matches!(op, Op::Uniform { .. } | Op::Normal { .. })
+        {
+            return Err(Fault::Evaluation { op: name });
+        }
+        let made = self.run(op, inputs, data, self.recording)?;
+        let (&first, rest) = made.split_first().ok_or(Fault::Dropped { op: name })?;
+        for &id in rest {
+            self.release(id);
+        }
+        Ok(first)
+    }
+
+    /// Does an op: one handle on each output goes to the caller.
+    pub(super) fn run(
+        &mut self,
+        mut op: Op,
+        inputs: &[TensorId],
+        data: Option<Values>,
+        record: bool,
+    ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+        let name = op.name();
+        if self.config.mode == Mode::Evaluate
+            && (matches!(op, Op::NextBatch { .. }) || !op.written().is_empty())
+        {
+            return Err(Fault::Evaluation { op: name });
+        }
+        self.position(&mut op);
+        let mut specs: SmallVec<[Spec; 4]> = SmallVec::new();
+        for &id in inputs {
+            specs.push(self.memory.alive(name, id)?.spec.clone());
+        }
+        let borrowed: SmallVec<[&Spec; 4]> = specs.iter().collect();
+        let made = infer(&op, &borrowed)?;
+        let cost = cost::cost(&op, &borrowed, &made);
+        let index = self.ledger.count(name)?;
+        self.ledger.charge(name, &cost, self.prices.price(&cost))?;
+        let outputs = self.memory.reserve(name, &made)?;
+        self.advance(&op);
+        if record {
+            self.record(&op, inputs, &specs, &outputs);
+        }
+        self.enqueue(op, inputs, &outputs, made.into_vec(), data, index)?;
+        Ok(outputs)
+    }
+
+    /// Fills in a random op's place in its stream.
+    fn position(&self, op: &mut Op) {
+        if let Op::Uniform {
+            stream, position, ..
+        }
+        | Op::Normal {
+            stream, position, ..
+        } = op
+        {
+            *position = self.streams.get(stream).copied().unwrap_or(0);
+        }
+    }
+
+    fn advance(&mut self, op: &Op) {
+        if let Op::Uniform { shape, stream, .. } | Op::Normal { shape, stream, .. } = op {
+            let drawn = self.streams.entry(*stream).or_default();
+            *drawn = drawn.saturating_add(shape.elements());
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        op: Op,
+        inputs: &[TensorId],
+        outputs: &[TensorId],
+        made: Vec<Spec>,
+        data: Option<Values>,
+        index: u64,
+    ) -> Result<(), Fault> {
+        if matches!(op, Op::Constant { .. } | Op::NextBatch { .. }) {
+            self.queue.data_bytes += made.iter().map(Spec::bytes).sum::<u64>();
+        }
+        let data = match &op {
+            Op::NextBatch { batch, seq, drawn } if self.execution.running() => {
+                Some(self.draw(*batch, *seq, *drawn)?)
+            }
+            _ => data,
+        };
+        let record = Record {
+            op,
+            inputs: SmallVec::from_slice(inputs),
+            outputs: outputs.iter().copied().collect(),
+            data: data.map(Arc::new),
+        };
+        self.op_hash.record(&record, &made);
+        self.queue.steps.push(Step::Run {
+            record,
+            outputs: made,
+            index,
+        });
+        if self.queue.full() {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The batch's tokens, then its targets.
+    fn draw(&self, batch: u32, seq: u32, drawn: u64) -> Result<Values, Fault> {
+        let batches = self
+            .batches
+            .as_ref()
+            .ok_or_else(|| Fault::Executor("the session has no data".to_owned()))?;
+        let count = batch as usize * seq as usize;
+        let mut values = vec![0; 2 * count];
+        let (tokens, targets) = values.split_at_mut(count);
+        batches.fill(self.config.random_seed, drawn, seq, tokens, targets);
+        Ok(Values::U32(values))
+    }
+
+    /// Charges what is no op: a read or a logged value.
+    pub(super) fn charge_transfer(&mut self, op: &'static str, bytes: u64) -> Result<(), Fault> {
+        let cost = cost::transfer(bytes);
+        self.ledger.charge(op, &cost, self.prices.price(&cost))
+    }
+
+    /// Tells the executor, in order, of tensors that are gone.
+    pub(super) fn enqueue_freed(&mut self) {
+        self.queue
+            .steps
+            .extend(self.memory.freed.drain(..).map(Step::Free));
+    }
+
+    /// Executes everything pending and fetches logged values. Afterwards nothing waits.
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        self.execute()?;
+        for (point, id) in std::mem::take(&mut self.awaited) {
+            if self.execution.running()
+                && let (Some(&value), Some(point)) =
+                    (self.download(id)?.first(), self.curve.get_mut(point))
+            {
+                point.value = f64::from(value);
+            }
+            self.memory.unsave(id);
+        }
+        self.enqueue_freed();
+        self.execute()
+    }
+
+    fn execute(&mut self) -> Result<(), Fault> {
+        if self.execution.running() && !self.queue.steps.is_empty() {
+            self.executor.execute(&mut self.queue.steps)?;
+        }
+        self.queue.steps.clear();
+        self.queue.data_bytes = 0;
+        Ok(())
+    }
+
+    /// Values of an f32 tensor, after a flush.
+    pub(super) fn download(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
+        match self.executor.download(id)? {
+            Values::F32(values) => Ok(values),
+            Values::U32(_) => Err(Fault::Misuse {
+                op: "read",
+                reason: "only f32 tensors can be read".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The tape, and the backward pass over it. A node is one recorded op; the gradient rules are in [`crate::grad`].
+
+use super::{Mode, Session};
+use crate::fault::Fault;
+use crate::grad::{self, Done, Emit};
+use crate::op::{Binary, Op, TensorId};
+use crate::spec::{Shape, Spec};
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Values that a node needs later.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub tensor: TensorId,
+    /// The slot's version when it was saved; 0 for what cannot change.
+    pub version: u64,
+}
+
+/// A recorded op.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub op: Op,
+    pub inputs: SmallVec<[TensorId; 4]>,
+    pub specs: SmallVec<[Spec; 4]>,
+    /// Which inputs gradients flow to.
+    pub tracked: SmallVec<[bool; 4]>,
+    pub outputs: SmallVec<[TensorId; 3]>,
+    pub saved: SmallVec<[Saved; 4]>,
+    /// Outputs that something reaches, and the backward pass that walks it.
+    pub holders: u32,
+}
+
+impl Node {
+    /// Inputs that gradients flow to, with their positions.
+    pub fn edges(&self) -> impl Iterator<Item = (TensorId, usize)> {
+        let tracked = self.inputs.iter().zip(&self.tracked).enumerate();
+        tracked
+            .filter(|(_, (_, tracked))| **tracked)
+            .map(|(i, (&id, _))| (id, i))
+    }
+}
+
+/// Gradients that have been found, by the tensor they belong to; each is one handle.
+struct Found {
+    by_tensor: BTreeMap<TensorId, TensorId>,
+    /// Tensors that gradients must reach: `wrt` and what depends on it.
+    wanted: BTreeSet<TensorId>,
+    wrt: BTreeSet<TensorId>,
+}
+
+const BACKWARD: &str = "backward";
+
+/// Takes a rule's ops: charged as any, never recorded.
+struct Unrecorded<'a>(&'a mut Session);
+
+impl Emit for Unrecorded<'_> {
+    fn emit(&mut self, op: Op, inputs: &[TensorId]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+        self.0.run(op, inputs, None, false)
+    }
+
+    fn share(&mut self, id: TensorId) -> TensorId {
+        self.0.memory.share(id);
+        id
+    }
+
+    fn release(&mut self, id: TensorId) {
+        self.0.release(id);
+    }
+}
+
+impl Session {
+    /// Puts an op on the tape if gradients can flow through it.
+    pub(super) fn record(
+        &mut self,
+        op: &Op,
+        inputs: &[TensorId],
+        specs: &[Spec],
+        outputs: &[TensorId],
+    ) {
+        let tracked: SmallVec<[bool; 4]> = inputs
+            .iter()
+            .map(|&id| self.memory.get(id).is_some_and(|t| t.tracked()))
+            .collect();
+        if !tracked.contains(&true) || outputs.is_empty() {
+            return;
+        }
+        let masks = grad::saves(op, &tracked);
+        let chosen = |mask: u8, ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
+            ids.iter()
+                .take(8)
+                .enumerate()
+                .filter(|(i, _)| mask >> i & 1 == 1)
+                .map(|(_, &id)| id)
+                .collect()
+        };
+        let mut saved = chosen(masks.inputs, inputs);
+        saved.extend(chosen(masks.outputs, outputs));
+        let version = |id| {
+            self.memory
+                .get(id)
+                .and_then(|t| t.slot)
+                .map_or(0, |s| s.version)
+        };
+        let node = Node {
+            op: op.clone(),
+            inputs: SmallVec::from_slice(inputs),
+            specs: SmallVec::from(specs),
+            tracked,
+            outputs: SmallVec::from_slice(outputs),
+            saved: saved
+                .into_iter()
+                .map(|tensor| Saved {
+                    tensor,
+                    version: version(tensor),
+                })
+                .collect(),
+            holders: 0,
+        };
+        self.memory.link(node);
+    }
+
+    /// Gradients of `loss` with respect to `wrt`, in order, one handle each. Frees the graph that reaches `loss`.
+    pub fn backward(&mut self, loss: TensorId, wrt: &[TensorId]) -> Result<Vec<TensorId>, Fault> {
+        if self.config.mode == Mode::Evaluate {
+            return Err(Fault::Evaluation { op: BACKWARD });
+        }
+        self.check_operands(loss, wrt)?;
+        let walk = self.reachable(loss);
+        let mut found = self.wanted(&walk, wrt);
+        if found.wanted.contains(&loss) {
+            let shape = self.memory.alive(BACKWARD, loss)?.spec.shape.clone();
+            let one = self.single(Op::Full { shape, value: 1.0 }, &[])?;
+            found.by_tensor.insert(loss, one);
+        }
+        for &id in walk.iter().rev() {
+            if let Some(node) = self.memory.nodes.remove(&id) {
+                self.step_back(&node, &mut found)?;
+                self.memory.dissolve(&node);
+                self.enqueue_freed();
+            }
+        }
+        let gradients = self.collect(&found, wrt)?;
+        for id in found.by_tensor.into_values() {
+            self.release(id);
+        }
+        self.flush()?;
+        Ok(gradients)
+    }
+
+    fn check_operands(&self, loss: TensorId, wrt: &[TensorId]) -> Result<(), Fault> {
+        let tensor = self.memory.held(BACKWARD, loss)?;
+        if tensor.spec.shape.elements() != 1 {
+            let reason = "the loss must have one element; take its mean or sum first".to_owned();
+            return Err(Fault::Shape {
+                op: BACKWARD,
+                operands: tensor.spec.to_string(),
+                reason,
+            });
+        }
+        if tensor.stale {
+            return Err(stale(
+                "the graph of the loss was freed by an earlier backward".to_owned(),
+            ));
+        }
+        for (i, &id) in wrt.iter().enumerate() {
+            if !self.memory.held(BACKWARD, id)?.tracked() {
+                let reason = format!(
+                    "operand {} of wrt ({}) is neither a parameter nor recorded",
+                    i + 1,
+                    self.memory.held(BACKWARD, id)?.spec
+                );
+                return Err(Fault::Misuse {
+                    op: BACKWARD,
+                    reason,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes that reach `loss`, held so that they outlive the nodes after them.
+    fn reachable(&mut self, loss: TensorId) -> BTreeSet<u64> {
+        let producer = |memory: &super::memory::Memory, id| memory.get(id).and_then(|t| t.producer);
+        let mut walk = BTreeSet::new();
+        let mut open: Vec<u64> = producer(&self.memory, loss).into_iter().collect();
+        while let Some(id) = open.pop() {
+            if !walk.insert(id) {
+                continue;
+            }
+            if let Some(node) = self.memory.nodes.get(&id) {
+                open.extend(
+                    node.edges()
+                        .filter_map(|(input, _)| producer(&self.memory, input)),
+                );
+            }
+            if let Some(node) = self.memory.nodes.get_mut(&id) {
+                node.holders += 1;
+            }
+        }
+        walk
+    }
+
+    /// A node is younger than those that made its inputs, so one pass in order of age finds what depends on `wrt`. A
+    /// freed graph counts as depending on it: what it hid is not known any more.
+    fn wanted(&self, walk: &BTreeSet<u64>, wrt: &[TensorId]) -> Found {
+        let wrt: BTreeSet<TensorId> = wrt.iter().copied().collect();
+        let mut wanted = wrt.clone();
+        for node in walk.iter().filter_map(|id| self.memory.nodes.get(id)) {
+            for (input, _) in node.edges() {
+                if self.memory.get(input).is_some_and(|t| t.stale) {
+                    wanted.insert(input);
+                }
+            }
+            if node.edges().any(|(input, _)| wanted.contains(&input)) {
+                wanted.extend(node.outputs.iter().copied());
+            }
+        }
+        Found {
+            by_tensor: BTreeMap::new(),
+            wanted,
+            wrt,
+        }
+    }
+
+    /// Passes the gradient of a node's result on to its inputs.
+    fn step_back(&mut self, node: &Node, found: &mut Found) -> Result<(), Fault> {
+        let Some((result, dy)) = node
+            .outputs
+            .first()
+            .and_then(|&y| Some((y, *found.by_tensor.get(&y)?)))
+        else {
+            return Ok(());
+        };
+        let mut wanted: SmallVec<[bool; 4]> = SmallVec::from_elem(false, node.inputs.len());
+        for (input, i) in node
+            .edges()
+            .filter(|(input, _)| found.wanted.contains(input))
+        {
+            if self.memory.get(input).is_some_and(|t| t.stale) {
+                let reason = format!(
+                    "operand {} of {} comes from a graph that an earlier backward freed; compute it again, or detach it",
+                    i + 1,
+                    node.op.name()
+                );
+                return Err(stale(reason));
+            }
+            wanted[i] = true;
+        }
+        if wanted.contains(&true) {
+            self.check_versions(node)?;
+            let done = Done {
+                op: &node.op,
+                inputs: &node.inputs,
+                specs: &node.specs,
+                outputs: &node.outputs,
+            };
+            let gradients = grad::gradients(done, dy, &wanted, &mut Unrecorded(self))?;
+            for (&input, gradient) in node.inputs.iter().zip(gradients) {
+                if let Some(gradient) = gradient {
+                    self.accumulate(found, input, gradient)?;
+                }
+            }
+        }
+        if !found.wrt.contains(&result) {
+            found.by_tensor.remove(&result);
+            self.release(dy);
+        }
+        Ok(())
+    }
+
+    fn check_versions(&self, node: &Node) -> Result<(), Fault> {
+        for saved in &node.saved {
+            let slot = self.memory.get(saved.tensor).and_then(|t| t.slot);
+            if slot.is_some_and(|s| s.version != saved.version) {
+                let name = self.name_of(saved.tensor).unwrap_or("a variable");
+                let reason = format!(
+                    "{} read {name}, which was updated in place since; call backward before the update",
+                    node.op.name()
+                );
+                return Err(stale(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first gradient is taken as it is, later ones are added.
+    fn accumulate(
+        &mut self,
+        found: &mut Found,
+        tensor: TensorId,
+        gradient: TensorId,
+    ) -> Result<(), Fault> {
+        let Some(before) = found.by_tensor.remove(&tensor) else {
+            found.by_tensor.insert(tensor, gradient);
+            return Ok(());
+        };
+        let sum = self.single(Op::Binary(Binary::Add), &[before, gradient])?;
+        self.release(before);
+        self.release(gradient);
+        found.by_tensor.insert(tensor, sum);
+        Ok(())
+    }
+
+    fn collect(&mut self, found: &Found, wrt: &[TensorId]) -> Result<Vec<TensorId>, Fault> {
+        let mut gradients = Vec::with_capacity(wrt.len());
+        for &id in wrt {
+            gradients.push(match found.by_tensor.get(&id) {
+                Some(&gradient) => {
+                    self.memory.share(gradient);
+                    gradient
+                }
+                None => {
+                    let shape: Shape = self.memory.alive(BACKWARD, id)?.spec.shape.clone();
+                    self.single(Op::Full { shape, value: 0.0 }, &[])?
+                }
+            });
+        }
+        Ok(gradients)
+    }
+
+    /// An unrecorded op of one output.
+    pub(super) fn single(&mut self, op: Op, inputs: &[TensorId]) -> Result<TensorId, Fault> {
+        let name = op.name();
+        let made = self.run(op, inputs, None, false)?;
+        made.first().copied().ok_or(Fault::Dropped { op: name })
+    }
+}
+
+fn stale(reason: String) -> Fault {
+    Fault::StaleGraph {
+        op: BACKWARD,
+        reason,
+    }
+}
