@@ -2,6 +2,7 @@
 //! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
 
 pub mod cost;
+pub mod cpu;
 pub mod encode;
 pub mod exec;
 pub mod fault;

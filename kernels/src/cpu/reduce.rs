@@ -1,0 +1,184 @@
+//! Reductions with one definition used everywhere: blocks of [`BLOCK`] elements; in a block element i goes to lane
+//! i mod 16, the lanes are added as a tree of halves, and the blocks' sums are added in order. Depends on `path`.
+
+use super::math;
+use super::path::kernel;
+use super::threads::Threads;
+
+/// Elements of one block: part of the numerics class.
+pub const BLOCK: usize = 4096;
+const LANES: usize = 16;
+
+#[inline(always)]
+fn tree(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
+
+/// Sum of `term` over 0..len in the order that the class fixes; `term` gets lanes of the operands.
+#[inline(always)]
+fn fold(a: &[f32], b: &[f32], term: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut total = 0.0;
+    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
+        let mut lanes = [0.0f32; LANES];
+        let (a, a_rest) = a.as_chunks::<LANES>();
+        let (b, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..LANES {
+                lanes[i] = term(lanes[i], a[i], b[i]);
+            }
+        }
+        for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+            *lane = term(*lane, *a, *b);
+        }
+        total += tree(lanes);
+    }
+    total
+}
+
+#[inline(always)]
+fn sum_body(x: &[f32]) -> f32 {
+    fold(x, x, |s, x, _| s + x)
+}
+
+#[inline(always)]
+fn dot_body(a: &[f32], b: &[f32]) -> f32 {
+    fold(a, b, |s, a, b| a.mul_add(b, s))
+}
+
+/// The largest element; NaN if any is.
+#[inline(always)]
+fn max_body(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] || chunk[i].is_nan() { chunk[i] } else { lanes[i] };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m || x.is_nan() { x } else { m })
+}
+
+kernel! {
+    /// Σ x.
+    pub fn sum(x: &[f32]) -> f32 { sum_body(x) }
+}
+kernel! {
+    /// Σ a·b by fused multiply-add.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
+}
+kernel! {
+    /// x ← e^(scale·x − max of that); gives the maximum and the sum.
+    pub fn exp_shifted(x: &mut [f32], scale: f32) -> (f32, f32) {
+        x.iter_mut().for_each(|x| *x *= scale);
+        let max = max_body(x);
+        x.iter_mut().for_each(|x| *x = math::exp(*x - max));
+        (max, sum_body(x))
+    }
+}
+kernel! {
+    /// y = softmax(x) over each row of n.
+    pub fn softmax(x: &[f32], y: &mut [f32], n: usize) {
+        for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+            let max = max_body(x);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = math::exp(*x - max));
+            let sum = sum_body(y);
+            y.iter_mut().for_each(|y| *y /= sum);
+        }
+    }
+}
+kernel! {
+    /// dx = y·(dy − y·dy) over each row of n.
+    pub fn softmax_grad(y: &[f32], dy: &[f32], dx: &mut [f32], n: usize) {
+        for ((y, dy), dx) in y.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+            let dot = dot_body(y, dy);
+            for i in 0..n {
+                dx[i] = y[i] * (dy[i] - dot);
+            }
+        }
+    }
+}
+kernel! {
+    /// y = x/√(mean(x²) + eps) over each row of n.
+    pub fn rms_norm(x: &[f32], y: &mut [f32], n: usize, eps: f32) {
+        for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+            let r = 1.0 / (dot_body(x, x) / n as f32 + eps).sqrt();
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = x * r);
+        }
+    }
+}
+kernel! {
+    /// dx = r·(dy − x·r²·(x·dy)/n) over each row of n, with r = 1/√(mean(x²) + eps).
+    pub fn rms_norm_grad(x: &[f32], dy: &[f32], dx: &mut [f32], n: usize, eps: f32) {
+        for ((x, dy), dx) in x.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+            let r = 1.0 / (dot_body(x, x) / n as f32 + eps).sqrt();
+            let along = dot_body(x, dy) / n as f32 * r * r;
+            for i in 0..n {
+                dx[i] = r * along.mul_add(-x[i], dy[i]);
+            }
+        }
+    }
+}
+kernel! {
+    /// out += x.
+    pub fn accumulate(out: &mut [f32], x: &[f32]) {
+        out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
+    }
+}
+
+/// Sums over some axes: groups of adjacent reduced axes one after another, the last group first. A group that ends the
+/// remaining shape is summed by [`sum`]; any other by adding over its index in order. Axes of size 1 do not count.
+pub fn sum_axes(threads: &Threads, x: &[f32], dims: &[u32], reduced: impl Fn(usize) -> bool) -> Vec<f32> {
+    let mut groups: Vec<(usize, bool)> = Vec::new();
+    for (axis, &size) in dims.iter().enumerate().filter(|(_, size)| **size > 1) {
+        match groups.last_mut() {
+            Some((n, r)) if *r == reduced(axis) => *n *= size as usize,
+            _ => groups.push((size as usize, reduced(axis))),
+        }
+    }
+    let mut inner = 1;
+    let mut now: Option<Vec<f32>> = None;
+    while let Some((n, reduce)) = groups.pop() {
+        if reduce {
+            now = Some(sum_group(threads, now.as_deref().unwrap_or(x), n, inner));
+        } else {
+            inner *= n;
+        }
+    }
+    now.unwrap_or_else(|| x.to_vec())
+}
+
+fn sum_group(threads: &Threads, x: &[f32], n: usize, inner: usize) -> Vec<f32> {
+    let mut out = vec![0.0; x.len() / n];
+    if inner == 1 && out.len() == 1 {
+        let mut blocks = vec![0.0; n.div_ceil(BLOCK)];
+        threads.pieces(&mut blocks, 16, |at, piece| {
+            for (block, x) in piece.iter_mut().zip(x[at * BLOCK..].chunks(BLOCK)) {
+                *block = sum(threads.path, x);
+            }
+        });
+        out[0] = blocks.iter().fold(0.0, |s, b| s + b);
+    } else if inner == 1 {
+        threads.pieces(&mut out, (65_536 / n).max(1), |at, piece| {
+            for (o, row) in piece.iter_mut().zip(x[at * n..].chunks_exact(n)) {
+                *o = sum(threads.path, row);
+            }
+        });
+    } else {
+        let width = inner.min(256);
+        let parts = out.chunks_mut(inner).enumerate().flat_map(|(o, row)| {
+            row.chunks_mut(width).enumerate().map(move |(c, part)| (o * n * inner + c * width, part))
+        });
+        threads.each(parts, |(at, part)| {
+            for row in 0..n {
+                let from = at + row * inner;
+                accumulate(threads.path, part, &x[from..from + part.len()]);
+            }
+        });
+    }
+    out
+}
