@@ -1,6 +1,22 @@
 //! Running components: the only place that names wasmtime. Each run happens in a child process, re-executed from the
 //! same binary, which confines itself before it looks at the guest. The parent treats what a child says as hostile.
 
+mod batches;
+pub mod child;
+pub mod confine;
+mod engine;
+mod evaluate;
+mod guest;
+mod lab;
+mod limiter;
+mod parent;
+mod sample;
+mod score;
+mod trap;
+mod wire;
+
+pub use parent::Sandbox;
+
 use crate::outcome::Status;
 use kernels::cost::Profile;
 use kernels::session::{Checkpoint, LogPoint, NamedState, Totals};
@@ -144,4 +160,30 @@ pub struct Evaluated {
     pub chunk_nats: Vec<f64>,
     /// Cost of the dearest `forward` call per token, in picoseconds.
     pub forward_ps_per_token: u64,
+}
+
+/// What a model is scored on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvalInput {
+    /// context + 1 tokens each.
+    pub chunks: Vec<Vec<u16>>,
+    /// Picoseconds that `forward` may cost per token; 0: any.
+    pub forward_cap_ps_per_token: u64,
+    /// Places the cuts of the future-token gate.
+    pub probe_seed: u64,
+    /// Batches, from the first on, that go through the gates.
+    pub probes: u32,
+}
+
+/// How text is drawn from a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// What the text goes on from.
+    pub prompt: Vec<u16>,
+    /// Tokens to draw.
+    pub count: u32,
+    /// Divides the logits; 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Decides the draws.
+    pub random_seed: u64,
 }

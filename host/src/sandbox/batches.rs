@@ -1,0 +1,91 @@
+//! Training batches: rows are crops of the text at pseudo-random places. Pure.
+//!
+//! Row r of a batch drawn after `drawn` tokens starts at `u mod (len − seq)`, where u is the first 8 bytes (little
+//! endian) of blake3 keyed-derived from the random seed, the position `drawn + r·seq` and the sequence length. So what a
+//! guest gets depends on nothing but the random seed and how much it has drawn.
+
+use kernels::session::Batches;
+
+/// Domain of the hash that places crops.
+const DOMAIN: &str = "lab 2026 training crop v1";
+
+/// Random crops of one text.
+#[derive(Clone, Debug)]
+pub struct Crops {
+    text: Vec<u16>,
+}
+
+impl Crops {
+    /// Crops of `text`, one token id per element.
+    pub fn new(text: Vec<u16>) -> Self {
+        Self { text }
+    }
+
+    fn start(random_seed: u64, position: u64, seq: u32, places: u64) -> u64 {
+        let mut hash = blake3::Hasher::new_derive_key(DOMAIN);
+        hash.update(&random_seed.to_le_bytes());
+        hash.update(&position.to_le_bytes());
+        hash.update(&seq.to_le_bytes());
+        let mut first = [0; 8];
+        hash.finalize_xof().fill(&mut first);
+        u64::from_le_bytes(first) % places.max(1)
+    }
+}
+
+impl Batches for Crops {
+    /// Text shorter than `seq + 1` tokens is read in a circle.
+    fn fill(&self, random_seed: u64, drawn: u64, seq: u32, tokens: &mut [u32], targets: &mut [u32]) {
+        let length = self.text.len() as u64;
+        if seq == 0 || length == 0 {
+            return;
+        }
+        let places = length.saturating_sub(u64::from(seq)).max(1);
+        let rows = tokens.chunks_mut(seq as usize).zip(targets.chunks_mut(seq as usize));
+        for (row, (tokens, targets)) in rows.enumerate() {
+            let position = drawn.wrapping_add(row as u64 * u64::from(seq));
+            let start = Self::start(random_seed, position, seq, places);
+            let mut window = self.text.iter().cycle().skip(start as usize).map(|&token| u32::from(token));
+            let mut previous = window.next().unwrap_or_default();
+            for ((token, target), next) in tokens.iter_mut().zip(targets.iter_mut()).zip(window) {
+                *token = previous;
+                *target = next;
+                previous = next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(text: u16, random_seed: u64, drawn: u64, rows: usize, seq: u32) -> (Vec<u32>, Vec<u32>) {
+        let crops = Crops::new((0..text).collect());
+        let size = rows * seq as usize;
+        let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
+        crops.fill(random_seed, drawn, seq, &mut tokens, &mut targets);
+        (tokens, targets)
+    }
+
+    #[test]
+    fn targets_are_one_token_ahead() {
+        let (tokens, targets) = batch(1000, 7, 0, 5, 16);
+        for (token, target) in tokens.iter().zip(&targets) {
+            assert_eq!(token + 1, *target);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_the_rows_that_single_draws_would_give() {
+        let (together, _) = batch(1000, 7, 0, 2, 16);
+        let (second, _) = batch(1000, 7, 16, 1, 16);
+        assert_eq!(together[16..], second);
+    }
+
+    #[test]
+    fn short_text_is_read_in_a_circle() {
+        let (tokens, targets) = batch(3, 7, 0, 1, 4);
+        assert_eq!(tokens, [0, 1, 2, 0]);
+        assert_eq!(targets, [1, 2, 0, 1]);
+    }
+}

@@ -1,0 +1,139 @@
+//! The child's side: confine itself, read one job from the connection on descriptor 0, do it, report, end. Runs in a
+//! process of its own, re-executed from the host's binary with an empty environment.
+
+use super::confine::{self, Rlimits, Walls};
+use super::guest::Guest;
+use super::wire::{Frames, Job, Report, WireError, send};
+use super::{Progress, batches::Crops, engine, evaluate, sample};
+use crate::outcome::{HostFault, Status};
+use kernels::cpu::CpuExecutor;
+use kernels::exec::Executor;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The hidden mode's name on the command line, followed by the parent's process id.
+pub const MODE: &str = "__child";
+/// The parent made the job, so this only bounds nonsense.
+const JOB_BYTES: u64 = u32::MAX as u64;
+/// Code, the engine's own memory, executor scratch.
+const OVERHEAD_BYTES: u64 = 2 << 30;
+const STEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where this process was started as a child, does a child's work and returns how to exit. To be called first in `main`.
+pub fn main_if_child() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(MODE) {
+        return None;
+    }
+    let parent = arguments.next().and_then(|pid| pid.parse().ok());
+    Some(match parent.map(serve) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn serve(parent: u32) -> Result<(), WireError> {
+    // SAFETY: descriptor 0 is the connection that the parent passed, and nothing else in this process uses it.
+    let mut connection = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
+    if confine::die_with_parent(parent).is_err() {
+        return Err(WireError::Ended);
+    }
+    let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
+    match behind_walls(&job) {
+        Ok((walls, worker)) => worker.run(connection, job, walls),
+        Err(status) => send(&mut connection, &Report::Failed(status)),
+    }
+}
+
+/// What was made ready while threads could still be started.
+struct Worker {
+    thread: std::thread::JoinHandle<Result<(), WireError>>,
+    start: std::sync::mpsc::Sender<(UnixStream, Job, Walls)>,
+}
+
+impl Worker {
+    fn run(self, connection: UnixStream, job: Job, walls: Walls) -> Result<(), WireError> {
+        self.start.send((connection, job, walls)).map_err(|_| WireError::Ended)?;
+        self.thread.join().unwrap_or(Err(WireError::Ended))
+    }
+}
+
+/// Puts up the walls and tries them.
+fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
+    let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
+    let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
+    let limits = Rlimits {
+        data_bytes: memory.saturating_mul(2).saturating_add(OVERHEAD_BYTES),
+        file_bytes: 0,
+        files: 64,
+        cpu_seconds: None,
+    };
+    confine::limits(&limits).map_err(|e| refuse(&e))?;
+    confine::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
+    let landlock = confine::files_refused();
+    let threads = job.run().map_or(1, |run| run.threads.max(1));
+    let executors = Executors::new(threads).map_err(|e| refuse(&e))?;
+    let (start, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .stack_size(engine::THREAD_STACK_BYTES)
+        .spawn(move || {
+            let (connection, job, walls) = started.recv().map_err(|_| WireError::Ended)?;
+            work(connection, job, walls, &executors)
+        })
+        .map_err(|e| refuse(&e))?;
+    confine::seccomp_worker().map_err(|e| refuse(&e))?;
+    let seccomp = confine::files_refused() && confine::sockets_and_threads_refused();
+    if !seccomp {
+        return Err(refuse(&"seccomp let a forbidden act pass"));
+    }
+    Ok((Walls { landlock, seccomp }, Worker { thread, start }))
+}
+
+fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -> Result<(), WireError> {
+    let report = match job {
+        Job::Probe => Report::Walls(walls),
+        Job::DryRun { component, run } => {
+            Report::DryRun(Guest::new(&component, &run).and_then(|guest| guest.dry_run()))
+        }
+        Job::Train { component, run, text, resume } => Report::Trained(Box::new(match Guest::new(&component, &run) {
+            Ok(guest) => {
+                let on = reporter(connection.try_clone()?);
+                guest.train(executors.make(run.random_seed), Box::new(Crops::new(text)), resume, on)
+            }
+            Err(status) => super::Trained::failed(status),
+        })),
+        Job::Evaluate { component, run, state, input } => Report::Evaluated(match Guest::new(&component, &run) {
+            Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
+            Err(status) => super::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 },
+        }),
+        Job::Sample { component, run, state, how } => {
+            let mut to = connection.try_clone()?;
+            let mut on = |token| send(&mut to, &Report::Token(token)).is_ok();
+            let make = || executors.make(run.random_seed);
+            Report::Sampled(
+                Guest::new(&component, &run)
+                    .and_then(|guest| sample::sample(&guest, &state, &run, &how, &make, &mut on)),
+            )
+        }
+    };
+    let mut connection = connection;
+    send(&mut connection, &report)
+}
+
+/// Sends progress: every checkpoint, and steps not faster than anybody reads them.
+fn reporter(mut to: UnixStream) -> Box<dyn FnMut(Progress) + Send> {
+    let mut last: Option<Instant> = None;
+    Box::new(move |progress| {
+        if let Progress::Step { .. } = progress {
+            if last.is_some_and(|last| last.elapsed() < STEP_INTERVAL) {
+                return;
+            }
+            last = Some(Instant::now());
+        }
+        // A parent that is gone takes this process with it.
+        let _ = send(&mut to, &Report::Progress(progress));
+    })
+}

@@ -1,0 +1,335 @@
+//! One component, ready to run: checked, compiled, linked; each run is a fresh store with a fresh session. Knows nothing
+//! of processes.
+
+use super::engine;
+use super::lab::{self, OnStep, State, Task, Tensor};
+use super::limiter::Limiter;
+use super::{DryRun, EvalInput, Progress, Resume, RunSpec, Trained, trap};
+use crate::outcome::{GuestFault, HostFault, Status};
+use kernels::exec::{Dry, Executor};
+use kernels::session::{Answers, Batches, Checkpoint, Config, Mode, NamedState, Session, Totals};
+use kernels::spec::{DType, Shape, Spec, Values};
+use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource, ResourceTable};
+use wasmtime::{Engine, Store};
+
+/// Picoseconds in a second.
+const SECOND_PS: u128 = 1_000_000_000_000;
+/// What may be imported.
+const CONTRACT: &str = "lab:train/";
+
+/// A component that fits the contract.
+pub struct Guest {
+    engine: Engine,
+    instance: InstancePre<State>,
+    run: RunSpec,
+}
+
+/// What one `forward` call yields.
+pub struct Forward {
+    /// [rows, time, vocab], row-major.
+    pub logits: Vec<f32>,
+    /// Counters.
+    pub totals: Totals,
+}
+
+/// The run reached the interval that it was to stop after.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped after the interval asked for")]
+struct Reached;
+
+impl Guest {
+    /// Checks and compiles.
+    ///
+    /// # Errors
+    /// The guest's fault: too large, no component, or of another world.
+    pub fn new(component: &[u8], run: &RunSpec) -> Result<Self, Status> {
+        let limit = run.limits.component_bytes;
+        if component.len() as u64 > limit {
+            let message = format!("{} bytes exceed the limit of {limit}", component.len());
+            return Err(Status::guest(GuestFault::ComponentTooLarge, message));
+        }
+        let engine = engine::engine().map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
+        let component = Component::from_binary(&engine, component)
+            .map_err(|e| Status::guest(GuestFault::InvalidComponent, format!("{e:#}")))?;
+        for (name, _) in component.component_type().imports(&engine) {
+            if !name.starts_with(CONTRACT) {
+                let message = format!("imports {name}: a guest has nothing but {CONTRACT}*");
+                return Err(Status::guest(GuestFault::ForbiddenImport, message));
+            }
+        }
+        let mut linker = Linker::new(&engine);
+        lab::link(&mut linker).map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
+        let instance = linker
+            .instantiate_pre(&component)
+            .map_err(|e| Status::guest(GuestFault::WrongWorld, format!("{e:#}")))?;
+        Ok(Self { engine, instance, run: run.clone() })
+    }
+
+    /// Runs `train` and one `forward` without executing anything.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    pub fn dry_run(&self) -> Result<DryRun, Status> {
+        let session = self.session(Mode::Train, self.run.budget_ps, Box::<Dry>::default(), None, Answers::StandIn);
+        let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
+        self.call_train(&mut store).map_err(|e| trap::status(&e))?;
+        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
+        let session = &mut store.data_mut().session;
+        trained(session)?;
+        let named = self.named_state(session)?;
+        let train = session.totals();
+        let spec = shape_of(self.run.eval_rows, self.run.context)?;
+        let tokens = Values::U32(vec![0; spec.shape.elements() as usize]);
+        let (session, _) = self.run_forward(&named, spec, tokens, 0, Box::<Dry>::default(), Answers::StandIn)?;
+        let forward = session.totals();
+        let advisory = train.reads > 0 || forward.reads > 0;
+        Ok(DryRun { train, forward, named, advisory, fuel })
+    }
+
+    /// Runs `train`.
+    pub fn train(
+        &self,
+        executor: Box<dyn Executor>,
+        batches: Box<dyn Batches>,
+        resume: Option<Resume>,
+        on: OnProgress,
+    ) -> Trained {
+        let until = resume.as_ref().map(|resume| resume.until_interval.saturating_sub(resume.from.interval));
+        let answers = match resume {
+            Some(Resume { read_log, from, .. }) => Answers::FastForward { log: read_log, from: Box::new(from) },
+            None => Answers::Execute,
+        };
+        let mut session = self.session(Mode::Train, self.run.budget_ps, executor, Some(batches), answers);
+        let on = std::sync::Arc::new(std::sync::Mutex::new(on));
+        if until.is_none() {
+            let sink = on.clone();
+            session.on_checkpoint(Box::new(move |checkpoint: Checkpoint| report(&sink, Progress::Checkpoint(checkpoint))));
+        }
+        let on_step: OnStep = Box::new(move |session| {
+            if until.is_some_and(|intervals| session.interval_hashes().len() >= intervals as usize) {
+                return Err(Reached.into());
+            }
+            let loss = session.curve().iter().rev().find(|point| point.key == "loss").map(|point| point.value);
+            report(&on, Progress::Step { progress: session.progress(), steps: session.totals().steps, loss });
+            Ok(())
+        });
+        let mut store = match self.store(session, self.train_fuel(), Some(on_step)) {
+            Ok(store) => store,
+            Err(error) => return Trained::failed(trap::status(&error)),
+        };
+        let ended = self.call_train(&mut store);
+        self.wind_up(store, ended)
+    }
+
+    fn wind_up(&self, mut store: Store<State>, ended: wasmtime::Result<()>) -> Trained {
+        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
+        let session = &mut store.data_mut().session;
+        let (status, state) = match ended {
+            Err(error) if error.is::<Reached>() => (Status::Completed, None),
+            Err(error) => (trap::status(&error), None),
+            Ok(()) => match trained(session).and_then(|()| self.named_state(session)) {
+                Ok(state) => (Status::Completed, Some(state)),
+                Err(status) => (status, None),
+            },
+        };
+        Trained {
+            status,
+            totals: session.totals(),
+            curve: session.curve().iter().take(self.run.limits.log_points as usize).cloned().collect(),
+            intervals: session.interval_hashes().to_vec(),
+            read_log: session.read_log().to_vec(),
+            state,
+            fuel,
+        }
+    }
+
+    /// Runs `forward` on `tokens`, row-major [rows, time], in a fresh instance.
+    ///
+    /// # Errors
+    /// What the guest did wrong; above `cap_ps` of cost, where that is not 0, it is too expensive.
+    pub fn forward(
+        &self,
+        state: &NamedState,
+        rows: u32,
+        time: u32,
+        tokens: Vec<u32>,
+        cap_ps: u64,
+        executor: Box<dyn Executor>,
+    ) -> Result<Forward, Status> {
+        let spec = shape_of(rows, time)?;
+        let (mut session, output) =
+            self.run_forward(state, spec, Values::U32(tokens), cap_ps, executor, Answers::Execute)?;
+        let logits = session.peek(output).map_err(fault)?;
+        Ok(Forward { logits, totals: session.totals() })
+    }
+
+    fn run_forward(
+        &self,
+        state: &NamedState,
+        tokens: Spec,
+        values: Values,
+        cap_ps: u64,
+        executor: Box<dyn Executor>,
+        answers: Answers,
+    ) -> Result<(Session, kernels::op::TensorId), Status> {
+        let expected = expected_logits(&tokens.shape, self.run.vocab)?;
+        let cap = if cap_ps == 0 { u64::MAX / 4 } else { cap_ps };
+        let mut session = self.session(Mode::Evaluate, cap, executor, None, answers);
+        session.install(state).map_err(fault)?;
+        let input = session.input(tokens, values).map_err(fault)?;
+        let mut store = self.store(session, self.forward_fuel(), None).map_err(|e| trap::status(&e))?;
+        let output = self.call_forward(&mut store, input).map_err(|e| too_expensive(trap::status(&e)))?;
+        let mut session = store.into_data().session;
+        let spec = session.spec(output).map_err(fault)?;
+        if spec.dtype != DType::F32 || spec.shape != expected {
+            let message = format!("forward returned {spec}; the task needs {expected} f32");
+            return Err(Status::guest(GuestFault::BadLogitShape, message));
+        }
+        session.mark_output(output).map_err(fault)?;
+        Ok((session, output))
+    }
+
+    fn call_train(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        let instance = self.instantiate(store)?;
+        instance.get_typed_func::<(), ()>(&mut *store, "train")?.call(&mut *store, ())?;
+        Ok(store.data_mut().session.finish()?)
+    }
+
+    fn call_forward(
+        &self,
+        store: &mut Store<State>,
+        input: kernels::op::TensorId,
+    ) -> wasmtime::Result<kernels::op::TensorId> {
+        let instance = self.instantiate(store)?;
+        let handle = store.data_mut().handles.push(Tensor(input))?;
+        let forward = instance
+            .get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")?;
+        let (output,) = forward.call(&mut *store, (handle,))?;
+        Ok(store.data().handles.get(&output)?.0)
+    }
+
+    fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+        self.instance.instantiate(store)
+    }
+
+    fn session(
+        &self,
+        mode: Mode,
+        budget_ps: u64,
+        executor: Box<dyn Executor>,
+        batches: Option<Box<dyn Batches>>,
+        answers: Answers,
+    ) -> Session {
+        let run = &self.run;
+        let config = Config {
+            mode,
+            profile: run.profile.clone(),
+            budget_ps,
+            tensor_bytes: run.limits.tensor_bytes,
+            max_ops: run.limits.max_ops,
+            max_tensors: run.limits.max_tensors,
+            random_seed: run.random_seed,
+            intervals: run.intervals,
+        };
+        Session::new(config, executor, batches, answers)
+    }
+
+    fn store(&self, session: Session, fuel: u64, on_step: Option<OnStep>) -> wasmtime::Result<Store<State>> {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(lab::MAX_HANDLES);
+        let task = Task { vocab: self.run.vocab, context: self.run.context, scale: self.run.scale };
+        let limiter = Limiter::new(self.run.limits.memory_bytes);
+        let mut store = Store::new(&self.engine, State { session, handles, limiter, task, on_step });
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(lab::CALL_BYTES);
+        store.set_max_component_handles(lab::MAX_HANDLES);
+        store.set_fuel(fuel)?;
+        Ok(store)
+    }
+
+    /// One second's allowance for the start, and the budget's.
+    fn train_fuel(&self) -> u64 {
+        let per_second = u128::from(self.run.limits.fuel_per_budget_second);
+        let fuel = per_second + per_second * u128::from(self.run.budget_ps) / SECOND_PS;
+        u64::try_from(fuel).unwrap_or(u64::MAX)
+    }
+
+    fn forward_fuel(&self) -> u64 {
+        self.run.limits.fuel_per_budget_second
+    }
+
+    fn named_state(&self, session: &mut Session) -> Result<NamedState, Status> {
+        let state = session.named_state().map_err(fault)?;
+        let bytes: u64 = state.tensors.iter().map(|(_, _, spec, _)| spec.bytes()).sum();
+        let limit = self.run.limits.state_bytes;
+        if bytes > limit {
+            let message = format!("{bytes} bytes of parameters and buffers exceed the limit of {limit}");
+            return Err(Status::guest(GuestFault::StateTooLarge, message));
+        }
+        Ok(state)
+    }
+}
+
+/// Takes progress as it comes.
+pub type OnProgress = Box<dyn FnMut(Progress) + Send>;
+
+/// The lock is never contended: the session calls one of its two users at a time.
+fn report(on: &std::sync::Mutex<OnProgress>, progress: Progress) {
+    if let Ok(mut on) = on.lock() {
+        on(progress);
+    }
+}
+
+impl Trained {
+    /// A run that ended before it began.
+    pub fn failed(status: Status) -> Self {
+        Self {
+            status,
+            totals: Totals::default(),
+            curve: Vec::new(),
+            intervals: Vec::new(),
+            read_log: Vec::new(),
+            state: None,
+            fuel: 0,
+        }
+    }
+}
+
+impl EvalInput {
+    /// Tokens that a `forward` call takes of each chunk.
+    pub fn time(&self) -> usize {
+        self.chunks.first().map_or(0, |chunk| chunk.len().saturating_sub(1))
+    }
+}
+
+fn trained(session: &Session) -> Result<(), Status> {
+    if session.totals().steps == 0 {
+        let message = "train returned without a batch: call next-batch until it returns none";
+        return Err(Status::guest(GuestFault::NoTraining, message));
+    }
+    Ok(())
+}
+
+fn too_expensive(status: Status) -> Status {
+    match status {
+        Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => {
+            Status::guest(GuestFault::TooExpensive, format!("forward costs more per token than the task allows: {message}"))
+        }
+        other => other,
+    }
+}
+
+fn fault(fault: kernels::fault::Fault) -> Status {
+    trap::status(&fault.into())
+}
+
+fn shape_of(rows: u32, time: u32) -> Result<Spec, Status> {
+    let shape = Shape::new(&[rows, time]);
+    shape.map(Spec::u32).map_err(|e| Status::host(HostFault::System, format!("evaluation rows and context: {e}")))
+}
+
+fn expected_logits(tokens: &Shape, vocab: u32) -> Result<Shape, Status> {
+    let mut sizes = tokens.dims().to_vec();
+    sizes.push(vocab);
+    Shape::new(&sizes).map_err(|e| Status::host(HostFault::System, format!("logits of the task: {e}")))
+}

@@ -1,0 +1,83 @@
+//! One budget for all that a guest can make its instance grow: memories and tables together. Depends on wasmtime only.
+
+use wasmtime::ResourceLimiter;
+
+/// Bytes that one table element takes in the host.
+const ELEMENT_BYTES: usize = 16;
+
+/// The guest wanted more than its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{used} bytes of memory and tables and {wanted} more exceed the limit of {limit}")]
+pub struct MemoryLimit {
+    used: usize,
+    wanted: usize,
+    limit: usize,
+}
+
+/// Counts and bounds the bytes of all memories and tables of a store. Growth beyond the limit traps: a guest that
+/// could see growth fail could behave differently from host to host.
+#[derive(Debug)]
+pub struct Limiter {
+    used: usize,
+    limit: usize,
+}
+
+impl Limiter {
+    /// A limit in bytes.
+    pub fn new(limit: u64) -> Self {
+        Self { used: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+    }
+
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        match self.used.checked_add(bytes).filter(|&total| total <= self.limit) {
+            Some(total) => {
+                self.used = total;
+                Ok(true)
+            }
+            None => Err(MemoryLimit { used: self.used, wanted: bytes, limit: self.limit }.into()),
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES))
+    }
+
+    fn instances(&self) -> usize {
+        16
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+
+    fn memories(&self) -> usize {
+        4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_share_one_limit() {
+        let mut limiter = Limiter::new(1024);
+        assert!(limiter.memory_growing(0, 512, None).unwrap());
+        assert!(limiter.table_growing(0, 32, None).unwrap(), "exactly at the limit");
+        let error = limiter.table_growing(32, 33, None).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&MemoryLimit { used: 1024, wanted: 16, limit: 1024 }));
+    }
+
+    #[test]
+    fn growth_that_overflows_is_refused() {
+        let mut limiter = Limiter::new(u64::MAX);
+        assert!(limiter.memory_growing(0, usize::MAX, None).unwrap());
+        assert!(limiter.memory_growing(0, 1, None).is_err());
+    }
+}

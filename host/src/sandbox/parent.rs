@@ -1,0 +1,256 @@
+//! The parent's side: starts a child, gives it its job, listens until it ends, and makes a status of every way in which a
+//! child can die. Believes nothing of what a child says but its shape.
+
+use super::child::MODE;
+use super::confine::Walls;
+use super::wire::{Frames, Job, Report, WireError, send};
+use super::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
+use crate::outcome::{HostFault, Status};
+use kernels::session::NamedState;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the caller is asked whether to go on while a child is silent.
+const TICK: Duration = Duration::from_millis(200);
+/// A report beside tensors: curve, hashes, logs of values.
+const REPORT_BYTES: u64 = 64 << 20;
+/// Wall-clock limit of what has no run.
+const PROBE_MS: u64 = 10_000;
+
+/// Runs components, each in a child process.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    child_exe: Option<PathBuf>,
+}
+
+impl Sandbox {
+    /// Children are re-executed from `child_exe`, or from this binary; its `main` has to call
+    /// [`super::child::main_if_child`] first.
+    pub fn new(child_exe: Option<PathBuf>) -> Self {
+        Self { child_exe }
+    }
+
+    /// Which walls stand around children on this machine.
+    ///
+    /// # Errors
+    /// Where no child could be started or confined.
+    pub fn walls(&self) -> Result<Walls, Status> {
+        match self.converse(&Job::Probe, &mut |_| ControlFlow::Continue(()))? {
+            Report::Walls(walls) => Ok(walls),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Runs `train` and one `forward` without executing an op.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn dry_run(&self, component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
+        let job = Job::DryRun { component: component.to_vec(), run: run.clone() };
+        match self.converse(&job, &mut |_| ControlFlow::Continue(()))? {
+            Report::DryRun(result) => result,
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Trains on `text`. `on` sees progress a few times a second, and every checkpoint; where it breaks, the child is
+    /// killed and the status is `interrupted`.
+    pub fn train(
+        &self,
+        component: &[u8],
+        run: &RunSpec,
+        text: &[u16],
+        resume: Option<&Resume>,
+        on: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Trained {
+        let job = Job::Train {
+            component: component.to_vec(),
+            run: run.clone(),
+            text: text.to_vec(),
+            resume: resume.cloned(),
+        };
+        let mut last = Progress::Step { progress: 0.0, steps: 0, loss: None };
+        let listened = self.converse(&job, &mut |said| match said {
+            Some(Report::Progress(progress)) => {
+                if let Progress::Step { .. } = progress {
+                    last = progress.clone();
+                }
+                on(progress)
+            }
+            Some(_) => ControlFlow::Continue(()),
+            None => on(last.clone()),
+        });
+        match listened {
+            Ok(Report::Trained(trained)) => *trained,
+            Ok(other) => Trained::failed(unexpected(&other)),
+            Err(status) => Trained::failed(status),
+        }
+    }
+
+    /// Scores a model.
+    pub fn evaluate(&self, component: &[u8], state: &NamedState, run: &RunSpec, input: &EvalInput) -> Evaluated {
+        let job = Job::Evaluate {
+            component: component.to_vec(),
+            run: run.clone(),
+            state: state.clone(),
+            input: input.clone(),
+        };
+        let failed = |status| Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 };
+        match self.converse(&job, &mut |_| ControlFlow::Continue(())) {
+            Ok(Report::Evaluated(evaluated)) if evaluated.fits(input) => evaluated,
+            Ok(Report::Evaluated(_)) => failed(protocol("a score that does not fit the chunks")),
+            Ok(other) => failed(unexpected(&other)),
+            Err(status) => failed(status),
+        }
+    }
+
+    /// Draws text from a model; `on_token` sees each token as it comes, and may stop.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn forward(
+        &self,
+        component: &[u8],
+        state: &NamedState,
+        run: &RunSpec,
+        how: &Sampling,
+        on_token: &mut dyn FnMut(u16) -> ControlFlow<()>,
+    ) -> Result<(), Status> {
+        let job = Job::Sample {
+            component: component.to_vec(),
+            run: run.clone(),
+            state: state.clone(),
+            how: how.clone(),
+        };
+        let said = self.converse(&job, &mut |said| match said {
+            Some(Report::Token(token)) => on_token(token),
+            _ => ControlFlow::Continue(()),
+        })?;
+        match said {
+            Report::Sampled(result) => result,
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// One child from start to end. `on` gets what comes before the last report, and none at each tick of silence.
+    fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
+        let run = job.run();
+        let limit = run.map_or(0, |run| run.limits.tensor_bytes).saturating_add(REPORT_BYTES);
+        let deadline = Instant::now() + Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms));
+        let mut child = Child::start(self.child_exe.clone())?;
+        if let Err(error) = send(&mut child.connection, job) {
+            return Err(child.ended(&error));
+        }
+        let mut frames = Frames::new(limit);
+        loop {
+            let said = match frames.next::<Report>(&mut child.connection) {
+                Ok(said) => said,
+                Err(error) => return Err(child.ended(&error)),
+            };
+            match said {
+                Some(Report::Failed(status)) => return Err(status),
+                Some(report) if report.is_last() => return Ok(report),
+                other => {
+                    if on(other).is_break() {
+                        return Err(Status::host(HostFault::Interrupted, "stopped by the user"));
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                let message = "the wall-clock limit passed; the machine may be busy, or `host calibrate` out of date";
+                return Err(Status::host(HostFault::Timeout, message));
+            }
+        }
+    }
+}
+
+impl Report {
+    fn is_last(&self) -> bool {
+        !matches!(self, Self::Progress(_) | Self::Token(_))
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "failure",
+            Self::Walls(_) => "walls",
+            Self::Progress(_) => "progress",
+            Self::Token(_) => "token",
+            Self::DryRun(_) => "dry run",
+            Self::Trained(_) => "training",
+            Self::Evaluated(_) => "evaluation",
+            Self::Sampled(_) => "sampling",
+        }
+    }
+}
+
+impl Evaluated {
+    /// A completed evaluation has a finite number for each chunk.
+    fn fits(&self, input: &EvalInput) -> bool {
+        let complete = self.chunk_nats.len() == input.chunks.len();
+        let finite = self.chunk_nats.iter().all(|nats| nats.is_finite() && *nats >= 0.0);
+        finite && (complete || self.status != Status::Completed)
+    }
+}
+
+/// A running child; killed and reaped when dropped.
+struct Child {
+    process: std::process::Child,
+    connection: UnixStream,
+}
+
+impl Child {
+    fn start(exe: Option<PathBuf>) -> Result<Self, Status> {
+        let system = |error: std::io::Error| Status::host(HostFault::System, format!("child process: {error}"));
+        let exe = exe.map_or_else(std::env::current_exe, Ok).map_err(system)?;
+        let (connection, theirs) = UnixStream::pair().map_err(system)?;
+        connection.set_read_timeout(Some(TICK)).map_err(system)?;
+        let process = Command::new(exe)
+            .args([MODE, &std::process::id().to_string()])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(system)?;
+        Ok(Self { process, connection })
+    }
+
+    /// Why the conversation broke off.
+    fn ended(&mut self, error: &WireError) -> Status {
+        if !matches!(error, WireError::Ended | WireError::Io(_)) {
+            return protocol(&error.to_string());
+        }
+        let Ok(exit) = self.process.wait() else {
+            return Status::host(HostFault::System, "child process: its end could not be learnt");
+        };
+        match exit.signal() {
+            Some(libc::SIGKILL) => {
+                Status::host(HostFault::Killed, "the child was killed: out of memory, or by a person")
+            }
+            Some(libc::SIGXCPU) => Status::host(HostFault::Timeout, "the child used up its processor time"),
+            _ => Status::host(HostFault::Crashed, format!("the child ended without a report ({exit})")),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended and been reaped, which is what they are for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn protocol(message: &str) -> Status {
+    Status::host(HostFault::Protocol, format!("the child's report: {message}"))
+}
+
+fn unexpected(report: &Report) -> Status {
+    protocol(&format!("{} where something else was due", report.name()))
+}

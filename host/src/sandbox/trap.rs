@@ -1,0 +1,205 @@
+//! From whatever stopped a guest to a status: every trap of the engine and every fault of the tensor API has one place
+//! in the list of kinds, decided here. Pure.
+
+use super::lab::GuestPanic;
+use super::limiter::MemoryLimit;
+use crate::outcome::{GuestFault, HostFault, Status};
+use kernels::fault::Fault;
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Where guests' source is found in line tables.
+const SOURCE: &str = "train.rs";
+
+/// The status of a run that ended in this error, with the guest's line where one is known.
+pub fn status(error: &wasmtime::Error) -> Status {
+    let place = error.downcast_ref::<WasmBacktrace>().and_then(place);
+    let located = |text: String| match &place {
+        Some(place) => printable(&format!("{text}\n  {place}")),
+        None => printable(&text),
+    };
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return match fault_kind(fault) {
+            Ok(kind) => Status::guest(kind, located(fault.to_string())),
+            Err(kind) => Status::host(kind, fault.to_string()),
+        };
+    }
+    if let Some(GuestPanic(message)) = error.downcast_ref() {
+        return Status::guest(GuestFault::Panic, printable(message));
+    }
+    if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
+        return Status::guest(GuestFault::MemoryLimit, located(limit.to_string()));
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return match trap_kind(*trap) {
+            Ok(kind) => Status::guest(kind, located(trap.to_string())),
+            Err(kind) => Status::host(kind, located(trap.to_string())),
+        };
+    }
+    Status::guest(other_kind(error), located(error.root_cause().to_string()))
+}
+
+/// Handle tables report in words only.
+fn other_kind(error: &wasmtime::Error) -> GuestFault {
+    match error.downcast_ref::<ResourceTableError>() {
+        Some(ResourceTableError::Full) => GuestFault::CountLimit,
+        Some(_) => GuestFault::StaleHandle,
+        None if error.root_cause().to_string().contains("handle index") => GuestFault::StaleHandle,
+        None => GuestFault::Trap,
+    }
+}
+
+/// Kind of a fault of the tensor API.
+pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
+    Ok(match fault {
+        Fault::Shape { .. } | Fault::Size { .. } => GuestFault::ShapeError,
+        Fault::Dropped { .. } => GuestFault::StaleHandle,
+        Fault::Misuse { .. } => GuestFault::Misuse,
+        Fault::StaleGraph { .. } => GuestFault::StaleGraph,
+        Fault::NoGradient { .. } => GuestFault::NoGradient,
+        Fault::TensorLimit { .. } => GuestFault::TensorLimit,
+        Fault::CountLimit { .. } => GuestFault::CountLimit,
+        Fault::BudgetExceeded { .. } => GuestFault::BudgetExceeded,
+        Fault::Evaluation { .. } => GuestFault::ForbiddenInForward,
+        Fault::Execution { .. } => GuestFault::BadValue,
+        Fault::Executor(_) => return Err(HostFault::System),
+    })
+}
+
+/// Traps that [`trap_kind`] knows; an engine with more fails the test below until each new one has its place.
+#[cfg(test)]
+const KNOWN_TRAPS: usize = 50;
+
+/// Kind of a trap of the engine.
+pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
+    match trap {
+        // Where a native stack ends depends on code generation.
+        Trap::StackOverflow => Err(HostFault::StackOverflow),
+        Trap::Interrupt => Err(HostFault::Timeout),
+        Trap::OutOfFuel => Ok(GuestFault::FuelExhausted),
+        Trap::AllocationTooLarge => Ok(GuestFault::MemoryLimit),
+        Trap::MemoryOutOfBounds
+        | Trap::HeapMisaligned
+        | Trap::TableOutOfBounds
+        | Trap::IndirectCallToNull
+        | Trap::BadSignature
+        | Trap::IntegerOverflow
+        | Trap::IntegerDivisionByZero
+        | Trap::BadConversionToInteger
+        | Trap::UnreachableCodeReached
+        | Trap::AtomicWaitNonSharedMemory
+        | Trap::NullReference
+        | Trap::ArrayOutOfBounds
+        | Trap::CastFailure
+        | Trap::CannotEnterComponent
+        | Trap::NoAsyncResult
+        | Trap::UnhandledTag
+        | Trap::ContinuationAlreadyConsumed
+        | Trap::DisabledOpcode
+        | Trap::AsyncDeadlock
+        | Trap::CannotLeaveComponent
+        | Trap::CannotBlockSyncTask
+        | Trap::InvalidChar
+        | Trap::DebugAssertStringEncodingFinished
+        | Trap::DebugAssertEqualCodeUnits
+        | Trap::DebugAssertPointerAligned
+        | Trap::DebugAssertUpperBitsUnset
+        | Trap::StringOutOfBounds
+        | Trap::ListOutOfBounds
+        | Trap::InvalidDiscriminant
+        | Trap::UnalignedPointer
+        | Trap::TaskCancelNotCancelled
+        | Trap::TaskCancelOrReturnTwice
+        | Trap::SubtaskCancelAfterTerminal
+        | Trap::TaskReturnInvalid
+        | Trap::WaitableSetDropHasWaiters
+        | Trap::SubtaskDropNotResolved
+        | Trap::ThreadNewIndirectInvalidType
+        | Trap::ThreadNewIndirectUninitialized
+        | Trap::BackpressureOverflow
+        | Trap::UnsupportedCallbackCode
+        | Trap::CannotResumeThread
+        | Trap::ConcurrentFutureStreamOp
+        | Trap::ReferenceCountOverflow
+        | Trap::StreamOpTooBig
+        | Trap::WaitableSyncAndAsync
+        | Trap::UncaughtException => Ok(GuestFault::Trap),
+        _ => Ok(GuestFault::Trap),
+    }
+}
+
+/// The first frame in the guest's own source: "at train.rs:88:17 in mlp".
+fn place(backtrace: &WasmBacktrace) -> Option<String> {
+    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
+    let symbol = symbols.into_iter().find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
+    let mut place = format!("at {SOURCE}:{}", symbol.line()?);
+    if let Some(column) = symbol.column() {
+        place.push_str(&format!(":{column}"));
+    }
+    if let Some(function) = symbol.name().and_then(short_name) {
+        place.push_str(&format!(" in {function}"));
+    }
+    Some(place)
+}
+
+/// The function's own name out of a mangled (`_ZN…17h…E`, `_R…`) or plain path: its last identifier that is neither a
+/// hash nor a closure's mark.
+fn short_name(symbol: &str) -> Option<String> {
+    if let Some(mangled) = symbol.strip_prefix("_ZN") {
+        return legacy_segments(mangled).into_iter().rev().find(|name| is_name(name)).map(str::to_owned);
+    }
+    symbol.rsplit("::").find(|name| is_name(name)).map(str::to_owned)
+}
+
+fn is_name(segment: &str) -> bool {
+    let hash = segment.len() == 17 && segment.starts_with('h') && segment[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    !hash && !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Segments of a legacy mangled path: each is its decimal length, then its text.
+fn legacy_segments(mut rest: &str) -> Vec<&str> {
+    let mut segments = Vec::new();
+    loop {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let Some((length, tail)) = rest.split_at_checked(digits) else { return segments };
+        let Ok(length) = length.parse::<usize>() else { return segments };
+        let Some((segment, tail)) = tail.split_at_checked(length) else { return segments };
+        segments.push(segment);
+        rest = tail;
+    }
+}
+
+/// A guest's words, without control characters that could act on a terminal.
+fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_default().collect() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trap_has_its_place() {
+        let traps = (0..=u8::MAX).filter_map(Trap::from_u8).count();
+        assert_eq!(traps, KNOWN_TRAPS, "the engine's list of traps has changed: place each new one in trap_kind");
+    }
+
+    #[test]
+    fn native_stack_overflow_is_no_result() {
+        assert!(!status(&Trap::StackOverflow.into()).is_result());
+        assert_eq!(status(&Trap::OutOfFuel.into()).name(), "fuel-exhausted");
+    }
+
+    #[test]
+    fn functions_are_named_without_hash_and_path() {
+        assert_eq!(short_name("_ZN5guest3mlp17h0123456789abcdefE").as_deref(), Some("mlp"));
+        assert_eq!(short_name("guest::mlp::{{closure}}").as_deref(), Some("mlp"));
+        assert_eq!(short_name("_ZN999"), None);
+    }
+
+    #[test]
+    fn control_characters_of_a_guest_are_escaped() {
+        assert_eq!(printable("a\u{1b}[31m\nb"), "a\\u{1b}[31m\nb");
+    }
+}

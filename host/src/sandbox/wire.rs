@@ -1,0 +1,206 @@
+//! Frames between parent and child: length (u32, little endian), version (u8), postcard. The reader takes the writer for
+//! hostile: it never allocates for bytes that have not come, and never for more than the cap. No policy in here.
+
+use super::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
+use crate::outcome::Status;
+use kernels::session::NamedState;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// Changes with every change of a message's layout.
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 5;
+/// Read at once.
+const PIECE_BYTES: usize = 1 << 16;
+
+/// What a child is to do.
+#[derive(Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "fields are named as in the methods of the sandbox")]
+pub enum Job {
+    /// Report which walls stand.
+    Probe,
+    /// Run without executing.
+    DryRun { component: Vec<u8>, run: RunSpec },
+    /// Train.
+    Train { component: Vec<u8>, run: RunSpec, text: Vec<u16>, resume: Option<Resume> },
+    /// Score.
+    Evaluate { component: Vec<u8>, run: RunSpec, state: NamedState, input: EvalInput },
+    /// Draw text.
+    Sample { component: Vec<u8>, run: RunSpec, state: NamedState, how: Sampling },
+}
+
+impl Job {
+    /// What bounds the run.
+    pub fn run(&self) -> Option<&RunSpec> {
+        match self {
+            Self::Probe => None,
+            Self::DryRun { run, .. }
+            | Self::Train { run, .. }
+            | Self::Evaluate { run, .. }
+            | Self::Sample { run, .. } => Some(run),
+        }
+    }
+}
+
+/// What a child says. All but `Progress` and `Token` end the conversation.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// The child could not begin.
+    Failed(Status),
+    /// Walls.
+    Walls(super::confine::Walls),
+    /// While training.
+    Progress(Progress),
+    /// While sampling.
+    Token(u16),
+    /// Dry run ended.
+    DryRun(Result<DryRun, Status>),
+    /// Training ended.
+    Trained(Box<Trained>),
+    /// Evaluation ended.
+    Evaluated(Evaluated),
+    /// Sampling ended.
+    Sampled(Result<(), Status>),
+}
+
+/// Why a frame could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The other side is gone.
+    #[error("the connection ended")]
+    Ended,
+    /// The system refused.
+    #[error("connection: {0}")]
+    Io(#[from] io::Error),
+    /// Larger than allowed.
+    #[error("a frame of {length} bytes exceeds the limit of {limit}")]
+    TooLong {
+        /// Bytes announced.
+        length: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// Written by another version.
+    #[error("frame version {0}, this is version {VERSION}: parent and child must be one binary")]
+    Version(u8),
+    /// No message.
+    #[error("frame: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// The connection's, or a message of 4 GiB and more.
+pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<(), WireError> {
+    let body = postcard::to_allocvec(message)?;
+    let too_long = |_| WireError::TooLong { length: body.len() as u64, limit: u64::from(u32::MAX) };
+    let length = u32::try_from(body.len()).map_err(too_long)?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(&[VERSION])?;
+    to.write_all(&body)?;
+    Ok(to.flush()?)
+}
+
+/// Reads frames from a connection that may time out in the middle of one.
+#[derive(Debug)]
+pub struct Frames {
+    limit: u64,
+    held: Vec<u8>,
+}
+
+impl Frames {
+    /// A reader of frames of at most `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self { limit, held: Vec::new() }
+    }
+
+    /// The next message, or none where the connection's read timeout passed first; what has come so far is kept.
+    ///
+    /// # Errors
+    /// See [`WireError`]; after one, the connection is of no use.
+    pub fn next<T: DeserializeOwned>(&mut self, from: &mut impl Read) -> Result<Option<T>, WireError> {
+        if !self.fill(from, HEADER_BYTES)? {
+            return Ok(None);
+        }
+        let &[a, b, c, d, version, ..] = self.held.as_slice() else { return Ok(None) };
+        let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+        if version != VERSION {
+            return Err(WireError::Version(version));
+        }
+        if length > self.limit {
+            return Err(WireError::TooLong { length, limit: self.limit });
+        }
+        let end = HEADER_BYTES + length as usize;
+        if !self.fill(from, end)? {
+            return Ok(None);
+        }
+        let message = postcard::from_bytes(self.held.get(HEADER_BYTES..end).unwrap_or_default())?;
+        self.held.clear();
+        Ok(Some(message))
+    }
+
+    /// Reads until `length` bytes are held; false where the timeout passed first.
+    fn fill(&mut self, from: &mut impl Read, length: usize) -> Result<bool, WireError> {
+        let mut piece = [0; PIECE_BYTES];
+        while self.held.len() < length {
+            let wanted = (length - self.held.len()).min(PIECE_BYTES);
+            match from.read(&mut piece[..wanted]) {
+                Ok(0) => return Err(WireError::Ended),
+                Ok(count) => self.held.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(message: &Report) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        send(&mut bytes, message).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_limit_is_exact() {
+        let bytes = frame(&Report::Token(7));
+        let body = (bytes.len() - HEADER_BYTES) as u64;
+        assert!(matches!(Frames::new(body).next(&mut bytes.as_slice()), Ok(Some(Report::Token(7)))));
+        assert!(matches!(Frames::new(body - 1).next::<Report>(&mut bytes.as_slice()), Err(WireError::TooLong { .. })));
+    }
+
+    #[test]
+    fn an_announced_length_allocates_nothing() {
+        let mut frames = Frames::new(u64::from(u32::MAX));
+        let hostile = [0xff, 0xff, 0xff, 0xff, VERSION, 0];
+        assert!(matches!(frames.next::<Report>(&mut hostile.as_slice()), Err(WireError::Ended)));
+        assert!(frames.held.capacity() < 1 << 10);
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let mut bytes = frame(&Report::Token(7));
+        bytes[4] = 9;
+        assert!(matches!(Frames::new(100).next::<Report>(&mut bytes.as_slice()), Err(WireError::Version(9))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut framed = (bytes.len() as u32).to_le_bytes().to_vec();
+            framed.push(VERSION);
+            framed.extend(bytes);
+            let _ = Frames::new(1 << 20).next::<Report>(&mut framed.as_slice());
+        }
+    }
+}
