@@ -16,6 +16,20 @@ pub struct Walls {
     pub seccomp: bool,
 }
 
+impl Walls {
+    /// The second wall stands: a stranger's code may run.
+    pub fn hold(&self) -> bool {
+        self.landlock && self.seccomp
+    }
+}
+
+impl std::fmt::Display for Walls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let say = |stands: bool| if stands { "on" } else { "OFF" };
+        write!(f, "wasm on, landlock {}, seccomp {} (tried by forbidden acts)", say(self.landlock), say(self.seccomp))
+    }
+}
+
 /// How much of a Landlock ruleset the kernel enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LandlockStatus {
