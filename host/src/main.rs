@@ -1,1 +1,10 @@
-fn main(){}
+//! The `host` binary: a thin shell around the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(exit) = host::sandbox::child::main_if_child() {
+        return exit;
+    }
+    ExitCode::SUCCESS
+}
