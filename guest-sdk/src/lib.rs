@@ -1,1 +1,76 @@
-//! stub
+//! What a guest is written against. A guest is one Rust file that ends in `guest!(train, model);`: `train` declares
+//! parameters and updates them, `model` maps tokens to logits. Everything it does, it does with tensors that live in
+//! the host. Depends on the standard library only, so that one plain `rustc` call builds it.
+//!
+//! ```text
+//! use guest_sdk::prelude::*;
+//!
+//! fn model(net: &Net, tokens: &Tensor) -> Tensor {          // [rows, time] -> [rows, time, vocab]
+//!     net.embed("bigrams", tokens)
+//! }
+//!
+//! fn train(lab: &mut Lab) {
+//!     let vocab = lab.task().vocab;
+//!     let mut net = Net::new();
+//!     net.parameter("tables", "bigrams", Tensor::zeros([vocab, vocab]));
+//!     let mut adam = AdamW::new(0.9, 0.95, 0.0).group(net.group("tables"), 0.1);
+//!     while let Some(batch) = lab.next_batch(16, 64) {
+//!         let loss = model(&net, &batch.tokens).cross_entropy(&batch.targets);
+//!         adam.step(&loss.backward(), 1.0 - lab.progress());
+//!         lab.log("loss", &loss);
+//!     }
+//! }
+//!
+//! guest!(train, model);
+//! ```
+//!
+//! Sizes and axes are `usize`; axes count from 0. A mistake (shapes that do not fit, an unknown name) ends the run
+//! with a message that names the operation, the shapes and the guest's line.
+#![warn(missing_docs)]
+
+#[allow(missing_docs, clippy::all, unsafe_op_in_unsafe_fn)]
+#[rustfmt::skip]
+pub mod bindings;
+mod grad;
+mod lab;
+mod net;
+mod ops;
+mod optim;
+#[doc(hidden)]
+pub mod rt;
+mod tensor;
+
+pub use grad::{Grads, no_grad};
+pub use lab::{Batch, Lab, Task};
+pub use net::{Key, Net};
+pub use optim::{AdamW, Muon};
+pub use tensor::Tensor;
+
+/// All that a guest usually needs: `use guest_sdk::prelude::*;`.
+pub mod prelude {
+    pub use crate::{AdamW, Batch, Grads, Key, Lab, Muon, Net, Task, Tensor, guest, no_grad};
+}
+
+/// `guest!(train, model);` makes the file a guest. `train: fn(&mut Lab)` trains; `model: fn(&Net, &Tensor) -> Tensor`
+/// maps tokens [rows, time] (u32) to logits [rows, time, vocab]. The host calls `model` in another process with the
+/// parameters and buffers that training left.
+#[macro_export]
+macro_rules! guest {
+    ($train:path, $model:path) => {
+        const _: () = {
+            struct Exports;
+            impl $crate::bindings::Guest for Exports {
+                fn train() {
+                    $crate::rt::report_panics();
+                    $train(&mut $crate::rt::lab());
+                }
+                fn forward(tokens: $crate::rt::Handle) -> $crate::rt::Handle {
+                    $crate::rt::report_panics();
+                    let tokens = $crate::Tensor::from(tokens);
+                    $model(&$crate::Net::new(), &tokens).into()
+                }
+            }
+    $crate::bindings::export_guest!(Exports with_types_in $crate::bindings);
+        };
+    };
+}

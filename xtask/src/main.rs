@@ -1,1 +1,69 @@
-fn main(){}
+//! `cargo xtask bindings [--check]`: writes `guest-sdk/src/bindings.rs` from the contract, or says whether the
+//! committed file is what the contract yields. The SDK itself thus needs no generator and no proc macro.
+
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
+use wit_bindgen_rust::Opts;
+
+const CONTRACT: &str = "wit/0.1.0";
+const BINDINGS: &str = "src/bindings.rs";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let path = sdk().join(BINDINGS);
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["bindings"] => std::fs::write(&path, generate()?)
+            .with_context(|| format!("writing {}", path.display())),
+        ["bindings", "--check"] => check(&path),
+        _ => bail!("usage: cargo xtask bindings [--check]"),
+    }
+}
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk")
+}
+
+/// The bindings of the contract as Rust source, formatted.
+fn generate() -> Result<String> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve
+        .push_path(sdk().join(CONTRACT))
+        .context("reading the contract")?;
+    let world = resolve.select_world(&[package], Some("guest"))?;
+    let options = Opts {
+        format: true,
+        runtime_path: Some("crate::rt".into()),
+        pub_export_macro: true,
+        default_bindings_module: Some("guest_sdk::bindings".into()),
+        export_macro_name: Some("export_guest".into()),
+        disable_run_ctors_once_workaround: true,
+        ..Opts::default()
+    };
+    let mut files = Files::default();
+    options.build().generate(&mut resolve, world, &mut files)?;
+    let (_, source) = files.iter().next().context("the generator made no file")?;
+    Ok(String::from_utf8(source.to_vec())?)
+}
+
+fn check(path: &Path) -> Result<()> {
+    let committed =
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    if committed != generate()? {
+        bail!(
+            "{} is out of date with the contract: run `cargo xtask bindings` and commit it",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn committed_bindings_are_those_of_the_contract() {
+        check(&sdk().join(BINDINGS)).unwrap();
+    }
+}
