@@ -181,6 +181,9 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
+    // The C library's start of a thread that was cloned just before the filter.
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,

@@ -68,6 +68,11 @@ impl CpuExecutor {
         Ok(Self { threads, seed: random_seed, pool: Pool::default(), tensors: BTreeMap::new() })
     }
 
+    /// An executor without tensors that shares this one's threads: a confined process can start no more of them.
+    pub fn sibling(&self, random_seed: u64) -> Self {
+        Self { threads: self.threads.clone(), seed: random_seed, pool: Pool::default(), tensors: BTreeMap::new() }
+    }
+
     fn tensor(&self, id: TensorId) -> Result<&Tensor, Fault> {
         self.tensors.get(&id).ok_or_else(|| absent(id))
     }
