@@ -6,5 +6,8 @@ fn main() -> ExitCode {
     if let Some(exit) = host::sandbox::child::main_if_child() {
         return exit;
     }
+    if std::env::args().nth(1).as_deref() == Some("__compile") {
+        host::toolchain::compile_child_main();
+    }
     ExitCode::SUCCESS
 }
