@@ -260,6 +260,13 @@ impl Toolchain {
         })
     }
 
+    /// Re-executes this `host` binary as the confined helper instead of the running one.
+    #[must_use]
+    pub fn with_helper(mut self, host: PathBuf) -> Self {
+        self.helper = vec![host, PathBuf::from("__compile")];
+        self
+    }
+
     /// Other limits than the defaults.
     #[must_use]
     pub fn with_limits(mut self, limits: CompileLimits) -> Self {
