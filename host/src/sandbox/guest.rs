@@ -9,6 +9,7 @@ use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::exec::{Dry, Executor};
 use kernels::session::{Answers, Batches, Checkpoint, Config, Mode, NamedState, Session, Totals};
 use kernels::spec::{DType, Shape, Spec, Values};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store};
 
@@ -52,8 +53,10 @@ impl Guest {
             .map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
         let component = Component::from_binary(&engine, component)
             .map_err(|e| Status::guest(GuestFault::InvalidComponent, format!("{e:#}")))?;
-        for (name, _) in component.component_type().imports(&engine) {
-            if !name.starts_with(CONTRACT) {
+        for (name, item) in component.component_type().imports(&engine) {
+            // A world that uses an interface's type imports the type by its own name; it carries no power.
+            let is_type = matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
+            if !is_type && !name.starts_with(CONTRACT) {
                 let message = format!("imports {name}: a guest has nothing but {CONTRACT}*");
                 return Err(Status::guest(GuestFault::ForbiddenImport, message));
             }
