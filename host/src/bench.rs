@@ -6,14 +6,18 @@ use crate::component::{self, Component};
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
 use crate::key::{BehaviourKey, CONTRACT, ContextKey, ExperimentKey, Hash, Manifest, ProfileHash, SourceKey};
-use crate::outcome::{HostFault, Outcome, Score, Status, encode_state};
+use crate::outcome::{HostFault, Outcome, Score, StateError, Status, encode_state};
 use crate::sandbox::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sandbox, Trained};
 use crate::select::SelectError;
 use crate::source::{Source, SourceError};
 use crate::store::{ComponentRecord, ExperimentRecord, Finished, ScoreRecord, Store, StoreError};
 use crate::toolchain::{CompileError, Toolchain};
+use kernels::session::{Checkpoint, NamedState};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Batches of an evaluation that go through the gates: all of them.
+const PROBES: u32 = u32::MAX;
 
 /// Which held-out text a score is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -59,6 +63,9 @@ pub enum BenchError {
     /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A state that cannot be encoded.
+    #[error("the state that training left cannot be stored: {0}")]
+    State(#[from] StateError),
     /// Scores that cannot be compared.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -239,8 +246,11 @@ impl Bench {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let state = trained.state.as_ref().map(encode_state);
-        let outcome = self.evaluated(&candidate.component, trained, state.as_deref());
+        let state = match trained.state.as_ref().map(encode_state).transpose() {
+            Ok(state) => state,
+            Err(error) => return Err(BenchError::State(error)),
+        };
+        let outcome = self.evaluated(&candidate.component, random_seed, trained, state.as_deref());
         let wall = started.elapsed();
         let key = manifest.key();
         if !outcome.status.is_result() {
@@ -269,8 +279,8 @@ impl Bench {
         }
     }
 
-    fn put_checkpoint(&self, checkpoint: &kernels::session::Checkpoint) -> Result<Hash, StoreError> {
-        self.store.put_blob(&crate::sandbox::encode_checkpoint(checkpoint))
+    fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Hash, StoreError> {
+        self.store.put_blob(&postcard::to_allocvec(checkpoint).unwrap_or_default())
     }
 
     /// One training run, nothing stored.
@@ -286,7 +296,13 @@ impl Bench {
     }
 
     /// The outcome of a training run: scored on the search split where training ended well.
-    pub fn evaluated(&self, component: &Component, trained: Trained, state: Option<&[u8]>) -> Outcome {
+    pub fn evaluated(
+        &self,
+        component: &Component,
+        random_seed: u64,
+        trained: Trained,
+        state: Option<&[u8]>,
+    ) -> Outcome {
         let mut outcome = Outcome {
             status: trained.status,
             score: None,
@@ -298,7 +314,7 @@ impl Bench {
             fuel: trained.fuel,
         };
         if let (Status::Completed, Some(state)) = (&outcome.status, &trained.state) {
-            match self.evaluate(component, state, Split::Search) {
+            match self.evaluate(component, state, Split::Search, self.probe_seed(component, random_seed)) {
                 Ok(score) => outcome.score = Some(score),
                 Err(status) => outcome.status = status,
             }
@@ -306,18 +322,30 @@ impl Bench {
         outcome
     }
 
+    /// Places the probes of the look-ahead gate: known to no guest, the same in every replay.
+    fn probe_seed(&self, component: &Component, random_seed: u64) -> u64 {
+        let key = self.manifest(component, random_seed).key();
+        key.0.0.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+
     fn evaluate(
         &self,
         component: &Component,
-        state: &kernels::session::NamedState,
+        state: &NamedState,
         split: Split,
+        probe_seed: u64,
     ) -> Result<Score, Status> {
         let chunks = match split {
             Split::Search => &self.task.search,
             Split::Confirm => &self.task.confirm,
             Split::Test => &self.task.test,
         };
-        let input = EvalInput::new(chunks.clone(), self.forward_ps_per_token);
+        let input = EvalInput {
+            chunks: chunks.clone(),
+            forward_cap_ps_per_token: self.forward_ps_per_token,
+            probe_seed,
+            probes: PROBES,
+        };
         let Evaluated { status, chunk_nats, .. } = self.sandbox.evaluate(component.bytes(), state, &self.spec, &input);
         if status != Status::Completed {
             return Err(status);
@@ -347,7 +375,8 @@ impl Bench {
         let Some(state) = state else {
             return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
         };
-        let scored = self.evaluate(component, &state, split);
+        let probe_seed = run.record.as_ref().map_or(0, |record| record.manifest.random_seed);
+        let scored = self.evaluate(component, &state, split, self.probe_seed(component, probe_seed));
         if let Ok(score) = &scored {
             self.store.add_score(&ScoreRecord {
                 experiment_key: run.key,

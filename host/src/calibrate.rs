@@ -39,7 +39,7 @@ pub struct Calibration {
 /// Times the CPU engine on `threads` threads.
 pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> {
     let prices = Prices::new(profile);
-    let mut executor = CpuExecutor::new(threads as usize, 0);
+    let mut executor = CpuExecutor::new(threads as usize, 0)?;
     let rows: Vec<Row> = measure(&mut executor)?.into_iter().map(|timing| row(&prices, timing)).collect();
     let mut by_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for row in &rows {

@@ -5,7 +5,6 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Children are this same binary, started again; they never come back from here.
-    host::child::main_if_child();
-    cli::run()
+    // Children are this same binary, started again.
+    host::child::main_if_child().unwrap_or_else(cli::run)
 }

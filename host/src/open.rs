@@ -1,7 +1,7 @@
 //! Putting a bench together: from a policy for a night, from a record for a replay. The only place that knows where
 //! compiler, corpus and profile come from.
 
-use crate::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::bench::{Bench, BenchError, Candidate, Refusal, describe};
 use crate::component::Component;
 use crate::data::compress::{self, Compressors};
 use crate::data::task::{self, Definition, PreparedTask};
@@ -63,6 +63,9 @@ pub enum OpenError {
     /// A folder without a store.
     #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
     NoStore(PathBuf),
+    /// No child could be started or confined.
+    #[error("the sandbox does not work here: {0}")]
+    Sandbox(String),
     /// An experiment whose surroundings are gone.
     #[error("experiment {key} cannot be run here: {reason}")]
     Gone {
@@ -120,8 +123,9 @@ pub fn bench(
         text: format!("{} s per experiment on profile {}", policy.budget.seconds, profile.name),
     });
     remember(&store, &task, &profile)?;
-    let sandbox = Sandbox::new();
-    tell(Event::Setup { what: "sandbox", text: sandbox.walls().to_string() });
+    let sandbox = Sandbox::new(None);
+    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(describe(&status)))?;
+    tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
     let mut bench =
@@ -230,7 +234,7 @@ pub fn for_record(
         .ok_or_else(|| gone("its component is not in the index".into()))?;
     let bytes = store.get_blob(&component.component_blob)?;
     let component = Component::from_bytes(&bytes).map_err(|e| gone(format!("its component is refused: {e}")))?;
-    if component.key != manifest.component {
+    if component.key() != manifest.component {
         return Err(gone("its component has another key".into()));
     }
     let spec = RunSpec {
@@ -248,7 +252,7 @@ pub fn for_record(
     };
     let forward_ps_per_token = manifest.forward_ps_per_token;
     let bench =
-        Bench { store, toolchain: None, sandbox: Sandbox::new(), task, compressors: None, spec, forward_ps_per_token };
+        Bench { store, toolchain: None, sandbox: Sandbox::new(None), task, compressors: None, spec, forward_ps_per_token };
     Ok((bench, component))
 }
 

@@ -1,10 +1,9 @@
 //! Replay: a stored experiment runs again from its manifest, and every link of its record is compared. Nothing is
 //! written to the store.
 
-use crate::bench::{Bench, BenchError, Run, describe};
-use crate::key::ExperimentKey;
+use crate::bench::{Bench, BenchError, describe};
 use crate::outcome::{Outcome, Status, encode_state};
-use crate::sandbox::{self, Progress, Resume, Trained};
+use crate::sandbox::{Progress, Resume, Trained};
 use crate::store::{ExperimentRecord, StoreError};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -76,7 +75,7 @@ pub fn replay(
         return Err(ReplayError::Host(describe(&trained.status)));
     }
     let state = trained.state.as_ref().map(encode_state).transpose().map_err(|e| ReplayError::Host(e.to_string()))?;
-    let found = bench.evaluated(component, trained, state.as_deref());
+    let found = bench.evaluated(component, record.manifest.random_seed, trained, state.as_deref());
     if !found.status.is_result() {
         return Err(ReplayError::Host(describe(&found.status)));
     }
@@ -118,7 +117,7 @@ pub fn replay_interval(
     let before = interval.checked_sub(1).ok_or_else(no_checkpoint)?;
     let (_, blob) = checkpoints.iter().find(|(index, _)| *index == before).ok_or_else(no_checkpoint)?;
     let expected = stored.intervals.get(interval as usize).ok_or_else(no_checkpoint)?;
-    let from = sandbox::decode_checkpoint(&bench.store.get_blob(blob)?)
+    let from = postcard::from_bytes(&bench.store.get_blob(blob)?)
         .map_err(|error| ReplayError::Host(format!("the checkpoint does not decode: {error}")))?;
     let started = Instant::now();
     let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };

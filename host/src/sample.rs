@@ -5,6 +5,7 @@ use crate::component::Component;
 use crate::outcome::Status;
 use crate::sandbox::Sampling;
 use crate::store::{ExperimentRecord, StoreError};
+use std::ops::ControlFlow;
 
 /// How to sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,13 +64,18 @@ pub fn sample(
         .ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
     let sampling = Sampling {
         prompt: bench.task.task.tokenizer.encode(prompt),
-        length: style.length,
-        temperature: style.temperature,
+        count: style.length,
+        temperature: style.temperature as f32,
         random_seed: style.random_seed,
     };
-    let tokens = bench
+    let mut tokens = Vec::new();
+    let mut take = |token| {
+        tokens.push(token);
+        ControlFlow::Continue(())
+    };
+    bench
         .sandbox
-        .sample(&component.bytes, &state, &bench.spec, &sampling)
+        .forward(component.bytes(), &state, &bench.spec, &sampling, &mut take)
         .map_err(|status: Status| SampleError::Forward(describe(&status)))?;
     Ok(String::from_utf8_lossy(&bench.task.task.tokenizer.decode(&tokens).unwrap_or_default()).into_owned())
 }

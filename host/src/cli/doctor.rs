@@ -45,11 +45,12 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Ok(None) => lines.push(("guest toolchain", false, "not ready; `host setup` finds or installs it".into())),
         Err(error) => lines.push(("guest toolchain", false, error.to_string())),
     }
-    let sandbox = Sandbox::new();
-    let walls = sandbox.walls();
-    lines.push(("sandbox", walls.hold(), walls.to_string()));
+    match Sandbox::new(None).walls() {
+        Ok(walls) => lines.push(("sandbox", walls.hold(), walls.to_string())),
+        Err(status) => lines.push(("sandbox", false, host::bench::describe(&status))),
+    }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    lines.push(("engine", true, format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path_name())));
+    lines.push(("engine", true, format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path::Path::detect().name())));
     match cache::cache_dir() {
         Ok(cache) => {
             for corpus in data::list_all(&cache)? {

@@ -2,8 +2,10 @@
 //! through [`clean`] before it reaches a terminal.
 
 use host::night::event::Summary;
+use host::sandbox::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// Prints one JSON object as a line; a closed pipe ends the line, not the program.
 pub fn json_line(value: &impl Serialize) {
@@ -116,6 +118,54 @@ pub fn summary(s: &Summary) -> Vec<String> {
     lines.push(format!("      host replay {experiment}    prove it, bit for bit"));
     lines.push("      host run --policy overnight    a whole night".into());
     lines
+}
+
+/// What a replay found, for people.
+pub fn replay(r: &host::replay::Replay) -> Vec<String> {
+    let took = duration(r.seconds);
+    if !r.identical {
+        let what = r.difference.clone().unwrap_or_default();
+        return vec![format!("DIFFERENT after {took}: {what}")];
+    }
+    let mut line = format!("identical after {took}: {} of {} intervals", r.compared, r.intervals);
+    if let Some(bpb) = r.val_bpb {
+        line += &format!(", val_bpb {bpb:.6}");
+    }
+    if let Some(state) = &r.state {
+        line += &format!(", final state {}", state.get(..12).unwrap_or(state));
+    }
+    vec![line]
+}
+
+/// A progress bar of one run, on a terminal only.
+pub struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// `what` is being done; nothing is drawn for JSON.
+    pub fn new(json: bool, what: &str) -> Self {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| ProgressBar::new(1000));
+        if let Some(bar) = &bar {
+            let style = ProgressStyle::with_template("{bar:24} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(what.to_string());
+        }
+        Self(bar)
+    }
+
+    /// Moves the bar.
+    pub fn progress(&mut self, progress: &Progress) {
+        if let (Some(bar), Progress::Step { progress, steps, .. }) = (&self.0, progress) {
+            bar.set_position((progress.clamp(0.0, 1.0) * 1000.0) as u64);
+            bar.set_message(format!("step {steps}"));
+        }
+    }
+
+    /// Takes it away.
+    pub fn finish(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 #[cfg(test)]

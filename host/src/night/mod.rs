@@ -6,7 +6,7 @@ pub mod trial;
 
 pub use trial::{Champion, Ending, Judged, Judgement};
 
-use crate::bench::{Bench, BenchError, Candidate, Refusal, Run, Split, describe, unix_ms};
+use crate::bench::{Bench, BenchError, Candidate, Run, Split, describe, unix_ms};
 use crate::key::ContextKey;
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
@@ -131,7 +131,7 @@ impl<'a> Night<'a> {
             noise: noise.sd(),
             replicas: values.len() as u32,
             unigram: bench.task.unigram_bpb,
-            compressors: bench.compressors,
+            compressors: bench.compressors.unwrap_or_default(),
         };
         tell(Event::Baseline(baseline_figures.clone()));
         let text = policy.canonical().unwrap_or_default();
@@ -174,7 +174,7 @@ impl<'a> Night<'a> {
             ending: Ending::Keep,
             delta: None,
         });
-        self.seen.insert(0, Some(first.source_key), Some(first.component.key), first.behaviour);
+        self.seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
         let trials = self.bench.store.trials_in(context)?;
         let mut best = None;
         for record in &trials {
@@ -347,7 +347,8 @@ impl<'a> Night<'a> {
             experiment: found.experiment.map(|key| key.to_string()),
         };
         (self.tell)(Event::Trial(line.clone()));
-        (self.tell)(Event::Standing(self.standing()));
+        let standing = self.standing();
+        (self.tell)(Event::Standing(standing));
         Ok(line)
     }
 

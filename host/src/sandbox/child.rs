@@ -11,7 +11,6 @@ use kernels::exec::Executor;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The hidden mode's name on the command line, followed by the parent's process id.
@@ -61,6 +60,15 @@ impl Worker {
     }
 }
 
+/// Makes executors on threads that were started before the last wall went up.
+struct Executors(CpuExecutor);
+
+impl Executors {
+    fn make(&self, random_seed: u64) -> Box<dyn Executor> {
+        Box::new(self.0.sibling(random_seed))
+    }
+}
+
 /// Puts up the walls and tries them.
 fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
     let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
@@ -75,7 +83,7 @@ fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
     confine::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
     let landlock = confine::files_refused();
     let threads = job.run().map_or(1, |run| run.threads.max(1));
-    let executors = Executors::new(threads).map_err(|e| refuse(&e))?;
+    let executors = Executors(CpuExecutor::new(threads as usize, 0).map_err(|e| refuse(&e))?);
     let (start, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .stack_size(engine::THREAD_STACK_BYTES)

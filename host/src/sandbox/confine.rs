@@ -16,6 +16,20 @@ pub struct Walls {
     pub seccomp: bool,
 }
 
+impl Walls {
+    /// The second wall stands: a stranger's code may run.
+    pub fn hold(&self) -> bool {
+        self.landlock && self.seccomp
+    }
+}
+
+impl std::fmt::Display for Walls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let say = |stands: bool| if stands { "on" } else { "OFF" };
+        write!(f, "wasm on, landlock {}, seccomp {} (tried by forbidden acts)", say(self.landlock), say(self.seccomp))
+    }
+}
+
 /// How much of a Landlock ruleset the kernel enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LandlockStatus {
@@ -167,6 +181,9 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
+    // The C library's start of a thread that was cloned just before the filter.
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,

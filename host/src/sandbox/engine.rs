@@ -55,7 +55,6 @@ fn proposals(config: &mut Config) {
     config
         .wasm_bulk_memory(true)
         .wasm_simd(true)
-        .wasm_reference_types(true)
         .wasm_multi_value(true)
         .wasm_multi_memory(false)
         .wasm_memory64(false)

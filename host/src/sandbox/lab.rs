@@ -29,7 +29,7 @@ const MAX_MESSAGE: usize = 4096;
 pub struct Tensor(pub TensorId);
 
 /// What `task` tells.
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
 pub struct Task {
     /// Number of different tokens.
@@ -62,7 +62,7 @@ pub struct State {
 #[error("{0}")]
 pub struct GuestPanic(pub String);
 
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(enum)]
 #[repr(u8)]
 enum Dtype {
@@ -72,7 +72,8 @@ enum Dtype {
     U32,
 }
 
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[allow(dead_code, reason = "made by lifting alone")]
+#[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
 enum UnaryOp {
@@ -130,7 +131,8 @@ impl From<UnaryOp> for Unary {
     }
 }
 
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[allow(dead_code, reason = "made by lifting alone")]
+#[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
 enum BinaryOp {
@@ -161,7 +163,8 @@ impl From<BinaryOp> for Binary {
     }
 }
 
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[allow(dead_code, reason = "made by lifting alone")]
+#[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
 enum ReduceOp {
@@ -171,7 +174,7 @@ enum ReduceOp {
     Mean,
 }
 
-#[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
+#[derive(Clone, Copy, Debug, ComponentType, Lift)]
 #[component(record)]
 struct Adamw {
     lr: f32,
@@ -183,7 +186,7 @@ struct Adamw {
     step: u32,
 }
 
-#[derive(ComponentType, Lift, Lower)]
+#[derive(ComponentType, Lower)]
 #[component(record)]
 struct Batch {
     tokens: Handle,

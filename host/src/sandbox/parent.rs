@@ -10,7 +10,7 @@ use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -216,6 +216,8 @@ impl Child {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // Ctrl-C at a terminal reaches the whole group; when to stop a child is the parent's to say.
+            .process_group(0)
             .spawn()
             .map_err(system)?;
         Ok(Self { process, connection })

@@ -27,6 +27,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use threads::Threads;
 
+/// The numerics class: results of the same class are bit-identical on every machine.
+pub const CLASS: &str = "cpu-0";
+
 /// A tensor: reshaped ones share a buffer until one of them is written.
 #[derive(Clone, Debug)]
 struct Tensor {
@@ -63,6 +66,11 @@ impl CpuExecutor {
     pub fn with_path(threads: usize, random_seed: u64, path: Path) -> Result<Self, Fault> {
         let threads = Threads::new(threads, path)?;
         Ok(Self { threads, seed: random_seed, pool: Pool::default(), tensors: BTreeMap::new() })
+    }
+
+    /// An executor without tensors that shares this one's threads: a confined process can start no more of them.
+    pub fn sibling(&self, random_seed: u64) -> Self {
+        Self { threads: self.threads.clone(), seed: random_seed, pool: Pool::default(), tensors: BTreeMap::new() }
     }
 
     fn tensor(&self, id: TensorId) -> Result<&Tensor, Fault> {
@@ -201,6 +209,6 @@ impl Executor for CpuExecutor {
     }
 
     fn class(&self) -> &'static str {
-        "cpu-0"
+        CLASS
     }
 }

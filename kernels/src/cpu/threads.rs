@@ -4,14 +4,15 @@
 use super::path::Path;
 use crate::fault::Fault;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Elements of output in one piece of elementwise work.
 pub const PIECE: usize = 16_384;
 
-/// Threads and the instructions they use.
-#[derive(Debug)]
+/// Threads and the instructions they use; clones share the threads.
+#[derive(Clone, Debug)]
 pub struct Threads {
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     /// Instructions to use.
     pub path: Path,
 }
@@ -23,7 +24,7 @@ impl Threads {
             .num_threads(threads.max(1))
             .build()
             .map_err(|e| Fault::Executor(format!("no thread pool: {e}; allow the process more threads")))?;
-        Ok(Self { pool, path })
+        Ok(Self { pool: Arc::new(pool), path })
     }
 
     /// Calls `work` once for each item, in any order.
