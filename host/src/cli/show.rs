@@ -255,9 +255,9 @@ pub fn gc(cli: &Cli) -> Result<ExitCode> {
     let lock = store.lock_run()?;
     let collected = store.gc(&lock, SystemTime::now())?;
     if cli.json {
-        text::json_line(&json!({ "blobs": collected.blobs, "bytes": collected.bytes }));
+        text::json_line(&json!({ "blobs": collected.files, "bytes": collected.bytes }));
     } else {
-        println!("removed {} blobs, {}", text::count(collected.blobs), text::bytes(collected.bytes));
+        println!("removed {} blobs, {}", text::count(collected.files), text::bytes(collected.bytes));
     }
     Ok(ExitCode::SUCCESS)
 }
