@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Runs the child's part, if this process was started as a child. Comes before anything else in `main`: confinement must
 /// precede threads.
 pub fn main_if_child() -> Option<ExitCode> {
-    if std::env::args_os().nth(1).is_some_and(|mode| mode == crate::toolchain::CHILD_MODE) {
+    if std::env::args_os().nth(1).is_some_and(|mode| mode == "__compile") {
         crate::toolchain::compile_child_main();
     }
     crate::sandbox::child::main_if_child()

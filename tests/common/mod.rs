@@ -53,7 +53,7 @@ pub fn documents() -> Vec<Document> {
 pub fn toolchain() -> Toolchain {
     static FOUND: OnceLock<Toolchain> = OnceLock::new();
     let found = FOUND.get_or_init(|| Toolchain::find_or_install(&mut |_| {}).unwrap());
-    found.clone().with_child_exe(HOST.into())
+    found.clone().with_helper(HOST.into())
 }
 
 /// Limits that the hostile guests run into before they cost time.

@@ -85,7 +85,8 @@ fn messages(config: &mut Config) {
 mod tests {
     use super::*;
     use wasm_encoder::{
-        CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module as Binary, TypeSection,
+        CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module as Binary,
+        TypeSection,
     };
     use wasmtime::{Instance, Module, Store};
 
@@ -102,7 +103,13 @@ mod tests {
         exports.export("f", ExportKind::Func, 0);
         module.section(&exports);
         let mut body = Function::new([]);
-        body.instructions().i32_const(1).i32_const(2).i32_add().drop().nop().end();
+        body.instructions()
+            .i32_const(1)
+            .i32_const(2)
+            .i32_add()
+            .drop()
+            .nop()
+            .end();
         let mut code = CodeSection::new();
         code.function(&body);
         module.section(&code);
@@ -118,6 +125,10 @@ mod tests {
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let f = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
         f.call(&mut store, ()).unwrap();
-        assert_eq!(1000 - store.get_fuel().unwrap(), 4, "two constants, one addition, one call");
+        assert_eq!(
+            1000 - store.get_fuel().unwrap(),
+            4,
+            "two constants, one addition, one call"
+        );
     }
 }

@@ -19,9 +19,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The hidden mode's name on the command line.
-pub const CHILD_MODE: &str = "__compile";
-
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// What every guest is compiled with. Line tables stay, so that faults name a line; one codegen unit, so that the
@@ -249,7 +246,7 @@ impl Toolchain {
         }
         let linker = rustc.linker()?;
         let linker_version = linker_version(&linker)?;
-        let helper = vec![std::env::current_exe().ok()?, PathBuf::from(CHILD_MODE)];
+        let helper = vec![std::env::current_exe().ok()?, PathBuf::from("__compile")];
         let limits = CompileLimits::default();
         Some(Self {
             rustc,
@@ -263,10 +260,10 @@ impl Toolchain {
         })
     }
 
-    /// Confined children are started from `exe`, a `host` binary, instead of this process's own binary.
+    /// Re-executes this `host` binary as the confined helper instead of the running one.
     #[must_use]
-    pub fn with_child_exe(mut self, exe: PathBuf) -> Self {
-        self.helper = vec![exe, PathBuf::from(CHILD_MODE)];
+    pub fn with_helper(mut self, host: PathBuf) -> Self {
+        self.helper = vec![host, PathBuf::from("__compile")];
         self
     }
 
