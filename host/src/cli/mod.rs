@@ -10,7 +10,6 @@ mod text;
 use anyhow::{Context, Result, bail};
 use args::{Cli, Command};
 use clap::Parser;
-use host::bench::Bench;
 use host::night::event::Event;
 use host::night::{Bounds, Night, Stop};
 use host::proposer::Proposal;
