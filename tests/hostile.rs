@@ -37,11 +37,12 @@ hostile! {
     endless_loop: Dry "fuel-exhausted" "fuel";
     endless_forward: Dry "fuel-exhausted" "fuel";
     endless_recursion: Dry "stack-overflow" "stack";
+    giant_frames: Dry "trap" "out of bounds memory access";
     linear_memory: Dry "memory-limit" "exceed the limit of 16777216";
     hoards_tensors: Dry "tensor-limit" "4194304 more exceed the limit of 67108864";
     giant_tensor: Dry "shape-error" "full";
     too_many_tensors: Dry "count-limit" "more than 2000 live tensors";
-    too_many_ops: Run "count-limit" "operations";
+    too_many_ops: Dry "count-limit" "more than 12000 operations";
     panics: Dry "panic" "last words";
     panics_in_forward: Dry "panic" "named missing";
     shape_error: Dry "shape-error" "at train.rs:11";

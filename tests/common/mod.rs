@@ -62,7 +62,7 @@ pub fn limits() -> Limits {
         memory_bytes: 16 << 20,
         tensor_bytes: 64 << 20,
         max_tensors: 2_000,
-        max_ops: 100_000,
+        max_ops: 12_000,
         fuel_per_budget_second: 200_000_000,
         state_bytes: 8 << 20,
         log_points: 1_000,

@@ -6,8 +6,7 @@ fn model(_: &Net, tokens: &Tensor) -> Tensor {
 }
 
 fn deeper(depth: u64) -> u64 {
-    let frame = std::hint::black_box([depth; 64]);
-    deeper(depth + 1).wrapping_add(frame[depth as usize % 64])
+    if depth == u64::MAX { 0 } else { deeper(depth + 1).rotate_left(7) ^ depth }
 }
 
 fn train(lab: &mut Lab) {
