@@ -194,7 +194,8 @@ fn a_replay_is_identical_whole_and_in_part() {
 
 #[test]
 fn the_model_writes_the_same_text_for_the_same_random_seed() {
-    let write = |seed: &str| said(&home().host(&["sample", "--prompt", "oak ", "--length", "24", "--random-seed", seed]));
+    let write =
+        |seed: &str| said(&home().host(&["sample", "--prompt", "oak ", "--length", "24", "--random-seed", seed]));
     let first = write("1");
     assert!(first.starts_with("oak ") && first.trim_end().chars().count() > 20, "{first}");
     assert_eq!(first, write("1"));
@@ -286,7 +287,7 @@ fn a_night_goes_on_after_kill_9() {
 #[test]
 fn a_second_host_on_one_store_is_told_who_holds_it() {
     let home = Home::new();
-    home.write_policy("long.toml", 600.0, 1);
+    home.write_policy("long.toml", 20.0, 1);
     let mut night = Running::start(&home, "./long.toml");
     let mut events = night.events();
     night.wait_for(&mut events, "started");

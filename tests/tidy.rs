@@ -105,7 +105,8 @@ fn the_arithmetic_core_names_neither_candle_nor_a_thread_pool() {
 #[test]
 fn libraries_are_silent() {
     let printing = naming(&["print!(", "println!(", "dbg!("]);
-    let allowed = |path: &String| path.starts_with("host/src/cli/") || path.starts_with("xtask/") || path.starts_with("tests/");
+    let allowed =
+        |path: &String| path.starts_with("host/src/cli/") || path.starts_with("xtask/") || path.starts_with("tests/");
     assert!(printing.iter().any(|path| path.starts_with("host/src/cli/")), "the check sees nothing");
     let loud: Vec<_> = printing.iter().filter(|path| !allowed(path)).collect();
     assert!(loud.is_empty(), "{loud:?}");
