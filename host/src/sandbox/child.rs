@@ -30,6 +30,7 @@ pub fn main_if_child() -> Option<ExitCode> {
     let parent = arguments.next().and_then(|pid| pid.parse().ok());
     Some(match parent.map(serve) {
         Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(e)) => { eprintln!("CHILD {e:?}"); ExitCode::FAILURE }
         _ => ExitCode::FAILURE,
     })
 }
