@@ -244,7 +244,7 @@ impl Child {
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             // Ctrl-C at a terminal reaches the whole group; when to stop a child is the parent's to say.
             .process_group(0)
             .spawn()
