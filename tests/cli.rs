@@ -287,7 +287,7 @@ fn a_night_goes_on_after_kill_9() {
 #[test]
 fn a_second_host_on_one_store_is_told_who_holds_it() {
     let home = Home::new();
-    home.write_policy("long.toml", 20.0, 1);
+    home.write_policy("long.toml", 2.0, 50);
     let mut night = Running::start(&home, "./long.toml");
     let mut events = night.events();
     night.wait_for(&mut events, "started");
