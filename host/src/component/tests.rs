@@ -1,3 +1,5 @@
+//! What is a component of the contract, and what is not.
+
 use super::*;
 use proptest::prelude::*;
 use wasm_encoder::{

@@ -75,11 +75,12 @@ impl Evaluation<'_> {
         let mut scored_before = vec![0; rows.len()];
         let mut perturbed = None;
         if probed {
+            // First: the next gate changes all rows at once, each from its own cut on, and blames what it sees on the future.
+            self.rows_apart(&rows, &plain)?;
             scored_before = picked.iter().map(|&chunk| self.cut(chunk)).collect();
             let logits = self.pass(&self.other_futures(picked, &rows, &scored_before))?;
             self.same_past(&plain, &logits, &scored_before)?;
             perturbed = Some(logits);
-            self.rows_apart(&rows, &plain)?;
         }
         let before = perturbed.as_deref().unwrap_or(&plain);
         let mut nats = Vec::with_capacity(picked.len());

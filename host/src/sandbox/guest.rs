@@ -17,6 +17,8 @@ use wasmtime::{Engine, Store};
 const SECOND_PS: u128 = 1_000_000_000_000;
 /// What may be imported.
 const CONTRACT: &str = "lab:train/";
+/// What must be exported.
+const EXPORTS: [&str; 2] = ["train", "forward"];
 
 /// A component that fits the contract.
 pub struct Guest {
@@ -59,6 +61,14 @@ impl Guest {
             if !is_type && !name.starts_with(CONTRACT) {
                 let message = format!("imports {name}: a guest has nothing but {CONTRACT}*");
                 return Err(Status::guest(GuestFault::ForbiddenImport, message));
+            }
+        }
+        let world = component.component_type();
+        for name in EXPORTS {
+            let export = world.get_export(&engine, name);
+            if !export.is_some_and(|export| matches!(export.ty, ComponentItem::ComponentFunc(_))) {
+                let message = format!("exports no function `{name}`");
+                return Err(Status::guest(GuestFault::WrongWorld, message));
             }
         }
         let mut linker = Linker::new(&engine);

@@ -1,3 +1,5 @@
+//! What is taken, what is refused, and what names a source.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The compiler, its diagnostics, and the wall around it.
+
 use super::*;
 use std::collections::BTreeSet;
 
