@@ -84,10 +84,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let bounds = Bounds {
-        experiments: run.experiments.or(policy.search.experiments),
-        hours: run.hours.or(policy.search.hours),
-    };
+    let bounds =
+        Bounds { experiments: run.experiments.or(policy.search.experiments), hours: run.hours.or(policy.search.hours) };
     let night = Night::begin(&bench, &policy, &run.policy, &brief, seed_guest, bounds, &stop, &mut tell)?;
     night.run(&mut open::proposers(&policy))?;
     Ok(ExitCode::SUCCESS)
@@ -117,7 +115,12 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         return Ok(ExitCode::SUCCESS);
     }
     if !cli.json {
-        eprintln!("\nerror: {} was {}\n  {}", description, line.verdict, text::clean(&line.reason).replace('\n', "\n  "));
+        eprintln!(
+            "\nerror: {} was {}\n  {}",
+            description,
+            line.verdict,
+            text::clean(&line.reason).replace('\n', "\n  ")
+        );
     }
     Ok(ExitCode::FAILURE)
 }

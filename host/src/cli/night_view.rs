@@ -125,7 +125,8 @@ fn baseline_line(b: &Baseline) -> String {
 /// One trial as a line of the night's table.
 pub fn trial_line(t: &TrialLine, colour: bool) -> String {
     let bpb = t.bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
-    let delta = t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
+    let delta =
+        t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
     let mark = if t.verdict == "keep" { "●" } else { " " };
     let p = t.p_better.map(|p| format!("  P(better) {p:.3}")).unwrap_or_default();
     let reason = match text::headline(&t.reason) {

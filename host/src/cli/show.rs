@@ -95,7 +95,9 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
             };
             let source = String::from_utf8_lossy(&store.get_blob(&blob)?).into_owned();
             if cli.json {
-                text::json_line(&json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }));
+                text::json_line(
+                    &json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }),
+                );
             } else {
                 print!("{}", text::clean(&source));
             }

@@ -11,9 +11,9 @@ use crate::key::ContextKey;
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
 use crate::proposer::{Past, Proposal, Proposer, Situation};
-use crate::sandbox::Progress;
 use crate::report::{self, ReportError};
 use crate::sample::{self, SampleError, Style};
+use crate::sandbox::Progress;
 use crate::select::Noise;
 use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
 use event::{Baseline, Event, Standing, Summary, TrialLine};
@@ -189,11 +189,8 @@ impl<'a> Night<'a> {
                 NightError::SeedGuest(format!("the champion, trial #{}: {refusal}", record.trial.number))
             })?;
             self.champion_bpb = record.trial.bpb.unwrap_or(self.champion_bpb);
-            self.champion = Champion {
-                trial: record.trial.number,
-                candidate,
-                description: record.trial.description.clone(),
-            };
+            self.champion =
+                Champion { trial: record.trial.number, candidate, description: record.trial.description.clone() };
             (self.tell)(Event::Setup {
                 what: "champion",
                 text: format!("#{} {:.4}: {}", record.trial.number, self.champion_bpb, record.trial.description),
@@ -326,7 +323,9 @@ impl<'a> Night<'a> {
             wall_ms: wall.as_millis() as i64,
         };
         let id = self.bench.store.add_trial(self.id, &trial, &found.runs)?;
-        if found.ending == Ending::Keep && let Some(candidate) = &found.candidate {
+        if found.ending == Ending::Keep
+            && let Some(candidate) = &found.candidate
+        {
             self.champion =
                 Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
             self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
@@ -436,7 +435,12 @@ impl<'a> Night<'a> {
         self.bench.store.end_night(self.id, unix_ms())?;
         let trials = self.bench.store.trials_in(&self.bench.context_key(&self.champion.candidate.component))?;
         let champion = &self.champion.candidate;
-        report::write_report(self.bench, &summary, &trials, Some((&champion.text, champion.component.bytes(), record.as_ref())))?;
+        report::write_report(
+            self.bench,
+            &summary,
+            &trials,
+            Some((&champion.text, champion.component.bytes(), record.as_ref())),
+        )?;
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
     }

@@ -6,13 +6,7 @@ use crate::op::AdamW;
 use candle_core::{D, Device, Result, Tensor};
 
 /// y [b, t, h, d] and the logsumexp [b, h, t] of the scaled, masked scores.
-pub(super) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    window: u32,
-    scale: f32,
-) -> Result<Vec<Tensor>> {
+pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, window: u32, scale: f32) -> Result<Vec<Tensor>> {
     let heads = q.dim(2)?;
     let scores = scores(q, k, window, scale)?;
     let logsumexp = scores.log_sum_exp(D::Minus1)?;
@@ -31,17 +25,11 @@ pub(super) fn attention_grad(
     let along = heads_outside(&y.mul(dy)?)?.sum_keepdim(D::Minus1)?;
     let dy = heads_outside(dy)?;
     let dp = dy.matmul(&transposed(&repeat(v, heads)?)?)?;
-    let ds = p
-        .mul(&dp.broadcast_sub(&along)?)?
-        .affine(f64::from(scale), 0.0)?;
+    let ds = p.mul(&dp.broadcast_sub(&along)?)?.affine(f64::from(scale), 0.0)?;
     let dq = ds.matmul(&repeat(k, heads)?)?;
     let dk = transposed(&ds)?.matmul(&heads_outside(q)?)?;
     let dv = transposed(&p)?.matmul(&dy)?;
-    Ok(vec![
-        heads_inside(&dq)?,
-        gather_groups(&dk, groups)?,
-        gather_groups(&dv, groups)?,
-    ])
+    Ok(vec![heads_inside(&dq)?, gather_groups(&dk, groups)?, gather_groups(&dv, groups)?])
 }
 
 /// [b, t, h, d] → [b, h, t, d].
@@ -57,50 +45,33 @@ fn heads_inside(x: &Tensor) -> Result<Tensor> {
 /// [b, t, g, d] → [b, h, t, d]: each of the g heads serves h/g neighbouring query heads.
 fn repeat(x: &Tensor, heads: usize) -> Result<Tensor> {
     let (batch, time, groups, dim) = x.dims4()?;
-    let wide =
-        heads_outside(x)?
-            .unsqueeze(2)?
-            .broadcast_as((batch, groups, heads / groups, time, dim))?;
+    let wide = heads_outside(x)?.unsqueeze(2)?.broadcast_as((batch, groups, heads / groups, time, dim))?;
     wide.contiguous()?.reshape((batch, heads, time, dim))
 }
 
 /// [b, h, t, d] → [b, t, g, d]: sums what [`repeat`] repeated.
 fn gather_groups(x: &Tensor, groups: usize) -> Result<Tensor> {
     let (batch, heads, time, dim) = x.dims4()?;
-    heads_inside(
-        &x.reshape((batch, groups, heads / groups, time, dim))?
-            .sum(2)?,
-    )
+    heads_inside(&x.reshape((batch, groups, heads / groups, time, dim))?.sum(2)?)
 }
 
 /// Scaled scores [b, h, t, t], −∞ where a query does not see a key.
 fn scores(q: &Tensor, k: &Tensor, window: u32, scale: f32) -> Result<Tensor> {
     let keys = transposed(&repeat(k, q.dim(2)?)?)?;
-    let scores = heads_outside(q)?
-        .matmul(&keys)?
-        .affine(f64::from(scale), 0.0)?;
+    let scores = heads_outside(q)?.matmul(&keys)?.affine(f64::from(scale), 0.0)?;
     scores.broadcast_add(&mask(q.dim(1)?, window as usize, q.device())?)
 }
 
 /// [t, t]: 0 where position i sees position j, else −∞.
 fn mask(time: usize, window: usize, device: &Device) -> Result<Tensor> {
     let sees = |i: usize, j: usize| j <= i && (window == 0 || i - j < window);
-    let values: Vec<f32> = (0..time * time)
-        .map(|at| {
-            if sees(at / time, at % time) {
-                0.0
-            } else {
-                f32::NEG_INFINITY
-            }
-        })
-        .collect();
+    let values: Vec<f32> =
+        (0..time * time).map(|at| if sees(at / time, at % time) { 0.0 } else { f32::NEG_INFINITY }).collect();
     Tensor::from_vec(values, (time, time), device)
 }
 
 fn probabilities(scores: &Tensor, logsumexp: &Tensor) -> Result<Tensor> {
-    scores
-        .broadcast_sub(&logsumexp.unsqueeze(D::Minus1)?)?
-        .exp()
+    scores.broadcast_sub(&logsumexp.unsqueeze(D::Minus1)?)?.exp()
 }
 
 /// Rotates the halves of the last axis of x [b, t, h, d] by t·base^(−2j/d).
@@ -116,15 +87,8 @@ pub(super) fn rope(x: &Tensor, base: f32, inverse: bool) -> Result<Tensor> {
         Tensor::from_vec(values, (time, 1, half), x.device())
     };
     let cos = table(f64::cos)?;
-    let sin = if inverse {
-        table(f64::sin)?.neg()?
-    } else {
-        table(f64::sin)?
-    };
-    let (a, b) = (
-        x.narrow(D::Minus1, 0, half)?,
-        x.narrow(D::Minus1, half, half)?,
-    );
+    let sin = if inverse { table(f64::sin)?.neg()? } else { table(f64::sin)? };
+    let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
     let turned_a = a.broadcast_mul(&cos)?.sub(&b.broadcast_mul(&sin)?)?;
     let turned_b = a.broadcast_mul(&sin)?.add(&b.broadcast_mul(&cos)?)?;
     row_major(&Tensor::cat(&[turned_a, turned_b], D::Minus1)?)
@@ -162,11 +126,7 @@ pub(super) fn cross_entropy_grad(
 /// Logits as [rows, v], through the softcap where there is one.
 fn capped_rows(logits: &Tensor, cap: f32) -> Result<Tensor> {
     let rows = logits.reshape(((), logits.dim(D::Minus1)?))?;
-    if cap > 0.0 {
-        softcap(&rows, cap)
-    } else {
-        Ok(rows)
-    }
+    if cap > 0.0 { softcap(&rows, cap) } else { Ok(rows) }
 }
 
 /// x/|x|, then `steps` times x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
@@ -175,35 +135,20 @@ pub(super) fn newton_schulz(x: &Tensor, steps: u32) -> Result<Tensor> {
     let mut x = x.broadcast_div(&norm.affine(1.0, 1e-7)?)?;
     for _ in 0..steps {
         let square = product(&x, &transposed(&x)?)?;
-        let mix = square
-            .affine(-4.7750, 0.0)?
-            .add(&product(&square, &square)?.affine(2.0315, 0.0)?)?;
+        let mix = square.affine(-4.7750, 0.0)?.add(&product(&square, &square)?.affine(2.0315, 0.0)?)?;
         x = x.affine(3.4445, 0.0)?.add(&product(&mix, &x)?)?;
     }
     Ok(x)
 }
 
 /// New x, m and v of one AdamW step (Loshchilov & Hutter, 2019).
-pub(super) fn adamw(
-    x: &Tensor,
-    grad: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
-    how: &AdamW,
-) -> Result<Vec<Tensor>> {
+pub(super) fn adamw(x: &Tensor, grad: &Tensor, m: &Tensor, v: &Tensor, how: &AdamW) -> Result<Vec<Tensor>> {
     let (beta1, beta2) = (f64::from(how.beta1), f64::from(how.beta2));
     let m = m.affine(beta1, 0.0)?.add(&grad.affine(1.0 - beta1, 0.0)?)?;
-    let v = v
-        .affine(beta2, 0.0)?
-        .add(&grad.sqr()?.affine(1.0 - beta2, 0.0)?)?;
+    let v = v.affine(beta2, 0.0)?.add(&grad.sqr()?.affine(1.0 - beta2, 0.0)?)?;
     let unbiased = |beta: f64| 1.0 / (1.0 - beta.powf(f64::from(how.step)));
-    let root = v
-        .affine(unbiased(beta2), 0.0)?
-        .sqrt()?
-        .affine(1.0, f64::from(how.eps))?;
-    let step = m
-        .affine(unbiased(beta1) * f64::from(how.lr), 0.0)?
-        .div(&root)?;
+    let root = v.affine(unbiased(beta2), 0.0)?.sqrt()?.affine(1.0, f64::from(how.eps))?;
+    let step = m.affine(unbiased(beta1) * f64::from(how.lr), 0.0)?.div(&root)?;
     let decayed = x.affine(1.0 - f64::from(how.lr) * f64::from(how.weight_decay), 0.0)?;
     Ok(vec![decayed.sub(&step)?, m, v])
 }

@@ -25,43 +25,25 @@ pub struct CandleExecutor {
 impl CandleExecutor {
     /// An executor without tensors; `random_seed` keys [`Op::Uniform`] and [`Op::Normal`].
     pub fn new(device: Device, random_seed: u64) -> Self {
-        Self {
-            device,
-            random_seed,
-            tensors: BTreeMap::new(),
-        }
+        Self { device, random_seed, tensors: BTreeMap::new() }
     }
 
     fn tensor(&self, id: TensorId) -> Result<&Tensor, Fault> {
-        self.tensors
-            .get(&id)
-            .ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))
+        self.tensors.get(&id).ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))
     }
 
     fn run(&mut self, record: &Record, index: u64) -> Result<(), Fault> {
-        let inputs: Vec<Tensor> = record
-            .inputs
-            .iter()
-            .map(|&id| self.tensor(id).cloned())
-            .collect::<Result<_, _>>()?;
+        let inputs: Vec<Tensor> = record.inputs.iter().map(|&id| self.tensor(id).cloned()).collect::<Result<_, _>>()?;
         check_indices(&record.op, &inputs, index)?;
         let made = match self.source(record) {
             Some(made) => made,
             None => ops::apply(&record.op, &inputs),
         };
         let made = made.map_err(|error| failure(record.op.name(), &error))?;
-        let written = record
-            .op
-            .written()
-            .iter()
-            .filter_map(|&i| record.inputs.get(i));
+        let written = record.op.written().iter().filter_map(|&i| record.inputs.get(i));
         let places: Vec<TensorId> = record.outputs.iter().chain(written).copied().collect();
         if places.len() != made.len() {
-            return Err(Fault::Executor(format!(
-                "{} made {} tensors",
-                record.op.name(),
-                made.len()
-            )));
+            return Err(Fault::Executor(format!("{} made {} tensors", record.op.name(), made.len())));
         }
         self.tensors.extend(places.into_iter().zip(made));
         Ok(())
@@ -72,24 +54,12 @@ impl CandleExecutor {
         let made = match &record.op {
             Op::Full { shape, value } => Tensor::full(*value, dims(shape), &self.device),
             Op::Arange { len } => Tensor::arange(0, *len, &self.device),
-            Op::Uniform {
-                shape,
-                low,
-                high,
-                stream,
-                position,
-            } => self.drawn(shape, *stream, |key, out| {
-                key.uniform(*position, *low, *high, out)
-            }),
-            Op::Normal {
-                shape,
-                mean,
-                std,
-                stream,
-                position,
-            } => self.drawn(shape, *stream, |key, out| {
-                key.normal(*position, *mean, *std, out)
-            }),
+            Op::Uniform { shape, low, high, stream, position } => {
+                self.drawn(shape, *stream, |key, out| key.uniform(*position, *low, *high, out))
+            }
+            Op::Normal { shape, mean, std, stream, position } => {
+                self.drawn(shape, *stream, |key, out| key.normal(*position, *mean, *std, out))
+            }
             Op::Constant { shape, .. } => self.given(record, shape),
             Op::NextBatch { batch, seq, .. } => {
                 return Some(self.batch(record, *batch as usize, *seq as usize));
@@ -99,20 +69,9 @@ impl CandleExecutor {
         Some(made.map(|tensor| vec![tensor]))
     }
 
-    fn drawn(
-        &self,
-        shape: &Shape,
-        stream: u32,
-        draw: impl FnOnce(Key, &mut [f32]),
-    ) -> candle_core::Result<Tensor> {
+    fn drawn(&self, shape: &Shape, stream: u32, draw: impl FnOnce(Key, &mut [f32])) -> candle_core::Result<Tensor> {
         let mut values = vec![0.0; shape.elements() as usize];
-        draw(
-            Key {
-                seed: self.random_seed,
-                stream,
-            },
-            &mut values,
-        );
+        draw(Key { seed: self.random_seed, stream }, &mut values);
         Tensor::from_vec(values, dims(shape), &self.device)
     }
 
@@ -161,9 +120,7 @@ impl Executor for CandleExecutor {
         let tensor = self.tensor(id)?;
         let values = tensor.flatten_all().and_then(|flat| match flat.dtype() {
             candle_core::DType::U32 => flat.to_vec1().map(Values::U32),
-            _ => flat
-                .to_vec1()
-                .map(|values| Values::F32(values.into_iter().map(canonical).collect())),
+            _ => flat.to_vec1().map(|values| Values::F32(values.into_iter().map(canonical).collect())),
         });
         values.map_err(|error| failure("download", &error))
     }
@@ -199,17 +156,11 @@ fn check_indices(op: &Op, inputs: &[Tensor], index: u64) -> Result<(), Fault> {
         }
         _ => return Ok(()),
     };
-    let largest = indices
-        .flatten_all()
-        .and_then(|flat| flat.max(0)?.to_scalar::<u32>());
+    let largest = indices.flatten_all().and_then(|flat| flat.max(0)?.to_scalar::<u32>());
     let largest = largest.map_err(|error| failure(op.name(), &error))?;
     if (largest as usize) < limit {
         return Ok(());
     }
     let reason = format!("index {largest} is not below {limit}");
-    Err(Fault::Execution {
-        op: op.name(),
-        index,
-        reason,
-    })
+    Err(Fault::Execution { op: op.name(), index, reason })
 }

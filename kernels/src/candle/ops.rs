@@ -26,14 +26,9 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         (Op::Narrow { axis, start, len }, [x]) => {
             row_major(&x.narrow(*axis as usize, *start as usize, *len as usize)?)?
         }
-        (
-            Op::Pad {
-                axis,
-                before,
-                after,
-            },
-            [x],
-        ) => x.pad_with_zeros(*axis as usize, *before as usize, *after as usize)?,
+        (Op::Pad { axis, before, after }, [x]) => {
+            x.pad_with_zeros(*axis as usize, *before as usize, *after as usize)?
+        }
         (Op::Cat { axis }, parts) => Tensor::cat(parts, *axis as usize)?,
         (Op::Expand { shape }, [x]) => row_major(&x.broadcast_as(dims(shape))?)?,
 
@@ -58,28 +53,16 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
             y.mul(&dy.broadcast_sub(&along)?)?
         }
 
-        (
-            Op::MatMul {
-                transpose_a,
-                transpose_b,
-            },
-            [a, b],
-        ) => matmul(a, b, *transpose_a, *transpose_b)?,
+        (Op::MatMul { transpose_a, transpose_b }, [a, b]) => matmul(a, b, *transpose_a, *transpose_b)?,
         (Op::Embedding, [table, indices]) => {
             let mut shape = indices.dims().to_vec();
             shape.push(table.dim(1)?);
-            table
-                .index_select(&indices.flatten_all()?, 0)?
-                .reshape(shape)?
+            table.index_select(&indices.flatten_all()?, 0)?.reshape(shape)?
         }
         (Op::EmbeddingGrad { rows }, [indices, dy]) => {
             let width = dy.dim(D::Minus1)?;
             let zeros = Tensor::zeros((*rows as usize, width), dy.dtype(), dy.device())?;
-            zeros.index_add(
-                &indices.flatten_all()?,
-                &dy.reshape((indices.elem_count(), width))?,
-                0,
-            )?
+            zeros.index_add(&indices.flatten_all()?, &dy.reshape((indices.elem_count(), width))?, 0)?
         }
 
         (Op::RmsNorm { eps }, [x]) => x.broadcast_div(&root_mean_square(x, *eps)?)?,
@@ -91,9 +74,9 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         (Op::NewtonSchulz { steps }, [x]) => fused::newton_schulz(x, *steps)?,
 
         (Op::Assign, [_, value]) => value.clone(),
-        (Op::Blend { keep, scale }, [x, value]) => x
-            .affine(f64::from(*keep), 0.0)?
-            .add(&value.affine(f64::from(*scale), 0.0)?)?,
+        (Op::Blend { keep, scale }, [x, value]) => {
+            x.affine(f64::from(*keep), 0.0)?.add(&value.affine(f64::from(*scale), 0.0)?)?
+        }
         _ => bail!("{} does not take {} operands", op.name(), inputs.len()),
     };
     Ok(vec![made])
@@ -101,16 +84,12 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
 
 /// cap·tanh(x/cap)
 pub(super) fn softcap(x: &Tensor, cap: f32) -> Result<Tensor> {
-    x.affine(1.0 / f64::from(cap), 0.0)?
-        .tanh()?
-        .affine(f64::from(cap), 0.0)
+    x.affine(1.0 / f64::from(cap), 0.0)?.tanh()?.affine(f64::from(cap), 0.0)
 }
 
 /// Derivative of softcap where it is y: 1 − (y/cap)².
 pub(super) fn softcap_derivative(y: &Tensor, cap: f32) -> Result<Tensor> {
-    y.affine(1.0 / f64::from(cap), 0.0)?
-        .sqr()?
-        .affine(-1.0, 1.0)
+    y.affine(1.0 / f64::from(cap), 0.0)?.sqr()?.affine(-1.0, 1.0)
 }
 
 /// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and its
@@ -199,10 +178,7 @@ fn binary(f: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Binary::Div => a.broadcast_div(b),
         Binary::Max | Binary::Min => {
             let wide = a.shape().broadcast_shape_binary_op(b.shape(), f.name())?;
-            let (a, b) = (
-                row_major(&a.broadcast_as(&wide)?)?,
-                row_major(&b.broadcast_as(&wide)?)?,
-            );
+            let (a, b) = (row_major(&a.broadcast_as(&wide)?)?, row_major(&b.broadcast_as(&wide)?)?);
             chosen(f, &a, &b)?.where_cond(&a, &b)
         }
     }
@@ -229,12 +205,7 @@ fn sum(x: &Tensor, axes: &[usize], keep: bool) -> Result<Tensor> {
 fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
     let to = dims(shape);
     let added = x.rank().saturating_sub(to.len());
-    let narrowed = x
-        .dims()
-        .iter()
-        .skip(added)
-        .zip(&to)
-        .map(|(from, to)| from != to);
+    let narrowed = x.dims().iter().skip(added).zip(&to).map(|(from, to)| from != to);
     let repeated: Vec<usize> = std::iter::repeat_n(true, added)
         .chain(narrowed)
         .enumerate()
@@ -249,16 +220,8 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
 }
 
 fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> Result<Tensor> {
-    let a = if transpose_a {
-        transposed(a)?
-    } else {
-        a.clone()
-    };
-    let b = if transpose_b {
-        transposed(b)?
-    } else {
-        b.clone()
-    };
+    let a = if transpose_a { transposed(a)? } else { a.clone() };
+    let b = if transpose_b { transposed(b)? } else { b.clone() };
     product(&a, &b)
 }
 
@@ -272,18 +235,14 @@ pub(super) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let folded = if b.rank() == 2 {
         a.reshape(((), inner))?.matmul(b)?
     } else {
-        a.reshape(((), rows, inner))?
-            .matmul(&b.reshape(((), inner, columns))?)?
+        a.reshape(((), rows, inner))?.matmul(&b.reshape(((), inner, columns))?)?
     };
     folded.reshape(shape)
 }
 
 /// √(mean(x²) + eps) over the last axis, which keeps size 1.
 fn root_mean_square(x: &Tensor, eps: f32) -> Result<Tensor> {
-    x.sqr()?
-        .mean_keepdim(D::Minus1)?
-        .affine(1.0, f64::from(eps))?
-        .sqrt()
+    x.sqr()?.mean_keepdim(D::Minus1)?.affine(1.0, f64::from(eps))?.sqrt()
 }
 
 /// With n = x/r: (dy − n·mean(n·dy))/r.

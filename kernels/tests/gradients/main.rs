@@ -39,22 +39,12 @@ fn elementwise_functions() {
 
 #[test]
 fn binary_functions_broadcast() {
-    let all = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Max,
-        Binary::Min,
-    ];
+    let all = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min];
     for f in all {
         for seed in 0..CASES {
             let mut net = Network::new(seed);
             let wide = net.sample.dims(1..=3, 4);
-            let sides = [
-                narrowed(&mut net.sample, &wide),
-                narrowed(&mut net.sample, &wide),
-            ];
+            let sides = [narrowed(&mut net.sample, &wide), narrowed(&mut net.sample, &wide)];
             let a = net.parameter(&sides[0]);
             let b = net.positive(&sides[1]);
             net.op(Op::Binary(f), &[a, b]);
@@ -67,8 +57,7 @@ fn binary_functions_broadcast() {
 fn narrowed(sample: &mut Sample, wide: &[u32]) -> Vec<u32> {
     let gone = sample.size(0..=wide.len() as u32) as usize;
     let rest = wide[gone..].iter();
-    rest.map(|&size| if sample.coin() { 1 } else { size })
-        .collect()
+    rest.map(|&size| if sample.coin() { 1 } else { size }).collect()
 }
 
 #[test]
@@ -77,13 +66,7 @@ fn affine_and_softcap() {
         let mut net = Network::new(seed);
         let dims = net.sample.dims(0..=3, 5);
         let x = net.parameter(&dims);
-        let y = net.op(
-            Op::Affine {
-                mul: -1.5,
-                add: 0.25,
-            },
-            &[x],
-        );
+        let y = net.op(Op::Affine { mul: -1.5, add: 0.25 }, &[x]);
         let z = net.op(Op::Affine { mul: 1.0, add: 0.5 }, &[y]);
         net.op(Op::Softcap { cap: 2.5 }, &[z]);
         net.check(&format!("{dims:?}"), TOLERANCE);
@@ -96,35 +79,13 @@ fn changes_of_shape() {
         let mut net = Network::new(seed);
         let [a, b, c] = [0; 3].map(|_| net.sample.size(1..=4));
         let x = net.parameter(&[a, b, c]);
-        let moved = net.op(
-            Op::Permute {
-                axes: smallvec![2, 0, 1],
-            },
-            &[x],
-        );
+        let moved = net.op(Op::Permute { axes: smallvec![2, 0, 1] }, &[x]);
         let other = net.parameter(&[c, 2, b]);
         let joined = net.op(Op::Cat { axis: 1 }, &[moved, other, moved]);
         let start = net.sample.size(0..=a);
-        let part = net.op(
-            Op::Narrow {
-                axis: 1,
-                start,
-                len: a + 1,
-            },
-            &[joined],
-        );
-        let flat = net.op(
-            Op::Reshape {
-                shape: shape(&[c, 1, (a + 1) * b]),
-            },
-            &[part],
-        );
-        net.op(
-            Op::Expand {
-                shape: shape(&[3, c, 2, (a + 1) * b]),
-            },
-            &[flat],
-        );
+        let part = net.op(Op::Narrow { axis: 1, start, len: a + 1 }, &[joined]);
+        let flat = net.op(Op::Reshape { shape: shape(&[c, 1, (a + 1) * b]) }, &[part]);
+        net.op(Op::Expand { shape: shape(&[3, c, 2, (a + 1) * b]) }, &[flat]);
         net.check(&format!("{a} {b} {c}, from {start}"), TOLERANCE);
     }
 }
@@ -135,25 +96,11 @@ fn reductions() {
         for keep in [false, true] {
             let mut net = Network::new(seed);
             let dims = net.sample.dims(1..=4, 4);
-            let axes: Vec<u32> = (0..dims.len() as u32)
-                .filter(|_| net.sample.coin())
-                .collect();
+            let axes: Vec<u32> = (0..dims.len() as u32).filter(|_| net.sample.coin()).collect();
             let x = net.parameter(&dims);
             let square = net.op(Op::Unary(Unary::Square), &[x]);
-            let sum = net.op(
-                Op::Sum {
-                    axes: axes.as_slice().into(),
-                    keep,
-                },
-                &[square],
-            );
-            let mean = net.op(
-                Op::Mean {
-                    axes: axes.as_slice().into(),
-                    keep,
-                },
-                &[x],
-            );
+            let sum = net.op(Op::Sum { axes: axes.as_slice().into(), keep }, &[square]);
+            let mean = net.op(Op::Mean { axes: axes.as_slice().into(), keep }, &[x]);
             net.op(Op::Binary(Binary::Mul), &[sum, mean]);
             net.check(&format!("{dims:?} over {:?}", axes), 3e-4);
         }
@@ -168,12 +115,7 @@ fn expand_is_undone() {
         let narrow = narrowed(&mut net.sample, &wide);
         let x = net.parameter(&wide);
         let square = net.op(Op::Unary(Unary::Square), &[x]);
-        net.op(
-            Op::SumTo {
-                shape: shape(&narrow),
-            },
-            &[square],
-        );
+        net.op(Op::SumTo { shape: shape(&narrow) }, &[square]);
         net.check(&format!("{wide:?} to {narrow:?}"), TOLERANCE);
     }
 }
@@ -204,17 +146,8 @@ fn products_transposed_and_shared() {
         let b_lead = if shared { &[] } else { lead.as_slice() };
         let b = [b_lead, &if transpose_b { [n, k] } else { [k, n] }].concat();
         let (left, right) = (net.parameter(&a), net.parameter(&b));
-        net.op(
-            Op::MatMul {
-                transpose_a,
-                transpose_b,
-            },
-            &[left, right],
-        );
-        net.check(
-            &format!("{a:?} and {b:?}, {transpose_a} {transpose_b}"),
-            TOLERANCE,
-        );
+        net.op(Op::MatMul { transpose_a, transpose_b }, &[left, right]);
+        net.check(&format!("{a:?} and {b:?}, {transpose_a} {transpose_b}"), TOLERANCE);
     }
 }
 
@@ -236,21 +169,10 @@ fn embedding_adds_up_repeated_indices() {
 fn rope_both_ways() {
     for seed in 0..CASES {
         let mut net = Network::new(seed);
-        let dims = [
-            net.sample.size(1..=2),
-            net.sample.size(1..=5),
-            net.sample.size(1..=3),
-            2 * net.sample.size(1..=3),
-        ];
+        let dims = [net.sample.size(1..=2), net.sample.size(1..=5), net.sample.size(1..=3), 2 * net.sample.size(1..=3)];
         let x = net.parameter(&dims);
         let inverse = seed % 2 == 1;
-        net.op(
-            Op::Rope {
-                base: 100.0,
-                inverse,
-            },
-            &[x],
-        );
+        net.op(Op::Rope { base: 100.0, inverse }, &[x]);
         net.check(&format!("{dims:?}, inverse {inverse}"), TOLERANCE);
     }
 }
@@ -268,10 +190,7 @@ fn attention_with_windows_and_groups() {
         let k = net.parameter(&[batch, time, groups, dim]);
         let v = net.parameter(&[batch, time, groups, dim]);
         net.op(Op::Attention { window, scale: 0.6 }, &[q, k, v]);
-        net.check(
-            &format!("{batch} {time} {heads}/{groups} {dim}, window {window}"),
-            TOLERANCE,
-        );
+        net.check(&format!("{batch} {time} {heads}/{groups} {dim}, window {window}"), TOLERANCE);
     }
 }
 
@@ -279,20 +198,8 @@ fn attention_with_windows_and_groups() {
 fn self_attention_reads_one_tensor_three_times() {
     let mut net = Network::new(1);
     let x = net.parameter(&[2, 5, 2, 4]);
-    let turned = net.op(
-        Op::Rope {
-            base: 100.0,
-            inverse: false,
-        },
-        &[x],
-    );
-    let y = net.op(
-        Op::Attention {
-            window: 3,
-            scale: 0.5,
-        },
-        &[turned, turned, x],
-    );
+    let turned = net.op(Op::Rope { base: 100.0, inverse: false }, &[x]);
+    let y = net.op(Op::Attention { window: 3, scale: 0.5 }, &[turned, turned, x]);
     net.op(Op::Binary(Binary::Add), &[x, y]);
     net.check("x + attention(rope(x), rope(x), x)", TOLERANCE);
 }
@@ -308,10 +215,7 @@ fn cross_entropy_with_and_without_softcap() {
             let doubled = net.op(Op::Affine { mul: 2.0, add: 0.0 }, &[logits]);
             let targets = net.indices(&rows, vocab);
             net.op(Op::CrossEntropy { softcap }, &[doubled, targets]);
-            net.check(
-                &format!("{rows:?} of {vocab}, softcap {softcap}"),
-                TOLERANCE,
-            );
+            net.check(&format!("{rows:?} of {vocab}, softcap {softcap}"), TOLERANCE);
         }
     }
 }
@@ -337,44 +241,19 @@ fn a_tied_model_end_to_end() {
     let down = net.parameter(&[6, 4]);
     let tokens = net.indices(&[2, 5], 7);
     let targets = net.indices(&[2, 5], 7);
-    let product = |transpose_b| Op::MatMul {
-        transpose_a: false,
-        transpose_b,
-    };
+    let product = |transpose_b| Op::MatMul { transpose_a: false, transpose_b };
 
     let x = net.op(Op::Embedding, &[table, tokens]);
     let normed = net.op(Op::RmsNorm { eps: 1e-5 }, &[x]);
     let scaled = net.op(Op::Binary(Binary::Mul), &[normed, gain]);
-    let heads = net.op(
-        Op::Reshape {
-            shape: shape(&[2, 5, 2, 2]),
-        },
-        &[scaled],
-    );
-    let seen = net.op(
-        Op::Attention {
-            window: 0,
-            scale: 0.7,
-        },
-        &[heads, heads, heads],
-    );
-    let merged = net.op(
-        Op::Reshape {
-            shape: shape(&[2, 5, 4]),
-        },
-        &[seen],
-    );
+    let heads = net.op(Op::Reshape { shape: shape(&[2, 5, 2, 2]) }, &[scaled]);
+    let seen = net.op(Op::Attention { window: 0, scale: 0.7 }, &[heads, heads, heads]);
+    let merged = net.op(Op::Reshape { shape: shape(&[2, 5, 4]) }, &[seen]);
     let x = net.op(Op::Binary(Binary::Add), &[x, merged]);
     let hidden = net.op(product(false), &[x, up]);
     let active = net.op(Op::Unary(Unary::ReluSquared), &[hidden]);
     let mixed = net.op(product(false), &[active, down]);
-    let small = net.op(
-        Op::Affine {
-            mul: 0.05,
-            add: 0.0,
-        },
-        &[mixed],
-    );
+    let small = net.op(Op::Affine { mul: 0.05, add: 0.0 }, &[mixed]);
     let x = net.op(Op::Binary(Binary::Add), &[x, small]);
     let logits = net.op(product(true), &[x, table]);
     net.op(Op::CrossEntropy { softcap: 5.0 }, &[logits, targets]);
@@ -387,27 +266,13 @@ fn detached_unrelated_and_intermediate_tensors() {
     let executor = CpuExecutor::new(1, RANDOM_SEED).unwrap();
     let mut s = open(Box::new(executor), Answers::Execute);
     let first = s.constant(&[3], Values::F32(vec![1.0, -2.0, 3.0])).unwrap();
-    let (p, unrelated) = (
-        s.parameter("p", first).unwrap(),
-        s.parameter("q", first).unwrap(),
-    );
+    let (p, unrelated) = (s.parameter("p", first).unwrap(), s.parameter("q", first).unwrap());
     let copy = s.detach(p).unwrap();
     let product = s.submit(Op::Binary(Binary::Mul), &[p, copy]).unwrap();
     let square = s.submit(Op::Unary(Unary::Square), &[product]).unwrap();
-    let loss = s
-        .submit(
-            Op::Sum {
-                axes: smallvec![0],
-                keep: false,
-            },
-            &[square],
-        )
-        .unwrap();
+    let loss = s.submit(Op::Sum { axes: smallvec![0], keep: false }, &[square]).unwrap();
     let gradients = s.backward(loss, &[p, unrelated, product]).unwrap();
-    let values: Vec<Vec<f32>> = gradients
-        .into_iter()
-        .map(|id| s.peek(id).unwrap())
-        .collect();
+    let values: Vec<Vec<f32>> = gradients.into_iter().map(|id| s.peek(id).unwrap()).collect();
     // The loss is Σ (p·c)² at c = p: 2p·c², 0, 2p·c.
     assert_eq!(values, [[2.0, -16.0, 54.0], [0.0; 3], [2.0, 8.0, 18.0]]);
 }

@@ -25,10 +25,7 @@ pub struct Network {
 impl Network {
     /// No ops yet.
     pub fn new(seed: u64) -> Self {
-        Self {
-            nodes: Vec::new(),
-            sample: Sample::new(seed),
-        }
+        Self { nodes: Vec::new(), sample: Sample::new(seed) }
     }
 
     fn add(&mut self, node: Node) -> usize {
@@ -107,13 +104,9 @@ impl Network {
         }
         let last = *ids.last().expect("a result");
         let weights_id = constant(session, weights, weights.f32());
-        let product = session
-            .submit(Op::Binary(Binary::Mul), &[last, weights_id])
-            .unwrap();
+        let product = session.submit(Op::Binary(Binary::Mul), &[last, weights_id]).unwrap();
         let axes = (0..weights.dims.len() as u32).collect();
-        let loss = session
-            .submit(Op::Sum { axes, keep: false }, &[product])
-            .unwrap();
+        let loss = session.submit(Op::Sum { axes, keep: false }, &[product]).unwrap();
         (loss, parameters)
     }
 
@@ -123,20 +116,12 @@ impl Network {
         let parameters = self.parameters();
         let shape = self.forward(&parameters).shape();
         let weights = self.sample.around_zero(shape.dims(), 1);
-        let mut session = open(
-            Box::new(CpuExecutor::new(2, RANDOM_SEED).unwrap()),
-            Answers::Execute,
-        );
+        let mut session = open(Box::new(CpuExecutor::new(2, RANDOM_SEED).unwrap()), Answers::Execute);
         let (loss, ids) = self.submit(&mut session, &weights);
         let gradients = session.backward(loss, &ids).unwrap();
         for (wrt, id) in gradients.into_iter().enumerate() {
             let got = Values::F32(session.peek(id).unwrap());
-            let want = pullback(
-                &|moved: &[Array]| self.forward(moved),
-                &parameters,
-                wrt,
-                &weights,
-            );
+            let want = pullback(&|moved: &[Array]| self.forward(moved), &parameters, wrt, &weights);
             assert_close(&got, &want, tolerance, &format!("{what}, parameter {wrt}"));
         }
     }

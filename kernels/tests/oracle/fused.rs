@@ -13,10 +13,7 @@ fn embedding_and_its_gradient() {
         let (rows, width) = (s.size(1..=9), s.size(1..=9));
         let dims = s.dims(0..=3, 5);
         let indices = s.indices(&dims, rows);
-        check(
-            &Op::Embedding,
-            &[s.around_zero(&[rows, width], 2), indices.clone()],
-        );
+        check(&Op::Embedding, &[s.around_zero(&[rows, width], 2), indices.clone()]);
         let dy = s.around_zero(&[dims.as_slice(), &[width]].concat(), 2);
         check(&Op::EmbeddingGrad { rows }, &[indices, dy]);
     });
@@ -35,15 +32,9 @@ fn indices_beyond_their_table_are_faults() {
     for last in [5, u32::MAX] {
         let calls = [
             (Op::Embedding, vec![floats(&[5, 2]), indices(last)]),
-            (
-                Op::EmbeddingGrad { rows: 5 },
-                vec![indices(last), floats(&[3, 2])],
-            ),
+            (Op::EmbeddingGrad { rows: 5 }, vec![indices(last), floats(&[3, 2])]),
             (loss.clone(), vec![floats(&[3, 5]), indices(last)]),
-            (
-                grad.clone(),
-                vec![floats(&[3, 5]), indices(last), floats(&[3]), floats(&[])],
-            ),
+            (grad.clone(), vec![floats(&[3, 5]), indices(last), floats(&[3]), floats(&[])]),
         ];
         for (op, operands) in calls {
             for mut executor in executors() {
@@ -61,21 +52,10 @@ fn indices_beyond_their_table_are_faults() {
 #[test]
 fn rope_both_ways() {
     cases(|s| {
-        let dims = [
-            s.size(1..=3),
-            s.size(1..=40),
-            s.size(1..=3),
-            2 * s.size(1..=8),
-        ];
+        let dims = [s.size(1..=3), s.size(1..=40), s.size(1..=3), 2 * s.size(1..=8)];
         let x = s.around_zero(&dims, 2);
         for inverse in [false, true] {
-            check(
-                &Op::Rope {
-                    base: 10_000.0,
-                    inverse,
-                },
-                &[x.clone()],
-            );
+            check(&Op::Rope { base: 10_000.0, inverse }, &[x.clone()]);
         }
     });
 }
@@ -108,14 +88,9 @@ fn check_attention(window: u32, scale: f32, [q, k, v]: [Array; 3], dy: Option<Ar
     let forward = Op::Attention { window, scale };
     check(&forward, &[q.clone(), k.clone(), v.clone()]);
     if let Some(dy) = dy {
-        let made: [Array; 2] = apply(&forward, &[q.clone(), k.clone(), v.clone()])
-            .try_into()
-            .unwrap();
+        let made: [Array; 2] = apply(&forward, &[q.clone(), k.clone(), v.clone()]).try_into().unwrap();
         let [y, logsumexp] = made;
-        check(
-            &Op::AttentionGrad { window, scale },
-            &[q, k, v, y, logsumexp, dy],
-        );
+        check(&Op::AttentionGrad { window, scale }, &[q, k, v, y, logsumexp, dy]);
     }
 }
 
@@ -127,35 +102,18 @@ fn cross_entropy_and_its_gradient() {
         let logits = s.around_zero(&[rows.as_slice(), &[vocab]].concat(), 6);
         let targets = s.indices(&rows, vocab);
         for softcap in [0.0, 5.0] {
-            let made = apply(
-                &Op::CrossEntropy { softcap },
-                &[logits.clone(), targets.clone()],
-            );
+            let made = apply(&Op::CrossEntropy { softcap }, &[logits.clone(), targets.clone()]);
             let logsumexp = made[1].clone();
-            check(
-                &Op::CrossEntropy { softcap },
-                &[logits.clone(), targets.clone()],
-            );
+            check(&Op::CrossEntropy { softcap }, &[logits.clone(), targets.clone()]);
             let dy = s.around_zero(&[], 2);
-            check(
-                &Op::CrossEntropyGrad { softcap },
-                &[logits.clone(), targets.clone(), logsumexp, dy],
-            );
+            check(&Op::CrossEntropyGrad { softcap }, &[logits.clone(), targets.clone(), logsumexp, dy]);
         }
     });
 }
 
 #[test]
 fn newton_schulz_of_tall_wide_and_stacked_matrices() {
-    for dims in [
-        &[6, 6][..],
-        &[4, 19],
-        &[19, 4],
-        &[1, 7],
-        &[7, 1],
-        &[3, 5, 9],
-        &[2, 2, 9, 5],
-    ] {
+    for dims in [&[6, 6][..], &[4, 19], &[19, 4], &[1, 7], &[7, 1], &[3, 5, 9], &[2, 2, 9, 5]] {
         let x = Sample::new(5).around_zero(dims, 2);
         for steps in [0, 1, 5] {
             check(&Op::NewtonSchulz { steps }, &[x.clone()]);
@@ -167,29 +125,12 @@ fn newton_schulz_of_tall_wide_and_stacked_matrices() {
 fn updates_in_place() {
     cases(|s| {
         let dims = s.dims(0..=3, 6);
-        let (x, grad, m) = (
-            s.around_zero(&dims, 2),
-            s.around_zero(&dims, 1),
-            s.around_zero(&dims, 1),
-        );
+        let (x, grad, m) = (s.around_zero(&dims, 2), s.around_zero(&dims, 1), s.around_zero(&dims, 1));
         let v = s.positive(&dims);
         check(&Op::Assign, &[x.clone(), grad.clone()]);
-        check(
-            &Op::Blend {
-                keep: 0.9,
-                scale: -0.3,
-            },
-            &[x.clone(), grad.clone()],
-        );
+        check(&Op::Blend { keep: 0.9, scale: -0.3 }, &[x.clone(), grad.clone()]);
         let (step, eps) = (s.size(1..=2000), 1e-8);
-        let how = AdamW {
-            lr: 0.02,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps,
-            weight_decay: 0.1,
-            step,
-        };
+        let how = AdamW { lr: 0.02, beta1: 0.9, beta2: 0.95, eps, weight_decay: 0.1, step };
         check(&Op::AdamW(how), &[x, grad, m, v]);
     });
 }

@@ -49,12 +49,7 @@ impl Guest {
     /// A guest that holds nothing.
     pub fn new(executor: Box<dyn Executor>, answers: Answers) -> Self {
         let session = open(executor, answers);
-        Self {
-            session,
-            held: Vec::new(),
-            slots: Vec::new(),
-            parameters: Vec::new(),
-        }
+        Self { session, held: Vec::new(), slots: Vec::new(), parameters: Vec::new() }
     }
 
     /// What is seen after each call, and after the end.
@@ -63,21 +58,12 @@ impl Guest {
             let before = self.held.len();
             let made = self.make(call);
             let new = self.held.get(before..).unwrap_or_default();
-            let specs = new
-                .iter()
-                .map(|&id| self.session.spec(id).unwrap().to_string())
-                .collect();
-            Seen {
-                result: made.map(|()| specs),
-                totals: self.session.totals(),
-            }
+            let specs = new.iter().map(|&id| self.session.spec(id).unwrap().to_string()).collect();
+            Seen { result: made.map(|()| specs), totals: self.session.totals() }
         });
         let mut seen: Vec<Seen> = seen.collect();
         let result = self.session.finish().map(|()| Vec::new());
-        seen.push(Seen {
-            result,
-            totals: self.session.totals(),
-        });
+        seen.push(Seen { result, totals: self.session.totals() });
         seen
     }
 
@@ -93,21 +79,13 @@ impl Guest {
 
     /// A small shape from the call's numbers.
     fn dims(call: &Call) -> Vec<u32> {
-        (0..call.n)
-            .map(|axis| ((call.a + call.b) as u32 >> axis) % 4 + 1)
-            .collect()
+        (0..call.n).map(|axis| ((call.a + call.b) as u32 >> axis) % 4 + 1).collect()
     }
 
     /// One of the tensors that are held; a new one where there is none.
     fn any(&mut self, choice: usize) -> Result<TensorId, Fault> {
         if self.held.is_empty() {
-            self.submit(
-                Op::Full {
-                    shape: Shape::new(&[2, 3]).unwrap(),
-                    value: 0.5,
-                },
-                &[],
-            )?;
+            self.submit(Op::Full { shape: Shape::new(&[2, 3]).unwrap(), value: 0.5 }, &[])?;
         }
         Ok(self.held[choice % self.held.len()])
     }
@@ -127,33 +105,9 @@ impl Guest {
         let shape = Shape::new(&dims).unwrap();
         let stream = call.n;
         match call.kind {
-            0 => self.submit(
-                Op::Full {
-                    shape,
-                    value: 0.25 * call.n as f32,
-                },
-                &[],
-            ),
-            1 => self.submit(
-                Op::Uniform {
-                    shape,
-                    low: -1.0,
-                    high: 1.0,
-                    stream,
-                    position: 0,
-                },
-                &[],
-            ),
-            2 => self.submit(
-                Op::Normal {
-                    shape,
-                    mean: 0.0,
-                    std: 1.0,
-                    stream,
-                    position: 0,
-                },
-                &[],
-            ),
+            0 => self.submit(Op::Full { shape, value: 0.25 * call.n as f32 }, &[]),
+            1 => self.submit(Op::Uniform { shape, low: -1.0, high: 1.0, stream, position: 0 }, &[]),
+            2 => self.submit(Op::Normal { shape, mean: 0.0, std: 1.0, stream, position: 0 }, &[]),
             3 => {
                 let values = vec![call.b as f32; shape.elements() as usize];
                 let id = self.session.constant(&dims, Values::F32(values))?;
@@ -169,12 +123,7 @@ impl Guest {
     fn embedding(&mut self, call: &Call) -> Result<(), Fault> {
         let table = self.any(call.a)?;
         let rows = self.shape(table).dims().first().copied().unwrap_or(1);
-        let indices = self.session.submit(
-            Op::Arange {
-                len: rows.min(call.n + 1),
-            },
-            &[],
-        )?;
+        let indices = self.session.submit(Op::Arange { len: rows.min(call.n + 1) }, &[])?;
         let made = self.submit(Op::Embedding, &[table, indices]);
         self.session.release(indices);
         made
@@ -189,12 +138,7 @@ impl Guest {
         let table = self.session.submit(Op::Full { shape, value: 0.1 }, &[])?;
         self.submit(Op::Embedding, &[table, tokens])?;
         let logits = self.any(self.held.len() - 1)?;
-        self.submit(
-            Op::CrossEntropy {
-                softcap: call.n as f32,
-            },
-            &[logits, targets],
-        )?;
+        self.submit(Op::CrossEntropy { softcap: call.n as f32 }, &[logits, targets])?;
         for id in [table, tokens, targets] {
             self.session.release(id);
         }
@@ -211,49 +155,16 @@ impl Guest {
         match call.kind {
             6 => self.submit(Op::Unary(Unary::ALL[call.b % Unary::ALL.len()]), &[x]),
             7 => {
-                let all = [
-                    Binary::Add,
-                    Binary::Sub,
-                    Binary::Mul,
-                    Binary::Div,
-                    Binary::Max,
-                    Binary::Min,
-                ];
+                let all = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min];
                 self.submit(Op::Binary(all[(call.a + call.b) % all.len()]), &[x, y])
             }
-            8 if call.n % 2 == 0 => self.submit(
-                Op::MatMul {
-                    transpose_a: false,
-                    transpose_b: true,
-                },
-                &[x, x],
-            ),
-            8 => self.submit(
-                Op::MatMul {
-                    transpose_a: true,
-                    transpose_b: false,
-                },
-                &[x, y],
-            ),
-            9 => self.submit(
-                Op::Permute {
-                    axes: (0..rank).rev().collect(),
-                },
-                &[x],
-            ),
-            10 => self.submit(
-                Op::Narrow {
-                    axis,
-                    start: call.n / 2,
-                    len: 1,
-                },
-                &[x],
-            ),
+            8 if call.n % 2 == 0 => self.submit(Op::MatMul { transpose_a: false, transpose_b: true }, &[x, x]),
+            8 => self.submit(Op::MatMul { transpose_a: true, transpose_b: false }, &[x, y]),
+            9 => self.submit(Op::Permute { axes: (0..rank).rev().collect() }, &[x]),
+            10 => self.submit(Op::Narrow { axis, start: call.n / 2, len: 1 }, &[x]),
             11 if small => self.submit(Op::Cat { axis }, &[x, y, x]),
             12 if small => {
-                let wide: Vec<u32> = std::iter::once(call.n + 1)
-                    .chain(shape.dims().iter().copied())
-                    .collect();
+                let wide: Vec<u32> = std::iter::once(call.n + 1).chain(shape.dims().iter().copied()).collect();
                 let op = "expand";
                 let shape = Shape::new(&wide).map_err(|source| Fault::Size { op, source })?;
                 self.submit(Op::Expand { shape }, &[x])
@@ -261,23 +172,9 @@ impl Guest {
             13 => {
                 let axes = (0..rank).filter(|axis| call.b >> axis & 1 == 1).collect();
                 let keep = call.n % 2 == 0;
-                self.submit(
-                    if call.n < 2 {
-                        Op::Sum { axes, keep }
-                    } else {
-                        Op::Mean { axes, keep }
-                    },
-                    &[x],
-                )
+                self.submit(if call.n < 2 { Op::Sum { axes, keep } } else { Op::Mean { axes, keep } }, &[x])
             }
-            14 => self.submit(
-                if call.n < 2 {
-                    Op::Softmax
-                } else {
-                    Op::RmsNorm { eps: 1e-5 }
-                },
-                &[x],
-            ),
+            14 => self.submit(if call.n < 2 { Op::Softmax } else { Op::RmsNorm { eps: 1e-5 } }, &[x]),
             15 => self.heads(call, x, &shape),
             16 => self.submit(Op::NewtonSchulz { steps: call.n }, &[x]),
             _ => Ok(()),
@@ -291,33 +188,11 @@ impl Guest {
             _ => return Ok(()),
         };
         let session = &mut self.session;
-        let flat = session.submit(
-            Op::Reshape {
-                shape: Shape::new(&[1, time, 1, 1]).unwrap(),
-            },
-            &[x],
-        )?;
-        let q = session.submit(
-            Op::Expand {
-                shape: Shape::new(&[1, time, 2, 2]).unwrap(),
-            },
-            &[flat],
-        )?;
+        let flat = session.submit(Op::Reshape { shape: Shape::new(&[1, time, 1, 1]).unwrap() }, &[x])?;
+        let q = session.submit(Op::Expand { shape: Shape::new(&[1, time, 2, 2]).unwrap() }, &[flat])?;
         let k = session.submit(Op::Cat { axis: 3 }, &[flat, flat])?;
-        let turned = session.submit(
-            Op::Rope {
-                base: 100.0,
-                inverse: false,
-            },
-            &[q],
-        )?;
-        let y = session.submit(
-            Op::Attention {
-                window: call.n,
-                scale: 0.5,
-            },
-            &[turned, k, k],
-        )?;
+        let turned = session.submit(Op::Rope { base: 100.0, inverse: false }, &[q])?;
+        let y = session.submit(Op::Attention { window: call.n, scale: 0.5 }, &[turned, k, k])?;
         for id in [flat, q, k, turned] {
             session.release(id);
         }
@@ -360,14 +235,7 @@ impl Guest {
         session.release(loss);
         let gradient = made?[0];
         let (m, v) = (session.variable(gradient)?, session.variable(gradient)?);
-        let how = AdamW {
-            lr: 0.1,
-            beta1: 0.9,
-            beta2: 0.9,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            step: n + 1,
-        };
+        let how = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.9, eps: 1e-8, weight_decay: 0.1, step: n + 1 };
         let done = session.adamw(slot, gradient, m, v, how);
         for id in [gradient, m, v] {
             session.release(id);
@@ -404,13 +272,7 @@ impl Guest {
             _ => {
                 self.session.set_recording(call.n > 0);
                 let axes = smallvec![];
-                self.submit(
-                    Op::Sum {
-                        axes,
-                        keep: call.n > 1,
-                    },
-                    &[x],
-                )?;
+                self.submit(Op::Sum { axes, keep: call.n > 1 }, &[x])?;
                 let id = self.session.detach(x)?;
                 self.held.push(id);
                 Ok(())

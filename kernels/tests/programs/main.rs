@@ -30,21 +30,15 @@ impl Executor for Scales {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
         for step in steps.iter() {
             match step {
-                Step::Run {
-                    record, outputs, ..
-                } => {
+                Step::Run { record, outputs, .. } => {
                     let bytes = outputs.iter().map(Spec::bytes);
                     self.held.extend(record.outputs.iter().copied().zip(bytes));
                 }
                 Step::Free(id) => {
-                    assert!(
-                        self.held.remove(id).is_some(),
-                        "{id:?} is freed and was not there"
-                    );
+                    assert!(self.held.remove(id).is_some(), "{id:?} is freed and was not there");
                 }
             }
-            self.peak
-                .fetch_max(self.held.values().sum(), Ordering::Relaxed);
+            self.peak.fetch_max(self.held.values().sum(), Ordering::Relaxed);
         }
         self.executor.execute(steps)
     }
@@ -66,11 +60,7 @@ impl Executor for Scales {
 /// What is seen of the guest, and the most bytes that the executor held.
 fn weighed(executor: Box<dyn Executor>, calls: &[Call]) -> (Vec<Seen>, u64) {
     let peak = Arc::new(AtomicU64::new(0));
-    let scales = Scales {
-        executor,
-        held: BTreeMap::new(),
-        peak: peak.clone(),
-    };
+    let scales = Scales { executor, held: BTreeMap::new(), peak: peak.clone() };
     let seen = Guest::new(Box::new(scales), Answers::Execute).run(calls);
     (seen, peak.load(Ordering::Relaxed))
 }

@@ -35,10 +35,7 @@ impl Array {
                 index[axis] = 0;
             }
         }
-        Self {
-            dims: dims.to_vec(),
-            data,
-        }
+        Self { dims: dims.to_vec(), data }
     }
 
     /// The element that `index` meets: aligned from the last axis, axes of size 1 repeat.
@@ -48,25 +45,17 @@ impl Array {
 
     fn offset(&self, index: &[usize]) -> usize {
         let aligned = &index[index.len() - self.dims.len()..];
-        self.dims.iter().zip(aligned).fold(0, |at, (&size, &i)| {
-            at * size + if size == 1 { 0 } else { i }
-        })
+        self.dims.iter().zip(aligned).fold(0, |at, (&size, &i)| at * size + if size == 1 { 0 } else { i })
     }
 
     fn map(&self, f: impl FnMut(f64) -> f64) -> Self {
-        Self {
-            dims: self.dims.clone(),
-            data: self.data.iter().copied().map(f).collect(),
-        }
+        Self { dims: self.dims.clone(), data: self.data.iter().copied().map(f).collect() }
     }
 
     /// Applies `f` to each row of the last axis.
     fn rows(&self, f: impl Fn(&[f64]) -> Vec<f64>) -> Self {
         let width = *self.dims.last().expect("a last axis");
-        Self {
-            dims: self.dims.clone(),
-            data: self.data.chunks(width).flat_map(f).collect(),
-        }
+        Self { dims: self.dims.clone(), data: self.data.chunks(width).flat_map(f).collect() }
     }
 
     fn reshaped(mut self, dims: Vec<usize>) -> Self {
@@ -84,12 +73,7 @@ fn sizes(shape: &kernels::spec::Shape) -> Vec<usize> {
 const STEP: f64 = 1.0 / (1 << 17) as f64;
 
 /// Gradient of Σ dy·forward(inputs) with respect to `inputs[wrt]`, by central differences.
-pub fn pullback(
-    forward: &dyn Fn(&[Array]) -> Array,
-    inputs: &[Array],
-    wrt: usize,
-    dy: &Array,
-) -> Array {
+pub fn pullback(forward: &dyn Fn(&[Array]) -> Array, inputs: &[Array], wrt: usize, dy: &Array) -> Array {
     let mut moved = inputs.to_vec();
     let mut along = |element: usize, value: f64| {
         moved[wrt].data[element] = value;
@@ -102,21 +86,13 @@ pub fn pullback(
         let rise = up.data.iter().zip(&down.data).map(|(u, d)| u - d);
         rise.zip(&dy.data).map(|(r, dy)| r * dy).sum::<f64>() / (2.0 * STEP)
     });
-    Array {
-        dims: inputs[wrt].dims.clone(),
-        data: slopes.collect(),
-    }
+    Array { dims: inputs[wrt].dims.clone(), data: slopes.collect() }
 }
 
 /// What the op makes of its operands; for ops in place, the new values of what it writes.
 pub fn apply(op: &Op, inputs: &[Array]) -> Vec<Array> {
     let gradient = |op: Op, inputs: &[Array], wrt: usize, dy: &Array| {
-        pullback(
-            &|moved: &[Array]| apply(&op, moved).swap_remove(0),
-            inputs,
-            wrt,
-            dy,
-        )
+        pullback(&|moved: &[Array]| apply(&op, moved).swap_remove(0), inputs, wrt, dy)
     };
     match (op, inputs) {
         (Op::UnaryGrad(f), [x, _, dy]) => vec![gradient(Op::Unary(*f), &[x.clone()], 0, dy)],
@@ -139,30 +115,16 @@ pub fn apply(op: &Op, inputs: &[Array]) -> Vec<Array> {
             vec![gradient(Op::RmsNorm { eps: *eps }, &[x.clone()], 0, dy)]
         }
         (Op::AttentionGrad { window, scale }, [q, k, v, _, _, dy]) => {
-            let forward = Op::Attention {
-                window: *window,
-                scale: *scale,
-            };
+            let forward = Op::Attention { window: *window, scale: *scale };
             let operands = [q.clone(), k.clone(), v.clone()];
-            (0..3)
-                .map(|wrt| gradient(forward.clone(), &operands, wrt, dy))
-                .collect()
+            (0..3).map(|wrt| gradient(forward.clone(), &operands, wrt, dy)).collect()
         }
         (Op::CrossEntropyGrad { softcap }, [logits, targets, _, dy]) => {
             let operands = [logits.clone(), targets.clone()];
-            vec![gradient(
-                Op::CrossEntropy { softcap: *softcap },
-                &operands,
-                0,
-                dy,
-            )]
+            vec![gradient(Op::CrossEntropy { softcap: *softcap }, &operands, 0, dy)]
         }
-        (Op::Attention { window, scale }, [q, k, v]) => {
-            fused::attention(q, k, v, *window as usize, f64::from(*scale))
-        }
-        (Op::CrossEntropy { softcap }, [logits, targets]) => {
-            fused::cross_entropy(logits, targets, f64::from(*softcap))
-        }
+        (Op::Attention { window, scale }, [q, k, v]) => fused::attention(q, k, v, *window as usize, f64::from(*scale)),
+        (Op::CrossEntropy { softcap }, [logits, targets]) => fused::cross_entropy(logits, targets, f64::from(*softcap)),
         (Op::AdamW(how), [x, grad, m, v]) => fused::adamw([x, grad, m, v], how),
         _ => vec![single(op, inputs)],
     }
@@ -175,24 +137,13 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
         (Op::Copy, [x]) => x.clone(),
         (Op::Reshape { shape }, [x]) => x.clone().reshaped(sizes(shape)),
         (Op::Permute { axes }, [x]) => permute(x, axes),
-        (Op::Narrow { axis, start, len }, [x]) => {
-            narrow(x, *axis as usize, *start as usize, *len as usize)
-        }
-        (
-            Op::Pad {
-                axis,
-                before,
-                after,
-            },
-            [x],
-        ) => pad(x, *axis as usize, *before as usize, *after as usize),
+        (Op::Narrow { axis, start, len }, [x]) => narrow(x, *axis as usize, *start as usize, *len as usize),
+        (Op::Pad { axis, before, after }, [x]) => pad(x, *axis as usize, *before as usize, *after as usize),
         (Op::Cat { axis }, parts) => cat(parts, *axis as usize),
         (Op::Expand { shape }, [x]) => Array::from_fn(&sizes(shape), |i| x.at(i)),
 
         (Op::Unary(f), [x]) => x.map(|x| unary(*f, x)),
-        (Op::Binary(f), [a, b]) => Array::from_fn(&broadcast(&a.dims, &b.dims), |i| {
-            binary(*f, a.at(i), b.at(i))
-        }),
+        (Op::Binary(f), [a, b]) => Array::from_fn(&broadcast(&a.dims, &b.dims), |i| binary(*f, a.at(i), b.at(i))),
         (Op::Affine { mul, add }, [x]) => x.map(|x| x * f64::from(*mul) + f64::from(*add)),
         (Op::Softcap { cap }, [x]) => x.map(|x| fused::softcap(x, f64::from(*cap))),
 
@@ -205,13 +156,7 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
         (Op::SumTo { shape }, [x]) => sum_to(x, &sizes(shape)),
         (Op::Softmax, [x]) => x.rows(softmax),
 
-        (
-            Op::MatMul {
-                transpose_a,
-                transpose_b,
-            },
-            [a, b],
-        ) => matmul(a, b, *transpose_a, *transpose_b),
+        (Op::MatMul { transpose_a, transpose_b }, [a, b]) => matmul(a, b, *transpose_a, *transpose_b),
         (Op::Embedding, [table, indices]) => {
             let dims = [indices.dims.as_slice(), &table.dims[1..]].concat();
             Array::from_fn(&dims, |i| {
@@ -221,17 +166,15 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
         }
         (Op::RmsNorm { eps }, [x]) => x.rows(|row| {
             let mean = row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64;
-            row.iter()
-                .map(|x| x / (mean + f64::from(*eps)).sqrt())
-                .collect()
+            row.iter().map(|x| x / (mean + f64::from(*eps)).sqrt()).collect()
         }),
         (Op::Rope { base, inverse }, [x]) => fused::rope(x, f64::from(*base), *inverse),
         (Op::NewtonSchulz { steps }, [x]) => fused::newton_schulz(x, *steps),
 
         (Op::Assign, [_, value]) => value.clone(),
-        (Op::Blend { keep, scale }, [x, value]) => Array::from_fn(&x.dims, |i| {
-            f64::from(*keep) * x.at(i) + f64::from(*scale) * value.at(i)
-        }),
+        (Op::Blend { keep, scale }, [x, value]) => {
+            Array::from_fn(&x.dims, |i| f64::from(*keep) * x.at(i) + f64::from(*scale) * value.at(i))
+        }
         _ => panic!("no definition of {op:?} with {} operands", inputs.len()),
     }
 }
@@ -275,14 +218,8 @@ fn binary(f: Binary, a: f64, b: f64) -> f64 {
 /// NumPy's rule, for shapes that broadcast.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Vec<usize> {
     let rank = a.len().max(b.len());
-    let size = |dims: &[usize], axis: usize| {
-        (axis + dims.len())
-            .checked_sub(rank)
-            .map_or(1, |at| dims[at])
-    };
-    (0..rank)
-        .map(|axis| size(a, axis).max(size(b, axis)))
-        .collect()
+    let size = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
+    (0..rank).map(|axis| size(a, axis).max(size(b, axis))).collect()
 }
 
 fn permute(x: &Array, axes: &[u32]) -> Array {
@@ -351,11 +288,7 @@ fn sum(x: &Array, axes: &[u32], keep: bool) -> Array {
     for &axis in axes {
         kept[axis as usize] = 1;
     }
-    let rest = (0u32..)
-        .zip(&x.dims)
-        .filter(|(axis, _)| !axes.contains(axis))
-        .map(|(_, &size)| size)
-        .collect();
+    let rest = (0u32..).zip(&x.dims).filter(|(axis, _)| !axes.contains(axis)).map(|(_, &size)| size).collect();
     let total = sum_to(x, &kept);
     if keep { total } else { total.reshaped(rest) }
 }
@@ -371,11 +304,7 @@ fn matmul(a: &Array, b: &Array, transpose_a: bool, transpose_b: bool) -> Array {
         let rank = x.dims.len() as u32;
         let mut axes: Vec<u32> = (0..rank).collect();
         axes.swap(rank as usize - 2, rank as usize - 1);
-        if transpose {
-            permute(x, &axes)
-        } else {
-            x.clone()
-        }
+        if transpose { permute(x, &axes) } else { x.clone() }
     };
     let (a, b) = (plain(a, transpose_a), plain(b, transpose_b));
     let (inner, columns) = (a.dims[a.dims.len() - 1], b.dims[b.dims.len() - 1]);
@@ -383,8 +312,7 @@ fn matmul(a: &Array, b: &Array, transpose_a: bool, transpose_b: bool) -> Array {
     *dims.last_mut().expect("a matrix") = columns;
     Array::from_fn(&dims, |i| {
         let (lead, &[row, column]) = i.split_last_chunk().expect("a matrix");
-        let product =
-            |k: usize| a.at(&[lead, &[row, k]].concat()) * b.at(&[lead, &[k, column]].concat());
+        let product = |k: usize| a.at(&[lead, &[row, k]].concat()) * b.at(&[lead, &[k, column]].concat());
         (0..inner).map(product).sum()
     })
 }

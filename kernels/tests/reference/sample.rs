@@ -15,10 +15,7 @@ pub struct Sample {
 impl Sample {
     /// The stream of a number.
     pub fn new(seed: u64) -> Self {
-        Self {
-            state: seed,
-            arrays: 0,
-        }
+        Self { state: seed, arrays: 0 }
     }
 
     fn next(&mut self) -> u64 {
@@ -60,9 +57,7 @@ impl Sample {
         self.arrays += 1;
         let shift = f64::from(self.arrays % 15 + 1) / 16.0;
         let dims: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
-        Array::from_fn(&dims, |_| {
-            ((least + (self.next() % steps) as i64) as f64 + shift) / 64.0
-        })
+        Array::from_fn(&dims, |_| ((least + (self.next() % steps) as i64) as f64 + shift) / 64.0)
     }
 
     /// Indices below `limit`.
@@ -91,10 +86,7 @@ impl Array {
 
     /// The same with every element rounded to f32: what an executor was given.
     pub fn rounded(&self) -> Self {
-        Self {
-            dims: self.dims.clone(),
-            data: self.data.iter().map(|&x| f64::from(x as f32)).collect(),
-        }
+        Self { dims: self.dims.clone(), data: self.data.iter().map(|&x| f64::from(x as f32)).collect() }
     }
 }
 
@@ -105,15 +97,8 @@ pub fn operand(op: &Op, place: usize, array: &Array) -> (Spec, Values) {
         (Op::Embedding | Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, 1) => DType::U32,
         _ => DType::F32,
     };
-    let spec = Spec {
-        shape: array.shape(),
-        dtype,
-    };
-    let values = if dtype == DType::U32 {
-        array.u32()
-    } else {
-        array.f32()
-    };
+    let spec = Spec { shape: array.shape(), dtype };
+    let values = if dtype == DType::U32 { array.u32() } else { array.f32() };
     (spec, values)
 }
 
@@ -128,9 +113,6 @@ pub fn assert_close(got: &Values, want: &Array, tolerance: f64, what: &dyn std::
     for (at, (&got, &want)) in got.iter().zip(&want.data).enumerate() {
         let near = (got - want).abs() <= tolerance * (1.0 + want.abs());
         let same = got == want || (got.is_nan() && want.is_nan());
-        assert!(
-            near || same,
-            "{what:?}: element {at} is {got}, it should be {want}"
-        );
+        assert!(near || same, "{what:?}: element {at} is {got}, it should be {want}");
     }
 }

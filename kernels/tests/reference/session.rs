@@ -13,14 +13,7 @@ pub const VOCAB: u32 = 11;
 struct Counting;
 
 impl Batches for Counting {
-    fn fill(
-        &self,
-        _random_seed: u64,
-        drawn: u64,
-        _seq: u32,
-        tokens: &mut [u32],
-        targets: &mut [u32],
-    ) {
+    fn fill(&self, _random_seed: u64, drawn: u64, _seq: u32, tokens: &mut [u32], targets: &mut [u32]) {
         for (place, (token, target)) in (drawn..).zip(tokens.iter_mut().zip(targets)) {
             *token = (place % u64::from(VOCAB)) as u32;
             *target = ((place + 1) % u64::from(VOCAB)) as u32;
@@ -36,10 +29,7 @@ pub fn open(executor: Box<dyn Executor>, answers: Answers) -> Session {
         bytes_per_us: 10_000,
         overhead_ps: 1_000_000,
     };
-    let profile = Profile {
-        name: "even".to_owned(),
-        classes: Class::ALL.map(rate).to_vec(),
-    };
+    let profile = Profile { name: "even".to_owned(), classes: Class::ALL.map(rate).to_vec() };
     let config = Config {
         mode: Mode::Train,
         profile,
