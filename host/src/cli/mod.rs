@@ -109,12 +109,17 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
     let mut night = Night::begin(&bench, &policy, &name, &brief, seed_guest, Bounds::default(), &stop, &mut tell)?;
     let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
-    let proposal = Proposal { source, description, operator: "file".into() };
+    let proposal = Proposal { source, description: description.clone(), operator: "file".into() };
     let Some(line) = night.try_patiently("inbox", &proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
-    let failed = matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault");
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if !matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !cli.json {
+        eprintln!("\nerror: {} was {}\n  {}", description, line.verdict, text::clean(&line.reason).replace('\n', "\n  "));
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<ExitCode> {

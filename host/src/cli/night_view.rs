@@ -128,7 +128,10 @@ pub fn trial_line(t: &TrialLine, colour: bool) -> String {
     let delta = t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
     let mark = if t.verdict == "keep" { "●" } else { " " };
     let p = t.p_better.map(|p| format!("  P(better) {p:.3}")).unwrap_or_default();
-    let reason = if t.reason.is_empty() { String::new() } else { format!("  {}", text::clean(&t.reason)) };
+    let reason = match text::headline(&t.reason) {
+        line if line.is_empty() => line,
+        line => format!("  {line}"),
+    };
     let line = format!(
         "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {}{p}{reason}",
         t.number,

@@ -448,7 +448,11 @@ impl<'a> Night<'a> {
 
     fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
         let mut scores = Vec::new();
-        for who in [&self.baseline, &self.champion] {
+        let mut contenders = vec![&self.baseline];
+        if self.champion.trial != 0 {
+            contenders.push(&self.champion);
+        }
+        for who in contenders {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
             match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
                 Ok(score) => scores.push(score.bpb),
