@@ -99,7 +99,7 @@ impl NightView {
         let line = format!("{}{of} done · champion {champion} {:.4}{left}", s.done, s.champion_bpb);
         match &self.bar {
             Some(bar) => bar.set_message(line),
-            None if s.done % 10 == 0 => self.line(&line),
+            None if s.done.is_multiple_of(10) => self.line(&line),
             None => {}
         }
     }

@@ -139,11 +139,14 @@ fn pick_with(names: &[String], mut open: impl FnMut(&str) -> Result<Corpus, Data
     Err(DataError::NoneLeft(passed_over))
 }
 
+/// Makes a built-in corpus; tells, in words, of work that takes a while.
+type Maker = fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError>;
+
 /// The corpus `name`: from the cache, or made (built-in ones) and put there. One process at a time.
 pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     corpus::check_name(name)?;
     let path = corpus::path(cache, name);
-    let make: fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError> = match name {
+    let make: Maker = match name {
         fetch::NAME => fetch::shakespeare,
         rust_src::NAME => rust_src::rust_src,
         _ if path.exists() => return Corpus::load(name, &path),

@@ -83,6 +83,20 @@ pub struct Bounds {
     pub hours: Option<f64>,
 }
 
+/// What a night is to do.
+pub struct Plan<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its name, for the record.
+    pub policy_name: &'a str,
+    /// What proposers are told.
+    pub brief: &'a str,
+    /// The guest that it starts from.
+    pub seed_guest: Candidate,
+    /// When it ends.
+    pub bounds: Bounds,
+}
+
 /// A night under way.
 pub struct Night<'a> {
     bench: &'a Bench,
@@ -111,14 +125,11 @@ impl<'a> Night<'a> {
     /// that a night has begun.
     pub fn begin(
         bench: &'a Bench,
-        policy: &'a Policy,
-        policy_name: &str,
-        brief: &'a str,
-        seed_guest: Candidate,
-        bounds: Bounds,
+        plan: Plan<'a>,
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
+        let Plan { policy, policy_name, brief, seed_guest, bounds } = plan;
         let context = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };

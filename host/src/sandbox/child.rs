@@ -104,7 +104,7 @@ fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -
     let report = match job {
         Job::Probe => Report::Walls(walls),
         Job::DryRun { component, run } => {
-            Report::DryRun(Guest::new(&component, &run).and_then(|guest| guest.dry_run()))
+            Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run())))
         }
         Job::Train { component, run, text, resume } => Report::Trained(Box::new(match Guest::new(&component, &run) {
             Ok(guest) => {

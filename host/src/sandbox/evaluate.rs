@@ -203,6 +203,6 @@ mod tests {
     fn rotation_wraps() {
         assert_eq!(rotated(&[1, 2, 3], 1), [2, 3, 1]);
         assert_eq!(rotated(&[1, 2, 3], 4), [2, 3, 1]);
-        assert_eq!(rotated::<u8>(&[], 1), []);
+        assert!(rotated::<u8>(&[], 1).is_empty());
     }
 }

@@ -53,7 +53,7 @@ impl Sandbox {
     pub fn dry_run(&self, component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
         let job = Job::DryRun { component: component.to_vec(), run: run.clone() };
         match self.converse(&job, &mut |_| ControlFlow::Continue(()))? {
-            Report::DryRun(result) => result,
+            Report::DryRun(result) => *result,
             other => Err(unexpected(&other)),
         }
     }

@@ -55,7 +55,7 @@ pub enum Report {
     /// While sampling.
     Token(u16),
     /// Dry run ended.
-    DryRun(Result<DryRun, Status>),
+    DryRun(Box<Result<DryRun, Status>>),
     /// Training ended.
     Trained(Box<Trained>),
     /// Evaluation ended.

@@ -18,6 +18,8 @@ fn manifest(random_seed: u64) -> Manifest {
         budget_ps: 1_000,
         profile: ProfileHash::of(b"profile"),
         limits: Limits::default(),
+        forward_ps_per_token: 1_000,
+        eval_rows: 8,
         random_seed,
         numerics: "cpu-0".into(),
         contract: CONTRACT.into(),
@@ -321,7 +323,7 @@ fn a_night_reads_as_it_was_written() {
     let runs = [(key, Role::FreshSeed), (key, Role::Search)];
     let first = trial(&store, 0, "keep", 2.5);
     let id = store.add_trial(night, &first, &runs).unwrap();
-    let second = NewTrial { parent: Some(id), ..trial(&store, 1, "noise", 2.25) };
+    let second = NewTrial { parent: 1, ..trial(&store, 1, "noise", 2.25) };
     store.add_trial(night, &second, &[]).unwrap();
     assert_eq!(store.runs(id).unwrap().len(), 2);
     assert!(runs.iter().all(|run| store.runs(id).unwrap().contains(run)));

@@ -372,8 +372,8 @@ impl Call<'_> {
 
     fn rope(&self) -> Result<Spec, Fault> {
         match self.inputs[0].shape.dims() {
-            &[_, _, _, width] if width % 2 == 0 => Ok(self.inputs[0].clone()),
-            &[_, _, _, width] => {
+            [_, _, _, width] if width % 2 == 0 => Ok(self.inputs[0].clone()),
+            [_, _, _, width] => {
                 Err(self.shape_fault(format!("the last axis, {width}, must be even: halves are rotated")))
             }
             _ => Err(self.shape_fault("[batch, time, heads, dim] is needed")),
