@@ -5,31 +5,31 @@
 use guest_sdk::prelude::*;
 
 // Model.
-const DEPTH: usize = 4; // layers
-const WIDTH: usize = 128; // model width at scale 1; grows with the scale
+const DEPTH: usize = 2; // layers
+const WIDTH: usize = 96; // model width at scale 1; grows with the scale
 const HEAD_DIM: usize = 32; // width of one attention head
-const EXPANSION: usize = 4; // hidden units of the MLP per unit of width
+const EXPANSION: usize = 2; // hidden units of the MLP per unit of width
 const WINDOWS: &[usize] = &[64, 0]; // attention windows, by layer in turn; 0 sees everything, as the last layer does
-const ROPE_BASE: f32 = 10_000.0; // wavelength of the slowest rotation, over 2π
-const GATE_INPUTS: usize = 32; // channels that decide how much value embedding to add
-const SOFTCAP: f32 = 15.0; // logits stay within ± this
+const ROPE_BASE: f32 = 2800.0; // wavelength of the slowest rotation, over 2π
+const GATE_INPUTS: usize = 24; // channels that decide how much value embedding to add
+const SOFTCAP: f32 = 13.0; // logits stay within ± this
 
 // Data.
-const BATCH: usize = 16; // sequences per step
-const SEQ: usize = 128; // tokens per sequence
+const BATCH: usize = 9; // sequences per step
+const SEQ: usize = 96; // tokens per sequence
 
 // Optimizers.
-const MATRIX_LR: f32 = 0.02; // Muon
-const MOMENTUM: f32 = 0.95; // Muon
-const NEWTON_STEPS: usize = 5; // Muon
-const EMBED_LR: f32 = 0.2; // AdamW: token and value embeddings
-const HEAD_LR: f32 = 0.008; // AdamW: output matrix
-const SCALAR_LR: f32 = 0.02; // AdamW: residual scalars
-const BETA1: f32 = 0.8; // AdamW
-const BETA2: f32 = 0.95; // AdamW
-const WEIGHT_DECAY: f32 = 0.0; // of matrices
-const WARMDOWN: f32 = 0.5; // share of the budget over which rates fall
-const FINAL_LR: f32 = 0.05; // what they fall to
+const MATRIX_LR: f32 = 0.03; // Muon
+const MOMENTUM: f32 = 0.94; // Muon
+const NEWTON_STEPS: usize = 10; // Muon
+const EMBED_LR: f32 = 0.086; // AdamW: token and value embeddings
+const HEAD_LR: f32 = 0.0045; // AdamW: output matrix
+const SCALAR_LR: f32 = 0.016; // AdamW: residual scalars
+const BETA1: f32 = 0.68; // AdamW
+const BETA2: f32 = 0.961; // AdamW
+const WEIGHT_DECAY: f32 = 0.096; // of matrices
+const WARMDOWN: f32 = 0.48; // share of the budget over which rates fall
+const FINAL_LR: f32 = 0.016; // what they fall to
 
 /// Tokens [batch, time] to logits [batch, time, vocab].
 fn model(net: &Net, tokens: &Tensor) -> Tensor {

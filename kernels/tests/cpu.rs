@@ -73,9 +73,9 @@ fn moves() {
     let v = f64s(&x.1);
     let at = |a: usize, b: usize, c: usize| v[(a * 3 + b) * 5 + c];
     let want: Vec<f64> = (0..30).map(|i| at(i / 3 % 2, i % 3, i / 6)).collect();
-    close(&one(&Op::Permute { axes: smallvec![2, 0, 1] }, &[x.clone()]), &want, 0.0);
+    close(&one(&Op::Permute { axes: smallvec![2, 0, 1] }, std::slice::from_ref(&x)), &want, 0.0);
     let want: Vec<f64> = (0..12).map(|i| at(i / 6, i / 2 % 3, 3 + i % 2)).collect();
-    close(&one(&Op::Narrow { axis: 2, start: 3, len: 2 }, &[x.clone()]), &want, 0.0);
+    close(&one(&Op::Narrow { axis: 2, start: 3, len: 2 }, std::slice::from_ref(&x)), &want, 0.0);
     let y = values(&[2, 1, 5], 2);
     let w = f64s(&y.1);
     let want: Vec<f64> =
@@ -84,7 +84,7 @@ fn moves() {
     let want: Vec<f64> = (0..60).map(|i| w[i / 5 / 3 % 2 * 5 + i % 5]).collect();
     close(&one(&Op::Expand { shape: Shape::new(&[2, 2, 3, 5]).unwrap() }, &[y]), &want, 0.0);
     let want: Vec<f64> = (0..3).map(|b| (0..10).map(|i| at(i / 5, b, i % 5)).sum()).collect();
-    close(&one(&Op::Sum { axes: smallvec![0, 2], keep: false }, &[x.clone()]), &want, 1e-5);
+    close(&one(&Op::Sum { axes: smallvec![0, 2], keep: false }, std::slice::from_ref(&x)), &want, 1e-5);
     let want: Vec<f64> = want.iter().map(|s| s / 10.0).collect();
     close(&one(&Op::Mean { axes: smallvec![0, 2], keep: true }, &[x]), &want, 1e-5);
 }
@@ -144,7 +144,7 @@ fn attention_and_its_gradient() {
 #[track_caller]
 fn differences(forward: &Op, grad: impl Fn(&Operand, &[f64]) -> Vec<f64>, x: Operand) {
     let Values::F32(at) = &x.1 else { panic!("f32 operands only") };
-    let y = one(forward, &[x.clone()]);
+    let y = one(forward, std::slice::from_ref(&x));
     let got = grad(&x, &y);
     for i in (0..at.len()).step_by(5) {
         let moved = |step: f32| {
@@ -222,7 +222,7 @@ fn cross_entropy() {
 #[test]
 fn rope_turns_and_turns_back() {
     let x = values(&[2, 9, 3, 8], 1);
-    let y = one(&Op::Rope { base: 100.0, inverse: false }, &[x.clone()]);
+    let y = one(&Op::Rope { base: 100.0, inverse: false }, std::slice::from_ref(&x));
     let v = f64s(&x.1);
     let want: Vec<f64> = (0..v.len())
         .map(|i| {

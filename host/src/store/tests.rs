@@ -275,21 +275,21 @@ fn memos_give_back_what_they_were_given() {
     assert_eq!(store.find_component(&compile_key).unwrap().as_ref(), Some(&component));
     assert_eq!(store.component(&component.component_key).unwrap(), Some(component));
 
-    let passed = Ok(DryRun {
+    let facts = DryRun {
         train: Totals { op_hash: [7; 32], ..Totals::default() },
         forward: Totals::default(),
         named: NamedState::default(),
         advisory: false,
         fuel: u64::MAX,
-    });
+    };
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
-    for result in [failed, passed.clone()] {
+    for result in [failed, Ok(facts.clone())] {
         store.put_dry_run(&manifest(1), &result).unwrap();
         assert_eq!(store.find_dry_run(&manifest(2).dry_run_key()).unwrap(), Some(result));
     }
     let written = record(&store, 1).unwrap();
     let variant = Manifest { component: ComponentKey::of(b"with dead code"), ..manifest(1) };
-    let behaviour = BehaviourKey::new(&passed.unwrap()).unwrap();
+    let behaviour = BehaviourKey::new(&facts).unwrap();
     assert_eq!(store.find_by_behaviour(&variant, &behaviour).unwrap(), Some(written));
     let other_seed = Manifest { random_seed: 9, ..variant };
     assert_eq!(store.find_by_behaviour(&other_seed, &behaviour).unwrap(), None);

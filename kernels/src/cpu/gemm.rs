@@ -52,6 +52,11 @@ pub struct Sizes {
     pub k: usize,
 }
 
+/// Multiply-adds below which a product stays on one thread: some tens of microseconds.
+const SPREAD: usize = 1 << 20;
+/// Elements of the second operand that one thread packs at a time.
+const PACKED_PIECE: usize = 32_768;
+
 thread_local! {
     static SCRATCH: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
@@ -71,13 +76,18 @@ pub fn multiply(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mut [f32]
 
 /// C = A·B spread over the threads by rows.
 pub fn multiply_spread(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mut [f32]) {
-    if sizes.m * sizes.n * sizes.k < 1 << 17 {
+    if sizes.m * sizes.n * sizes.k < SPREAD {
         return multiply(threads, sizes, a, b, c, false);
     }
     // Taken out while the threads run: one of them may be asked for its own scratch.
     let mut packed = SCRATCH.with_borrow_mut(|(_, pb)| std::mem::take(pb));
     packed.resize(packed_len(sizes), 0.0);
-    threads.pieces(&mut packed, panel_len(sizes), |at, panel| pack_columns(b, sizes, at / panel_len(sizes), panel));
+    let panels = PACKED_PIECE.div_ceil(panel_len(sizes)) * panel_len(sizes);
+    threads.pieces(&mut packed, panels, |at, piece| {
+        for (i, panel) in piece.chunks_mut(panel_len(sizes)).enumerate() {
+            pack_columns(b, sizes, at / panel_len(sizes) + i, panel);
+        }
+    });
     let rows = if sizes.m <= 4 * MC { sizes.m.div_ceil(8).next_multiple_of(MR) } else { MC };
     threads.pieces(c, rows * sizes.n, |at, piece| {
         SCRATCH.with_borrow_mut(|(pa, _)| {

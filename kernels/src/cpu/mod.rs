@@ -73,6 +73,17 @@ impl CpuExecutor {
         Self { threads: self.threads.clone(), seed: random_seed, pool: Pool::default(), tensors: BTreeMap::new() }
     }
 
+    fn step(&mut self, step: Step) -> Result<(), Fault> {
+        match step {
+            Step::Run { record, outputs, index } => self.run(&record, &outputs, index),
+            Step::Free(id) => {
+                let tensor = self.tensors.remove(&id).ok_or_else(|| absent(id))?;
+                self.release(tensor);
+                Ok(())
+            }
+        }
+    }
+
     fn tensor(&self, id: TensorId) -> Result<&Tensor, Fault> {
         self.tensors.get(&id).ok_or_else(|| absent(id))
     }
@@ -182,16 +193,8 @@ fn absent(id: TensorId) -> Fault {
 
 impl Executor for CpuExecutor {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
-        for step in steps.drain(..) {
-            match step {
-                Step::Run { record, outputs, index } => self.run(&record, &outputs, index)?,
-                Step::Free(id) => {
-                    let tensor = self.tensors.remove(&id).ok_or_else(|| absent(id))?;
-                    self.release(tensor);
-                }
-            }
-        }
-        Ok(())
+        let threads = self.threads.clone();
+        threads.enter(|| steps.drain(..).try_for_each(|step| self.step(step)))
     }
 
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {

@@ -6,8 +6,8 @@ use crate::fault::Fault;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Elements of output in one piece of elementwise work.
-pub const PIECE: usize = 16_384;
+/// Elements of output in one piece of elementwise work: some microseconds, more than it takes to wake a thread.
+pub const PIECE: usize = 65_536;
 
 /// Threads and the instructions they use; clones share the threads.
 #[derive(Clone, Debug)]
@@ -25,6 +25,11 @@ impl Threads {
             .build()
             .map_err(|e| Fault::Executor(format!("no thread pool: {e}; allow the process more threads")))?;
         Ok(Self { pool: Arc::new(pool), path })
+    }
+
+    /// Does `work` as one of the pool's threads, so that spreading parts of it costs no hand-over.
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
     }
 
     /// Calls `work` once for each item, in any order.

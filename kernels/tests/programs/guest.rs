@@ -158,7 +158,7 @@ impl Guest {
                 let all = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min];
                 self.submit(Op::Binary(all[(call.a + call.b) % all.len()]), &[x, y])
             }
-            8 if call.n % 2 == 0 => self.submit(Op::MatMul { transpose_a: false, transpose_b: true }, &[x, x]),
+            8 if call.n.is_multiple_of(2) => self.submit(Op::MatMul { transpose_a: false, transpose_b: true }, &[x, x]),
             8 => self.submit(Op::MatMul { transpose_a: true, transpose_b: false }, &[x, y]),
             9 => self.submit(Op::Permute { axes: (0..rank).rev().collect() }, &[x]),
             10 => self.submit(Op::Narrow { axis, start: call.n / 2, len: 1 }, &[x]),
@@ -171,7 +171,7 @@ impl Guest {
             }
             13 => {
                 let axes = (0..rank).filter(|axis| call.b >> axis & 1 == 1).collect();
-                let keep = call.n % 2 == 0;
+                let keep = call.n.is_multiple_of(2);
                 self.submit(if call.n < 2 { Op::Sum { axes, keep } } else { Op::Mean { axes, keep } }, &[x])
             }
             14 => self.submit(if call.n < 2 { Op::Softmax } else { Op::RmsNorm { eps: 1e-5 } }, &[x]),

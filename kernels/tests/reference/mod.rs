@@ -95,7 +95,7 @@ pub fn apply(op: &Op, inputs: &[Array]) -> Vec<Array> {
         pullback(&|moved: &[Array]| apply(&op, moved).swap_remove(0), inputs, wrt, dy)
     };
     match (op, inputs) {
-        (Op::UnaryGrad(f), [x, _, dy]) => vec![gradient(Op::Unary(*f), &[x.clone()], 0, dy)],
+        (Op::UnaryGrad(f), [x, _, dy]) => vec![gradient(Op::Unary(*f), std::slice::from_ref(x), 0, dy)],
         (Op::ChosenGrad(f), [a, b, dy]) => {
             vec![gradient(Op::Binary(*f), &[a.clone(), b.clone()], 0, dy)]
         }
@@ -112,7 +112,7 @@ pub fn apply(op: &Op, inputs: &[Array]) -> Vec<Array> {
             vec![gradient(Op::Embedding, &[table, indices.clone()], 0, dy)]
         }
         (Op::RmsNormGrad { eps }, [x, dy]) => {
-            vec![gradient(Op::RmsNorm { eps: *eps }, &[x.clone()], 0, dy)]
+            vec![gradient(Op::RmsNorm { eps: *eps }, std::slice::from_ref(x), 0, dy)]
         }
         (Op::AttentionGrad { window, scale }, [q, k, v, _, _, dy]) => {
             let forward = Op::Attention { window: *window, scale: *scale };
