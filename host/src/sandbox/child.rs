@@ -11,6 +11,7 @@ use kernels::exec::Executor;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The hidden mode's name on the command line, followed by the parent's process id.
@@ -44,7 +45,7 @@ fn serve(parent: u32) -> Result<(), WireError> {
         .next(&mut connection)?
         .ok_or(WireError::Ended)?;
     match behind_walls(&job) {
-        Ok((walls, worker)) => worker.run(connection, job, walls),
+        Ok((walls, worker)) => worker.run(Arc::new(connection), job, walls),
         Err(status) => send(&mut connection, &Report::Failed(status)),
     }
 }
@@ -52,11 +53,11 @@ fn serve(parent: u32) -> Result<(), WireError> {
 /// What was made ready while threads could still be started.
 struct Worker {
     thread: std::thread::JoinHandle<Result<(), WireError>>,
-    start: std::sync::mpsc::Sender<(UnixStream, Job, Walls)>,
+    start: std::sync::mpsc::Sender<(Arc<UnixStream>, Job, Walls)>,
 }
 
 impl Worker {
-    fn run(self, connection: UnixStream, job: Job, walls: Walls) -> Result<(), WireError> {
+    fn run(self, connection: Arc<UnixStream>, job: Job, walls: Walls) -> Result<(), WireError> {
         self.start
             .send((connection, job, walls))
             .map_err(|_| WireError::Ended)?;
@@ -111,7 +112,7 @@ fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
 }
 
 fn work(
-    connection: UnixStream,
+    connection: Arc<UnixStream>,
     job: Job,
     walls: Walls,
     executors: &Executors,
@@ -128,7 +129,7 @@ fn work(
             resume,
         } => Report::Trained(Box::new(match Guest::new(&component, &run) {
             Ok(guest) => {
-                let on = reporter(connection.try_clone()?);
+                let on = reporter(connection.clone());
                 guest.train(
                     executors.make(run.random_seed),
                     Box::new(Crops::new(text)),
@@ -159,8 +160,7 @@ fn work(
             state,
             how,
         } => {
-            let mut to = connection.try_clone()?;
-            let mut on = |token| send(&mut to, &Report::Token(token)).is_ok();
+            let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();
             let make = || executors.make(run.random_seed);
             Report::Sampled(
                 Guest::new(&component, &run)
@@ -168,12 +168,11 @@ fn work(
             )
         }
     };
-    let mut connection = connection;
-    send(&mut connection, &report)
+    send(&mut &*connection, &report)
 }
 
 /// Sends progress: every checkpoint, and steps not faster than anybody reads them.
-fn reporter(mut to: UnixStream) -> Box<dyn FnMut(Progress) + Send> {
+fn reporter(to: Arc<UnixStream>) -> Box<dyn FnMut(Progress) + Send> {
     let mut last: Option<Instant> = None;
     Box::new(move |progress| {
         if let Progress::Step { .. } = progress {
@@ -183,6 +182,6 @@ fn reporter(mut to: UnixStream) -> Box<dyn FnMut(Progress) + Send> {
             last = Some(Instant::now());
         }
         // A parent that is gone takes this process with it.
-        let _ = send(&mut to, &Report::Progress(progress));
+        let _ = send(&mut &*to, &Report::Progress(progress));
     })
 }
