@@ -23,12 +23,7 @@ impl Grads {
     #[track_caller]
     pub fn of(&self, parameter: &Tensor) -> &Tensor {
         let found = self.0.get(&parameter.handle().handle());
-        found.unwrap_or_else(|| {
-            panic!(
-                "no gradient by a tensor of shape {:?}: not a parameter",
-                parameter.shape()
-            )
-        })
+        found.unwrap_or_else(|| panic!("no gradient by a tensor of shape {:?}: not a parameter", parameter.shape()))
     }
 }
 
@@ -39,9 +34,7 @@ impl Tensor {
     pub fn backward(&self) -> Grads {
         let parameters = PARAMETERS.with_borrow(Vec::clone);
         let gradients = self.gradients(&parameters.iter().collect::<Vec<_>>());
-        let keys = parameters
-            .iter()
-            .map(|parameter| parameter.handle().handle());
+        let keys = parameters.iter().map(|parameter| parameter.handle().handle());
         Grads(keys.zip(gradients).collect())
     }
 
@@ -49,10 +42,7 @@ impl Tensor {
     #[track_caller]
     pub fn gradients(&self, by: &[&Tensor]) -> Vec<Tensor> {
         let handles: Vec<&Handle> = by.iter().map(|x| x.handle()).collect();
-        autograd::backward(self.handle(), &handles)
-            .into_iter()
-            .map(Tensor::from)
-            .collect()
+        autograd::backward(self.handle(), &handles).into_iter().map(Tensor::from).collect()
     }
 
     /// The same value, outside the graph: no gradient flows through it.

@@ -33,21 +33,14 @@ impl Lab {
     /// The task.
     pub fn task(&self) -> Task {
         let task = session::task();
-        Task {
-            vocab: task.vocab as usize,
-            context: task.context as usize,
-            scale: task.scale,
-        }
+        Task { vocab: task.vocab as usize, context: task.context as usize, scale: task.scale }
     }
 
     /// The next batch of the training text, or none once the budget is used up. Shapes may change from call to call.
     #[track_caller]
     pub fn next_batch(&mut self, batch: usize, seq: usize) -> Option<Batch> {
         let next = session::next_batch(size(batch), size(seq))?;
-        Some(Batch {
-            tokens: next.tokens.into(),
-            targets: next.targets.into(),
-        })
+        Some(Batch { tokens: next.tokens.into(), targets: next.targets.into() })
     }
 
     /// Share of the budget used, 0 to 1. Counts what operations cost on the reference device, never time.

@@ -49,10 +49,7 @@ impl Net {
         let key = key.into();
         let parameter = Tensor::from(state::parameter(&key.0, init.handle()));
         grad::register(&parameter);
-        self.groups
-            .entry(group.into())
-            .or_default()
-            .push(parameter.clone());
+        self.groups.entry(group.into()).or_default().push(parameter.clone());
         self.declared.insert(key, parameter);
     }
 

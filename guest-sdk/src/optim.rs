@@ -26,30 +26,15 @@ impl Muon {
     /// Over `weights`, each of rank 2. `momentum` is usually 0.95, `newton_steps` 5. Decay is decoupled:
     /// w ← w − lr·weight_decay·w.
     #[track_caller]
-    pub fn new(
-        weights: Vec<Tensor>,
-        momentum: f32,
-        newton_steps: usize,
-        weight_decay: f32,
-    ) -> Muon {
+    pub fn new(weights: Vec<Tensor>, momentum: f32, newton_steps: usize, weight_decay: f32) -> Muon {
         let matrices = weights.into_iter().map(Matrix::new).collect();
-        Muon {
-            matrices,
-            momentum,
-            steps: newton_steps,
-            weight_decay,
-        }
+        Muon { matrices, momentum, steps: newton_steps, weight_decay }
     }
 
     /// One update at learning rate `lr`.
     #[track_caller]
     pub fn step(&mut self, grads: &Grads, lr: f32) {
-        for Matrix {
-            weight,
-            velocity,
-            rate,
-        } in &self.matrices
-        {
+        for Matrix { weight, velocity, rate } in &self.matrices {
             let grad = grads.of(weight);
             velocity.blend(self.momentum, grad, 1.0 - self.momentum);
             let ahead = grad * (1.0 - self.momentum) + &*velocity * self.momentum;
@@ -67,11 +52,7 @@ impl Matrix {
             panic!("Muon takes matrices; a parameter has shape {shape:?}");
         };
         let rate = (rows as f32 / cols as f32).max(1.0).sqrt();
-        Matrix {
-            velocity: Tensor::zeros([rows, cols]).variable(),
-            weight,
-            rate,
-        }
+        Matrix { velocity: Tensor::zeros([rows, cols]).variable(), weight, rate }
     }
 }
 
@@ -94,20 +75,13 @@ struct Moments {
 impl AdamW {
     /// Without parameters yet: add them by [`AdamW::group`].
     pub fn new(beta1: f32, beta2: f32, weight_decay: f32) -> AdamW {
-        AdamW {
-            groups: Vec::new(),
-            beta1,
-            beta2,
-            weight_decay,
-            steps: 0,
-        }
+        AdamW { groups: Vec::new(), beta1, beta2, weight_decay, steps: 0 }
     }
 
     /// Adds parameters that learn at rate `lr`.
     #[track_caller]
     pub fn group(mut self, weights: Vec<Tensor>, lr: f32) -> AdamW {
-        self.groups
-            .push((weights.into_iter().map(Moments::new).collect(), lr));
+        self.groups.push((weights.into_iter().map(Moments::new).collect(), lr));
         self
     }
 
@@ -124,20 +98,9 @@ impl AdamW {
                 weight_decay: self.weight_decay,
                 step: self.steps,
             };
-            for Moments {
-                weight,
-                first,
-                second,
-            } in parameters
-            {
+            for Moments { weight, first, second } in parameters {
                 let grad = grads.of(weight);
-                tensors::adamw_step(
-                    weight.handle(),
-                    grad.handle(),
-                    first.handle(),
-                    second.handle(),
-                    how,
-                );
+                tensors::adamw_step(weight.handle(), grad.handle(), first.handle(), second.handle(), how);
             }
         }
     }
@@ -147,10 +110,6 @@ impl Moments {
     #[track_caller]
     fn new(weight: Tensor) -> Moments {
         let zeros = Tensor::zeros(weight.shape());
-        Moments {
-            first: zeros.variable(),
-            second: zeros.variable(),
-            weight,
-        }
+        Moments { first: zeros.variable(), second: zeros.variable(), weight }
     }
 }

@@ -68,12 +68,7 @@ pub fn maybe_link_cabi_realloc() {}
 /// `old` is null with `old_size` 0, or a block from here of that size and `align`; `align` is a power of two.
 #[cfg(target_family = "wasm")]
 #[unsafe(export_name = "cabi_realloc")]
-pub unsafe extern "C" fn cabi_realloc(
-    old: *mut u8,
-    old_size: usize,
-    align: usize,
-    new_size: usize,
-) -> *mut u8 {
+pub unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, align: usize, new_size: usize) -> *mut u8 {
     if new_size == 0 {
         return std::ptr::without_provenance_mut(align);
     }
@@ -82,11 +77,7 @@ pub unsafe extern "C" fn cabi_realloc(
         if old_size == 0 {
             alloc(Layout::from_size_align_unchecked(new_size, align))
         } else {
-            std::alloc::realloc(
-                old,
-                Layout::from_size_align_unchecked(old_size, align),
-                new_size,
-            )
+            std::alloc::realloc(old, Layout::from_size_align_unchecked(old_size, align), new_size)
         }
     };
     if block.is_null() {

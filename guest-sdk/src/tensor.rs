@@ -32,12 +32,7 @@ impl fmt::Debug for Tensor {
 /// A size as the contract has it.
 #[track_caller]
 pub(crate) fn size(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or_else(|_| {
-        panic!(
-            "{n} is too large for a size; at most {} is allowed",
-            u32::MAX
-        )
-    })
+    u32::try_from(n).unwrap_or_else(|_| panic!("{n} is too large for a size; at most {} is allowed", u32::MAX))
 }
 
 #[track_caller]
@@ -107,9 +102,7 @@ impl Tensor {
     #[track_caller]
     pub fn size(&self, axis: usize) -> usize {
         let shape = self.shape();
-        *shape
-            .get(axis)
-            .unwrap_or_else(|| panic!("no axis {axis} in a tensor of shape {shape:?}"))
+        *shape.get(axis).unwrap_or_else(|| panic!("no axis {axis} in a tensor of shape {shape:?}"))
     }
 
     /// The values, row-major; at most 65,536, f32 only. A guest that reads has no behaviour key (the host can't tell
@@ -124,10 +117,7 @@ impl Tensor {
     pub fn item(&self) -> f32 {
         match self.read()[..] {
             [value] => value,
-            _ => panic!(
-                "item() of a tensor of shape {:?}: it takes exactly one element",
-                self.shape()
-            ),
+            _ => panic!("item() of a tensor of shape {:?}: it takes exactly one element", self.shape()),
         }
     }
 
@@ -147,10 +137,7 @@ impl Tensor {
     #[track_caller]
     pub fn transpose(&self, a: usize, b: usize) -> Tensor {
         let rank = self.shape().len();
-        assert!(
-            a < rank && b < rank,
-            "transpose of axes {a} and {b} in a tensor of rank {rank}"
-        );
+        assert!(a < rank && b < rank, "transpose of axes {a} and {b} in a tensor of rank {rank}");
         let mut axes: Vec<usize> = (0..rank).collect();
         axes.swap(a, b);
         self.permute(axes)
@@ -180,12 +167,8 @@ impl Tensor {
     pub fn heads(&self, dim: usize) -> Tensor {
         let shape = self.shape();
         match shape[..] {
-            [batch, time, width] if dim > 0 && width % dim == 0 => {
-                self.reshape([batch, time, width / dim, dim])
-            }
-            _ => panic!(
-                "heads({dim}) of {shape:?}: it takes [batch, time, width], width a multiple of {dim}"
-            ),
+            [batch, time, width] if dim > 0 && width % dim == 0 => self.reshape([batch, time, width / dim, dim]),
+            _ => panic!("heads({dim}) of {shape:?}: it takes [batch, time, width], width a multiple of {dim}"),
         }
     }
 

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// None of the environment variables names a folder.
-    #[error(
-        "no cache folder: none of HOST_CACHE, XDG_CACHE_HOME and HOME is an absolute path; set HOST_CACHE to one"
-    )]
+    #[error("no cache folder: none of HOST_CACHE, XDG_CACHE_HOME and HOME is an absolute path; set HOST_CACHE to one")]
     NoFolder,
     /// A file operation failed.
     #[error("cache: {path}: {source}; set HOST_CACHE to a folder that can be written", path = .path.display())]
@@ -27,18 +25,10 @@ pub enum CacheError {
 /// passed over.
 pub fn cache_dir() -> Result<PathBuf, CacheError> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    choose(
-        variable("HOST_CACHE"),
-        variable("XDG_CACHE_HOME"),
-        variable("HOME"),
-    )
+    choose(variable("HOST_CACHE"), variable("XDG_CACHE_HOME"), variable("HOME"))
 }
 
-fn choose(
-    own: Option<PathBuf>,
-    xdg: Option<PathBuf>,
-    home: Option<PathBuf>,
-) -> Result<PathBuf, CacheError> {
+fn choose(own: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf, CacheError> {
     let absolute = |path: &PathBuf| path.is_absolute();
     (own.filter(absolute))
         .or_else(|| xdg.filter(absolute).map(|p| p.join("host")))
@@ -49,10 +39,7 @@ fn choose(
 /// Replaces `path` by `parts`, one after the other: a reader sees the old file or the new one, never a piece. Makes
 /// missing folders.
 pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
-    let failed = |source| CacheError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| CacheError::Io { path: path.to_owned(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
@@ -66,17 +53,9 @@ pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
 
 /// Waits until no other process holds the lock file `path`; holds it until the returned file is dropped.
 pub fn lock(path: &Path) -> Result<File, CacheError> {
-    let failed = |source| CacheError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| CacheError::Io { path: path.to_owned(), source };
     fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
 }
@@ -88,22 +67,10 @@ mod tests {
     #[test]
     fn the_nearest_absolute_folder_wins() {
         let path = |s: &str| Some(PathBuf::from(s));
-        assert_eq!(
-            choose(path("/a"), path("/b"), path("/c")).unwrap(),
-            Path::new("/a")
-        );
-        assert_eq!(
-            choose(path("a"), path("/b"), path("/c")).unwrap(),
-            Path::new("/b/host")
-        );
-        assert_eq!(
-            choose(None, path(""), path("/c")).unwrap(),
-            Path::new("/c/.cache/host")
-        );
-        assert!(matches!(
-            choose(None, None, None),
-            Err(CacheError::NoFolder)
-        ));
+        assert_eq!(choose(path("/a"), path("/b"), path("/c")).unwrap(), Path::new("/a"));
+        assert_eq!(choose(path("a"), path("/b"), path("/c")).unwrap(), Path::new("/b/host"));
+        assert_eq!(choose(None, path(""), path("/c")).unwrap(), Path::new("/c/.cache/host"));
+        assert!(matches!(choose(None, None, None), Err(CacheError::NoFolder)));
     }
 
     #[test]

@@ -15,20 +15,12 @@ const NAN64: u64 = 0x7ff8_0000_0000_0000;
 
 /// Bits of a float with the one canonical NaN.
 pub fn canonical_f32(value: f32) -> u32 {
-    if value.is_nan() {
-        NAN32
-    } else {
-        value.to_bits()
-    }
+    if value.is_nan() { NAN32 } else { value.to_bits() }
 }
 
 /// Bits of a float with the one canonical NaN.
 pub fn canonical_f64(value: f64) -> u64 {
-    if value.is_nan() {
-        NAN64
-    } else {
-        value.to_bits()
-    }
+    if value.is_nan() { NAN64 } else { value.to_bits() }
 }
 
 /// Writes the canonical encoding.
@@ -127,26 +119,16 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// At the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            rest: bytes,
-            total: bytes.len(),
-        }
+        Self { rest: bytes, total: bytes.len() }
     }
 
     /// An error at the present offset.
     pub fn error(&self, reason: &'static str) -> DecodeError {
-        DecodeError {
-            offset: self.total - self.rest.len(),
-            total: self.total,
-            reason,
-        }
+        DecodeError { offset: self.total - self.rest.len(), total: self.total, reason }
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (head, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or_else(|| self.error("the bytes end too early"))?;
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.error("the bytes end too early"))?;
         self.rest = rest;
         Ok(*head)
     }
@@ -179,22 +161,14 @@ impl<'a> Decoder<'a> {
     pub fn f32(&mut self) -> Result<f32, DecodeError> {
         let bits = self.u32()?;
         let value = f32::from_bits(bits);
-        if canonical_f32(value) == bits {
-            Ok(value)
-        } else {
-            Err(self.error("a NaN that is not canonical"))
-        }
+        if canonical_f32(value) == bits { Ok(value) } else { Err(self.error("a NaN that is not canonical")) }
     }
 
     /// A float.
     pub fn f64(&mut self) -> Result<f64, DecodeError> {
         let bits = self.u64()?;
         let value = f64::from_bits(bits);
-        if canonical_f64(value) == bits {
-            Ok(value)
-        } else {
-            Err(self.error("a NaN that is not canonical"))
-        }
+        if canonical_f64(value) == bits { Ok(value) } else { Err(self.error("a NaN that is not canonical")) }
     }
 
     /// A count of elements of at least `size` bytes each, no larger than the remaining bytes can hold.
@@ -202,21 +176,14 @@ impl<'a> Decoder<'a> {
         let count = self.u64()?;
         usize::try_from(count)
             .ok()
-            .filter(|count| {
-                count
-                    .checked_mul(size)
-                    .is_some_and(|bytes| bytes <= self.rest.len())
-            })
+            .filter(|count| count.checked_mul(size).is_some_and(|bytes| bytes <= self.rest.len()))
             .ok_or_else(|| self.error("a count beyond the end of the bytes"))
     }
 
     /// A byte string.
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.count(1)?;
-        let (head, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or_else(|| self.error("the bytes end too early"))?;
+        let (head, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.error("the bytes end too early"))?;
         self.rest = rest;
         Ok(head)
     }
@@ -245,20 +212,12 @@ impl<'a> Decoder<'a> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, DecodeError> {
-        if self.bool()? {
-            read(self).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.bool()? { read(self).map(Some) } else { Ok(None) }
     }
 
     /// Everything must have been read.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.error("bytes after the end"))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error("bytes after the end")) }
     }
 }
 
@@ -274,13 +233,7 @@ mod tests {
         e.option(Some(2u8), Encoder::u8);
         e.option(None::<u8>, Encoder::u8);
         e.f64(-f64::NAN);
-        assert_eq!(
-            e.finish(),
-            [
-                1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b', 1, 2, 0, 0, 0, 0, 0, 0, 0, 0xf8,
-                0x7f
-            ]
-        );
+        assert_eq!(e.finish(), [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b', 1, 2, 0, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]);
     }
 
     #[test]
@@ -289,14 +242,8 @@ mod tests {
         assert!(Decoder::new(&huge).count(1).is_err());
         assert!(Decoder::new(&huge).bytes().is_err());
         assert!(Decoder::new(&huge).sequence(8, Decoder::u64).is_err());
-        assert!(
-            Decoder::new(&[0, 0, 0x80, 0xff]).f32().is_ok(),
-            "minus infinity"
-        );
-        assert!(
-            Decoder::new(&[1, 0, 0x80, 0xff]).f32().is_err(),
-            "a NaN with a payload"
-        );
+        assert!(Decoder::new(&[0, 0, 0x80, 0xff]).f32().is_ok(), "minus infinity");
+        assert!(Decoder::new(&[1, 0, 0x80, 0xff]).f32().is_err(), "a NaN with a payload");
         assert!(Decoder::new(&[2]).bool().is_err());
         assert_eq!(Decoder::new(&[1]).finish().unwrap_err().offset, 0);
     }

@@ -31,11 +31,7 @@ impl Hash {
 
     /// The first 12 digits, for people.
     pub fn short(&self) -> String {
-        self.0
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -59,28 +55,20 @@ impl FromStr for Hash {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(error());
         }
-        blake3::Hash::from_hex(text)
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| error())
+        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| error())
     }
 }
 
 impl Serialize for Hash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
     }
 }
 
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?
-                .parse()
-                .map_err(serde::de::Error::custom)
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
         } else {
             <[u8; 32]>::deserialize(deserializer).map(Self)
         }
@@ -182,13 +170,7 @@ impl ProfileHash {
         rates.sort_by(|a, b| a.class.cmp(&b.class));
         let mut e = Encoder::new();
         e.count(rates.len());
-        for Rate {
-            class,
-            mflops,
-            bytes_per_us,
-            overhead_ps,
-        } in rates
-        {
+        for Rate { class, mflops, bytes_per_us, overhead_ps } in rates {
             e.str(class);
             e.u64(*mflops);
             e.u64(*bytes_per_us);
@@ -339,30 +321,14 @@ mod tests {
     }
 
     fn profile() -> Profile {
-        let rate = |class: &str, mflops| Rate {
-            class: class.into(),
-            mflops,
-            bytes_per_us: 9_000,
-            overhead_ps: 2_000_000,
-        };
-        Profile {
-            name: "two-core".into(),
-            classes: vec![rate("elementwise", 1_000), rate("matmul", 50_000)],
-        }
+        let rate =
+            |class: &str, mflops| Rate { class: class.into(), mflops, bytes_per_us: 9_000, overhead_ps: 2_000_000 };
+        Profile { name: "two-core".into(), classes: vec![rate("elementwise", 1_000), rate("matmul", 50_000)] }
     }
 
     fn dry_run() -> DryRun {
-        let totals = |byte| Totals {
-            op_hash: [byte; 32],
-            ..Totals::default()
-        };
-        DryRun {
-            train: totals(1),
-            forward: totals(2),
-            named: Default::default(),
-            advisory: false,
-            fuel: 0,
-        }
+        let totals = |byte| Totals { op_hash: [byte; 32], ..Totals::default() };
+        DryRun { train: totals(1), forward: totals(2), named: Default::default(), advisory: false, fuel: 0 }
     }
 
     /// Each manifest differs from [`manifest`] in one field.
@@ -397,61 +363,28 @@ mod tests {
     #[test]
     fn golden_vectors() {
         let golden = [
+            (Hash::of(b"x").to_string(), "3ae7d805f6789a6402acb70ad4096a85a56bf6804eaf25c0493ac697548d30b5"),
+            (SourceKey::of(b"x").to_string(), "6723e19a20a5425054241d9dd55a1e1a01cd4cf67d4de7c85cae6aaf97f68f9b"),
             (
-                Hash::of(b"x").to_string(),
-                "3ae7d805f6789a6402acb70ad4096a85a56bf6804eaf25c0493ac697548d30b5",
-            ),
-            (
-                SourceKey::of(b"x").to_string(),
-                "6723e19a20a5425054241d9dd55a1e1a01cd4cf67d4de7c85cae6aaf97f68f9b",
-            ),
-            (
-                CompileKey::new(
-                    &SourceKey::of(b"x"),
-                    &Hash::of(b"sdk"),
-                    "rustc 1.95.0",
-                    &["-O"],
-                )
-                .to_string(),
+                CompileKey::new(&SourceKey::of(b"x"), &Hash::of(b"sdk"), "rustc 1.95.0", &["-O"]).to_string(),
                 "e5bb9ae44c1ec4f771a0ab211fa084aea1187cc7d2b5e5a2d1b67cf45095a25b",
             ),
-            (
-                ComponentKey::of(b"x").to_string(),
-                "749055574892d336f05151844588bbbf35b77e08cbc8e77889d5204f5aedd8ba",
-            ),
+            (ComponentKey::of(b"x").to_string(), "749055574892d336f05151844588bbbf35b77e08cbc8e77889d5204f5aedd8ba"),
             (
                 BehaviourKey::new(&dry_run()).unwrap().to_string(),
                 "015e6d3545e2b7269f5cdd5f654b0cc82eae74de03cd35baacd3feac79588468",
             ),
-            (
-                TaskHash::of(b"x").to_string(),
-                "284decfcaa600050fd25fc5cfbc715974d1eb08c65f7e389dcefebccaeeb4c8b",
-            ),
+            (TaskHash::of(b"x").to_string(), "284decfcaa600050fd25fc5cfbc715974d1eb08c65f7e389dcefebccaeeb4c8b"),
             (
                 ProfileHash::new(&profile()).to_string(),
                 "dcd9b834756487032de9905831a9fccfc8d0b20d41be1402147a2425ac428de5",
             ),
-            (
-                manifest().key().to_string(),
-                "6eca5fd5c7a24e5d6783d98e1292dbaf7039eab3bfe409c7f63af4a4bd280200",
-            ),
-            (
-                manifest().dry_run_key().to_string(),
-                "c65eab9d96c3918b7db6e7ae4cad895e2ea3302c3dea69fc02e118c16bed664b",
-            ),
-            (
-                manifest().context_key().to_string(),
-                "3748f372bae4e8d963a2824a756e1ffb97864f532de84fcaee0feb57b56a59fd",
-            ),
-            (
-                OutcomeHash::of(b"x").to_string(),
-                "50e6d100ee173b5006641a5868c5840d928ffa1e60a6cc72b045390440ba92db",
-            ),
+            (manifest().key().to_string(), "6eca5fd5c7a24e5d6783d98e1292dbaf7039eab3bfe409c7f63af4a4bd280200"),
+            (manifest().dry_run_key().to_string(), "c65eab9d96c3918b7db6e7ae4cad895e2ea3302c3dea69fc02e118c16bed664b"),
+            (manifest().context_key().to_string(), "3748f372bae4e8d963a2824a756e1ffb97864f532de84fcaee0feb57b56a59fd"),
+            (OutcomeHash::of(b"x").to_string(), "50e6d100ee173b5006641a5868c5840d928ffa1e60a6cc72b045390440ba92db"),
         ];
-        let (found, expected): (Vec<_>, Vec<_>) = golden
-            .iter()
-            .map(|(found, text)| (found.as_str(), *text))
-            .unzip();
+        let (found, expected): (Vec<_>, Vec<_>) = golden.iter().map(|(found, text)| (found.as_str(), *text)).unzip();
         assert_eq!(found, expected);
     }
 
@@ -465,17 +398,9 @@ mod tests {
     #[test]
     fn dry_runs_and_contexts_ignore_only_what_they_say() {
         let same_dry_run = |m: &&Manifest| m.dry_run_key() == manifest().dry_run_key();
-        assert_eq!(
-            changed().iter().filter(same_dry_run).count(),
-            3,
-            "random seed, numerics class, intervals"
-        );
+        assert_eq!(changed().iter().filter(same_dry_run).count(), 3, "random seed, numerics class, intervals");
         let same_context = |m: &&Manifest| m.context_key() == manifest().context_key();
-        assert_eq!(
-            changed().iter().filter(same_context).count(),
-            3,
-            "component, random seed, intervals"
-        );
+        assert_eq!(changed().iter().filter(same_context).count(), 3, "component, random seed, intervals");
     }
 
     #[test]
@@ -485,22 +410,13 @@ mod tests {
         other.name.push('x');
         other.classes.reverse();
         assert_eq!(ProfileHash::new(&other), hash);
-        other
-            .classes
-            .iter_mut()
-            .for_each(|rate| rate.overhead_ps += 1);
+        other.classes.iter_mut().for_each(|rate| rate.overhead_ps += 1);
         assert_ne!(ProfileHash::new(&other), hash);
     }
 
     #[test]
     fn a_guest_that_reads_has_no_behaviour_key() {
-        assert_eq!(
-            BehaviourKey::new(&DryRun {
-                advisory: true,
-                ..dry_run()
-            }),
-            None
-        );
+        assert_eq!(BehaviourKey::new(&DryRun { advisory: true, ..dry_run() }), None);
     }
 
     proptest! {

@@ -229,9 +229,8 @@ pub fn for_record(
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }
-    let component = store
-        .component(&manifest.component)?
-        .ok_or_else(|| gone("its component is not in the index".into()))?;
+    let component =
+        store.component(&manifest.component)?.ok_or_else(|| gone("its component is not in the index".into()))?;
     let bytes = store.get_blob(&component.component_blob)?;
     let component = Component::from_bytes(&bytes).map_err(|e| gone(format!("its component is refused: {e}")))?;
     if component.key() != manifest.component {
@@ -251,8 +250,15 @@ pub fn for_record(
         wall_limit_ms: wall_limit_ms(manifest.budget_ps),
     };
     let forward_ps_per_token = manifest.forward_ps_per_token;
-    let bench =
-        Bench { store, toolchain: None, sandbox: Sandbox::new(None), task, compressors: None, spec, forward_ps_per_token };
+    let bench = Bench {
+        store,
+        toolchain: None,
+        sandbox: Sandbox::new(None),
+        task,
+        compressors: None,
+        spec,
+        forward_ps_per_token,
+    };
     Ok((bench, component))
 }
 

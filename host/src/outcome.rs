@@ -144,18 +144,12 @@ kinds! {
 impl Status {
     /// A guest fault with its message.
     pub fn guest(kind: GuestFault, message: impl Into<String>) -> Self {
-        Self::GuestFault {
-            kind,
-            message: message.into(),
-        }
+        Self::GuestFault { kind, message: message.into() }
     }
 
     /// A host fault with its message.
     pub fn host(kind: HostFault, message: impl Into<String>) -> Self {
-        Self::HostFault {
-            kind,
-            message: message.into(),
-        }
+        Self::HostFault { kind, message: message.into() }
     }
 
     /// Results are stored and deduplicated; host faults are not.

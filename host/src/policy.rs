@@ -17,10 +17,7 @@ const POLICIES: &[(&str, &str)] = &[
 ];
 
 /// Shipped profiles by name.
-const PROFILES: &[(&str, &str)] = &[(
-    "zen-2c",
-    include_str!("../../policies/profiles/zen-2c.toml"),
-)];
+const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../policies/profiles/zen-2c.toml"))];
 
 /// Who can propose.
 const PROPOSERS: &[&str] = &["evolve"];
@@ -96,12 +93,7 @@ pub struct Search {
 
 impl Default for Search {
     fn default() -> Self {
-        Self {
-            experiments: None,
-            hours: None,
-            proposers: vec!["evolve".into()],
-            random_seed: 1337,
-        }
+        Self { experiments: None, hours: None, proposers: vec!["evolve".into()], random_seed: 1337 }
     }
 }
 
@@ -119,11 +111,7 @@ pub struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Self {
-            replicas: 3,
-            fresh_seeds: 2,
-            keep_probability: 0.95,
-        }
+        Self { replicas: 3, fresh_seeds: 2, keep_probability: 0.95 }
     }
 }
 
@@ -131,9 +119,7 @@ impl Default for Selection {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// No shipped file has this name.
-    #[error(
-        "no {kind} is called `{name}`: shipped are {known}; a path contains `/` or ends in `.toml`"
-    )]
+    #[error("no {kind} is called `{name}`: shipped are {known}; a path contains `/` or ends in `.toml`")]
     Unknown {
         /// `policy` or `profile`.
         kind: &'static str,
@@ -198,26 +184,12 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    fn new(
-        file: &str,
-        source: &str,
-        span: Range<usize>,
-        reason: String,
-        help: Option<String>,
-    ) -> Self {
+    fn new(file: &str, source: &str, span: Range<usize>, reason: String, help: Option<String>) -> Self {
         let before = source.get(..span.start).unwrap_or(source);
         let start = before.rfind('\n').map_or(0, |i| i + 1);
-        let text = source
-            .get(start..)
-            .unwrap_or_default()
-            .lines()
-            .next()
-            .unwrap_or_default();
+        let text = source.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
         let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        let marked = source
-            .get(span)
-            .and_then(|s| s.lines().next())
-            .unwrap_or_default();
+        let marked = source.get(span).and_then(|s| s.lines().next()).unwrap_or_default();
         Self {
             file: file.into(),
             line: before.matches('\n').count() + 1,
@@ -234,18 +206,9 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.line.to_string();
         let gutter = " ".repeat(number.len());
-        writeln!(
-            f,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.reason
-        )?;
+        writeln!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.reason)?;
         writeln!(f, "  {number} | {}", self.text)?;
-        write!(
-            f,
-            "  {gutter} | {}{}",
-            " ".repeat(self.column - 1),
-            "^".repeat(self.width)
-        )?;
+        write!(f, "  {gutter} | {}{}", " ".repeat(self.column - 1), "^".repeat(self.width))?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
@@ -268,9 +231,7 @@ impl Policy {
             Some((field, reason)) => {
                 let span = locate(text, field).unwrap_or(0..0);
                 let reason = format!("{field}: {reason}");
-                Err(PolicyError::Invalid(Box::new(Diagnostic::new(
-                    file, text, span, reason, None,
-                ))))
+                Err(PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, None))))
             }
         }
     }
@@ -283,24 +244,17 @@ impl Policy {
 
     /// blake3 (`derive_key` with "lab policy v1") of the canonical form.
     pub fn hash(&self) -> Result<[u8; 32], PolicyError> {
-        Ok(blake3::derive_key(
-            HASH_DOMAIN,
-            self.canonical()?.as_bytes(),
-        ))
+        Ok(blake3::derive_key(HASH_DOMAIN, self.canonical()?.as_bytes()))
     }
 
     /// Loads the reference profile and checks the pin.
     pub fn profile(&self) -> Result<Profile, PolicyError> {
         let profile = load_profile(&self.budget.profile)?;
-        let found = blake3::Hash::from_bytes(profile.hash())
-            .to_hex()
-            .to_string();
+        let found = blake3::Hash::from_bytes(profile.hash()).to_hex().to_string();
         match &self.budget.profile_hash {
-            Some(pinned) if *pinned != found => Err(PolicyError::ProfileDiffers {
-                name: profile.name,
-                found,
-                pinned: pinned.clone(),
-            }),
+            Some(pinned) if *pinned != found => {
+                Err(PolicyError::ProfileDiffers { name: profile.name, found, pinned: pinned.clone() })
+            }
             _ => Ok(profile),
         }
     }
@@ -308,98 +262,37 @@ impl Policy {
     /// Values out of range, with the field's path.
     fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Faults(Vec::new());
-        let Self {
-            task,
-            budget,
-            limits,
-            search,
-            selection,
-        } = self;
-        faults.unless(
-            !task.corpora.is_empty(),
-            "task.corpora",
-            "name at least one corpus",
-        );
+        let Self { task, budget, limits, search, selection } = self;
+        faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
         faults.within("task.eval_chunks", task.eval_chunks, 2, 1 << 20);
         faults.within("task.eval_rows", task.eval_rows, 2, 256);
-        faults.unless(
-            !task.seed_guest.is_empty(),
-            "task.seed_guest",
-            "must name a guest: `gpt`, or a path",
-        );
+        faults.unless(!task.seed_guest.is_empty(), "task.seed_guest", "must name a guest: `gpt`, or a path");
         faults.within("budget.seconds", budget.seconds, 0.1, 86_400.0);
-        let hex = |hash: &String| {
-            hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        };
+        let hex = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let pinned = budget.profile_hash.as_ref().is_none_or(hex);
-        faults.unless(
-            pinned,
-            "budget.profile_hash",
-            "must be 64 lower-case hexadecimal digits",
-        );
-        faults.within(
-            "limits.component_bytes",
-            limits.component_bytes,
-            1 << 10,
-            1 << 30,
-        );
+        faults.unless(pinned, "budget.profile_hash", "must be 64 lower-case hexadecimal digits");
+        faults.within("limits.component_bytes", limits.component_bytes, 1 << 10, 1 << 30);
         faults.within("limits.memory_bytes", limits.memory_bytes, 1 << 16, 4 << 30);
         faults.within("limits.tensor_bytes", limits.tensor_bytes, 1 << 16, 1 << 40);
         faults.within("limits.max_tensors", limits.max_tensors, 1, 1 << 32);
         faults.within("limits.max_ops", limits.max_ops, 1, 1 << 40);
-        faults.within(
-            "limits.fuel_per_budget_second",
-            limits.fuel_per_budget_second,
-            1,
-            1 << 40,
-        );
+        faults.within("limits.fuel_per_budget_second", limits.fuel_per_budget_second, 1, 1 << 40);
         faults.within("limits.state_bytes", limits.state_bytes, 1, 1 << 40);
         faults.within("limits.log_points", limits.log_points, 0, 1 << 32);
-        faults.within(
-            "limits.forward_cost_factor",
-            limits.forward_cost_factor,
-            1,
-            1000,
-        );
-        faults.within(
-            "search.experiments",
-            search.experiments.unwrap_or(1),
-            1,
-            1 << 32,
-        );
-        faults.within(
-            "search.hours",
-            search.hours.unwrap_or(1.0),
-            0.01,
-            24.0 * 365.0,
-        );
+        faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
+        faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
+        faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);
         faults.within("search.random_seed", search.random_seed, 0, i64::MAX as u64);
-        faults.unless(
-            !search.proposers.is_empty(),
-            "search.proposers",
-            "name at least one proposer",
-        );
-        if let Some(unknown) = search
-            .proposers
-            .iter()
-            .find(|p| !PROPOSERS.contains(&p.as_str()))
-        {
-            let reason = format!(
-                "no proposer is called `{unknown}`: there is `{}`",
-                PROPOSERS.join("`, `")
-            );
+        faults.unless(!search.proposers.is_empty(), "search.proposers", "name at least one proposer");
+        if let Some(unknown) = search.proposers.iter().find(|p| !PROPOSERS.contains(&p.as_str())) {
+            let reason = format!("no proposer is called `{unknown}`: there is `{}`", PROPOSERS.join("`, `"));
             faults.unless(false, "search.proposers", &reason);
         }
         faults.within("selection.replicas", selection.replicas, 2, 100);
         faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
-        faults.within(
-            "selection.keep_probability",
-            selection.keep_probability,
-            0.5,
-            0.9999,
-        );
+        faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
         faults.0
     }
 }
@@ -413,13 +306,7 @@ impl Faults {
         }
     }
 
-    fn within<T: PartialOrd + fmt::Display>(
-        &mut self,
-        field: &'static str,
-        value: T,
-        low: T,
-        high: T,
-    ) {
+    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &'static str, value: T, low: T, high: T) {
         let reason = format!("{value} is out of range: {low} to {high}");
         self.unless(value >= low && value <= high, field, &reason);
     }
@@ -434,45 +321,25 @@ pub fn load_profile(name: &str) -> Result<Profile, PolicyError> {
     Ok(profile)
 }
 
-fn find(
-    kind: &'static str,
-    shipped: &[(&str, &str)],
-    name: &str,
-) -> Result<(String, String), PolicyError> {
+fn find(kind: &'static str, shipped: &[(&str, &str)], name: &str) -> Result<(String, String), PolicyError> {
     if name.contains('/') || name.ends_with(".toml") {
         let text = std::fs::read_to_string(name);
         return text
             .map(|text| (name.to_owned(), text))
-            .map_err(|source| PolicyError::Read {
-                path: name.to_owned(),
-                source,
-            });
+            .map_err(|source| PolicyError::Read { path: name.to_owned(), source });
     }
     match shipped.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => Ok((name.to_owned(), (*text).to_owned())),
         None => {
-            let known = shipped
-                .iter()
-                .map(|(n, _)| format!("`{n}`"))
-                .collect::<Vec<_>>()
-                .join(", ");
-            Err(PolicyError::Unknown {
-                kind,
-                name: name.to_owned(),
-                known,
-            })
+            let known = shipped.iter().map(|(n, _)| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            Err(PolicyError::Unknown { kind, name: name.to_owned(), known })
         }
     }
 }
 
 fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, PolicyError> {
     toml::from_str(text).map_err(|error| {
-        let reason = error
-            .message()
-            .lines()
-            .next()
-            .unwrap_or("not valid TOML")
-            .to_owned();
+        let reason = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
         let help = nearest(&reason).map(|name| format!("did you mean `{name}`?"));
         let span = error.span().unwrap_or(0..0);
         PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, help)))
@@ -483,9 +350,7 @@ fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, PolicyEr
 fn nearest(message: &str) -> Option<&str> {
     let (unknown, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    similar::get_close_matches(unknown, &known, 1, 0.5)
-        .into_iter()
-        .next()
+    similar::get_close_matches(unknown, &known, 1, 0.5).into_iter().next()
 }
 
 /// Where the value of a dotted field path stands.
@@ -547,27 +412,15 @@ mod tests {
             fault(&MINIMAL.replace("context = 64", "context = 4")),
             "night.toml:3:11: task.context: 4 is out of range: 8 to 4096\n  3 | context = 4\n    |           ^"
         );
-        assert!(
-            fault(&MINIMAL.replace("2.0", "nan"))
-                .contains("budget.seconds: NaN is out of range: 0.1 to 86400")
-        );
+        assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.1 to 86400"));
         let proposer = format!("{MINIMAL}\n[search]\nproposers = [\"oracle\"]\n");
-        assert!(
-            fault(&proposer)
-                .contains("night.toml:11:13: search.proposers: no proposer is called `oracle`")
-        );
+        assert!(fault(&proposer).contains("night.toml:11:13: search.proposers: no proposer is called `oracle`"));
     }
 
     #[test]
     fn wrong_types_missing_fields_and_bad_syntax_are_located() {
-        assert!(
-            fault(&MINIMAL.replace("64", "\"x\""))
-                .starts_with("night.toml:3:11: invalid type: string")
-        );
-        assert!(
-            fault(&MINIMAL.replace("eval_chunks = 8\n", ""))
-                .contains("missing field `eval_chunks`")
-        );
+        assert!(fault(&MINIMAL.replace("64", "\"x\"")).starts_with("night.toml:3:11: invalid type: string"));
+        assert!(fault(&MINIMAL.replace("eval_chunks = 8\n", "")).contains("missing field `eval_chunks`"));
         assert!(fault(&MINIMAL.replace("[budget]", "[budget")).starts_with("night.toml:6:"));
     }
 
@@ -575,18 +428,10 @@ mod tests {
     fn unknown_names_say_what_is_shipped() {
         let message = Policy::load("overnigth").unwrap_err().to_string();
         assert!(message.contains("`overnight`, `smoke`"), "{message}");
-        assert!(
-            Policy::load("no/such.toml")
-                .unwrap_err()
-                .to_string()
-                .starts_with("cannot read no/such.toml")
-        );
+        assert!(Policy::load("no/such.toml").unwrap_err().to_string().starts_with("cannot read no/such.toml"));
         let mut policy = Policy::parse("p", MINIMAL).unwrap();
         policy.budget.profile_hash = Some("0".repeat(64));
-        assert!(matches!(
-            policy.profile().unwrap_err(),
-            PolicyError::ProfileDiffers { .. }
-        ));
+        assert!(matches!(policy.profile().unwrap_err(), PolicyError::ProfileDiffers { .. }));
     }
 
     #[test]
@@ -594,17 +439,10 @@ mod tests {
         let policy = Policy::parse("p", MINIMAL).unwrap();
         let again = Policy::parse("p", &policy.canonical().unwrap()).unwrap();
         assert_eq!(policy, again);
-        let other = Policy::parse(
-            "p",
-            &format!("# a comment\n{}", MINIMAL.replace(" = ", "=")),
-        )
-        .unwrap();
+        let other = Policy::parse("p", &format!("# a comment\n{}", MINIMAL.replace(" = ", "="))).unwrap();
         assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
         let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
-        assert_eq!(
-            hex.as_str(),
-            "4cbbc82a47c47010810fac556fee6ed38e1405b5cffcd95b6dcd0e9a5df973ce"
-        );
+        assert_eq!(hex.as_str(), "4cbbc82a47c47010810fac556fee6ed38e1405b5cffcd95b6dcd0e9a5df973ce");
     }
 
     proptest! {

@@ -44,7 +44,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// No such interval, or no checkpoint before it.
-    #[error("experiment {key} has no checkpoint before interval {interval}: it has {known}; leave --interval out to replay all of it")]
+    #[error(
+        "experiment {key} has no checkpoint before interval {interval}: it has {known}; leave --interval out to replay all of it"
+    )]
     NoCheckpoint {
         /// The experiment.
         key: String,

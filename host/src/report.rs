@@ -119,7 +119,10 @@ fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl 
     if rows.is_empty() {
         return;
     }
-    let _ = writeln!(out, "## {title}\n\n| # | bpb | Δ | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|");
+    let _ = writeln!(
+        out,
+        "## {title}\n\n| # | bpb | Δ | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|"
+    );
     for TrialRecord { trial: t, .. } in rows {
         let number = |x: Option<f64>, digits: usize| x.map_or("–".into(), |x| format!("{x:.digits$}"));
         let _ = writeln!(

@@ -58,10 +58,8 @@ pub fn sample(
     if !(0.0..=100.0).contains(&style.temperature) {
         return Err(SampleError::Temperature(style.temperature));
     }
-    let state = bench
-        .store
-        .state(record)?
-        .ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
+    let state =
+        bench.store.state(record)?.ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
     let sampling = Sampling {
         prompt: bench.task.task.tokenizer.encode(prompt),
         count: style.length,

@@ -23,6 +23,7 @@ pub struct Point {
 }
 
 /// Runs point 0, the guest as it is, then `trials` random points, all on one random seed, and tells each as it ends.
+/// Returns the text of the best point; none where no point was completed.
 pub fn random_search(
     bench: &Bench,
     guest: &str,
@@ -30,7 +31,8 @@ pub fn random_search(
     random_seed: u64,
     spread: f64,
     tell: &mut dyn FnMut(&Point),
-) -> Result<(), BenchError> {
+) -> Result<Option<String>, BenchError> {
+    let mut best: Option<(f64, String)> = None;
     for number in 0..=trials {
         let (text, constants) = if number == 0 {
             (guest.to_string(), "as committed".to_string())
@@ -52,6 +54,11 @@ pub fn random_search(
             }
         }
         tell(&point);
+        if let Some(bpb) = point.bpb
+            && best.as_ref().is_none_or(|(lowest, _)| bpb < *lowest)
+        {
+            best = Some((bpb, text));
+        }
     }
-    Ok(())
+    Ok(best.map(|(_, text)| text))
 }

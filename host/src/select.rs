@@ -32,9 +32,7 @@ const HOPELESS: f64 = 0.02;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SelectError {
     /// Scores of different text.
-    #[error(
-        "the two scores cover different chunks ({0} and {1}, or other byte counts): score both on the same split"
-    )]
+    #[error("the two scores cover different chunks ({0} and {1}, or other byte counts): score both on the same split")]
     ChunksDiffer(usize, usize),
     /// Nothing to compare.
     #[error("no scored chunks to compare: score both guests on at least two chunks")]
@@ -57,10 +55,7 @@ impl Noise {
     /// What is believed before any replica, for scores near `bpb`.
     pub fn prior(bpb: f64) -> Self {
         let sd = PRIOR_NOISE * bpb;
-        Self {
-            sum_of_squares: PRIOR_DEGREES * sd * sd,
-            degrees: PRIOR_DEGREES,
-        }
+        Self { sum_of_squares: PRIOR_DEGREES * sd * sd, degrees: PRIOR_DEGREES }
     }
 
     /// The prior and the replicas of the baseline.
@@ -76,8 +71,7 @@ impl Noise {
         }
         let centre = mean(scores);
         Self {
-            sum_of_squares: self.sum_of_squares
-                + scores.iter().map(|s| (s - centre).powi(2)).sum::<f64>(),
+            sum_of_squares: self.sum_of_squares + scores.iter().map(|s| (s - centre).powi(2)).sum::<f64>(),
             degrees: self.degrees + (scores.len() - 1) as f64,
         }
     }
@@ -132,11 +126,7 @@ impl Gain {
         let total: f64 = bytes.iter().sum();
         let gain = differences.iter().sum::<f64>() / total;
         let chunks = bytes.len() as f64;
-        let residuals: f64 = differences
-            .iter()
-            .zip(&bytes)
-            .map(|(d, b)| (d - gain * b).powi(2))
-            .sum();
+        let residuals: f64 = differences.iter().zip(&bytes).map(|(d, b)| (d - gain * b).powi(2)).sum();
         let of_chunks = residuals * chunks / (chunks - 1.0) / (total * total);
         let of_seeds = 2.0 * noise.variance() / pairs.len() as f64;
         let variance = of_chunks + of_seeds;
@@ -144,16 +134,8 @@ impl Gain {
             return Err(SelectError::NotFinite);
         }
         let spread = of_chunks.powi(2) / (chunks - 1.0) + of_seeds.powi(2) / noise.degrees();
-        let degrees = if spread > 0.0 {
-            variance.powi(2) / spread
-        } else {
-            noise.degrees()
-        };
-        Ok(Self {
-            mean: gain,
-            standard_error: variance.sqrt(),
-            degrees,
-        })
+        let degrees = if spread > 0.0 { variance.powi(2) / spread } else { noise.degrees() };
+        Ok(Self { mean: gain, standard_error: variance.sqrt(), degrees })
     }
 
     /// Posterior probability that the candidate is better, for scores near `bpb`.
@@ -173,7 +155,9 @@ impl Gain {
     /// probability that the t distribution gives it.
     pub fn p_better(&self, bpb: f64) -> f64 {
         let (s, d) = (self.widened_error(), self.mean);
-        if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) || bpb.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
+        if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
+            || bpb.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
+        {
             return GAINS;
         }
         let log_density = |variance: f64| -0.5 * (d * d / variance + variance.ln());
@@ -243,11 +227,7 @@ pub fn screen(noise: &Noise, pair: Pair) -> Result<Decision, SelectError> {
     } else {
         Verdict::Noise
     };
-    Ok(Decision {
-        verdict,
-        gain,
-        p_better: gain.p_better(level(&[pair])),
-    })
+    Ok(Decision { verdict, gain, p_better: gain.p_better(level(&[pair])) })
 }
 
 /// Judges the pairs on fresh random seeds so far. A hopeless candidate is dropped early; a keep needs every fresh
@@ -262,11 +242,7 @@ pub fn decide(
     let gain = Gain::measure(noise, fresh)?;
     let p_better = gain.p_better(level(fresh));
     let verdict = if p_better < HOPELESS {
-        if gain.mean < -noise.floor() {
-            Verdict::Discard
-        } else {
-            Verdict::Noise
-        }
+        if gain.mean < -noise.floor() { Verdict::Discard } else { Verdict::Noise }
     } else if fresh.len() < rule.fresh_seeds as usize {
         Verdict::NeedsFreshSeeds
     } else if p_better < rule.keep_probability {
@@ -278,11 +254,7 @@ pub fn decide(
             Some(_) => Verdict::Noise,
         }
     };
-    Ok(Decision {
-        verdict,
-        gain,
-        p_better,
-    })
+    Ok(Decision { verdict, gain, p_better })
 }
 
 /// Differences in bits per chunk, averaged over pairs, and the chunks' bytes.
@@ -299,19 +271,12 @@ fn chunk_differences(pairs: &[Pair]) -> Result<(Vec<f64>, Vec<f64>), SelectError
                 return Err(SelectError::ChunksDiffer(chunks, score.chunk_nats.len()));
             }
         }
-        let both = pair
-            .champion
-            .chunk_nats
-            .iter()
-            .zip(&pair.candidate.chunk_nats);
+        let both = pair.champion.chunk_nats.iter().zip(&pair.candidate.chunk_nats);
         for (sum, (champion, candidate)) in differences.iter_mut().zip(both) {
             *sum += (champion - candidate) / LN_2 / pairs.len() as f64;
         }
     }
-    Ok((
-        differences,
-        first.chunk_bytes.iter().map(|&b| f64::from(b)).collect(),
-    ))
+    Ok((differences, first.chunk_bytes.iter().map(|&b| f64::from(b)).collect()))
 }
 
 /// The champion's mean score: what relative sizes are relative to.
@@ -342,62 +307,30 @@ mod tests {
 
     /// A score near `bpb` whose chunks differ from each other, alike for every guest but for a small part.
     fn score(bpb: f64, random: &mut Random) -> Score {
-        let offsets: Vec<f64> = (0..CHUNKS)
-            .map(|i| 0.2 * (i as f64).sin() + 0.003 * deviate(random))
-            .collect();
+        let offsets: Vec<f64> = (0..CHUNKS).map(|i| 0.2 * (i as f64).sin() + 0.003 * deviate(random)).collect();
         let centre = mean(&offsets);
-        let chunk_nats = offsets
-            .iter()
-            .map(|o| (bpb + o - centre) * f64::from(BYTES) * LN_2)
-            .collect();
-        Score {
-            bpb,
-            chunk_nats,
-            chunk_bytes: vec![BYTES; CHUNKS],
-        }
+        let chunk_nats = offsets.iter().map(|o| (bpb + o - centre) * f64::from(BYTES) * LN_2).collect();
+        Score { bpb, chunk_nats, chunk_bytes: vec![BYTES; CHUNKS] }
     }
 
     /// Plays one candidate to its end and says whether it was kept. The champion's runs are as noisy as its own.
     fn kept(random: &mut Random, rule: &Selection, sigma: f64, effect: f64) -> bool {
         let run = |random: &mut Random, mu: f64| score(mu + sigma * deviate(random), random);
-        let replicas: Vec<f64> = (0..rule.replicas)
-            .map(|_| 2.0 + sigma * deviate(random))
-            .collect();
+        let replicas: Vec<f64> = (0..rule.replicas).map(|_| 2.0 + sigma * deviate(random)).collect();
         let noise = Noise::of_replicas(&replicas);
         let (a, b) = (run(random, 2.0), run(random, 2.0 - effect));
-        if screen(
-            &noise,
-            Pair {
-                champion: &a,
-                candidate: &b,
-            },
-        )
-        .unwrap()
-        .verdict
-            != Verdict::NeedsFreshSeeds
-        {
+        if screen(&noise, Pair { champion: &a, candidate: &b }).unwrap().verdict != Verdict::NeedsFreshSeeds {
             return false;
         }
-        let runs: Vec<_> = (0..rule.fresh_seeds)
-            .map(|_| (run(random, 2.0), run(random, 2.0 - effect)))
-            .collect();
-        let pairs: Vec<_> = runs
-            .iter()
-            .map(|(a, b)| Pair {
-                champion: a,
-                candidate: b,
-            })
-            .collect();
+        let runs: Vec<_> = (0..rule.fresh_seeds).map(|_| (run(random, 2.0), run(random, 2.0 - effect))).collect();
+        let pairs: Vec<_> = runs.iter().map(|(a, b)| Pair { champion: a, candidate: b }).collect();
         decide(rule, &noise, &pairs, Some(&pairs)).unwrap().verdict == Verdict::Keep
     }
 
     fn keep_rate(sigma: f64, effect: f64) -> f64 {
         let mut random = Random::new(7, 0);
         let rule = Selection::default();
-        (0..2000)
-            .filter(|_| kept(&mut random, &rule, sigma, effect))
-            .count() as f64
-            / 2000.0
+        (0..2000).filter(|_| kept(&mut random, &rule, sigma, effect)).count() as f64 / 2000.0
     }
 
     #[test]
@@ -416,14 +349,7 @@ mod tests {
 
     #[test]
     fn p_better_grows_with_the_gain_and_falls_with_its_error() {
-        let p = |mean: f64, standard_error: f64| {
-            Gain {
-                mean,
-                standard_error,
-                degrees: 8.0,
-            }
-            .p_better(2.0)
-        };
+        let p = |mean: f64, standard_error: f64| Gain { mean, standard_error, degrees: 8.0 }.p_better(2.0);
         let ps: Vec<f64> = (-40..=40).map(|i| p(f64::from(i) * 1e-3, 2e-3)).collect();
         assert!(ps.windows(2).all(|w| w[0] <= w[1] + 1e-6), "{ps:?}");
         assert!(p(0.01, 0.002) > p(0.01, 0.004));
@@ -433,14 +359,7 @@ mod tests {
 
     #[test]
     fn few_degrees_of_freedom_make_the_same_figures_weaker() {
-        let p = |degrees: f64| {
-            Gain {
-                mean: 0.008,
-                standard_error: 0.002,
-                degrees,
-            }
-            .p_better(2.0)
-        };
+        let p = |degrees: f64| Gain { mean: 0.008, standard_error: 0.002, degrees }.p_better(2.0);
         assert!(p(2.0) < p(6.0) && p(6.0) < p(60.0));
     }
 
@@ -459,18 +378,10 @@ mod tests {
     fn a_gain_on_the_search_split_alone_is_not_kept() {
         let mut random = Random::new(1, 0);
         let (good, bad) = (score(1.9, &mut random), score(2.0, &mut random));
-        let better = [Pair {
-            champion: &bad,
-            candidate: &good,
-        }; 2];
-        let worse = [Pair {
-            champion: &good,
-            candidate: &bad,
-        }; 2];
+        let better = [Pair { champion: &bad, candidate: &good }; 2];
+        let worse = [Pair { champion: &good, candidate: &bad }; 2];
         let (rule, noise) = (Selection::default(), Noise::prior(2.0));
-        let verdict = |fresh: &[Pair], confirm: Option<&[Pair]>| {
-            decide(&rule, &noise, fresh, confirm).unwrap().verdict
-        };
+        let verdict = |fresh: &[Pair], confirm: Option<&[Pair]>| decide(&rule, &noise, fresh, confirm).unwrap().verdict;
         assert_eq!(verdict(&better[..1], None), Verdict::NeedsFreshSeeds);
         assert_eq!(verdict(&better, None), Verdict::NeedsConfirm);
         assert_eq!(verdict(&better, Some(&better)), Verdict::Keep);
@@ -485,39 +396,13 @@ mod tests {
         let mut b = a.clone();
         b.chunk_bytes[3] += 1;
         let noise = Noise::prior(2.0);
-        let pair = Pair {
-            champion: &a,
-            candidate: &b,
-        };
-        assert_eq!(
-            screen(&noise, pair).unwrap_err(),
-            SelectError::ChunksDiffer(CHUNKS, CHUNKS)
-        );
-        let c = Score {
-            bpb: 2.0,
-            chunk_nats: vec![1.0],
-            chunk_bytes: vec![1],
-        };
-        let single = Pair {
-            champion: &c,
-            candidate: &c,
-        };
-        assert_eq!(
-            screen(&noise, single).unwrap_err(),
-            SelectError::TooFewChunks
-        );
+        let pair = Pair { champion: &a, candidate: &b };
+        assert_eq!(screen(&noise, pair).unwrap_err(), SelectError::ChunksDiffer(CHUNKS, CHUNKS));
+        let c = Score { bpb: 2.0, chunk_nats: vec![1.0], chunk_bytes: vec![1] };
+        let single = Pair { champion: &c, candidate: &c };
+        assert_eq!(screen(&noise, single).unwrap_err(), SelectError::TooFewChunks);
         let mut d = a.clone();
         d.chunk_nats[0] = f64::NAN;
-        assert_eq!(
-            screen(
-                &noise,
-                Pair {
-                    champion: &a,
-                    candidate: &d
-                }
-            )
-            .unwrap_err(),
-            SelectError::NotFinite
-        );
+        assert_eq!(screen(&noise, Pair { champion: &a, candidate: &d }).unwrap_err(), SelectError::NotFinite);
     }
 }

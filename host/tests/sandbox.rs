@@ -41,27 +41,16 @@ fn run() -> RunSpec {
 
 /// Every token decides the next.
 fn text() -> Vec<u16> {
-    (0..4000u32)
-        .map(|i| (i * 7 % u32::from(VOCAB)) as u16)
-        .collect()
+    (0..4000u32).map(|i| (i * 7 % u32::from(VOCAB)) as u16).collect()
 }
 
 fn eval() -> EvalInput {
-    let chunks = (0..6)
-        .map(|start| text().into_iter().skip(start).take(33).collect())
-        .collect();
-    EvalInput {
-        chunks,
-        forward_cap_ps_per_token: 0,
-        probe_seed: 5,
-        probes: 8,
-    }
+    let chunks = (0..6).map(|start| text().into_iter().skip(start).take(33).collect()).collect();
+    EvalInput { chunks, forward_cap_ps_per_token: 0, probe_seed: 5, probes: 8 }
 }
 
 fn train(component: &[u8], run: &RunSpec) -> Trained {
-    sandbox().train(component, run, &text(), None, &mut |_| {
-        ControlFlow::Continue(())
-    })
+    sandbox().train(component, run, &text(), None, &mut |_| ControlFlow::Continue(()))
 }
 
 /// `tiny.rs` with another body of `train` after its network is made.
@@ -78,10 +67,7 @@ fn kind(status: &Status) -> &str {
 #[test]
 fn both_walls_stand() {
     let walls = sandbox().walls().unwrap();
-    assert!(
-        walls.seccomp && (walls.landlock || !cfg!(target_os = "linux")),
-        "{walls:?}"
-    );
+    assert!(walls.seccomp && (walls.landlock || !cfg!(target_os = "linux")), "{walls:?}");
 }
 
 #[test]
@@ -91,44 +77,25 @@ fn a_guest_learns_and_is_scored() {
     let trained = train(&component, &run);
     assert_eq!(trained.status, Status::Completed);
     assert_eq!(dry.train.op_hash, trained.totals.op_hash);
-    assert_eq!(
-        (dry.train.spent_ps, dry.fuel),
-        (trained.totals.spent_ps, trained.fuel)
-    );
+    assert_eq!((dry.train.spent_ps, dry.fuel), (trained.totals.spent_ps, trained.fuel));
     assert_eq!(trained.intervals.len(), 4);
     let state = trained.state.unwrap();
     let evaluated = sandbox().evaluate(&component, &state, &run, &eval());
     assert_eq!(evaluated.status, Status::Completed);
     let nats = evaluated.chunk_nats.iter().sum::<f64>() / (6.0 * 32.0);
-    assert!(
-        nats < 1.0,
-        "a uniform guess has 4.16 nats, this guest {nats}"
-    );
-    assert_eq!(
-        dry.forward.spent_ps.div_ceil(4 * 32),
-        evaluated.forward_ps_per_token
-    );
+    assert!(nats < 1.0, "a uniform guess has 4.16 nats, this guest {nats}");
+    assert_eq!(dry.forward.spent_ps.div_ceil(4 * 32), evaluated.forward_ps_per_token);
 
     let mut drawn = Vec::new();
-    let how = Sampling {
-        prompt: vec![0, 7],
-        count: 4,
-        temperature: 0.0,
-        random_seed: 1,
-    };
+    let how = Sampling { prompt: vec![0, 7], count: 4, temperature: 0.0, random_seed: 1 };
     let mut keep = |token| {
         drawn.push(token);
         ControlFlow::Continue(())
     };
-    sandbox()
-        .forward(&component, &state, &run, &how, &mut keep)
-        .unwrap();
+    sandbox().forward(&component, &state, &run, &how, &mut keep).unwrap();
     assert_eq!(drawn, [14, 21, 28, 35]);
 
-    let dear = EvalInput {
-        forward_cap_ps_per_token: evaluated.forward_ps_per_token - 1,
-        ..eval()
-    };
+    let dear = EvalInput { forward_cap_ps_per_token: evaluated.forward_ps_per_token - 1, ..eval() };
     let evaluated = sandbox().evaluate(&component, &state, &run, &dear);
     assert_eq!(kind(&evaluated.status), GuestFault::TooExpensive.name());
 }
@@ -144,22 +111,10 @@ fn runs_and_parts_of_runs_repeat_bit_for_bit() {
         ControlFlow::Continue(())
     };
     let first = sandbox().train(&component, &run, &text(), None, &mut keep);
-    let one_thread = train(
-        &component,
-        &RunSpec {
-            threads: 1,
-            ..run.clone()
-        },
-    );
+    let one_thread = train(&component, &RunSpec { threads: 1, ..run.clone() });
     assert_eq!(first, one_thread);
-    let resume = Resume {
-        read_log: first.read_log,
-        from: checkpoints[1].clone(),
-        until_interval: 2,
-    };
-    let part = sandbox().train(&component, &run, &text(), Some(&resume), &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let resume = Resume { read_log: first.read_log, from: checkpoints[1].clone(), until_interval: 2 };
+    let part = sandbox().train(&component, &run, &text(), Some(&resume), &mut |_| ControlFlow::Continue(()));
     assert_eq!(part.status, Status::Completed);
     assert_eq!(part.intervals, [first.intervals[2]]);
 }
@@ -168,79 +123,38 @@ fn runs_and_parts_of_runs_repeat_bit_for_bit() {
 fn harm_is_named() {
     let cases = [
         ("    loop {}", GuestFault::FuelExhausted),
-        (
-            "    let v = vec![1u8; 1 << 30]; std::hint::black_box(v);",
-            GuestFault::MemoryLimit,
-        ),
+        ("    let v = vec![1u8; 1 << 30]; std::hint::black_box(v);", GuestFault::MemoryLimit),
         ("    panic!(\"no\")", GuestFault::Panic),
         ("    std::hint::black_box(net);", GuestFault::NoTraining),
     ];
     for (body, expected) in cases {
         let trained = train(&with_train(body), &run());
-        assert_eq!(
-            kind(&trained.status),
-            expected.name(),
-            "{body}: {:?}",
-            trained.status
-        );
+        assert_eq!(kind(&trained.status), expected.name(), "{body}: {:?}", trained.status);
     }
 }
 
 #[test]
 fn shape_errors_name_the_guest_s_line() {
-    let trained = train(
-        &with_train("    let _x = Tensor::zeros([2, 3]).matmul(&Tensor::zeros([2, 3]));"),
-        &run(),
-    );
-    let Status::GuestFault {
-        kind: GuestFault::ShapeError,
-        message,
-    } = &trained.status
-    else {
+    let trained = train(&with_train("    let _x = Tensor::zeros([2, 3]).matmul(&Tensor::zeros([2, 3]));"), &run());
+    let Status::GuestFault { kind: GuestFault::ShapeError, message } = &trained.status else {
         panic!("{:?}", trained.status)
     };
-    assert!(
-        message.contains("matmul") && message.contains("at train.rs:27:"),
-        "{message}"
-    );
+    assert!(message.contains("matmul") && message.contains("at train.rs:27:"), "{message}");
 }
 
 #[test]
 fn bytes_that_are_no_component_are_refused() {
-    assert_eq!(
-        kind(&train(b"\0asm", &run()).status),
-        GuestFault::InvalidComponent.name()
-    );
-    let run = RunSpec {
-        limits: Limits {
-            component_bytes: 3,
-            ..Limits::default()
-        },
-        ..run()
-    };
-    assert_eq!(
-        kind(&train(b"\0asm", &run).status),
-        GuestFault::ComponentTooLarge.name()
-    );
+    assert_eq!(kind(&train(b"\0asm", &run()).status), GuestFault::InvalidComponent.name());
+    let run = RunSpec { limits: Limits { component_bytes: 3, ..Limits::default() }, ..run() };
+    assert_eq!(kind(&train(b"\0asm", &run).status), GuestFault::ComponentTooLarge.name());
 }
 
 #[test]
 fn a_run_can_be_stopped_and_times_out() {
     let component = component(TINY);
-    let long = RunSpec {
-        budget_ps: 1_000_000_000_000_000,
-        ..run()
-    };
-    let stopped = sandbox().train(&component, &long, &text(), None, &mut |_| {
-        ControlFlow::Break(())
-    });
+    let long = RunSpec { budget_ps: 1_000_000_000_000_000, ..run() };
+    let stopped = sandbox().train(&component, &long, &text(), None, &mut |_| ControlFlow::Break(()));
     assert_eq!(kind(&stopped.status), HostFault::Interrupted.name());
-    let short = RunSpec {
-        wall_limit_ms: 700,
-        ..long
-    };
-    assert_eq!(
-        kind(&train(&component, &short).status),
-        HostFault::Timeout.name()
-    );
+    let short = RunSpec { wall_limit_ms: 700, ..long };
+    assert_eq!(kind(&train(&component, &short).status), HostFault::Timeout.name());
 }

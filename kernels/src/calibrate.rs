@@ -111,7 +111,8 @@ fn cases() -> Result<Vec<(Op, Vec<Spec>)>, Fault> {
     cases.push((Op::Binary(Binary::Add), vec![f(&[16, 128, 128])?, f(&[16, 128, 128])?]));
     cases.push((Op::Binary(Binary::Mul), vec![f(&[16, 128, 128])?, f(&[1])?]));
     cases.push((Op::Unary(Unary::ReluSquared), vec![f(&[16, 128, 512])?]));
-    cases.push((Op::UnaryGrad(Unary::ReluSquared), vec![f(&[16, 128, 512])?, f(&[16, 128, 512])?, f(&[16, 128, 512])?]));
+    cases
+        .push((Op::UnaryGrad(Unary::ReluSquared), vec![f(&[16, 128, 512])?, f(&[16, 128, 512])?, f(&[16, 128, 512])?]));
     cases.push((Op::Unary(Unary::Tanh), vec![f(&[16, 128, 256])?]));
     cases.push((Op::RmsNorm { eps: 1e-6 }, vec![f(&[16, 128, 128])?]));
     cases.push((Op::RmsNormGrad { eps: 1e-6 }, vec![f(&[16, 128, 128])?, f(&[16, 128, 128])?]));
@@ -130,9 +131,6 @@ fn cases() -> Result<Vec<(Op, Vec<Spec>)>, Fault> {
     let how = AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 10 };
     cases.push((Op::AdamW(how), vec![f(&[256, 128])?, f(&[256, 128])?, f(&[256, 128])?, f(&[256, 128])?]));
     cases.push((Op::Blend { keep: 0.9, scale: 0.1 }, vec![f(&[512, 128])?, f(&[512, 128])?]));
-    cases.push((
-        Op::Normal { shape: shape(&[512, 128])?, mean: 0.0, std: 1.0, stream: 0, position: 0 },
-        vec![],
-    ));
+    cases.push((Op::Normal { shape: shape(&[512, 128])?, mean: 0.0, std: 1.0, stream: 0, position: 0 }, vec![]));
     Ok(cases)
 }

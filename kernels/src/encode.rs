@@ -38,10 +38,7 @@ pub struct OpHasher {
 
 impl Default for OpHasher {
     fn default() -> Self {
-        Self {
-            hasher: blake3::Hasher::new_derive_key("lab 2026 op stream v1"),
-            buffer: Vec::new(),
-        }
+        Self { hasher: blake3::Hasher::new_derive_key("lab 2026 op stream v1"), buffer: Vec::new() }
     }
 }
 
@@ -134,27 +131,13 @@ fn encode_op(out: &mut Vec<u8>, op: &Op) {
             encode_shape(out, shape);
             put(out, &[value.to_bits()]);
         }
-        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } | Op::NewtonSchulz { steps: n } => {
-            put(out, &[*n])
-        }
+        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } | Op::NewtonSchulz { steps: n } => put(out, &[*n]),
         Op::Constant { shape, u32 } => {
             encode_shape(out, shape);
             out.push(u8::from(*u32));
         }
-        Op::Uniform {
-            shape,
-            low: a,
-            high: b,
-            stream,
-            position,
-        }
-        | Op::Normal {
-            shape,
-            mean: a,
-            std: b,
-            stream,
-            position,
-        } => {
+        Op::Uniform { shape, low: a, high: b, stream, position }
+        | Op::Normal { shape, mean: a, std: b, stream, position } => {
             encode_shape(out, shape);
             put(out, &[a.to_bits(), b.to_bits(), *stream]);
             out.extend_from_slice(&position.to_le_bytes());
@@ -163,58 +146,28 @@ fn encode_op(out: &mut Vec<u8>, op: &Op) {
             put(out, &[*batch, *seq]);
             out.extend_from_slice(&drawn.to_le_bytes());
         }
-        Op::Reshape { shape } | Op::Expand { shape } | Op::SumTo { shape } => {
-            encode_shape(out, shape)
-        }
+        Op::Reshape { shape } | Op::Expand { shape } | Op::SumTo { shape } => encode_shape(out, shape),
         Op::Permute { axes } => encode_sizes(out, axes),
-        Op::Narrow {
-            axis: a,
-            start: b,
-            len: c,
-        }
-        | Op::Pad {
-            axis: a,
-            before: b,
-            after: c,
-        } => put(out, &[*a, *b, *c]),
+        Op::Narrow { axis: a, start: b, len: c } | Op::Pad { axis: a, before: b, after: c } => put(out, &[*a, *b, *c]),
         Op::Cat { axis } => put(out, &[*axis]),
         Op::Unary(f) | Op::UnaryGrad(f) => out.push(*f as u8),
         Op::Binary(f) | Op::ChosenGrad(f) => out.push(*f as u8),
-        Op::Affine { mul: a, add: b } | Op::Blend { keep: a, scale: b } => {
-            put(out, &[a.to_bits(), b.to_bits()])
-        }
+        Op::Affine { mul: a, add: b } | Op::Blend { keep: a, scale: b } => put(out, &[a.to_bits(), b.to_bits()]),
         Op::Softcap { cap: x } | Op::SoftcapGrad { cap: x } => put(out, &[x.to_bits()]),
         Op::Sum { axes, keep } | Op::Mean { axes, keep } => {
             encode_sizes(out, axes);
             out.push(u8::from(*keep));
         }
-        Op::MatMul {
-            transpose_a,
-            transpose_b,
-        } => out.extend([u8::from(*transpose_a), u8::from(*transpose_b)]),
+        Op::MatMul { transpose_a, transpose_b } => out.extend([u8::from(*transpose_a), u8::from(*transpose_b)]),
         Op::RmsNorm { eps: x } | Op::RmsNormGrad { eps: x } => put(out, &[x.to_bits()]),
         Op::Rope { base, inverse } => {
             put(out, &[base.to_bits()]);
             out.push(u8::from(*inverse));
         }
-        Op::Attention { window, scale } | Op::AttentionGrad { window, scale } => {
-            put(out, &[*window, scale.to_bits()])
-        }
-        Op::CrossEntropy { softcap: x } | Op::CrossEntropyGrad { softcap: x } => {
-            put(out, &[x.to_bits()])
-        }
-        Op::AdamW(AdamW {
-            lr,
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-            step,
-        }) => {
-            put(
-                out,
-                &[lr, beta1, beta2, eps, weight_decay].map(|x| x.to_bits()),
-            );
+        Op::Attention { window, scale } | Op::AttentionGrad { window, scale } => put(out, &[*window, scale.to_bits()]),
+        Op::CrossEntropy { softcap: x } | Op::CrossEntropyGrad { softcap: x } => put(out, &[x.to_bits()]),
+        Op::AdamW(AdamW { lr, beta1, beta2, eps, weight_decay, step }) => {
+            put(out, &[lr, beta1, beta2, eps, weight_decay].map(|x| x.to_bits()));
             put(out, &[*step]);
         }
         Op::Softmax | Op::SoftmaxGrad | Op::Embedding | Op::Assign | Op::Copy => {}
@@ -288,11 +241,7 @@ mod tests {
     #[test]
     fn a_record_is_encoded_as_documented() {
         let mut bytes = Vec::new();
-        encode_record(
-            &mut bytes,
-            &record(Op::Binary(Binary::Mul), &[3, 258], &[7], None),
-            &[f(&[2, 5])],
-        );
+        encode_record(&mut bytes, &record(Op::Binary(Binary::Mul), &[3, 258], &[7], None), &[f(&[2, 5])]);
         let mut expected = vec![0, 14, 2, 2, 0, 0, 0];
         expected.extend([3, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
         expected.extend([1, 7, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0, 0, 5, 0, 0, 0]);
@@ -303,38 +252,16 @@ mod tests {
     fn golden_digests() {
         let mut hasher = OpHasher::default();
         let hex = |h: &OpHasher| blake3::Hash::from(h.digest()).to_string();
-        assert_eq!(
-            hex(&hasher),
-            "cef55aa1b2334dc584dc2e7eb8a3f6bc40ffe9cbca7495326f81d6749ef04609"
-        );
+        assert_eq!(hex(&hasher), "cef55aa1b2334dc584dc2e7eb8a3f6bc40ffe9cbca7495326f81d6749ef04609");
         let values = Values::F32(vec![1.0, f32::NAN, -0.0]);
-        let constant = Op::Constant {
-            shape: Shape::new(&[3]).unwrap(),
-            u32: false,
-        };
+        let constant = Op::Constant { shape: Shape::new(&[3]).unwrap(), u32: false };
         hasher.record(&record(constant, &[], &[0], Some(values)), &[f(&[3])]);
-        assert_eq!(
-            hex(&hasher),
-            "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910"
-        );
+        assert_eq!(hex(&hasher), "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910");
         hasher.tensor(Tag::Parameter, TensorId(0), "wte", None);
-        assert_eq!(
-            hex(&hasher),
-            "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b"
-        );
-        let adamw = AdamW {
-            lr: 0.1,
-            beta1: 0.9,
-            beta2: 0.95,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            step: 3,
-        };
+        assert_eq!(hex(&hasher), "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b");
+        let adamw = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 3 };
         hasher.record(&record(Op::AdamW(adamw), &[0, 1, 2, 3], &[], None), &[]);
-        assert_eq!(
-            hex(&hasher),
-            "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c"
-        );
+        assert_eq!(hex(&hasher), "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c");
     }
 
     #[test]
@@ -344,19 +271,9 @@ mod tests {
             hasher.record(&record(op, &[], &[0], data), &[f(&[1])]);
             hasher.digest()
         };
-        let batch = Op::NextBatch {
-            batch: 1,
-            seq: 1,
-            drawn: 0,
-        };
-        assert_eq!(
-            digest(batch.clone(), Some(Values::U32(vec![1, 2]))),
-            digest(batch, None)
-        );
-        let constant = Op::Constant {
-            shape: Shape::new(&[1]).unwrap(),
-            u32: true,
-        };
+        let batch = Op::NextBatch { batch: 1, seq: 1, drawn: 0 };
+        assert_eq!(digest(batch.clone(), Some(Values::U32(vec![1, 2]))), digest(batch, None));
+        let constant = Op::Constant { shape: Shape::new(&[1]).unwrap(), u32: true };
         let with = |x| digest(constant.clone(), Some(Values::U32(vec![x])));
         assert_ne!(with(1), with(2));
     }

@@ -45,11 +45,8 @@ impl Executor for Dry {
         let gone = |id: TensorId| Fault::Executor(format!("tensor {} is not there", id.0));
         for step in steps.drain(..) {
             match step {
-                Step::Run {
-                    record, outputs, ..
-                } => {
-                    if let Some(&id) = record.inputs.iter().find(|id| !self.alive.contains_key(id))
-                    {
+                Step::Run { record, outputs, .. } => {
+                    if let Some(&id) = record.inputs.iter().find(|id| !self.alive.contains_key(id)) {
                         return Err(gone(id));
                     }
                     self.alive.extend(record.outputs.into_iter().zip(outputs));
@@ -68,10 +65,7 @@ impl Executor for Dry {
     }
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
-        let spec = self
-            .alive
-            .get(&id)
-            .ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))?;
+        let spec = self.alive.get(&id).ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))?;
         let count = spec.shape.elements() as usize;
         Ok(match spec.dtype {
             DType::F32 => Values::F32(vec![0.0; count]),

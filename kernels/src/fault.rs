@@ -80,9 +80,7 @@ pub enum Fault {
         op: &'static str,
     },
     /// Not allowed in evaluation.
-    #[error(
-        "{op} is not allowed in forward: evaluation has no data, gradients, randomness or changes of state"
-    )]
+    #[error("{op} is not allowed in forward: evaluation has no data, gradients, randomness or changes of state")]
     Evaluation {
         /// The operation.
         op: &'static str,

@@ -2,6 +2,8 @@
 //! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
 
 pub mod calibrate;
+#[cfg(feature = "candle")]
+pub mod candle;
 pub mod cost;
 pub mod cpu;
 pub mod encode;

@@ -95,21 +95,9 @@ pub enum Op {
     /// () → `shape`: values that come with the record ([`Record::data`]), f32 or u32 by `data`'s kind.
     Constant { shape: Shape, u32: bool },
     /// () → `shape`: uniform in [low, high), Philox 4×32-10 at (`stream`, `position`).
-    Uniform {
-        shape: Shape,
-        low: f32,
-        high: f32,
-        stream: u32,
-        position: u64,
-    },
+    Uniform { shape: Shape, low: f32, high: f32, stream: u32, position: u64 },
     /// () → `shape`: normal, Box–Muller over the same generator.
-    Normal {
-        shape: Shape,
-        mean: f32,
-        std: f32,
-        stream: u32,
-        position: u64,
-    },
+    Normal { shape: Shape, mean: f32, std: f32, stream: u32, position: u64 },
     /// () → tokens [batch, seq] u32, targets [batch, seq] u32; `drawn` tokens were drawn before. Values come with the
     /// record: batch·seq tokens, then as many targets.
     NextBatch { batch: u32, seq: u32, drawn: u64 },
@@ -143,15 +131,9 @@ pub enum Op {
     SoftcapGrad { cap: f32 },
 
     /// x → sum over `axes` (sorted, distinct), which keep size 1 where `keep`.
-    Sum {
-        axes: SmallVec<[u32; 4]>,
-        keep: bool,
-    },
+    Sum { axes: SmallVec<[u32; 4]>, keep: bool },
     /// x → mean over `axes`.
-    Mean {
-        axes: SmallVec<[u32; 4]>,
-        keep: bool,
-    },
+    Mean { axes: SmallVec<[u32; 4]>, keep: bool },
     /// x → `shape`, summing what broadcasting from `shape` to x's shape repeated.
     SumTo { shape: Shape },
     /// x → softmax over the last axis.
@@ -161,10 +143,7 @@ pub enum Op {
 
     /// a, b → product over the last two axes, each transposed first where flagged; `b` of rank 2 serves every leading
     /// index of `a`.
-    MatMul {
-        transpose_a: bool,
-        transpose_b: bool,
-    },
+    MatMul { transpose_a: bool, transpose_b: bool },
 
     /// table [n, d], indices [..] u32 → [.., d]. An index ≥ n is a fault at execution.
     Embedding,

@@ -57,10 +57,8 @@ impl Shape {
             if size == 0 {
                 return Err(ShapeError::Zero(axis));
             }
-            elements = elements
-                .checked_mul(u64::from(size))
-                .filter(|&n| n <= MAX_ELEMENTS)
-                .ok_or(ShapeError::Elements)?;
+            elements =
+                elements.checked_mul(u64::from(size)).filter(|&n| n <= MAX_ELEMENTS).ok_or(ShapeError::Elements)?;
         }
         Ok(Self(SmallVec::from_slice(dims)))
     }
@@ -130,18 +128,12 @@ pub struct Spec {
 impl Spec {
     /// An f32 tensor.
     pub fn f32(shape: Shape) -> Self {
-        Self {
-            shape,
-            dtype: DType::F32,
-        }
+        Self { shape, dtype: DType::F32 }
     }
 
     /// A u32 tensor.
     pub fn u32(shape: Shape) -> Self {
-        Self {
-            shape,
-            dtype: DType::U32,
-        }
+        Self { shape, dtype: DType::U32 }
     }
 
     /// Bytes of its elements.

@@ -13,8 +13,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = sdk().join(BINDINGS);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["bindings"] => std::fs::write(&path, generate()?)
-            .with_context(|| format!("writing {}", path.display())),
+        ["bindings"] => std::fs::write(&path, generate()?).with_context(|| format!("writing {}", path.display())),
         ["bindings", "--check"] => check(&path),
         _ => bail!("usage: cargo xtask bindings [--check]"),
     }
@@ -27,9 +26,7 @@ fn sdk() -> PathBuf {
 /// The bindings of the contract as Rust source, formatted.
 fn generate() -> Result<String> {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve
-        .push_path(sdk().join(CONTRACT))
-        .context("reading the contract")?;
+    let (package, _) = resolve.push_path(sdk().join(CONTRACT)).context("reading the contract")?;
     let world = resolve.select_world(&[package], Some("guest"))?;
     let options = Opts {
         format: true,
@@ -47,13 +44,9 @@ fn generate() -> Result<String> {
 }
 
 fn check(path: &Path) -> Result<()> {
-    let committed =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let committed = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     if committed != generate()? {
-        bail!(
-            "{} is out of date with the contract: run `cargo xtask bindings` and commit it",
-            path.display()
-        );
+        bail!("{} is out of date with the contract: run `cargo xtask bindings` and commit it", path.display());
     }
     Ok(())
 }

@@ -112,6 +112,9 @@ pub enum Command {
         /// Guest to search around [default: the seed guest].
         #[arg(long, value_name = "FILE")]
         guest: Option<PathBuf>,
+        /// Where to write the best point's source.
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
     },
     /// Housekeeping of the store.
     Store {

@@ -80,7 +80,10 @@ fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
         shown.report.identical,
         text::bytes(shown.report.bytes_removed)
     );
-    println!("  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)", reached.gzip, reached.xz, reached.bzip2);
+    println!(
+        "  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)",
+        reached.gzip, reached.xz, reached.bzip2
+    );
     text::clean(&shown.sample).lines().for_each(|line| println!("  | {line}"));
     Ok(ExitCode::SUCCESS)
 }

@@ -50,7 +50,11 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Err(status) => lines.push(("sandbox", false, host::bench::describe(&status))),
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    lines.push(("engine", true, format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path::Path::detect().name())));
+    lines.push((
+        "engine",
+        true,
+        format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path::Path::detect().name()),
+    ));
     match cache::cache_dir() {
         Ok(cache) => {
             for corpus in data::list_all(&cache)? {
@@ -95,7 +99,10 @@ pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("profile {} on this machine, {} threads", profile.name, threads);
-    println!("{:<14} {:>11} {:>11} {:>7} {:>8} {:>7}  case", "class", "predicted", "measured", "factor", "GFLOP/s", "GB/s");
+    println!(
+        "{:<14} {:>11} {:>11} {:>7} {:>8} {:>7}  case",
+        "class", "predicted", "measured", "factor", "GFLOP/s", "GB/s"
+    );
     for row in &found.rows {
         println!(
             "{:<14} {:>8.1} µs {:>8.1} µs {:>7.2} {:>8.1} {:>7.1}  {}",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use args::{Cli, Command};
 use clap::Parser;
 use host::night::event::Event;
-use host::night::{Bounds, Night, Stop};
+use host::night::{Bounds, Night, Plan, Stop};
 use host::proposer::Proposal;
 use host::sandbox::Progress;
 use host::store::{Found, Store};
@@ -84,11 +84,10 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let bounds = Bounds {
-        experiments: run.experiments.or(policy.search.experiments),
-        hours: run.hours.or(policy.search.hours),
-    };
-    let night = Night::begin(&bench, &policy, &run.policy, &brief, seed_guest, bounds, &stop, &mut tell)?;
+    let bounds =
+        Bounds { experiments: run.experiments.or(policy.search.experiments), hours: run.hours.or(policy.search.hours) };
+    let plan = Plan { policy: &policy, policy_name: &run.policy, brief: &brief, seed_guest, bounds };
+    let night = Night::begin(&bench, plan, &stop, &mut tell)?;
     night.run(&mut open::proposers(&policy))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -107,14 +106,26 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let mut night = Night::begin(&bench, &policy, &name, &brief, seed_guest, Bounds::default(), &stop, &mut tell)?;
+    let plan =
+        Plan { policy: &policy, policy_name: &name, brief: &brief, seed_guest, bounds: Bounds::default() };
+    let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
-    let proposal = Proposal { source, description, operator: "file".into() };
+    let proposal = Proposal { source, description: description.clone(), operator: "file".into() };
     let Some(line) = night.try_patiently("inbox", &proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
-    let failed = matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault");
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if !matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !cli.json {
+        eprintln!(
+            "\nerror: {} was {}\n  {}",
+            description,
+            line.verdict,
+            text::clean(&line.reason).replace('\n', "\n  ")
+        );
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<ExitCode> {

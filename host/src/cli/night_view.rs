@@ -99,7 +99,7 @@ impl NightView {
         let line = format!("{}{of} done · champion {champion} {:.4}{left}", s.done, s.champion_bpb);
         match &self.bar {
             Some(bar) => bar.set_message(line),
-            None if s.done % 10 == 0 => self.line(&line),
+            None if s.done.is_multiple_of(10) => self.line(&line),
             None => {}
         }
     }
@@ -125,10 +125,14 @@ fn baseline_line(b: &Baseline) -> String {
 /// One trial as a line of the night's table.
 pub fn trial_line(t: &TrialLine, colour: bool) -> String {
     let bpb = t.bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
-    let delta = t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
+    let delta =
+        t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
     let mark = if t.verdict == "keep" { "●" } else { " " };
     let p = t.p_better.map(|p| format!("  P(better) {p:.3}")).unwrap_or_default();
-    let reason = if t.reason.is_empty() { String::new() } else { format!("  {}", text::clean(&t.reason)) };
+    let reason = match text::headline(&t.reason) {
+        line if line.is_empty() => line,
+        line => format!("  {line}"),
+    };
     let line = format!(
         "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {}{p}{reason}",
         t.number,

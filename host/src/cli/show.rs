@@ -95,7 +95,9 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
             };
             let source = String::from_utf8_lossy(&store.get_blob(&blob)?).into_owned();
             if cli.json {
-                text::json_line(&json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }));
+                text::json_line(
+                    &json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }),
+                );
             } else {
                 print!("{}", text::clean(&source));
             }
@@ -216,7 +218,7 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
 
 /// `host search`.
 pub fn search(cli: &Cli) -> Result<ExitCode> {
-    let Command::Search { policy, trials, random_seed, spread, guest } = &cli.command else {
+    let Command::Search { policy, trials, random_seed, spread, guest, write } = &cli.command else {
         bail!("not a search command");
     };
     if !(*spread > 1.0 && *spread <= 100.0) {
@@ -238,7 +240,7 @@ pub fn search(cli: &Cli) -> Result<ExitCode> {
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }
-    host::search::random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
+    let best = host::search::random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
         if cli.json {
             text::json_line(point);
         } else {
@@ -246,6 +248,9 @@ pub fn search(cli: &Cli) -> Result<ExitCode> {
             println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, text::clean(&point.constants));
         }
     })?;
+    if let (Some(path), Some(text)) = (write, best) {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

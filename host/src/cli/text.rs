@@ -7,6 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
+/// Most characters of a reason in a table.
+const HEADLINE_CHARS: usize = 110;
+
 /// Prints one JSON object as a line; a closed pipe ends the line, not the program.
 pub fn json_line(value: &impl Serialize) {
     if let Ok(line) = serde_json::to_string(value) {
@@ -24,6 +27,15 @@ pub fn clean(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// The first line of a text, cut to what a table can hold.
+pub fn headline(text: &str) -> String {
+    let line = clean(text.lines().next().unwrap_or_default());
+    match line.char_indices().nth(HEADLINE_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 /// 75 → "1:15", 3700 → "1 h 01 m".

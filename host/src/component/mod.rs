@@ -6,9 +6,7 @@ mod strip;
 use crate::key::ComponentKey;
 use crate::outcome::GuestFault;
 use strip::{StripError, without_custom_sections};
-use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures,
-};
+use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract that guests are written against, as text.
@@ -19,12 +17,8 @@ pub const CONTRACT_WIT: &str = include_str!("../../../guest-sdk/wit/0.1.0/lab.wi
 pub const MAX_COMPONENT_BYTES: usize = 8 << 20;
 
 /// What a guest may import.
-const IMPORTS: [&str; 4] = [
-    "lab:train/tensors@0.1.0",
-    "lab:train/autograd@0.1.0",
-    "lab:train/state@0.1.0",
-    "lab:train/session@0.1.0",
-];
+const IMPORTS: [&str; 4] =
+    ["lab:train/tensors@0.1.0", "lab:train/autograd@0.1.0", "lab:train/state@0.1.0", "lab:train/session@0.1.0"];
 
 /// What a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
@@ -35,9 +29,7 @@ const ENCODER_STACK_BYTES: usize = 64 << 20;
 /// WebAssembly 2.0 with what compilers switch on by default: what the engine of [`crate::sandbox`] accepts. No relaxed
 /// SIMD, threads, 64-bit or several memories, tail calls, garbage collection or exceptions.
 fn features() -> WasmFeatures {
-    WasmFeatures::WASM2
-        | WasmFeatures::EXTENDED_CONST
-        | WasmFeatures::COMPONENT_MODEL
+    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL
 }
 
 /// A valid component that imports only the contract and exports `train` and `forward`.
@@ -60,9 +52,7 @@ pub enum ComponentError {
     #[error("no valid component: {0}")]
     Invalid(String),
     /// Asks for a power that guests don't have.
-    #[error(
-        "imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.1.0 are there"
-    )]
+    #[error("imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.1.0 are there")]
     ForbiddenImport {
         /// As the component spells it.
         name: String,
@@ -140,22 +130,14 @@ fn on_own_stack<T: Send + 'static>(
 }
 
 fn encode(core: &[u8]) -> Result<Vec<u8>, ComponentError> {
-    Validator::new_with_features(features())
-        .validate_all(core)
-        .map_err(invalid)?;
+    Validator::new_with_features(features()).validate_all(core).map_err(invalid)?;
     check_core_imports(core)?;
-    let mut module =
-        strip::without_world(core).map_err(|e| ComponentError::Invalid(e.to_string()))?;
+    let mut module = strip::without_world(core).map_err(|e| ComponentError::Invalid(e.to_string()))?;
     let wrong_world = |e: anyhow::Error| ComponentError::WrongWorld(format!("{e:#}"));
     let mut resolve = wit_parser::Resolve::default();
-    let package = resolve
-        .push_source("lab.wit", CONTRACT_WIT)
-        .map_err(wrong_world)?;
-    let world = resolve
-        .select_world(&[package], Some("guest"))
-        .map_err(wrong_world)?;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-        .map_err(wrong_world)?;
+    let package = resolve.push_source("lab.wit", CONTRACT_WIT).map_err(wrong_world)?;
+    let world = resolve.select_world(&[package], Some("guest")).map_err(wrong_world)?;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(wrong_world)?;
     ComponentEncoder::default()
         .validate(true)
         .module(&module)
@@ -185,39 +167,21 @@ fn check_import(name: &str) -> Result<(), ComponentError> {
         ("wasi:http", "network"),
         ("wasi:filesystem", "files"),
         ("wasi:clocks", "clock"),
-        (
-            "wasi:random",
-            "randomness of its own (use `uniform` and `normal`)",
-        ),
+        ("wasi:random", "randomness of its own (use `uniform` and `normal`)"),
         ("wasi:cli", "environment"),
         ("wasi:io", "streams"),
         ("wasi_snapshot_preview1", "system interface"),
         ("wasi_unstable", "system interface"),
-        (
-            "lab:train",
-            "such interface in this version of the contract",
-        ),
-        (
-            "env",
-            "symbols from outside (an undefined function was linked)",
-        ),
+        ("lab:train", "such interface in this version of the contract"),
+        ("env", "symbols from outside (an undefined function was linked)"),
     ];
-    let power = POWERS
-        .iter()
-        .find(|(prefix, _)| name.starts_with(prefix))
-        .map_or("such power", |(_, power)| power);
-    Err(ComponentError::ForbiddenImport {
-        name: shorten(name),
-        power,
-    })
+    let power = POWERS.iter().find(|(prefix, _)| name.starts_with(prefix)).map_or("such power", |(_, power)| power);
+    Err(ComponentError::ForbiddenImport { name: shorten(name), power })
 }
 
 /// A foreign name as it may appear in a message: capped and without control characters.
 fn shorten(name: &str) -> String {
-    name.chars()
-        .take(100)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    name.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn invalid(error: wasmparser::BinaryReaderError) -> ComponentError {
@@ -227,15 +191,9 @@ fn invalid(error: wasmparser::BinaryReaderError) -> ComponentError {
 fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_size(&bytes)?;
     check_outside(&bytes)?;
-    Validator::new_with_features(features())
-        .validate_all(&bytes)
-        .map_err(invalid)?;
-    let stripped = without_custom_sections(&bytes)
-        .map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
-    Ok(Component {
-        bytes,
-        key: ComponentKey::of(&stripped),
-    })
+    Validator::new_with_features(features()).validate_all(&bytes).map_err(invalid)?;
+    let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
+    Ok(Component { bytes, key: ComponentKey::of(&stripped) })
 }
 
 /// Imports, exports and start of the outermost component; what is nested can only be wired to these.
@@ -246,9 +204,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
         match payload.map_err(invalid)? {
             Payload::Version { encoding, .. } => {
                 if depth == 0 && encoding != Encoding::Component {
-                    return Err(ComponentError::Invalid(
-                        "a core module where a component belongs".into(),
-                    ));
+                    return Err(ComponentError::Invalid("a core module where a component belongs".into()));
                 }
                 depth += 1;
             }
@@ -262,10 +218,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
                 for import in imports {
                     let import = import.map_err(invalid)?;
                     // A type that equals another one carries no power: the contract's `tensor` by its short name.
-                    if !matches!(
-                        import.ty,
-                        ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))
-                    ) {
+                    if !matches!(import.ty, ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))) {
                         check_import(import.name.name)?;
                     }
                 }

@@ -49,9 +49,7 @@ fn strip(binary: &[u8], depth: usize, keep: &dyn Fn(&str) -> bool) -> Result<Vec
         let body = reader.read_bytes(len as usize)?;
         match id {
             CUSTOM if !keep(BinaryReader::new(body, 0).read_string()?) => {}
-            CORE_MODULE | COMPONENT if is_component => {
-                push_section(&mut out, id, &strip(body, depth + 1, keep)?)
-            }
+            CORE_MODULE | COMPONENT if is_component => push_section(&mut out, id, &strip(body, depth + 1, keep)?),
             _ => push_section(&mut out, id, body),
         }
     }

@@ -1,8 +1,10 @@
+//! What is a component of the contract, and what is not.
+
 use super::*;
 use proptest::prelude::*;
 use wasm_encoder::{
-    CodeSection, CustomSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    ImportSection, MemorySection, MemoryType, Module, RawSection, TypeSection, ValType,
+    CodeSection, CustomSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection,
+    MemorySection, MemoryType, Module, RawSection, TypeSection, ValType,
 };
 
 /// A core module of the contract's world with an import of `from`, in which `forward` hands its tokens back.
@@ -21,11 +23,7 @@ fn core(from: &str, function: &str, exports: &[&str], memory: MemoryType) -> Vec
     let mut exported = ExportSection::new();
     exported.export("memory", ExportKind::Memory, 0);
     for name in exports {
-        let index = ["train", "forward", "cabi_realloc"]
-            .iter()
-            .position(|n| n == name)
-            .unwrap() as u32
-            + 1;
+        let index = ["train", "forward", "cabi_realloc"].iter().position(|n| n == name).unwrap() as u32 + 1;
         exported.export(name, ExportKind::Func, index);
     }
     let mut code = CodeSection::new();
@@ -40,23 +38,12 @@ fn core(from: &str, function: &str, exports: &[&str], memory: MemoryType) -> Vec
         code.function(&f);
     }
     let mut module = Module::new();
-    module
-        .section(&types)
-        .section(&imports)
-        .section(&functions)
-        .section(&memories)
-        .section(&exported)
-        .section(&code);
+    module.section(&types).section(&imports).section(&functions).section(&memories).section(&exported).section(&code);
     module.finish()
 }
 
-const MEMORY: MemoryType = MemoryType {
-    minimum: 1,
-    maximum: None,
-    memory64: false,
-    shared: false,
-    page_size_log2: None,
-};
+const MEMORY: MemoryType =
+    MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
 const ALL: [&str; 3] = ["train", "forward", "cabi_realloc"];
 
 fn guest() -> Vec<u8> {
@@ -65,10 +52,7 @@ fn guest() -> Vec<u8> {
 
 fn with_custom(mut module: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
     use wasm_encoder::Encode;
-    let section = CustomSection {
-        name: name.into(),
-        data: data.into(),
-    };
+    let section = CustomSection { name: name.into(), data: data.into() };
     module.push(CUSTOM_ID);
     section.encode(&mut module);
     module
@@ -79,27 +63,19 @@ const CUSTOM_ID: u8 = 0;
 #[test]
 fn golden_key() {
     let component = componentise(&guest()).unwrap();
-    assert_eq!(
-        component.key().to_string(),
-        "acbb42c49b6f1e32b3bfac4ba800c9338550486662df6a93de9290b6e05eeee9"
-    );
+    assert_eq!(component.key().to_string(), "acbb42c49b6f1e32b3bfac4ba800c9338550486662df6a93de9290b6e05eeee9");
     assert_eq!(Component::from_bytes(component.bytes()).unwrap(), component);
     assert_eq!(Component::from_bytes(&guest()).unwrap(), component);
 }
 
 #[test]
 fn imports_beyond_the_contract_are_named() {
-    for (from, power) in [
-        ("wasi:sockets/tcp@0.2.0", "network"),
-        ("wasi_snapshot_preview1", "system interface"),
-        ("env", "symbols"),
-    ] {
+    for (from, power) in
+        [("wasi:sockets/tcp@0.2.0", "network"), ("wasi_snapshot_preview1", "system interface"), ("env", "symbols")]
+    {
         let error = componentise(&core(from, "f", &ALL, MEMORY)).unwrap_err();
         assert_eq!(error.fault(), GuestFault::ForbiddenImport);
-        assert!(
-            error.to_string().contains(from) && error.to_string().contains(power),
-            "{error}"
-        );
+        assert!(error.to_string().contains(from) && error.to_string().contains(power), "{error}");
     }
 }
 
@@ -110,35 +86,16 @@ fn another_world_is_refused() {
         core("lab:train/session@0.1.0", "clock", &ALL, MEMORY),
         core("lab:train/session@0.1.0", "task", &ALL, MEMORY),
     ] {
-        assert_eq!(
-            componentise(&bytes).unwrap_err().fault(),
-            GuestFault::WrongWorld
-        );
+        assert_eq!(componentise(&bytes).unwrap_err().fault(), GuestFault::WrongWorld);
     }
     // A component that exports nothing at all.
-    assert_eq!(
-        Component::from_bytes(b"\0asm\x0d\0\x01\0")
-            .unwrap_err()
-            .fault(),
-        GuestFault::WrongWorld
-    );
+    assert_eq!(Component::from_bytes(b"\0asm\x0d\0\x01\0").unwrap_err().fault(), GuestFault::WrongWorld);
 }
 
 #[test]
 fn shared_and_wide_memories_are_refused() {
-    for memory in [
-        MemoryType {
-            shared: true,
-            maximum: Some(2),
-            ..MEMORY
-        },
-        MemoryType {
-            memory64: true,
-            ..MEMORY
-        },
-    ] {
-        let error =
-            componentise(&core("lab:train/session@0.1.0", "progress", &ALL, memory)).unwrap_err();
+    for memory in [MemoryType { shared: true, maximum: Some(2), ..MEMORY }, MemoryType { memory64: true, ..MEMORY }] {
+        let error = componentise(&core("lab:train/session@0.1.0", "progress", &ALL, memory)).unwrap_err();
         assert_eq!(error.fault(), GuestFault::InvalidComponent);
     }
 }
@@ -147,24 +104,14 @@ fn shared_and_wide_memories_are_refused() {
 fn size_is_checked_before_anything_else() {
     let error = Component::from_bytes(&vec![0; MAX_COMPONENT_BYTES + 1]).unwrap_err();
     assert_eq!(error.fault(), GuestFault::ComponentTooLarge);
-    assert_eq!(
-        Component::from_bytes(&vec![0; MAX_COMPONENT_BYTES])
-            .unwrap_err()
-            .fault(),
-        GuestFault::InvalidComponent
-    );
+    assert_eq!(Component::from_bytes(&vec![0; MAX_COMPONENT_BYTES]).unwrap_err().fault(), GuestFault::InvalidComponent);
 }
 
 #[test]
 fn a_world_of_its_own_is_ignored() {
     let plain = componentise(&guest()).unwrap();
     for name in ["component-type", "component-type:guest"] {
-        assert_eq!(
-            componentise(&with_custom(guest(), name, b"\xff\xff nonsense"))
-                .unwrap()
-                .key(),
-            plain.key()
-        );
+        assert_eq!(componentise(&with_custom(guest(), name, b"\xff\xff nonsense")).unwrap().key(), plain.key());
     }
 }
 
@@ -173,20 +120,11 @@ fn nesting_is_bounded() {
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
     for _ in 0..2000 {
         let mut outer = b"\0asm\x0d\0\x01\0".to_vec();
-        wasm_encoder::Section::append_to(
-            &RawSection {
-                id: 4,
-                data: &bytes,
-            },
-            &mut outer,
-        );
+        wasm_encoder::Section::append_to(&RawSection { id: 4, data: &bytes }, &mut outer);
         bytes = outer;
     }
     assert!(Component::from_bytes(&bytes).is_err());
-    assert!(matches!(
-        without_custom_sections(&bytes),
-        Err(StripError::TooDeep)
-    ));
+    assert!(matches!(without_custom_sections(&bytes), Err(StripError::TooDeep)));
 }
 
 proptest! {

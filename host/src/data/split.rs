@@ -96,11 +96,7 @@ pub fn split(corpus: &Corpus) -> Result<Splits, DataError> {
     let identical = found - ranked.len();
     if ranked.len() < FEW {
         let (name, bytes) = (corpus.manifest.name.clone(), corpus.bytes());
-        return Err(DataError::TooSmall {
-            name,
-            bytes,
-            why: "four splits need 8 sections that differ",
-        });
+        return Err(DataError::TooSmall { name, bytes, why: "four splits need 8 sections that differ" });
     }
     ranked.sort_by_key(|unit| unit.0);
     let mut units = ranked.into_iter().map(|unit| unit.1);
@@ -111,29 +107,15 @@ pub fn split(corpus: &Corpus) -> Result<Splits, DataError> {
     let search = take(share(count, 20));
     let train = take(count);
 
-    let mut report = Report {
-        section_bytes,
-        identical,
-        ..Report::default()
-    };
+    let mut report = Report { section_bytes, identical, ..Report::default() };
     let confirm = without(confirm, &[&test], &mut report);
     let search = without(search, &[&test, &confirm], &mut report);
     let train = without(train, &[&test, &confirm, &search], &mut report);
-    let mut splits = Splits {
-        train,
-        search,
-        confirm,
-        test,
-        report,
-    };
+    let mut splits = Splits { train, search, confirm, test, report };
     let size = |part: &[Section]| (part.len(), part.iter().map(|s| s.bytes.len() as u64).sum());
     splits.report.sizes = splits.parts().map(size);
     let names = |part: &[Section]| part.iter().map(|s| s.name.clone()).collect();
-    splits.report.held_out = [
-        names(&splits.search),
-        names(&splits.confirm),
-        names(&splits.test),
-    ];
+    splits.report.held_out = [names(&splits.search), names(&splits.confirm), names(&splits.test)];
     Ok(splits)
 }
 
@@ -143,36 +125,23 @@ fn share(count: usize, part: usize) -> usize {
 
 fn units(corpus: &Corpus) -> (Vec<Section>, Option<usize>) {
     let total: usize = corpus.documents.iter().map(|d| d.bytes.len()).sum();
-    let largest = corpus
-        .documents
-        .iter()
-        .map(|d| d.bytes.len())
-        .max()
-        .unwrap_or(0);
+    let largest = corpus.documents.iter().map(|d| d.bytes.len()).max().unwrap_or(0);
     let documents = corpus.documents.iter().filter(|d| !d.bytes.is_empty());
     if corpus.documents.len() >= FEW && largest <= total / DOMINANT {
-        let whole = documents.map(|d| Section {
-            name: d.name.clone(),
-            bytes: d.bytes.clone(),
-        });
+        let whole = documents.map(|d| Section { name: d.name.clone(), bytes: d.bytes.clone() });
         return (whole.collect(), None);
     }
     let length = (total / SECTIONS).clamp(SHORTEST, SECTION);
     let cut = documents.flat_map(|d| {
         let sections = d.bytes.chunks(length).enumerate();
-        sections.map(|(k, bytes)| Section {
-            name: format!("{}#{k}", d.name),
-            bytes: bytes.to_vec(),
-        })
+        sections.map(|(k, bytes)| Section { name: format!("{}#{k}", d.name), bytes: bytes.to_vec() })
     });
     (cut.collect(), Some(length))
 }
 
 /// Takes from `part` what `held_out` holds; what is left of a section is joined again.
 fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) -> Vec<Section> {
-    let texts = held_out
-        .iter()
-        .flat_map(|part| part.iter().map(|s| s.bytes.as_slice()));
+    let texts = held_out.iter().flat_map(|part| part.iter().map(|s| s.bytes.as_slice()));
     let index = duplicates::Index::new(texts);
     let mut kept = Vec::new();
     for section in part {
@@ -183,10 +152,7 @@ fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) 
         if removed == 0 {
             kept.push(section);
         } else if removed < section.bytes.len() {
-            kept.push(Section {
-                bytes: duplicates::cut(&section.bytes, &shared),
-                name: section.name,
-            });
+            kept.push(Section { bytes: duplicates::cut(&section.bytes, &shared), name: section.name });
         }
     }
     kept
@@ -200,19 +166,14 @@ mod tests {
     fn text(seed: u64, bytes: usize) -> Vec<u8> {
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             b"abcdefgh ijklmno"[(state >> 60) as usize]
         };
         (0..bytes).map(|_| next()).collect()
     }
 
     fn corpus(documents: usize, bytes: usize) -> Corpus {
-        let document = |i: usize| Document {
-            name: format!("{i:03}"),
-            bytes: text(i as u64, bytes),
-        };
+        let document = |i: usize| Document { name: format!("{i:03}"), bytes: text(i as u64, bytes) };
         Corpus::new("x", (0..documents).map(document).collect())
     }
 
@@ -230,10 +191,7 @@ mod tests {
         for (i, document) in documents.iter_mut().enumerate() {
             document.name = format!("{:03}", 900 - i);
         }
-        assert_eq!(
-            split(&one).unwrap().hashes(),
-            split(&Corpus::new("y", documents)).unwrap().hashes()
-        );
+        assert_eq!(split(&one).unwrap().hashes(), split(&Corpus::new("y", documents)).unwrap().hashes());
     }
 
     #[test]
@@ -241,10 +199,7 @@ mod tests {
         let splits = split(&corpus(1, 400_000)).unwrap();
         assert_eq!(splits.report.section_bytes, Some(10_000));
         assert_eq!(splits.report.sizes.map(|s| s.0), [36, 2, 1, 1]);
-        assert!(matches!(
-            split(&corpus(1, 20_000)),
-            Err(DataError::TooSmall { .. })
-        ));
+        assert!(matches!(split(&corpus(1, 20_000)), Err(DataError::TooSmall { .. })));
     }
 
     #[test]
@@ -254,15 +209,9 @@ mod tests {
         for document in &mut documents {
             document.bytes.extend_from_slice(&shared);
         }
-        documents.push(Document {
-            name: "copy".into(),
-            bytes: documents[0].bytes.clone(),
-        });
+        documents.push(Document { name: "copy".into(), bytes: documents[0].bytes.clone() });
         let splits = split(&Corpus::new("x", documents)).unwrap();
-        assert_eq!(
-            (splits.report.identical, splits.report.passages_removed),
-            (1, 19)
-        );
+        assert_eq!((splits.report.identical, splits.report.passages_removed), (1, 19));
         let holds = |part: &[Section]| part.iter().filter(|s| s.bytes.ends_with(&shared)).count();
         assert_eq!(splits.parts().map(holds), [0, 0, 0, 1]);
         assert!(splits.train.iter().all(|s| s.bytes.len() >= 1_990));

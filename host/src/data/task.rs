@@ -158,52 +158,25 @@ impl PreparedTask {
 
 /// Splits `corpus` and cuts the held-out splits into at most `eval_chunks` chunks of `context` + 1 tokens, evenly
 /// spaced, disjoint, none across two sections.
-pub fn prepare(
-    corpus: &Corpus,
-    context: u32,
-    eval_chunks: u32,
-    scale: f32,
-) -> Result<PreparedTask, DataError> {
+pub fn prepare(corpus: &Corpus, context: u32, eval_chunks: u32, scale: f32) -> Result<PreparedTask, DataError> {
     if context == 0 || eval_chunks == 0 {
-        return Err(DataError::Settings(
-            "context and eval_chunks must be above 0",
-        ));
+        return Err(DataError::Settings("context and eval_chunks must be above 0"));
     }
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::Settings("scale must be a number above 0"));
     }
     let splits = split::split(corpus)?;
     let tokenizer = Tokenizer::Bytes;
-    let task = Task {
-        corpus: corpus.manifest.hash(),
-        tokenizer,
-        splits: splits.hashes(),
-        context,
-        eval_chunks,
-        scale,
-    };
-    let train: Vec<u16> = splits
-        .train
-        .iter()
-        .flat_map(|s| tokenizer.encode(&s.bytes))
-        .collect();
-    let cut =
-        |part: &[Section]| chunks(part, tokenizer, context as usize + 1, eval_chunks as usize);
+    let task = Task { corpus: corpus.manifest.hash(), tokenizer, splits: splits.hashes(), context, eval_chunks, scale };
+    let train: Vec<u16> = splits.train.iter().flat_map(|s| tokenizer.encode(&s.bytes)).collect();
+    let cut = |part: &[Section]| chunks(part, tokenizer, context as usize + 1, eval_chunks as usize);
     let (search, confirm, test) = (cut(&splits.search), cut(&splits.confirm), cut(&splits.test));
-    let small = |why| DataError::TooSmall {
-        name: corpus.manifest.name.clone(),
-        bytes: corpus.bytes(),
-        why,
-    };
+    let small = |why| DataError::TooSmall { name: corpus.manifest.name.clone(), bytes: corpus.bytes(), why };
     if search.is_empty() || confirm.is_empty() || test.is_empty() {
-        return Err(small(
-            "a held-out split is shorter than one chunk of context + 1 tokens",
-        ));
+        return Err(small("a held-out split is shorter than one chunk of context + 1 tokens"));
     }
     if train.len() <= context as usize {
-        return Err(small(
-            "the training split is shorter than context + 1 tokens",
-        ));
+        return Err(small("the training split is shorter than context + 1 tokens"));
     }
     let unigram_bpb = unigram_bpb(&train, &search, tokenizer.vocab());
     Ok(PreparedTask {
@@ -221,15 +194,9 @@ pub fn prepare(
 
 /// All disjoint chunks of the sections in order, thinned evenly to at most `most`.
 fn chunks(part: &[Section], tokenizer: Tokenizer, length: usize, most: usize) -> Vec<Vec<u16>> {
-    let all: Vec<&[u8]> = part
-        .iter()
-        .flat_map(|s| s.bytes.chunks_exact(length))
-        .collect();
+    let all: Vec<&[u8]> = part.iter().flat_map(|s| s.bytes.chunks_exact(length)).collect();
     let count = all.len().min(most);
-    (0..count)
-        .filter_map(|i| all.get(i * all.len() / count))
-        .map(|chunk| tokenizer.encode(chunk))
-        .collect()
+    (0..count).filter_map(|i| all.get(i * all.len() / count)).map(|chunk| tokenizer.encode(chunk)).collect()
 }
 
 fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
@@ -254,15 +221,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn corpus() -> Corpus {
-        let text = |i: u32| {
-            (0..300u32).map(move |j| {
-                (blake3::hash(&(i * 1_000 + j).to_le_bytes()).as_bytes()[0] % 26) + b'a'
-            })
-        };
-        let document = |i: u32| Document {
-            name: format!("{i}"),
-            bytes: text(i).collect(),
-        };
+        let text =
+            |i: u32| (0..300u32).map(move |j| (blake3::hash(&(i * 1_000 + j).to_le_bytes()).as_bytes()[0] % 26) + b'a');
+        let document = |i: u32| Document { name: format!("{i}"), bytes: text(i).collect() };
         Corpus::new("x", (0..10).map(document).collect())
     }
 
@@ -281,22 +242,10 @@ mod tests {
             "09a0d6812cecb3f467cdf98422b3faeafecfd445e87853875c565945c86b2e35"
         );
         for changed in [
-            Task {
-                corpus: [0; 32],
-                ..task
-            },
-            Task {
-                splits: [[3; 32], [2; 32], [4; 32], [5; 32]],
-                ..task
-            },
-            Task {
-                context: 257,
-                ..task
-            },
-            Task {
-                eval_chunks: 65,
-                ..task
-            },
+            Task { corpus: [0; 32], ..task },
+            Task { splits: [[3; 32], [2; 32], [4; 32], [5; 32]], ..task },
+            Task { context: 257, ..task },
+            Task { eval_chunks: 65, ..task },
             Task { scale: 2.0, ..task },
         ] {
             assert_ne!(changed.hash(), task.hash());
@@ -305,21 +254,10 @@ mod tests {
 
     #[test]
     fn chunks_are_spread_disjoint_and_inside_sections() {
-        let bytes = |start: u8| Section {
-            name: String::new(),
-            bytes: (start..start + 10).collect(),
-        };
+        let bytes = |start: u8| Section { name: String::new(), bytes: (start..start + 10).collect() };
         let part = [bytes(0), bytes(100)];
         let cut = |most| chunks(&part, Tokenizer::Bytes, 4, most);
-        assert_eq!(
-            cut(9),
-            [
-                [0, 1, 2, 3],
-                [4, 5, 6, 7],
-                [100, 101, 102, 103],
-                [104, 105, 106, 107]
-            ]
-        );
+        assert_eq!(cut(9), [[0, 1, 2, 3], [4, 5, 6, 7], [100, 101, 102, 103], [104, 105, 106, 107]]);
         assert_eq!(cut(2), [[0, 1, 2, 3], [100, 101, 102, 103]]);
         assert!(chunks(&part, Tokenizer::Bytes, 11, 5).is_empty());
     }
@@ -333,19 +271,9 @@ mod tests {
         assert_eq!(prepared.search_targets(), 80);
         assert_eq!(prepared.search_text().len(), 85);
         assert_eq!(prepared.train.len(), 7 * 300);
-        assert!(
-            (4.5..5.5).contains(&prepared.unigram_bpb),
-            "{}",
-            prepared.unigram_bpb
-        );
-        assert!(matches!(
-            prepare(&corpus(), 300, 5, 1.0),
-            Err(DataError::TooSmall { .. })
-        ));
-        assert!(matches!(
-            prepare(&corpus(), 16, 5, f32::NAN),
-            Err(DataError::Settings(_))
-        ));
+        assert!((4.5..5.5).contains(&prepared.unigram_bpb), "{}", prepared.unigram_bpb);
+        assert!(matches!(prepare(&corpus(), 300, 5, 1.0), Err(DataError::TooSmall { .. })));
+        assert!(matches!(prepare(&corpus(), 16, 5, f32::NAN), Err(DataError::Settings(_))));
     }
 
     #[test]

@@ -71,8 +71,7 @@ pub fn find(file: &syn::File, text: &str) -> Vec<Constant> {
             found.extend(constant(name, &item.expr, text));
         } else if let Some(elements) = elements(&item.expr) {
             let constants = elements.elems.iter().enumerate();
-            let constants =
-                constants.filter_map(|(i, e)| constant(format!("{name}[{i}]"), e, text));
+            let constants = constants.filter_map(|(i, e)| constant(format!("{name}[{i}]"), e, text));
             found.extend(constants.filter(|c| matches!(c.value, Value::Float(_))));
         }
     }
@@ -81,13 +80,7 @@ pub fn find(file: &syn::File, text: &str) -> Vec<Constant> {
 
 /// Every array constant of integers.
 pub fn patterns(file: &syn::File) -> Vec<Pattern> {
-    let consts = file.items.iter().filter_map(|item| {
-        if let Item::Const(c) = item {
-            Some(c)
-        } else {
-            None
-        }
-    });
+    let consts = file.items.iter().filter_map(|item| if let Item::Const(c) = item { Some(c) } else { None });
     consts
         .filter_map(|item| {
             let array = elements(&item.expr)?;
@@ -97,9 +90,7 @@ pub fn patterns(file: &syn::File) -> Vec<Pattern> {
             });
             Some(Pattern {
                 name: item.ident.to_string(),
-                values: values
-                    .collect::<Option<Vec<_>>>()
-                    .filter(|v| !v.is_empty())?,
+                values: values.collect::<Option<Vec<_>>>().filter(|v| !v.is_empty())?,
                 range: edit::range(array),
                 fixed_length: matches!(*item.ty, Type::Array(_)),
             })
@@ -117,29 +108,15 @@ impl Constant {
     pub fn set(&self, value: Value) -> (Edit, String) {
         let literal = self.write(value);
         let words = format!("{} {} → {}", self.name, self.literal, literal);
-        (
-            Edit {
-                range: self.range.clone(),
-                text: literal,
-            },
-            words,
-        )
+        (Edit { range: self.range.clone(), text: literal }, words)
     }
 
     /// Every value one step away, rising (`up`) or falling.
     pub fn steps(&self, up: bool) -> Vec<Value> {
         let all: Vec<Value> = match self.value {
-            Value::Integer(v) => integer_steps(v, up)
-                .into_iter()
-                .map(Value::Integer)
-                .collect(),
-            Value::Float(v) if v == 0.0 && up => {
-                FROM_ZERO.iter().map(|&v| Value::Float(v)).collect()
-            }
-            Value::Float(_) => FACTORS
-                .iter()
-                .map(|&f| self.scaled(if up { f } else { f.recip() }))
-                .collect(),
+            Value::Integer(v) => integer_steps(v, up).into_iter().map(Value::Integer).collect(),
+            Value::Float(v) if v == 0.0 && up => FROM_ZERO.iter().map(|&v| Value::Float(v)).collect(),
+            Value::Float(_) => FACTORS.iter().map(|&f| self.scaled(if up { f } else { f.recip() })).collect(),
         };
         let mut steps: Vec<Value> = Vec::new();
         for value in all {
@@ -154,27 +131,19 @@ impl Constant {
     /// and so stays one.
     pub fn scaled(&self, factor: f64) -> Value {
         match self.value {
-            Value::Integer(v) => {
-                Value::Integer(((v as f64 * factor).round() as i64).max(i64::from(v > 0)))
-            }
+            Value::Integer(v) => Value::Integer(((v as f64 * factor).round() as i64).max(i64::from(v > 0))),
             Value::Float(v) if v > 0.0 && v < 1.0 && !self.is_rate() => {
                 let odds = v / (1.0 - v) * factor;
                 let share = odds / (1.0 + odds);
                 // Near 1 the digits that count are those of the distance from 1.
-                Value::Float(if share > 0.5 {
-                    1.0 - round(1.0 - share)
-                } else {
-                    round(share)
-                })
+                Value::Float(if share > 0.5 { 1.0 - round(1.0 - share) } else { round(share) })
             }
             Value::Float(v) => Value::Float(round(v * factor)),
         }
     }
 
     fn is_rate(&self) -> bool {
-        ["LR", "RATE", "STD", "SCALE", "GAIN", "DECAY"]
-            .iter()
-            .any(|part| self.name.split('_').any(|p| p == *part))
+        ["LR", "RATE", "STD", "SCALE", "GAIN", "DECAY"].iter().any(|part| self.name.split('_').any(|p| p == *part))
     }
 
     fn write(&self, value: Value) -> String {
@@ -186,11 +155,7 @@ impl Constant {
                 let text = format!("{v:.10}");
                 let text = text.trim_end_matches('0');
                 let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-                format!(
-                    "{}.{}",
-                    grouped(whole),
-                    if part.is_empty() { "0" } else { part }
-                )
+                format!("{}.{}", grouped(whole), if part.is_empty() { "0" } else { part })
             }
         };
         digits + &self.suffix
@@ -214,27 +179,14 @@ pub fn can_run(value: impl Fn(&str) -> Option<Value>) -> bool {
 
 /// Draws every constant anew around its value: floats log-uniformly within a factor of `spread` either way (shares on
 /// their odds), each integer moved one step with probability one half. Returns the edits and the change in words.
-pub fn sample(
-    constants: &[Constant],
-    random: &mut Random,
-    spread: f64,
-) -> Option<(Vec<Edit>, String)> {
+pub fn sample(constants: &[Constant], random: &mut Random, spread: f64) -> Option<(Vec<Edit>, String)> {
     for _ in 0..64 {
         let drawn: Vec<Value> = constants.iter().map(|c| draw(c, random, spread)).collect();
-        let value = |name: &str| {
-            constants
-                .iter()
-                .zip(&drawn)
-                .find(|(c, _)| c.name == name)
-                .map(|(_, v)| *v)
-        };
+        let value = |name: &str| constants.iter().zip(&drawn).find(|(c, _)| c.name == name).map(|(_, v)| *v);
         if !can_run(value) {
             continue;
         }
-        let changed = constants
-            .iter()
-            .zip(&drawn)
-            .filter(|(c, v)| c.write(**v) != c.literal);
+        let changed = constants.iter().zip(&drawn).filter(|(c, v)| c.write(**v) != c.literal);
         let (edits, words): (Vec<Edit>, Vec<String>) = changed.map(|(c, v)| c.set(*v)).unzip();
         if !edits.is_empty() {
             return Some((edits, words.join(", ")));
@@ -246,19 +198,13 @@ pub fn sample(
 fn draw(constant: &Constant, random: &mut Random, spread: f64) -> Value {
     match constant.value {
         Value::Float(0.0) => {
-            let raised = random
-                .chance(0.5)
-                .then(|| random.pick(FROM_ZERO).copied())
-                .flatten();
+            let raised = random.chance(0.5).then(|| random.pick(FROM_ZERO).copied()).flatten();
             Value::Float(raised.unwrap_or(0.0))
         }
         Value::Float(_) => constant.scaled(spread.max(1.0).powf(2.0 * random.uniform() - 1.0)),
         Value::Integer(_) => {
             let up = random.chance(0.5);
-            let moved = random
-                .chance(0.5)
-                .then(|| random.pick(&constant.steps(up)).copied())
-                .flatten();
+            let moved = random.chance(0.5).then(|| random.pick(&constant.steps(up)).copied()).flatten();
             moved.unwrap_or(constant.value)
         }
     }
@@ -272,11 +218,7 @@ fn integer_steps(v: i64, up: bool) -> Vec<i64> {
         steps.push(if up { v.saturating_add(1) } else { v - 1 });
     }
     if v % 32 == 0 && v != 0 {
-        steps.push(if up {
-            v.saturating_add(v / 4)
-        } else {
-            v - v / 4
-        });
+        steps.push(if up { v.saturating_add(v / 4) } else { v - v / 4 });
     }
     if v != 0 && (up || v % 2 == 0) {
         steps.push(if up { v.saturating_mul(2) } else { v / 2 });
@@ -291,18 +233,7 @@ fn is_number(ty: &Type) -> bool {
         let name = ident.to_string();
         matches!(
             name.as_str(),
-            "f32"
-                | "f64"
-                | "usize"
-                | "u8"
-                | "u16"
-                | "u32"
-                | "u64"
-                | "isize"
-                | "i8"
-                | "i16"
-                | "i32"
-                | "i64"
+            "f32" | "f64" | "usize" | "u8" | "u16" | "u32" | "u64" | "isize" | "i8" | "i16" | "i32" | "i64"
         )
     })
 }
@@ -319,23 +250,14 @@ fn constant(name: String, expr: &Expr, text: &str) -> Option<Constant> {
     let (value, suffix) = number(expr)?;
     let range = edit::range(expr);
     let literal = text.get(range.clone())?.to_owned();
-    Some(Constant {
-        name,
-        value,
-        literal,
-        range,
-        suffix,
-    })
+    Some(Constant { name, value, literal, range, suffix })
 }
 
 fn number(expr: &Expr) -> Option<(Value, String)> {
     match expr {
         Expr::Lit(lit) => match &lit.lit {
             Lit::Float(f) => Some((Value::Float(f.base10_parse().ok()?), f.suffix().to_owned())),
-            Lit::Int(i) => Some((
-                Value::Integer(i.base10_parse().ok()?),
-                i.suffix().to_owned(),
-            )),
+            Lit::Int(i) => Some((Value::Integer(i.base10_parse().ok()?), i.suffix().to_owned())),
             _ => None,
         },
         Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => {
@@ -390,53 +312,25 @@ mod tests {
 
     fn steps(name: &str, up: bool) -> Vec<String> {
         let constant = get(name);
-        constant
-            .steps(up)
-            .into_iter()
-            .map(|v| constant.write(v))
-            .collect()
+        constant.steps(up).into_iter().map(|v| constant.write(v)).collect()
     }
 
     #[test]
     fn literals_are_found_and_expressions_and_seeds_are_not() {
         let names: Vec<String> = constants().into_iter().map(|c| c.name).collect();
-        let expected = [
-            "DEPTH",
-            "LR",
-            "ROPE_BASE",
-            "MOMENTUM",
-            "DECAY",
-            "COEFFICIENTS[0]",
-            "COEFFICIENTS[1]",
-            "BIG",
-        ];
+        let expected = ["DEPTH", "LR", "ROPE_BASE", "MOMENTUM", "DECAY", "COEFFICIENTS[0]", "COEFFICIENTS[1]", "BIG"];
         assert_eq!(names, expected);
         assert_eq!(get("COEFFICIENTS[1]").value, Value::Float(-4.7));
         let patterns = patterns(&syn::parse_str(TEXT).unwrap());
         assert_eq!(patterns.len(), 1);
-        assert_eq!(
-            (
-                patterns[0].values.as_slice(),
-                &TEXT[patterns[0].range.clone()]
-            ),
-            (&[64, 0][..], "[64, 0]")
-        );
+        assert_eq!((patterns[0].values.as_slice(), &TEXT[patterns[0].range.clone()]), (&[64, 0][..], "[64, 0]"));
     }
 
     #[test]
     fn steps_are_short_literals() {
-        assert_eq!(
-            steps("LR", true),
-            ["0.022", "0.024", "0.028", "0.034", "0.04"]
-        );
-        assert_eq!(
-            steps("ROPE_BASE", true),
-            ["11_000.0", "12_000.0", "14_000.0", "17_000.0", "20_000.0"]
-        );
-        assert_eq!(
-            steps("MOMENTUM", true),
-            ["0.954", "0.958", "0.964", "0.97", "0.974"]
-        );
+        assert_eq!(steps("LR", true), ["0.022", "0.024", "0.028", "0.034", "0.04"]);
+        assert_eq!(steps("ROPE_BASE", true), ["11_000.0", "12_000.0", "14_000.0", "17_000.0", "20_000.0"]);
+        assert_eq!(steps("MOMENTUM", true), ["0.954", "0.958", "0.964", "0.97", "0.974"]);
         assert_eq!(steps("DECAY", true), ["0.01", "0.03", "0.1"]);
         assert!(steps("DECAY", false).is_empty());
         assert_eq!(steps("DEPTH", true), ["5", "8"]);
@@ -449,19 +343,14 @@ mod tests {
     fn setting_one_keeps_the_rest_of_the_text() {
         let (edit, words) = get("DEPTH").set(Value::Integer(6));
         assert_eq!(words, "DEPTH 4 → 6");
-        assert_eq!(
-            edit::apply(TEXT, &[edit]).unwrap(),
-            TEXT.replace("= 4; //", "= 6; //")
-        );
+        assert_eq!(edit::apply(TEXT, &[edit]).unwrap(), TEXT.replace("= 4; //", "= 6; //"));
     }
 
     #[test]
     fn shares_stay_shares() {
         let share = get("MOMENTUM");
         for factor in [1e-6, 0.5, 3.0, 1e4] {
-            let Value::Float(v) = share.scaled(factor) else {
-                unreachable!()
-            };
+            let Value::Float(v) = share.scaled(factor) else { unreachable!() };
             assert!(v > 0.0 && v < 1.0, "{v}");
         }
     }
@@ -488,9 +377,7 @@ mod tests {
         for n in 0..50 {
             let text = edit::apply(TEXT, &draw(n).0).unwrap();
             let again = find(&syn::parse_str(&text).unwrap(), &text);
-            let Value::Float(lr) = named(&again, "LR").unwrap().value else {
-                unreachable!()
-            };
+            let Value::Float(lr) = named(&again, "LR").unwrap().value else { unreachable!() };
             assert!((0.0099..=0.0401).contains(&lr), "{lr}");
         }
     }

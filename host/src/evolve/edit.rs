@@ -15,18 +15,12 @@ pub struct Edit {
 impl Edit {
     /// Replaces a node of the tree.
     pub fn replace(node: &impl Spanned, text: impl Into<String>) -> Self {
-        Self {
-            range: range(node),
-            text: text.into(),
-        }
+        Self { range: range(node), text: text.into() }
     }
 
     /// Inserts at a byte offset.
     pub fn insert(at: usize, text: impl Into<String>) -> Self {
-        Self {
-            range: at..at,
-            text: text.into(),
-        }
+        Self { range: at..at, text: text.into() }
     }
 }
 
@@ -56,22 +50,13 @@ mod tests {
 
     #[test]
     fn edits_apply_in_any_order() {
-        let edits = [
-            Edit {
-                range: 4..5,
-                text: "two".into(),
-            },
-            Edit::insert(0, "> "),
-        ];
+        let edits = [Edit { range: 4..5, text: "two".into() }, Edit::insert(0, "> ")];
         assert_eq!(apply("one 2 three", &edits).unwrap(), "> one two three");
     }
 
     #[test]
     fn bad_edits_are_refused() {
-        let edit = |range| Edit {
-            range,
-            text: String::new(),
-        };
+        let edit = |range| Edit { range, text: String::new() };
         assert_eq!(apply("abc", &[edit(0..2), edit(1..3)]), None);
         assert_eq!(apply("abc", &[edit(2..9)]), None);
         assert_eq!(apply("é", &[edit(1..2)]), None);

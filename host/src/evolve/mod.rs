@@ -80,11 +80,7 @@ impl Evolve {
         let catalogue = Catalogue::of(parent)?;
         let mut random = Random::new(self.random_seed, trial);
         let new = |m: &Mutation| m.source != parent && !(history.tried)(&m.source);
-        let drawn = (0..DRAWS).find_map(|_| {
-            catalogue
-                .draw(parent, history.trials, &mut random)
-                .filter(new)
-        });
+        let drawn = (0..DRAWS).find_map(|_| catalogue.draw(parent, history.trials, &mut random).filter(new));
         drawn.or_else(|| catalogue.all(parent).into_iter().find(new))
     }
 }
@@ -98,11 +94,7 @@ pub fn all_mutations(text: &str) -> Vec<Mutation> {
 pub fn sample_constants(text: &str, random: &mut Random, spread: f64) -> Option<Mutation> {
     let catalogue = Catalogue::of(text)?;
     let (edits, description) = constants::sample(&catalogue.constants, random, spread)?;
-    Some(Mutation {
-        source: edit::apply(text, &edits)?,
-        description,
-        operator: SAMPLE,
-    })
+    Some(Mutation { source: edit::apply(text, &edits)?, description, operator: SAMPLE })
 }
 
 /// Constants that differ between two sources, for [`Trial::steps`].
@@ -110,16 +102,10 @@ pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
     let (Some(before), Some(after)) = (Catalogue::of(parent), Catalogue::of(child)) else {
         return Vec::new();
     };
-    let pairs = before
-        .constants
-        .iter()
-        .filter_map(|b| Some((b, constants::named(&after.constants, &b.name)?)));
+    let pairs = before.constants.iter().filter_map(|b| Some((b, constants::named(&after.constants, &b.name)?)));
     pairs
         .filter(|(b, a)| b.value != a.value)
-        .map(|(b, a)| Step {
-            name: b.name.clone(),
-            up: a.value.number() > b.value.number(),
-        })
+        .map(|(b, a)| Step { name: b.name.clone(), up: a.value.number() > b.value.number() })
         .collect()
 }
 
@@ -134,12 +120,7 @@ impl Catalogue {
     fn of(text: &str) -> Option<Self> {
         std::thread::scope(|scope| {
             let parse = || Self::parse(text);
-            std::thread::Builder::new()
-                .stack_size(STACK)
-                .spawn_scoped(scope, parse)
-                .ok()?
-                .join()
-                .ok()?
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse).ok()?.join().ok()?
         })
     }
 
@@ -152,23 +133,13 @@ impl Catalogue {
         let guest = Guest::new(&file, text);
         let found = OPERATORS.iter().map(|(name, sites)| (*name, sites(&guest)));
         let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
-        Some(Self {
-            constants: guest.constants,
-            sites,
-        })
+        Some(Self { constants: guest.constants, sites })
     }
 
     fn all(&self, text: &str) -> Vec<Mutation> {
-        let structural = self
-            .sites
-            .values()
-            .flatten()
-            .filter_map(|site| mutation(text, site));
+        let structural = self.sites.values().flatten().filter_map(|site| mutation(text, site));
         let steps = self.constants.iter().flat_map(|constant| {
-            let values = constant
-                .steps(true)
-                .into_iter()
-                .chain(constant.steps(false));
+            let values = constant.steps(true).into_iter().chain(constant.steps(false));
             values.filter_map(|value| self.set(text, CONSTANT, &[(constant, value)]))
         });
         structural.chain(steps).collect()
@@ -178,10 +149,7 @@ impl Catalogue {
     fn draw(&self, text: &str, trials: &[Trial], random: &mut Random) -> Option<Mutation> {
         let mut names = vec![(CONSTANT, 6.0), (TWO_CONSTANTS, 1.5)];
         names.extend(self.sites.keys().map(|name| (*name, 1.0)));
-        let weights: Vec<f64> = names
-            .iter()
-            .map(|(name, base)| base * success(name, trials))
-            .collect();
+        let weights: Vec<f64> = names.iter().map(|(name, base)| base * success(name, trials)).collect();
         let (name, _) = names.get(random.weighted(&weights)?)?;
         match *name {
             CONSTANT => self.set(text, CONSTANT, &[self.step(trials, random)?]),
@@ -196,11 +164,7 @@ impl Catalogue {
 
     /// A constant and its new value. Constants that gained before are drawn more often, in the direction that gained.
     fn step(&self, trials: &[Trial], random: &mut Random) -> Option<(&Constant, Value)> {
-        let momenta: Vec<f64> = self
-            .constants
-            .iter()
-            .map(|c| momentum(&c.name, trials))
-            .collect();
+        let momenta: Vec<f64> = self.constants.iter().map(|c| momentum(&c.name, trials)).collect();
         let weights: Vec<f64> = momenta.iter().map(|m| 1.0 + m.abs()).collect();
         let index = random.weighted(&weights)?;
         let up = random.chance(1.0 / (1.0 + (-momenta.get(index)?).exp()));
@@ -208,49 +172,26 @@ impl Catalogue {
         Some((constant, *random.pick(&constant.steps(up))?))
     }
 
-    fn set(
-        &self,
-        text: &str,
-        operator: &'static str,
-        changes: &[(&Constant, Value)],
-    ) -> Option<Mutation> {
-        let changed = |name: &str| {
-            changes
-                .iter()
-                .find(|(c, _)| c.name == name)
-                .map(|(_, v)| *v)
-        };
-        let value = |name: &str| {
-            changed(name).or_else(|| Some(constants::named(&self.constants, name)?.value))
-        };
+    fn set(&self, text: &str, operator: &'static str, changes: &[(&Constant, Value)]) -> Option<Mutation> {
+        let changed = |name: &str| changes.iter().find(|(c, _)| c.name == name).map(|(_, v)| *v);
+        let value = |name: &str| changed(name).or_else(|| Some(constants::named(&self.constants, name)?.value));
         if !constants::can_run(value) {
             return None;
         }
-        let (edits, words): (Vec<Edit>, Vec<String>) =
-            changes.iter().map(|(c, v)| c.set(*v)).unzip();
-        Some(Mutation {
-            source: edit::apply(text, &edits)?,
-            description: words.join(", "),
-            operator,
-        })
+        let (edits, words): (Vec<Edit>, Vec<String>) = changes.iter().map(|(c, v)| c.set(*v)).unzip();
+        Some(Mutation { source: edit::apply(text, &edits)?, description: words.join(", "), operator })
     }
 }
 
 fn mutation(text: &str, site: &Site) -> Option<Mutation> {
     let source = edit::apply(text, &site.edits)?;
-    Some(Mutation {
-        source,
-        description: site.description.clone(),
-        operator: site.operator,
-    })
+    Some(Mutation { source, description: site.description.clone(), operator: site.operator })
 }
 
 /// Relative success of an operator: 1 before any trial, rising with what was kept and falling with what was not.
 fn success(operator: &str, trials: &[Trial]) -> f64 {
     let of = trials.iter().filter(|t| t.operator == operator);
-    let (tries, kept) = of.fold((0.0, 0.0), |(n, k), t| {
-        (n + 1.0, k + f64::from(u8::from(t.kept)))
-    });
+    let (tries, kept) = of.fold((0.0, 0.0), |(n, k), t| (n + 1.0, k + f64::from(u8::from(t.kept))));
     (1.0 + 8.0 * kept) / (1.0 + 0.25 * tries)
 }
 
@@ -258,10 +199,7 @@ fn success(operator: &str, trials: &[Trial]) -> f64 {
 /// what happened later counts more.
 fn momentum(name: &str, trials: &[Trial]) -> f64 {
     const DECAY: f64 = 0.7;
-    let steps = trials
-        .iter()
-        .flat_map(|t| t.steps.iter().map(move |s| (s, t)))
-        .filter(|(s, _)| s.name == name);
+    let steps = trials.iter().flat_map(|t| t.steps.iter().map(move |s| (s, t))).filter(|(s, _)| s.name == name);
     steps.fold(0.0, |momentum, (step, trial)| {
         let direction = if step.up { 1.0 } else { -1.0 };
         let push = match trial.gain {
@@ -314,17 +252,11 @@ fn schedule(progress: f32) -> f32 {
 "#;
 
     fn descriptions(operator: &str) -> Vec<String> {
-        all_mutations(GUEST)
-            .into_iter()
-            .filter(|m| m.operator == operator)
-            .map(|m| m.description)
-            .collect()
+        all_mutations(GUEST).into_iter().filter(|m| m.operator == operator).map(|m| m.description).collect()
     }
 
     fn made(description: &str) -> String {
-        let found = all_mutations(GUEST)
-            .into_iter()
-            .find(|m| m.description == description);
+        let found = all_mutations(GUEST).into_iter().find(|m| m.description == description);
         found.unwrap_or_else(|| panic!("{description}")).source
     }
 
@@ -335,12 +267,7 @@ fn schedule(progress: f32) -> f32 {
             assert!(all.iter().any(|m| m.operator == *name), "{name}");
         }
         for m in &all {
-            assert!(
-                syn::parse_str::<syn::File>(&m.source).is_ok(),
-                "{}:\n{}",
-                m.description,
-                m.source
-            );
+            assert!(syn::parse_str::<syn::File>(&m.source).is_ok(), "{}:\n{}", m.description, m.source);
             assert_ne!(m.source, GUEST, "{}", m.description);
             assert!(m.source.contains("// é") && !m.description.contains('\n'));
         }
@@ -349,44 +276,20 @@ fn schedule(progress: f32) -> f32 {
     #[test]
     fn structural_edits_say_what_they_do() {
         assert!(descriptions("activation").contains(&"activation in mlp: relu² → gelu".to_owned()));
-        assert_eq!(
-            made("activation in mlp: relu² → gelu"),
-            GUEST.replace("relu_squared", "gelu")
-        );
-        assert_eq!(
-            made("softcap in model: off"),
-            GUEST.replace(".softcap(SOFTCAP)", "")
-        );
-        assert_eq!(
-            made("windows [64, 0] → [64, 64, 0]"),
-            GUEST.replace("[64, 0]", "[64, 64, 0]")
-        );
+        assert_eq!(made("activation in mlp: relu² → gelu"), GUEST.replace("relu_squared", "gelu"));
+        assert_eq!(made("softcap in model: off"), GUEST.replace(".softcap(SOFTCAP)", ""));
+        assert_eq!(made("windows [64, 0] → [64, 64, 0]"), GUEST.replace("[64, 0]", "[64, 64, 0]"));
         let trade = made("batch against sequence: BATCH 16 → 32, SEQ 128 → 64");
         assert_eq!(
             trade,
-            GUEST
-                .replace("BATCH: usize = 16", "BATCH: usize = 32")
-                .replace("SEQ: usize = 128", "SEQ: usize = 64")
+            GUEST.replace("BATCH: usize = 16", "BATCH: usize = 32").replace("SEQ: usize = 128", "SEQ: usize = 64")
         );
-        assert!(
-            made("depth against width: DEPTH 4 → 8, WIDTH 128 → 96")
-                .contains("DEPTH: usize = 8; // layers")
-        );
+        assert!(made("depth against width: DEPTH 4 → 8, WIDTH 128 → 96").contains("DEPTH: usize = 8; // layers"));
         let behind = made("norm in model: before each branch → after it");
-        assert!(
-            behind.contains("attention(net, layer, &x, tokens).rms_norm();"),
-            "{behind}"
-        );
-        assert!(
-            behind.contains("mlp(net, layer, x.clone()).rms_norm();"),
-            "{behind}"
-        );
+        assert!(behind.contains("attention(net, layer, &x, tokens).rms_norm();"), "{behind}");
+        assert!(behind.contains("mlp(net, layer, x.clone()).rms_norm();"), "{behind}");
         let warm = made("schedule: a warm-up over 2% of the budget");
-        assert!(
-            warm.contains("const WARMUP: f32 = 0.02;")
-                && warm.contains("warmup * ({ if left < 1.0"),
-            "{warm}"
-        );
+        assert!(warm.contains("const WARMUP: f32 = 0.02;") && warm.contains("warmup * ({ if left < 1.0"), "{warm}");
     }
 
     #[test]
@@ -396,51 +299,28 @@ fn schedule(progress: f32) -> f32 {
             let tried = |text: &str| seen.borrow().contains(text);
             let mut said = Vec::new();
             for trial in 0..40 {
-                let history = History {
-                    trials: &[],
-                    tried: &tried,
-                };
-                let m = Evolve { random_seed: 1337 }
-                    .propose(GUEST, &history, trial)
-                    .unwrap();
+                let history = History { trials: &[], tried: &tried };
+                let m = Evolve { random_seed: 1337 }.propose(GUEST, &history, trial).unwrap();
                 assert!(seen.borrow_mut().insert(m.source), "{}", m.description);
                 said.push(m.description);
             }
             said
         };
         assert_eq!(run(), run());
-        let all_tried = History {
-            trials: &[],
-            tried: &|_| true,
-        };
-        assert_eq!(
-            Evolve { random_seed: 1 }.propose(GUEST, &all_tried, 0),
-            None
-        );
-        let open = History {
-            trials: &[],
-            tried: &|_| false,
-        };
+        let all_tried = History { trials: &[], tried: &|_| true };
+        assert_eq!(Evolve { random_seed: 1 }.propose(GUEST, &all_tried, 0), None);
+        let open = History { trials: &[], tried: &|_| false };
         assert_eq!(Evolve { random_seed: 1 }.propose("fn (", &open, 0), None);
     }
 
     /// How often each description is proposed over many trials.
     fn tally(trials: &[Trial]) -> (BTreeMap<&'static str, usize>, usize, usize) {
-        let history = History {
-            trials,
-            tried: &|_| false,
-        };
+        let history = History { trials, tried: &|_| false };
         let (mut operators, mut up, mut down) = (BTreeMap::new(), 0, 0);
         for trial in 0..300 {
-            let m = Evolve { random_seed: 5 }
-                .propose(GUEST, &history, trial)
-                .unwrap();
+            let m = Evolve { random_seed: 5 }.propose(GUEST, &history, trial).unwrap();
             *operators.entry(m.operator).or_default() += 1;
-            let steps = if m.operator == CONSTANT {
-                steps_between(GUEST, &m.source)
-            } else {
-                Vec::new()
-            };
+            let steps = if m.operator == CONSTANT { steps_between(GUEST, &m.source) } else { Vec::new() };
             for step in steps.iter().filter(|s| s.name == "MATRIX_LR") {
                 if step.up { up += 1 } else { down += 1 }
             }
@@ -453,49 +333,27 @@ fn schedule(progress: f32) -> f32 {
         let (before, up_before, _) = tally(&[]);
         let kept = Trial {
             operator: CONSTANT.into(),
-            steps: vec![Step {
-                name: "MATRIX_LR".into(),
-                up: true,
-            }],
+            steps: vec![Step { name: "MATRIX_LR".into(), up: true }],
             gain: Some(0.01),
             kept: true,
         };
         let (_, up, down) = tally(&[kept]);
-        assert!(
-            up > 2 * up_before && up > 4 * down,
-            "{up_before} {up} {down}"
-        );
-        let failed = Trial {
-            operator: "norm".into(),
-            steps: vec![],
-            gain: None,
-            kept: false,
-        };
+        assert!(up > 2 * up_before && up > 4 * down, "{up_before} {up} {down}");
+        let failed = Trial { operator: "norm".into(), steps: vec![], gain: None, kept: false };
         let (after, ..) = tally(&vec![failed; 20]);
-        assert!(
-            after.get("norm").copied().unwrap_or(0) * 2 < before["norm"],
-            "{before:?} {after:?}"
-        );
+        assert!(after.get("norm").copied().unwrap_or(0) * 2 < before["norm"], "{before:?} {after:?}");
     }
 
     #[test]
     fn a_deeply_nested_source_does_not_end_the_host() {
         let depth = 2000;
-        let text = format!(
-            "const A: usize = {}1{};",
-            "(".repeat(depth),
-            ")".repeat(depth)
-        );
+        let text = format!("const A: usize = {}1{};", "(".repeat(depth), ")".repeat(depth));
         let _ = all_mutations(&text);
     }
 
     #[test]
     fn samples_move_many_constants_at_once() {
         let m = sample_constants(GUEST, &mut Random::new(1, 1), 2.0).unwrap();
-        assert!(
-            steps_between(GUEST, &m.source).len() > 3,
-            "{}",
-            m.description
-        );
+        assert!(steps_between(GUEST, &m.source).len() > 3, "{}", m.description);
     }
 }

@@ -11,9 +11,9 @@ use crate::key::ContextKey;
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
 use crate::proposer::{Past, Proposal, Proposer, Situation};
-use crate::sandbox::Progress;
 use crate::report::{self, ReportError};
 use crate::sample::{self, SampleError, Style};
+use crate::sandbox::Progress;
 use crate::select::Noise;
 use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
 use event::{Baseline, Event, Standing, Summary, TrialLine};
@@ -83,6 +83,20 @@ pub struct Bounds {
     pub hours: Option<f64>,
 }
 
+/// What a night is to do.
+pub struct Plan<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its name, for the record.
+    pub policy_name: &'a str,
+    /// What proposers are told.
+    pub brief: &'a str,
+    /// The guest that it starts from.
+    pub seed_guest: Candidate,
+    /// When it ends.
+    pub bounds: Bounds,
+}
+
 /// A night under way.
 pub struct Night<'a> {
     bench: &'a Bench,
@@ -111,14 +125,11 @@ impl<'a> Night<'a> {
     /// that a night has begun.
     pub fn begin(
         bench: &'a Bench,
-        policy: &'a Policy,
-        policy_name: &str,
-        brief: &'a str,
-        seed_guest: Candidate,
-        bounds: Bounds,
+        plan: Plan<'a>,
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
+        let Plan { policy, policy_name, brief, seed_guest, bounds } = plan;
         let context = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
@@ -189,11 +200,8 @@ impl<'a> Night<'a> {
                 NightError::SeedGuest(format!("the champion, trial #{}: {refusal}", record.trial.number))
             })?;
             self.champion_bpb = record.trial.bpb.unwrap_or(self.champion_bpb);
-            self.champion = Champion {
-                trial: record.trial.number,
-                candidate,
-                description: record.trial.description.clone(),
-            };
+            self.champion =
+                Champion { trial: record.trial.number, candidate, description: record.trial.description.clone() };
             (self.tell)(Event::Setup {
                 what: "champion",
                 text: format!("#{} {:.4}: {}", record.trial.number, self.champion_bpb, record.trial.description),
@@ -326,7 +334,9 @@ impl<'a> Night<'a> {
             wall_ms: wall.as_millis() as i64,
         };
         let id = self.bench.store.add_trial(self.id, &trial, &found.runs)?;
-        if found.ending == Ending::Keep && let Some(candidate) = &found.candidate {
+        if found.ending == Ending::Keep
+            && let Some(candidate) = &found.candidate
+        {
             self.champion =
                 Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
             self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
@@ -436,7 +446,12 @@ impl<'a> Night<'a> {
         self.bench.store.end_night(self.id, unix_ms())?;
         let trials = self.bench.store.trials_in(&self.bench.context_key(&self.champion.candidate.component))?;
         let champion = &self.champion.candidate;
-        report::write_report(self.bench, &summary, &trials, Some((&champion.text, champion.component.bytes(), record.as_ref())))?;
+        report::write_report(
+            self.bench,
+            &summary,
+            &trials,
+            Some((&champion.text, champion.component.bytes(), record.as_ref())),
+        )?;
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
     }
@@ -448,7 +463,11 @@ impl<'a> Night<'a> {
 
     fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
         let mut scores = Vec::new();
-        for who in [&self.baseline, &self.champion] {
+        let mut contenders = vec![&self.baseline];
+        if self.champion.trial != 0 {
+            contenders.push(&self.champion);
+        }
+        for who in contenders {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
             match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
                 Ok(score) => scores.push(score.bpb),

@@ -2,14 +2,14 @@
 //! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
 use crate::bench::{Bench, BenchError, Candidate, Refusal, Run, Split};
-use crate::source::Source;
 use crate::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
 use crate::night::Stop;
 use crate::outcome::{HostFault, Score, Status};
 use crate::policy::Selection;
 use crate::sandbox::Progress;
-use crate::store::Role;
 use crate::select::{self, Noise, Pair, Verdict};
+use crate::source::Source;
+use crate::store::Role;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -317,7 +317,11 @@ impl Court<'_> {
                 Verdict::NeedsFreshSeeds => {}
                 Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, found),
                 verdict => {
-                    let seeds = if fresh.len() == 1 { "1 fresh random seed".into() } else { format!("{} fresh random seeds", fresh.len()) };
+                    let seeds = if fresh.len() == 1 {
+                        "1 fresh random seed".into()
+                    } else {
+                        format!("{} fresh random seeds", fresh.len())
+                    };
                     return Ok(self.close(found, verdict, &format!("did not hold on {seeds}")));
                 }
             }
@@ -330,7 +334,8 @@ impl Court<'_> {
         let mut confirmed = Vec::new();
         for pair in fresh {
             let mine = self.bench.score(&candidate.component, &pair.candidate_run, Split::Confirm, "keep")?;
-            let theirs = self.bench.score(&self.champion.candidate.component, &pair.champion_run, Split::Confirm, "keep")?;
+            let theirs =
+                self.bench.score(&self.champion.candidate.component, &pair.champion_run, Split::Confirm, "keep")?;
             match (theirs, mine) {
                 (Ok(champion), Ok(candidate)) => confirmed.push((champion, candidate)),
                 (Err(status), _) | (_, Err(status)) => {
@@ -383,7 +388,12 @@ impl Court<'_> {
         let theirs = self.run(&self.champion.candidate, random_seed, &format!("champion, {role}"), watch)?;
         found.note(&theirs);
         let Some(champion_score) = self.completed(&theirs, found) else { return Ok(None) };
-        Ok(Some(Scored { candidate: candidate_score, champion: champion_score, candidate_run: mine, champion_run: theirs }))
+        Ok(Some(Scored {
+            candidate: candidate_score,
+            champion: champion_score,
+            candidate_run: mine,
+            champion_run: theirs,
+        }))
     }
 
     fn run(
@@ -411,7 +421,8 @@ impl Court<'_> {
         match status {
             Status::HostFault { kind, message } => {
                 found.ending = Ending::HostFault;
-                found.reason = if *kind == HostFault::Interrupted { "interrupted".into() } else { format!("{kind}: {message}") };
+                found.reason =
+                    if *kind == HostFault::Interrupted { "interrupted".into() } else { format!("{kind}: {message}") };
             }
             Status::GuestFault { kind, message } => {
                 found.ending = Ending::Failed;

@@ -19,16 +19,7 @@ impl Outcome {
     /// bytes of chunks), curve (step, key, value), totals, intervals, read log, state, fuel: each struct's fields in
     /// the order of declaration. The status message is left out: words may improve, results may not change.
     pub fn encode(&self) -> Vec<u8> {
-        let Self {
-            status,
-            score,
-            curve,
-            totals,
-            intervals,
-            read_log,
-            state,
-            fuel,
-        } = self;
+        let Self { status, score, curve, totals, intervals, read_log, state, fuel } = self;
         let mut e = Encoder::new();
         match status {
             Status::Completed => e.u8(COMPLETED),
@@ -65,13 +56,7 @@ impl Outcome {
         let outcome = Self {
             status,
             score: d.option(Score::decode_from)?,
-            curve: d.sequence(24, |d| {
-                Ok(LogPoint {
-                    step: d.u64()?,
-                    key: d.str()?.to_owned(),
-                    value: d.f64()?,
-                })
-            })?,
+            curve: d.sequence(24, |d| Ok(LogPoint { step: d.u64()?, key: d.str()?.to_owned(), value: d.f64()? }))?,
             totals: decode_totals(&mut d)?,
             intervals: d.sequence(32, Decoder::hash)?,
             read_log: d.sequence(4, Decoder::u32)?,
@@ -100,11 +85,7 @@ impl Score {
     }
 
     fn encode_into(&self, e: &mut Encoder) {
-        let Self {
-            bpb,
-            chunk_nats,
-            chunk_bytes,
-        } = self;
+        let Self { bpb, chunk_nats, chunk_bytes } = self;
         e.f64(*bpb);
         e.count(chunk_nats.len());
         chunk_nats.iter().for_each(|nats| e.f64(*nats));
@@ -113,11 +94,7 @@ impl Score {
     }
 
     fn decode_from(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            bpb: d.f64()?,
-            chunk_nats: d.sequence(8, Decoder::f64)?,
-            chunk_bytes: d.sequence(4, Decoder::u32)?,
-        })
+        Ok(Self { bpb: d.f64()?, chunk_nats: d.sequence(8, Decoder::f64)?, chunk_bytes: d.sequence(4, Decoder::u32)? })
     }
 }
 
@@ -128,14 +105,10 @@ fn decode_status(d: &mut Decoder<'_>, message: &str) -> Result<Status, DecodeErr
     }
     let code = d.u8()?;
     let status = match tag {
-        GUEST_FAULT => GuestFault::ALL
-            .iter()
-            .find(|kind| kind.code() == code)
-            .map(|kind| Status::guest(*kind, message)),
-        HOST_FAULT => HostFault::ALL
-            .iter()
-            .find(|kind| kind.code() == code)
-            .map(|kind| Status::host(*kind, message)),
+        GUEST_FAULT => {
+            GuestFault::ALL.iter().find(|kind| kind.code() == code).map(|kind| Status::guest(*kind, message))
+        }
+        HOST_FAULT => HostFault::ALL.iter().find(|kind| kind.code() == code).map(|kind| Status::host(*kind, message)),
         _ => None,
     };
     status.ok_or_else(|| d.error("an unknown status"))
@@ -197,16 +170,8 @@ mod tests {
     fn outcome() -> Outcome {
         Outcome {
             status: Status::Completed,
-            score: Some(Score {
-                bpb: 1.8096,
-                chunk_nats: vec![90.5, 91.25],
-                chunk_bytes: vec![128, 127],
-            }),
-            curve: vec![LogPoint {
-                step: 1,
-                key: "loss".into(),
-                value: 5.5,
-            }],
+            score: Some(Score { bpb: 1.8096, chunk_nats: vec![90.5, 91.25], chunk_bytes: vec![128, 127] }),
+            curve: vec![LogPoint { step: 1, key: "loss".into(), value: 5.5 }],
             totals: Totals {
                 ops: 1,
                 steps: 2,
@@ -230,10 +195,7 @@ mod tests {
 
     #[test]
     fn golden_vectors() {
-        assert_eq!(
-            outcome().hash().to_string(),
-            "6eb3926ca6c403432f1c52ec1a06e625cf3387718d851cd5b464cae032c2749b"
-        );
+        assert_eq!(outcome().hash().to_string(), "6eb3926ca6c403432f1c52ec1a06e625cf3387718d851cd5b464cae032c2749b");
         let refused = Outcome {
             status: Status::guest(GuestFault::ShapeError, "any words"),
             score: None,
@@ -244,10 +206,7 @@ mod tests {
             state: None,
             fuel: 0,
         };
-        assert_eq!(
-            refused.hash().to_string(),
-            "52dee048a1d42545da299cfe331d4f612cd77cfaec4d8eb9fc867476573a6914"
-        );
+        assert_eq!(refused.hash().to_string(), "52dee048a1d42545da299cfe331d4f612cd77cfaec4d8eb9fc867476573a6914");
     }
 
     #[test]
@@ -288,17 +247,8 @@ mod tests {
             change(&mut o);
             o.hash()
         };
-        assert_eq!(
-            changes.iter().map(hash).collect::<BTreeSet<_>>().len(),
-            changes.len()
-        );
-        let worded = |words| {
-            Outcome {
-                status: Status::guest(GuestFault::Panic, words),
-                ..outcome()
-            }
-            .hash()
-        };
+        assert_eq!(changes.iter().map(hash).collect::<BTreeSet<_>>().len(), changes.len());
+        let worded = |words| Outcome { status: Status::guest(GuestFault::Panic, words), ..outcome() }.hash();
         assert_eq!(worded("one"), worded("two"));
     }
 
@@ -310,10 +260,7 @@ mod tests {
             .chain(HostFault::ALL.iter().map(|kind| Status::host(*kind, "why")))
             .chain([Status::Completed]);
         for status in statuses {
-            let o = Outcome {
-                status,
-                ..outcome()
-            };
+            let o = Outcome { status, ..outcome() };
             assert_eq!(Outcome::decode(&o.encode(), "why").unwrap(), o);
         }
         let score = outcome().score.unwrap();

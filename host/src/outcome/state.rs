@@ -40,12 +40,7 @@ pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
             Values::U32(values) => (values.len(), DType::U32),
         };
         if found as u64 != spec.shape.elements() || held != spec.dtype {
-            return Err(StateError::Values {
-                name: name.clone(),
-                spec: spec.clone(),
-                found,
-                held,
-            });
+            return Err(StateError::Values { name: name.clone(), spec: spec.clone(), found, held });
         }
         e.str(name);
         e.u8(u8::from(*parameter));
@@ -66,11 +61,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<NamedState, DecodeError> {
     let mut state = NamedState::default();
     for _ in 0..d.count(22)? {
         let name = d.str()?.to_owned();
-        if state
-            .tensors
-            .last()
-            .is_some_and(|(previous, ..)| *previous >= name)
-        {
+        if state.tensors.last().is_some_and(|(previous, ..)| *previous >= name) {
             return Err(d.error("a tensor that is named twice or out of order"));
         }
         let parameter = d.bool()?;
@@ -85,9 +76,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<NamedState, DecodeError> {
             DType::F32 => Values::F32(values(&mut d, &shape, Decoder::f32)?),
             DType::U32 => Values::U32(values(&mut d, &shape, Decoder::u32)?),
         };
-        state
-            .tensors
-            .push((name, parameter, Spec { shape, dtype }, values));
+        state.tensors.push((name, parameter, Spec { shape, dtype }, values));
     }
     d.finish()?;
     Ok(state)
@@ -113,30 +102,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn tensor(name: &str, dims: &[u32], values: Values) -> (String, bool, Spec, Values) {
-        let dtype = if matches!(values, Values::F32(_)) {
-            DType::F32
-        } else {
-            DType::U32
-        };
-        (
-            name.into(),
-            dtype == DType::F32,
-            Spec {
-                shape: Shape::new(dims).unwrap(),
-                dtype,
-            },
-            values,
-        )
+        let dtype = if matches!(values, Values::F32(_)) { DType::F32 } else { DType::U32 };
+        (name.into(), dtype == DType::F32, Spec { shape: Shape::new(dims).unwrap(), dtype }, values)
     }
 
     fn state() -> NamedState {
         let weights = Values::F32(vec![0.5, -0.0, f32::INFINITY, 1e-40, -2.0, 3.0]);
-        NamedState {
-            tensors: vec![
-                tensor("head", &[2, 3], weights),
-                tensor("seen", &[], Values::U32(vec![7])),
-            ],
-        }
+        NamedState { tensors: vec![tensor("head", &[2, 3], weights), tensor("seen", &[], Values::U32(vec![7]))] }
     }
 
     #[test]
@@ -149,38 +121,20 @@ mod tests {
 
     #[test]
     fn all_nans_are_one() {
-        let nan = |bits| NamedState {
-            tensors: vec![tensor("x", &[], Values::F32(vec![f32::from_bits(bits)]))],
-        };
-        assert_eq!(
-            encode_state(&nan(0x7fc0_0000)),
-            encode_state(&nan(0xffc0_1234))
-        );
+        let nan = |bits| NamedState { tensors: vec![tensor("x", &[], Values::F32(vec![f32::from_bits(bits)]))] };
+        assert_eq!(encode_state(&nan(0x7fc0_0000)), encode_state(&nan(0xffc0_1234)));
     }
 
     #[test]
     fn a_lying_state_is_refused() {
         let mut twice = state();
-        twice
-            .tensors
-            .push(tensor("seen", &[], Values::U32(vec![7])));
+        twice.tensors.push(tensor("seen", &[], Values::U32(vec![7])));
         assert_eq!(encode_state(&twice), Err(StateError::Order("seen".into())));
-        let short = NamedState {
-            tensors: vec![tensor("x", &[3], Values::F32(vec![1.0]))],
-        };
-        assert!(matches!(
-            encode_state(&short),
-            Err(StateError::Values { found: 1, .. })
-        ));
+        let short = NamedState { tensors: vec![tensor("x", &[3], Values::F32(vec![1.0]))] };
+        assert!(matches!(encode_state(&short), Err(StateError::Values { found: 1, .. })));
         let mut typed = state();
         typed.tensors[1].2.dtype = DType::F32;
-        assert!(matches!(
-            encode_state(&typed),
-            Err(StateError::Values {
-                held: DType::U32,
-                ..
-            })
-        ));
+        assert!(matches!(encode_state(&typed), Err(StateError::Values { held: DType::U32, .. })));
     }
 
     proptest! {

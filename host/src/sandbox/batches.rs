@@ -1,8 +1,9 @@
 //! Training batches: rows are crops of the text at pseudo-random places. Pure.
 //!
 //! Row r of a batch drawn after `drawn` tokens starts at `u mod (len − seq)`, where u is the first 8 bytes (little
-//! endian) of blake3 keyed-derived from the random seed, the position `drawn + r·seq` and the sequence length. So what a
-//! guest gets depends on nothing but the random seed and how much it has drawn.
+//! endian) of blake3 in key-derivation mode over the random seed, the position `drawn + r·seq` (u64 each) and the
+//! sequence length (u32), all little endian. So what a guest gets depends on nothing but the random seed and how much it
+//! has drawn.
 
 use kernels::session::Batches;
 
@@ -34,31 +35,17 @@ impl Crops {
 
 impl Batches for Crops {
     /// Text shorter than `seq + 1` tokens is read in a circle.
-    fn fill(
-        &self,
-        random_seed: u64,
-        drawn: u64,
-        seq: u32,
-        tokens: &mut [u32],
-        targets: &mut [u32],
-    ) {
+    fn fill(&self, random_seed: u64, drawn: u64, seq: u32, tokens: &mut [u32], targets: &mut [u32]) {
         let length = self.text.len() as u64;
         if seq == 0 || length == 0 {
             return;
         }
         let places = length.saturating_sub(u64::from(seq)).max(1);
-        let rows = tokens
-            .chunks_mut(seq as usize)
-            .zip(targets.chunks_mut(seq as usize));
+        let rows = tokens.chunks_mut(seq as usize).zip(targets.chunks_mut(seq as usize));
         for (row, (tokens, targets)) in rows.enumerate() {
             let position = drawn.wrapping_add(row as u64 * u64::from(seq));
             let start = Self::start(random_seed, position, seq, places);
-            let mut window = self
-                .text
-                .iter()
-                .cycle()
-                .skip(start as usize)
-                .map(|&token| u32::from(token));
+            let mut window = self.text.iter().cycle().skip(start as usize).map(|&token| u32::from(token));
             let mut previous = window.next().unwrap_or_default();
             for ((token, target), next) in tokens.iter_mut().zip(targets.iter_mut()).zip(window) {
                 *token = previous;
@@ -73,18 +60,18 @@ impl Batches for Crops {
 mod tests {
     use super::*;
 
-    fn batch(
-        text: u16,
-        random_seed: u64,
-        drawn: u64,
-        rows: usize,
-        seq: u32,
-    ) -> (Vec<u32>, Vec<u32>) {
+    fn batch(text: u16, random_seed: u64, drawn: u64, rows: usize, seq: u32) -> (Vec<u32>, Vec<u32>) {
         let crops = Crops::new((0..text).collect());
         let size = rows * seq as usize;
         let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
         crops.fill(random_seed, drawn, seq, &mut tokens, &mut targets);
         (tokens, targets)
+    }
+
+    #[test]
+    fn places_are_pinned() {
+        let starts: Vec<u32> = batch(10_000, 1337, 512, 4, 16).0.into_iter().step_by(16).collect();
+        assert_eq!(starts, [860, 5660, 3164, 834]);
     }
 
     #[test]

@@ -41,9 +41,7 @@ fn serve(parent: u32) -> Result<(), WireError> {
     if confine::die_with_parent(parent).is_err() {
         return Err(WireError::Ended);
     }
-    let job: Job = Frames::new(JOB_BYTES)
-        .next(&mut connection)?
-        .ok_or(WireError::Ended)?;
+    let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
     match behind_walls(&job) {
         Ok((walls, worker)) => worker.run(Arc::new(connection), job, walls),
         Err(status) => send(&mut connection, &Report::Failed(status)),
@@ -58,9 +56,7 @@ struct Worker {
 
 impl Worker {
     fn run(self, connection: Arc<UnixStream>, job: Job, walls: Walls) -> Result<(), WireError> {
-        self.start
-            .send((connection, job, walls))
-            .map_err(|_| WireError::Ended)?;
+        self.start.send((connection, job, walls)).map_err(|_| WireError::Ended)?;
         self.thread.join().unwrap_or(Err(WireError::Ended))
     }
 }
@@ -76,14 +72,8 @@ impl Executors {
 
 /// Puts up the walls and tries them.
 fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
-    let refuse = |error: &dyn std::fmt::Display| {
-        Status::host(HostFault::System, format!("no walls, no run: {error}"))
-    };
-    let memory = job.run().map_or(0, |run| {
-        run.limits
-            .memory_bytes
-            .saturating_add(run.limits.tensor_bytes)
-    });
+    let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
+    let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
     let limits = Rlimits {
         data_bytes: memory.saturating_mul(2).saturating_add(OVERHEAD_BYTES),
         file_bytes: 0,
@@ -111,55 +101,24 @@ fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
     Ok((Walls { landlock, seccomp }, Worker { thread, start }))
 }
 
-fn work(
-    connection: Arc<UnixStream>,
-    job: Job,
-    walls: Walls,
-    executors: &Executors,
-) -> Result<(), WireError> {
+fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executors) -> Result<(), WireError> {
     let report = match job {
         Job::Probe => Report::Walls(walls),
         Job::DryRun { component, run } => {
-            Report::DryRun(Guest::new(&component, &run).and_then(|guest| guest.dry_run()))
+            Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run())))
         }
-        Job::Train {
-            component,
-            run,
-            text,
-            resume,
-        } => Report::Trained(Box::new(match Guest::new(&component, &run) {
+        Job::Train { component, run, text, resume } => Report::Trained(Box::new(match Guest::new(&component, &run) {
             Ok(guest) => {
                 let on = reporter(connection.clone());
-                guest.train(
-                    executors.make(run.random_seed),
-                    Box::new(Crops::new(text)),
-                    resume,
-                    on,
-                )
+                guest.train(executors.make(run.random_seed), Box::new(Crops::new(text)), resume, on)
             }
             Err(status) => super::Trained::failed(status),
         })),
-        Job::Evaluate {
-            component,
-            run,
-            state,
-            input,
-        } => Report::Evaluated(match Guest::new(&component, &run) {
-            Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| {
-                executors.make(run.random_seed)
-            }),
-            Err(status) => super::Evaluated {
-                status,
-                chunk_nats: Vec::new(),
-                forward_ps_per_token: 0,
-            },
+        Job::Evaluate { component, run, state, input } => Report::Evaluated(match Guest::new(&component, &run) {
+            Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
+            Err(status) => super::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 },
         }),
-        Job::Sample {
-            component,
-            run,
-            state,
-            how,
-        } => {
+        Job::Sample { component, run, state, how } => {
             let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();
             let make = || executors.make(run.random_seed);
             Report::Sampled(

@@ -51,10 +51,7 @@ pub struct ConfineError {
 
 impl ConfineError {
     fn new(wall: &'static str, reason: impl std::fmt::Display) -> Self {
-        Self {
-            wall,
-            reason: reason.to_string(),
-        }
+        Self { wall, reason: reason.to_string() }
     }
 }
 
@@ -78,22 +75,14 @@ pub struct Rlimits {
 pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let set = |resource, value: u64| {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(value),
-                maximum: Some(value),
-            },
-        )
-        .map_err(|e| ConfineError::new("rlimits", e))
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+            .map_err(|e| ConfineError::new("rlimits", e))
     };
     set(Resource::Core, 0)?;
     set(Resource::Data, limits.data_bytes)?;
     set(Resource::Fsize, limits.file_bytes)?;
     set(Resource::Nofile, limits.files)?;
-    limits
-        .cpu_seconds
-        .map_or(Ok(()), |seconds| set(Resource::Cpu, seconds))
+    limits.cpu_seconds.map_or(Ok(()), |seconds| set(Resource::Cpu, seconds))
 }
 
 /// Dies with its parent.
@@ -103,8 +92,7 @@ pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
 #[cfg(target_os = "linux")]
 pub fn die_with_parent(parent: u32) -> Result<(), ConfineError> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|e| ConfineError::new("parent", e))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| ConfineError::new("parent", e))?;
     match getppid() {
         Some(pid) if u32::try_from(pid.as_raw_nonzero().get()) == Ok(parent) => Ok(()),
         _ => Err(ConfineError::new("parent", "it is gone")),
@@ -118,14 +106,10 @@ pub fn die_with_parent(parent: u32) -> Result<(), ConfineError> {
 /// # Errors
 /// Where the ruleset can't be made; a kernel without Landlock is no error but a status.
 #[cfg(target_os = "linux")]
-pub fn landlock(
-    read: &[&Path],
-    write: &[&Path],
-    execute: &[&Path],
-) -> Result<LandlockStatus, ConfineError> {
+pub fn landlock(read: &[&Path], write: &[&Path], execute: &[&Path]) -> Result<LandlockStatus, ConfineError> {
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
-        RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+        RulesetStatus, path_beneath_rules,
     };
     let error = |e: landlock::RulesetError| ConfineError::new("landlock", e);
     let abi = ABI::V4;
@@ -136,15 +120,8 @@ pub fn landlock(
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(read, reading)))
-        .and_then(|ruleset| {
-            ruleset.add_rules(path_beneath_rules(
-                write,
-                AccessFs::from_all(abi) & !AccessFs::Execute,
-            ))
-        })
-        .and_then(|ruleset| {
-            ruleset.add_rules(path_beneath_rules(execute, reading | AccessFs::Execute))
-        })
+        .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(write, AccessFs::from_all(abi) & !AccessFs::Execute)))
+        .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(execute, reading | AccessFs::Execute)))
         .and_then(|ruleset| ruleset.restrict_self())
         .map_err(error)?;
     Ok(match status.ruleset {
@@ -162,9 +139,7 @@ pub fn landlock(
 #[cfg(target_os = "linux")]
 pub fn seccomp_worker() -> Result<(), ConfineError> {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
-    let arch = std::env::consts::ARCH
-        .try_into()
-        .map_err(|e| ConfineError::new("seccomp", e))?;
+    let arch = std::env::consts::ARCH.try_into().map_err(|e| ConfineError::new("seccomp", e))?;
     let rules = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let program: BpfProgram = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)

@@ -43,10 +43,7 @@ fn metering(config: &mut Config) {
 
 /// NaN bits and relaxed SIMD are the two places where WASM lets machines differ.
 fn determinism(config: &mut Config) {
-    config
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        .wasm_relaxed_simd(false);
+    config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true).wasm_relaxed_simd(false);
 }
 
 /// What rustc emits by default stays on; everything else is off, since the engine's default is all of WASM 3 and what
@@ -76,17 +73,14 @@ fn memory(config: &mut Config) {
 
 /// Line tables turn a trap into a line of `train.rs`. Nothing of a backtrace enters a hash.
 fn messages(config: &mut Config) {
-    config
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(64));
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable).wasm_backtrace_max_frames(NonZeroUsize::new(64));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use wasm_encoder::{
-        CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module as Binary,
-        TypeSection,
+        CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module as Binary, TypeSection,
     };
     use wasmtime::{Instance, Module, Store};
 
@@ -103,13 +97,7 @@ mod tests {
         exports.export("f", ExportKind::Func, 0);
         module.section(&exports);
         let mut body = Function::new([]);
-        body.instructions()
-            .i32_const(1)
-            .i32_const(2)
-            .i32_add()
-            .drop()
-            .nop()
-            .end();
+        body.instructions().i32_const(1).i32_const(2).i32_add().drop().nop().end();
         let mut code = CodeSection::new();
         code.function(&body);
         module.section(&code);
@@ -125,10 +113,6 @@ mod tests {
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let f = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
         f.call(&mut store, ()).unwrap();
-        assert_eq!(
-            1000 - store.get_fuel().unwrap(),
-            4,
-            "two constants, one addition, one call"
-        );
+        assert_eq!(1000 - store.get_fuel().unwrap(), 4, "two constants, one addition, one call");
     }
 }

@@ -17,6 +17,8 @@ use wasmtime::{Engine, Store};
 const SECOND_PS: u128 = 1_000_000_000_000;
 /// What may be imported.
 const CONTRACT: &str = "lab:train/";
+/// What must be exported.
+const EXPORTS: [&str; 2] = ["train", "forward"];
 
 /// A component that fits the contract.
 pub struct Guest {
@@ -49,8 +51,7 @@ impl Guest {
             let message = format!("{} bytes exceed the limit of {limit}", component.len());
             return Err(Status::guest(GuestFault::ComponentTooLarge, message));
         }
-        let engine = engine::engine()
-            .map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
+        let engine = engine::engine().map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
         let component = Component::from_binary(&engine, component)
             .map_err(|e| Status::guest(GuestFault::InvalidComponent, format!("{e:#}")))?;
         for (name, item) in component.component_type().imports(&engine) {
@@ -61,17 +62,19 @@ impl Guest {
                 return Err(Status::guest(GuestFault::ForbiddenImport, message));
             }
         }
+        let world = component.component_type();
+        for name in EXPORTS {
+            let export = world.get_export(&engine, name);
+            if !export.is_some_and(|export| matches!(export.ty, ComponentItem::ComponentFunc(_))) {
+                let message = format!("exports no function `{name}`");
+                return Err(Status::guest(GuestFault::WrongWorld, message));
+            }
+        }
         let mut linker = Linker::new(&engine);
-        lab::link(&mut linker)
-            .map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
-        let instance = linker
-            .instantiate_pre(&component)
-            .map_err(|e| Status::guest(GuestFault::WrongWorld, format!("{e:#}")))?;
-        Ok(Self {
-            engine,
-            instance,
-            run: run.clone(),
-        })
+        lab::link(&mut linker).map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
+        let instance =
+            linker.instantiate_pre(&component).map_err(|e| Status::guest(GuestFault::WrongWorld, format!("{e:#}")))?;
+        Ok(Self { engine, instance, run: run.clone() })
     }
 
     /// Runs `train` and one `forward` without executing anything.
@@ -79,43 +82,20 @@ impl Guest {
     /// # Errors
     /// What the guest did wrong.
     pub fn dry_run(&self) -> Result<DryRun, Status> {
-        let session = self.session(
-            Mode::Train,
-            self.run.budget_ps,
-            Box::<Dry>::default(),
-            None,
-            Answers::StandIn,
-        );
-        let mut store = self
-            .store(session, self.train_fuel(), None)
-            .map_err(|e| trap::status(&e))?;
+        let session = self.session(Mode::Train, self.run.budget_ps, Box::<Dry>::default(), None, Answers::StandIn);
+        let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
         self.call_train(&mut store).map_err(|e| trap::status(&e))?;
-        let fuel = self
-            .train_fuel()
-            .saturating_sub(store.get_fuel().unwrap_or_default());
+        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
         let session = &mut store.data_mut().session;
         trained(session)?;
         let named = self.named_state(session)?;
         let train = session.totals();
         let spec = shape_of(self.run.eval_rows, self.run.context)?;
         let tokens = Values::U32(vec![0; spec.shape.elements() as usize]);
-        let (session, _) = self.run_forward(
-            &named,
-            spec,
-            tokens,
-            0,
-            Box::<Dry>::default(),
-            Answers::StandIn,
-        )?;
+        let (session, _) = self.run_forward(&named, spec, tokens, 0, Box::<Dry>::default(), Answers::StandIn)?;
         let forward = session.totals();
         let advisory = train.reads > 0 || forward.reads > 0;
-        Ok(DryRun {
-            train,
-            forward,
-            named,
-            advisory,
-            fuel,
-        })
+        Ok(DryRun { train, forward, named, advisory, fuel })
     }
 
     /// Runs `train`.
@@ -126,49 +106,24 @@ impl Guest {
         resume: Option<Resume>,
         on: OnProgress,
     ) -> Trained {
-        let until = resume
-            .as_ref()
-            .map(|resume| resume.until_interval.saturating_sub(resume.from.interval));
+        let until = resume.as_ref().map(|resume| resume.until_interval.saturating_sub(resume.from.interval));
         let answers = match resume {
-            Some(Resume { read_log, from, .. }) => Answers::FastForward {
-                log: read_log,
-                from: Box::new(from),
-            },
+            Some(Resume { read_log, from, .. }) => Answers::FastForward { log: read_log, from: Box::new(from) },
             None => Answers::Execute,
         };
-        let mut session = self.session(
-            Mode::Train,
-            self.run.budget_ps,
-            executor,
-            Some(batches),
-            answers,
-        );
+        let mut session = self.session(Mode::Train, self.run.budget_ps, executor, Some(batches), answers);
         let on = std::sync::Arc::new(std::sync::Mutex::new(on));
         if until.is_none() {
             let sink = on.clone();
-            session.on_checkpoint(Box::new(move |checkpoint: Checkpoint| {
-                report(&sink, Progress::Checkpoint(checkpoint))
-            }));
+            session
+                .on_checkpoint(Box::new(move |checkpoint: Checkpoint| report(&sink, Progress::Checkpoint(checkpoint))));
         }
         let on_step: OnStep = Box::new(move |session| {
-            if until.is_some_and(|intervals| session.interval_hashes().len() >= intervals as usize)
-            {
+            if until.is_some_and(|intervals| session.interval_hashes().len() >= intervals as usize) {
                 return Err(Reached.into());
             }
-            let loss = session
-                .curve()
-                .iter()
-                .rev()
-                .find(|point| point.key == "loss")
-                .map(|point| point.value);
-            report(
-                &on,
-                Progress::Step {
-                    progress: session.progress(),
-                    steps: session.totals().steps,
-                    loss,
-                },
-            );
+            let loss = session.curve().iter().rev().find(|point| point.key == "loss").map(|point| point.value);
+            report(&on, Progress::Step { progress: session.progress(), steps: session.totals().steps, loss });
             Ok(())
         });
         let mut store = match self.store(session, self.train_fuel(), Some(on_step)) {
@@ -180,9 +135,7 @@ impl Guest {
     }
 
     fn wind_up(&self, mut store: Store<State>, ended: wasmtime::Result<()>) -> Trained {
-        let fuel = self
-            .train_fuel()
-            .saturating_sub(store.get_fuel().unwrap_or_default());
+        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
         let session = &mut store.data_mut().session;
         let (status, state) = match ended {
             Err(error) if error.is::<Reached>() => (Status::Completed, None),
@@ -195,12 +148,7 @@ impl Guest {
         Trained {
             status,
             totals: session.totals(),
-            curve: session
-                .curve()
-                .iter()
-                .take(self.run.limits.log_points as usize)
-                .cloned()
-                .collect(),
+            curve: session.curve().iter().take(self.run.limits.log_points as usize).cloned().collect(),
             intervals: session.interval_hashes().to_vec(),
             read_log: session.read_log().to_vec(),
             state,
@@ -222,19 +170,10 @@ impl Guest {
         executor: Box<dyn Executor>,
     ) -> Result<Forward, Status> {
         let spec = shape_of(rows, time)?;
-        let (mut session, output) = self.run_forward(
-            state,
-            spec,
-            Values::U32(tokens),
-            cap_ps,
-            executor,
-            Answers::Execute,
-        )?;
+        let (mut session, output) =
+            self.run_forward(state, spec, Values::U32(tokens), cap_ps, executor, Answers::Execute)?;
         let logits = session.peek(output).map_err(fault)?;
-        Ok(Forward {
-            logits,
-            totals: session.totals(),
-        })
+        Ok(Forward { logits, totals: session.totals() })
     }
 
     fn run_forward(
@@ -251,12 +190,8 @@ impl Guest {
         let mut session = self.session(Mode::Evaluate, cap, executor, None, answers);
         session.install(state).map_err(fault)?;
         let input = session.input(tokens, values).map_err(fault)?;
-        let mut store = self
-            .store(session, self.forward_fuel(), None)
-            .map_err(|e| trap::status(&e))?;
-        let output = self
-            .call_forward(&mut store, input)
-            .map_err(|e| too_expensive(trap::status(&e)))?;
+        let mut store = self.store(session, self.forward_fuel(), None).map_err(|e| trap::status(&e))?;
+        let output = self.call_forward(&mut store, input).map_err(|e| too_expensive(trap::status(&e)))?;
         let mut session = store.into_data().session;
         let spec = session.spec(output).map_err(fault)?;
         if spec.dtype != DType::F32 || spec.shape != expected {
@@ -269,9 +204,7 @@ impl Guest {
 
     fn call_train(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let instance = self.instantiate(store)?;
-        instance
-            .get_typed_func::<(), ()>(&mut *store, "train")?
-            .call(&mut *store, ())?;
+        instance.get_typed_func::<(), ()>(&mut *store, "train")?.call(&mut *store, ())?;
         Ok(store.data_mut().session.finish()?)
     }
 
@@ -282,8 +215,7 @@ impl Guest {
     ) -> wasmtime::Result<kernels::op::TensorId> {
         let instance = self.instantiate(store)?;
         let handle = store.data_mut().handles.push(Tensor(input))?;
-        let forward = instance
-            .get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")?;
+        let forward = instance.get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")?;
         let (output,) = forward.call(&mut *store, (handle,))?;
         Ok(store.data().handles.get(&output)?.0)
     }
@@ -314,30 +246,12 @@ impl Guest {
         Session::new(config, executor, batches, answers)
     }
 
-    fn store(
-        &self,
-        session: Session,
-        fuel: u64,
-        on_step: Option<OnStep>,
-    ) -> wasmtime::Result<Store<State>> {
+    fn store(&self, session: Session, fuel: u64, on_step: Option<OnStep>) -> wasmtime::Result<Store<State>> {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(lab::MAX_HANDLES);
-        let task = Task {
-            vocab: self.run.vocab,
-            context: self.run.context,
-            scale: self.run.scale,
-        };
+        let task = Task { vocab: self.run.vocab, context: self.run.context, scale: self.run.scale };
         let limiter = Limiter::new(self.run.limits.memory_bytes);
-        let mut store = Store::new(
-            &self.engine,
-            State {
-                session,
-                handles,
-                limiter,
-                task,
-                on_step,
-            },
-        );
+        let mut store = Store::new(&self.engine, State { session, handles, limiter, task, on_step });
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(lab::CALL_BYTES);
         store.set_max_component_handles(lab::MAX_HANDLES);
@@ -358,15 +272,10 @@ impl Guest {
 
     fn named_state(&self, session: &mut Session) -> Result<NamedState, Status> {
         let state = session.named_state().map_err(fault)?;
-        let bytes: u64 = state
-            .tensors
-            .iter()
-            .map(|(_, _, spec, _)| spec.bytes())
-            .sum();
+        let bytes: u64 = state.tensors.iter().map(|(_, _, spec, _)| spec.bytes()).sum();
         let limit = self.run.limits.state_bytes;
         if bytes > limit {
-            let message =
-                format!("{bytes} bytes of parameters and buffers exceed the limit of {limit}");
+            let message = format!("{bytes} bytes of parameters and buffers exceed the limit of {limit}");
             return Err(Status::guest(GuestFault::StateTooLarge, message));
         }
         Ok(state)
@@ -401,9 +310,7 @@ impl Trained {
 impl EvalInput {
     /// Tokens that a `forward` call takes of each chunk.
     pub fn time(&self) -> usize {
-        self.chunks
-            .first()
-            .map_or(0, |chunk| chunk.len().saturating_sub(1))
+        self.chunks.first().map_or(0, |chunk| chunk.len().saturating_sub(1))
     }
 }
 
@@ -417,10 +324,7 @@ fn trained(session: &Session) -> Result<(), Status> {
 
 fn too_expensive(status: Status) -> Status {
     match status {
-        Status::GuestFault {
-            kind: GuestFault::BudgetExceeded,
-            message,
-        } => Status::guest(
+        Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => Status::guest(
             GuestFault::TooExpensive,
             format!("forward costs more per token than the task allows: {message}"),
         ),
@@ -434,17 +338,11 @@ fn fault(fault: kernels::fault::Fault) -> Status {
 
 fn shape_of(rows: u32, time: u32) -> Result<Spec, Status> {
     let shape = Shape::new(&[rows, time]);
-    shape.map(Spec::u32).map_err(|e| {
-        Status::host(
-            HostFault::System,
-            format!("evaluation rows and context: {e}"),
-        )
-    })
+    shape.map(Spec::u32).map_err(|e| Status::host(HostFault::System, format!("evaluation rows and context: {e}")))
 }
 
 fn expected_logits(tokens: &Shape, vocab: u32) -> Result<Shape, Status> {
     let mut sizes = tokens.dims().to_vec();
     sizes.push(vocab);
-    Shape::new(&sizes)
-        .map_err(|e| Status::host(HostFault::System, format!("logits of the task: {e}")))
+    Shape::new(&sizes).map_err(|e| Status::host(HostFault::System, format!("logits of the task: {e}")))
 }

@@ -10,8 +10,7 @@ use kernels::op::{AdamW, Binary, Op, TensorId, Unary};
 use kernels::session::Session;
 use kernels::spec::{DType, Shape, Values};
 use wasmtime::component::{
-    ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource,
-    ResourceTable, ResourceType,
+    ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable, ResourceType,
 };
 use wasmtime::{StoreContextMut, Trap};
 
@@ -206,15 +205,11 @@ trait Lifted {
 macro_rules! lifted_free {
     ($($type:ty),*) => { $(impl Lifted for $type { fn fuel(&self) -> u64 { 0 } })* };
 }
-lifted_free!(
-    u32, f32, f64, bool, UnaryOp, BinaryOp, ReduceOp, Adamw, Handle
-);
+lifted_free!(u32, f32, f64, bool, UnaryOp, BinaryOp, ReduceOp, Adamw, Handle);
 
 impl<T> Lifted for Vec<T> {
     fn fuel(&self) -> u64 {
-        (size_of::<T>() as u64)
-            .saturating_mul(self.len() as u64)
-            .div_ceil(4)
+        (size_of::<T>() as u64).saturating_mul(self.len() as u64).div_ceil(4)
     }
 }
 
@@ -267,11 +262,10 @@ impl Interface<'_> {
         P: ComponentNamedList + Lift + Lifted + 'static,
         R: ComponentType + Lower + 'static,
     {
-        self.0
-            .func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
-                charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
-                Ok((run(&mut cx, parameters)?,))
-            })
+        self.0.func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
+            charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
+            Ok((run(&mut cx, parameters)?,))
+        })
     }
 
     /// Defines a function that returns nothing.
@@ -283,11 +277,10 @@ impl Interface<'_> {
     where
         P: ComponentNamedList + Lift + Lifted + 'static,
     {
-        self.0
-            .func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
-                charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
-                run(&mut cx, parameters)
-            })
+        self.0.func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
+            charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
+            run(&mut cx, parameters)
+        })
     }
 
     /// Defines an operation: its parameters become an op and operands.
@@ -349,13 +342,12 @@ pub fn link(linker: &mut Linker<State>) -> Reply<()> {
 }
 
 fn tensors(api: &mut Interface<'_>) -> Reply<()> {
-    api.0
-        .resource("tensor", ResourceType::host::<Tensor>(), |mut cx, rep| {
-            let state = cx.data_mut();
-            let Tensor(id) = state.handles.delete(Handle::new_own(rep))?;
-            state.session.release(id);
-            Ok(())
-        })?;
+    api.0.resource("tensor", ResourceType::host::<Tensor>(), |mut cx, rep| {
+        let state = cx.data_mut();
+        let Tensor(id) = state.handles.delete(Handle::new_own(rep))?;
+        state.session.release(id);
+        Ok(())
+    })?;
     looks(api)?;
     creation(api)?;
     shapes(api)?;
@@ -386,173 +378,76 @@ fn looks(api: &mut Interface<'_>) -> Reply<()> {
 
 fn creation(api: &mut Interface<'_>) -> Reply<()> {
     api.op("full", |_, (sizes, value): (Vec<u32>, f32)| {
-        Ok((
-            Op::Full {
-                shape: shape("full", &sizes)?,
-                value,
-            },
-            vec![],
-        ))
+        Ok((Op::Full { shape: shape("full", &sizes)?, value }, vec![]))
     })?;
-    api.op("arange", |_, (len,): (u32,)| {
-        Ok((Op::Arange { len }, vec![]))
-    })?;
+    api.op("arange", |_, (len,): (u32,)| Ok((Op::Arange { len }, vec![])))?;
     api.define("from-f32", |cx, (sizes, values): (Vec<u32>, Vec<f32>)| {
-        let id = cx
-            .data_mut()
-            .session
-            .constant(&sizes, Values::F32(values))?;
+        let id = cx.data_mut().session.constant(&sizes, Values::F32(values))?;
         hand_out(cx, id)
     })?;
     api.define("from-u32", |cx, (sizes, values): (Vec<u32>, Vec<u32>)| {
-        let id = cx
-            .data_mut()
-            .session
-            .constant(&sizes, Values::U32(values))?;
+        let id = cx.data_mut().session.constant(&sizes, Values::U32(values))?;
         hand_out(cx, id)
     })?;
-    api.op(
-        "uniform",
-        |_, (stream, sizes, low, high): (u32, Vec<u32>, f32, f32)| {
-            Ok((
-                Op::Uniform {
-                    shape: shape("uniform", &sizes)?,
-                    low,
-                    high,
-                    stream,
-                    position: 0,
-                },
-                vec![],
-            ))
-        },
-    )?;
-    api.op(
-        "normal",
-        |_, (stream, sizes, mean, std): (u32, Vec<u32>, f32, f32)| {
-            Ok((
-                Op::Normal {
-                    shape: shape("normal", &sizes)?,
-                    mean,
-                    std,
-                    stream,
-                    position: 0,
-                },
-                vec![],
-            ))
-        },
-    )
+    api.op("uniform", |_, (stream, sizes, low, high): (u32, Vec<u32>, f32, f32)| {
+        Ok((Op::Uniform { shape: shape("uniform", &sizes)?, low, high, stream, position: 0 }, vec![]))
+    })?;
+    api.op("normal", |_, (stream, sizes, mean, std): (u32, Vec<u32>, f32, f32)| {
+        Ok((Op::Normal { shape: shape("normal", &sizes)?, mean, std, stream, position: 0 }, vec![]))
+    })
 }
 
 fn shapes(api: &mut Interface<'_>) -> Reply<()> {
     api.op("reshape", |state, (x, sizes): (Handle, Vec<u32>)| {
-        Ok((
-            Op::Reshape {
-                shape: shape("reshape", &sizes)?,
-            },
-            vec![state.id(&x)?],
-        ))
+        Ok((Op::Reshape { shape: shape("reshape", &sizes)? }, vec![state.id(&x)?]))
     })?;
     api.op("permute", |state, (x, axes): (Handle, Vec<u32>)| {
         Ok((Op::Permute { axes: axes.into() }, vec![state.id(&x)?]))
     })?;
-    api.op(
-        "narrow",
-        |state, (x, axis, start, len): (Handle, u32, u32, u32)| {
-            Ok((Op::Narrow { axis, start, len }, vec![state.id(&x)?]))
-        },
-    )?;
-    api.op("cat", |state, (parts, axis): (Vec<Handle>, u32)| {
-        Ok((Op::Cat { axis }, state.ids(&parts)?))
+    api.op("narrow", |state, (x, axis, start, len): (Handle, u32, u32, u32)| {
+        Ok((Op::Narrow { axis, start, len }, vec![state.id(&x)?]))
     })?;
+    api.op("cat", |state, (parts, axis): (Vec<Handle>, u32)| Ok((Op::Cat { axis }, state.ids(&parts)?)))?;
     api.op("expand", |state, (x, sizes): (Handle, Vec<u32>)| {
-        Ok((
-            Op::Expand {
-                shape: shape("expand", &sizes)?,
-            },
-            vec![state.id(&x)?],
-        ))
+        Ok((Op::Expand { shape: shape("expand", &sizes)? }, vec![state.id(&x)?]))
     })
 }
 
 fn elementwise(api: &mut Interface<'_>) -> Reply<()> {
-    api.op("unary", |state, (op, x): (UnaryOp, Handle)| {
-        Ok((Op::Unary(op.into()), vec![state.id(&x)?]))
-    })?;
+    api.op("unary", |state, (op, x): (UnaryOp, Handle)| Ok((Op::Unary(op.into()), vec![state.id(&x)?])))?;
     api.op("binary", |state, (op, a, b): (BinaryOp, Handle, Handle)| {
         Ok((Op::Binary(op.into()), vec![state.id(&a)?, state.id(&b)?]))
     })?;
-    api.op("affine", |state, (x, mul, add): (Handle, f32, f32)| {
-        Ok((Op::Affine { mul, add }, vec![state.id(&x)?]))
+    api.op("affine", |state, (x, mul, add): (Handle, f32, f32)| Ok((Op::Affine { mul, add }, vec![state.id(&x)?])))?;
+    api.op("softcap", |state, (x, cap): (Handle, f32)| Ok((Op::Softcap { cap }, vec![state.id(&x)?])))?;
+    api.op("reduce", |state, (op, x, axes, keep): (ReduceOp, Handle, Vec<u32>, bool)| {
+        let x = state.id(&x)?;
+        let axes = state.axes(x, axes)?.into();
+        let op = match op {
+            ReduceOp::Sum => Op::Sum { axes, keep },
+            ReduceOp::Mean => Op::Mean { axes, keep },
+        };
+        Ok((op, vec![x]))
     })?;
-    api.op("softcap", |state, (x, cap): (Handle, f32)| {
-        Ok((Op::Softcap { cap }, vec![state.id(&x)?]))
-    })?;
-    api.op(
-        "reduce",
-        |state, (op, x, axes, keep): (ReduceOp, Handle, Vec<u32>, bool)| {
-            let x = state.id(&x)?;
-            let axes = state.axes(x, axes)?.into();
-            let op = match op {
-                ReduceOp::Sum => Op::Sum { axes, keep },
-                ReduceOp::Mean => Op::Mean { axes, keep },
-            };
-            Ok((op, vec![x]))
-        },
-    )?;
-    api.op("softmax", |state, (x,): (Handle,)| {
-        Ok((Op::Softmax, vec![state.id(&x)?]))
-    })
+    api.op("softmax", |state, (x,): (Handle,)| Ok((Op::Softmax, vec![state.id(&x)?])))
 }
 
 fn products(api: &mut Interface<'_>) -> Reply<()> {
-    api.op(
-        "matmul",
-        |state, (a, b, transpose_a, transpose_b): (Handle, Handle, bool, bool)| {
-            Ok((
-                Op::MatMul {
-                    transpose_a,
-                    transpose_b,
-                },
-                vec![state.id(&a)?, state.id(&b)?],
-            ))
-        },
-    )?;
+    api.op("matmul", |state, (a, b, transpose_a, transpose_b): (Handle, Handle, bool, bool)| {
+        Ok((Op::MatMul { transpose_a, transpose_b }, vec![state.id(&a)?, state.id(&b)?]))
+    })?;
     api.op("embedding", |state, (table, indices): (Handle, Handle)| {
         Ok((Op::Embedding, vec![state.id(&table)?, state.id(&indices)?]))
     })?;
-    api.op("rms-norm", |state, (x, eps): (Handle, f32)| {
-        Ok((Op::RmsNorm { eps }, vec![state.id(&x)?]))
+    api.op("rms-norm", |state, (x, eps): (Handle, f32)| Ok((Op::RmsNorm { eps }, vec![state.id(&x)?])))?;
+    api.op("rope", |state, (x, base): (Handle, f32)| Ok((Op::Rope { base, inverse: false }, vec![state.id(&x)?])))?;
+    api.op("attention", |state, (q, k, v, window, scale): (Handle, Handle, Handle, u32, f32)| {
+        Ok((Op::Attention { window, scale }, vec![state.id(&q)?, state.id(&k)?, state.id(&v)?]))
     })?;
-    api.op("rope", |state, (x, base): (Handle, f32)| {
-        Ok((
-            Op::Rope {
-                base,
-                inverse: false,
-            },
-            vec![state.id(&x)?],
-        ))
+    api.op("cross-entropy", |state, (logits, targets, softcap): (Handle, Handle, f32)| {
+        Ok((Op::CrossEntropy { softcap }, vec![state.id(&logits)?, state.id(&targets)?]))
     })?;
-    api.op(
-        "attention",
-        |state, (q, k, v, window, scale): (Handle, Handle, Handle, u32, f32)| {
-            Ok((
-                Op::Attention { window, scale },
-                vec![state.id(&q)?, state.id(&k)?, state.id(&v)?],
-            ))
-        },
-    )?;
-    api.op(
-        "cross-entropy",
-        |state, (logits, targets, softcap): (Handle, Handle, f32)| {
-            Ok((
-                Op::CrossEntropy { softcap },
-                vec![state.id(&logits)?, state.id(&targets)?],
-            ))
-        },
-    )?;
-    api.op("newton-schulz", |state, (x, steps): (Handle, u32)| {
-        Ok((Op::NewtonSchulz { steps }, vec![state.id(&x)?]))
-    })
+    api.op("newton-schulz", |state, (x, steps): (Handle, u32)| Ok((Op::NewtonSchulz { steps }, vec![state.id(&x)?])))
 }
 
 fn in_place(api: &mut Interface<'_>) -> Reply<()> {
@@ -561,48 +456,17 @@ fn in_place(api: &mut Interface<'_>) -> Reply<()> {
         let (x, value) = (state.id(&x)?, state.id(&value)?);
         Ok(state.session.assign(x, value)?)
     })?;
-    api.command(
-        "blend",
-        |cx, (x, keep, value, scale): (Handle, f32, Handle, f32)| {
-            let state = cx.data_mut();
-            let (x, value) = (state.id(&x)?, state.id(&value)?);
-            Ok(state.session.blend(x, keep, value, scale)?)
-        },
-    )?;
-    api.command(
-        "adamw-step",
-        |cx, (x, grad, m, v, how): (Handle, Handle, Handle, Handle, Adamw)| {
-            let state = cx.data_mut();
-            let (x, grad, m, v) = (
-                state.id(&x)?,
-                state.id(&grad)?,
-                state.id(&m)?,
-                state.id(&v)?,
-            );
-            let Adamw {
-                lr,
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-                step,
-            } = how;
-            Ok(state.session.adamw(
-                x,
-                grad,
-                m,
-                v,
-                AdamW {
-                    lr,
-                    beta1,
-                    beta2,
-                    eps,
-                    weight_decay,
-                    step,
-                },
-            )?)
-        },
-    )
+    api.command("blend", |cx, (x, keep, value, scale): (Handle, f32, Handle, f32)| {
+        let state = cx.data_mut();
+        let (x, value) = (state.id(&x)?, state.id(&value)?);
+        Ok(state.session.blend(x, keep, value, scale)?)
+    })?;
+    api.command("adamw-step", |cx, (x, grad, m, v, how): (Handle, Handle, Handle, Handle, Adamw)| {
+        let state = cx.data_mut();
+        let (x, grad, m, v) = (state.id(&x)?, state.id(&grad)?, state.id(&m)?, state.id(&v)?);
+        let Adamw { lr, beta1, beta2, eps, weight_decay, step } = how;
+        Ok(state.session.adamw(x, grad, m, v, AdamW { lr, beta1, beta2, eps, weight_decay, step })?)
+    })
 }
 
 fn autograd(api: &mut Interface<'_>) -> Reply<()> {
@@ -610,10 +474,7 @@ fn autograd(api: &mut Interface<'_>) -> Reply<()> {
         let state = cx.data_mut();
         let (loss, wrt) = (state.id(&loss)?, state.ids(&wrt)?);
         let gradients = state.session.backward(loss, &wrt)?;
-        gradients
-            .into_iter()
-            .map(|id| hand_out(cx, id))
-            .collect::<Reply<Vec<_>>>()
+        gradients.into_iter().map(|id| hand_out(cx, id)).collect::<Reply<Vec<_>>>()
     })?;
     api.define("detach", |cx, (x,): (Handle,)| {
         let state = cx.data_mut();
@@ -621,9 +482,7 @@ fn autograd(api: &mut Interface<'_>) -> Reply<()> {
         let id = state.session.detach(x)?;
         hand_out(cx, id)
     })?;
-    api.define("set-recording", |cx, (on,): (bool,)| {
-        Ok(cx.data_mut().session.set_recording(on))
-    })
+    api.define("set-recording", |cx, (on,): (bool,)| Ok(cx.data_mut().session.set_recording(on)))
 }
 
 fn state(api: &mut Interface<'_>) -> Reply<()> {
@@ -645,11 +504,9 @@ fn state(api: &mut Interface<'_>) -> Reply<()> {
         let id = state.session.variable(init)?;
         hand_out(cx, id)
     })?;
-    api.define("get", |cx, (name,): (String,)| {
-        match cx.data_mut().session.get(&name)? {
-            Some(id) => hand_out(cx, id).map(Some),
-            None => Ok(None),
-        }
+    api.define("get", |cx, (name,): (String,)| match cx.data_mut().session.get(&name)? {
+        Some(id) => hand_out(cx, id).map(Some),
+        None => Ok(None),
     })
 }
 
@@ -664,10 +521,7 @@ fn session(api: &mut Interface<'_>) -> Reply<()> {
         let Some((tokens, targets)) = drawn else {
             return Ok(None);
         };
-        Ok(Some(Batch {
-            tokens: hand_out(cx, tokens)?,
-            targets: hand_out(cx, targets)?,
-        }))
+        Ok(Some(Batch { tokens: hand_out(cx, tokens)?, targets: hand_out(cx, targets)? }))
     })?;
     api.define("progress", |cx, (): ()| Ok(cx.data().session.progress()))?;
     api.command("log", |cx, (key, value): (String, Handle)| {
@@ -675,9 +529,7 @@ fn session(api: &mut Interface<'_>) -> Reply<()> {
         let value = state.id(&value)?;
         Ok(state.session.log(&key, value)?)
     })?;
-    api.command("log-number", |cx, (key, value): (String, f64)| {
-        Ok(cx.data_mut().session.log_number(&key, value)?)
-    })?;
+    api.command("log-number", |cx, (key, value): (String, f64)| Ok(cx.data_mut().session.log_number(&key, value)?))?;
     api.command("fail", |_, (message,): (String,)| -> Reply<()> {
         Err(GuestPanic(message.chars().take(MAX_MESSAGE).collect()).into())
     })

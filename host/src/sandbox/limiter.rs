@@ -25,53 +25,27 @@ pub struct Limiter {
 impl Limiter {
     /// A limit in bytes.
     pub fn new(limit: u64) -> Self {
-        Self {
-            used: 0,
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-        }
+        Self { used: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
     }
 
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
-        match self
-            .used
-            .checked_add(bytes)
-            .filter(|&total| total <= self.limit)
-        {
+        match self.used.checked_add(bytes).filter(|&total| total <= self.limit) {
             Some(total) => {
                 self.used = total;
                 Ok(true)
             }
-            None => Err(MemoryLimit {
-                used: self.used,
-                wanted: bytes,
-                limit: self.limit,
-            }
-            .into()),
+            None => Err(MemoryLimit { used: self.used, wanted: bytes, limit: self.limit }.into()),
         }
     }
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(desired.saturating_sub(current))
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        self.grow(
-            desired
-                .saturating_sub(current)
-                .saturating_mul(ELEMENT_BYTES),
-        )
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {
@@ -95,19 +69,9 @@ mod tests {
     fn memories_and_tables_share_one_limit() {
         let mut limiter = Limiter::new(1024);
         assert!(limiter.memory_growing(0, 512, None).unwrap());
-        assert!(
-            limiter.table_growing(0, 32, None).unwrap(),
-            "exactly at the limit"
-        );
+        assert!(limiter.table_growing(0, 32, None).unwrap(), "exactly at the limit");
         let error = limiter.table_growing(32, 33, None).unwrap_err();
-        assert_eq!(
-            error.downcast_ref(),
-            Some(&MemoryLimit {
-                used: 1024,
-                wanted: 16,
-                limit: 1024
-            })
-        );
+        assert_eq!(error.downcast_ref(), Some(&MemoryLimit { used: 1024, wanted: 16, limit: 1024 }));
     }
 
     #[test]

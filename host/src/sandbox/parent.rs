@@ -51,12 +51,9 @@ impl Sandbox {
     /// # Errors
     /// How it failed.
     pub fn dry_run(&self, component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
-        let job = Job::DryRun {
-            component: component.to_vec(),
-            run: run.clone(),
-        };
+        let job = Job::DryRun { component: component.to_vec(), run: run.clone() };
         match self.converse(&job, &mut |_| ControlFlow::Continue(()))? {
-            Report::DryRun(result) => result,
+            Report::DryRun(result) => *result,
             other => Err(unexpected(&other)),
         }
     }
@@ -77,11 +74,7 @@ impl Sandbox {
             text: text.to_vec(),
             resume: resume.cloned(),
         };
-        let mut last = Progress::Step {
-            progress: 0.0,
-            steps: 0,
-            loss: None,
-        };
+        let mut last = Progress::Step { progress: 0.0, steps: 0, loss: None };
         let listened = self.converse(&job, &mut |said| match said {
             Some(Report::Progress(progress)) => {
                 if let Progress::Step { .. } = progress {
@@ -100,24 +93,14 @@ impl Sandbox {
     }
 
     /// Scores a model.
-    pub fn evaluate(
-        &self,
-        component: &[u8],
-        state: &NamedState,
-        run: &RunSpec,
-        input: &EvalInput,
-    ) -> Evaluated {
+    pub fn evaluate(&self, component: &[u8], state: &NamedState, run: &RunSpec, input: &EvalInput) -> Evaluated {
         let job = Job::Evaluate {
             component: component.to_vec(),
             run: run.clone(),
             state: state.clone(),
             input: input.clone(),
         };
-        let failed = |status| Evaluated {
-            status,
-            chunk_nats: Vec::new(),
-            forward_ps_per_token: 0,
-        };
+        let failed = |status| Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 };
         match self.converse(&job, &mut |_| ControlFlow::Continue(())) {
             Ok(Report::Evaluated(evaluated)) if evaluated.fits(input) => evaluated,
             Ok(Report::Evaluated(_)) => failed(protocol("a score that does not fit the chunks")),
@@ -138,12 +121,8 @@ impl Sandbox {
         how: &Sampling,
         on_token: &mut dyn FnMut(u16) -> ControlFlow<()>,
     ) -> Result<(), Status> {
-        let job = Job::Sample {
-            component: component.to_vec(),
-            run: run.clone(),
-            state: state.clone(),
-            how: how.clone(),
-        };
+        let job =
+            Job::Sample { component: component.to_vec(), run: run.clone(), state: state.clone(), how: how.clone() };
         let said = self.converse(&job, &mut |said| match said {
             Some(Report::Token(token)) => on_token(token),
             _ => ControlFlow::Continue(()),
@@ -155,17 +134,10 @@ impl Sandbox {
     }
 
     /// One child from start to end. `on` gets what comes before the last report, and none at each tick of silence.
-    fn converse(
-        &self,
-        job: &Job,
-        on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>,
-    ) -> Result<Report, Status> {
+    fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let run = job.run();
-        let limit = run
-            .map_or(0, |run| run.limits.tensor_bytes)
-            .saturating_add(REPORT_BYTES);
-        let deadline =
-            Instant::now() + Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms));
+        let limit = run.map_or(0, |run| run.limits.tensor_bytes).saturating_add(REPORT_BYTES);
+        let deadline = Instant::now() + Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms));
         let mut child = Child::start(self.child_exe.clone())?;
         if let Err(error) = send(&mut child.connection, job) {
             return Err(child.ended(&error));
@@ -216,10 +188,7 @@ impl Evaluated {
     /// A completed evaluation has a finite number for each chunk.
     fn fits(&self, input: &EvalInput) -> bool {
         let complete = self.chunk_nats.len() == input.chunks.len();
-        let finite = self
-            .chunk_nats
-            .iter()
-            .all(|nats| nats.is_finite() && *nats >= 0.0);
+        let finite = self.chunk_nats.iter().all(|nats| nats.is_finite() && *nats >= 0.0);
         finite && (complete || self.status != Status::Completed)
     }
 }
@@ -232,9 +201,7 @@ struct Child {
 
 impl Child {
     fn start(exe: Option<PathBuf>) -> Result<Self, Status> {
-        let system = |error: std::io::Error| {
-            Status::host(HostFault::System, format!("child process: {error}"))
-        };
+        let system = |error: std::io::Error| Status::host(HostFault::System, format!("child process: {error}"));
         let exe = exe.map_or_else(std::env::current_exe, Ok).map_err(system)?;
         let (connection, theirs) = UnixStream::pair().map_err(system)?;
         connection.set_read_timeout(Some(TICK)).map_err(system)?;
@@ -249,10 +216,7 @@ impl Child {
             .process_group(0)
             .spawn()
             .map_err(system)?;
-        Ok(Self {
-            process,
-            connection,
-        })
+        Ok(Self { process, connection })
     }
 
     /// Why the conversation broke off.
@@ -261,23 +225,14 @@ impl Child {
             return protocol(&error.to_string());
         }
         let Ok(exit) = self.process.wait() else {
-            return Status::host(
-                HostFault::System,
-                "child process: its end could not be learnt",
-            );
+            return Status::host(HostFault::System, "child process: its end could not be learnt");
         };
         match exit.signal() {
-            Some(libc::SIGKILL) => Status::host(
-                HostFault::Killed,
-                "the child was killed: out of memory, or by a person",
-            ),
-            Some(libc::SIGXCPU) => {
-                Status::host(HostFault::Timeout, "the child used up its processor time")
+            Some(libc::SIGKILL) => {
+                Status::host(HostFault::Killed, "the child was killed: out of memory, or by a person")
             }
-            _ => Status::host(
-                HostFault::Crashed,
-                format!("the child ended without a report ({exit})"),
-            ),
+            Some(libc::SIGXCPU) => Status::host(HostFault::Timeout, "the child used up its processor time"),
+            _ => Status::host(HostFault::Crashed, format!("the child ended without a report ({exit})")),
         }
     }
 }
@@ -291,10 +246,7 @@ impl Drop for Child {
 }
 
 fn protocol(message: &str) -> Status {
-    Status::host(
-        HostFault::Protocol,
-        format!("the child's report: {message}"),
-    )
+    Status::host(HostFault::Protocol, format!("the child's report: {message}"))
 }
 
 fn unexpected(report: &Report) -> Status {

@@ -28,23 +28,13 @@ pub fn sample(
         text.push(0);
     }
     for index in 0..how.count {
-        let mut window = text
-            .get(text.len().saturating_sub(context)..)
-            .unwrap_or_default()
-            .to_vec();
+        let mut window = text.get(text.len().saturating_sub(context)..).unwrap_or_default().to_vec();
         let last = window.len().saturating_sub(1);
         window.resize(context, 0);
         let Forward { logits, .. } = guest.forward(state, 1, run.context, window, 0, executor())?;
-        let logits = logits
-            .get(last * vocab..(last + 1) * vocab)
-            .unwrap_or_default();
-        let token =
-            draw(logits, how.temperature, unit(how.random_seed, index)).ok_or_else(|| {
-                Status::guest(
-                    GuestFault::NotFinite,
-                    "logits of the last position are not finite",
-                )
-            })?;
+        let logits = logits.get(last * vocab..(last + 1) * vocab).unwrap_or_default();
+        let token = draw(logits, how.temperature, unit(how.random_seed, index))
+            .ok_or_else(|| Status::guest(GuestFault::NotFinite, "logits of the last position are not finite"))?;
         text.push(u32::from(token));
         if !on(token) {
             break;
@@ -87,11 +77,7 @@ mod tests {
         let logits = [0.0, 3.0f32.ln()];
         assert_eq!(draw(&logits, 1.0, 0.24), Some(0));
         assert_eq!(draw(&logits, 1.0, 0.26), Some(1));
-        assert_eq!(
-            draw(&logits, 0.0, 0.0),
-            Some(1),
-            "temperature 0 takes the likeliest"
-        );
+        assert_eq!(draw(&logits, 0.0, 0.0), Some(1), "temperature 0 takes the likeliest");
         assert_eq!(draw(&[f32::NAN], 1.0, 0.5), None);
     }
 }

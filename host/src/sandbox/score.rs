@@ -9,10 +9,7 @@ const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 pub fn nats(logits: &[f32], target: usize) -> Option<f64> {
     let chosen = f64::from(*logits.get(target)?);
     let max = largest(logits)?;
-    let sum: f64 = logits
-        .iter()
-        .map(|&logit| exp(f64::from(logit) - max))
-        .sum();
+    let sum: f64 = logits.iter().map(|&logit| exp(f64::from(logit) - max)).sum();
     Some(ln(sum) - (chosen - max))
 }
 

@@ -131,9 +131,7 @@ pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
 /// The first frame in the guest's own source: "at train.rs:88:17 in mlp".
 fn place(backtrace: &WasmBacktrace) -> Option<String> {
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-    let symbol = symbols
-        .into_iter()
-        .find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
+    let symbol = symbols.into_iter().find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
     let mut place = format!("at {SOURCE}:{}", symbol.line()?);
     if let Some(column) = symbol.column() {
         place.push_str(&format!(":{column}"));
@@ -148,27 +146,14 @@ fn place(backtrace: &WasmBacktrace) -> Option<String> {
 /// hash nor a closure's mark.
 fn short_name(symbol: &str) -> Option<String> {
     if let Some(mangled) = symbol.strip_prefix("_ZN") {
-        return legacy_segments(mangled)
-            .into_iter()
-            .rev()
-            .find(|name| is_name(name))
-            .map(str::to_owned);
+        return legacy_segments(mangled).into_iter().rev().find(|name| is_name(name)).map(str::to_owned);
     }
-    symbol
-        .rsplit("::")
-        .find(|name| is_name(name))
-        .map(str::to_owned)
+    symbol.rsplit("::").find(|name| is_name(name)).map(str::to_owned)
 }
 
 fn is_name(segment: &str) -> bool {
-    let hash = segment.len() == 17
-        && segment.starts_with('h')
-        && segment[1..].bytes().all(|b| b.is_ascii_hexdigit());
-    !hash
-        && !segment.is_empty()
-        && segment
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let hash = segment.len() == 17 && segment.starts_with('h') && segment[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    !hash && !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Segments of a legacy mangled path: each is its decimal length, then its text.
@@ -193,11 +178,7 @@ fn legacy_segments(mut rest: &str) -> Vec<&str> {
 /// A guest's words, without control characters that could act on a terminal.
 fn printable(text: &str) -> String {
     let escape = |c: char| {
-        if c.is_control() && c != '\n' {
-            c.escape_default().collect()
-        } else {
-            c.to_string()
-        }
+        if c.is_control() && c != '\n' { c.escape_default().collect() } else { c.to_string() }
     };
     text.chars().map(escape).collect()
 }
@@ -209,10 +190,7 @@ mod tests {
     #[test]
     fn every_trap_has_its_place() {
         let traps = (0..=u8::MAX).filter_map(Trap::from_u8).count();
-        assert_eq!(
-            traps, KNOWN_TRAPS,
-            "the engine's list of traps has changed: place each new one in trap_kind"
-        );
+        assert_eq!(traps, KNOWN_TRAPS, "the engine's list of traps has changed: place each new one in trap_kind");
     }
 
     #[test]
@@ -223,14 +201,8 @@ mod tests {
 
     #[test]
     fn functions_are_named_without_hash_and_path() {
-        assert_eq!(
-            short_name("_ZN5guest3mlp17h0123456789abcdefE").as_deref(),
-            Some("mlp")
-        );
-        assert_eq!(
-            short_name("guest::mlp::{{closure}}").as_deref(),
-            Some("mlp")
-        );
+        assert_eq!(short_name("_ZN5guest3mlp17h0123456789abcdefE").as_deref(), Some("mlp"));
+        assert_eq!(short_name("guest::mlp::{{closure}}").as_deref(), Some("mlp"));
         assert_eq!(short_name("_ZN999"), None);
     }
 

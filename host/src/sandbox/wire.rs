@@ -16,36 +16,18 @@ const PIECE_BYTES: usize = 1 << 16;
 
 /// What a child is to do.
 #[derive(Debug, Serialize, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "fields are named as in the methods of the sandbox"
-)]
+#[allow(missing_docs, reason = "fields are named as in the methods of the sandbox")]
 pub enum Job {
     /// Report which walls stand.
     Probe,
     /// Run without executing.
     DryRun { component: Vec<u8>, run: RunSpec },
     /// Train.
-    Train {
-        component: Vec<u8>,
-        run: RunSpec,
-        text: Vec<u16>,
-        resume: Option<Resume>,
-    },
+    Train { component: Vec<u8>, run: RunSpec, text: Vec<u16>, resume: Option<Resume> },
     /// Score.
-    Evaluate {
-        component: Vec<u8>,
-        run: RunSpec,
-        state: NamedState,
-        input: EvalInput,
-    },
+    Evaluate { component: Vec<u8>, run: RunSpec, state: NamedState, input: EvalInput },
     /// Draw text.
-    Sample {
-        component: Vec<u8>,
-        run: RunSpec,
-        state: NamedState,
-        how: Sampling,
-    },
+    Sample { component: Vec<u8>, run: RunSpec, state: NamedState, how: Sampling },
 }
 
 impl Job {
@@ -73,7 +55,7 @@ pub enum Report {
     /// While sampling.
     Token(u16),
     /// Dry run ended.
-    DryRun(Result<DryRun, Status>),
+    DryRun(Box<Result<DryRun, Status>>),
     /// Training ended.
     Trained(Box<Trained>),
     /// Evaluation ended.
@@ -113,10 +95,7 @@ pub enum WireError {
 /// The connection's, or a message of 4 GiB and more.
 pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<(), WireError> {
     let body = postcard::to_allocvec(message)?;
-    let too_long = |_| WireError::TooLong {
-        length: body.len() as u64,
-        limit: u64::from(u32::MAX),
-    };
+    let too_long = |_| WireError::TooLong { length: body.len() as u64, limit: u64::from(u32::MAX) };
     let length = u32::try_from(body.len()).map_err(too_long)?;
     to.write_all(&length.to_le_bytes())?;
     to.write_all(&[VERSION])?;
@@ -134,20 +113,14 @@ pub struct Frames {
 impl Frames {
     /// A reader of frames of at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            held: Vec::new(),
-        }
+        Self { limit, held: Vec::new() }
     }
 
     /// The next message, or none where the connection's read timeout passed first; what has come so far is kept.
     ///
     /// # Errors
     /// See [`WireError`]; after one, the connection is of no use.
-    pub fn next<T: DeserializeOwned>(
-        &mut self,
-        from: &mut impl Read,
-    ) -> Result<Option<T>, WireError> {
+    pub fn next<T: DeserializeOwned>(&mut self, from: &mut impl Read) -> Result<Option<T>, WireError> {
         if !self.fill(from, HEADER_BYTES)? {
             return Ok(None);
         }
@@ -159,10 +132,7 @@ impl Frames {
             return Err(WireError::Version(version));
         }
         if length > self.limit {
-            return Err(WireError::TooLong {
-                length,
-                limit: self.limit,
-            });
+            return Err(WireError::TooLong { length, limit: self.limit });
         }
         let end = HEADER_BYTES + length as usize;
         if !self.fill(from, end)? {
@@ -182,12 +152,7 @@ impl Frames {
                 Ok(0) => return Err(WireError::Ended),
                 Ok(count) => self.held.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                    ) =>
-                {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Ok(false);
                 }
                 Err(error) => return Err(error.into()),
@@ -212,24 +177,15 @@ mod tests {
     fn the_limit_is_exact() {
         let bytes = frame(&Report::Token(7));
         let body = (bytes.len() - HEADER_BYTES) as u64;
-        assert!(matches!(
-            Frames::new(body).next(&mut bytes.as_slice()),
-            Ok(Some(Report::Token(7)))
-        ));
-        assert!(matches!(
-            Frames::new(body - 1).next::<Report>(&mut bytes.as_slice()),
-            Err(WireError::TooLong { .. })
-        ));
+        assert!(matches!(Frames::new(body).next(&mut bytes.as_slice()), Ok(Some(Report::Token(7)))));
+        assert!(matches!(Frames::new(body - 1).next::<Report>(&mut bytes.as_slice()), Err(WireError::TooLong { .. })));
     }
 
     #[test]
     fn an_announced_length_allocates_nothing() {
         let mut frames = Frames::new(u64::from(u32::MAX));
         let hostile = [0xff, 0xff, 0xff, 0xff, VERSION, 0];
-        assert!(matches!(
-            frames.next::<Report>(&mut hostile.as_slice()),
-            Err(WireError::Ended)
-        ));
+        assert!(matches!(frames.next::<Report>(&mut hostile.as_slice()), Err(WireError::Ended)));
         assert!(frames.held.capacity() < 1 << 10);
     }
 
@@ -237,10 +193,7 @@ mod tests {
     fn another_version_is_named() {
         let mut bytes = frame(&Report::Token(7));
         bytes[4] = 9;
-        assert!(matches!(
-            Frames::new(100).next::<Report>(&mut bytes.as_slice()),
-            Err(WireError::Version(9))
-        ));
+        assert!(matches!(Frames::new(100).next::<Report>(&mut bytes.as_slice()), Err(WireError::Version(9))));
     }
 
     proptest! {

@@ -38,10 +38,7 @@ pub struct Position {
 
 impl From<LineColumn> for Position {
     fn from(at: LineColumn) -> Self {
-        Self {
-            line: at.line,
-            column: at.column + 1,
-        }
+        Self { line: at.line, column: at.column + 1 }
     }
 }
 
@@ -55,9 +52,7 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// Above [`MAX_SOURCE_BYTES`].
-    #[error(
-        "the source has {bytes} bytes; the limit is {MAX_SOURCE_BYTES}: move tables into code that computes them"
-    )]
+    #[error("the source has {bytes} bytes; the limit is {MAX_SOURCE_BYTES}: move tables into code that computes them")]
     TooLarge {
         /// Of the text.
         bytes: usize,
@@ -71,9 +66,7 @@ pub enum SourceError {
         message: String,
     },
     /// Nested beyond what a parser should be asked to take.
-    #[error(
-        "{at}: nested too deeply ({MAX_OPEN_TOKENS} tokens are open here): split it into functions or `let`s"
-    )]
+    #[error("{at}: nested too deeply ({MAX_OPEN_TOKENS} tokens are open here): split it into functions or `let`s")]
     TooDeep {
         /// Where.
         at: Position,
@@ -106,9 +99,7 @@ impl Source {
             .stack_size(PARSE_STACK_BYTES)
             .spawn(move || read(owned))
             .map_err(|e| SourceError::Parser(format!("no thread for the parser: {e}")))?;
-        parsed
-            .join()
-            .unwrap_or_else(|_| Err(SourceError::Parser("the parser failed on it".into())))
+        parsed.join().unwrap_or_else(|_| Err(SourceError::Parser("the parser failed on it".into())))
     }
 
     /// The text, as it was given.
@@ -123,18 +114,14 @@ impl Source {
 }
 
 fn read(text: String) -> Result<Source, SourceError> {
-    let tokens: TokenStream =
-        text.parse()
-            .map_err(|e: proc_macro2::LexError| SourceError::Syntax {
-                at: e.span().start().into(),
-                message: "this is no Rust token: an unclosed quote, comment or bracket".into(),
-            })?;
+    let tokens: TokenStream = text.parse().map_err(|e: proc_macro2::LexError| SourceError::Syntax {
+        at: e.span().start().into(),
+        message: "this is no Rust token: an unclosed quote, comment or bracket".into(),
+    })?;
     check_depth(tokens.clone(), 0)?;
     let scan = refuse::tokens(tokens.clone())?;
-    let mut file: syn::File = syn::parse2(tokens).map_err(|e| SourceError::Syntax {
-        at: e.span().start().into(),
-        message: e.to_string(),
-    })?;
+    let mut file: syn::File =
+        syn::parse2(tokens).map_err(|e| SourceError::Syntax { at: e.span().start().into(), message: e.to_string() })?;
     refuse::syntax(&file)?;
     let key = if scan.sees_layout {
         key(1, &text)
@@ -165,9 +152,7 @@ fn check_depth(tokens: TokenStream, outer: usize) -> Result<(), SourceError> {
     for token in tokens {
         open += 1;
         if open > MAX_OPEN_TOKENS {
-            return Err(SourceError::TooDeep {
-                at: token.span().start().into(),
-            });
+            return Err(SourceError::TooDeep { at: token.span().start().into() });
         }
         match token {
             TokenTree::Punct(p) if matches!(p.as_char(), ',' | ';') => open = outer,

@@ -48,28 +48,11 @@ const IN_ATTRIBUTES: &[(&str, &str)] = &[
 const INNER_ATTRIBUTES: &[&str] = &["allow", "doc"];
 
 /// Names through which a program can see where its own text stands.
-const LAYOUT: &[&str] = &[
-    "line",
-    "column",
-    "file",
-    "stringify",
-    "dbg",
-    "Location",
-    "set_hook",
-    "take_hook",
-    "update_hook",
-];
+const LAYOUT: &[&str] =
+    &["line", "column", "file", "stringify", "dbg", "Location", "set_hook", "take_hook", "update_hook"];
 
 /// First segments of `use` paths that always exist.
-const ROOTS: &[&str] = &[
-    "std",
-    "core",
-    "alloc",
-    "guest_sdk",
-    "crate",
-    "self",
-    "super",
-];
+const ROOTS: &[&str] = &["std", "core", "alloc", "guest_sdk", "crate", "self", "super"];
 
 /// What the tokens tell.
 #[derive(Default)]
@@ -97,9 +80,7 @@ impl Scan {
                     }
                 }
                 TokenTree::Punct(mark) if mark.as_char() == '#' => {
-                    let inner = tokens
-                        .next_if(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == '!'))
-                        .is_some();
+                    let inner = tokens.next_if(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == '!')).is_some();
                     if let Some(TokenTree::Group(group)) = tokens.next_if(is_bracket) {
                         if inner {
                             inner_attribute(group.stream(), group.span())?;
@@ -116,16 +97,8 @@ impl Scan {
 
     fn word(&mut self, word: &Ident, in_attribute: bool) -> Result<(), SourceError> {
         let name = word.unraw().to_string();
-        let find = |table: &[(&str, &'static str)]| {
-            table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why)
-        };
-        let why = find(NAMES).or_else(|| {
-            if in_attribute {
-                find(IN_ATTRIBUTES)
-            } else {
-                None
-            }
-        });
+        let find = |table: &[(&str, &'static str)]| table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
+        let why = find(NAMES).or_else(|| if in_attribute { find(IN_ATTRIBUTES) } else { None });
         if let Some(why) = why {
             return Err(refused(word.span(), format!("`{name}`"), why));
         }
@@ -139,11 +112,7 @@ fn is_bracket(token: &TokenTree) -> bool {
 }
 
 fn refused(span: Span, what: String, why: &'static str) -> SourceError {
-    SourceError::Refused {
-        at: Position::from(span.start()),
-        what,
-        why,
-    }
+    SourceError::Refused { at: Position::from(span.start()), what, why }
 }
 
 /// `mod name { ... }` and nothing else may follow a `mod`.
@@ -151,25 +120,15 @@ fn inline_module(span: Span, mut rest: impl Iterator<Item = TokenTree>) -> Resul
     let name = rest.next();
     let body = rest.next();
     match (name, body) {
-        (Some(TokenTree::Ident(_)), Some(TokenTree::Group(g)))
-            if g.delimiter() == Delimiter::Brace =>
-        {
-            Ok(())
-        }
+        (Some(TokenTree::Ident(_)), Some(TokenTree::Group(g))) if g.delimiter() == Delimiter::Brace => Ok(()),
         _ => Err(refused(span, "a `mod` without its body".into(), ONE_FILE)),
     }
 }
 
 fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {
     match stream.into_iter().next() {
-        Some(TokenTree::Ident(name)) if INNER_ATTRIBUTES.contains(&name.to_string().as_str()) => {
-            Ok(())
-        }
-        Some(name) => Err(refused(
-            span,
-            format!("`#![{name}]`"),
-            "only `#![allow]` and docs may stand there",
-        )),
+        Some(TokenTree::Ident(name)) if INNER_ATTRIBUTES.contains(&name.to_string().as_str()) => Ok(()),
+        Some(name) => Err(refused(span, format!("`#![{name}]`"), "only `#![allow]` and docs may stand there")),
         None => Err(refused(span, "`#![]`".into(), "it says nothing")),
     }
 }
@@ -178,10 +137,7 @@ fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {
 pub(super) fn syntax(file: &syn::File) -> Result<(), SourceError> {
     let mut declared = Declared::default();
     declared.visit_file(file);
-    let mut check = Check {
-        declared: declared.0,
-        error: None,
-    };
+    let mut check = Check { declared: declared.0, error: None };
     check.visit_file(file);
     check.error.map_or(Ok(()), Err)
 }
@@ -214,11 +170,7 @@ impl Check {
     }
 
     fn verbatim(&mut self, tokens: &TokenStream) {
-        let span = tokens
-            .clone()
-            .into_iter()
-            .next()
-            .map_or_else(Span::call_site, |t| t.span());
+        let span = tokens.clone().into_iter().next().map_or_else(Span::call_site, |t| t.span());
         self.refuse(span, "this syntax".into(), "guests are stable Rust");
     }
 
@@ -231,16 +183,9 @@ impl Check {
 
     fn use_root(&mut self, tree: &syn::UseTree, from_root: bool) {
         match tree {
-            syn::UseTree::Group(group) => group
-                .items
-                .iter()
-                .for_each(|tree| self.use_root(tree, from_root)),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.use_root(tree, from_root)),
             syn::UseTree::Path(path) if self.is_foreign(&path.ident, from_root) => {
-                self.refuse(
-                    path.ident.span(),
-                    format!("the crate `{}`", path.ident),
-                    NO_CRATES,
-                );
+                self.refuse(path.ident.span(), format!("the crate `{}`", path.ident), NO_CRATES);
             }
             _ => {}
         }

@@ -1,3 +1,5 @@
+//! What is taken, what is refused, and what names a source.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -15,10 +17,7 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn golden_key() {
-    assert_eq!(
-        key_of(GUEST).to_string(),
-        "4eaaefbe27bdc95ae428cd792f3bd0ce0ef65320069a859fcdbe6dc0fa52fb4d"
-    );
+    assert_eq!(key_of(GUEST).to_string(), "4eaaefbe27bdc95ae428cd792f3bd0ce0ef65320069a859fcdbe6dc0fa52fb4d");
 }
 
 #[test]
@@ -33,10 +32,7 @@ fn comments_docs_and_layout_do_not_count() {
 #[test]
 fn layout_counts_where_the_program_can_see_it() {
     for see in ["line!()", "stringify!(a)", "std::panic::Location::caller()"] {
-        let (near, far) = (
-            format!("fn f() {{ {see}; }}"),
-            format!("\nfn f() {{ {see}; }}"),
-        );
+        let (near, far) = (format!("fn f() {{ {see}; }}"), format!("\nfn f() {{ {see}; }}"));
         assert_ne!(key_of(&near), key_of(&far), "{see}");
     }
 }
@@ -75,9 +71,7 @@ fn refused_with_position() {
     ];
     for text in cases {
         let error = Source::parse(&format!("\n{text}")).unwrap_err();
-        let SourceError::Refused { at, .. } = error else {
-            panic!("{text}: {error}")
-        };
+        let SourceError::Refused { at, .. } = error else { panic!("{text}: {error}") };
         assert_eq!(at.line, 2, "{text}");
     }
 }
@@ -103,11 +97,7 @@ fn syntax_errors_have_a_line() {
 #[test]
 fn depth_is_refused_before_it_is_recursed_into() {
     let deep = |open: &str, middle: &str, close: &str, n: usize| {
-        format!(
-            "const A: u8 = {}{middle}{};",
-            open.repeat(n),
-            close.repeat(n)
-        )
+        format!("const A: u8 = {}{middle}{};", open.repeat(n), close.repeat(n))
     };
     for text in [
         deep("(", "1", ")", 100_000),
@@ -122,35 +112,13 @@ fn depth_is_refused_before_it_is_recursed_into() {
         format!("type A = {}u8;", "&".repeat(200_000)),
         format!("type A = {}u8{};", "V<".repeat(50_000), ">".repeat(50_000)),
     ] {
-        assert!(
-            matches!(Source::parse(&text), Err(SourceError::TooDeep { .. })),
-            "{}",
-            &text[..40]
-        );
+        assert!(matches!(Source::parse(&text), Err(SourceError::TooDeep { .. })), "{}", &text[..40]);
     }
     // Just below the limit the parser has stack enough.
-    for (open, close) in [
-        ("(", ")"),
-        ("!", ""),
-        ("&", ""),
-        ("1+", ""),
-        ("||", ""),
-        ("if a{}else ", ""),
-        ("f(", ")"),
-    ] {
-        let tokens = if open.len() > 2 {
-            1000
-        } else {
-            MAX_OPEN_TOKENS / 2 - 10
-        };
+    for (open, close) in [("(", ")"), ("!", ""), ("&", ""), ("1+", ""), ("||", ""), ("if a{}else ", ""), ("f(", ")")] {
+        let tokens = if open.len() > 2 { 1000 } else { MAX_OPEN_TOKENS / 2 - 10 };
         let text = deep(open, "{}", close, tokens);
-        assert!(
-            !matches!(
-                Source::parse(&text),
-                Err(SourceError::TooDeep { .. } | SourceError::Parser(_))
-            ),
-            "{open}"
-        );
+        assert!(!matches!(Source::parse(&text), Err(SourceError::TooDeep { .. } | SourceError::Parser(_))), "{open}");
     }
 }
 
@@ -158,12 +126,7 @@ fn depth_is_refused_before_it_is_recursed_into() {
 fn size_is_capped() {
     let at = " ".repeat(MAX_SOURCE_BYTES);
     assert!(Source::parse(&at).is_ok());
-    assert_eq!(
-        Source::parse(&format!("{at} ")),
-        Err(SourceError::TooLarge {
-            bytes: MAX_SOURCE_BYTES + 1
-        })
-    );
+    assert_eq!(Source::parse(&format!("{at} ")), Err(SourceError::TooLarge { bytes: MAX_SOURCE_BYTES + 1 }));
 }
 
 proptest! {

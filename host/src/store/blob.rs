@@ -37,8 +37,7 @@ impl Store {
         let folder = path.parent().unwrap_or(&blobs);
         if fs::read(&path).is_ok_and(|found| found == bytes) {
             let file = File::open(&path).map_err(|source| io_error(&path, source))?;
-            file.set_modified(SystemTime::now())
-                .map_err(|source| io_error(&path, source))?;
+            file.set_modified(SystemTime::now()).map_err(|source| io_error(&path, source))?;
             // Whoever renamed it may have died before the folder reached the disk.
             sync_folder(folder)?;
             return Ok(hash);
@@ -48,18 +47,13 @@ impl Store {
         }
         sync_folder(&blobs)?;
         let incoming = self.dir.join("incoming");
-        let mut file = tempfile::NamedTempFile::new_in(&incoming)
-            .map_err(|source| io_error(&incoming, source))?;
+        let mut file = tempfile::NamedTempFile::new_in(&incoming).map_err(|source| io_error(&incoming, source))?;
         self.reach(WritePoint::BlobCreated)?;
-        file.write_all(bytes)
-            .map_err(|source| io_error(file.path(), source))?;
+        file.write_all(bytes).map_err(|source| io_error(file.path(), source))?;
         self.reach(WritePoint::BlobWritten)?;
-        file.as_file()
-            .sync_all()
-            .map_err(|source| io_error(file.path(), source))?;
+        file.as_file().sync_all().map_err(|source| io_error(file.path(), source))?;
         self.reach(WritePoint::BlobSynced)?;
-        file.persist(&path)
-            .map_err(|error| io_error(&path, error.error))?;
+        file.persist(&path).map_err(|error| io_error(&path, error.error))?;
         self.reach(WritePoint::BlobRenamed)?;
         sync_folder(folder)?;
         Ok(hash)
@@ -71,9 +65,7 @@ impl Store {
         match fs::read(&path) {
             Ok(bytes) if Hash::of(&bytes) == *hash => Ok(bytes),
             Ok(_) => Err(StoreError::Corrupt { hash: *hash, path }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(StoreError::Missing { hash: *hash, path })
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::Missing { hash: *hash, path }),
             Err(error) => Err(io_error(&path, error)),
         }
     }
@@ -83,13 +75,7 @@ impl Store {
     pub fn gc(&self, _lock: &RunLock, now: SystemTime) -> Result<Collected, StoreError> {
         let named = self.referenced_blobs()?;
         let mut collected = Collected::default();
-        collect(
-            &self.dir.join("incoming"),
-            now,
-            &BTreeSet::new(),
-            "",
-            &mut collected,
-        )?;
+        collect(&self.dir.join("incoming"), now, &BTreeSet::new(), "", &mut collected)?;
         for (name, folder) in entries(&self.dir.join("blobs"))? {
             if folder.is_dir() {
                 collect(&folder, now, &named, &name, &mut collected)?;
@@ -109,9 +95,7 @@ fn collect(
 ) -> Result<(), StoreError> {
     for (name, path) in entries(folder)? {
         let metadata = fs::symlink_metadata(&path).map_err(|source| io_error(&path, source))?;
-        let modified = metadata
-            .modified()
-            .map_err(|source| io_error(&path, source))?;
+        let modified = metadata.modified().map_err(|source| io_error(&path, source))?;
         // A file from the future (the clock was set back) has no age and stays.
         let old = now.duration_since(modified).is_ok_and(|age| age >= GRACE);
         if metadata.is_file() && old && !named.contains(&format!("{prefix}{name}")) {
@@ -127,22 +111,11 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let error = |source| io_error(folder, source);
     fs::read_dir(folder)
         .map_err(error)?
-        .map(|entry| {
-            entry
-                .map(|entry| {
-                    (
-                        entry.file_name().to_string_lossy().into_owned(),
-                        entry.path(),
-                    )
-                })
-                .map_err(error)
-        })
+        .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())).map_err(error))
         .collect()
 }
 
 /// Makes new names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| io_error(folder, source))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| io_error(folder, source))
 }

@@ -2,8 +2,8 @@
 
 use super::{Store, StoreError};
 use crate::key::{
-    BehaviourKey, CompileKey, ComponentKey, ContextKey, DryRunKey, ExperimentKey, Hash, Manifest,
-    OutcomeHash, SourceKey, TaskHash,
+    BehaviourKey, CompileKey, ComponentKey, ContextKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash,
+    SourceKey, TaskHash,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior};
@@ -20,9 +20,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    connect(path)
-        .map_err(|source| error(path, source))
-        .and_then(|db| migrate(db, path))
+    connect(path).map_err(|source| error(path, source)).and_then(|db| migrate(db, path))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -37,27 +35,17 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
     let known = MIGRATIONS.len() as u64;
     let sql = |source| error(path, source);
-    let version =
-        |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let version = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     if version(&db).map_err(sql)? != known as i64 {
-        let transaction =
-            Transaction::new_unchecked(&db, TransactionBehavior::Immediate).map_err(sql)?;
+        let transaction = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).map_err(sql)?;
         // Asked again: another process may have migrated while this one waited.
         let found = version(&db).map_err(sql)?.unsigned_abs();
-        let pending = usize::try_from(found)
-            .ok()
-            .and_then(|found| MIGRATIONS.get(found..));
-        let pending = pending.ok_or_else(|| StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        })?;
+        let pending = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
+        let pending = pending.ok_or_else(|| StoreError::Newer { path: path.to_owned(), found, known })?;
         for migration in pending {
             transaction.execute_batch(migration).map_err(sql)?;
         }
-        transaction
-            .pragma_update(None, "user_version", known as i64)
-            .map_err(sql)?;
+        transaction.pragma_update(None, "user_version", known as i64).map_err(sql)?;
         transaction.commit().map_err(sql)?;
     }
     Ok(db)
@@ -66,20 +54,14 @@ fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn error(path: &Path, source: rusqlite::Error) -> StoreError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full(path.to_owned()),
-        _ => StoreError::Index {
-            path: path.to_owned(),
-            source,
-        },
+        _ => StoreError::Index { path: path.to_owned(), source },
     }
 }
 
 impl Store {
     /// Begins to write; waits for other writers.
     pub(super) fn begin(&self) -> Result<Transaction<'_>, StoreError> {
-        self.sql(Transaction::new_unchecked(
-            &self.db,
-            TransactionBehavior::Immediate,
-        ))
+        self.sql(Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate))
     }
 
     /// The first row, if there is one.
@@ -99,12 +81,7 @@ impl Store {
         params: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let query = || {
-            self.db
-                .prepare_cached(sql)?
-                .query_map(params, read)?
-                .collect()
-        };
+        let query = || self.db.prepare_cached(sql)?.query_map(params, read)?.collect();
         self.sql(query())
     }
 
@@ -151,8 +128,7 @@ as_text!(
 impl ToSql for Manifest {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let json = serde_json::to_string(self);
-        json.map(ToSqlOutput::from)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        json.map(ToSqlOutput::from).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     }
 }
 

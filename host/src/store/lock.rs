@@ -27,21 +27,14 @@ impl RunLock {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
                 let read = file.take(20).read_to_string(&mut holder);
-                let known = read.is_ok()
-                    && !holder.is_empty()
-                    && holder.bytes().all(|byte| byte.is_ascii_digit());
+                let known = read.is_ok() && !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_digit());
                 let holder = if known { holder } else { "(unknown)".into() };
-                return Err(StoreError::Locked {
-                    path: dir.to_owned(),
-                    holder,
-                });
+                return Err(StoreError::Locked { path: dir.to_owned(), holder });
             }
             Err(error) => return Err(io_error(&path, error.into())),
         }
         // The number only serves the message above: a full disk must not keep a night from starting.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| write!(file, "{}", std::process::id()));
+        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 }

@@ -77,9 +77,7 @@ pub enum StoreError {
         holder: String,
     },
     /// A blob's bytes don't have the hash that names it.
-    #[error(
-        "{path} is damaged: its bytes are not those of {hash}; delete it, and run again what it belongs to"
-    )]
+    #[error("{path} is damaged: its bytes are not those of {hash}; delete it, and run again what it belongs to")]
     Corrupt {
         /// What it should be.
         hash: Hash,
@@ -181,11 +179,7 @@ impl Store {
             blob::sync_folder(&dir.join(".."))?;
         }
         let db = index::open(&dir.join(index::FILE))?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            db,
-            faults,
-        })
+        Ok(Self { dir: dir.to_owned(), db, faults })
     }
 
     /// Its folder.
@@ -209,21 +203,13 @@ impl Store {
 
 fn io_error(path: &Path, source: io::Error) -> StoreError {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StoreError::Full(path.to_owned())
-        }
-        _ => StoreError::Io {
-            path: path.to_owned(),
-            source,
-        },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path.to_owned()),
+        _ => StoreError::Io { path: path.to_owned(), source },
     }
 }
 
 fn bad_record(what: impl ToString, reason: impl ToString) -> StoreError {
-    StoreError::BadRecord {
-        what: what.to_string(),
-        reason: reason.to_string(),
-    }
+    StoreError::BadRecord { what: what.to_string(), reason: reason.to_string() }
 }
 
 fn undecodable(what: impl ToString) -> impl FnOnce(DecodeError) -> StoreError {

@@ -1,9 +1,7 @@
 //! Nights, their trials, looks at held-out splits, and champions.
 
 use super::{Store, StoreError, bad_record, undecodable};
-use crate::key::{
-    BehaviourKey, ComponentKey, ContextKey, ExperimentKey, Hash, SourceKey, TaskHash,
-};
+use crate::key::{BehaviourKey, ComponentKey, ContextKey, ExperimentKey, Hash, SourceKey, TaskHash};
 use crate::outcome::Score;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, params};
@@ -113,10 +111,7 @@ impl ToSql for Role {
 impl FromSql for Role {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?;
-        Self::ALL
-            .into_iter()
-            .find(|role| role.name() == name)
-            .ok_or(FromSqlError::InvalidType)
+        Self::ALL.into_iter().find(|role| role.name() == name).ok_or(FromSqlError::InvalidType)
     }
 }
 
@@ -160,20 +155,12 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let policy_blob = self.put_blob(policy.as_bytes())?;
         let sql = "INSERT INTO nights (policy_name, policy_blob, task, context, started_unix_ms) VALUES (?, ?, ?, ?, ?) RETURNING id";
-        self.sql(self.db.query_row(
-            sql,
-            params![policy_name, policy_blob, task, context, unix_ms],
-            |row| row.get(0),
-        ))
+        self.sql(self.db.query_row(sql, params![policy_name, policy_blob, task, context, unix_ms], |row| row.get(0)))
     }
 
     /// Ends a night.
     pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
-        self.sql(self.db.execute(
-            "UPDATE nights SET ended_unix_ms = ? WHERE id = ?",
-            params![unix_ms, night],
-        ))
-        .map(drop)
+        self.sql(self.db.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night])).map(drop)
     }
 
     /// All nights, oldest first.
@@ -192,12 +179,7 @@ impl Store {
     }
 
     /// Records a decided trial and the experiments it rests on, all on record already; returns its number in the store.
-    pub fn add_trial(
-        &self,
-        night: i64,
-        trial: &NewTrial,
-        runs: &[(ExperimentKey, Role)],
-    ) -> Result<i64, StoreError> {
+    pub fn add_trial(&self, night: i64, trial: &NewTrial, runs: &[(ExperimentKey, Role)]) -> Result<i64, StoreError> {
         let number = i64::try_from(trial.number).map_err(|error| bad_record("a trial", error))?;
         let transaction = self.begin()?;
         let id = self.sql(transaction.query_row(
@@ -228,10 +210,7 @@ impl Store {
             |row| row.get(0),
         ))?;
         for (key, role) in runs {
-            self.sql(transaction.execute(
-                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?)",
-                params![id, key, role],
-            ))?;
+            self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![id, key, role]))?;
         }
         self.sql(transaction.commit())?;
         Ok(id)
@@ -250,20 +229,12 @@ impl Store {
 
     /// The first trial of a source: what later ones are the same as.
     pub fn trial_of_source(&self, key: &SourceKey) -> Result<Option<TrialRecord>, StoreError> {
-        self.first(
-            "SELECT * FROM trials WHERE source_key = ? ORDER BY id LIMIT 1",
-            [key],
-            trial_row,
-        )
+        self.first("SELECT * FROM trials WHERE source_key = ? ORDER BY id LIMIT 1", [key], trial_row)
     }
 
     /// The first trial that an experiment belongs to.
-    pub fn trial_of_experiment(
-        &self,
-        key: &ExperimentKey,
-    ) -> Result<Option<TrialRecord>, StoreError> {
-        let sql =
-            "SELECT * FROM trials WHERE experiment_key = ?1 OR id IN (SELECT trial FROM runs WHERE
+    pub fn trial_of_experiment(&self, key: &ExperimentKey) -> Result<Option<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials WHERE experiment_key = ?1 OR id IN (SELECT trial FROM runs WHERE
              experiment_key = ?1) ORDER BY id LIMIT 1";
         self.first(sql, [key], trial_row)
     }
@@ -280,11 +251,7 @@ impl Store {
         for TrialRecord { trial, .. } in self.trials(Some(night))? {
             summary.trials += 1;
             summary.wall_ms = summary.wall_ms.saturating_add(trial.wall_ms);
-            summary.best_bpb = trial
-                .bpb
-                .into_iter()
-                .chain(summary.best_bpb)
-                .reduce(f64::min);
+            summary.best_bpb = trial.bpb.into_iter().chain(summary.best_bpb).reduce(f64::min);
             *summary.by_verdict.entry(trial.verdict).or_default() += 1;
         }
         Ok(summary)
@@ -328,13 +295,7 @@ impl Store {
 
     /// Records a look at a split.
     pub fn add_score(&self, record: &ScoreRecord) -> Result<(), StoreError> {
-        let ScoreRecord {
-            experiment_key,
-            split,
-            score,
-            purpose,
-            unix_ms,
-        } = record;
+        let ScoreRecord { experiment_key, split, score, purpose, unix_ms } = record;
         let blob = self.put_blob(&score.encode())?;
         self.sql(self.db.execute(
             "INSERT INTO scores (experiment_key, split, bpb, score_blob, purpose, unix_ms) VALUES (?, ?, ?, ?, ?, ?)",
@@ -347,11 +308,7 @@ impl Store {
     pub fn scores(&self, key: &ExperimentKey) -> Result<Vec<ScoreRecord>, StoreError> {
         let sql = "SELECT * FROM scores WHERE experiment_key = ? ORDER BY id";
         let rows = self.rows(sql, [key], |row| {
-            let score = Score {
-                bpb: row.get("bpb")?,
-                chunk_nats: vec![],
-                chunk_bytes: vec![],
-            };
+            let score = Score { bpb: row.get("bpb")?, chunk_nats: vec![], chunk_bytes: vec![] };
             let record = ScoreRecord {
                 experiment_key: row.get("experiment_key")?,
                 split: row.get("split")?,
@@ -397,9 +354,5 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         reason: row.get("reason")?,
         wall_ms: row.get("wall_ms")?,
     };
-    Ok(TrialRecord {
-        id: row.get("id")?,
-        night: row.get("night")?,
-        trial,
-    })
+    Ok(TrialRecord { id: row.get("id")?, night: row.get("night")?, trial })
 }

@@ -2,8 +2,7 @@
 
 use super::{Store, StoreError, WritePoint, bad_record, undecodable};
 use crate::key::{
-    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash,
-    SourceKey,
+    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, SourceKey,
 };
 use crate::outcome::{GuestFault, Outcome, Status, decode_state};
 use crate::sandbox::DryRun;
@@ -84,18 +83,8 @@ pub enum Found {
 impl Store {
     /// Records a result: its blobs first, then all rows in one transaction. Recording it again changes nothing; a
     /// different outcome for the same experiment is an error.
-    pub fn record_experiment(
-        &self,
-        finished: &Finished<'_>,
-    ) -> Result<ExperimentRecord, StoreError> {
-        let Finished {
-            manifest,
-            outcome,
-            state,
-            checkpoints,
-            finished_unix_ms,
-            wall_ms,
-        } = *finished;
+    pub fn record_experiment(&self, finished: &Finished<'_>) -> Result<ExperimentRecord, StoreError> {
+        let Finished { manifest, outcome, state, checkpoints, finished_unix_ms, wall_ms } = *finished;
         let key = manifest.key();
         if !outcome.status.is_result() {
             return Err(StoreError::NotAResult(key));
@@ -113,11 +102,7 @@ impl Store {
         let transaction = self.begin()?;
         if let Some(record) = self.find_experiment(&key)? {
             let stored = record.outcome_hash;
-            return if stored == found {
-                Ok(record)
-            } else {
-                Err(StoreError::Disagrees { key, stored, found })
-            };
+            return if stored == found { Ok(record) } else { Err(StoreError::Disagrees { key, stored, found }) };
         }
         self.sql(transaction.execute(
             "INSERT INTO experiments (key, manifest, outcome_hash, outcome_blob, status, message, val_bpb, state_blob,
@@ -136,32 +121,19 @@ impl Store {
             ],
         ))?;
         for (interval, blob) in checkpoints {
-            self.sql(transaction.execute(
-                "INSERT INTO checkpoints VALUES (?, ?, ?)",
-                params![key, interval, blob],
-            ))?;
+            self.sql(transaction.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", params![key, interval, blob]))?;
         }
         self.reach(WritePoint::BeforeCommit)?;
         self.sql(transaction.commit())?;
         self.reach(WritePoint::Committed)?;
-        self.find_experiment(&key)?
-            .ok_or_else(|| StoreError::NotFound(key.to_string()))
+        self.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))
     }
 
     /// The experiment with this key, if it is on record.
-    pub fn find_experiment(
-        &self,
-        key: &ExperimentKey,
-    ) -> Result<Option<ExperimentRecord>, StoreError> {
-        let record = self.first(
-            "SELECT * FROM experiments WHERE key = ?",
-            [key],
-            experiment_row,
-        )?;
+    pub fn find_experiment(&self, key: &ExperimentKey) -> Result<Option<ExperimentRecord>, StoreError> {
+        let record = self.first("SELECT * FROM experiments WHERE key = ?", [key], experiment_row)?;
         match record {
-            Some(record) if record.manifest.key() != *key => {
-                Err(bad_record(key, "its manifest has another key"))
-            }
+            Some(record) if record.manifest.key() != *key => Err(bad_record(key, "its manifest has another key")),
             record => Ok(record),
         }
     }
@@ -174,13 +146,7 @@ impl Store {
     ) -> Result<Option<ExperimentRecord>, StoreError> {
         let sql = "SELECT DISTINCT component_key FROM behaviours WHERE behaviour_key = ? ORDER BY component_key";
         for component in self.rows(sql, [behaviour], |row| row.get(0))? {
-            if let Some(record) = self.find_experiment(
-                &Manifest {
-                    component,
-                    ..manifest.clone()
-                }
-                .key(),
-            )? {
+            if let Some(record) = self.find_experiment(&Manifest { component, ..manifest.clone() }.key())? {
                 return Ok(Some(record));
             }
         }
@@ -203,25 +169,18 @@ impl Store {
         let Some(blob) = &record.state_blob else {
             return Ok(None);
         };
-        decode_state(&self.get_blob(blob)?)
-            .map(Some)
-            .map_err(undecodable(record.key))
+        decode_state(&self.get_blob(blob)?).map(Some).map_err(undecodable(record.key))
     }
 
     /// Interval and blob of each checkpoint, in order.
     pub fn checkpoints(&self, key: &ExperimentKey) -> Result<Vec<(u32, Hash)>, StoreError> {
-        let sql =
-            "SELECT interval, blob FROM checkpoints WHERE experiment_key = ? ORDER BY interval";
+        let sql = "SELECT interval, blob FROM checkpoints WHERE experiment_key = ? ORDER BY interval";
         self.rows(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// What was compiled under this key.
     pub fn find_component(&self, key: &CompileKey) -> Result<Option<ComponentRecord>, StoreError> {
-        self.first(
-            "SELECT * FROM components WHERE compile_key = ?",
-            [key],
-            component_row,
-        )
+        self.first("SELECT * FROM components WHERE compile_key = ?", [key], component_row)
     }
 
     /// Any compilation that yielded this component.
@@ -231,50 +190,24 @@ impl Store {
     }
 
     /// Remembers a compilation whose blobs are stored.
-    pub fn put_component(
-        &self,
-        key: &CompileKey,
-        record: &ComponentRecord,
-    ) -> Result<(), StoreError> {
-        let ComponentRecord {
-            component_key,
-            component_blob,
-            source_key,
-            source_blob,
-            compiler,
-        } = record;
+    pub fn put_component(&self, key: &CompileKey, record: &ComponentRecord) -> Result<(), StoreError> {
+        let ComponentRecord { component_key, component_blob, source_key, source_blob, compiler } = record;
         self.sql(self.db.execute(
             "INSERT OR REPLACE INTO components VALUES (?, ?, ?, ?, ?, ?)",
-            params![
-                key,
-                component_key,
-                component_blob,
-                source_key,
-                source_blob,
-                compiler
-            ],
+            params![key, component_key, component_blob, source_key, source_blob, compiler],
         ))?;
         Ok(())
     }
 
     /// What the dry run of this key found.
     pub fn find_dry_run(&self, key: &DryRunKey) -> Result<Option<DryRunResult>, StoreError> {
-        let facts = self.first(
-            "SELECT facts FROM behaviours WHERE dry_run_key = ?",
-            [key],
-            |row| row.get::<_, String>(0),
-        )?;
-        facts
-            .map(|json| serde_json::from_str(&json).map_err(|error| bad_record(key, error)))
-            .transpose()
+        let facts =
+            self.first("SELECT facts FROM behaviours WHERE dry_run_key = ?", [key], |row| row.get::<_, String>(0))?;
+        facts.map(|json| serde_json::from_str(&json).map_err(|error| bad_record(key, error))).transpose()
     }
 
     /// Remembers what a dry run found.
-    pub fn put_dry_run(
-        &self,
-        manifest: &Manifest,
-        result: &DryRunResult,
-    ) -> Result<(), StoreError> {
+    pub fn put_dry_run(&self, manifest: &Manifest, result: &DryRunResult) -> Result<(), StoreError> {
         let key = manifest.dry_run_key();
         let behaviour = result.as_ref().ok().and_then(BehaviourKey::new);
         let facts = serde_json::to_string(result).map_err(|error| bad_record(key, error))?;
@@ -287,9 +220,7 @@ impl Store {
 
     /// The one experiment, component or source whose key begins with these digits.
     pub fn resolve(&self, prefix: &str) -> Result<Found, StoreError> {
-        let digits = prefix
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !digits || !(4..=64).contains(&prefix.len()) {
             return Err(StoreError::BadPrefix(prefix.chars().take(80).collect()));
         }
@@ -309,10 +240,9 @@ impl Store {
         match found.as_slice() {
             [] => Err(StoreError::NotFound(prefix.into())),
             [one] => Ok(*one),
-            many => Err(StoreError::Ambiguous {
-                prefix: prefix.into(),
-                matches: many.iter().map(Found::name).collect(),
-            }),
+            many => {
+                Err(StoreError::Ambiguous { prefix: prefix.into(), matches: many.iter().map(Found::name).collect() })
+            }
         }
     }
 }

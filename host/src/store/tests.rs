@@ -1,9 +1,7 @@
 //! What the store promises, named after the failure it survives.
 
 use super::*;
-use crate::key::{
-    BehaviourKey, CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash,
-};
+use crate::key::{BehaviourKey, CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash};
 use crate::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
 use crate::sandbox::{DryRun, Limits};
 use kernels::session::{NamedState, Totals};
@@ -20,6 +18,8 @@ fn manifest(random_seed: u64) -> Manifest {
         budget_ps: 1_000,
         profile: ProfileHash::of(b"profile"),
         limits: Limits::default(),
+        forward_ps_per_token: 1_000,
+        eval_rows: 8,
         random_seed,
         numerics: "cpu-0".into(),
         contract: CONTRACT.into(),
@@ -29,20 +29,13 @@ fn manifest(random_seed: u64) -> Manifest {
 
 fn state() -> Vec<u8> {
     let spec = Spec::f32(Shape::new(&[2]).unwrap());
-    encode_state(&NamedState {
-        tensors: vec![("w".into(), true, spec, Values::F32(vec![1.0, 2.0]))],
-    })
-    .unwrap()
+    encode_state(&NamedState { tensors: vec![("w".into(), true, spec, Values::F32(vec![1.0, 2.0]))] }).unwrap()
 }
 
 fn outcome() -> Outcome {
     Outcome {
         status: Status::Completed,
-        score: Some(Score {
-            bpb: 2.5,
-            chunk_nats: vec![1.0, 2.0],
-            chunk_bytes: vec![3, 4],
-        }),
+        score: Some(Score { bpb: 2.5, chunk_nats: vec![1.0, 2.0], chunk_bytes: vec![3, 4] }),
         curve: vec![],
         totals: Totals::default(),
         intervals: vec![[1; 32], [2; 32]],
@@ -72,10 +65,7 @@ fn check_whole(store: &Store) -> bool {
         return false;
     };
     assert_eq!(store.outcome(&record).unwrap(), outcome());
-    assert_eq!(
-        encode_state(&store.state(&record).unwrap().unwrap()).unwrap(),
-        state()
-    );
+    assert_eq!(encode_state(&store.state(&record).unwrap().unwrap()).unwrap(), state());
     let checkpoints = store.checkpoints(&key).unwrap();
     assert_eq!(store.get_blob(&checkpoints[0].1).unwrap(), b"checkpoint");
     true
@@ -118,10 +108,7 @@ fn crash_child() {
     let visits = AtomicU32::new(0);
     let faults = move |_| {
         if visits.fetch_add(1, Ordering::Relaxed) == at {
-            rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::KILL,
-            )?;
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
         }
         Ok(())
     };
@@ -156,16 +143,9 @@ fn kill_at_every_write_point_leaves_a_whole_record_or_none() {
         let later = SystemTime::now() + Duration::from_secs(7200);
         store.gc(&store.lock_run().unwrap(), later).unwrap();
         assert!(check_whole(&store));
-        assert_eq!(
-            fs::read_dir(dir.path().join("incoming")).unwrap().count(),
-            0
-        );
+        assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
     }
-    assert_eq!(
-        (none, whole),
-        (13, 1),
-        "three blobs of four points, before and after the commit"
-    );
+    assert_eq!((none, whole), (13, 1), "three blobs of four points, before and after the commit");
 }
 
 #[test]
@@ -192,16 +172,11 @@ fn damaged_and_missing_blobs_are_named() {
     let written = record(&store, 1).unwrap();
     let path = store.blob_path(&written.outcome_blob);
     fs::write(&path, b"damage").unwrap();
-    assert!(
-        matches!(store.outcome(&written), Err(StoreError::Corrupt { hash, .. }) if hash == written.outcome_blob)
-    );
+    assert!(matches!(store.outcome(&written), Err(StoreError::Corrupt { hash, .. }) if hash == written.outcome_blob));
     record(&store, 1).unwrap();
     assert!(check_whole(&store), "storing it again mends it");
     fs::remove_file(&path).unwrap();
-    assert!(matches!(
-        store.outcome(&written),
-        Err(StoreError::Missing { .. })
-    ));
+    assert!(matches!(store.outcome(&written), Err(StoreError::Missing { .. })));
 }
 
 #[test]
@@ -209,17 +184,8 @@ fn an_edited_manifest_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     record(&store, 1).unwrap();
-    store
-        .db
-        .execute(
-            "UPDATE experiments SET manifest = json_set(manifest, '$.random_seed', 2)",
-            [],
-        )
-        .unwrap();
-    assert!(matches!(
-        store.find_experiment(&manifest(1).key()),
-        Err(StoreError::BadRecord { .. })
-    ));
+    store.db.execute("UPDATE experiments SET manifest = json_set(manifest, '$.random_seed', 2)", []).unwrap();
+    assert!(matches!(store.find_experiment(&manifest(1).key()), Err(StoreError::BadRecord { .. })));
 }
 
 #[test]
@@ -240,35 +206,17 @@ fn a_second_outcome_for_one_experiment_is_refused() {
             wall_ms: 2,
         })
     };
-    assert!(matches!(
-        offer(&Outcome {
-            fuel: 6,
-            ..outcome()
-        }),
-        Err(StoreError::Disagrees { .. })
-    ));
-    let timeout = Outcome {
-        status: Status::host(HostFault::Timeout, "60 s"),
-        ..outcome()
-    };
+    assert!(matches!(offer(&Outcome { fuel: 6, ..outcome() }), Err(StoreError::Disagrees { .. })));
+    let timeout = Outcome { status: Status::host(HostFault::Timeout, "60 s"), ..outcome() };
     assert!(matches!(offer(&timeout), Err(StoreError::NotAResult(_))));
-    assert!(matches!(
-        offer(&Outcome {
-            state: Some([0; 32]),
-            ..outcome()
-        }),
-        Err(StoreError::WrongState(_))
-    ));
+    assert!(matches!(offer(&Outcome { state: Some([0; 32]), ..outcome() }), Err(StoreError::WrongState(_))));
     assert_eq!(store.find_experiment(&manifest.key()).unwrap(), Some(first));
 }
 
 #[test]
 fn two_hosts_on_one_store() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, two) = (
-        Store::open(dir.path()).unwrap(),
-        Store::open(dir.path()).unwrap(),
-    );
+    let (one, two) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
     let lock = one.lock_run().unwrap();
     let error = two.lock_run().unwrap_err().to_string();
     assert!(error.contains(&std::process::id().to_string()), "{error}");
@@ -283,32 +231,17 @@ fn many_open_a_new_store_at_once() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..10 {
         let dir = dir.path().join(round.to_string());
-        let opened: Vec<_> = (0..8)
-            .map(|_| dir.clone())
-            .map(|dir| std::thread::spawn(move || Store::open(&dir)))
-            .collect();
-        opened
-            .into_iter()
-            .for_each(|store| assert_eq!(store.join().unwrap().unwrap().nights().unwrap(), []));
+        let opened: Vec<_> =
+            (0..8).map(|_| dir.clone()).map(|dir| std::thread::spawn(move || Store::open(&dir))).collect();
+        opened.into_iter().for_each(|store| assert_eq!(store.join().unwrap().unwrap().nights().unwrap(), []));
     }
 }
 
 #[test]
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    Store::open(dir.path())
-        .unwrap()
-        .db
-        .pragma_update(None, "user_version", 99)
-        .unwrap();
-    assert!(matches!(
-        Store::open(dir.path()),
-        Err(StoreError::Newer {
-            found: 99,
-            known: 1,
-            ..
-        })
-    ));
+    Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 1, .. })));
 }
 
 #[test]
@@ -318,19 +251,10 @@ fn gc_spares_the_named_and_the_young() {
     record(&store, 1).unwrap();
     let orphan = store.put_blob(b"orphan").unwrap();
     let lock = store.lock_run().unwrap();
-    assert_eq!(
-        store.gc(&lock, SystemTime::now()).unwrap(),
-        Collected::default()
-    );
+    assert_eq!(store.gc(&lock, SystemTime::now()).unwrap(), Collected::default());
     let later = SystemTime::now() + Duration::from_secs(7200);
-    assert_eq!(
-        store.gc(&lock, later).unwrap(),
-        Collected { files: 1, bytes: 6 }
-    );
-    assert!(matches!(
-        store.get_blob(&orphan),
-        Err(StoreError::Missing { .. })
-    ));
+    assert_eq!(store.gc(&lock, later).unwrap(), Collected { files: 1, bytes: 6 });
+    assert!(matches!(store.get_blob(&orphan), Err(StoreError::Missing { .. })));
     assert!(check_whole(&store));
 }
 
@@ -348,20 +272,11 @@ fn memos_give_back_what_they_were_given() {
     let compile_key = CompileKey::new(&component.source_key, &Hash::of(b"sdk"), "rustc", &[]);
     assert_eq!(store.find_component(&compile_key).unwrap(), None);
     store.put_component(&compile_key, &component).unwrap();
-    assert_eq!(
-        store.find_component(&compile_key).unwrap().as_ref(),
-        Some(&component)
-    );
-    assert_eq!(
-        store.component(&component.component_key).unwrap(),
-        Some(component)
-    );
+    assert_eq!(store.find_component(&compile_key).unwrap().as_ref(), Some(&component));
+    assert_eq!(store.component(&component.component_key).unwrap(), Some(component));
 
     let passed = Ok(DryRun {
-        train: Totals {
-            op_hash: [7; 32],
-            ..Totals::default()
-        },
+        train: Totals { op_hash: [7; 32], ..Totals::default() },
         forward: Totals::default(),
         named: NamedState::default(),
         advisory: false,
@@ -370,29 +285,14 @@ fn memos_give_back_what_they_were_given() {
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
     for result in [failed, passed.clone()] {
         store.put_dry_run(&manifest(1), &result).unwrap();
-        assert_eq!(
-            store.find_dry_run(&manifest(2).dry_run_key()).unwrap(),
-            Some(result)
-        );
+        assert_eq!(store.find_dry_run(&manifest(2).dry_run_key()).unwrap(), Some(result));
     }
     let written = record(&store, 1).unwrap();
-    let variant = Manifest {
-        component: ComponentKey::of(b"with dead code"),
-        ..manifest(1)
-    };
+    let variant = Manifest { component: ComponentKey::of(b"with dead code"), ..manifest(1) };
     let behaviour = BehaviourKey::new(&passed.unwrap()).unwrap();
-    assert_eq!(
-        store.find_by_behaviour(&variant, &behaviour).unwrap(),
-        Some(written)
-    );
-    let other_seed = Manifest {
-        random_seed: 9,
-        ..variant
-    };
-    assert_eq!(
-        store.find_by_behaviour(&other_seed, &behaviour).unwrap(),
-        None
-    );
+    assert_eq!(store.find_by_behaviour(&variant, &behaviour).unwrap(), Some(written));
+    let other_seed = Manifest { random_seed: 9, ..variant };
+    assert_eq!(store.find_by_behaviour(&other_seed, &behaviour).unwrap(), None);
 }
 
 #[test]
@@ -401,33 +301,15 @@ fn prefixes() {
     let store = Store::open(dir.path()).unwrap();
     let key = record(&store, u64::MAX).unwrap().key;
     assert_eq!(store.resolve(&key.short()).unwrap(), Found::Experiment(key));
-    assert_eq!(
-        store.resolve(&key.to_string()).unwrap(),
-        Found::Experiment(key)
-    );
+    assert_eq!(store.resolve(&key.to_string()).unwrap(), Found::Experiment(key));
     let fresh = manifest(1).key().to_string();
-    assert!(matches!(
-        store.resolve(&fresh),
-        Err(StoreError::NotFound(_))
-    ));
+    assert!(matches!(store.resolve(&fresh), Err(StoreError::NotFound(_))));
     for bad in ["", "abc", "ABCD", "abcg", "ab%d", &"a".repeat(65)] {
-        assert!(
-            matches!(store.resolve(bad), Err(StoreError::BadPrefix(_))),
-            "{bad}"
-        );
+        assert!(matches!(store.resolve(bad), Err(StoreError::BadPrefix(_))), "{bad}");
     }
-    store
-        .db
-        .execute(
-            "INSERT INTO components VALUES ('', ?, '', ?, '', '')",
-            [&key.to_string(), &fresh],
-        )
-        .unwrap();
+    store.db.execute("INSERT INTO components VALUES ('', ?, '', ?, '', '')", [&key.to_string(), &fresh]).unwrap();
     let error = store.resolve(&key.short()).unwrap_err().to_string();
-    assert!(
-        error.contains("experiment ") && error.contains("component "),
-        "{error}"
-    );
+    assert!(error.contains("experiment ") && error.contains("component "), "{error}");
     assert!(matches!(store.resolve(&fresh), Ok(Found::Source(_))));
 }
 
@@ -441,10 +323,7 @@ fn a_night_reads_as_it_was_written() {
     let runs = [(key, Role::FreshSeed), (key, Role::Search)];
     let first = trial(&store, 0, "keep", 2.5);
     let id = store.add_trial(night, &first, &runs).unwrap();
-    let second = NewTrial {
-        parent: Some(id),
-        ..trial(&store, 1, "noise", 2.25)
-    };
+    let second = NewTrial { parent: 1, ..trial(&store, 1, "noise", 2.25) };
     store.add_trial(night, &second, &[]).unwrap();
     assert_eq!(store.runs(id).unwrap().len(), 2);
     assert!(runs.iter().all(|run| store.runs(id).unwrap().contains(run)));
@@ -452,37 +331,21 @@ fn a_night_reads_as_it_was_written() {
     assert_eq!(store.trials(Some(night)).unwrap()[1].trial, second);
     assert_eq!(store.trials(None).unwrap().len(), 2);
     assert_eq!(store.trials(Some(night + 1)).unwrap(), []);
-    assert_eq!(
-        store
-            .trial_of_source(&SourceKey::of(b"source"))
-            .unwrap()
-            .unwrap()
-            .id,
-        id
-    );
+    assert_eq!(store.trial_of_source(&SourceKey::of(b"source")).unwrap().unwrap().id, id);
     assert_eq!(store.trial_of_experiment(&key).unwrap().unwrap().id, id);
-    assert!(
-        store.add_trial(night, &second, &[]).is_err(),
-        "numbers are unique within a night"
-    );
-    assert!(
-        store.add_trial(night + 1, &second, &[]).is_err(),
-        "the night must exist"
-    );
+    assert!(store.add_trial(night, &second, &[]).is_err(), "numbers are unique within a night");
+    assert!(store.add_trial(night + 1, &second, &[]).is_err(), "the night must exist");
     store.end_night(night, 9).unwrap();
     assert_eq!(store.nights().unwrap()[0].ended_unix_ms, Some(9));
     let summary = store.night_summary(night).unwrap();
-    assert_eq!(
-        (summary.trials, summary.best_bpb, summary.wall_ms),
-        (2, Some(2.25), 20)
-    );
-    assert_eq!(
-        summary.by_verdict,
-        [("keep".into(), 1), ("noise".into(), 1)].into()
-    );
+    assert_eq!((summary.trials, summary.best_bpb, summary.wall_ms), (2, Some(2.25), 20));
+    assert_eq!(summary.by_verdict, [("keep".into(), 1), ("noise".into(), 1)].into());
 
     let in_context = store.trials_in(&manifest(1).context_key()).unwrap();
-    assert_eq!(in_context.iter().map(|record| record.id).collect::<Vec<_>>(), store.trials(None).unwrap().iter().map(|record| record.id).collect::<Vec<_>>());
+    assert_eq!(
+        in_context.iter().map(|record| record.id).collect::<Vec<_>>(),
+        store.trials(None).unwrap().iter().map(|record| record.id).collect::<Vec<_>>()
+    );
     assert_eq!(store.latest_champion().unwrap(), Some(key));
 
     store.put_definition(&Hash::of(b"task"), "task", "{}").unwrap();

@@ -15,16 +15,8 @@ use std::time::Duration;
 pub const MAX_DIAGNOSTIC_BYTES: usize = 16 << 10;
 
 /// Libraries that every dynamically linked program reads, and devices that hold nothing.
-const SYSTEM_READ: [&str; 8] = [
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/etc/ld.so.cache",
-    "/dev/null",
-    "/dev/urandom",
-    "/dev/zero",
-];
+const SYSTEM_READ: [&str; 8] =
+    ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/dev/zero"];
 
 /// Loaders of the systems that this runs on: starting a program executes its loader too.
 const LOADERS: [&str; 4] = [
@@ -71,10 +63,7 @@ pub enum CompileError {
 impl CompileError {
     /// About the source, and so the same on every try; the others may be about this machine or its load.
     pub fn is_verdict(&self) -> bool {
-        matches!(
-            self,
-            Self::Rejected(_) | Self::Memory { .. } | Self::OutputTooLarge { .. }
-        )
+        matches!(self, Self::Rejected(_) | Self::Memory { .. } | Self::OutputTooLarge { .. })
     }
 }
 
@@ -94,75 +83,40 @@ impl Toolchain {
         fs::write(root.join("train.rs"), text).map_err(system)?;
         let order = serde_json::to_string(&self.order(&root, write.clone()))
             .map_err(|e| CompileError::System(format!("a path is not UTF-8: {e}")))?;
-        let (program, args) = self
-            .helper
-            .split_first()
-            .ok_or_else(|| CompileError::System("no helper".into()))?;
+        let (program, args) = self.helper.split_first().ok_or_else(|| CompileError::System("no helper".into()))?;
         let mut command = Command::new(program);
-        command
-            .args(args)
-            .env_clear()
-            .env(ORDER_VARIABLE, order)
-            .current_dir(&root);
+        command.args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(&root);
         let ended = process::run(command, self.limits.time).map_err(system)?;
         self.judge(&ended)?;
         let module = write.join("train.wasm");
         let bytes = fs::symlink_metadata(&module).map_err(system)?.len();
         if bytes > self.limits.output_bytes {
-            return Err(CompileError::OutputTooLarge {
-                limit_bytes: self.limits.output_bytes,
-            });
+            return Err(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes });
         }
         fs::read(&module).map_err(system)
     }
 
     fn order(&self, root: &Path, write: PathBuf) -> Order {
-        let mut args: Vec<String> = [
-            "train.rs",
-            "--crate-name=train",
-            "--crate-type=cdylib",
-            "--edition=2024",
-        ]
-        .into_iter()
-        .chain([
-            "--target",
-            TARGET,
-            "--error-format=json",
-            "--out-dir",
-            "out",
-            "-Clinker-flavor=wasm-ld",
-        ])
-        .chain(FLAGS.iter().copied())
-        .map(str::to_owned)
-        .collect();
+        let mut args: Vec<String> = ["train.rs", "--crate-name=train", "--crate-type=cdylib", "--edition=2024"]
+            .into_iter()
+            .chain(["--target", TARGET, "--error-format=json", "--out-dir", "out", "-Clinker-flavor=wasm-ld"])
+            .chain(FLAGS.iter().copied())
+            .map(str::to_owned)
+            .collect();
         args.push(format!("-Clinker={}", self.linker.display()));
-        args.push(format!(
-            "--extern=guest_sdk={}",
-            self.sdk.join("libguest_sdk.rlib").display()
-        ));
+        args.push(format!("--extern=guest_sdk={}", self.sdk.join("libguest_sdk.rlib").display()));
         args.push(format!("--remap-path-prefix={}=", root.display()));
         if let Some(sysroot) = &self.built_sysroot {
             args.push(format!("--sysroot={}", sysroot.display()));
         }
         let mut read: Vec<PathBuf> = SYSTEM_READ.iter().map(PathBuf::from).collect();
-        read.extend([
-            self.rustc.sysroot.join("lib"),
-            self.sdk.clone(),
-            root.to_owned(),
-        ]);
+        read.extend([self.rustc.sysroot.join("lib"), self.sdk.clone(), root.to_owned()]);
         read.extend(self.built_sysroot.clone());
         // A linker of rustup's keeps its libraries in its own toolchain: .../lib/rustlib/TARGET/bin/rust-lld.
-        read.extend(
-            self.linker
-                .ancestors()
-                .nth(4)
-                .filter(|lib| lib.ends_with("lib"))
-                .map(Path::to_owned),
-        );
+        read.extend(self.linker.ancestors().nth(4).filter(|lib| lib.ends_with("lib")).map(Path::to_owned));
         let mut execute = vec![self.rustc.path.clone(), self.linker.clone()];
         execute.extend(LOADERS.iter().map(PathBuf::from));
-        let exists =
-            |paths: Vec<PathBuf>| paths.into_iter().filter(|p| p.exists()).collect::<Vec<_>>();
+        let exists = |paths: Vec<PathBuf>| paths.into_iter().filter(|p| p.exists()).collect::<Vec<_>>();
         Order {
             program: self.rustc.path.clone(),
             args,
@@ -178,9 +132,7 @@ impl Toolchain {
     }
 
     fn judge(&self, ended: &Ended) -> Result<(), CompileError> {
-        let timeout = CompileError::Timeout {
-            limit: self.limits.time,
-        };
+        let timeout = CompileError::Timeout { limit: self.limits.time };
         let Some(status) = ended.status else {
             return Err(timeout);
         };
@@ -194,9 +146,7 @@ impl Toolchain {
         match status.signal() {
             Some(libc::SIGXCPU) => return Err(timeout),
             Some(libc::SIGKILL) => {
-                return Err(CompileError::System(
-                    "it was killed, by the system or by hand".into(),
-                ));
+                return Err(CompileError::System("it was killed, by the system or by hand".into()));
             }
             _ => {}
         }
@@ -208,20 +158,14 @@ impl Toolchain {
             "std::bad_alloc",
         ];
         if STARVED.iter().any(|words| said.contains(words)) {
-            return Err(CompileError::Memory {
-                limit_bytes: self.limits.memory_bytes,
-            });
+            return Err(CompileError::Memory { limit_bytes: self.limits.memory_bytes });
         }
         if status.signal() == Some(libc::SIGXFSZ) || said.contains("SIGXFSZ") {
-            return Err(CompileError::OutputTooLarge {
-                limit_bytes: self.limits.output_bytes,
-            });
+            return Err(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes });
         }
         // Where the linker fails, its whole command line is in the message.
         let said = said.replace(&*self.rustc.sysroot.to_string_lossy(), "<toolchain>");
-        Err(CompileError::Rejected(diagnostics(&said).unwrap_or_else(
-            || format!("the compiler failed ({status})"),
-        )))
+        Err(CompileError::Rejected(diagnostics(&said).unwrap_or_else(|| format!("the compiler failed ({status})"))))
     }
 }
 
@@ -234,29 +178,16 @@ struct Message {
 
 /// Errors first, then warnings, as the compiler renders them.
 fn diagnostics(said: &str) -> Option<String> {
-    let messages: Vec<Message> = said
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    let (errors, others): (Vec<_>, Vec<_>) = messages
-        .into_iter()
-        .partition(|m| m.level.starts_with("error"));
-    let text: String = errors
-        .into_iter()
-        .chain(others)
-        .filter_map(|m| m.rendered)
-        .collect();
+    let messages: Vec<Message> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (errors, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.level.starts_with("error"));
+    let text: String = errors.into_iter().chain(others).filter_map(|m| m.rendered).collect();
     let text = text.trim();
     (!text.is_empty()).then(|| printable(text, "\n[more was said]"))
 }
 
 /// Capped, and without control characters, which could drive a terminal.
 fn printable(text: &str, note: &str) -> String {
-    let clean: String = text
-        .trim()
-        .chars()
-        .filter(|c| *c == '\n' || !c.is_control())
-        .collect();
+    let clean: String = text.trim().chars().filter(|c| *c == '\n' || !c.is_control()).collect();
     if clean.len() <= MAX_DIAGNOSTIC_BYTES {
         return clean;
     }

@@ -39,18 +39,14 @@ pub fn compile_child_main() -> ! {
 }
 
 fn order() -> Result<Order, String> {
-    let text = std::env::var(ORDER_VARIABLE)
-        .map_err(|_| "this command is for the host itself".to_owned())?;
+    let text = std::env::var(ORDER_VARIABLE).map_err(|_| "this command is for the host itself".to_owned())?;
     serde_json::from_str(&text).map_err(|e| format!("the compiler's order is unreadable: {e}"))
 }
 
 fn become_compiler(order: &Order) -> String {
     use std::os::unix::process::CommandExt;
-    let error = std::process::Command::new(&order.program)
-        .args(&order.args)
-        .env_clear()
-        .env("TMPDIR", &order.write)
-        .exec();
+    let error =
+        std::process::Command::new(&order.program).args(&order.args).env_clear().env("TMPDIR", &order.write).exec();
     format!("{}: {error}", order.program.display())
 }
 
@@ -66,11 +62,7 @@ fn limit(order: &Order) -> Result<(), String> {
     for (resource, soft, hard) in [
         (Resource::AS, order.memory_bytes, order.memory_bytes),
         // A second apart: the soft limit's signal says what happened, the hard one's only kills.
-        (
-            Resource::CPU,
-            order.cpu_seconds,
-            order.cpu_seconds.saturating_add(1),
-        ),
+        (Resource::CPU, order.cpu_seconds, order.cpu_seconds.saturating_add(1)),
         (Resource::FSIZE, order.file_bytes, order.file_bytes),
         (Resource::CORE, 0, 0),
     ] {
@@ -89,18 +81,14 @@ fn wall(order: &Order) -> Result<(), String> {
     landlock(order).map_err(|e| format!("Landlock: {e}"))?;
     // Landlock can be there and still not hold, in containers that only pretend: see with our own eyes.
     if std::fs::File::open("/etc/passwd").is_ok() || std::fs::read_dir("/").is_ok() {
-        return Err(
-            "Landlock does not hold here: only sources that you trust can be compiled".into(),
-        );
+        return Err("Landlock does not hold here: only sources that you trust can be compiled".into());
     }
     no_network().map_err(|e| format!("seccomp: {e}"))
 }
 
 #[cfg(target_os = "linux")]
 fn landlock(order: &Order) -> Result<(), Box<dyn std::error::Error>> {
-    use landlock::{
-        ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    };
+    use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr};
     use landlock::{RulesetStatus, path_beneath_rules};
     let read = AccessFs::from_read(ABI::V1) & !AccessFs::Execute;
     let status = Ruleset::default()
@@ -111,10 +99,7 @@ fn landlock(order: &Order) -> Result<(), Box<dyn std::error::Error>> {
         .create()?
         .add_rules(path_beneath_rules(&order.read, read))?
         .add_rules(path_beneath_rules(&order.execute, read | AccessFs::Execute))?
-        .add_rules(path_beneath_rules(
-            [&order.write],
-            (read | AccessFs::from_write(ABI::V5)) & !AccessFs::Execute,
-        ))?
+        .add_rules(path_beneath_rules([&order.write], (read | AccessFs::from_write(ABI::V5)) & !AccessFs::Execute))?
         .restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
         return Err("not enforced by this kernel".into());

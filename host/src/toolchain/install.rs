@@ -2,10 +2,7 @@
 //! is built beside its place and renamed into it under a file lock: a killed installation leaves nothing half made, and
 //! two hosts don't build twice.
 
-use super::{
-    FLAGS, Rustc, SDK, TARGET, Toolchain, ToolchainError, has_std, library_folder, process,
-    sdk_hash,
-};
+use super::{FLAGS, Rustc, SDK, TARGET, Toolchain, ToolchainError, has_std, library_folder, process, sdk_hash};
 use crate::key::Hash;
 use std::fs::{self, File};
 use std::io;
@@ -36,24 +33,14 @@ pub(super) fn built_sysroot(rustc: &Rustc, cache: &Path) -> PathBuf {
 /// Where the SDK compiled by this compiler belongs.
 pub(super) fn sdk_folder(rustc: &Rustc, cache: &Path) -> PathBuf {
     let built = !rustc.has_target();
-    let id = Hash::of(
-        format!(
-            "sdk 1\n{built}\n{}\n{FLAGS:?}\n{}",
-            rustc.version,
-            sdk_hash()
-        )
-        .as_bytes(),
-    );
+    let id = Hash::of(format!("sdk 1\n{built}\n{}\n{FLAGS:?}\n{}", rustc.version, sdk_hash()).as_bytes());
     cache.join("toolchain").join(format!("sdk-{}", id.short()))
 }
 
 pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<Toolchain, ToolchainError> {
     let cache = cache_folder()?;
     let folder = cache.join("toolchain");
-    let at = |source: io::Error| ToolchainError::Cache {
-        path: folder.clone(),
-        source,
-    };
+    let at = |source: io::Error| ToolchainError::Cache { path: folder.clone(), source };
     fs::create_dir_all(&folder).map_err(at)?;
     let lock = File::create(folder.join("lock")).map_err(at)?;
     lock.lock().map_err(at)?;
@@ -65,21 +52,17 @@ pub(super) fn install(progress: &mut dyn FnMut(&str)) -> Result<Toolchain, Toolc
         build_library(&rustc, &sysroot, &folder)?;
     }
     build_sdk(&rustc, &cache, &folder)?;
-    Toolchain::ready(rustc, &cache).ok_or(ToolchainError::Missing {
-        tried: "no linker (wasm-ld or rust-lld)".into(),
-        advice: ADVICE,
-    })
+    Toolchain::ready(rustc, &cache)
+        .ok_or(ToolchainError::Missing { tried: "no linker (wasm-ld or rust-lld)".into(), advice: ADVICE })
 }
 
 /// A compiler with the target, one whose library was built, or one whose library can be built, in this order; first
 /// what is there, then after asking rustup, then after installing Debian's packages.
 fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, ToolchainError> {
-    let ready = |rustc: &Rustc| {
-        rustc.linker().is_some() && (rustc.has_target() || has_std(&built_sysroot(rustc, cache)))
-    };
-    let buildable = |rustc: &Rustc| {
-        rustc.linker().is_some() && rustc.library_sources().is_some() && rustc.cargo().is_some()
-    };
+    let ready =
+        |rustc: &Rustc| rustc.linker().is_some() && (rustc.has_target() || has_std(&built_sysroot(rustc, cache)));
+    let buildable =
+        |rustc: &Rustc| rustc.linker().is_some() && rustc.library_sources().is_some() && rustc.cargo().is_some();
     let mut tried = Vec::new();
     if let Some(rustc) = Rustc::all().into_iter().find(ready) {
         return Ok(rustc);
@@ -119,32 +102,20 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
         }
     }
     tried.push("no rustc with the target or with its library's sources".into());
-    Err(ToolchainError::Missing {
-        tried: tried.join("; "),
-        advice: ADVICE,
-    })
+    Err(ToolchainError::Missing { tried: tried.join("; "), advice: ADVICE })
 }
 
 /// Runs a step of the installation; its failure carries the step's name.
 fn step(name: &str, command: std::process::Command) -> Result<(), ToolchainError> {
     process::output(command, BUILD_LIMIT)
         .map(drop)
-        .map_err(|output| ToolchainError::Failed {
-            step: name.into(),
-            output,
-        })
+        .map_err(|output| ToolchainError::Failed { step: name.into(), output })
 }
 
 fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), ToolchainError> {
-    let at = |source: io::Error| ToolchainError::Cache {
-        path: folder.to_owned(),
-        source,
-    };
+    let at = |source: io::Error| ToolchainError::Cache { path: folder.to_owned(), source };
     let (Some(cargo), Some(sources)) = (rustc.cargo(), rustc.library_sources()) else {
-        return Err(ToolchainError::Missing {
-            tried: "the library's sources are gone".into(),
-            advice: ADVICE,
-        });
+        return Err(ToolchainError::Missing { tried: "the library's sources are gone".into(), advice: ADVICE });
     };
     let work = tempfile::tempdir_in(folder).map_err(at)?;
     let manifest = "[package]\nname = \"library\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
@@ -157,22 +128,12 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
         .unwrap_or_default();
     // Paths of this machine would otherwise enter the panic messages of every guest.
-    let flags = [
-        (&sources, "/std"),
-        (&cargo_home, "/cargo"),
-        (&work.path().to_owned(), "/build"),
-    ]
-    .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
-    .join("\u{1f}");
+    let flags = [(&sources, "/std"), (&cargo_home, "/cargo"), (&work.path().to_owned(), "/build")]
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .join("\u{1f}");
     let mut command = process::command(&cargo);
     command
-        .args([
-            "build",
-            "--release",
-            "--target",
-            TARGET,
-            "-Zbuild-std=std,panic_abort",
-        ])
+        .args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"])
         .current_dir(work.path())
         .env("RUSTC", &rustc.path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
@@ -184,9 +145,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
     let made = work.path().join("sysroot");
     let libraries = library_folder(&made);
     fs::create_dir_all(&libraries).map_err(at)?;
-    for file in
-        fs::read_dir(work.path().join("target").join(TARGET).join("release/deps")).map_err(at)?
-    {
+    for file in fs::read_dir(work.path().join("target").join(TARGET).join("release/deps")).map_err(at)? {
         let file = file.map_err(at)?;
         let name = file.file_name().to_string_lossy().into_owned();
         if name.ends_with(".rlib") && !name.starts_with("liblibrary-") {
@@ -197,10 +156,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
 }
 
 fn build_sdk(rustc: &Rustc, cache: &Path, folder: &Path) -> Result<(), ToolchainError> {
-    let at = |source: io::Error| ToolchainError::Cache {
-        path: folder.to_owned(),
-        source,
-    };
+    let at = |source: io::Error| ToolchainError::Cache { path: folder.to_owned(), source };
     let to = sdk_folder(rustc, cache);
     if to.is_dir() {
         return Ok(());
@@ -215,19 +171,10 @@ fn build_sdk(rustc: &Rustc, cache: &Path, folder: &Path) -> Result<(), Toolchain
     fs::create_dir(&made).map_err(at)?;
     let mut command = process::command(&rustc.path);
     command
-        .args([
-            "lib.rs",
-            "--crate-name=guest_sdk",
-            "--crate-type=rlib",
-            "--edition=2024",
-            "--cap-lints=allow",
-        ])
+        .args(["lib.rs", "--crate-name=guest_sdk", "--crate-type=rlib", "--edition=2024", "--cap-lints=allow"])
         .args(["--target", TARGET, "--out-dir", "sdk"])
         .args(FLAGS)
-        .arg(format!(
-            "--remap-path-prefix={}=/guest-sdk",
-            work.path().display()
-        ))
+        .arg(format!("--remap-path-prefix={}=/guest-sdk", work.path().display()))
         .arg("--remap-path-prefix=lib.rs=/guest-sdk/lib.rs")
         .current_dir(work.path());
     if !rustc.has_target() {

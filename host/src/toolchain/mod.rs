@@ -23,13 +23,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 
 /// What every guest is compiled with. Line tables stay, so that faults name a line; one codegen unit, so that the
 /// bytes don't depend on how work is split.
-const FLAGS: &[&str] = &[
-    "-Copt-level=2",
-    "-Cpanic=abort",
-    "-Ccodegen-units=1",
-    "-Cdebuginfo=line-tables-only",
-    "-Cstrip=none",
-];
+const FLAGS: &[&str] =
+    &["-Copt-level=2", "-Cpanic=abort", "-Ccodegen-units=1", "-Cdebuginfo=line-tables-only", "-Cstrip=none"];
 
 /// The SDK's sources, carried along: file name under `src/` and text.
 const SDK: &[(&str, &str)] = &[
@@ -76,11 +71,7 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self {
-            time: Duration::from_secs(60),
-            memory_bytes: 4 << 30,
-            output_bytes: 8 << 20,
-        }
+        Self { time: Duration::from_secs(60), memory_bytes: 4 << 30, output_bytes: 8 << 20 }
     }
 }
 
@@ -136,16 +127,8 @@ impl Rustc {
         let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
         // Behind a rustup shim stands the real compiler, which needs no environment.
         let real = sysroot.join("bin/rustc");
-        let path = if real.is_file() {
-            real
-        } else {
-            path.to_owned()
-        };
-        Some(Self {
-            path,
-            sysroot,
-            version,
-        })
+        let path = if real.is_file() { real } else { path.to_owned() };
+        Some(Self { path, sysroot, version })
     }
 
     /// Every `rustc` on the path, and the system's.
@@ -162,11 +145,7 @@ impl Rustc {
     }
 
     fn line(&self, key: &str) -> &str {
-        self.version
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .unwrap_or("")
-            .trim()
+        self.version.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("").trim()
     }
 
     fn has_target(&self) -> bool {
@@ -184,17 +163,10 @@ impl Rustc {
     }
 
     fn linker(&self) -> Option<PathBuf> {
-        let own = self
-            .sysroot
-            .join("lib/rustlib")
-            .join(self.line("host:"))
-            .join("bin/rust-lld");
+        let own = self.sysroot.join("lib/rustlib").join(self.line("host:")).join("bin/rust-lld");
         let beside = own.is_file().then_some(own);
-        beside.or_else(|| {
-            ["wasm-ld", "rust-lld"]
-                .into_iter()
-                .find_map(|name| process::on_path(name).into_iter().next())
-        })
+        beside
+            .or_else(|| ["wasm-ld", "rust-lld"].into_iter().find_map(|name| process::on_path(name).into_iter().next()))
     }
 }
 
@@ -217,9 +189,7 @@ impl Toolchain {
     /// What is ready to use, without installing anything.
     pub fn find() -> Result<Option<Self>, ToolchainError> {
         let cache = install::cache_folder()?;
-        Ok(Rustc::all()
-            .into_iter()
-            .find_map(|rustc| Self::ready(rustc, &cache)))
+        Ok(Rustc::all().into_iter().find_map(|rustc| Self::ready(rustc, &cache)))
     }
 
     /// What is ready to use, or what can be made ready: the target by rustup, Debian's packages as root, the standard
@@ -248,16 +218,7 @@ impl Toolchain {
         let linker_version = linker_version(&linker)?;
         let helper = vec![std::env::current_exe().ok()?, PathBuf::from("__compile")];
         let limits = CompileLimits::default();
-        Some(Self {
-            rustc,
-            built_sysroot,
-            linker,
-            linker_version,
-            sdk,
-            helper,
-            limits,
-            unconfined: false,
-        })
+        Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits, unconfined: false })
     }
 
     /// Re-executes this `host` binary as the confined helper instead of the running one.
@@ -283,11 +244,8 @@ impl Toolchain {
 
     /// One line for people: `rustc 1.96.0, wasm32-unknown-unknown, std built from source (cached)`.
     pub fn describe(&self) -> String {
-        let library = if self.built_sysroot.is_some() {
-            "std built from source (cached)"
-        } else {
-            "std of the toolchain"
-        };
+        let library =
+            if self.built_sysroot.is_some() { "std built from source (cached)" } else { "std of the toolchain" };
         format!("rustc {}, {TARGET}, {library}", self.rustc.line("release:"))
     }
 
@@ -315,12 +273,7 @@ fn linker_version(linker: &Path) -> Option<String> {
         command.args(["-flavor", "wasm"]);
     }
     command.arg("--version");
-    Some(
-        process::output(command, PROBE_LIMIT)
-            .ok()?
-            .trim()
-            .to_owned(),
-    )
+    Some(process::output(command, PROBE_LIMIT).ok()?.trim().to_owned())
 }
 
 /// Hash of the SDK's sources: each name and text, each preceded by its length.

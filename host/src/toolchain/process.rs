@@ -48,11 +48,7 @@ pub(super) fn on_path(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/bin")]);
     let mut found: Vec<PathBuf> = Vec::new();
-    for file in folders
-        .filter(|f| f.is_absolute())
-        .map(|f| f.join(name))
-        .filter(|f| f.is_file())
-    {
+    for file in folders.filter(|f| f.is_absolute()).map(|f| f.join(name)).filter(|f| f.is_file()) {
         if !found.contains(&file) {
             found.push(file);
         }
@@ -66,11 +62,7 @@ pub(super) fn output(command: Command, limit: Duration) -> Result<String, String
     match ended.status {
         Some(status) if status.success() => Ok(ended.stdout),
         Some(status) => Err(format!("{status}: {}", tail(&ended.stderr))),
-        None => Err(format!(
-            "no end after {} s: {}",
-            limit.as_secs(),
-            tail(&ended.stderr)
-        )),
+        None => Err(format!("no end after {} s: {}", limit.as_secs(), tail(&ended.stderr))),
     }
 }
 
@@ -81,12 +73,8 @@ fn tail(text: &str) -> String {
 
 /// Runs a command in a process group of its own, so that nothing it starts outlives the deadline.
 pub(super) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
-    let mut child = command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take();
     let stderr = child.stderr.take();
     std::thread::scope(|scope| {
@@ -96,15 +84,8 @@ pub(super) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
         // Not reaped yet, so the group's number can't belong to anyone else.
         kill_group(&child);
         let status = child.wait()?;
-        let (stdout, stderr) = (
-            stdout.join().unwrap_or_default(),
-            stderr.join().unwrap_or_default(),
-        );
-        Ok(Ended {
-            status: ended?.then_some(status),
-            stdout,
-            stderr,
-        })
+        let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+        Ok(Ended { status: ended?.then_some(status), stdout, stderr })
     })
 }
 

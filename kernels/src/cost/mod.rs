@@ -94,41 +94,20 @@ pub struct Cost {
 /// The demands of an op on inputs for which [`crate::infer::infer`] gave these outputs.
 pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
     let read = inputs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
-    let made = outputs
-        .iter()
-        .fold(0u64, |n, s| n.saturating_add(s.bytes()));
-    let written = op
-        .written()
-        .iter()
-        .filter_map(|&i| inputs.get(i))
-        .fold(made, |n, s| n.saturating_add(s.bytes()));
+    let made = outputs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
+    let written = op.written().iter().filter_map(|&i| inputs.get(i)).fold(made, |n, s| n.saturating_add(s.bytes()));
     let bytes = read.saturating_add(written);
     let first = inputs.first().map_or(0, |s| s.shape.elements());
     let out = outputs.first().map_or(first, |s| s.shape.elements());
     let per = |class, count: u64, each: u64| {
         let flops = count.saturating_mul(each);
-        Cost {
-            class,
-            flops,
-            work: flops,
-            bytes,
-        }
+        Cost { class, flops, work: flops, bytes }
     };
     match op {
-        Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => {
-            per(Class::Copy, out, 0)
-        }
-        Op::Reshape { .. } => Cost {
-            bytes: 0,
-            ..per(Class::Copy, out, 0)
-        },
-        Op::Permute { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::Pad { .. } | Op::Copy => {
-            per(Class::Copy, out, 0)
-        }
-        Op::Narrow { .. } => Cost {
-            bytes: made.saturating_mul(2),
-            ..per(Class::Copy, out, 0)
-        },
+        Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => per(Class::Copy, out, 0),
+        Op::Reshape { .. } => Cost { bytes: 0, ..per(Class::Copy, out, 0) },
+        Op::Permute { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::Pad { .. } | Op::Copy => per(Class::Copy, out, 0),
+        Op::Narrow { .. } => Cost { bytes: made.saturating_mul(2), ..per(Class::Copy, out, 0) },
         Op::Uniform { .. } => per(Class::Random, out, 10),
         Op::Normal { .. } => per(Class::Random, out, 30),
         Op::Unary(f) => per(Class::Elementwise, out, weight(*f)),
@@ -141,26 +120,15 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         Op::Softmax => per(Class::Loss, out, 14),
         Op::SoftmaxGrad => per(Class::Loss, out, 4),
         Op::MatMul { transpose_a, .. } => product(inputs, out, *transpose_a, bytes),
-        Op::Embedding => Cost {
-            bytes: gathered(inputs.get(1), made),
-            ..per(Class::Gather, out, 0)
-        },
-        Op::EmbeddingGrad { .. } => per(
-            Class::Gather,
-            inputs.get(1).map_or(0, |dy| dy.shape.elements()),
-            1,
-        ),
+        Op::Embedding => Cost { bytes: gathered(inputs.get(1), made), ..per(Class::Gather, out, 0) },
+        Op::EmbeddingGrad { .. } => per(Class::Gather, inputs.get(1).map_or(0, |dy| dy.shape.elements()), 1),
         Op::RmsNorm { .. } => per(Class::Norm, out, 4),
         Op::RmsNormGrad { .. } => per(Class::Norm, out, 9),
         Op::Rope { .. } => per(Class::Norm, out, 18),
         Op::Attention { window, .. } => attention(inputs, *window, 2, bytes),
         Op::AttentionGrad { window, .. } => attention(inputs, *window, 5, bytes),
-        Op::CrossEntropy { softcap } => {
-            per(Class::Loss, first, if *softcap > 0.0 { 30 } else { 14 })
-        }
-        Op::CrossEntropyGrad { softcap } => {
-            per(Class::Loss, first, if *softcap > 0.0 { 32 } else { 14 })
-        }
+        Op::CrossEntropy { softcap } => per(Class::Loss, first, if *softcap > 0.0 { 30 } else { 14 }),
+        Op::CrossEntropyGrad { softcap } => per(Class::Loss, first, if *softcap > 0.0 { 32 } else { 14 }),
         Op::NewtonSchulz { steps } => newton_schulz(inputs, *steps, bytes),
         Op::Assign => per(Class::Optimizer, first, 0),
         Op::Blend { .. } => per(Class::Optimizer, first, 3),
@@ -170,12 +138,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
 
 /// A copy of `bytes` between device and guest or host: what reading and logging are charged.
 pub fn transfer(bytes: u64) -> Cost {
-    Cost {
-        class: Class::Copy,
-        flops: 0,
-        work: 0,
-        bytes,
-    }
+    Cost { class: Class::Copy, flops: 0, work: 0, bytes }
 }
 
 /// Operations per element, from the lengths of the polynomials.
@@ -193,64 +156,30 @@ fn weight(f: Unary) -> u64 {
 
 fn product(inputs: &[&Spec], out: u64, transpose_a: bool, bytes: u64) -> Cost {
     let (rows, inner) = last_two(inputs.first());
-    let (rows, inner) = if transpose_a {
-        (inner, rows)
-    } else {
-        (rows, inner)
-    };
+    let (rows, inner) = if transpose_a { (inner, rows) } else { (rows, inner) };
     let lead = inputs.first().map_or(1, |a| a.shape.elements()) / (rows * inner).max(1);
     let columns = out / (rows * lead).max(1);
     // A shared second operand makes one product of all leading indices.
     let shared = inputs.get(1).is_some_and(|b| b.shape.rank() == 2);
-    let (lead, rows) = if shared {
-        (1, rows * lead)
-    } else {
-        (lead, rows)
-    };
-    let flops = [rows, columns, lead]
-        .iter()
-        .fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
-    let tiles = [
-        rows.next_multiple_of(TILE),
-        columns.next_multiple_of(TILE),
-        lead,
-    ];
-    let work = tiles
-        .iter()
-        .fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
-    Cost {
-        class: Class::Product,
-        flops,
-        work,
-        bytes,
-    }
+    let (lead, rows) = if shared { (1, rows * lead) } else { (lead, rows) };
+    let flops = [rows, columns, lead].iter().fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
+    let tiles = [rows.next_multiple_of(TILE), columns.next_multiple_of(TILE), lead];
+    let work = tiles.iter().fold(inner.saturating_mul(2), |n, &d| n.saturating_mul(d));
+    Cost { class: Class::Product, flops, work, bytes }
 }
 
 /// `products` products of d operations over each pair of positions that see each other, and the softmax.
 fn attention(inputs: &[&Spec], window: u32, products: u64, bytes: u64) -> Cost {
     let dims = inputs.first().map_or(&[] as &[u32], |q| q.shape.dims());
     let &[batch, time, heads, dim] = dims else {
-        return Cost {
-            class: Class::Attention,
-            flops: 0,
-            work: 0,
-            bytes,
-        };
+        return Cost { class: Class::Attention, flops: 0, work: 0, bytes };
     };
-    let (time, seen) = (
-        u64::from(time),
-        u64::from(if window == 0 { time } else { window.min(time) }),
-    );
+    let (time, seen) = (u64::from(time), u64::from(if window == 0 { time } else { window.min(time) }));
     // The first `seen` positions see 1, 2, … seen; the others `seen` each.
     let pairs = seen * (seen + 1) / 2 + (time - seen) * seen;
     let maps = (u64::from(batch) * u64::from(heads)).saturating_mul(pairs);
     let flops = maps.saturating_mul(2 * products * u64::from(dim) + 14);
-    Cost {
-        class: Class::Attention,
-        flops,
-        work: flops,
-        bytes,
-    }
+    Cost { class: Class::Attention, flops, work: flops, bytes }
 }
 
 /// Per step: A = x xᵀ, A², and the product with x, over the shorter side.
@@ -259,27 +188,18 @@ fn newton_schulz(inputs: &[&Spec], steps: u32, bytes: u64) -> Cost {
     let lead = inputs.first().map_or(1, |x| x.shape.elements()) / (rows * columns).max(1);
     let count = |short: u64, long: u64| {
         let square = short.saturating_mul(short).saturating_mul(2);
-        let step = square
-            .saturating_mul(long)
-            .saturating_mul(2)
-            .saturating_add(square.saturating_mul(short));
+        let step = square.saturating_mul(long).saturating_mul(2).saturating_add(square.saturating_mul(short));
         step.saturating_mul(u64::from(steps)).saturating_mul(lead)
     };
     let (short, long) = (rows.min(columns), rows.max(columns));
     let work = count(short.next_multiple_of(TILE), long.next_multiple_of(TILE));
     let passes = bytes.saturating_mul(u64::from(steps).max(1));
-    Cost {
-        class: Class::Product,
-        flops: count(short, long),
-        work,
-        bytes: passes,
-    }
+    Cost { class: Class::Product, flops: count(short, long), work, bytes: passes }
 }
 
 /// Rows picked from a table: the rows are read and written, the indices read; the rest of the table is not touched.
 fn gathered(indices: Option<&&Spec>, made: u64) -> u64 {
-    made.saturating_mul(2)
-        .saturating_add(indices.map_or(0, |s| s.bytes()))
+    made.saturating_mul(2).saturating_add(indices.map_or(0, |s| s.bytes()))
 }
 
 fn last_two(spec: Option<&&Spec>) -> (u64, u64) {

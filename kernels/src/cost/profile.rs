@@ -33,19 +33,13 @@ pub struct Rate {
 pub enum ProfileError {
     /// A class has no rates.
     #[error("profile {profile}: class {class} is missing; add a [[classes]] table for it")]
-    Missing {
-        profile: String,
-        class: &'static str,
-    },
+    Missing { profile: String, class: &'static str },
     /// A class that does not exist, or stands twice.
     #[error("profile {profile}: class {class} is unknown or stands twice; remove it")]
     Extra { profile: String, class: String },
     /// A number that must be above 0.
     #[error("profile {profile}: class {class} has a zero; every number must be at least 1")]
-    Zero {
-        profile: String,
-        class: &'static str,
-    },
+    Zero { profile: String, class: &'static str },
 }
 
 impl Profile {
@@ -53,24 +47,16 @@ impl Profile {
     pub fn validate(&self) -> Result<(), ProfileError> {
         let profile = || self.name.clone();
         for class in Class::ALL {
-            let rate = self.rate(class).ok_or_else(|| ProfileError::Missing {
-                profile: profile(),
-                class: class.name(),
-            })?;
+            let rate =
+                self.rate(class).ok_or_else(|| ProfileError::Missing { profile: profile(), class: class.name() })?;
             if rate.mflops == 0 || rate.bytes_per_us == 0 || rate.overhead_ps == 0 {
-                return Err(ProfileError::Zero {
-                    profile: profile(),
-                    class: class.name(),
-                });
+                return Err(ProfileError::Zero { profile: profile(), class: class.name() });
             }
         }
         for (i, rate) in self.classes.iter().enumerate() {
             let known = Class::ALL.iter().any(|c| c.name() == rate.class);
             if !known || self.classes[..i].iter().any(|r| r.class == rate.class) {
-                return Err(ProfileError::Extra {
-                    profile: profile(),
-                    class: rate.class.clone(),
-                });
+                return Err(ProfileError::Extra { profile: profile(), class: rate.class.clone() });
             }
         }
         Ok(())
@@ -120,14 +106,10 @@ impl Prices {
             Class::Product => {
                 let rest = self.time(Class::Product, cost.work - small);
                 let compute = self.time(Class::ProductSmall, small).saturating_add(rest);
-                compute
-                    .max(self.transfer(Class::Product, cost.bytes))
-                    .saturating_add(self.overhead(Class::Product))
+                compute.max(self.transfer(Class::Product, cost.bytes)).saturating_add(self.overhead(Class::Product))
             }
             class => {
-                let busy = self
-                    .time(class, cost.work)
-                    .max(self.transfer(class, cost.bytes));
+                let busy = self.time(class, cost.work).max(self.transfer(class, cost.bytes));
                 busy.saturating_add(self.overhead(class))
             }
         }
@@ -152,8 +134,6 @@ impl Prices {
     }
 
     fn overhead(&self, class: Class) -> u64 {
-        self.0[class as usize]
-            .as_ref()
-            .map_or(u64::MAX, |r| r.overhead_ps)
+        self.0[class as usize].as_ref().map_or(u64::MAX, |r| r.overhead_ps)
     }
 }

@@ -10,18 +10,11 @@ use proptest::prelude::*;
 pub(crate) fn profile() -> Profile {
     let rate = |class: Class| Rate {
         class: class.name().to_owned(),
-        mflops: if class == Class::Product {
-            100_000
-        } else {
-            10_000
-        },
+        mflops: if class == Class::Product { 100_000 } else { 10_000 },
         bytes_per_us: 20_000,
         overhead_ps: 1_000_000,
     };
-    Profile {
-        name: "test".to_owned(),
-        classes: Class::ALL.map(rate).to_vec(),
-    }
+    Profile { name: "test".to_owned(), classes: Class::ALL.map(rate).to_vec() }
 }
 
 fn f(dims: &[u32]) -> Spec {
@@ -37,226 +30,52 @@ fn demand(op: &Op, inputs: &[Spec]) -> Cost {
     cost(op, &inputs, &infer(op, &inputs).unwrap())
 }
 
-const ADAMW: AdamW = AdamW {
-    lr: 0.1,
-    beta1: 0.9,
-    beta2: 0.9,
-    eps: 0.0,
-    weight_decay: 0.0,
-    step: 1,
-};
+const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.9, eps: 0.0, weight_decay: 0.0, step: 1 };
 
 #[test]
 fn golden_costs() {
     let s = |dims: &[u32]| Shape::new(dims).unwrap();
-    let matmul = Op::MatMul {
-        transpose_a: false,
-        transpose_b: false,
-    };
+    let matmul = Op::MatMul { transpose_a: false, transpose_b: false };
     let cases: [(Op, Vec<Spec>, Class, u64, u64, u64); 18] = [
+        (Op::Full { shape: s(&[10]), value: 1.0 }, vec![], Class::Copy, 0, 0, 40),
+        (Op::Reshape { shape: s(&[10]) }, vec![f(&[2, 5])], Class::Copy, 0, 0, 0),
+        (Op::Narrow { axis: 0, start: 0, len: 3 }, vec![f(&[9])], Class::Copy, 0, 0, 24),
         (
-            Op::Full {
-                shape: s(&[10]),
-                value: 1.0,
-            },
-            vec![],
-            Class::Copy,
-            0,
-            0,
-            40,
-        ),
-        (
-            Op::Reshape { shape: s(&[10]) },
-            vec![f(&[2, 5])],
-            Class::Copy,
-            0,
-            0,
-            0,
-        ),
-        (
-            Op::Narrow {
-                axis: 0,
-                start: 0,
-                len: 3,
-            },
-            vec![f(&[9])],
-            Class::Copy,
-            0,
-            0,
-            24,
-        ),
-        (
-            Op::Uniform {
-                shape: s(&[8]),
-                low: 0.0,
-                high: 1.0,
-                stream: 0,
-                position: 0,
-            },
+            Op::Uniform { shape: s(&[8]), low: 0.0, high: 1.0, stream: 0, position: 0 },
             vec![],
             Class::Random,
             80,
             80,
             32,
         ),
-        (
-            Op::Unary(Unary::Exp),
-            vec![f(&[100])],
-            Class::Elementwise,
-            1200,
-            1200,
-            800,
-        ),
-        (
-            Op::Binary(Binary::Add),
-            vec![f(&[4, 5]), f(&[5])],
-            Class::Elementwise,
-            20,
-            20,
-            180,
-        ),
-        (
-            Op::Sum {
-                axes: [0].into_iter().collect(),
-                keep: false,
-            },
-            vec![f(&[4, 5])],
-            Class::Reduction,
-            20,
-            20,
-            100,
-        ),
-        (
-            matmul.clone(),
-            vec![f(&[4, 3]), f(&[3, 16])],
-            Class::Product,
-            384,
-            768,
-            4 * (12 + 48 + 64),
-        ),
-        (
-            matmul.clone(),
-            vec![f(&[2, 4, 3]), f(&[3, 16])],
-            Class::Product,
-            768,
-            768,
-            4 * (24 + 48 + 128),
-        ),
-        (
-            matmul,
-            vec![f(&[2, 4, 3]), f(&[2, 3, 16])],
-            Class::Product,
-            768,
-            1536,
-            4 * (24 + 96 + 128),
-        ),
-        (
-            Op::Embedding,
-            vec![f(&[999, 4]), u(&[3])],
-            Class::Gather,
-            0,
-            0,
-            12 + 2 * 48,
-        ),
-        (
-            Op::EmbeddingGrad { rows: 10 },
-            vec![u(&[3]), f(&[3, 4])],
-            Class::Gather,
-            12,
-            12,
-            12 + 48 + 160,
-        ),
-        (
-            Op::RmsNorm { eps: 0.0 },
-            vec![f(&[2, 8])],
-            Class::Norm,
-            64,
-            64,
-            128,
-        ),
-        (
-            Op::Attention {
-                window: 0,
-                scale: 1.0,
-            },
-            vec![f(&[1, 4, 2, 8]); 3],
-            Class::Attention,
-            20 * 46,
-            920,
-            1056,
-        ),
-        (
-            Op::Attention {
-                window: 2,
-                scale: 1.0,
-            },
-            vec![f(&[1, 4, 2, 8]); 3],
-            Class::Attention,
-            14 * 46,
-            644,
-            1056,
-        ),
-        (
-            Op::CrossEntropy { softcap: 0.0 },
-            vec![f(&[2, 8]), u(&[2])],
-            Class::Loss,
-            224,
-            224,
-            64 + 8 + 4 + 8,
-        ),
-        (
-            Op::NewtonSchulz { steps: 5 },
-            vec![f(&[8, 16])],
-            Class::Product,
-            25600,
-            25600,
-            5 * 1024,
-        ),
-        (
-            Op::AdamW(ADAMW),
-            vec![f(&[10]); 4],
-            Class::Optimizer,
-            160,
-            160,
-            280,
-        ),
+        (Op::Unary(Unary::Exp), vec![f(&[100])], Class::Elementwise, 1200, 1200, 800),
+        (Op::Binary(Binary::Add), vec![f(&[4, 5]), f(&[5])], Class::Elementwise, 20, 20, 180),
+        (Op::Sum { axes: [0].into_iter().collect(), keep: false }, vec![f(&[4, 5])], Class::Reduction, 20, 20, 100),
+        (matmul.clone(), vec![f(&[4, 3]), f(&[3, 16])], Class::Product, 384, 768, 4 * (12 + 48 + 64)),
+        (matmul.clone(), vec![f(&[2, 4, 3]), f(&[3, 16])], Class::Product, 768, 768, 4 * (24 + 48 + 128)),
+        (matmul, vec![f(&[2, 4, 3]), f(&[2, 3, 16])], Class::Product, 768, 1536, 4 * (24 + 96 + 128)),
+        (Op::Embedding, vec![f(&[999, 4]), u(&[3])], Class::Gather, 0, 0, 12 + 2 * 48),
+        (Op::EmbeddingGrad { rows: 10 }, vec![u(&[3]), f(&[3, 4])], Class::Gather, 12, 12, 12 + 48 + 160),
+        (Op::RmsNorm { eps: 0.0 }, vec![f(&[2, 8])], Class::Norm, 64, 64, 128),
+        (Op::Attention { window: 0, scale: 1.0 }, vec![f(&[1, 4, 2, 8]); 3], Class::Attention, 20 * 46, 920, 1056),
+        (Op::Attention { window: 2, scale: 1.0 }, vec![f(&[1, 4, 2, 8]); 3], Class::Attention, 14 * 46, 644, 1056),
+        (Op::CrossEntropy { softcap: 0.0 }, vec![f(&[2, 8]), u(&[2])], Class::Loss, 224, 224, 64 + 8 + 4 + 8),
+        (Op::NewtonSchulz { steps: 5 }, vec![f(&[8, 16])], Class::Product, 25600, 25600, 5 * 1024),
+        (Op::AdamW(ADAMW), vec![f(&[10]); 4], Class::Optimizer, 160, 160, 280),
     ];
     for (op, inputs, class, flops, work, bytes) in cases {
-        assert_eq!(
-            demand(&op, &inputs),
-            Cost {
-                class,
-                flops,
-                work,
-                bytes
-            },
-            "{}",
-            op.name()
-        );
+        assert_eq!(demand(&op, &inputs), Cost { class, flops, work, bytes }, "{}", op.name());
     }
 }
 
 #[test]
 fn prices_round_up_and_take_the_slower_of_work_and_bytes() {
     let prices = Prices::new(&profile());
-    let demand = |class, work, bytes| {
-        prices.price(&Cost {
-            class,
-            flops: 0,
-            work,
-            bytes,
-        })
-    };
+    let demand = |class, work, bytes| prices.price(&Cost { class, flops: 0, work, bytes });
     assert_eq!(demand(Class::Elementwise, 1, 0), 1_000_000 + 100);
     assert_eq!(demand(Class::Elementwise, 1, 3), 1_000_000 + 150);
-    assert_eq!(
-        demand(Class::Product, SMALL_PRODUCT, 0),
-        1_000_000 + 419_430_400
-    );
-    assert_eq!(
-        demand(Class::Product, SMALL_PRODUCT + 1000, 0),
-        1_000_000 + 419_430_400 + 10_000
-    );
+    assert_eq!(demand(Class::Product, SMALL_PRODUCT, 0), 1_000_000 + 419_430_400);
+    assert_eq!(demand(Class::Product, SMALL_PRODUCT + 1000, 0), 1_000_000 + 419_430_400 + 10_000);
     assert_eq!(demand(Class::Copy, 0, u64::MAX), u64::MAX);
     assert_eq!(demand(Class::Copy, u64::MAX, 0), u64::MAX);
 }
@@ -266,25 +85,13 @@ fn a_profile_has_every_class_once_and_no_zero() {
     assert_eq!(profile().validate(), Ok(()));
     let mut missing = profile();
     missing.classes.pop();
-    assert!(matches!(
-        missing.validate(),
-        Err(ProfileError::Missing {
-            class: "reduction",
-            ..
-        })
-    ));
+    assert!(matches!(missing.validate(), Err(ProfileError::Missing { class: "reduction", .. })));
     let mut twice = profile();
     twice.classes.push(twice.classes[0].clone());
     assert!(matches!(twice.validate(), Err(ProfileError::Extra { .. })));
     let mut zero = profile();
     zero.classes[3].mflops = 0;
-    assert!(matches!(
-        zero.validate(),
-        Err(ProfileError::Zero {
-            class: "gather",
-            ..
-        })
-    ));
+    assert!(matches!(zero.validate(), Err(ProfileError::Zero { class: "gather", .. })));
 }
 
 #[test]

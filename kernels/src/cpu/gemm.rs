@@ -36,7 +36,7 @@ impl<'a> View<'a> {
     }
 
     /// From row `i` on.
-    fn from_row(self, i: usize) -> Self {
+    fn skip_rows(self, i: usize) -> Self {
         Self { data: &self.data[i * self.row..], ..self }
     }
 }
@@ -64,7 +64,7 @@ pub fn multiply(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mut [f32]
             pack_columns(b, sizes, i, panel);
         }
         for (i, rows) in c.chunks_mut(MC * sizes.n).enumerate() {
-            multiply_rows(threads, sizes, a.from_row(i * MC), pb, pa, rows, accumulate);
+            multiply_rows(threads, sizes, a.skip_rows(i * MC), pb, pa, rows, accumulate);
         }
     });
 }
@@ -81,7 +81,7 @@ pub fn multiply_spread(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mu
     let rows = if sizes.m <= 4 * MC { sizes.m.div_ceil(8).next_multiple_of(MR) } else { MC };
     threads.pieces(c, rows * sizes.n, |at, piece| {
         SCRATCH.with_borrow_mut(|(pa, _)| {
-            multiply_rows(threads, sizes, a.from_row(at / sizes.n), &packed, pa, piece, false);
+            multiply_rows(threads, sizes, a.skip_rows(at / sizes.n), &packed, pa, piece, false);
         });
     });
     SCRATCH.with_borrow_mut(|(_, pb)| *pb = packed);

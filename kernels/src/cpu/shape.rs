@@ -89,8 +89,8 @@ impl<const N: usize> Walk<N> {
             for axis in (0..last).rev() {
                 let index = rest % self.sizes[axis];
                 rest /= self.sizes[axis];
-                for i in 0..N {
-                    from[i] += index * self.steps[axis][i];
+                for (from, step) in from.iter_mut().zip(self.steps[axis]) {
+                    *from += index * step;
                 }
             }
             let run = (self.sizes[last] - column).min(len - at);

@@ -64,19 +64,8 @@ pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
 }
 
 /// Emits the gradients of the `wanted` inputs, given the gradient `dy` of the first output (lent, not given).
-pub fn gradients(
-    done: Done<'_>,
-    dy: TensorId,
-    wanted: &[bool],
-    emit: &mut dyn Emit,
-) -> Result<Gradients, Fault> {
-    Rule {
-        done,
-        dy,
-        wanted,
-        emit,
-    }
-    .apply()
+pub fn gradients(done: Done<'_>, dy: TensorId, wanted: &[bool], emit: &mut dyn Emit) -> Result<Gradients, Fault> {
+    Rule { done, dy, wanted, emit }.apply()
 }
 
 struct Rule<'a> {
@@ -88,21 +77,11 @@ struct Rule<'a> {
 
 impl Rule<'_> {
     fn apply(&mut self) -> Result<Gradients, Fault> {
-        let Done {
-            op,
-            inputs,
-            outputs,
-            ..
-        } = self.done;
+        let Done { op, inputs, outputs, .. } = self.done;
         let dy = self.dy;
         match op {
             Op::Copy => Ok(smallvec![Some(self.emit.share(dy))]),
-            Op::Reshape { .. } => self.only(
-                Op::Reshape {
-                    shape: self.shape(0),
-                },
-                &[dy],
-            ),
+            Op::Reshape { .. } => self.only(Op::Reshape { shape: self.shape(0) }, &[dy]),
             Op::Permute { axes } => {
                 let mut inverse = axes.clone();
                 for (to, &from) in (0u32..).zip(axes) {
@@ -112,67 +91,32 @@ impl Rule<'_> {
             }
             Op::Narrow { axis, start, len } => {
                 let size = self.done.specs[0].shape.dims()[*axis as usize];
-                self.only(
-                    Op::Pad {
-                        axis: *axis,
-                        before: *start,
-                        after: size - start - len,
-                    },
-                    &[dy],
-                )
+                self.only(Op::Pad { axis: *axis, before: *start, after: size - start - len }, &[dy])
             }
             Op::Cat { axis } => self.cat(*axis),
-            Op::Expand { .. } => self.only(
-                Op::SumTo {
-                    shape: self.shape(0),
-                },
-                &[dy],
-            ),
-            Op::SumTo { .. } => self.only(
-                Op::Expand {
-                    shape: self.shape(0),
-                },
-                &[dy],
-            ),
+            Op::Expand { .. } => self.only(Op::SumTo { shape: self.shape(0) }, &[dy]),
+            Op::SumTo { .. } => self.only(Op::Expand { shape: self.shape(0) }, &[dy]),
             Op::Unary(Unary::Neg) => self.only(Op::Unary(Unary::Neg), &[dy]),
             Op::Unary(f) => self.only(Op::UnaryGrad(*f), &[inputs[0], outputs[0], dy]),
             Op::Binary(f) => self.binary(*f),
             Op::Affine { mul, .. } if *mul == 1.0 => Ok(smallvec![Some(self.emit.share(dy))]),
-            Op::Affine { mul, .. } => self.only(
-                Op::Affine {
-                    mul: *mul,
-                    add: 0.0,
-                },
-                &[dy],
-            ),
+            Op::Affine { mul, .. } => self.only(Op::Affine { mul: *mul, add: 0.0 }, &[dy]),
             Op::Softcap { cap } => self.only(Op::SoftcapGrad { cap: *cap }, &[outputs[0], dy]),
             Op::Sum { axes, .. } => self.spread(axes, None),
             Op::Mean { axes, .. } => {
                 let dims = self.done.specs[0].shape.dims();
-                let count: u64 = axes
-                    .iter()
-                    .map(|&axis| u64::from(dims[axis as usize]))
-                    .product();
+                let count: u64 = axes.iter().map(|&axis| u64::from(dims[axis as usize])).product();
                 self.spread(axes, Some(1.0 / count as f32))
             }
             Op::Softmax => self.only(Op::SoftmaxGrad, &[outputs[0], dy]),
-            Op::MatMul {
-                transpose_a,
-                transpose_b,
-            } => self.matmul(*transpose_a, *transpose_b),
+            Op::MatMul { transpose_a, transpose_b } => self.matmul(*transpose_a, *transpose_b),
             Op::Embedding => {
                 let rows = self.done.specs[0].shape.dims()[0];
                 let table = self.one(Op::EmbeddingGrad { rows }, &[inputs[1], dy])?;
                 Ok(smallvec![Some(table), None])
             }
             Op::RmsNorm { eps } => self.only(Op::RmsNormGrad { eps: *eps }, &[inputs[0], dy]),
-            Op::Rope { base, inverse } => self.only(
-                Op::Rope {
-                    base: *base,
-                    inverse: !inverse,
-                },
-                &[dy],
-            ),
+            Op::Rope { base, inverse } => self.only(Op::Rope { base: *base, inverse: !inverse }, &[dy]),
             Op::Attention { window, scale } => self.attention(*window, *scale),
             Op::CrossEntropy { softcap } => {
                 let op = Op::CrossEntropyGrad { softcap: *softcap };
@@ -190,9 +134,7 @@ impl Rule<'_> {
     fn one(&mut self, op: Op, inputs: &[TensorId]) -> Result<TensorId, Fault> {
         let name = op.name();
         let made = self.emit.emit(op, inputs)?;
-        made.first()
-            .copied()
-            .ok_or_else(|| Fault::Executor(format!("{name} made nothing")))
+        made.first().copied().ok_or_else(|| Fault::Executor(format!("{name} made nothing")))
     }
 
     fn only(&mut self, op: Op, inputs: &[TensorId]) -> Result<Gradients, Fault> {
@@ -209,11 +151,7 @@ impl Rule<'_> {
     /// Undoes broadcasting of an owned gradient of shape `from` to an input's shape.
     fn reduced(&mut self, x: TensorId, from: &Shape, input: usize) -> Result<TensorId, Fault> {
         let shape = self.shape(input);
-        if shape == *from {
-            Ok(x)
-        } else {
-            self.then(Op::SumTo { shape }, x)
-        }
+        if shape == *from { Ok(x) } else { self.then(Op::SumTo { shape }, x) }
     }
 
     fn cat(&mut self, axis: u32) -> Result<Gradients, Fault> {
@@ -222,11 +160,7 @@ impl Rule<'_> {
         let mut parts = Gradients::new();
         for (spec, &wanted) in specs.iter().zip(wanted) {
             let len = spec.shape.dims()[axis as usize];
-            parts.push(if wanted {
-                Some(self.one(Op::Narrow { axis, start, len }, &[dy])?)
-            } else {
-                None
-            });
+            parts.push(if wanted { Some(self.one(Op::Narrow { axis, start, len }, &[dy])?) } else { None });
             start += len;
         }
         Ok(parts)
@@ -239,10 +173,7 @@ impl Rule<'_> {
         for &axis in axes {
             kept[axis as usize] = 1;
         }
-        let kept = Shape::new(&kept).map_err(|source| Fault::Size {
-            op: self.done.op.name(),
-            source,
-        })?;
+        let kept = Shape::new(&kept).map_err(|source| Fault::Size { op: self.done.op.name(), source })?;
         let mut x = self.one(Op::Reshape { shape: kept }, &[self.dy])?;
         if let Some(mul) = scale {
             x = self.then(Op::Affine { mul, add: 0.0 }, x)?;
@@ -253,12 +184,8 @@ impl Rule<'_> {
     fn binary(&mut self, f: Binary) -> Result<Gradients, Fault> {
         let (a, b) = (self.done.inputs[0], self.done.inputs[1]);
         let dy = self.dy;
-        let dims = crate::infer::broadcast(&self.done.specs[0].shape, &self.done.specs[1].shape)
-            .unwrap_or_default();
-        let wide = Shape::new(&dims).map_err(|source| Fault::Size {
-            op: f.name(),
-            source,
-        })?;
+        let dims = crate::infer::broadcast(&self.done.specs[0].shape, &self.done.specs[1].shape).unwrap_or_default();
+        let wide = Shape::new(&dims).map_err(|source| Fault::Size { op: f.name(), source })?;
         let mut gradients: Gradients = smallvec![None, None];
         if matches!(f, Binary::Max | Binary::Min) {
             return self.chosen(f, &wide);
@@ -284,11 +211,7 @@ impl Rule<'_> {
             };
             let sum = self.reduced(full, &wide, 1)?;
             let negative = matches!(f, Binary::Sub | Binary::Div);
-            gradients[1] = Some(if negative {
-                self.then(Op::Unary(Unary::Neg), sum)?
-            } else {
-                sum
-            });
+            gradients[1] = Some(if negative { self.then(Op::Unary(Unary::Neg), sum)? } else { sum });
         }
         Ok(gradients)
     }
@@ -302,12 +225,7 @@ impl Rule<'_> {
             operands.push(if self.shape(input) == *wide {
                 self.emit.share(x)
             } else {
-                self.one(
-                    Op::Expand {
-                        shape: wide.clone(),
-                    },
-                    &[x],
-                )?
+                self.one(Op::Expand { shape: wide.clone() }, &[x])?
             });
         }
         let da = self.one(Op::ChosenGrad(f), &[operands[0], operands[1], dy])?;
@@ -331,10 +249,7 @@ impl Rule<'_> {
     fn matmul(&mut self, ta: bool, tb: bool) -> Result<Gradients, Fault> {
         let (a, b, dy) = (self.done.inputs[0], self.done.inputs[1], self.dy);
         let shared = self.done.specs[0].shape.rank() > 2 && self.done.specs[1].shape.rank() == 2;
-        let product = |transpose_a, transpose_b| Op::MatMul {
-            transpose_a,
-            transpose_b,
-        };
+        let product = |transpose_a, transpose_b| Op::MatMul { transpose_a, transpose_b };
         let mut gradients: Gradients = smallvec![None, None];
         if self.wanted[0] {
             gradients[0] = Some(match (ta, shared) {
@@ -362,28 +277,16 @@ impl Rule<'_> {
     fn shared_factor(&mut self, ta: bool, tb: bool) -> Result<TensorId, Fault> {
         let (specs, dy) = (self.done.specs, self.dy);
         let [.., m, k] = *specs[0].shape.dims() else {
-            return Err(Fault::NoGradient {
-                op: self.done.op.name(),
-            });
+            return Err(Fault::NoGradient { op: self.done.op.name() });
         };
         let inner = if ta { m } else { k };
         let columns = specs[1].shape.dims()[usize::from(!tb)];
         let rows = specs[0].shape.elements() / u64::from(inner);
-        let a = if ta {
-            self.one(self.swap(0), &[self.done.inputs[0]])?
-        } else {
-            self.emit.share(self.done.inputs[0])
-        };
+        let a = if ta { self.one(self.swap(0), &[self.done.inputs[0]])? } else { self.emit.share(self.done.inputs[0]) };
         let left = self.then(self.matrix(rows, inner)?, a)?;
         let right = self.one(self.matrix(rows, columns)?, &[dy])?;
         let operands = if tb { [right, left] } else { [left, right] };
-        let db = self.one(
-            Op::MatMul {
-                transpose_a: true,
-                transpose_b: false,
-            },
-            &operands,
-        )?;
+        let db = self.one(Op::MatMul { transpose_a: true, transpose_b: false }, &operands)?;
         self.emit.release(left);
         self.emit.release(right);
         Ok(db)
@@ -391,10 +294,7 @@ impl Rule<'_> {
 
     fn matrix(&self, rows: u64, columns: u32) -> Result<Op, Fault> {
         let dims = [u32::try_from(rows).unwrap_or(u32::MAX), columns];
-        let shape = Shape::new(&dims).map_err(|source| Fault::Size {
-            op: self.done.op.name(),
-            source,
-        })?;
+        let shape = Shape::new(&dims).map_err(|source| Fault::Size { op: self.done.op.name(), source })?;
         Ok(Op::Reshape { shape })
     }
 
@@ -408,14 +308,9 @@ impl Rule<'_> {
 
     fn attention(&mut self, window: u32, scale: f32) -> Result<Gradients, Fault> {
         let (&[q, k, v], &[y, lse]) = (self.done.inputs, self.done.outputs) else {
-            return Err(Fault::NoGradient {
-                op: self.done.op.name(),
-            });
+            return Err(Fault::NoGradient { op: self.done.op.name() });
         };
-        let made = self.emit.emit(
-            Op::AttentionGrad { window, scale },
-            &[q, k, v, y, lse, self.dy],
-        )?;
+        let made = self.emit.emit(Op::AttentionGrad { window, scale }, &[q, k, v, y, lse, self.dy])?;
         let mut gradients = Gradients::new();
         for (&id, &wanted) in made.iter().zip(self.wanted) {
             if !wanted {

@@ -22,10 +22,7 @@ impl Trace {
 
 impl Emit for Trace {
     fn emit(&mut self, op: Op, inputs: &[TensorId]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
-        assert!(
-            inputs.iter().all(|id| self.handles[id] > 0),
-            "{op:?} reads what was released"
-        );
+        assert!(inputs.iter().all(|id| self.handles[id] > 0), "{op:?} reads what was released");
         let specs: Vec<&Spec> = inputs.iter().map(|id| &self.specs[id]).collect();
         let outputs = crate::infer::infer(&op, &specs)?;
         self.names.push(op.name());
@@ -55,11 +52,7 @@ fn u(dims: &[u32]) -> Spec {
 fn check(op: Op, inputs: &[Spec]) {
     for subset in 1u32..1 << inputs.len() {
         let wanted: Vec<bool> = (0..inputs.len()).map(|i| subset >> i & 1 == 1).collect();
-        if wanted
-            .iter()
-            .zip(inputs)
-            .any(|(&w, spec)| w && spec.dtype == crate::spec::DType::U32)
-        {
+        if wanted.iter().zip(inputs).any(|(&w, spec)| w && spec.dtype == crate::spec::DType::U32) {
             continue;
         }
         let mut trace = Trace::default();
@@ -75,12 +68,7 @@ fn check(op: Op, inputs: &[Spec]) {
                 kept.insert(*id, 0);
             }
         }
-        let done = Done {
-            op: &op,
-            inputs: &ids,
-            specs: inputs,
-            outputs: &outputs,
-        };
+        let done = Done { op: &op, inputs: &ids, specs: inputs, outputs: &outputs };
         let gradients = gradients(done, dy, &wanted, &mut trace).unwrap();
         for (i, gradient) in gradients.iter().enumerate() {
             assert_eq!(gradient.is_some(), wanted[i], "{op:?}");
@@ -89,14 +77,8 @@ fn check(op: Op, inputs: &[Spec]) {
                 trace.release(*id);
             }
         }
-        trace
-            .handles
-            .retain(|id, count| kept.get(id).copied().unwrap_or(0) != *count);
-        assert!(
-            trace.handles.is_empty(),
-            "{op:?} leaks or takes too much: {:?}",
-            trace.handles
-        );
+        trace.handles.retain(|id, count| kept.get(id).copied().unwrap_or(0) != *count);
+        assert!(trace.handles.is_empty(), "{op:?} leaks or takes too much: {:?}", trace.handles);
     }
 }
 
@@ -104,44 +86,15 @@ fn check(op: Op, inputs: &[Spec]) {
 fn rules_fit_shapes_and_balance_handles() {
     let shape = |dims: &[u32]| Shape::new(dims).unwrap();
     check(Op::Reshape { shape: shape(&[6]) }, &[f(&[2, 3])]);
-    check(
-        Op::Permute {
-            axes: [2, 0, 1].into_iter().collect(),
-        },
-        &[f(&[2, 3, 4])],
-    );
-    check(
-        Op::Narrow {
-            axis: 1,
-            start: 1,
-            len: 2,
-        },
-        &[f(&[2, 5])],
-    );
+    check(Op::Permute { axes: [2, 0, 1].into_iter().collect() }, &[f(&[2, 3, 4])]);
+    check(Op::Narrow { axis: 1, start: 1, len: 2 }, &[f(&[2, 5])]);
     check(Op::Cat { axis: 1 }, &[f(&[2, 5]), f(&[2, 1]), f(&[2, 3])]);
-    check(
-        Op::Expand {
-            shape: shape(&[4, 2, 3]),
-        },
-        &[f(&[2, 1])],
-    );
-    check(
-        Op::SumTo {
-            shape: shape(&[2, 1]),
-        },
-        &[f(&[4, 2, 3])],
-    );
+    check(Op::Expand { shape: shape(&[4, 2, 3]) }, &[f(&[2, 1])]);
+    check(Op::SumTo { shape: shape(&[2, 1]) }, &[f(&[4, 2, 3])]);
     for function in Unary::ALL {
         check(Op::Unary(function), &[f(&[2, 3])]);
     }
-    for function in [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Max,
-        Binary::Min,
-    ] {
+    for function in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min] {
         check(Op::Binary(function), &[f(&[2, 3]), f(&[2, 3])]);
         check(Op::Binary(function), &[f(&[4, 1, 3]), f(&[2, 1])]);
     }
@@ -149,42 +102,15 @@ fn rules_fit_shapes_and_balance_handles() {
     check(Op::Affine { mul: 3.0, add: 2.0 }, &[f(&[2])]);
     check(Op::Softcap { cap: 15.0 }, &[f(&[2])]);
     for keep in [false, true] {
-        check(
-            Op::Sum {
-                axes: [0, 2].into_iter().collect(),
-                keep,
-            },
-            &[f(&[2, 3, 4])],
-        );
-        check(
-            Op::Mean {
-                axes: [1].into_iter().collect(),
-                keep,
-            },
-            &[f(&[2, 3, 4])],
-        );
+        check(Op::Sum { axes: [0, 2].into_iter().collect(), keep }, &[f(&[2, 3, 4])]);
+        check(Op::Mean { axes: [1].into_iter().collect(), keep }, &[f(&[2, 3, 4])]);
     }
     check(Op::Softmax, &[f(&[2, 3])]);
     check(Op::Embedding, &[f(&[9, 4]), u(&[2, 3])]);
     check(Op::RmsNorm { eps: 1e-6 }, &[f(&[2, 3])]);
-    check(
-        Op::Rope {
-            base: 1e4,
-            inverse: false,
-        },
-        &[f(&[1, 2, 3, 4])],
-    );
-    check(
-        Op::Attention {
-            window: 2,
-            scale: 0.5,
-        },
-        &[f(&[2, 8, 6, 4]), f(&[2, 8, 3, 4]), f(&[2, 8, 3, 4])],
-    );
-    check(
-        Op::CrossEntropy { softcap: 15.0 },
-        &[f(&[2, 3, 11]), u(&[2, 3])],
-    );
+    check(Op::Rope { base: 1e4, inverse: false }, &[f(&[1, 2, 3, 4])]);
+    check(Op::Attention { window: 2, scale: 0.5 }, &[f(&[2, 8, 6, 4]), f(&[2, 8, 3, 4]), f(&[2, 8, 3, 4])]);
+    check(Op::CrossEntropy { softcap: 15.0 }, &[f(&[2, 3, 11]), u(&[2, 3])]);
     check(Op::Copy, &[f(&[2])]);
 }
 
@@ -192,10 +118,7 @@ fn rules_fit_shapes_and_balance_handles() {
 fn products_of_every_orientation() {
     for flags in 0..4 {
         let (transpose_a, transpose_b) = (flags & 1 == 1, flags & 2 == 2);
-        let op = Op::MatMul {
-            transpose_a,
-            transpose_b,
-        };
+        let op = Op::MatMul { transpose_a, transpose_b };
         let a = if transpose_a { [3, 2] } else { [2, 3] };
         let b = if transpose_b { [5, 3] } else { [3, 5] };
         check(op.clone(), &[f(&a), f(&b)]);
@@ -210,12 +133,7 @@ fn a_gradient_of_the_same_shape_is_passed_on_without_an_op() {
     let ids = [trace.add(f(&[2])), trace.add(f(&[2])), trace.add(f(&[2]))];
     let op = Op::Binary(Binary::Add);
     let specs = [f(&[2]), f(&[2])];
-    let done = Done {
-        op: &op,
-        inputs: &ids[..2],
-        specs: &specs,
-        outputs: &ids[2..],
-    };
+    let done = Done { op: &op, inputs: &ids[..2], specs: &specs, outputs: &ids[2..] };
     let given = gradients(done, ids[2], &[true, true], &mut trace).unwrap();
     assert_eq!(given.as_slice(), [Some(ids[2]), Some(ids[2])]);
     assert!(trace.names.is_empty());
@@ -227,17 +145,7 @@ fn what_has_no_gradient_says_so() {
     let id = trace.add(f(&[2, 2]));
     let op = Op::NewtonSchulz { steps: 5 };
     let specs = [f(&[2, 2])];
-    let done = Done {
-        op: &op,
-        inputs: &[id],
-        specs: &specs,
-        outputs: &[id],
-    };
+    let done = Done { op: &op, inputs: &[id], specs: &specs, outputs: &[id] };
     let fault = gradients(done, id, &[true], &mut trace).unwrap_err();
-    assert_eq!(
-        fault,
-        Fault::NoGradient {
-            op: "newton-schulz"
-        }
-    );
+    assert_eq!(fault, Fault::NoGradient { op: "newton-schulz" });
 }

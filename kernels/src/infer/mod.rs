@@ -27,11 +27,7 @@ pub fn infer(op: &Op, inputs: &[&Spec]) -> Result<Specs, Fault> {
 /// NumPy's broadcasting of two shapes; none where sizes differ and neither is 1.
 pub fn broadcast(a: &Shape, b: &Shape) -> Option<SmallVec<[u32; 6]>> {
     let rank = a.rank().max(b.rank());
-    let size = |s: &Shape, i: usize| {
-        (i + s.rank())
-            .checked_sub(rank)
-            .map_or(1, |axis| s.dims()[axis])
-    };
+    let size = |s: &Shape, i: usize| (i + s.rank()).checked_sub(rank).map_or(1, |axis| s.dims()[axis]);
     (0..rank)
         .map(|i| match (size(a, i), size(b, i)) {
             (x, y) if x == y => Some(x),
@@ -59,25 +55,15 @@ impl Call<'_> {
             [one] => one.clone(),
             [first @ .., last] => format!("{} and {last}", first.join(", ")),
         };
-        Fault::Shape {
-            op: self.op.name(),
-            operands,
-            reason: reason.into(),
-        }
+        Fault::Shape { op: self.op.name(), operands, reason: reason.into() }
     }
 
     fn misuse(&self, reason: impl Into<String>) -> Fault {
-        Fault::Misuse {
-            op: self.op.name(),
-            reason: reason.into(),
-        }
+        Fault::Misuse { op: self.op.name(), reason: reason.into() }
     }
 
     fn size(&self, dims: &[u32]) -> Result<Shape, Fault> {
-        Shape::new(dims).map_err(|source| Fault::Size {
-            op: self.op.name(),
-            source,
-        })
+        Shape::new(dims).map_err(|source| Fault::Size { op: self.op.name(), source })
     }
 
     fn arity(&self) -> Result<(), Fault> {
@@ -106,11 +92,7 @@ impl Call<'_> {
     fn dtypes(&self) -> Result<(), Fault> {
         let any = matches!(
             self.op,
-            Op::Reshape { .. }
-                | Op::Permute { .. }
-                | Op::Narrow { .. }
-                | Op::Expand { .. }
-                | Op::Copy
+            Op::Reshape { .. } | Op::Permute { .. } | Op::Narrow { .. } | Op::Expand { .. } | Op::Copy
         );
         if any {
             return Ok(());
@@ -120,19 +102,12 @@ impl Call<'_> {
             let wanted = match (self.op, i) {
                 _ if alike => self.inputs[0].dtype,
                 (Op::EmbeddingGrad { .. }, 0) => DType::U32,
-                (Op::Embedding | Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, 1) => {
-                    DType::U32
-                }
+                (Op::Embedding | Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, 1) => DType::U32,
                 _ => DType::F32,
             };
             if spec.dtype != wanted {
                 let name = |d| if d == DType::F32 { "f32" } else { "u32" };
-                let reason = format!(
-                    "operand {} is {}, it must be {}",
-                    i + 1,
-                    name(spec.dtype),
-                    name(wanted)
-                );
+                let reason = format!("operand {} is {}, it must be {}", i + 1, name(spec.dtype), name(wanted));
                 return Err(self.shape_fault(reason));
             }
         }
@@ -150,52 +125,30 @@ impl Call<'_> {
                 mean.is_finite() && std.is_finite() && std >= 0.0,
                 format!("mean {mean} and deviation {std} must be finite, the deviation at least 0"),
             ),
-            Op::RmsNorm { eps } | Op::RmsNormGrad { eps } => check(
-                eps.is_finite() && eps >= 0.0,
-                format!("eps is {eps}; it must be at least 0"),
-            ),
-            Op::Softcap { cap } | Op::SoftcapGrad { cap } => check(
-                cap.is_finite() && cap > 0.0,
-                format!("the cap is {cap}; it must be above 0"),
-            ),
-            Op::CrossEntropy { softcap } | Op::CrossEntropyGrad { softcap } => check(
-                softcap.is_finite() && softcap >= 0.0,
-                format!("softcap is {softcap}; 0 means none"),
-            ),
-            Op::Rope { base, .. } => check(
-                base.is_finite() && base > 0.0,
-                format!("the base is {base}; it must be above 0"),
-            ),
-            Op::Attention { scale, .. } | Op::AttentionGrad { scale, .. } => check(
-                scale.is_finite(),
-                format!("the scale is {scale}; it must be finite"),
-            ),
+            Op::RmsNorm { eps } | Op::RmsNormGrad { eps } => {
+                check(eps.is_finite() && eps >= 0.0, format!("eps is {eps}; it must be at least 0"))
+            }
+            Op::Softcap { cap } | Op::SoftcapGrad { cap } => {
+                check(cap.is_finite() && cap > 0.0, format!("the cap is {cap}; it must be above 0"))
+            }
+            Op::CrossEntropy { softcap } | Op::CrossEntropyGrad { softcap } => {
+                check(softcap.is_finite() && softcap >= 0.0, format!("softcap is {softcap}; 0 means none"))
+            }
+            Op::Rope { base, .. } => {
+                check(base.is_finite() && base > 0.0, format!("the base is {base}; it must be above 0"))
+            }
+            Op::Attention { scale, .. } | Op::AttentionGrad { scale, .. } => {
+                check(scale.is_finite(), format!("the scale is {scale}; it must be finite"))
+            }
             Op::NewtonSchulz { steps } => check(
                 steps <= MAX_NEWTON_SCHULZ_STEPS,
-                format!(
-                    "{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"
-                ),
+                format!("{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"),
             ),
-            Op::AdamW(AdamW {
-                beta1,
-                beta2,
-                eps,
-                step,
-                ..
-            }) => {
+            Op::AdamW(AdamW { beta1, beta2, eps, step, .. }) => {
                 check(step >= 1, "step is 0; it counts from 1".to_owned())?;
-                check(
-                    (0.0..1.0).contains(&beta1),
-                    format!("beta1 is {beta1}; it must be in [0, 1)"),
-                )?;
-                check(
-                    (0.0..1.0).contains(&beta2),
-                    format!("beta2 is {beta2}; it must be in [0, 1)"),
-                )?;
-                check(
-                    eps.is_finite() && eps >= 0.0,
-                    format!("eps is {eps}; it must be at least 0"),
-                )
+                check((0.0..1.0).contains(&beta1), format!("beta1 is {beta1}; it must be in [0, 1)"))?;
+                check((0.0..1.0).contains(&beta2), format!("beta2 is {beta2}; it must be in [0, 1)"))?;
+                check(eps.is_finite() && eps >= 0.0, format!("eps is {eps}; it must be at least 0"))
             }
             _ => Ok(()),
         }
@@ -221,10 +174,14 @@ impl Call<'_> {
             }
             Op::Copy | Op::Unary(_) | Op::Affine { .. } | Op::Softcap { .. } => smallvec![input(0).clone()],
             Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::SoftcapGrad { .. } => self.same()?,
-            Op::Binary(_) => match broadcast(&input(0).shape, &input(1).shape) {
-                Some(dims) => one(self.size(&dims)?),
-                None => return Err(self.shape_fault("the shapes do not broadcast: aligned from the last axis, two sizes differ and neither is 1")),
-            },
+            Op::Binary(_) => {
+                match broadcast(&input(0).shape, &input(1).shape) {
+                    Some(dims) => one(self.size(&dims)?),
+                    None => return Err(self.shape_fault(
+                        "the shapes do not broadcast: aligned from the last axis, two sizes differ and neither is 1",
+                    )),
+                }
+            }
             Op::Sum { axes, keep } | Op::Mean { axes, keep } => one(self.reduced(axes, *keep)?),
             Op::SumTo { shape } => {
                 self.repeats(shape, &input(0).shape)?;
@@ -272,9 +229,7 @@ impl Call<'_> {
         if index < rank {
             return Ok(index);
         }
-        Err(self.shape_fault(format!(
-            "axis {axis} does not exist; axes are counted from 0, there are {rank}"
-        )))
+        Err(self.shape_fault(format!("axis {axis} does not exist; axes are counted from 0, there are {rank}")))
     }
 
     fn moved(&self) -> Result<Shape, Fault> {
@@ -284,9 +239,7 @@ impl Call<'_> {
             Op::Reshape { shape } => {
                 let (have, want) = (from.elements(), shape.elements());
                 if have != want {
-                    return Err(self.shape_fault(format!(
-                        "{have} elements do not fill {shape}, which has {want}"
-                    )));
+                    return Err(self.shape_fault(format!("{have} elements do not fill {shape}, which has {want}")));
                 }
                 return Ok(shape.clone());
             }
@@ -294,11 +247,7 @@ impl Call<'_> {
                 let mut sorted = axes.clone();
                 sorted.sort_unstable();
                 if !sorted.iter().copied().eq(0..from.rank() as u32) {
-                    let reason = format!(
-                        "axes {:?} must name each of the {} axes once",
-                        axes.as_slice(),
-                        from.rank()
-                    );
+                    let reason = format!("axes {:?} must name each of the {} axes once", axes.as_slice(), from.rank());
                     return Err(self.shape_fault(reason));
                 }
                 for (dim, &axis) in dims.iter_mut().zip(axes) {
@@ -308,25 +257,15 @@ impl Call<'_> {
             Op::Narrow { axis, start, len } => {
                 let index = self.axis(*axis)?;
                 if start.checked_add(*len).is_none_or(|end| end > dims[index]) {
-                    let reason = format!(
-                        "{len} from {start} does not lie within axis {axis} of size {}",
-                        dims[index]
-                    );
+                    let reason = format!("{len} from {start} does not lie within axis {axis} of size {}", dims[index]);
                     return Err(self.shape_fault(reason));
                 }
                 dims[index] = *len;
             }
-            Op::Pad {
-                axis,
-                before,
-                after,
-            } => {
+            Op::Pad { axis, before, after } => {
                 let index = self.axis(*axis)?;
-                let size = dims[index]
-                    .checked_add(*before)
-                    .and_then(|n| n.checked_add(*after));
-                dims[index] =
-                    size.ok_or_else(|| self.shape_fault("the padded axis is too long"))?;
+                let size = dims[index].checked_add(*before).and_then(|n| n.checked_add(*after));
+                dims[index] = size.ok_or_else(|| self.shape_fault("the padded axis is too long"))?;
             }
             Op::Cat { axis } => dims[self.axis(*axis)?] = self.joined(*axis as usize)?,
             _ => {}
@@ -340,19 +279,13 @@ impl Call<'_> {
         let mut total = 0u32;
         for spec in self.inputs {
             let dims = spec.shape.dims();
-            let agree = dims.len() == first.len()
-                && dims
-                    .iter()
-                    .zip(first)
-                    .enumerate()
-                    .all(|(i, (a, b))| i == axis || a == b);
+            let agree =
+                dims.len() == first.len() && dims.iter().zip(first).enumerate().all(|(i, (a, b))| i == axis || a == b);
             if !agree {
                 return Err(self.shape_fault(format!("sizes may differ along axis {axis} only")));
             }
             let size = dims.get(axis).copied().unwrap_or(0);
-            total = total
-                .checked_add(size)
-                .ok_or_else(|| self.shape_fault("the joined axis is too long"))?;
+            total = total.checked_add(size).ok_or_else(|| self.shape_fault("the joined axis is too long"))?;
         }
         Ok(total)
     }
@@ -396,25 +329,13 @@ impl Call<'_> {
     fn product(&self, transpose_a: bool, transpose_b: bool) -> Result<Shape, Fault> {
         let (a, b) = (self.inputs[0].shape.dims(), self.inputs[1].shape.dims());
         let (Some((a_lead, a_matrix)), Some((b_lead, b_matrix))) = (matrix(a), matrix(b)) else {
-            return Err(self.shape_fault(
-                "both operands need at least 2 axes; reshape a vector to [1,n] or [n,1]",
-            ));
+            return Err(self.shape_fault("both operands need at least 2 axes; reshape a vector to [1,n] or [n,1]"));
         };
         if !b_lead.is_empty() && a_lead != b_lead {
-            return Err(self.shape_fault(
-                "leading axes differ; they must be equal, or the second operand has 2 axes",
-            ));
+            return Err(self.shape_fault("leading axes differ; they must be equal, or the second operand has 2 axes"));
         }
-        let [rows, inner_a] = if transpose_a {
-            [a_matrix[1], a_matrix[0]]
-        } else {
-            a_matrix
-        };
-        let [inner_b, columns] = if transpose_b {
-            [b_matrix[1], b_matrix[0]]
-        } else {
-            b_matrix
-        };
+        let [rows, inner_a] = if transpose_a { [a_matrix[1], a_matrix[0]] } else { a_matrix };
+        let [inner_b, columns] = if transpose_b { [b_matrix[1], b_matrix[0]] } else { b_matrix };
         if inner_a != inner_b {
             let mut reason = format!("inner sizes {inner_a} and {inner_b} differ");
             if inner_a == columns {
@@ -451,22 +372,17 @@ impl Call<'_> {
 
     fn rope(&self) -> Result<Spec, Fault> {
         match self.inputs[0].shape.dims() {
-            &[_, _, _, width] if width % 2 == 0 => Ok(self.inputs[0].clone()),
-            &[_, _, _, width] => Err(self.shape_fault(format!(
-                "the last axis, {width}, must be even: halves are rotated"
-            ))),
+            [_, _, _, width] if width % 2 == 0 => Ok(self.inputs[0].clone()),
+            [_, _, _, width] => {
+                Err(self.shape_fault(format!("the last axis, {width}, must be even: halves are rotated")))
+            }
             _ => Err(self.shape_fault("[batch, time, heads, dim] is needed")),
         }
     }
 
     fn attention(&self) -> Result<Specs, Fault> {
-        let (q, k, v) = (
-            &self.inputs[0].shape,
-            &self.inputs[1].shape,
-            &self.inputs[2].shape,
-        );
-        let (&[batch, time, heads, dim], &[k_batch, k_time, groups, k_dim]) = (q.dims(), k.dims())
-        else {
+        let (q, k, v) = (&self.inputs[0].shape, &self.inputs[1].shape, &self.inputs[2].shape);
+        let (&[batch, time, heads, dim], &[k_batch, k_time, groups, k_dim]) = (q.dims(), k.dims()) else {
             return Err(self.shape_fault("[batch, time, heads, dim] is needed for each"));
         };
         if k != v {
@@ -476,25 +392,14 @@ impl Call<'_> {
             return Err(self.shape_fault("q and k may differ in heads (axis 2) only"));
         }
         if heads % groups != 0 {
-            return Err(self.shape_fault(format!(
-                "{heads} query heads are no multiple of {groups} key heads"
-            )));
+            return Err(self.shape_fault(format!("{heads} query heads are no multiple of {groups} key heads")));
         }
-        Ok(smallvec![
-            Spec::f32(q.clone()),
-            Spec::f32(self.size(&[batch, heads, time])?)
-        ])
+        Ok(smallvec![Spec::f32(q.clone()), Spec::f32(self.size(&[batch, heads, time])?)])
     }
 
     fn attention_gradient(&self) -> Result<Specs, Fault> {
-        let forward = Call {
-            op: self.op,
-            inputs: &self.inputs[..3],
-        }
-        .attention()?;
-        let fits = self.inputs[3] == &forward[0]
-            && self.inputs[4] == &forward[1]
-            && self.inputs[5] == &forward[0];
+        let forward = Call { op: self.op, inputs: &self.inputs[..3] }.attention()?;
+        let fits = self.inputs[3] == &forward[0] && self.inputs[4] == &forward[1] && self.inputs[5] == &forward[0];
         if !fits {
             return Err(self.shape_fault("result, logsumexp or gradient does not fit the operands"));
         }
@@ -504,20 +409,15 @@ impl Call<'_> {
     fn cross_entropy(&self) -> Result<Specs, Fault> {
         let (logits, targets) = (&self.inputs[0].shape, &self.inputs[1].shape);
         match logits.dims().split_last() {
-            Some((_, rows)) if rows == targets.dims() => Ok(smallvec![
-                Spec::f32(Shape::scalar()),
-                Spec::f32(targets.clone())
-            ]),
+            Some((_, rows)) if rows == targets.dims() => {
+                Ok(smallvec![Spec::f32(Shape::scalar()), Spec::f32(targets.clone())])
+            }
             _ => Err(self.shape_fault("logits must be [targets.., vocab]")),
         }
     }
 
     fn cross_entropy_gradient(&self) -> Result<Specs, Fault> {
-        let forward = Call {
-            op: self.op,
-            inputs: &self.inputs[..2],
-        }
-        .cross_entropy()?;
+        let forward = Call { op: self.op, inputs: &self.inputs[..2] }.cross_entropy()?;
         if self.inputs[2] != &forward[1] || self.inputs[3] != &forward[0] {
             return Err(self.shape_fault("logsumexp or gradient does not fit the operands"));
         }

@@ -32,14 +32,7 @@ impl Intervals {
             Answers::FastForward { from, .. } => from.hash,
             Answers::Execute | Answers::StandIn => [0; 32],
         };
-        Self {
-            sink: None,
-            chain: Vec::new(),
-            last,
-            index: 0,
-            passed: 0,
-            read: 0,
-        }
+        Self { sink: None, chain: Vec::new(), last, index: 0, passed: 0, read: 0 }
     }
 }
 
@@ -64,10 +57,7 @@ impl Session {
         let intervals = u128::from(self.config.intervals);
         let budget = u128::from(self.config.budget_ps.max(1));
         let passed = u128::from(self.ledger.spent) * intervals / budget;
-        if passed <= u128::from(self.intervals.passed)
-            || passed >= intervals
-            || !self.memory.nodes.is_empty()
-        {
+        if passed <= u128::from(self.intervals.passed) || passed >= intervals || !self.memory.nodes.is_empty() {
             return Ok(());
         }
         // Below `intervals`, which is a u32.
@@ -86,23 +76,14 @@ impl Session {
 
     /// Puts the checkpoint's tensors in place and goes on executing.
     fn resume(&mut self) -> Result<(), Fault> {
-        let Execution::Skipping { from, .. } =
-            std::mem::replace(&mut self.execution, Execution::Running)
-        else {
+        let Execution::Skipping { from, .. } = std::mem::replace(&mut self.execution, Execution::Running) else {
             return Ok(());
         };
-        let live: Vec<(TensorId, Spec)> = self
-            .memory
-            .live()
-            .map(|(id, spec)| (id, spec.clone()))
-            .collect();
+        let live: Vec<(TensorId, Spec)> = self.memory.live().map(|(id, spec)| (id, spec.clone())).collect();
         let fits = from.ops == self.ledger.ops
             && from.interval == self.intervals.index
             && live.len() == from.tensors.len()
-            && live
-                .iter()
-                .zip(&from.tensors)
-                .all(|((id, spec), (saved, values))| id == saved && holds(spec, values));
+            && live.iter().zip(&from.tensors).all(|((id, spec), (saved, values))| id == saved && holds(spec, values));
         if !fits {
             return Err(astray(&from));
         }
@@ -115,11 +96,7 @@ impl Session {
     }
 
     fn end_interval(&mut self) -> Result<(), Fault> {
-        let live: Vec<(TensorId, Spec)> = self
-            .memory
-            .live()
-            .map(|(id, spec)| (id, spec.clone()))
-            .collect();
+        let live: Vec<(TensorId, Spec)> = self.memory.live().map(|(id, spec)| (id, spec.clone())).collect();
         let keep = self.intervals.sink.is_some();
         let mut tensors = Vec::new();
         let mut hasher = blake3::Hasher::new_derive_key("lab 2026 interval state v1");
@@ -138,12 +115,7 @@ impl Session {
             }
         }
         let hash = *hasher.finalize().as_bytes();
-        let checkpoint = Checkpoint {
-            interval: self.intervals.index,
-            ops: self.ledger.ops,
-            hash,
-            tensors,
-        };
+        let checkpoint = Checkpoint { interval: self.intervals.index, ops: self.ledger.ops, hash, tensors };
         self.intervals.chain.push(hash);
         self.intervals.last = hash;
         self.intervals.index += 1;
@@ -185,7 +157,5 @@ fn holds(spec: &Spec, values: &Values) -> bool {
 
 fn astray(from: &Checkpoint) -> Fault {
     let (interval, ops) = (from.interval, from.ops);
-    Fault::Executor(format!(
-        "the run does not come by the checkpoint of interval {interval} at op {ops}"
-    ))
+    Fault::Executor(format!("the run does not come by the checkpoint of interval {interval} at op {ops}"))
 }

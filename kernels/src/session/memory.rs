@@ -83,28 +83,15 @@ impl Memory {
     }
 
     /// Makes a tensor per spec, each with one handle, or none if they do not all fit.
-    pub fn reserve(
-        &mut self,
-        op: &'static str,
-        specs: &[Spec],
-    ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+    pub fn reserve(&mut self, op: &'static str, specs: &[Spec]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
         let wanted = specs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
         let bytes = self.bytes.saturating_add(wanted);
         if bytes > self.max_bytes {
-            return Err(Fault::TensorLimit {
-                op,
-                live: self.bytes,
-                wanted,
-                limit: self.max_bytes,
-            });
+            return Err(Fault::TensorLimit { op, live: self.bytes, wanted, limit: self.max_bytes });
         }
         let count = self.count + specs.len() as u64;
         if count > self.max_tensors {
-            return Err(Fault::CountLimit {
-                op,
-                what: "live tensors",
-                limit: self.max_tensors,
-            });
+            return Err(Fault::CountLimit { op, what: "live tensors", limit: self.max_tensors });
         }
         self.bytes = bytes;
         self.count = count;
@@ -115,37 +102,20 @@ impl Memory {
     fn create(&mut self, spec: Spec) -> TensorId {
         let id = TensorId(self.next_tensor);
         self.next_tensor += 1;
-        let tensor = Tensor {
-            spec,
-            handles: 1,
-            saves: 0,
-            edges: 0,
-            producer: None,
-            stale: false,
-            slot: None,
-            has_values: true,
-        };
+        let tensor =
+            Tensor { spec, handles: 1, saves: 0, edges: 0, producer: None, stale: false, slot: None, has_values: true };
         self.tensors.insert(id, tensor);
         id
     }
 
     /// A tensor whose values are there.
     pub fn alive(&self, op: &'static str, id: TensorId) -> Result<&Tensor, Fault> {
-        self.tensors
-            .get(&id)
-            .filter(|t| t.has_values)
-            .ok_or(Fault::Dropped { op })
+        self.tensors.get(&id).filter(|t| t.has_values).ok_or(Fault::Dropped { op })
     }
 
     /// A tensor that somebody has a handle on.
     pub fn held(&self, op: &'static str, id: TensorId) -> Result<&Tensor, Fault> {
-        self.alive(op, id).and_then(|t| {
-            if t.handles > 0 {
-                Ok(t)
-            } else {
-                Err(Fault::Dropped { op })
-            }
-        })
+        self.alive(op, id).and_then(|t| if t.handles > 0 { Ok(t) } else { Err(Fault::Dropped { op }) })
     }
 
     pub fn get(&self, id: TensorId) -> Option<&Tensor> {
@@ -158,10 +128,7 @@ impl Memory {
 
     /// Tensors whose values are there, in order of id.
     pub fn live(&self) -> impl Iterator<Item = (TensorId, &Spec)> {
-        self.tensors
-            .iter()
-            .filter(|(_, t)| t.has_values)
-            .map(|(&id, t)| (id, &t.spec))
+        self.tensors.iter().filter(|(_, t)| t.has_values).map(|(&id, t)| (id, &t.spec))
     }
 
     /// One more handle.
@@ -260,11 +227,7 @@ impl Memory {
                 self.freed.push(id);
             }
             let reachable = tensor.handles > 0 || tensor.edges > 0;
-            let producer = if reachable {
-                None
-            } else {
-                tensor.producer.take()
-            };
+            let producer = if reachable { None } else { tensor.producer.take() };
             if !reachable && !tensor.has_values {
                 self.tensors.remove(&id);
             }

@@ -179,11 +179,7 @@ impl Session {
         batches: Option<Box<dyn Batches>>,
         answers: Answers,
     ) -> Self {
-        let overdraft = if config.mode == Mode::Train {
-            config.budget_ps / 100
-        } else {
-            0
-        };
+        let overdraft = if config.mode == Mode::Train { config.budget_ps / 100 } else { 0 };
         Self {
             prices: Prices::new(&config.profile),
             memory: Memory::new(config.tensor_bytes, config.max_tensors),
@@ -217,10 +213,7 @@ impl Session {
     /// Random ops: pass position 0; the session fills in the stream's position. Not for in-place ops and NextBatch.
     pub fn submit(&mut self, op: Op, inputs: &[TensorId]) -> Result<TensorId, Fault> {
         if !op.written().is_empty() || matches!(op, Op::NextBatch { .. } | Op::Constant { .. }) {
-            return Err(Fault::Misuse {
-                op: op.name(),
-                reason: "it has a call of its own".to_owned(),
-            });
+            return Err(Fault::Misuse { op: op.name(), reason: "it has a call of its own".to_owned() });
         }
         self.first(op, inputs, None)
     }
@@ -234,10 +227,7 @@ impl Session {
         let op = if u32 { "from-u32" } else { "from-f32" };
         let shape = crate::spec::Shape::new(shape).map_err(|source| Fault::Size { op, source })?;
         if shape.elements() != count {
-            let reason = format!(
-                "{count} values do not fill {shape}, which has {}",
-                shape.elements()
-            );
+            let reason = format!("{count} values do not fill {shape}, which has {}", shape.elements());
             return Err(Fault::Misuse { op, reason });
         }
         let id = self.first(Op::Constant { shape, u32 }, &[], Some(values))?;
@@ -262,22 +252,14 @@ impl Session {
         let spec = self.memory.held(op, id)?.spec.clone();
         let count = spec.shape.elements();
         if spec.dtype == DType::U32 {
-            return Err(Fault::Misuse {
-                op,
-                reason: format!("{spec} holds u32 values; only f32 can be read"),
-            });
+            return Err(Fault::Misuse { op, reason: format!("{spec} holds u32 values; only f32 can be read") });
         }
         if count > MAX_READ {
-            let reason =
-                format!("{spec} has {count} values; at most {MAX_READ} can be read at once");
+            let reason = format!("{spec} has {count} values; at most {MAX_READ} can be read at once");
             return Err(Fault::Misuse { op, reason });
         }
         if self.read_log.len() as u64 + count > MAX_READS {
-            return Err(Fault::CountLimit {
-                op,
-                what: "values read",
-                limit: MAX_READS,
-            });
+            return Err(Fault::CountLimit { op, what: "values read", limit: MAX_READS });
         }
         self.charge_transfer(op, spec.bytes())?;
         self.flush()?;
@@ -293,11 +275,7 @@ impl Session {
     pub fn peek(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
         let count = self.memory.held("peek", id)?.spec.shape.elements();
         self.flush()?;
-        if self.execution.running() {
-            self.download(id)
-        } else {
-            Ok(vec![0.0; count as usize])
-        }
+        if self.execution.running() { self.download(id) } else { Ok(vec![0.0; count as usize]) }
     }
 
     /// Same value outside the graph.
@@ -312,11 +290,7 @@ impl Session {
     }
 
     /// Tokens and targets, or none at the end of the budget. Ends an interval where one is due.
-    pub fn next_batch(
-        &mut self,
-        batch: u32,
-        seq: u32,
-    ) -> Result<Option<(TensorId, TensorId)>, Fault> {
+    pub fn next_batch(&mut self, batch: u32, seq: u32) -> Result<Option<(TensorId, TensorId)>, Fault> {
         self.flush()?;
         self.end_interval_if_due()?;
         let spent = self.ledger.spent;
@@ -324,34 +298,19 @@ impl Session {
         if spent >= self.config.budget_ps || spent.saturating_add(last_step) > self.ledger.limit {
             return Ok(None);
         }
-        let made = self.run(
-            Op::NextBatch {
-                batch,
-                seq,
-                drawn: self.tokens,
-            },
-            &[],
-            None,
-            false,
-        )?;
+        let made = self.run(Op::NextBatch { batch, seq, drawn: self.tokens }, &[], None, false)?;
         let (Some(&tokens), Some(&targets)) = (made.first(), made.get(1)) else {
             return Err(Fault::Executor("a batch has two tensors".to_owned()));
         };
         self.step_start = Some(spent);
         self.steps += 1;
-        self.tokens = self
-            .tokens
-            .saturating_add(u64::from(batch) * u64::from(seq));
+        self.tokens = self.tokens.saturating_add(u64::from(batch) * u64::from(seq));
         Ok(Some((tokens, targets)))
     }
 
     /// Share of the budget used.
     pub fn progress(&self) -> f64 {
-        if self.config.budget_ps == 0 {
-            1.0
-        } else {
-            self.ledger.spent as f64 / self.config.budget_ps as f64
-        }
+        if self.config.budget_ps == 0 { 1.0 } else { self.ledger.spent as f64 / self.config.budget_ps as f64 }
     }
 
     /// Keeps a value for the curve: fetched at the next flush. Charged as a copy.
@@ -372,8 +331,7 @@ impl Session {
 
     /// Keeps a number for the curve. Charged as a copy.
     pub fn log_number(&mut self, key: &str, value: f64) -> Result<(), Fault> {
-        self.point(key, if value.is_nan() { f64::NAN } else { value })
-            .map(|_| ())
+        self.point(key, if value.is_nan() { f64::NAN } else { value }).map(|_| ())
     }
 
     /// Adds a point where there is room.
@@ -383,11 +341,7 @@ impl Session {
             return Ok(false);
         }
         let key = key[..key.floor_char_boundary(MAX_KEY)].to_owned();
-        self.curve.push(LogPoint {
-            step: self.steps,
-            key,
-            value,
-        });
+        self.curve.push(LogPoint { step: self.steps, key, value });
         Ok(true)
     }
 
@@ -401,30 +355,17 @@ impl Session {
     /// Counters so far.
     pub fn totals(&self) -> Totals {
         let elements = |parameter: bool| -> u64 {
-            let of = |named: &Named| {
-                self.memory
-                    .get(named.id)
-                    .map_or(0, |t| t.spec.shape.elements())
-            };
-            self.named
-                .values()
-                .filter(|n| n.parameter == parameter)
-                .map(of)
-                .sum()
+            let of = |named: &Named| self.memory.get(named.id).map_or(0, |t| t.spec.shape.elements());
+            self.named.values().filter(|n| n.parameter == parameter).map(of).sum()
         };
-        let by_class = Class::ALL
-            .iter()
-            .zip(self.ledger.by_class)
-            .filter(|(_, ps)| *ps > 0);
+        let by_class = Class::ALL.iter().zip(self.ledger.by_class).filter(|(_, ps)| *ps > 0);
         Totals {
             ops: self.ledger.ops,
             steps: self.steps,
             tokens: self.tokens,
             flops: self.ledger.flops,
             spent_ps: self.ledger.spent,
-            spent_by_class: by_class
-                .map(|(class, ps)| (class.name().to_owned(), ps))
-                .collect(),
+            spent_by_class: by_class.map(|(class, ps)| (class.name().to_owned(), ps)).collect(),
             parameters: elements(true),
             buffers: elements(false),
             peak_bytes: self.memory.peak(),

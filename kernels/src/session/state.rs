@@ -21,20 +21,10 @@ impl Session {
     pub fn install(&mut self, state: &NamedState) -> Result<(), Fault> {
         for (name, parameter, spec, values) in &state.tensors {
             check_name("install", name)?;
-            let tag = if *parameter {
-                Tag::SavedParameter
-            } else {
-                Tag::SavedBuffer
-            };
+            let tag = if *parameter { Tag::SavedParameter } else { Tag::SavedBuffer };
             let id = self.place(tag, name, spec, values)?;
             self.make_slot(id, *parameter);
-            self.named.insert(
-                name.clone(),
-                Named {
-                    id,
-                    parameter: *parameter,
-                },
-            );
+            self.named.insert(name.clone(), Named { id, parameter: *parameter });
         }
         Ok(())
     }
@@ -44,18 +34,9 @@ impl Session {
         self.place(Tag::Input, "", &spec, &values)
     }
 
-    fn place(
-        &mut self,
-        tag: Tag,
-        name: &str,
-        spec: &Spec,
-        values: &Values,
-    ) -> Result<TensorId, Fault> {
+    fn place(&mut self, tag: Tag, name: &str, spec: &Spec, values: &Values) -> Result<TensorId, Fault> {
         let made = self.memory.reserve("input", std::slice::from_ref(spec))?;
-        let id = made
-            .first()
-            .copied()
-            .ok_or(Fault::Dropped { op: "input" })?;
+        let id = made.first().copied().ok_or(Fault::Dropped { op: "input" })?;
         if self.execution.running() {
             self.executor.upload(id, spec, values)?;
         }
@@ -67,10 +48,7 @@ impl Session {
     pub fn parameter(&mut self, name: &str, init: TensorId) -> Result<TensorId, Fault> {
         let spec = &self.memory.held("parameter", init)?.spec;
         if spec.dtype != DType::F32 {
-            return Err(Fault::Misuse {
-                op: "parameter",
-                reason: format!("{name} is {spec}; parameters are f32"),
-            });
+            return Err(Fault::Misuse { op: "parameter", reason: format!("{name} is {spec}; parameters are f32") });
         }
         self.declare("parameter", name, init, true)
     }
@@ -80,34 +58,16 @@ impl Session {
         self.declare("buffer", name, init, false)
     }
 
-    fn declare(
-        &mut self,
-        op: &'static str,
-        name: &str,
-        init: TensorId,
-        parameter: bool,
-    ) -> Result<TensorId, Fault> {
+    fn declare(&mut self, op: &'static str, name: &str, init: TensorId, parameter: bool) -> Result<TensorId, Fault> {
         if self.config.mode == Mode::Evaluate {
             return Err(Fault::Evaluation { op });
         }
         check_name(op, name)?;
         if self.named.contains_key(name) {
-            return Err(Fault::Misuse {
-                op,
-                reason: format!("the name {name} is taken; each can be declared once"),
-            });
+            return Err(Fault::Misuse { op, reason: format!("the name {name} is taken; each can be declared once") });
         }
         let id = self.slot(op, init, parameter)?;
-        self.op_hash.tensor(
-            if parameter {
-                Tag::Parameter
-            } else {
-                Tag::Buffer
-            },
-            id,
-            name,
-            None,
-        );
+        self.op_hash.tensor(if parameter { Tag::Parameter } else { Tag::Buffer }, id, name, None);
         // The session's own handle: named state stays when the guest lets go.
         self.memory.share(id);
         self.named.insert(name.to_owned(), Named { id, parameter });
@@ -124,12 +84,7 @@ impl Session {
         Ok(id)
     }
 
-    fn slot(
-        &mut self,
-        op: &'static str,
-        init: TensorId,
-        parameter: bool,
-    ) -> Result<TensorId, Fault> {
+    fn slot(&mut self, op: &'static str, init: TensorId, parameter: bool) -> Result<TensorId, Fault> {
         self.memory.held(op, init)?;
         let id = self.single(Op::Copy, &[init])?;
         self.make_slot(id, parameter);
@@ -138,10 +93,7 @@ impl Session {
 
     fn make_slot(&mut self, id: TensorId, parameter: bool) {
         if let Some(tensor) = self.memory.get_mut(id) {
-            tensor.slot = Some(Slot {
-                version: 0,
-                parameter: parameter && self.config.mode == Mode::Train,
-            });
+            tensor.slot = Some(Slot { version: 0, parameter: parameter && self.config.mode == Mode::Train });
         }
     }
 
@@ -156,10 +108,7 @@ impl Session {
 
     /// Name of a slot.
     pub(super) fn name_of(&self, id: TensorId) -> Option<&str> {
-        self.named
-            .iter()
-            .find(|(_, n)| n.id == id)
-            .map(|(name, _)| name.as_str())
+        self.named.iter().find(|(_, n)| n.id == id).map(|(name, _)| name.as_str())
     }
 
     /// x ← value.
@@ -168,25 +117,12 @@ impl Session {
     }
 
     /// x ← keep·x + scale·value.
-    pub fn blend(
-        &mut self,
-        x: TensorId,
-        keep: f32,
-        value: TensorId,
-        scale: f32,
-    ) -> Result<(), Fault> {
+    pub fn blend(&mut self, x: TensorId, keep: f32, value: TensorId, scale: f32) -> Result<(), Fault> {
         self.update(Op::Blend { keep, scale }, &[x, value])
     }
 
     /// One AdamW step on x with moments m and v.
-    pub fn adamw(
-        &mut self,
-        x: TensorId,
-        grad: TensorId,
-        m: TensorId,
-        v: TensorId,
-        how: AdamW,
-    ) -> Result<(), Fault> {
+    pub fn adamw(&mut self, x: TensorId, grad: TensorId, m: TensorId, v: TensorId, how: AdamW) -> Result<(), Fault> {
         self.update(Op::AdamW(how), &[x, grad, m, v])
     }
 
@@ -209,15 +145,8 @@ impl Session {
                 );
                 return Err(Fault::Misuse { op: name, reason });
             }
-            if inputs
-                .iter()
-                .enumerate()
-                .any(|(j, &other)| j != i && other == id)
-            {
-                let reason = format!(
-                    "operand {} is written and given twice; copy it first",
-                    i + 1
-                );
+            if inputs.iter().enumerate().any(|(j, &other)| j != i && other == id) {
+                let reason = format!("operand {} is written and given twice; copy it first", i + 1);
                 return Err(Fault::Misuse { op: name, reason });
             }
         }
@@ -241,9 +170,7 @@ impl Session {
                 (false, DType::F32) => Values::F32(Vec::new()),
                 (false, DType::U32) => Values::U32(Vec::new()),
             };
-            state
-                .tensors
-                .push((name.clone(), named.parameter, spec, values));
+            state.tensors.push((name.clone(), named.parameter, spec, values));
         }
         Ok(state)
     }
@@ -254,13 +181,6 @@ fn check_name(op: &'static str, name: &str) -> Result<(), Fault> {
     if !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(allowed) {
         return Ok(());
     }
-    let shown: String = name
-        .chars()
-        .take(MAX_NAME)
-        .flat_map(char::escape_debug)
-        .collect();
-    Err(Fault::Misuse {
-        op,
-        reason: format!("\"{shown}\" is no name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -"),
-    })
+    let shown: String = name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect();
+    Err(Fault::Misuse { op, reason: format!("\"{shown}\" is no name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -") })
 }

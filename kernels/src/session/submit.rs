@@ -29,22 +29,11 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub fn new(limit: u64, max_ops: u64) -> Self {
-        Self {
-            spent: 0,
-            ops: 0,
-            flops: 0,
-            by_class: [0; Class::ALL.len()],
-            limit,
-            max_ops,
-        }
+        Self { spent: 0, ops: 0, flops: 0, by_class: [0; Class::ALL.len()], limit, max_ops }
     }
 
     fn charge(&mut self, op: &'static str, cost: &Cost, price: u64) -> Result<(), Fault> {
-        let spent = self
-            .spent
-            .checked_add(price)
-            .filter(|&s| s <= self.limit)
-            .ok_or(Fault::BudgetExceeded { op })?;
+        let spent = self.spent.checked_add(price).filter(|&s| s <= self.limit).ok_or(Fault::BudgetExceeded { op })?;
         self.spent = spent;
         self.flops = self.flops.saturating_add(cost.flops);
         self.by_class[cost.class as usize] += price;
@@ -53,11 +42,7 @@ impl Ledger {
 
     fn count(&mut self, op: &'static str) -> Result<u64, Fault> {
         if self.ops >= self.max_ops {
-            return Err(Fault::CountLimit {
-                op,
-                what: "operations",
-                limit: self.max_ops,
-            });
+            return Err(Fault::CountLimit { op, what: "operations", limit: self.max_ops });
         }
         self.ops += 1;
         Ok(self.ops - 1)
@@ -111,10 +96,7 @@ impl Execution {
             Self::Skipping { log, next, .. } => {
                 let end = next.saturating_add(count);
                 let bits = log.get(*next..end).ok_or_else(|| {
-                    Fault::Executor(
-                        "the run reads more values than were recorded before the checkpoint"
-                            .to_owned(),
-                    )
+                    Fault::Executor("the run reads more values than were recorded before the checkpoint".to_owned())
                 })?;
                 *next = end;
                 Ok(Some(bits.iter().map(|&b| f32::from_bits(b)).collect()))
@@ -125,19 +107,12 @@ impl Execution {
 
 impl Session {
     /// An op of the guest's; its first output keeps a handle, further outputs live as long as the tape needs them.
-    pub(super) fn first(
-        &mut self,
-        op: Op,
-        inputs: &[TensorId],
-        data: Option<Values>,
-    ) -> Result<TensorId, Fault> {
+    pub(super) fn first(&mut self, op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
         let name = op.name();
         for &id in inputs {
             self.memory.held(name, id)?;
         }
-        if self.config.mode == Mode::Evaluate
-            && matches!(op, Op::Uniform { .. } | Op::Normal { .. })
-        {
+        if self.config.mode == Mode::Evaluate && matches!(op, Op::Uniform { .. } | Op::Normal { .. }) {
             return Err(Fault::Evaluation { op: name });
         }
         let made = self.run(op, inputs, data, self.recording)?;
@@ -157,9 +132,7 @@ impl Session {
         record: bool,
     ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
         let name = op.name();
-        if self.config.mode == Mode::Evaluate
-            && (matches!(op, Op::NextBatch { .. }) || !op.written().is_empty())
-        {
+        if self.config.mode == Mode::Evaluate && (matches!(op, Op::NextBatch { .. }) || !op.written().is_empty()) {
             return Err(Fault::Evaluation { op: name });
         }
         self.position(&mut op);
@@ -183,13 +156,7 @@ impl Session {
 
     /// Fills in a random op's place in its stream.
     fn position(&self, op: &mut Op) {
-        if let Op::Uniform {
-            stream, position, ..
-        }
-        | Op::Normal {
-            stream, position, ..
-        } = op
-        {
+        if let Op::Uniform { stream, position, .. } | Op::Normal { stream, position, .. } = op {
             *position = self.streams.get(stream).copied().unwrap_or(0);
         }
     }
@@ -214,9 +181,7 @@ impl Session {
             self.queue.data_bytes += made.iter().map(Spec::bytes).sum::<u64>();
         }
         let data = match &op {
-            Op::NextBatch { batch, seq, drawn } if self.execution.running() => {
-                Some(self.draw(*batch, *seq, *drawn)?)
-            }
+            Op::NextBatch { batch, seq, drawn } if self.execution.running() => Some(self.draw(*batch, *seq, *drawn)?),
             _ => data,
         };
         let record = Record {
@@ -226,24 +191,13 @@ impl Session {
             data: data.map(Arc::new),
         };
         self.op_hash.record(&record, &made);
-        self.queue.steps.push(Step::Run {
-            record,
-            outputs: made,
-            index,
-        });
-        if self.queue.full() {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        self.queue.steps.push(Step::Run { record, outputs: made, index });
+        if self.queue.full() { self.flush() } else { Ok(()) }
     }
 
     /// The batch's tokens, then its targets.
     fn draw(&self, batch: u32, seq: u32, drawn: u64) -> Result<Values, Fault> {
-        let batches = self
-            .batches
-            .as_ref()
-            .ok_or_else(|| Fault::Executor("the session has no data".to_owned()))?;
+        let batches = self.batches.as_ref().ok_or_else(|| Fault::Executor("the session has no data".to_owned()))?;
         let count = batch as usize * seq as usize;
         let mut values = vec![0; 2 * count];
         let (tokens, targets) = values.split_at_mut(count);
@@ -259,9 +213,7 @@ impl Session {
 
     /// Tells the executor, in order, of tensors that are gone.
     pub(super) fn enqueue_freed(&mut self) {
-        self.queue
-            .steps
-            .extend(self.memory.freed.drain(..).map(Step::Free));
+        self.queue.steps.extend(self.memory.freed.drain(..).map(Step::Free));
     }
 
     /// Executes everything pending and fetches logged values. Afterwards nothing waits.
@@ -269,8 +221,7 @@ impl Session {
         self.execute()?;
         for (point, id) in std::mem::take(&mut self.awaited) {
             if self.execution.running()
-                && let (Some(&value), Some(point)) =
-                    (self.download(id)?.first(), self.curve.get_mut(point))
+                && let (Some(&value), Some(point)) = (self.download(id)?.first(), self.curve.get_mut(point))
             {
                 point.value = f64::from(value);
             }
@@ -293,10 +244,7 @@ impl Session {
     pub(super) fn download(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
         match self.executor.download(id)? {
             Values::F32(values) => Ok(values),
-            Values::U32(_) => Err(Fault::Misuse {
-                op: "read",
-                reason: "only f32 tensors can be read".to_owned(),
-            }),
+            Values::U32(_) => Err(Fault::Misuse { op: "read", reason: "only f32 tensors can be read".to_owned() }),
         }
     }
 }

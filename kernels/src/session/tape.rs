@@ -34,9 +34,7 @@ impl Node {
     /// Inputs that gradients flow to, with their positions.
     pub fn edges(&self) -> impl Iterator<Item = (TensorId, usize)> {
         let tracked = self.inputs.iter().zip(&self.tracked).enumerate();
-        tracked
-            .filter(|(_, (_, tracked))| **tracked)
-            .map(|(i, (&id, _))| (id, i))
+        tracked.filter(|(_, (_, tracked))| **tracked).map(|(i, (&id, _))| (id, i))
     }
 }
 
@@ -70,50 +68,26 @@ impl Emit for Unrecorded<'_> {
 
 impl Session {
     /// Puts an op on the tape if gradients can flow through it.
-    pub(super) fn record(
-        &mut self,
-        op: &Op,
-        inputs: &[TensorId],
-        specs: &[Spec],
-        outputs: &[TensorId],
-    ) {
-        let tracked: SmallVec<[bool; 4]> = inputs
-            .iter()
-            .map(|&id| self.memory.get(id).is_some_and(|t| t.tracked()))
-            .collect();
+    pub(super) fn record(&mut self, op: &Op, inputs: &[TensorId], specs: &[Spec], outputs: &[TensorId]) {
+        let tracked: SmallVec<[bool; 4]> =
+            inputs.iter().map(|&id| self.memory.get(id).is_some_and(|t| t.tracked())).collect();
         if !tracked.contains(&true) || outputs.is_empty() {
             return;
         }
         let masks = grad::saves(op, &tracked);
         let chosen = |mask: u8, ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
-            ids.iter()
-                .take(8)
-                .enumerate()
-                .filter(|(i, _)| mask >> i & 1 == 1)
-                .map(|(_, &id)| id)
-                .collect()
+            ids.iter().take(8).enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &id)| id).collect()
         };
         let mut saved = chosen(masks.inputs, inputs);
         saved.extend(chosen(masks.outputs, outputs));
-        let version = |id| {
-            self.memory
-                .get(id)
-                .and_then(|t| t.slot)
-                .map_or(0, |s| s.version)
-        };
+        let version = |id| self.memory.get(id).and_then(|t| t.slot).map_or(0, |s| s.version);
         let node = Node {
             op: op.clone(),
             inputs: SmallVec::from_slice(inputs),
             specs: SmallVec::from(specs),
             tracked,
             outputs: SmallVec::from_slice(outputs),
-            saved: saved
-                .into_iter()
-                .map(|tensor| Saved {
-                    tensor,
-                    version: version(tensor),
-                })
-                .collect(),
+            saved: saved.into_iter().map(|tensor| Saved { tensor, version: version(tensor) }).collect(),
             holders: 0,
         };
         self.memory.link(node);
@@ -151,16 +125,10 @@ impl Session {
         let tensor = self.memory.held(BACKWARD, loss)?;
         if tensor.spec.shape.elements() != 1 {
             let reason = "the loss must have one element; take its mean or sum first".to_owned();
-            return Err(Fault::Shape {
-                op: BACKWARD,
-                operands: tensor.spec.to_string(),
-                reason,
-            });
+            return Err(Fault::Shape { op: BACKWARD, operands: tensor.spec.to_string(), reason });
         }
         if tensor.stale {
-            return Err(stale(
-                "the graph of the loss was freed by an earlier backward".to_owned(),
-            ));
+            return Err(stale("the graph of the loss was freed by an earlier backward".to_owned()));
         }
         for (i, &id) in wrt.iter().enumerate() {
             if !self.memory.held(BACKWARD, id)?.tracked() {
@@ -169,10 +137,7 @@ impl Session {
                     i + 1,
                     self.memory.held(BACKWARD, id)?.spec
                 );
-                return Err(Fault::Misuse {
-                    op: BACKWARD,
-                    reason,
-                });
+                return Err(Fault::Misuse { op: BACKWARD, reason });
             }
         }
         Ok(())
@@ -188,10 +153,7 @@ impl Session {
                 continue;
             }
             if let Some(node) = self.memory.nodes.get(&id) {
-                open.extend(
-                    node.edges()
-                        .filter_map(|(input, _)| producer(&self.memory, input)),
-                );
+                open.extend(node.edges().filter_map(|(input, _)| producer(&self.memory, input)));
             }
             if let Some(node) = self.memory.nodes.get_mut(&id) {
                 node.holders += 1;
@@ -215,27 +177,16 @@ impl Session {
                 wanted.extend(node.outputs.iter().copied());
             }
         }
-        Found {
-            by_tensor: BTreeMap::new(),
-            wanted,
-            wrt,
-        }
+        Found { by_tensor: BTreeMap::new(), wanted, wrt }
     }
 
     /// Passes the gradient of a node's result on to its inputs.
     fn step_back(&mut self, node: &Node, found: &mut Found) -> Result<(), Fault> {
-        let Some((result, dy)) = node
-            .outputs
-            .first()
-            .and_then(|&y| Some((y, *found.by_tensor.get(&y)?)))
-        else {
+        let Some((result, dy)) = node.outputs.first().and_then(|&y| Some((y, *found.by_tensor.get(&y)?))) else {
             return Ok(());
         };
         let mut wanted: SmallVec<[bool; 4]> = SmallVec::from_elem(false, node.inputs.len());
-        for (input, i) in node
-            .edges()
-            .filter(|(input, _)| found.wanted.contains(input))
-        {
+        for (input, i) in node.edges().filter(|(input, _)| found.wanted.contains(input)) {
             if self.memory.get(input).is_some_and(|t| t.stale) {
                 let reason = format!(
                     "operand {} of {} comes from a graph that an earlier backward freed; compute it again, or detach it",
@@ -248,12 +199,7 @@ impl Session {
         }
         if wanted.contains(&true) {
             self.check_versions(node)?;
-            let done = Done {
-                op: &node.op,
-                inputs: &node.inputs,
-                specs: &node.specs,
-                outputs: &node.outputs,
-            };
+            let done = Done { op: &node.op, inputs: &node.inputs, specs: &node.specs, outputs: &node.outputs };
             let gradients = grad::gradients(done, dy, &wanted, &mut Unrecorded(self))?;
             for (&input, gradient) in node.inputs.iter().zip(gradients) {
                 if let Some(gradient) = gradient {
@@ -284,12 +230,7 @@ impl Session {
     }
 
     /// The first gradient is taken as it is, later ones are added.
-    fn accumulate(
-        &mut self,
-        found: &mut Found,
-        tensor: TensorId,
-        gradient: TensorId,
-    ) -> Result<(), Fault> {
+    fn accumulate(&mut self, found: &mut Found, tensor: TensorId, gradient: TensorId) -> Result<(), Fault> {
         let Some(before) = found.by_tensor.remove(&tensor) else {
             found.by_tensor.insert(tensor, gradient);
             return Ok(());
@@ -327,8 +268,5 @@ impl Session {
 }
 
 fn stale(reason: String) -> Fault {
-    Fault::StaleGraph {
-        op: BACKWARD,
-        reason,
-    }
+    Fault::StaleGraph { op: BACKWARD, reason }
 }

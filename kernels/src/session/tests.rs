@@ -7,30 +7,13 @@ use crate::spec::Shape;
 use proptest::prelude::*;
 
 const BUDGET: u64 = 1_000_000_000_000;
-const ADAMW: AdamW = AdamW {
-    lr: 0.1,
-    beta1: 0.9,
-    beta2: 0.95,
-    eps: 1e-8,
-    weight_decay: 0.0,
-    step: 1,
-};
-const MATMUL: Op = Op::MatMul {
-    transpose_a: false,
-    transpose_b: false,
-};
+const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 1 };
+const MATMUL: Op = Op::MatMul { transpose_a: false, transpose_b: false };
 
 struct Zeros;
 
 impl Batches for Zeros {
-    fn fill(
-        &self,
-        _random_seed: u64,
-        _drawn: u64,
-        _seq: u32,
-        tokens: &mut [u32],
-        targets: &mut [u32],
-    ) {
+    fn fill(&self, _random_seed: u64, _drawn: u64, _seq: u32, tokens: &mut [u32], targets: &mut [u32]) {
         tokens.fill(0);
         targets.fill(0);
     }
@@ -50,12 +33,7 @@ fn config() -> Config {
 }
 
 fn session(config: Config, answers: Answers) -> Session {
-    Session::new(
-        config,
-        Box::new(Dry::default()),
-        Some(Box::new(Zeros)),
-        answers,
-    )
+    Session::new(config, Box::new(Dry::default()), Some(Box::new(Zeros)), answers)
 }
 
 fn train() -> Session {
@@ -63,14 +41,7 @@ fn train() -> Session {
 }
 
 fn full(s: &mut Session, dims: &[u32]) -> TensorId {
-    s.submit(
-        Op::Full {
-            shape: Shape::new(dims).unwrap(),
-            value: 0.5,
-        },
-        &[],
-    )
-    .unwrap()
+    s.submit(Op::Full { shape: Shape::new(dims).unwrap(), value: 0.5 }, &[]).unwrap()
 }
 
 fn parameter(s: &mut Session, name: &str, dims: &[u32]) -> TensorId {
@@ -139,10 +110,7 @@ fn what_is_left_after_a_run_is_its_named_state() {
     assert_eq!(s.memory.bytes(), 4 * (16 * 8 + 8 * 16));
     assert!(s.memory.nodes.is_empty());
     assert_eq!(s.memory.live().count(), 2);
-    assert_eq!(
-        (s.totals().parameters, s.totals().steps, s.totals().tokens),
-        (256, 10, 80)
-    );
+    assert_eq!((s.totals().parameters, s.totals().steps, s.totals().tokens), (256, 10, 80));
 }
 
 #[test]
@@ -161,32 +129,15 @@ fn a_dry_run_counts_what_a_run_counts() {
 fn the_op_hash_sees_scalars_names_and_results() {
     let digest = |value: f32, name: &str, mark: bool| {
         let mut s = train();
-        let x = s
-            .submit(
-                Op::Full {
-                    shape: Shape::scalar(),
-                    value,
-                },
-                &[],
-            )
-            .unwrap();
+        let x = s.submit(Op::Full { shape: Shape::scalar(), value }, &[]).unwrap();
         let p = s.parameter(name, x).unwrap();
         if mark {
             s.mark_output(p).unwrap();
         }
         s.totals().op_hash
     };
-    let all = [
-        digest(1.0, "a", false),
-        digest(2.0, "a", false),
-        digest(1.0, "b", false),
-        digest(1.0, "a", true),
-    ];
-    assert!(
-        all.iter()
-            .enumerate()
-            .all(|(i, a)| all[..i].iter().all(|b| a != b))
-    );
+    let all = [digest(1.0, "a", false), digest(2.0, "a", false), digest(1.0, "b", false), digest(1.0, "a", true)];
+    assert!(all.iter().enumerate().all(|(i, a)| all[..i].iter().all(|b| a != b)));
     assert_eq!(all[0], digest(1.0, "a", false));
 }
 
@@ -197,17 +148,9 @@ fn a_node_keeps_only_what_its_gradient_reads() {
     let before = s.memory.bytes();
     let x = then(&mut s, Op::Affine { mul: 2.0, add: 0.0 }, &[p], &[]);
     let y = then(&mut s, Op::Binary(Binary::Add), &[x, p], &[x]);
-    assert_eq!(
-        s.memory.bytes(),
-        before + 4000,
-        "x is not needed by the gradient of an addition"
-    );
+    assert_eq!(s.memory.bytes(), before + 4000, "x is not needed by the gradient of an addition");
     let z = then(&mut s, Op::Unary(Unary::Gelu), &[y], &[y]);
-    assert_eq!(
-        s.memory.bytes(),
-        before + 8000,
-        "gelu keeps its operand and its result"
-    );
+    assert_eq!(s.memory.bytes(), before + 8000, "gelu keeps its operand and its result");
     s.release(z);
     assert_eq!(s.memory.bytes(), before);
     assert!(s.memory.nodes.is_empty());
@@ -215,13 +158,7 @@ fn a_node_keeps_only_what_its_gradient_reads() {
 
 #[test]
 fn long_graphs_are_freed_without_recursion() {
-    let mut s = session(
-        Config {
-            max_tensors: 1_000_000,
-            ..config()
-        },
-        Answers::StandIn,
-    );
+    let mut s = session(Config { max_tensors: 1_000_000, ..config() }, Answers::StandIn);
     let p = parameter(&mut s, "p", &[1]);
     let mut x = then(&mut s, Op::Unary(Unary::Sin), &[p], &[]);
     for _ in 0..100_000 {
@@ -236,11 +173,7 @@ fn long_graphs_are_freed_without_recursion() {
 #[test]
 fn gradients_are_zeros_where_independent_and_shared_where_equal() {
     let mut s = train();
-    let (a, b, c) = (
-        parameter(&mut s, "a", &[3]),
-        parameter(&mut s, "b", &[3]),
-        parameter(&mut s, "c", &[2]),
-    );
+    let (a, b, c) = (parameter(&mut s, "a", &[3]), parameter(&mut s, "b", &[3]), parameter(&mut s, "c", &[2]));
     let sum = then(&mut s, Op::Binary(Binary::Add), &[a, b], &[]);
     let loss = mean(&mut s, sum);
     s.release(sum);
@@ -285,10 +218,7 @@ fn an_update_between_use_and_backward_is_stale() {
     let double = then(&mut s, Op::Affine { mul: 2.0, add: 0.0 }, &[p], &[]);
     let loss = mean(&mut s, double);
     s.blend(p, 0.5, double, 0.0).unwrap();
-    assert!(
-        s.backward(loss, &[p]).is_ok(),
-        "the gradient of a multiple does not read the value"
-    );
+    assert!(s.backward(loss, &[p]).is_ok(), "the gradient of a multiple does not read the value");
 }
 
 #[test]
@@ -298,21 +228,12 @@ fn a_freed_graph_cannot_be_used_again() {
     let h = then(&mut s, Op::Unary(Unary::Exp), &[p], &[]);
     let loss = mean(&mut s, h);
     s.backward(loss, &[p]).unwrap();
-    assert!(matches!(
-        s.backward(loss, &[p]),
-        Err(Fault::StaleGraph { .. })
-    ));
+    assert!(matches!(s.backward(loss, &[p]), Err(Fault::StaleGraph { .. })));
     let again = mean(&mut s, h);
-    assert!(matches!(
-        s.backward(again, &[p]),
-        Err(Fault::StaleGraph { .. })
-    ));
+    assert!(matches!(s.backward(again, &[p]), Err(Fault::StaleGraph { .. })));
     let free = s.detach(h).unwrap();
     let outside = mean(&mut s, free);
-    assert!(
-        s.backward(outside, &[p]).is_ok(),
-        "zeros: what was detached does not depend on p"
-    );
+    assert!(s.backward(outside, &[p]).is_ok(), "zeros: what was detached does not depend on p");
 }
 
 #[test]
@@ -325,56 +246,24 @@ fn recording_can_be_off_and_some_ops_have_no_gradient() {
     assert!(!s.set_recording(true));
     let x = then(&mut s, Op::NewtonSchulz { steps: 5 }, &[p], &[]);
     let loss = mean(&mut s, x);
-    assert_eq!(
-        s.backward(loss, &[p]),
-        Err(Fault::NoGradient {
-            op: "newton-schulz"
-        })
-    );
+    assert_eq!(s.backward(loss, &[p]), Err(Fault::NoGradient { op: "newton-schulz" }));
     let constant = full(&mut s, &[1]);
-    assert!(matches!(
-        s.backward(constant, &[constant]),
-        Err(Fault::Misuse { .. })
-    ));
+    assert!(matches!(s.backward(constant, &[constant]), Err(Fault::Misuse { .. })));
 }
 
 #[test]
 fn tensor_bytes_pass_at_the_limit_and_fail_above() {
     for (limit, fits) in [(4000, true), (3999, false)] {
-        let mut s = session(
-            Config {
-                tensor_bytes: limit,
-                ..config()
-            },
-            Answers::Execute,
-        );
-        let made = s.submit(
-            Op::Full {
-                shape: Shape::new(&[1000]).unwrap(),
-                value: 0.0,
-            },
-            &[],
-        );
+        let mut s = session(Config { tensor_bytes: limit, ..config() }, Answers::Execute);
+        let made = s.submit(Op::Full { shape: Shape::new(&[1000]).unwrap(), value: 0.0 }, &[]);
         assert_eq!(made.is_ok(), fits);
         assert_eq!(s.totals().peak_bytes, if fits { 4000 } else { 0 });
     }
     for (limit, fits) in [(2, true), (1, false)] {
-        let mut s = session(
-            Config {
-                max_tensors: limit,
-                ..config()
-            },
-            Answers::Execute,
-        );
+        let mut s = session(Config { max_tensors: limit, ..config() }, Answers::Execute);
         full(&mut s, &[1]);
         assert_eq!(s.submit(Op::Arange { len: 3 }, &[]).is_ok(), fits);
-        let mut s = session(
-            Config {
-                max_ops: limit,
-                ..config()
-            },
-            Answers::Execute,
-        );
+        let mut s = session(Config { max_ops: limit, ..config() }, Answers::Execute);
         full(&mut s, &[1]);
         assert_eq!(s.submit(Op::Arange { len: 3 }, &[]).is_ok(), fits);
     }
@@ -384,25 +273,9 @@ fn tensor_bytes_pass_at_the_limit_and_fail_above() {
 fn the_overdraft_is_one_percent_and_evaluation_has_none() {
     let price = 1_000_000 + 2_000_u64; // Full of 10 elements: 40 bytes at 20 GB/s, and the overhead.
     let afford = |mode, budget_ps, ops: u64| {
-        let mut s = session(
-            Config {
-                mode,
-                budget_ps,
-                ..config()
-            },
-            Answers::Execute,
-        );
+        let mut s = session(Config { mode, budget_ps, ..config() }, Answers::Execute);
         let shape = Shape::new(&[10]).unwrap();
-        (0..ops).all(|_| {
-            s.submit(
-                Op::Full {
-                    shape: shape.clone(),
-                    value: 0.0,
-                },
-                &[],
-            )
-            .is_ok()
-        })
+        (0..ops).all(|_| s.submit(Op::Full { shape: shape.clone(), value: 0.0 }, &[]).is_ok())
     };
     assert!(afford(Mode::Train, 100 * price, 101));
     assert!(!afford(Mode::Train, 100 * price, 102));
@@ -412,13 +285,7 @@ fn the_overdraft_is_one_percent_and_evaluation_has_none() {
 
 #[test]
 fn batches_end_with_the_budget_and_a_run_ends_within_the_overdraft() {
-    let mut s = session(
-        Config {
-            budget_ps: 2_000_000_000,
-            ..config()
-        },
-        Answers::Execute,
-    );
+    let mut s = session(Config { budget_ps: 2_000_000_000, ..config() }, Answers::Execute);
     let steps = guest(&mut s, u64::MAX).unwrap();
     assert!(steps > 20);
     assert_eq!(s.next_batch(2, 4), Ok(None));
@@ -431,31 +298,17 @@ fn batches_end_with_the_budget_and_a_run_ends_within_the_overdraft() {
 #[test]
 fn absurd_batches_fault_before_anything_is_made() {
     let mut s = train();
-    assert!(matches!(
-        s.next_batch(u32::MAX, u32::MAX),
-        Err(Fault::Size { .. })
-    ));
+    assert!(matches!(s.next_batch(u32::MAX, u32::MAX), Err(Fault::Size { .. })));
     assert!(matches!(s.next_batch(0, 8), Err(Fault::Size { .. })));
-    assert!(matches!(
-        s.next_batch(1 << 15, 1 << 15),
-        Err(Fault::TensorLimit { .. })
-    ));
+    assert!(matches!(s.next_batch(1 << 15, 1 << 15), Err(Fault::TensorLimit { .. })));
     assert_eq!(s.totals().tokens, 0);
 }
 
 #[test]
 fn evaluation_reads_named_state_and_changes_nothing() {
-    let mut s = session(
-        Config {
-            mode: Mode::Evaluate,
-            ..config()
-        },
-        Answers::Execute,
-    );
+    let mut s = session(Config { mode: Mode::Evaluate, ..config() }, Answers::Execute);
     let spec = Spec::f32(Shape::new(&[2]).unwrap());
-    let state = NamedState {
-        tensors: vec![("w".to_owned(), true, spec, Values::F32(vec![1.0, 2.0]))],
-    };
+    let state = NamedState { tensors: vec![("w".to_owned(), true, spec, Values::F32(vec![1.0, 2.0]))] };
     s.install(&state).unwrap();
     let w = s.get("w").unwrap().unwrap();
     assert_eq!(s.get("absent"), Ok(None));
@@ -467,17 +320,7 @@ fn evaluation_reads_named_state_and_changes_nothing() {
         s.variable(y).unwrap_err(),
         s.backward(y, &[]).unwrap_err(),
         s.next_batch(1, 1).unwrap_err(),
-        s.submit(
-            Op::Normal {
-                shape: Shape::scalar(),
-                mean: 0.0,
-                std: 1.0,
-                stream: 0,
-                position: 0,
-            },
-            &[],
-        )
-        .unwrap_err(),
+        s.submit(Op::Normal { shape: Shape::scalar(), mean: 0.0, std: 1.0, stream: 0, position: 0 }, &[]).unwrap_err(),
     ];
     for fault in faults {
         assert!(matches!(fault, Fault::Evaluation { .. }), "{fault}");
@@ -490,10 +333,7 @@ fn names_and_slots_are_checked() {
     let x = full(&mut s, &[2]);
     assert!(s.parameter(&"a".repeat(64), x).is_ok());
     for name in ["", "a b", &"a".repeat(65), "é", &"a".repeat(64)] {
-        assert!(
-            matches!(s.buffer(name, x), Err(Fault::Misuse { .. })),
-            "{name}"
-        );
+        assert!(matches!(s.buffer(name, x), Err(Fault::Misuse { .. })), "{name}");
     }
     assert!(matches!(s.assign(x, x), Err(Fault::Misuse { .. })));
     let v = s.variable(x).unwrap();
@@ -508,17 +348,7 @@ fn random_streams_have_positions_of_their_own() {
     let mut s = train();
     let shape = Shape::new(&[10]).unwrap();
     for stream in [7, 7, 9] {
-        s.submit(
-            Op::Uniform {
-                shape: shape.clone(),
-                low: 0.0,
-                high: 1.0,
-                stream,
-                position: 0,
-            },
-            &[],
-        )
-        .unwrap();
+        s.submit(Op::Uniform { shape: shape.clone(), low: 0.0, high: 1.0, stream, position: 0 }, &[]).unwrap();
     }
     assert_eq!(s.streams, BTreeMap::from([(7, 20), (9, 10)]));
 }
@@ -542,10 +372,7 @@ fn reads_are_logged_and_curves_capped() {
 #[test]
 fn an_interval_run_again_has_the_same_hashes() {
     use std::sync::{Arc, Mutex};
-    let limited = || Config {
-        budget_ps: 2_000_000_000,
-        ..config()
-    };
+    let limited = || Config { budget_ps: 2_000_000_000, ..config() };
     let kept = Arc::new(Mutex::new(Vec::new()));
     let mut s = session(limited(), Answers::Execute);
     let sink = Arc::clone(&kept);
@@ -560,20 +387,14 @@ fn an_interval_run_again_has_the_same_hashes() {
     let from = kept.lock().unwrap()[1].clone();
     assert_eq!((from.interval, from.hash), (1, chain[1]));
     let forward = |from: Checkpoint| {
-        let answers = Answers::FastForward {
-            log: s.read_log().to_vec(),
-            from: Box::new(from),
-        };
+        let answers = Answers::FastForward { log: s.read_log().to_vec(), from: Box::new(from) };
         let mut again = session(limited(), answers);
         guest(&mut again, u64::MAX)?;
         again.finish()?;
         Ok(again.interval_hashes().to_vec())
     };
     assert_eq!(forward(from.clone()), Ok(chain[2..].to_vec()));
-    let astray: Result<_, Fault> = forward(Checkpoint {
-        ops: from.ops + 1,
-        ..from
-    });
+    let astray: Result<_, Fault> = forward(Checkpoint { ops: from.ops + 1, ..from });
     assert!(matches!(astray, Err(Fault::Executor(_))));
 }
 

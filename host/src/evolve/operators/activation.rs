@@ -7,12 +7,7 @@ use syn::visit::Visit;
 pub const NAME: &str = "activation";
 
 /// Methods of a tensor, and what people call them. The sigmoid is no member: it gates.
-const ACTIVATIONS: &[(&str, &str)] = &[
-    ("relu_squared", "relu²"),
-    ("gelu", "gelu"),
-    ("silu", "silu"),
-    ("relu", "relu"),
-];
+const ACTIVATIONS: &[(&str, &str)] = &[("relu_squared", "relu²"), ("gelu", "gelu"), ("silu", "silu"), ("relu", "relu")];
 
 pub fn sites(guest: &Guest) -> Vec<Site> {
     let mut sites = Vec::new();

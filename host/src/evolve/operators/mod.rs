@@ -53,12 +53,7 @@ pub const OPERATORS: &[Operator] = &[
 impl<'a> Guest<'a> {
     /// Looks at a parsed text.
     pub fn new(file: &'a syn::File, text: &'a str) -> Self {
-        Self {
-            file,
-            text,
-            constants: constants::find(file, text),
-            patterns: constants::patterns(file),
-        }
+        Self { file, text, constants: constants::find(file, text), patterns: constants::patterns(file) }
     }
 
     /// Functions at the top level.

@@ -12,26 +12,14 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
     let mut sites = Vec::new();
     for function in guest.functions() {
         let place = function.sig.ident.to_string();
-        let mut finder = Finder {
-            norms: Vec::new(),
-            branches: Vec::new(),
-            borrowed: false,
-        };
+        let mut finder = Finder { norms: Vec::new(), branches: Vec::new(), borrowed: false };
         finder.visit_item_fn(function);
         let norms = &finder.norms;
-        sites.extend(
-            norms
-                .iter()
-                .filter_map(|(call, borrowed)| removed(guest, &place, call, *borrowed)),
-        );
+        sites.extend(norms.iter().filter_map(|(call, borrowed)| removed(guest, &place, call, *borrowed)));
         for branch in &finder.branches {
             sites.extend(added(guest, &place, branch));
         }
-        let moved: Vec<Site> = finder
-            .branches
-            .iter()
-            .filter_map(|b| moved_behind(guest, b))
-            .collect();
+        let moved: Vec<Site> = finder.branches.iter().filter_map(|b| moved_behind(guest, b)).collect();
         if !moved.is_empty() {
             sites.push(Site {
                 operator: NAME,
@@ -42,11 +30,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
         let behind = finder.branches.iter().filter(|b| !is_norm(&b.right));
         let edits: Vec<Edit> = behind.map(|b| append_norm(&b.right)).collect();
         if edits.len() > 1 {
-            sites.push(Site {
-                operator: NAME,
-                description: format!("norm in {place}: after each branch too"),
-                edits,
-            });
+            sites.push(Site { operator: NAME, description: format!("norm in {place}: after each branch too"), edits });
         }
     }
     sites
@@ -71,10 +55,7 @@ impl<'a> Visit<'a> for Finder<'a> {
                 self.borrowed = true;
             }
             Expr::Reference(_) => self.borrowed = true,
-            Expr::Binary(sum)
-                if matches!(sum.op, BinOp::Add(_))
-                    && matches!(strip_norm(&sum.right), Expr::Call(_)) =>
-            {
+            Expr::Binary(sum) if matches!(sum.op, BinOp::Add(_)) && matches!(strip_norm(&sum.right), Expr::Call(_)) => {
                 self.branches.push(sum);
             }
             _ => {}
@@ -110,18 +91,8 @@ fn removed(guest: &Guest, place: &str, call: &ExprMethodCall, borrowed: bool) ->
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     Some(Site {
         operator: NAME,
-        description: format!(
-            "norm in {place}: none on {}",
-            shortened(words.trim_end_matches(".rms_norm()"))
-        ),
-        edits: vec![Edit {
-            range: receiver.end..end,
-            text: if moves {
-                ".clone()".into()
-            } else {
-                String::new()
-            },
-        }],
+        description: format!("norm in {place}: none on {}", shortened(words.trim_end_matches(".rms_norm()"))),
+        edits: vec![Edit { range: receiver.end..end, text: if moves { ".clone()".into() } else { String::new() } }],
     })
 }
 
@@ -146,11 +117,7 @@ fn moved_behind(guest: &Guest, sum: &syn::ExprBinary) -> Option<Site> {
     let Expr::Call(call) = &*sum.right else {
         return None;
     };
-    let mut finder = Finder {
-        norms: Vec::new(),
-        branches: Vec::new(),
-        borrowed: false,
-    };
+    let mut finder = Finder { norms: Vec::new(), branches: Vec::new(), borrowed: false };
     call.args.iter().for_each(|arg| finder.visit_expr(arg));
     let (norm, borrowed) = finder.norms.first()?;
     let mut site = removed(guest, "", norm, *borrowed)?;

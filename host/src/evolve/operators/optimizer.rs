@@ -10,23 +10,15 @@ pub const NAME: &str = "optimizer groups";
 const FACTORS: &[f64] = &[0.5, 0.7, 1.4, 2.0];
 
 pub fn sites(guest: &Guest) -> Vec<Site> {
-    let rates: Vec<&Constant> = guest
-        .constants
-        .iter()
-        .filter(|c| c.name.ends_with("_LR") && !c.name.starts_with("FINAL"))
-        .collect();
+    let rates: Vec<&Constant> =
+        guest.constants.iter().filter(|c| c.name.ends_with("_LR") && !c.name.starts_with("FINAL")).collect();
     let mut sites = Vec::new();
     if rates.len() < 2 {
         return sites;
     }
     for factor in FACTORS {
-        let (edits, words): (Vec<_>, Vec<_>) =
-            rates.iter().map(|c| c.set(c.scaled(*factor))).unzip();
-        sites.push(Site {
-            operator: NAME,
-            description: format!("all rates ×{factor}: {}", words.join(", ")),
-            edits,
-        });
+        let (edits, words): (Vec<_>, Vec<_>) = rates.iter().map(|c| c.set(c.scaled(*factor))).unzip();
+        sites.push(Site { operator: NAME, description: format!("all rates ×{factor}: {}", words.join(", ")), edits });
     }
     for group in &rates {
         for other in rates.iter().filter(|o| o.value != group.value) {

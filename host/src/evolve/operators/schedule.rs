@@ -10,10 +10,7 @@ pub const NAME: &str = "schedule";
 /// Shapes by name: bodies of a function of `{p}` with `{warmdown}`, `{last}` (final factor) and `{float}` (its type).
 /// The square-root shape is `1 − √t` of Hägele et al., 2024.
 const SHAPES: &[(&str, &str)] = &[
-    (
-        "flat, then linear",
-        "    let left = ((1.0 - {p}) / {warmdown}).min(1.0);\n    {last} + (1.0 - {last}) * left\n",
-    ),
+    ("flat, then linear", "    let left = ((1.0 - {p}) / {warmdown}).min(1.0);\n    {last} + (1.0 - {last}) * left\n"),
     (
         "flat, then cosine",
         "    let left = ((1.0 - {p}) / {warmdown}).min(1.0);\n    {last} + (1.0 - {last}) * 0.5 * (1.0 - (core::{float}::consts::PI * left).cos())\n",
@@ -22,14 +19,8 @@ const SHAPES: &[(&str, &str)] = &[
         "flat, then 1 − √t",
         "    let gone = 1.0 - ((1.0 - {p}) / {warmdown}).min(1.0);\n    {last} + (1.0 - {last}) * (1.0 - gone.sqrt())\n",
     ),
-    (
-        "linear from the start",
-        "    {last} + (1.0 - {last}) * (1.0 - {p})\n",
-    ),
-    (
-        "cosine from the start",
-        "    {last} + (1.0 - {last}) * 0.5 * (1.0 + (core::{float}::consts::PI * {p}).cos())\n",
-    ),
+    ("linear from the start", "    {last} + (1.0 - {last}) * (1.0 - {p})\n"),
+    ("cosine from the start", "    {last} + (1.0 - {last}) * 0.5 * (1.0 + (core::{float}::consts::PI * {p}).cos())\n"),
 ];
 
 const WARMUP: &str = "WARMUP";
@@ -49,24 +40,16 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
     let Some(body) = guest.text.get(block.start + 1..block.end.saturating_sub(1)) else {
         return Vec::new();
     };
-    let written: Vec<(&str, String)> = SHAPES
-        .iter()
-        .map(|(name, body)| (*name, fill(guest, &schedule, body)))
-        .collect();
-    let now = written
-        .iter()
-        .find(|(_, b)| same(b, body))
-        .map_or("as written", |(name, _)| name);
+    let written: Vec<(&str, String)> =
+        SHAPES.iter().map(|(name, body)| (*name, fill(guest, &schedule, body))).collect();
+    let now = written.iter().find(|(_, b)| same(b, body)).map_or("as written", |(name, _)| name);
     let mut sites: Vec<Site> = written
         .iter()
         .filter(|(name, _)| *name != now)
         .map(|(name, new)| Site {
             operator: NAME,
             description: format!("schedule: {now} → {name}"),
-            edits: vec![Edit {
-                range: block.start + 1..block.end - 1,
-                text: format!("\n{new}"),
-            }],
+            edits: vec![Edit { range: block.start + 1..block.end - 1, text: format!("\n{new}") }],
         })
         .collect();
     sites.extend(warm_up(guest, &schedule));
@@ -87,29 +70,17 @@ fn as_schedule(function: &syn::ItemFn) -> Option<Schedule<'_>> {
         return None;
     };
     let float = float(&argument.ty)?;
-    (float == self::float(result)?).then(|| Schedule {
-        function,
-        progress: name.ident.to_string(),
-        float,
-    })
+    (float == self::float(result)?).then(|| Schedule { function, progress: name.ident.to_string(), float })
 }
 
 fn float(ty: &Type) -> Option<String> {
     let Type::Path(path) = ty else { return None };
-    path.path
-        .get_ident()
-        .map(ToString::to_string)
-        .filter(|name| name == "f32" || name == "f64")
+    path.path.get_ident().map(ToString::to_string).filter(|name| name == "f32" || name == "f64")
 }
 
 fn fill(guest: &Guest, schedule: &Schedule, body: &str) -> String {
     let declared = |name: &'static str| {
-        guest
-            .file
-            .items
-            .iter()
-            .any(|item| matches!(item, syn::Item::Const(c) if c.ident == name))
-            .then_some(name)
+        guest.file.items.iter().any(|item| matches!(item, syn::Item::Const(c) if c.ident == name)).then_some(name)
     };
     body.replace("{p}", &schedule.progress)
         .replace("{warmdown}", declared("WARMDOWN").unwrap_or("0.5"))
@@ -132,17 +103,13 @@ fn warm_up(guest: &Guest, schedule: &Schedule) -> Option<Site> {
     }
     let tail = edit::range(tail);
     let (progress, float) = (&schedule.progress, &schedule.float);
-    let constant =
-        format!("const {WARMUP}: {float} = 0.02; // share of the budget over which rates rise\n\n");
+    let constant = format!("const {WARMUP}: {float} = 0.02; // share of the budget over which rates rise\n\n");
     Some(Site {
         operator: NAME,
         description: "schedule: a warm-up over 2% of the budget".into(),
         edits: vec![
             Edit::insert(edit::range(schedule.function).start, constant),
-            Edit::insert(
-                tail.start,
-                format!("let warmup = ({progress} / {WARMUP}).min(1.0);\n    warmup * ({{ "),
-            ),
+            Edit::insert(tail.start, format!("let warmup = ({progress} / {WARMUP}).min(1.0);\n    warmup * ({{ ")),
             Edit::insert(tail.end, " })"),
         ],
     })

@@ -14,10 +14,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
         sites.extend(calls.0.into_iter().map(|call| Site {
             operator: NAME,
             description: format!("softcap in {}: off", function.sig.ident),
-            edits: vec![Edit {
-                range: edit::range(&call.receiver).end..edit::range(call).end,
-                text: String::new(),
-            }],
+            edits: vec![Edit { range: edit::range(&call.receiver).end..edit::range(call).end, text: String::new() }],
         }));
     }
     sites

@@ -10,27 +10,11 @@ const SHORT: i64 = 64;
 const SHORTEST: i64 = 8;
 
 pub fn sites(guest: &Guest) -> Vec<Site> {
-    let Some(pattern) = guest
-        .patterns
-        .iter()
-        .find(|p| p.name.contains("WINDOW") && !p.fixed_length)
-    else {
+    let Some(pattern) = guest.patterns.iter().find(|p| p.name.contains("WINDOW") && !p.fixed_length) else {
         return Vec::new();
     };
-    let short = pattern
-        .values
-        .iter()
-        .copied()
-        .filter(|&v| v > 0)
-        .min()
-        .unwrap_or(SHORT);
-    let with = |from: i64, to: i64| {
-        pattern
-            .values
-            .iter()
-            .map(|&v| if v == from { to } else { v })
-            .collect()
-    };
+    let short = pattern.values.iter().copied().filter(|&v| v > 0).min().unwrap_or(SHORT);
+    let with = |from: i64, to: i64| pattern.values.iter().map(|&v| if v == from { to } else { v }).collect();
     let mut patterns: Vec<Vec<i64>> = vec![
         vec![0],
         vec![short, 0],
@@ -49,10 +33,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
         let site = Site {
             operator: NAME,
             description: format!("windows {:?} → {new}", pattern.values),
-            edits: vec![Edit {
-                range: pattern.range.clone(),
-                text: new,
-            }],
+            edits: vec![Edit { range: pattern.range.clone(), text: new }],
         };
         if values != pattern.values && !sites.contains(&site) {
             sites.push(site);

@@ -1,0 +1,154 @@
+//! Ops that other executors fuse, written out: attention, rotary embedding, cross-entropy, Newton–Schulz, AdamW.
+//! Depends on `op` and candle-core.
+
+use super::ops::{product, row_major, softcap, softcap_derivative, transposed};
+use crate::op::AdamW;
+use candle_core::{D, Device, Result, Tensor};
+
+/// y [b, t, h, d] and the logsumexp [b, h, t] of the scaled, masked scores.
+pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, window: u32, scale: f32) -> Result<Vec<Tensor>> {
+    let heads = q.dim(2)?;
+    let scores = scores(q, k, window, scale)?;
+    let logsumexp = scores.log_sum_exp(D::Minus1)?;
+    let y = probabilities(&scores, &logsumexp)?.matmul(&repeat(v, heads)?)?;
+    Ok(vec![heads_inside(&y)?, logsumexp])
+}
+
+/// dq, dk, dv from [q, k, v, y, logsumexp, dy]. With P the probabilities: dV = Pᵀ dY, dS = P ∘ (dY Vᵀ − Σ(dY ∘ Y)).
+pub(super) fn attention_grad(
+    [q, k, v, y, logsumexp, dy]: [&Tensor; 6],
+    window: u32,
+    scale: f32,
+) -> Result<Vec<Tensor>> {
+    let (heads, groups) = (q.dim(2)?, k.dim(2)?);
+    let p = probabilities(&scores(q, k, window, scale)?, logsumexp)?;
+    let along = heads_outside(&y.mul(dy)?)?.sum_keepdim(D::Minus1)?;
+    let dy = heads_outside(dy)?;
+    let dp = dy.matmul(&transposed(&repeat(v, heads)?)?)?;
+    let ds = p.mul(&dp.broadcast_sub(&along)?)?.affine(f64::from(scale), 0.0)?;
+    let dq = ds.matmul(&repeat(k, heads)?)?;
+    let dk = transposed(&ds)?.matmul(&heads_outside(q)?)?;
+    let dv = transposed(&p)?.matmul(&dy)?;
+    Ok(vec![heads_inside(&dq)?, gather_groups(&dk, groups)?, gather_groups(&dv, groups)?])
+}
+
+/// [b, t, h, d] → [b, h, t, d].
+fn heads_outside(x: &Tensor) -> Result<Tensor> {
+    row_major(&x.transpose(1, 2)?)
+}
+
+/// [b, h, t, d] → [b, t, h, d].
+fn heads_inside(x: &Tensor) -> Result<Tensor> {
+    row_major(&x.transpose(1, 2)?)
+}
+
+/// [b, t, g, d] → [b, h, t, d]: each of the g heads serves h/g neighbouring query heads.
+fn repeat(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, time, groups, dim) = x.dims4()?;
+    let wide = heads_outside(x)?.unsqueeze(2)?.broadcast_as((batch, groups, heads / groups, time, dim))?;
+    wide.contiguous()?.reshape((batch, heads, time, dim))
+}
+
+/// [b, h, t, d] → [b, t, g, d]: sums what [`repeat`] repeated.
+fn gather_groups(x: &Tensor, groups: usize) -> Result<Tensor> {
+    let (batch, heads, time, dim) = x.dims4()?;
+    heads_inside(&x.reshape((batch, groups, heads / groups, time, dim))?.sum(2)?)
+}
+
+/// Scaled scores [b, h, t, t], −∞ where a query does not see a key.
+fn scores(q: &Tensor, k: &Tensor, window: u32, scale: f32) -> Result<Tensor> {
+    let keys = transposed(&repeat(k, q.dim(2)?)?)?;
+    let scores = heads_outside(q)?.matmul(&keys)?.affine(f64::from(scale), 0.0)?;
+    scores.broadcast_add(&mask(q.dim(1)?, window as usize, q.device())?)
+}
+
+/// [t, t]: 0 where position i sees position j, else −∞.
+fn mask(time: usize, window: usize, device: &Device) -> Result<Tensor> {
+    let sees = |i: usize, j: usize| j <= i && (window == 0 || i - j < window);
+    let values: Vec<f32> =
+        (0..time * time).map(|at| if sees(at / time, at % time) { 0.0 } else { f32::NEG_INFINITY }).collect();
+    Tensor::from_vec(values, (time, time), device)
+}
+
+fn probabilities(scores: &Tensor, logsumexp: &Tensor) -> Result<Tensor> {
+    scores.broadcast_sub(&logsumexp.unsqueeze(D::Minus1)?)?.exp()
+}
+
+/// Rotates the halves of the last axis of x [b, t, h, d] by t·base^(−2j/d).
+pub(super) fn rope(x: &Tensor, base: f32, inverse: bool) -> Result<Tensor> {
+    let (_, time, _, dim) = x.dims4()?;
+    let half = dim / 2;
+    let angle = |at: usize| {
+        let (t, j) = (at / half, at % half);
+        t as f64 * f64::from(base).powf(-2.0 * j as f64 / dim as f64)
+    };
+    let table = |f: fn(f64) -> f64| {
+        let values: Vec<f32> = (0..time * half).map(|at| f(angle(at)) as f32).collect();
+        Tensor::from_vec(values, (time, 1, half), x.device())
+    };
+    let cos = table(f64::cos)?;
+    let sin = if inverse { table(f64::sin)?.neg()? } else { table(f64::sin)? };
+    let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
+    let turned_a = a.broadcast_mul(&cos)?.sub(&b.broadcast_mul(&sin)?)?;
+    let turned_b = a.broadcast_mul(&sin)?.add(&b.broadcast_mul(&cos)?)?;
+    row_major(&Tensor::cat(&[turned_a, turned_b], D::Minus1)?)
+}
+
+/// Mean negative log-likelihood [] and the rows' logsumexp [..].
+pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor, cap: f32) -> Result<Vec<Tensor>> {
+    let z = capped_rows(logits, cap)?;
+    let logsumexp = z.log_sum_exp(D::Minus1)?;
+    let picked = z.gather(&targets.reshape(((), 1))?, 1)?.squeeze(1)?;
+    let loss = logsumexp.sub(&picked)?.mean(0)?;
+    Ok(vec![loss, logsumexp.reshape(targets.dims())?])
+}
+
+/// dlogits: (softmax − one-hot)·dy/rows, times the softcap's derivative.
+pub(super) fn cross_entropy_grad(
+    logits: &Tensor,
+    targets: &Tensor,
+    logsumexp: &Tensor,
+    dy: &Tensor,
+    cap: f32,
+) -> Result<Tensor> {
+    let z = capped_rows(logits, cap)?;
+    let (rows, _) = z.dims2()?;
+    let p = z.broadcast_sub(&logsumexp.reshape((rows, 1))?)?.exp()?;
+    let minus_one = Tensor::full(-1f32, (rows, 1), z.device())?;
+    let difference = p.scatter_add(&targets.reshape((rows, 1))?, &minus_one, 1)?;
+    let mut dz = difference.broadcast_mul(&dy.affine(1.0 / rows as f64, 0.0)?)?;
+    if cap > 0.0 {
+        dz = dz.mul(&softcap_derivative(&z, cap)?)?;
+    }
+    dz.reshape(logits.dims())
+}
+
+/// Logits as [rows, v], through the softcap where there is one.
+fn capped_rows(logits: &Tensor, cap: f32) -> Result<Tensor> {
+    let rows = logits.reshape(((), logits.dim(D::Minus1)?))?;
+    if cap > 0.0 { softcap(&rows, cap) } else { Ok(rows) }
+}
+
+/// x/|x|, then `steps` times x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
+pub(super) fn newton_schulz(x: &Tensor, steps: u32) -> Result<Tensor> {
+    let norm = x.sqr()?.sum_keepdim((D::Minus2, D::Minus1))?.sqrt()?;
+    let mut x = x.broadcast_div(&norm.affine(1.0, 1e-7)?)?;
+    for _ in 0..steps {
+        let square = product(&x, &transposed(&x)?)?;
+        let mix = square.affine(-4.7750, 0.0)?.add(&product(&square, &square)?.affine(2.0315, 0.0)?)?;
+        x = x.affine(3.4445, 0.0)?.add(&product(&mix, &x)?)?;
+    }
+    Ok(x)
+}
+
+/// New x, m and v of one AdamW step (Loshchilov & Hutter, 2019).
+pub(super) fn adamw(x: &Tensor, grad: &Tensor, m: &Tensor, v: &Tensor, how: &AdamW) -> Result<Vec<Tensor>> {
+    let (beta1, beta2) = (f64::from(how.beta1), f64::from(how.beta2));
+    let m = m.affine(beta1, 0.0)?.add(&grad.affine(1.0 - beta1, 0.0)?)?;
+    let v = v.affine(beta2, 0.0)?.add(&grad.sqr()?.affine(1.0 - beta2, 0.0)?)?;
+    let unbiased = |beta: f64| 1.0 / (1.0 - beta.powf(f64::from(how.step)));
+    let root = v.affine(unbiased(beta2), 0.0)?.sqrt()?.affine(1.0, f64::from(how.eps))?;
+    let step = m.affine(unbiased(beta1) * f64::from(how.lr), 0.0)?.div(&root)?;
+    let decayed = x.affine(1.0 - f64::from(how.lr) * f64::from(how.weight_decay), 0.0)?;
+    Ok(vec![decayed.sub(&step)?, m, v])
+}

@@ -1,0 +1,254 @@
+//! Ops with operands, as compositions of candle's: shapes, elementwise functions, reductions, products, indexing.
+//! Depends on `op` and candle-core. Operands have passed inference; a mismatch is an error, never a panic.
+
+use super::{dims, fused};
+use crate::op::{Binary, Op, Unary};
+use crate::spec::Shape;
+use candle_core::{D, Result, Tensor, bail};
+
+/// What the op makes of its operands; for ops in place, the new values of what it writes.
+pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    let made = match (op, inputs) {
+        (Op::Attention { window, scale }, [q, k, v]) => {
+            return fused::attention(q, k, v, *window, *scale);
+        }
+        (Op::AttentionGrad { window, scale }, [q, k, v, y, logsumexp, dy]) => {
+            return fused::attention_grad([q, k, v, y, logsumexp, dy], *window, *scale);
+        }
+        (Op::CrossEntropy { softcap }, [logits, targets]) => {
+            return fused::cross_entropy(logits, targets, *softcap);
+        }
+        (Op::AdamW(how), [x, grad, m, v]) => return fused::adamw(x, grad, m, v, how),
+
+        (Op::Copy, [x]) => x.clone(),
+        (Op::Reshape { shape }, [x]) => x.reshape(dims(shape))?,
+        (Op::Permute { axes }, [x]) => row_major(&x.permute(usizes(axes))?)?,
+        (Op::Narrow { axis, start, len }, [x]) => {
+            row_major(&x.narrow(*axis as usize, *start as usize, *len as usize)?)?
+        }
+        (Op::Pad { axis, before, after }, [x]) => {
+            x.pad_with_zeros(*axis as usize, *before as usize, *after as usize)?
+        }
+        (Op::Cat { axis }, parts) => Tensor::cat(parts, *axis as usize)?,
+        (Op::Expand { shape }, [x]) => row_major(&x.broadcast_as(dims(shape))?)?,
+
+        (Op::Unary(f), [x]) => unary(*f, x)?,
+        (Op::UnaryGrad(f), [x, y, dy]) => derivative(*f, x, y)?.mul(dy)?,
+        (Op::Binary(f), [a, b]) => binary(*f, a, b)?,
+        (Op::ChosenGrad(f), [a, b, dy]) => chosen(*f, a, b)?.where_cond(dy, &dy.zeros_like()?)?,
+        (Op::Affine { mul, add }, [x]) => x.affine(f64::from(*mul), f64::from(*add))?,
+        (Op::Softcap { cap }, [x]) => softcap(x, *cap)?,
+        (Op::SoftcapGrad { cap }, [y, dy]) => softcap_derivative(y, *cap)?.mul(dy)?,
+
+        (Op::Sum { axes, keep }, [x]) => sum(x, &usizes(axes), *keep)?,
+        (Op::Mean { axes, keep }, [x]) => {
+            let total = sum(x, &usizes(axes), *keep)?;
+            let scale = total.elem_count() as f64 / x.elem_count() as f64;
+            total.affine(scale, 0.0)?
+        }
+        (Op::SumTo { shape }, [x]) => sum_to(x, shape)?,
+        (Op::Softmax, [x]) => softmax(x)?,
+        (Op::SoftmaxGrad, [y, dy]) => {
+            let along = y.mul(dy)?.sum_keepdim(D::Minus1)?;
+            y.mul(&dy.broadcast_sub(&along)?)?
+        }
+
+        (Op::MatMul { transpose_a, transpose_b }, [a, b]) => matmul(a, b, *transpose_a, *transpose_b)?,
+        (Op::Embedding, [table, indices]) => {
+            let mut shape = indices.dims().to_vec();
+            shape.push(table.dim(1)?);
+            table.index_select(&indices.flatten_all()?, 0)?.reshape(shape)?
+        }
+        (Op::EmbeddingGrad { rows }, [indices, dy]) => {
+            let width = dy.dim(D::Minus1)?;
+            let zeros = Tensor::zeros((*rows as usize, width), dy.dtype(), dy.device())?;
+            zeros.index_add(&indices.flatten_all()?, &dy.reshape((indices.elem_count(), width))?, 0)?
+        }
+
+        (Op::RmsNorm { eps }, [x]) => x.broadcast_div(&root_mean_square(x, *eps)?)?,
+        (Op::RmsNormGrad { eps }, [x, dy]) => rms_norm_grad(x, dy, *eps)?,
+        (Op::Rope { base, inverse }, [x]) => fused::rope(x, *base, *inverse)?,
+        (Op::CrossEntropyGrad { softcap }, [logits, targets, logsumexp, dy]) => {
+            fused::cross_entropy_grad(logits, targets, logsumexp, dy, *softcap)?
+        }
+        (Op::NewtonSchulz { steps }, [x]) => fused::newton_schulz(x, *steps)?,
+
+        (Op::Assign, [_, value]) => value.clone(),
+        (Op::Blend { keep, scale }, [x, value]) => {
+            x.affine(f64::from(*keep), 0.0)?.add(&value.affine(f64::from(*scale), 0.0)?)?
+        }
+        _ => bail!("{} does not take {} operands", op.name(), inputs.len()),
+    };
+    Ok(vec![made])
+}
+
+/// cap·tanh(x/cap)
+pub(super) fn softcap(x: &Tensor, cap: f32) -> Result<Tensor> {
+    x.affine(1.0 / f64::from(cap), 0.0)?.tanh()?.affine(f64::from(cap), 0.0)
+}
+
+/// Derivative of softcap where it is y: 1 − (y/cap)².
+pub(super) fn softcap_derivative(y: &Tensor, cap: f32) -> Result<Tensor> {
+    y.affine(1.0 / f64::from(cap), 0.0)?.sqr()?.affine(-1.0, 1.0)
+}
+
+/// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and its
+/// reductions then divide by a stride of 0.
+pub(super) fn row_major(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.reshape(x.dims())
+}
+
+/// Exchanges the last two axes.
+pub(super) fn transposed(x: &Tensor) -> Result<Tensor> {
+    row_major(&x.transpose(D::Minus2, D::Minus1)?)
+}
+
+fn usizes(axes: &[u32]) -> Vec<usize> {
+    axes.iter().map(|&axis| axis as usize).collect()
+}
+
+fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    x.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
+}
+
+fn unary(f: Unary, x: &Tensor) -> Result<Tensor> {
+    match f {
+        Unary::Neg => x.neg(),
+        Unary::Exp => x.exp(),
+        Unary::Log => x.log(),
+        Unary::Sqrt => x.sqrt(),
+        Unary::Rsqrt => x.sqrt()?.recip(),
+        Unary::Square => x.sqr(),
+        Unary::Abs => x.abs(),
+        Unary::Sin => x.sin(),
+        Unary::Cos => x.cos(),
+        Unary::Tanh => x.tanh(),
+        Unary::Sigmoid => sigmoid(x),
+        Unary::Relu => x.relu(),
+        Unary::ReluSquared => x.relu()?.sqr(),
+        Unary::Gelu => x.gelu(),
+        Unary::Silu => x.mul(&sigmoid(x)?),
+    }
+}
+
+/// f′ at x, where y = f(x); at a kink, the derivative from the side where f is flat, and 0 for |x|.
+fn derivative(f: Unary, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    match f {
+        Unary::Neg => x.ones_like()?.neg(),
+        Unary::Exp => Ok(y.clone()),
+        Unary::Log => x.recip(),
+        Unary::Sqrt => y.recip()?.affine(0.5, 0.0),
+        Unary::Rsqrt => y.div(x)?.affine(-0.5, 0.0),
+        Unary::Square => x.affine(2.0, 0.0),
+        Unary::Abs => step(x)?.sub(&step(&x.neg()?)?),
+        Unary::Sin => x.cos(),
+        Unary::Cos => x.sin()?.neg(),
+        Unary::Tanh => y.sqr()?.affine(-1.0, 1.0),
+        Unary::Sigmoid => y.mul(&y.affine(-1.0, 1.0)?),
+        Unary::Relu => step(x),
+        Unary::ReluSquared => x.relu()?.affine(2.0, 0.0),
+        Unary::Gelu => gelu_derivative(x),
+        Unary::Silu => {
+            let s = sigmoid(x)?;
+            s.add(&y.mul(&s.affine(-1.0, 1.0)?)?)
+        }
+    }
+}
+
+/// 1 where x is above 0, else 0.
+fn step(x: &Tensor) -> Result<Tensor> {
+    x.gt(&x.zeros_like()?)?.to_dtype(x.dtype())
+}
+
+/// With u = √(2/π)(x + 0.044715 x³) and t = tanh u: (1 + t)/2 + x(1 − t²)u′/2.
+fn gelu_derivative(x: &Tensor) -> Result<Tensor> {
+    let root = (2.0 / std::f64::consts::PI).sqrt();
+    let square = x.sqr()?;
+    let t = x.mul(&square.affine(0.044715 * root, root)?)?.tanh()?;
+    let slope = square.affine(3.0 * 0.044715 * root, root)?;
+    let inner = x.mul(&t.sqr()?.affine(-1.0, 1.0)?)?.mul(&slope)?;
+    t.affine(0.5, 0.5)?.add(&inner.affine(0.5, 0.0)?)
+}
+
+fn binary(f: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match f {
+        Binary::Add => a.broadcast_add(b),
+        Binary::Sub => a.broadcast_sub(b),
+        Binary::Mul => a.broadcast_mul(b),
+        Binary::Div => a.broadcast_div(b),
+        Binary::Max | Binary::Min => {
+            let wide = a.shape().broadcast_shape_binary_op(b.shape(), f.name())?;
+            let (a, b) = (row_major(&a.broadcast_as(&wide)?)?, row_major(&b.broadcast_as(&wide)?)?);
+            chosen(f, &a, &b)?.where_cond(&a, &b)
+        }
+    }
+}
+
+/// Mask of where max or min takes `a`: also on a tie, and where `a` is NaN.
+fn chosen(f: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let ordered = match f {
+        Binary::Max => a.ge(b)?,
+        Binary::Min => a.le(b)?,
+        _ => bail!("{} chooses neither operand", f.name()),
+    };
+    ordered.maximum(&a.ne(a)?)
+}
+
+fn sum(x: &Tensor, axes: &[usize], keep: bool) -> Result<Tensor> {
+    match (axes, keep) {
+        ([], _) => Ok(x.clone()),
+        (_, true) => x.sum_keepdim(axes),
+        (_, false) => x.sum(axes),
+    }
+}
+
+fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    let to = dims(shape);
+    let added = x.rank().saturating_sub(to.len());
+    let narrowed = x.dims().iter().skip(added).zip(&to).map(|(from, to)| from != to);
+    let repeated: Vec<usize> = std::iter::repeat_n(true, added)
+        .chain(narrowed)
+        .enumerate()
+        .filter_map(|(axis, is)| is.then_some(axis))
+        .collect();
+    sum(x, &repeated, true)?.reshape(to)
+}
+
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+}
+
+fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> Result<Tensor> {
+    let a = if transpose_a { transposed(a)? } else { a.clone() };
+    let b = if transpose_b { transposed(b)? } else { b.clone() };
+    product(&a, &b)
+}
+
+/// a·b over the last two axes; `b` of rank 2 serves every leading index of `a`. Leading axes are folded into one, since
+/// candle multiplies no more than two of them.
+pub(super) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (rows, inner, columns) = (a.dim(D::Minus2)?, a.dim(D::Minus1)?, b.dim(D::Minus1)?);
+    let mut shape = a.dims().to_vec();
+    shape.pop();
+    shape.push(columns);
+    let folded = if b.rank() == 2 {
+        a.reshape(((), inner))?.matmul(b)?
+    } else {
+        a.reshape(((), rows, inner))?.matmul(&b.reshape(((), inner, columns))?)?
+    };
+    folded.reshape(shape)
+}
+
+/// √(mean(x²) + eps) over the last axis, which keeps size 1.
+fn root_mean_square(x: &Tensor, eps: f32) -> Result<Tensor> {
+    x.sqr()?.mean_keepdim(D::Minus1)?.affine(1.0, f64::from(eps))?.sqrt()
+}
+
+/// With n = x/r: (dy − n·mean(n·dy))/r.
+fn rms_norm_grad(x: &Tensor, dy: &Tensor, eps: f32) -> Result<Tensor> {
+    let root = root_mean_square(x, eps)?;
+    let n = x.broadcast_div(&root)?;
+    let along = n.mul(dy)?.mean_keepdim(D::Minus1)?;
+    dy.sub(&n.broadcast_mul(&along)?)?.broadcast_div(&root)
+}

@@ -1,0 +1,325 @@
+//! The binary as a user meets it: exit codes, messages, JSON, and nights that survive what happens to them.
+
+mod common;
+
+use common::{HOST, documents, guest_path, toolchain};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// A folder with a cache, a corpus and policies: all that the binary can see of its user.
+struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        // The compiler is found or installed once, in the cache that every other program uses too.
+        toolchain();
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        let installed = host::cache::cache_dir().unwrap().join("toolchain");
+        std::fs::create_dir(home.path("cache")).unwrap();
+        std::os::unix::fs::symlink(installed, home.path("cache/toolchain")).unwrap();
+        std::fs::create_dir(home.path("words")).unwrap();
+        for document in documents() {
+            std::fs::write(home.path("words").join(document.name), document.bytes).unwrap();
+        }
+        home.write_policy("night.toml", 0.1, 2);
+        let added = home.host(&["data", "add", "words", "words"]);
+        assert!(added.status.success(), "{added:?}");
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write_policy(&self, name: &str, seconds: f64, experiments: u32) {
+        let tiny = guest_path("guests/tiny");
+        let text = format!(
+            "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
+             [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
+             [search]\nexperiments = {experiments}\n\n\
+             [limits]\nfuel_per_budget_second = 200_000_000\n\n\
+             [selection]\nreplicas = 2\nfresh_seeds = 1\n"
+        );
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(HOST);
+        command.args(args).current_dir(self.folder.path()).env("HOST_CACHE", self.path("cache"));
+        command
+    }
+
+    fn host(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// A copy of the night's store, to do with as one likes.
+    fn copy_of_store(&self, name: &str) -> PathBuf {
+        let to = self.path(name);
+        copy(&self.path(".host"), &to);
+        to
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A home in which a night of two experiments was run; its store is only read.
+fn home() -> &'static Home {
+    static HOME: OnceLock<Home> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let home = Home::new();
+        let night = home.host(&["run", "--policy", "./night.toml"]);
+        assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+        assert!(said(&night).contains("done in"), "{}", said(&night));
+        home
+    })
+}
+
+/// What it printed, on both streams.
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Its lines of standard output, each a JSON object.
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// Key of the first experiment of the night's log.
+fn experiment() -> String {
+    let log = lines(&home().host(&["log", "--json"]));
+    let keys = log.iter().filter_map(|trial| trial["experiment"].as_str());
+    keys.map(str::to_owned).next().expect("no trial was trained")
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_failures_with_1() {
+    let home = home();
+    for args in [&[][..], &["fly"], &["run", "--experiments", "0"], &["show"]] {
+        assert_eq!(home.host(args).status.code(), Some(2), "{args:?}");
+    }
+    assert_eq!(home.host(&["--help"]).status.code(), Some(0));
+    let nowhere = home.host(&["log", "--store", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(said(&nowhere).contains("there is no store in nowhere"), "{}", said(&nowhere));
+    let unknown = home.host(&["show", "0000000000"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("`host log` lists"), "{}", said(&unknown));
+}
+
+#[test]
+fn a_typo_in_a_policy_is_shown_with_line_reason_and_remedy() {
+    let home = home();
+    let text = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    std::fs::write(home.path("typo.toml"), text.replace("seconds =", "secnods =")).unwrap();
+    for command in [&["policy", "check", "typo.toml"][..], &["run", "--policy", "typo.toml"]] {
+        let checked = home.host(command);
+        assert_eq!(checked.status.code(), Some(1));
+        let said = said(&checked);
+        let wanted = ["typo.toml:9:1: unknown field `secnods`", "9 | secnods = 0.1", "did you mean `seconds`?"];
+        assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
+    }
+    assert_eq!(home.host(&["policy", "check", "night.toml"]).status.code(), Some(0));
+}
+
+#[test]
+fn every_command_that_only_looks_speaks_json() {
+    let home = home();
+    let key = experiment();
+    for command in [
+        &["log"][..],
+        &["show", &key],
+        &["replay", &key],
+        &["replay", &key, "--interval", "1"],
+        &["sample", "--length", "8"],
+        &["doctor"],
+        &["data", "list"],
+        &["data", "show", "words"],
+        &["policy", "check", "night.toml"],
+        &["store", "gc"],
+    ] {
+        let output = home.host(&[command, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output));
+        assert!(lines(&output).iter().all(Value::is_object) && !lines(&output).is_empty(), "{command:?}");
+    }
+    let failed = home.host(&["show", "0000000000", "--json"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(lines(&failed)[0]["error"].is_string());
+}
+
+#[test]
+fn the_log_accounts_for_every_trial() {
+    let log = lines(&home().host(&["log", "--json"]));
+    let numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert!(log.iter().filter(|trial| trial["experiment"].is_string()).count() >= 2, "{log:?}");
+    let verdicts = ["keep", "discard", "noise", "same", "refused", "failed", "host-fault"];
+    assert!(log.iter().all(|trial| verdicts.contains(&trial["verdict"].as_str().unwrap())), "{log:?}");
+    let last = lines(&home().host(&["log", "-n", "1", "--json"]));
+    assert_eq!(last, log[log.len() - 1..]);
+    let plain = said(&home().host(&["log"]));
+    assert!(log.iter().all(|trial| plain.contains(trial["description"].as_str().unwrap())), "{plain}");
+}
+
+#[test]
+fn a_replay_is_identical_whole_and_in_part() {
+    let (home, key) = (home(), experiment());
+    for threads in ["1", "2"] {
+        let found = &lines(&home.host(&["replay", &key, "--threads", threads, "--json"]))[0];
+        assert_eq!((&found["identical"], &found["compared"]), (&true.into(), &found["intervals"]), "{found}");
+    }
+    let part = home.host(&["replay", &key[..8], "--interval", "2"]);
+    assert_eq!(part.status.code(), Some(0), "{}", said(&part));
+    assert!(said(&part).contains("identical"), "{}", said(&part));
+    let beyond = home.host(&["replay", &key, "--interval", "99"]);
+    assert_eq!(beyond.status.code(), Some(1));
+    assert!(said(&beyond).contains("no checkpoint before interval 99"), "{}", said(&beyond));
+}
+
+#[test]
+fn the_model_writes_the_same_text_for_the_same_random_seed() {
+    let write =
+        |seed: &str| said(&home().host(&["sample", "--prompt", "oak ", "--length", "24", "--random-seed", seed]));
+    let first = write("1");
+    assert!(first.starts_with("oak ") && first.trim_end().chars().count() > 20, "{first}");
+    assert_eq!(first, write("1"));
+    assert_ne!(first, write("2"));
+}
+
+fn try_guest(store: &Path, guest: &Path) -> Output {
+    let store = store.to_str().unwrap();
+    home().host(&["--store", store, "try", guest.to_str().unwrap(), "--policy", "./night.toml"])
+}
+
+#[test]
+fn trying_a_file_decides_it_once() {
+    let store = home().copy_of_store("trying");
+    let faster = home().path("faster.rs");
+    let text = common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
+    std::fs::write(&faster, text).unwrap();
+    let first = try_guest(&store, &faster);
+    assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    assert!(["keep", "discard", "noise"].iter().any(|verdict| said(&first).contains(verdict)), "{}", said(&first));
+    let again = try_guest(&store, &faster);
+    assert!(said(&again).contains("(source key)"), "{}", said(&again));
+    let baseline = try_guest(&store, &guest_path("guests/tiny"));
+    assert!(said(&baseline).contains("as the baseline (source key)"), "{}", said(&baseline));
+}
+
+#[test]
+fn a_refusal_names_the_line_and_no_guest_drives_the_terminal() {
+    let store = home().copy_of_store("refusing");
+    for (guest, wanted) in [("hostile/shape_error", "train.rs:11"), ("hostile/panics", "last words")] {
+        let refused = try_guest(&store, &guest_path(guest));
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains(wanted), "{}", said(&refused));
+        assert!(!said(&refused).contains(['\u{1b}', '\u{7}']), "{}", said(&refused));
+    }
+    let log = home().host(&["--store", store.to_str().unwrap(), "log"]);
+    assert!(said(&log).contains("last words") && !said(&log).contains('\u{1b}'), "{}", said(&log));
+}
+
+/// A night under way; killed, not asked, when dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(home: &Home, policy: &str) -> Self {
+        let mut command = home.command(&["--json", "run", "--policy", policy]);
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Reads on until an event of that name.
+    fn wait_for(&mut self, events: &mut dyn Iterator<Item = String>, name: &str) -> Value {
+        events
+            .map(|line| serde_json::from_str::<Value>(&line).unwrap())
+            .find(|event| event["event"] == name)
+            .unwrap_or_else(|| panic!("the night ended before `{name}`"))
+    }
+
+    fn events(&mut self) -> impl Iterator<Item = String> + use<> {
+        BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_night_goes_on_after_kill_9() {
+    let home = Home::new();
+    let mut night = Running::start(&home, "./night.toml");
+    let mut events = night.events();
+    let trial = night.wait_for(&mut events, "trial");
+    night.wait_for(&mut events, "started");
+    drop(night);
+    let before = lines(&home.host(&["log", "--json"]));
+    assert_eq!(before[0]["number"], trial["number"]);
+    let again = home.host(&["--json", "run", "--policy", "./night.toml"]);
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    assert!(lines(&again).iter().any(|event| event["what"] == "going on"), "{}", said(&again));
+    let after = lines(&home.host(&["log", "--json"]));
+    assert!(after.len() > before.len());
+    assert_eq!(after[..before.len()], before, "nothing is lost or done twice");
+    let numbers: Vec<u64> = after.iter().filter_map(|trial| trial["number"].as_u64()).collect();
+    assert_eq!(numbers, (1..=after.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_second_host_on_one_store_is_told_who_holds_it() {
+    let home = Home::new();
+    home.write_policy("long.toml", 2.0, 50);
+    let mut night = Running::start(&home, "./long.toml");
+    let mut events = night.events();
+    night.wait_for(&mut events, "started");
+    let second = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(second.status.code(), Some(1));
+    let wanted = format!("process {} is running experiments on the store .host", night.0.id());
+    assert!(said(&second).contains(&wanted), "{}", said(&second));
+    assert_eq!(home.host(&["log"]).status.code(), Some(0), "looking needs no lock");
+    assert!(night.0.try_wait().unwrap().is_none(), "the first host went on");
+}
+
+#[test]
+fn damaged_blobs_are_named_and_the_night_goes_on() {
+    let (home, key) = (home(), experiment());
+    let store = home.copy_of_store("damaged");
+    for folder in std::fs::read_dir(store.join("blobs")).unwrap() {
+        for blob in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = blob.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            // Sources stay as they are: no run can make them again.
+            if std::str::from_utf8(&bytes).is_err() {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+    let store = store.to_str().unwrap();
+    let replayed = home.host(&["--store", store, "replay", &key]);
+    assert_eq!(replayed.status.code(), Some(1));
+    assert!(said(&replayed).contains("is damaged"), "{}", said(&replayed));
+    let night = home.host(&["--store", store, "run", "--policy", "./night.toml", "--experiments", "1"]);
+    assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+}

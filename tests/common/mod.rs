@@ -1,0 +1,146 @@
+//! What the end-to-end tests share: a compiler, a small task on generated text, benches on stores of their own, guests by
+//! name.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use host::bench::{Bench, Candidate, Run};
+use host::component::Component;
+use host::data::corpus::{Corpus, Document};
+use host::data::task;
+use host::key::SourceKey;
+use host::policy::Policy;
+use host::sandbox::{DryRun, Limits, RunSpec, Sandbox};
+use host::source::Source;
+use host::store::Store;
+use host::toolchain::Toolchain;
+use kernels::session::{NamedState, Totals};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The binary under test.
+pub const HOST: &str = env!("CARGO_BIN_EXE_host");
+
+/// Deterministic seconds that a guest trains for.
+pub const BUDGET_SECONDS: f64 = 0.05;
+
+/// The text of a guest under `tests/`, such as `guests/tiny`.
+pub fn guest(name: &str) -> String {
+    std::fs::read_to_string(guest_path(name)).unwrap()
+}
+
+/// Where that text is.
+pub fn guest_path(name: &str) -> PathBuf {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    top.join("tests").join(format!("{name}.rs"))
+}
+
+/// Forty documents of pseudo-random words: a bigram model soon does much better than the unigram distribution.
+pub fn documents() -> Vec<Document> {
+    const WORDS: [&str; 16] = [
+        "zuni", "quox", "bramble", "ivy", "wept", "jackal", "fog", "yarrow", "lumen", "oak", "pith", "dune", "kelp",
+        "thrum", "vex", "gild",
+    ];
+    let mut state = 1u64;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        WORDS[(state >> 60) as usize]
+    };
+    let mut text = || (0..400).map(|_| word()).collect::<Vec<_>>().join(" ").into_bytes();
+    (0..40).map(|i| Document { name: format!("{i:02}"), bytes: text() }).collect()
+}
+
+/// A compiler whose children are the binary under test.
+pub fn toolchain() -> Toolchain {
+    static FOUND: OnceLock<Toolchain> = OnceLock::new();
+    let found = FOUND.get_or_init(|| Toolchain::find_or_install(&mut |_| {}).unwrap());
+    found.clone().with_helper(HOST.into())
+}
+
+/// Limits that the hostile guests run into before they cost time.
+pub fn limits() -> Limits {
+    Limits {
+        memory_bytes: 16 << 20,
+        tensor_bytes: 64 << 20,
+        max_tensors: 2_000,
+        max_ops: 12_000,
+        fuel_per_budget_second: 200_000_000,
+        state_bytes: 8 << 20,
+        log_points: 1_000,
+        ..Limits::default()
+    }
+}
+
+/// A bench on a store of its own, with the cost cap of `forward` that `guests/tiny` sets.
+pub struct Place {
+    /// The bench.
+    pub bench: Bench,
+    /// Holds the store.
+    pub folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// On one thread, with [`limits`].
+    pub fn new() -> Self {
+        static CAP: OnceLock<u64> = OnceLock::new();
+        let mut place = Self::without_cap();
+        place.bench.forward_ps_per_token = *CAP.get_or_init(|| {
+            let tiny = Self::without_cap().bench.prepare(&guest("guests/tiny")).unwrap();
+            let spec = &place.bench.spec;
+            let tokens = u64::from(spec.eval_rows) * u64::from(spec.context);
+            tiny.dry_run.forward.spent_ps.div_ceil(tokens) * u64::from(spec.limits.forward_cost_factor)
+        });
+        place
+    }
+
+    fn without_cap() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let task = task::prepare(&Corpus::new("words", documents()), 32, 24, 1.0).unwrap();
+        let profile = Policy::load("smoke").unwrap().profile().unwrap();
+        let spec = RunSpec {
+            vocab: task.task.tokenizer.vocab(),
+            context: 32,
+            scale: 1.0,
+            budget_ps: (BUDGET_SECONDS * 1e12) as u64,
+            profile,
+            limits: limits(),
+            random_seed: 0,
+            intervals: 4,
+            eval_rows: 8,
+            threads: 1,
+            wall_limit_ms: 60_000,
+        };
+        let bench = Bench {
+            store: Store::open(&folder.path().join("store")).unwrap(),
+            toolchain: Some(toolchain()),
+            sandbox: Sandbox::new(Some(HOST.into())),
+            task,
+            compressors: None,
+            spec,
+            forward_ps_per_token: 0,
+        };
+        Self { bench, folder }
+    }
+
+    /// Compiles a text; a guest that does not compile is a mistake of the test.
+    pub fn compile(&self, text: &str) -> Component {
+        self.bench.compile(&Source::parse(text).unwrap()).unwrap()
+    }
+
+    /// Trains and scores a component without asking the dry run first.
+    pub fn run(&self, component: &Component, random_seed: u64) -> Run {
+        let candidate = Candidate {
+            text: String::new(),
+            source_key: SourceKey::of(b""),
+            component: component.clone(),
+            dry_run: DryRun {
+                train: Totals::default(),
+                forward: Totals::default(),
+                named: NamedState::default(),
+                advisory: true,
+                fuel: 0,
+            },
+            behaviour: None,
+        };
+        self.bench.run(&candidate, random_seed, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+}

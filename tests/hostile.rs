@@ -1,0 +1,181 @@
+//! Guests that misbehave: each gets exactly its status, from the dry run where that can see it and from the run in any
+//! case; the host goes on, and nothing is stored but results.
+
+mod common;
+
+use common::{HOST, Place, guest};
+use host::bench::Refusal;
+use host::component::{Component, ComponentError};
+use host::outcome::{GuestFault, Status};
+use host::sandbox::Sandbox;
+use host::source::{Source, SourceError};
+
+/// What finds a guest out first.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    /// The dry run: nothing is executed.
+    Dry,
+    /// Only execution: training or evaluation.
+    Run,
+}
+use Found::{Dry, Run};
+
+macro_rules! hostile {
+    ($($name:ident: $found:ident $status:literal $said:literal;)*) => {
+        const GUESTS: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                meets(stringify!($name), $found, $status, $said);
+            }
+        )*
+    };
+}
+
+// The last column is part of the message.
+hostile! {
+    endless_loop: Dry "fuel-exhausted" "fuel";
+    endless_forward: Dry "fuel-exhausted" "fuel";
+    endless_recursion: Dry "stack-overflow" "stack";
+    giant_frames: Dry "trap" "out of bounds memory access";
+    linear_memory: Dry "memory-limit" "exceed the limit of 16777216";
+    hoards_tensors: Dry "tensor-limit" "4194304 more exceed the limit of 67108864";
+    giant_tensor: Dry "shape-error" "full";
+    too_many_tensors: Dry "count-limit" "more than 2000 live tensors";
+    too_many_ops: Dry "count-limit" "more than 12000 operations";
+    panics: Dry "panic" "last words";
+    panics_in_forward: Dry "panic" "named missing";
+    shape_error: Dry "shape-error" "at train.rs:11";
+    nan_logits: Run "bad-eval: not finite" "chunk 0";
+    looks_ahead: Run "bad-eval: looks ahead" "change when only tokens from position";
+    mixes_rows: Run "bad-eval: mixes rows" "rows trade places";
+    expensive_forward: Run "bad-eval: too expensive" "more per token than the task allows";
+    learns_nothing: Run "bad-eval: no learning" "the unigram distribution reaches";
+    never_trains: Dry "no-training" "next-batch";
+    past_the_budget: Dry "budget-exceeded" "overdraft";
+    dropped_handle: Dry "stale-handle" "";
+    foreign_handle: Dry "stale-handle" "";
+    double_drop: Dry "stale-handle" "";
+    freed_graph: Dry "stale-graph" "backward";
+    updated_parameter: Dry "stale-graph" "";
+    index_out_of_range: Run "bad-value" "embedding";
+    data_in_forward: Dry "forbidden-in-forward" "next-batch is not allowed in forward";
+    learns_in_forward: Dry "forbidden-in-forward" "assign is not allowed in forward";
+    random_forward: Dry "forbidden-in-forward" "normal is not allowed in forward";
+    wrong_logits: Dry "bad-eval: logit shape" "the task needs";
+    large_state: Dry "state-too-large" "exceed the limit of 8388608";
+    hostile_name: Dry "misuse" "parameter";
+}
+
+fn meets(name: &str, found: Found, status: &str, said: &str) {
+    let text = guest(&format!("hostile/{name}"));
+    assert!(text.starts_with(&format!("//! `{status}`: ")), "{name}.rs promises another status");
+    let place = Place::new();
+    let component = place.compile(&text);
+    let dry = place.bench.sandbox.dry_run(component.bytes(), &place.bench.spec);
+    match (&dry, found) {
+        (Err(dry), Dry) => assert_eq!(dry.name(), status, "dry run: {dry:?}"),
+        (Ok(_), Run) => {}
+        _ => panic!("{dry:?}"),
+    }
+    let run = place.run(&component, 1);
+    let end = &run.outcome.status;
+    assert_eq!(end.name(), status, "{end:?}");
+    assert!(message(end).contains(said), "{end:?}");
+    assert!(!message(end).contains(|c: char| c.is_control() && c != '\n'), "{end:?}");
+    assert_eq!(run.outcome.score, None);
+    let stored = place.bench.store.find_experiment(&run.key).unwrap();
+    assert_eq!(stored.is_some(), end.is_result(), "results are stored, host faults are not");
+}
+
+fn message(status: &Status) -> &str {
+    match status {
+        Status::Completed => "",
+        Status::GuestFault { message, .. } | Status::HostFault { message, .. } => message,
+    }
+}
+
+#[test]
+fn every_hostile_guest_is_tried() {
+    let folder = common::guest_path("hostile/x");
+    let mut files: Vec<String> = std::fs::read_dir(folder.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.retain(|name| !["floods_the_log", "reads_this_machine"].contains(&name.as_str()));
+    let mut tried = GUESTS.to_vec();
+    tried.sort_unstable();
+    files.sort();
+    assert_eq!(files, tried);
+}
+
+#[test]
+fn endless_recursion_is_nobodys_result() {
+    let place = Place::new();
+    let refused = place.bench.prepare(&guest("hostile/endless_recursion"));
+    let Err(Refusal::Run(status)) = refused else { panic!("{refused:?}") };
+    assert!(!status.is_result(), "{status:?}");
+    let component = place.compile(&guest("hostile/endless_recursion"));
+    let key = place.bench.manifest(&component, 0).dry_run_key();
+    assert!(place.bench.store.find_dry_run(&key).unwrap().is_none());
+}
+
+#[test]
+fn a_flooded_log_is_harmless_and_capped() {
+    let place = Place::new();
+    let component = place.compile(&guest("hostile/floods_the_log"));
+    let run = place.run(&component, 1);
+    assert_eq!(run.outcome.status, Status::Completed);
+    assert_eq!(run.outcome.curve.len() as u64, place.bench.spec.limits.log_points);
+    assert!(run.outcome.totals.steps > 10, "{:?}", run.outcome.totals);
+}
+
+#[test]
+fn a_source_that_reads_files_is_refused_by_name_and_line() {
+    let text = guest("hostile/reads_this_machine");
+    let refused = Source::parse(&text);
+    let Err(SourceError::Refused { at, what, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!((at.line, what.as_str()), (4, "`include_str`"));
+}
+
+#[test]
+fn another_world_is_refused_in_parent_and_child() {
+    let bytes = wat::parse_str("(component)").unwrap();
+    assert!(matches!(Component::from_bytes(&bytes), Err(ComponentError::WrongWorld(_))));
+    assert_eq!(in_the_child(&bytes), GuestFault::WrongWorld);
+}
+
+#[test]
+fn sockets_are_refused_by_name_in_parent_and_child() {
+    let bytes = wat::parse_str(r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#).unwrap();
+    let error = Component::from_bytes(&bytes).unwrap_err();
+    assert_eq!(error.fault(), GuestFault::ForbiddenImport);
+    assert!(error.to_string().contains("`wasi:sockets/tcp@0.2.0`: a guest has no network"), "{error}");
+    assert_eq!(in_the_child(&bytes), GuestFault::ForbiddenImport);
+}
+
+#[test]
+fn bytes_that_are_no_component_are_refused_in_the_child() {
+    for bytes in [&b""[..], b"\0asm", b"\x7fELF\x02\x01\x01"] {
+        assert_eq!(in_the_child(bytes), GuestFault::InvalidComponent);
+    }
+}
+
+/// What the child says of bytes that no parent has checked.
+fn in_the_child(bytes: &[u8]) -> GuestFault {
+    let place = Place::new();
+    match place.bench.sandbox.dry_run(bytes, &place.bench.spec) {
+        Err(Status::GuestFault { kind, .. }) => kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_child_that_is_no_host_is_a_host_fault() {
+    let place = Place::new();
+    for exe in ["/bin/true", "/nonexistent"] {
+        let ended = Sandbox::new(Some(exe.into())).dry_run(b"", &place.bench.spec);
+        assert!(ended.as_ref().is_err_and(|status| !status.is_result()), "{exe}: {ended:?}");
+    }
+    assert!(Sandbox::new(Some(HOST.into())).walls().is_ok());
+}

@@ -1,0 +1,172 @@
+//! Invariants of the source tree that a machine can check: who may name what, how files begin, how long they are.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Longest file of code, its unit tests not counted.
+const CODE_LINES: usize = 600;
+/// Longest file of tests.
+const TEST_LINES: usize = 700;
+/// Written by a generator, in its style.
+const GENERATED: [&str; 1] = ["guest-sdk/src/bindings.rs"];
+
+struct File {
+    /// From the top of the repository, with `/`.
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    fn is_generated(&self) -> bool {
+        GENERATED.contains(&self.path.as_str())
+    }
+
+    fn is_under(&self, folder: &str) -> bool {
+        self.path.starts_with(folder)
+    }
+
+    /// The text without comments (a line is one where it begins with `//`) and without the unit tests at the end.
+    fn code(&self) -> String {
+        let code = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// Every text file of the repository, in order of path; not what builds, nights and tools leave.
+fn files() -> Vec<File> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths = Vec::new();
+    collect(&top, &mut paths);
+    let mut files: Vec<File> = paths
+        .into_iter()
+        .filter_map(|path| {
+            let text = std::fs::read_to_string(&path).ok()?;
+            let path = path.strip_prefix(&top).ok()?.to_str()?.to_owned();
+            Some(File { path, text })
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(files.iter().any(|file| file.path == "host/src/main.rs"), "the tree was not found");
+    files
+}
+
+fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (name, kind) = (entry.file_name(), entry.file_type().unwrap());
+        let name = name.to_string_lossy();
+        let left_over = name == "target" || name == "results.tsv" || name.starts_with('.');
+        let ours = [".cargo", ".ci", ".gitignore"].contains(&&*name);
+        if left_over && !ours {
+            continue;
+        }
+        if kind.is_dir() {
+            collect(&entry.path(), paths);
+        } else if kind.is_file() {
+            paths.push(entry.path());
+        }
+    }
+}
+
+/// Paths of the Rust files whose code contains one of `words`.
+fn naming(words: &[&str]) -> Vec<String> {
+    let found = files().into_iter().filter(|file| file.is_rust() && !file.is_generated());
+    found
+        .filter(|file| file.path != "tests/tidy.rs")
+        .filter(|file| {
+            let code = file.code();
+            words.iter().any(|word| code.contains(word))
+        })
+        .map(|file| file.path)
+        .collect()
+}
+
+#[test]
+fn only_the_sandbox_names_the_engine() {
+    let named = naming(&["wasmtime::", "use wasmtime"]);
+    assert!(!named.is_empty(), "the check sees nothing");
+    let elsewhere: Vec<_> = named.iter().filter(|path| !path.starts_with("host/src/sandbox/")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[test]
+fn the_arithmetic_core_names_neither_candle_nor_a_thread_pool() {
+    let core = |path: &&String| path.starts_with("kernels/src/cpu/");
+    assert_eq!(naming(&["candle"]).iter().filter(core).count(), 0);
+    let pooled = naming(&["rayon"]);
+    assert_eq!(pooled.iter().filter(core).count(), 1, "{pooled:?}");
+    assert_eq!(pooled.len(), 1, "{pooled:?}");
+}
+
+#[test]
+fn libraries_are_silent() {
+    let printing = naming(&["print!(", "println!(", "dbg!("]);
+    let allowed =
+        |path: &String| path.starts_with("host/src/cli/") || path.starts_with("xtask/") || path.starts_with("tests/");
+    assert!(printing.iter().any(|path| path.starts_with("host/src/cli/")), "the check sees nothing");
+    let loud: Vec<_> = printing.iter().filter(|path| !allowed(path)).collect();
+    assert!(loud.is_empty(), "{loud:?}");
+}
+
+#[test]
+fn the_kernels_know_nothing_of_the_host() {
+    let named = naming(&["host::", "wasm", "policy", "rusqlite"]);
+    let lower: Vec<_> = named.iter().filter(|path| path.starts_with("kernels/")).collect();
+    assert!(lower.is_empty(), "{lower:?}");
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<_> = files()
+        .into_iter()
+        .filter(|file| file.is_rust() && !file.is_generated() && !file.text.starts_with("//! "))
+        .map(|file| file.path)
+        .collect();
+    assert!(silent.is_empty(), "no `//!` at the top of {silent:?}");
+}
+
+#[test]
+fn files_stay_short() {
+    let lengths = files().into_iter().filter(|file| file.is_rust() && !file.is_generated()).map(|file| {
+        let tests = file.path.ends_with("tests.rs") || file.is_under("tests/");
+        let code = file.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let limit = if tests { TEST_LINES } else { CODE_LINES };
+        (code.lines().count(), limit, file.path)
+    });
+    let long: Vec<_> = lengths.filter(|(lines, limit, _)| lines > limit).collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn nothing_committed_knows_a_machine() {
+    // In pieces, so that this file passes its own check.
+    let places = [("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/"), ("/wo", "rk/")].map(|(a, b)| format!("{a}{b}"));
+    for file in files() {
+        for (number, line) in file.text.lines().enumerate() {
+            let found = places.iter().find(|place| line.contains(place.as_str()));
+            assert!(found.is_none(), "{}:{} names a place on one machine: {line}", file.path, number + 1);
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_part() {
+    let files = files();
+    let map = files.iter().find(|file| file.path == "ARCHITECTURE.md").expect("ARCHITECTURE.md");
+    let words: BTreeSet<&str> = map.text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    for folder in ["host/src/", "kernels/src/"] {
+        let parts: BTreeSet<&str> = files
+            .iter()
+            .filter_map(|file| file.path.strip_prefix(folder)?.split('/').next())
+            .map(|part| part.trim_end_matches(".rs"))
+            .filter(|part| !["lib", "main", "mod"].contains(part))
+            .collect();
+        for part in parts {
+            assert!(words.contains(part), "ARCHITECTURE.md does not say what {folder}{part} is");
+        }
+    }
+}
