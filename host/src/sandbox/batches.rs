@@ -1,8 +1,9 @@
 //! Training batches: rows are crops of the text at pseudo-random places. Pure.
 //!
 //! Row r of a batch drawn after `drawn` tokens starts at `u mod (len − seq)`, where u is the first 8 bytes (little
-//! endian) of blake3 keyed-derived from the random seed, the position `drawn + r·seq` and the sequence length. So what a
-//! guest gets depends on nothing but the random seed and how much it has drawn.
+//! endian) of blake3 in key-derivation mode over the random seed, the position `drawn + r·seq` (u64 each) and the
+//! sequence length (u32), all little endian. So what a guest gets depends on nothing but the random seed and how much it
+//! has drawn.
 
 use kernels::session::Batches;
 
@@ -65,6 +66,12 @@ mod tests {
         let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
         crops.fill(random_seed, drawn, seq, &mut tokens, &mut targets);
         (tokens, targets)
+    }
+
+    #[test]
+    fn places_are_pinned() {
+        let starts: Vec<u32> = batch(10_000, 1337, 512, 4, 16).0.into_iter().step_by(16).collect();
+        assert_eq!(starts, [860, 5660, 3164, 834]);
     }
 
     #[test]

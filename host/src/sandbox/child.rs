@@ -11,6 +11,7 @@ use kernels::exec::Executor;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The hidden mode's name on the command line, followed by the parent's process id.
@@ -42,7 +43,7 @@ fn serve(parent: u32) -> Result<(), WireError> {
     }
     let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
     match behind_walls(&job) {
-        Ok((walls, worker)) => worker.run(connection, job, walls),
+        Ok((walls, worker)) => worker.run(Arc::new(connection), job, walls),
         Err(status) => send(&mut connection, &Report::Failed(status)),
     }
 }
@@ -50,11 +51,11 @@ fn serve(parent: u32) -> Result<(), WireError> {
 /// What was made ready while threads could still be started.
 struct Worker {
     thread: std::thread::JoinHandle<Result<(), WireError>>,
-    start: std::sync::mpsc::Sender<(UnixStream, Job, Walls)>,
+    start: std::sync::mpsc::Sender<(Arc<UnixStream>, Job, Walls)>,
 }
 
 impl Worker {
-    fn run(self, connection: UnixStream, job: Job, walls: Walls) -> Result<(), WireError> {
+    fn run(self, connection: Arc<UnixStream>, job: Job, walls: Walls) -> Result<(), WireError> {
         self.start.send((connection, job, walls)).map_err(|_| WireError::Ended)?;
         self.thread.join().unwrap_or(Err(WireError::Ended))
     }
@@ -100,7 +101,7 @@ fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
     Ok((Walls { landlock, seccomp }, Worker { thread, start }))
 }
 
-fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -> Result<(), WireError> {
+fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executors) -> Result<(), WireError> {
     let report = match job {
         Job::Probe => Report::Walls(walls),
         Job::DryRun { component, run } => {
@@ -108,7 +109,7 @@ fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -
         }
         Job::Train { component, run, text, resume } => Report::Trained(Box::new(match Guest::new(&component, &run) {
             Ok(guest) => {
-                let on = reporter(connection.try_clone()?);
+                let on = reporter(connection.clone());
                 guest.train(executors.make(run.random_seed), Box::new(Crops::new(text)), resume, on)
             }
             Err(status) => super::Trained::failed(status),
@@ -118,8 +119,7 @@ fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -
             Err(status) => super::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 },
         }),
         Job::Sample { component, run, state, how } => {
-            let mut to = connection.try_clone()?;
-            let mut on = |token| send(&mut to, &Report::Token(token)).is_ok();
+            let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();
             let make = || executors.make(run.random_seed);
             Report::Sampled(
                 Guest::new(&component, &run)
@@ -127,12 +127,11 @@ fn work(connection: UnixStream, job: Job, walls: Walls, executors: &Executors) -
             )
         }
     };
-    let mut connection = connection;
-    send(&mut connection, &report)
+    send(&mut &*connection, &report)
 }
 
 /// Sends progress: every checkpoint, and steps not faster than anybody reads them.
-fn reporter(mut to: UnixStream) -> Box<dyn FnMut(Progress) + Send> {
+fn reporter(to: Arc<UnixStream>) -> Box<dyn FnMut(Progress) + Send> {
     let mut last: Option<Instant> = None;
     Box::new(move |progress| {
         if let Progress::Step { .. } = progress {
@@ -142,6 +141,6 @@ fn reporter(mut to: UnixStream) -> Box<dyn FnMut(Progress) + Send> {
             last = Some(Instant::now());
         }
         // A parent that is gone takes this process with it.
-        let _ = send(&mut to, &Report::Progress(progress));
+        let _ = send(&mut &*to, &Report::Progress(progress));
     })
 }

@@ -158,8 +158,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_recvfrom,
     libc::SYS_sendto,
     libc::SYS_close,
-    // Duplicates of the open connection; it opens nothing new.
-    libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_mmap,
     libc::SYS_munmap,
