@@ -6,7 +6,6 @@ use kernels::cost::{Prices, Profile};
 use kernels::cpu::CpuExecutor;
 use kernels::fault::Fault;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// One op, predicted and measured.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +31,7 @@ pub struct Row {
 pub struct Calibration {
     /// By case.
     pub rows: Vec<Row>,
-    /// Geometric mean of the factors by class: this machine's speed as a multiple of the profile's.
+    /// All cases together: this machine's speed as a multiple of the profile's.
     pub speed: f64,
 }
 
@@ -41,12 +40,8 @@ pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> 
     let prices = Prices::new(profile);
     let mut executor = CpuExecutor::new(threads as usize, 0)?;
     let rows: Vec<Row> = measure(&mut executor)?.into_iter().map(|timing| row(&prices, timing)).collect();
-    let mut by_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for row in &rows {
-        by_class.entry(row.class).or_default().push(row.factor.ln());
-    }
-    let means: Vec<f64> = by_class.values().map(|logs| logs.iter().sum::<f64>() / logs.len() as f64).collect();
-    let speed = (means.iter().sum::<f64>() / means.len().max(1) as f64).exp();
+    let sum = |part: fn(&Row) -> f64| rows.iter().map(part).sum::<f64>();
+    let speed = sum(|row| row.predicted_us) / sum(|row| row.measured_us).max(1e-3);
     Ok(Calibration { rows, speed })
 }
 

@@ -194,13 +194,15 @@ fn curve_points(curve: &[kernels::session::LogPoint]) -> Vec<(u64, f64)> {
 pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;
+    let hash = host::key::Hash(profile.hash());
     if cli.json {
-        text::json_line(&json!({ "ok": true, "policy": policy, "profile": profile.name }));
+        text::json_line(&json!({ "ok": true, "policy": policy, "profile": profile.name, "profile_hash": hash }));
         return Ok(ExitCode::SUCCESS);
     }
     println!("{name}: ok");
     println!("  corpora     {} (the first that can be had)", policy.task.corpora.join(", "));
     println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
+    println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
     println!("  proposers   {}", policy.search.proposers.join(", "));
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());
