@@ -333,7 +333,7 @@ mod tests {
 
     /// Each manifest differs from [`manifest`] in one field.
     fn changed() -> Vec<Manifest> {
-        let changes: [fn(&mut Manifest); 17] = [
+        let changes: [fn(&mut Manifest); 19] = [
             |m| m.component = ComponentKey::of(b"other"),
             |m| m.task = TaskHash::of(b"other"),
             |m| m.budget_ps += 1,
@@ -347,6 +347,8 @@ mod tests {
             |m| m.limits.state_bytes += 1,
             |m| m.limits.log_points += 1,
             |m| m.limits.forward_cost_factor += 1,
+            |m| m.forward_ps_per_token += 1,
+            |m| m.eval_rows += 1,
             |m| m.random_seed += 1,
             |m| m.numerics = "cpu-1".into(),
             |m| m.contract.push('x'),
@@ -379,9 +381,9 @@ mod tests {
                 ProfileHash::new(&profile()).to_string(),
                 "dcd9b834756487032de9905831a9fccfc8d0b20d41be1402147a2425ac428de5",
             ),
-            (manifest().key().to_string(), "6eca5fd5c7a24e5d6783d98e1292dbaf7039eab3bfe409c7f63af4a4bd280200"),
-            (manifest().dry_run_key().to_string(), "c65eab9d96c3918b7db6e7ae4cad895e2ea3302c3dea69fc02e118c16bed664b"),
-            (manifest().context_key().to_string(), "3748f372bae4e8d963a2824a756e1ffb97864f532de84fcaee0feb57b56a59fd"),
+            (manifest().key().to_string(), "d544d668c122a227aab7fc3748a26fe1fc326c486f42cfadf7124dea633dccd6"),
+            (manifest().dry_run_key().to_string(), "3c222fbb8740dcd90857fe6612453b08675ca32ceffff709483586e0135be3eb"),
+            (manifest().context_key().to_string(), "bfa5e95d38281d5f99935f1d1e932bd2f949e19d5100fef9ffb6a17bf510b586"),
             (OutcomeHash::of(b"x").to_string(), "50e6d100ee173b5006641a5868c5840d928ffa1e60a6cc72b045390440ba92db"),
         ];
         let (found, expected): (Vec<_>, Vec<_>) = golden.iter().map(|(found, text)| (found.as_str(), *text)).unzip();

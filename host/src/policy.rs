@@ -442,7 +442,7 @@ mod tests {
         let other = Policy::parse("p", &format!("# a comment\n{}", MINIMAL.replace(" = ", "="))).unwrap();
         assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
         let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
-        assert_eq!(hex.as_str(), "4cbbc82a47c47010810fac556fee6ed38e1405b5cffcd95b6dcd0e9a5df973ce");
+        assert_eq!(hex.as_str(), "6d4c5d738738798dcad361bdf18d8abe0ae18aa36a3e079322b178d6a03b0e53");
     }
 
     proptest! {

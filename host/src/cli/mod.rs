@@ -106,8 +106,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let plan =
-        Plan { policy: &policy, policy_name: &name, brief: &brief, seed_guest, bounds: Bounds::default() };
+    let plan = Plan { policy: &policy, policy_name: &name, brief: &brief, seed_guest, bounds: Bounds::default() };
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
     let proposal = Proposal { source, description: description.clone(), operator: "file".into() };
