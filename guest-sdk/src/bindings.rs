@@ -631,7 +631,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Output axis i is input axis axes[i].
+            /// Output axis i is input axis `axes[i]`.
             #[allow(async_fn_in_trait)]
             pub fn permute(x: &Tensor, axes: &[u32]) -> Tensor {
                 unsafe {

@@ -172,7 +172,7 @@ impl Tensor {
         tensors::attention(self.handle(), k.handle(), v.handle(), size(window), scale).into()
     }
 
-    /// Mean of −ln softmax(logits)[target], in nats, a scalar: logits (self) [.., v], `targets` [..] (u32).
+    /// Mean of `−ln softmax(logits)[target]`, in nats, a scalar: logits (self) `[.., v]`, `targets` `[..]` (u32).
     #[track_caller]
     pub fn cross_entropy(&self, targets: &Tensor) -> Tensor {
         tensors::cross_entropy(self.handle(), targets.handle(), 0.0).into()

@@ -37,7 +37,7 @@ impl Muon {
         for Matrix { weight, velocity, rate } in &self.matrices {
             let grad = grads.of(weight);
             velocity.blend(self.momentum, grad, 1.0 - self.momentum);
-            let ahead = grad * (1.0 - self.momentum) + &*velocity * self.momentum;
+            let ahead = grad * (1.0 - self.momentum) + velocity * self.momentum;
             let update = ahead.newton_schulz(self.steps);
             weight.blend(1.0 - lr * self.weight_decay, &update, -lr * rate);
         }

@@ -60,7 +60,7 @@ impl Tensor {
         Tensor::full(shape, 1.0)
     }
 
-    /// 0, 1, …, len − 1 as u32: [len].
+    /// 0, 1, …, len − 1 as u32: `[len]`.
     #[track_caller]
     pub fn arange(len: usize) -> Tensor {
         tensors::arange(size(len)).into()

@@ -2,7 +2,7 @@
 //! canonical encoding and on the types it hashes.
 //!
 //! Every kind of key has a BLAKE3 context string of its own (`derive_key` mode), so that keys of different kinds never
-//! collide, whatever they hash. A bare [`Hash`] is plain BLAKE3: the name of a blob.
+//! collide, whatever they hash. A bare [`struct@Hash`] is plain BLAKE3: the name of a blob.
 
 use crate::encoding::Encoder;
 use crate::sandbox::{DryRun, Limits};

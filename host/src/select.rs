@@ -141,9 +141,9 @@ impl Gain {
     /// Posterior probability that the candidate is better, for scores near `bpb`.
     ///
     /// Prior of the true effect `δ`: with probability 0.1 a gain, 0.3 exactly nothing, 0.6 a loss. The size of gains and
-    /// losses is half-normal, of one of three scales `τ` ([`EFFECTS`]): most effects are small, a few are large. With `s`
-    /// the standard error, `φ(x; v)` the normal density of variance `v`, and `z = d·τ / (s·√(τ²+s²))`, the observed gain
-    /// `d` gives, summed over the scales with their weights `w`,
+    /// losses is half-normal, of one of three scales `τ` (0.5%, 2% and 8% of the score, weights `w` of 0.6, 0.3, 0.1): most
+    /// effects are small, a few are large. With `s` the standard error, `φ(x; v)` the normal density of variance `v`, and
+    /// `z = d·τ / (s·√(τ²+s²))`, the observed gain `d` gives, summed over the scales,
     ///
     /// ```text
     /// gain    ∝ 0.1 · 2 · w · φ(d; τ²+s²) · Φ(z)

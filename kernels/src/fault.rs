@@ -10,7 +10,7 @@ pub enum Fault {
     Shape {
         /// The operation.
         op: &'static str,
-        /// Operand shapes, as in "[16,128,256] and [128,512]".
+        /// Operand shapes, as in `[16,128,256] and [128,512]`.
         operands: String,
         /// What is wrong with them.
         reason: String,

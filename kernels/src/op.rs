@@ -90,7 +90,7 @@ pub struct AdamW {
 pub enum Op {
     /// () → `shape`, every element `value`.
     Full { shape: Shape, value: f32 },
-    /// () → [len] u32: 0, 1, …
+    /// () → `[len]` u32: 0, 1, …
     Arange { len: u32 },
     /// () → `shape`: values that come with the record ([`Record::data`]), f32 or u32 by `data`'s kind.
     Constant { shape: Shape, u32: bool },
@@ -104,7 +104,7 @@ pub enum Op {
 
     /// x → same elements, other shape.
     Reshape { shape: Shape },
-    /// x → output axis i is input axis axes[i].
+    /// x → output axis i is input axis `axes[i]`.
     Permute { axes: SmallVec<[u32; 4]> },
     /// x → `len` of the axis from `start`.
     Narrow { axis: u32, start: u32, len: u32 },
@@ -156,7 +156,7 @@ pub enum Op {
     RmsNormGrad { eps: f32 },
     /// x [b, t, h, d] → rotated by t·base^(−2j/d); `inverse` by the opposite angle.
     Rope { base: f32, inverse: bool },
-    /// q [b,t,h,d], k, v [b,t,g,d] → y [b,t,h,d], logsumexp [b,h,t].
+    /// q `[b,t,h,d]`, k, v `[b,t,g,d]` → y `[b,t,h,d]`, logsumexp `[b,h,t]`.
     Attention { window: u32, scale: f32 },
     /// q, k, v, y, logsumexp, dy → dq, dk, dv.
     AttentionGrad { window: u32, scale: f32 },

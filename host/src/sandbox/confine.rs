@@ -1,7 +1,7 @@
 //! The second wall: what a process gives up before it touches anything of a stranger's. Used by every child, the
 //! compiler's included. Linux has all of it; elsewhere each wall reports that it does not stand.
 //!
-//! Order in a process: [`limits`], [`landlock`] while there is one thread, then start the threads, then
+//! Order in a process: [`limits`], [`landlock()`] while there is one thread, then start the threads, then
 //! [`seccomp_worker`], which refuses further threads too.
 
 use serde::{Deserialize, Serialize};

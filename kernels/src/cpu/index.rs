@@ -19,7 +19,7 @@ pub fn embedding(threads: &Threads, table: &[f32], indices: &[u32], dim: usize, 
     });
 }
 
-/// Adds row i of `dy` to row indices[i] of `out`, in order of i, from zeros.
+/// Adds row i of `dy` to row `indices[i]` of `out`, in order of i, from zeros.
 pub fn embedding_grad(threads: &Threads, indices: &[u32], dy: &[f32], dim: usize, out: &mut [f32]) {
     let rows = (out.len() / dim).div_ceil(8);
     threads.pieces(out, rows * dim, |at, piece| {
