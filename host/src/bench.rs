@@ -19,6 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Batches of an evaluation that go through the gates: all of them.
 const PROBES: u32 = u32::MAX;
 
+/// Further evaluations of the confirm split, each with cuts of its own: a look at the future that is rare enough to slip
+/// past one cut per chunk should not be kept.
+const CONFIRM_PROBES: u64 = 6;
+
 /// Which held-out text a score is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -376,7 +380,15 @@ impl Bench {
             return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
         };
         let probe_seed = run.record.as_ref().map_or(0, |record| record.manifest.random_seed);
-        let scored = self.evaluate(component, &state, split, self.probe_seed(component, probe_seed));
+        let probe_seed = self.probe_seed(component, probe_seed);
+        if split == Split::Confirm {
+            for round in 1..=CONFIRM_PROBES {
+                if let Err(status) = self.evaluate(component, &state, split, probe_seed.wrapping_add(round)) {
+                    return Ok(Err(status));
+                }
+            }
+        }
+        let scored = self.evaluate(component, &state, split, probe_seed);
         if let Ok(score) = &scored {
             self.store.add_score(&ScoreRecord {
                 experiment_key: run.key,

@@ -99,10 +99,13 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
             summary.test_reads
         );
     }
-    section(&mut out, "Kept", trials, |ending| ending == Ending::Keep);
-    section(&mut out, "Promising, not proven", trials, |ending| ending == Ending::Noise);
-    section(&mut out, "Discarded", trials, |ending| ending == Ending::Discard);
-    section(&mut out, "Failed or refused", trials, |ending| {
+    section(&mut out, "Kept", trials, |ending, _| ending == Ending::Keep);
+    section(&mut out, "Promising on one random seed, not on fresh ones", trials, |ending, retried| {
+        ending == Ending::Noise && retried
+    });
+    section(&mut out, "Within the noise", trials, |ending, retried| ending == Ending::Noise && !retried);
+    section(&mut out, "Discarded", trials, |ending, _| ending == Ending::Discard);
+    section(&mut out, "Failed or refused", trials, |ending, _| {
         matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault)
     });
     if !summary.sample.is_empty() {
@@ -114,8 +117,9 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
     out
 }
 
-fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending) -> bool) {
-    let rows: Vec<_> = trials.iter().filter(|t| belongs(Ending::from_name(&t.trial.verdict))).collect();
+fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {
+    let rows: Vec<_> =
+        trials.iter().filter(|t| belongs(Ending::from_name(&t.trial.verdict), t.trial.p_better.is_some())).collect();
     if rows.is_empty() {
         return;
     }

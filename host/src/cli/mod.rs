@@ -27,10 +27,11 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
+            let message = text::error(&error);
             if json {
-                text::json_line(&serde_json::json!({ "error": format!("{error:#}") }));
+                text::json_line(&serde_json::json!({ "error": message }));
             } else {
-                eprintln!("error: {}", text::clean(&format!("{error:#}")));
+                eprintln!("error: {}", text::clean(&message));
             }
             ExitCode::FAILURE
         }
@@ -80,7 +81,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let store = Store::open(&cli.store)?;
     let _lock = store.lock_run()?;
     let stop = stop_on_ctrl_c()?;
-    let mut view = NightView::new(cli.json);
+    let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
@@ -102,7 +103,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let policy = policy::Policy::load(&name)?;
     let _lock = store.lock_run()?;
     let stop = stop_on_ctrl_c()?;
-    let mut view = NightView::new(cli.json);
+    let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
@@ -117,12 +118,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         return Ok(ExitCode::SUCCESS);
     }
     if !cli.json {
-        eprintln!(
-            "\nerror: {} was {}\n  {}",
-            description,
-            line.verdict,
-            text::clean(&line.reason).replace('\n', "\n  ")
-        );
+        let what = if line.verdict == "failed" { "failed" } else { "was not tried to its end" };
+        eprintln!("\nerror: {description} {what}\n  {}", text::clean(&line.reason).replace('\n', "\n  "));
     }
     Ok(ExitCode::FAILURE)
 }

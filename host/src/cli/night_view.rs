@@ -4,6 +4,7 @@ use crate::cli::text;
 use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Without a terminal: a sign of life now and then, not a line per step.
@@ -12,6 +13,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 /// Prints events as they come.
 pub struct NightView {
     json: bool,
+    store: PathBuf,
     bar: Option<ProgressBar>,
     current: String,
     header_printed: bool,
@@ -20,7 +22,7 @@ pub struct NightView {
 
 impl NightView {
     /// JSON lines, or text; a bar only where standard error is a terminal.
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool, store: &Path) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(1000);
             bar.set_style(
@@ -28,7 +30,14 @@ impl NightView {
             );
             bar
         });
-        Self { json, bar, current: String::new(), header_printed: false, plain_clock: Instant::now() }
+        Self {
+            json,
+            store: store.to_owned(),
+            bar,
+            current: String::new(),
+            header_printed: false,
+            plain_clock: Instant::now(),
+        }
     }
 
     /// Shows one event.
@@ -86,7 +95,9 @@ impl NightView {
 
     fn trial(&mut self, trial: &TrialLine) {
         if !self.header_printed {
-            self.line("\n  #    time     bpb        Δ   verdict   mutation");
+            self.line(
+                "\n  #    time     bpb        Δ   verdict   mutation   (Δ: to the champion on the same random seed)",
+            );
             self.header_printed = true;
         }
         self.line(&trial_line(trial, std::io::stdout().is_terminal()));
@@ -109,7 +120,7 @@ impl NightView {
             bar.finish_and_clear();
         }
         println!();
-        for line in text::summary(s) {
+        for line in text::summary(s, &self.store) {
             println!("{line}");
         }
     }

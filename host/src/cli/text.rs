@@ -6,6 +6,7 @@ use host::sandbox::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 /// Most characters of a reason in a table.
 const HEADLINE_CHARS: usize = 110;
@@ -27,6 +28,15 @@ pub fn clean(text: &str) -> String {
             c => c,
         })
         .collect()
+}
+
+/// An error with its causes, each said once.
+pub fn error(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message {
+        message if message.is_empty() => cause,
+        message if message.contains(&cause) => message,
+        message => format!("{message}: {cause}"),
+    })
 }
 
 /// The first line of a text, cut to what a table can hold.
@@ -81,8 +91,8 @@ pub fn count(n: u64) -> String {
     out
 }
 
-/// The night's last lines.
-pub fn summary(s: &Summary) -> Vec<String> {
+/// The night's last lines; `store` is the folder, for commands to copy.
+pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let verdicts: Vec<String> = s.verdicts.iter().map(|(v, n)| format!("{n} {v}")).collect();
     lines.push(format!(
@@ -126,9 +136,13 @@ pub fn summary(s: &Summary) -> Vec<String> {
         lines.extend(clean(&s.sample).lines().map(|l| format!("  | {l}")));
     }
     let experiment = s.champion_experiment.get(..8).unwrap_or(&s.champion_experiment);
-    lines.push(format!("\nnext: host show {experiment}      the champion: source, curve, costs"));
-    lines.push(format!("      host replay {experiment}    prove it, bit for bit"));
-    lines.push("      host run --policy overnight    a whole night".into());
+    let host = match store.to_string_lossy() {
+        default if default == ".host" => "host".into(),
+        other => format!("host --store {}", clean(&other)),
+    };
+    lines.push(format!("\nnext: {host} show {experiment}      the champion: source, curve, costs"));
+    lines.push(format!("      {host} replay {experiment}    prove it, bit for bit"));
+    lines.push(format!("      {host} run --policy overnight    a whole night"));
     lines
 }
 

@@ -133,7 +133,7 @@ impl<'a> Night<'a> {
         let context = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
-        let scores = measure_baseline(bench, policy, &baseline, stop, tell)?;
+        let (scores, runs) = measure_baseline(bench, policy, &baseline, stop, tell)?;
         let values: Vec<f64> = scores.iter().map(|score| score.bpb).collect();
         let noise = Noise::of_replicas(&values);
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -166,7 +166,7 @@ impl<'a> Night<'a> {
             trained: 0,
             decided: Vec::new(),
             repeats: [0; 3],
-            runs: 0,
+            runs,
         };
         night.take_up(&context)?;
         Ok(night)
@@ -187,25 +187,13 @@ impl<'a> Night<'a> {
         });
         self.seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
         let trials = self.bench.store.trials_in(context)?;
-        let mut best = None;
         for record in &trials {
             self.remember(record)?;
-            if record.trial.verdict == Ending::Keep.name() {
-                best = Some(record);
-            }
         }
-        if let Some(record) = best {
-            let text = self.source_of(record)?;
-            let candidate = self.bench.prepare(&text).map_err(|refusal| {
-                NightError::SeedGuest(format!("the champion, trial #{}: {refusal}", record.trial.number))
-            })?;
-            self.champion_bpb = record.trial.bpb.unwrap_or(self.champion_bpb);
-            self.champion =
-                Champion { trial: record.trial.number, candidate, description: record.trial.description.clone() };
-            (self.tell)(Event::Setup {
-                what: "champion",
-                text: format!("#{} {:.4}: {}", record.trial.number, self.champion_bpb, record.trial.description),
-            });
+        for record in trials.iter().rev().filter(|record| record.trial.verdict == Ending::Keep.name()) {
+            if self.reinstate(record)? {
+                break;
+            }
         }
         if !trials.is_empty() {
             (self.tell)(Event::Setup { what: "going on", text: format!("after {} earlier trials", trials.len()) });
@@ -213,9 +201,35 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    fn source_of(&self, record: &TrialRecord) -> Result<String, NightError> {
-        let bytes = self.bench.store.get_blob(&record.trial.source_blob)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    /// Makes a kept trial the champion again; false, with a note, where it cannot be: the one before it then is.
+    fn reinstate(&mut self, record: &TrialRecord) -> Result<bool, NightError> {
+        let trial = &record.trial;
+        let prepared = match self.source_of(record)? {
+            Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
+            None => Err("its source is damaged or missing in the store".into()),
+        };
+        let candidate = match prepared {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                let text = format!("champion #{} is passed over: {reason}", trial.number);
+                (self.tell)(Event::Note { text });
+                return Ok(false);
+            }
+        };
+        self.champion_bpb = trial.bpb.unwrap_or(self.champion_bpb);
+        self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
+        let text = format!("#{} {:.4}: {}", trial.number, self.champion_bpb, trial.description);
+        (self.tell)(Event::Setup { what: "champion", text });
+        Ok(true)
+    }
+
+    /// A trial's text; none where the store has lost it.
+    fn source_of(&self, record: &TrialRecord) -> Result<Option<String>, NightError> {
+        match self.bench.store.get_blob(&record.trial.source_blob) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn remember(&mut self, record: &TrialRecord) -> Result<(), NightError> {
@@ -224,7 +238,7 @@ impl<'a> Night<'a> {
         if !matches!(ending, Ending::HostFault) {
             self.seen.insert(trial.number, trial.source_key, trial.component_key, trial.behaviour_key);
         }
-        let source = self.source_of(record)?;
+        let source = self.source_of(record)?.unwrap_or_default();
         self.past.push(Past {
             number: trial.number,
             parent: trial.parent,
@@ -341,6 +355,11 @@ impl<'a> Night<'a> {
                 Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
             self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
         }
+        if found.ending != Ending::Keep {
+            for key in &found.own_runs {
+                self.bench.store.forget_checkpoints(key)?;
+            }
+        }
         self.count(found, wall);
         let trials = self.bench.store.trials_in(&self.bench.context_key(&self.baseline.candidate.component))?;
         report::write_results(&self.bench.store, &trials)?;
@@ -446,12 +465,11 @@ impl<'a> Night<'a> {
         self.bench.store.end_night(self.id, unix_ms())?;
         let trials = self.bench.store.trials_in(&self.bench.context_key(&self.champion.candidate.component))?;
         let champion = &self.champion.candidate;
-        report::write_report(
-            self.bench,
-            &summary,
-            &trials,
-            Some((&champion.text, champion.component.bytes(), record.as_ref())),
-        )?;
+        // A night that decided nothing leaves the last report as it is.
+        if !self.decided.is_empty() {
+            let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
+            report::write_report(self.bench, &summary, &trials, Some(files))?;
+        }
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
     }
@@ -496,16 +514,17 @@ impl<'a> Night<'a> {
     }
 }
 
-/// The seed guest on as many random seeds as the policy asks for: its mean is the baseline, its spread the noise.
+/// The seed guest on as many random seeds as the policy asks for: its mean is the baseline, its spread the noise. Also how
+/// many of these runs were not in the store yet.
 fn measure_baseline(
     bench: &Bench,
     policy: &Policy,
     baseline: &Champion,
     stop: &Stop,
     tell: &mut dyn FnMut(Event),
-) -> Result<Vec<Score>, NightError> {
+) -> Result<(Vec<Score>, u64), NightError> {
     let replicas = policy.selection.replicas.max(1);
-    let mut scores = Vec::new();
+    let (mut scores, mut trained) = (Vec::new(), 0);
     for i in 0..replicas {
         if stop.soon() {
             return Err(NightError::Interrupted);
@@ -517,13 +536,14 @@ fn measure_baseline(
             clock.tell("baseline", &progress, tell);
             if stop.now() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        trained += u64::from(run.wall.is_some());
         match (run.outcome.status, run.outcome.score) {
             (Status::Completed, Some(score)) => scores.push(score),
             _ if stop.now() => return Err(NightError::Interrupted),
             (status, _) => return Err(NightError::SeedGuest(describe(&status))),
         }
     }
-    Ok(scores)
+    Ok((scores, trained))
 }
 
 /// A random seed of the night, by purpose, trial and index: blake3 of the four in a context of its own.

@@ -59,6 +59,15 @@ impl Store {
         Ok(hash)
     }
 
+    /// Removes a blob; one that is gone already is no error.
+    pub(super) fn remove_blob(&self, hash: &Hash) -> Result<(), StoreError> {
+        let path = self.blob_path(hash);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads a blob and checks that its bytes are the ones that its name promises.
     pub fn get_blob(&self, hash: &Hash) -> Result<Vec<u8>, StoreError> {
         let path = self.blob_path(hash);

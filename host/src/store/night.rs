@@ -282,6 +282,20 @@ impl Store {
         self.first("SELECT source_blob FROM components WHERE source_key = ? LIMIT 1", [key], |row| row.get(0))
     }
 
+    /// Removes the checkpoints of an experiment: rows first, then the blobs that no other experiment's checkpoint is.
+    pub fn forget_checkpoints(&self, key: &ExperimentKey) -> Result<(), StoreError> {
+        let blobs = self.checkpoints(key)?;
+        self.sql(self.db.execute("DELETE FROM checkpoints WHERE experiment_key = ?", [key]))?;
+        for (_, blob) in blobs {
+            let others =
+                self.first("SELECT 1 FROM checkpoints WHERE blob = ? LIMIT 1", [blob], |row| row.get::<_, i64>(0))?;
+            if others.is_none() {
+                self.remove_blob(&blob)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Remembers what a hash in a manifest stands for.
     pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";

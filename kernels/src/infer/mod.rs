@@ -6,6 +6,9 @@ use crate::op::{AdamW, Op};
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 
+/// Most positions of an attention: what a block of its scores takes beside the tensors grows with them.
+const MAX_POSITIONS: u32 = 1 << 16;
+
 /// Specs of an op's outputs, in order.
 pub type Specs = SmallVec<[Spec; 2]>;
 
@@ -390,6 +393,9 @@ impl Call<'_> {
         }
         if (batch, time, dim) != (k_batch, k_time, k_dim) {
             return Err(self.shape_fault("q and k may differ in heads (axis 2) only"));
+        }
+        if time > MAX_POSITIONS {
+            return Err(self.shape_fault(format!("{time} positions; at most {MAX_POSITIONS} attend to each other")));
         }
         if heads % groups != 0 {
             return Err(self.shape_fault(format!("{heads} query heads are no multiple of {groups} key heads")));

@@ -14,6 +14,9 @@ use crate::fault::Fault;
 use crate::op::TensorId;
 use crate::spec::{Spec, Values};
 
+/// Live tensors beyond this are hashed, but no checkpoint of them is given out: checkpoints must not fill a disk.
+pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
+
 pub(super) struct Intervals {
     pub sink: Option<Box<dyn FnMut(Checkpoint) + Send>>,
     chain: Vec<[u8; 32]>,
@@ -97,7 +100,8 @@ impl Session {
 
     fn end_interval(&mut self) -> Result<(), Fault> {
         let live: Vec<(TensorId, Spec)> = self.memory.live().map(|(id, spec)| (id, spec.clone())).collect();
-        let keep = self.intervals.sink.is_some();
+        let bytes = live.iter().fold(0u64, |sum, (_, spec)| sum.saturating_add(spec.bytes()));
+        let keep = self.intervals.sink.is_some() && bytes <= MAX_CHECKPOINT_BYTES;
         let mut tensors = Vec::new();
         let mut hasher = blake3::Hasher::new_derive_key("lab 2026 interval state v1");
         let mut buffer = Vec::new();
@@ -120,7 +124,7 @@ impl Session {
         self.intervals.last = hash;
         self.intervals.index += 1;
         self.intervals.read = self.read_log.len();
-        if let Some(sink) = &mut self.intervals.sink {
+        if let (Some(sink), true) = (&mut self.intervals.sink, keep) {
             sink(checkpoint);
         }
         Ok(())
