@@ -400,7 +400,11 @@ mod tests {
     #[test]
     fn dry_runs_and_contexts_ignore_only_what_they_say() {
         let same_dry_run = |m: &&Manifest| m.dry_run_key() == manifest().dry_run_key();
-        assert_eq!(changed().iter().filter(same_dry_run).count(), 3, "random seed, numerics class, intervals");
+        assert_eq!(
+            changed().iter().filter(same_dry_run).count(),
+            4,
+            "cost cap of forward, random seed, numerics class, intervals"
+        );
         let same_context = |m: &&Manifest| m.context_key() == manifest().context_key();
         assert_eq!(changed().iter().filter(same_context).count(), 3, "component, random seed, intervals");
     }

@@ -1,6 +1,7 @@
 //! A night: propose, try, keep, until the policy's bounds or Ctrl-C. The loop and what it remembers; what a trial goes
 //! through is in [`trial`], what is told is in [`event`].
 
+mod clock;
 pub mod event;
 pub mod trial;
 
@@ -13,14 +14,17 @@ use crate::policy::Policy;
 use crate::proposer::{Past, Proposal, Proposer, Situation};
 use crate::report::{self, ReportError};
 use crate::sample::{self, SampleError, Style};
-use crate::sandbox::Progress;
 use crate::select::Noise;
 use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
+use clock::RunClock;
 use event::{Baseline, Event, Standing, Summary, TrialLine};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use trial::{Court, RepeatKey, Seen};
+
+/// Trials whose checkpoints stay, beside those of the kept ones.
+const CHECKPOINTED_TRIALS: u64 = 20;
 
 /// Tokens of held-out text that the sample at the end of a night goes on from.
 const PROMPT_TOKENS: usize = 32;
@@ -355,14 +359,12 @@ impl<'a> Night<'a> {
                 Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
             self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
         }
-        if found.ending != Ending::Keep {
-            for key in &found.own_runs {
-                self.bench.store.forget_checkpoints(key)?;
-            }
-        }
         self.count(found, wall);
         let trials = self.bench.store.trials_in(&self.bench.context_key(&self.baseline.candidate.component))?;
         report::write_results(&self.bench.store, &trials)?;
+        if let Some(old) = trials.iter().find(|old| old.trial.number + CHECKPOINTED_TRIALS == number) {
+            self.forget_checkpoints(old)?;
+        }
         self.remember(&TrialRecord { id, night: self.id, trial })?;
         let line = TrialLine {
             number,
@@ -395,6 +397,21 @@ impl<'a> Night<'a> {
             };
             self.repeats[slot] += 1;
         }
+    }
+
+    /// A trial that was not kept keeps its outcome, not its checkpoints: they are most of what a night writes.
+    fn forget_checkpoints(&self, old: &TrialRecord) -> Result<(), NightError> {
+        if old.trial.verdict == Ending::Keep.name() {
+            return Ok(());
+        }
+        let store = &self.bench.store;
+        for (key, _) in store.runs(old.id)? {
+            let own = store.find_experiment(&key)?.map(|record| record.manifest.component) == old.trial.component_key;
+            if own {
+                store.forget_checkpoints(&key)?;
+            }
+        }
+        Ok(())
     }
 
     fn next_number(&self) -> u64 {
@@ -556,31 +573,4 @@ fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     u64::from_le_bytes(bytes)
-}
-
-/// Turns progress into events with the time left, at most a few a second.
-#[derive(Default)]
-struct RunClock {
-    role: String,
-    started: Option<Instant>,
-    told: Option<Instant>,
-}
-
-impl RunClock {
-    fn tell(&mut self, role: &str, progress: &Progress, tell: &mut dyn FnMut(Event)) {
-        let Progress::Step { progress, steps, loss } = progress else { return };
-        let now = Instant::now();
-        if self.role != role {
-            self.role = role.into();
-            self.started = Some(now);
-            self.told = None;
-        }
-        if self.told.is_some_and(|told| now.duration_since(told) < Duration::from_millis(200)) {
-            return;
-        }
-        self.told = Some(now);
-        let elapsed = self.started.map_or(0.0, |started| now.duration_since(started).as_secs_f64());
-        let seconds_left = (*progress > 0.02).then(|| elapsed * (1.0 - progress).max(0.0) / progress);
-        tell(Event::Progress { role: role.into(), progress: *progress, steps: *steps, loss: *loss, seconds_left });
-    }
 }

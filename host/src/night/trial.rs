@@ -150,8 +150,6 @@ pub struct Judgement {
     pub experiment: Option<ExperimentKey>,
     /// All recorded runs that the verdict rests on, the champion's too, with their role.
     pub runs: Vec<(ExperimentKey, Role)>,
-    /// Recorded runs of the mutation itself, not of the champion.
-    pub own_runs: Vec<ExperimentKey>,
     /// Runs that were trained for this trial rather than found in the store.
     pub trained: u64,
     /// The keys, as far as they were reached.
@@ -189,7 +187,6 @@ impl Judgement {
             p_better: None,
             experiment: None,
             runs: Vec::new(),
-            own_runs: Vec::new(),
             trained: 0,
             source: None,
             component: None,
@@ -387,7 +384,6 @@ impl Court<'_> {
     ) -> Result<Option<Scored>, BenchError> {
         let mine = self.run(candidate, random_seed, role, watch)?;
         found.note(&mine);
-        found.own_runs.extend(mine.record.as_ref().map(|record| record.key));
         let Some(candidate_score) = self.completed(&mine, found) else { return Ok(None) };
         let theirs = self.run(&self.champion.candidate, random_seed, &format!("champion, {role}"), watch)?;
         found.note(&theirs);

@@ -9,7 +9,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) const FILE: &str = "index.sqlite";
 
@@ -26,10 +26,23 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open(path)?;
     db.busy_timeout(PATIENCE)?;
-    db.pragma_update(None, "journal_mode", "wal")?;
+    patiently(|| db.pragma_update(None, "journal_mode", "wal"))?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     Ok(db)
+}
+
+/// Tries again while another process holds the index: SQLite does not wait by itself for a change of the journal mode.
+fn patiently(mut attempt: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            ended => return ended,
+        }
+    }
 }
 
 fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
