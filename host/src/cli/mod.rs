@@ -68,6 +68,11 @@ fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
             if signal == signal_hook::consts::SIGTERM {
                 handler.press();
             }
+            if handler.now() {
+                eprintln!("\nstopping now; what was finished is kept");
+            } else {
+                eprintln!("\nfinishing the experiment in hand; Ctrl-C again stops now");
+            }
         }
     });
     Ok(stop)
