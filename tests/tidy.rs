@@ -102,6 +102,14 @@ fn the_arithmetic_core_names_neither_candle_nor_a_thread_pool() {
     assert_eq!(pooled.len(), 1, "{pooled:?}");
 }
 
+/// `math::fma` is exact on targets where the standard library's is not.
+#[test]
+fn kernels_fuse_by_their_own_function() {
+    let named = naming(&["mul_add("]);
+    let fusing: Vec<_> = named.iter().filter(|path| path.starts_with("kernels/src/")).collect();
+    assert_eq!(fusing, ["kernels/src/cpu/math.rs"]);
+}
+
 #[test]
 fn libraries_are_silent() {
     let printing = naming(&["print!(", "println!(", "dbg!("]);

@@ -192,7 +192,7 @@ kernel! {
     /// Scores become probabilities; gradients of probabilities become those of unscaled scores.
     fn row_backward(p: &mut [f32], ds: &mut [f32], scale: f32, lse: f32, delta: f32) {
         for (p, ds) in p.iter_mut().zip(ds) {
-            *p = math::exp(p.mul_add(scale, -lse));
+            *p = math::exp(math::fma(*p, scale, -lse));
             *ds = *p * (*ds - delta) * scale;
         }
     }
@@ -232,8 +232,8 @@ kernel! {
         let (ya, yb) = y.split_at_mut(half);
         for i in 0..half {
             let (sin, cos) = table[i];
-            ya[i] = a[i].mul_add(cos, -(b[i] * sin));
-            yb[i] = a[i].mul_add(sin, b[i] * cos);
+            ya[i] = math::fma(a[i], cos, -(b[i] * sin));
+            yb[i] = math::fma(a[i], sin, b[i] * cos);
         }
     }
 }

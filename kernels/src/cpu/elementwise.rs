@@ -1,6 +1,6 @@
 //! Elementwise functions over slices of equal length, and steps of optimizers. Depends on `math`.
 
-use super::math;
+use super::math::{self, fma};
 use super::path::kernel;
 use crate::op::{AdamW, Binary, Unary};
 
@@ -41,7 +41,7 @@ fn relu(x: f32) -> f32 {
 
 #[inline(always)]
 fn gelu_inner(x: f32) -> f32 {
-    SQRT_2_OVER_PI * (0.044_715 * x * x).mul_add(x, x)
+    SQRT_2_OVER_PI * fma(0.044_715 * x * x, x, x)
 }
 
 #[inline(always)]
@@ -64,14 +64,14 @@ kernel! {
             Unary::Abs => map_grad(x, y, dy, dx, |x, _| if x == 0.0 { 0.0 } else { 1.0f32.copysign(x) }),
             Unary::Sin => map_grad(x, y, dy, dx, |x, _| math::sin_cos(f64::from(x)).1 as f32),
             Unary::Cos => map_grad(x, y, dy, dx, |x, _| -(math::sin_cos(f64::from(x)).0 as f32)),
-            Unary::Tanh => map_grad(x, y, dy, dx, |_, y| y.mul_add(-y, 1.0)),
+            Unary::Tanh => map_grad(x, y, dy, dx, |_, y| fma(y, -y, 1.0)),
             Unary::Sigmoid => map_grad(x, y, dy, dx, |_, y| y * (1.0 - y)),
             Unary::Relu => map_grad(x, y, dy, dx, |x, _| if x > 0.0 { 1.0 } else { 0.0 }),
             Unary::ReluSquared => map_grad(x, y, dy, dx, |x, _| 2.0 * relu(x)),
             Unary::Gelu => map_grad(x, y, dy, dx, |x, _| {
                 let t = math::tanh(gelu_inner(x));
                 let inner = SQRT_2_OVER_PI * (3.0 * 0.044_715 * x * x + 1.0);
-                0.5 * (1.0 + t) + 0.5 * x * t.mul_add(-t, 1.0) * inner
+                0.5 * (1.0 + t) + 0.5 * x * fma(t, -t, 1.0) * inner
             }),
             Unary::Silu => map_grad(x, y, dy, dx, |x, y| {
                 let s = math::sigmoid(x);
@@ -132,7 +132,7 @@ kernel! {
 kernel! {
     /// y = x·mul + add.
     pub fn affine(x: &[f32], y: &mut [f32], mul: f32, add: f32) {
-        map(x, y, |x| x.mul_add(mul, add));
+        map(x, y, |x| fma(x, mul, add));
     }
 }
 kernel! {
@@ -146,14 +146,14 @@ kernel! {
     pub fn softcap_grad(y: &[f32], dy: &[f32], dx: &mut [f32], cap: f32) {
         for ((dx, y), dy) in dx.iter_mut().zip(y).zip(dy) {
             let t = y / cap;
-            *dx = dy * t.mul_add(-t, 1.0);
+            *dx = dy * fma(t, -t, 1.0);
         }
     }
 }
 kernel! {
     /// x ← keep·x + scale·value.
     pub fn blend(x: &mut [f32], value: &[f32], keep: f32, scale: f32) {
-        x.iter_mut().zip(value).for_each(|(x, v)| *x = scale.mul_add(*v, keep * *x));
+        x.iter_mut().zip(value).for_each(|(x, v)| *x = fma(scale, *v, keep * *x));
     }
 }
 
@@ -167,8 +167,8 @@ kernel! {
     /// One step of AdamW (Loshchilov and Hutter, 2019); `fix` are the [`corrections`].
     pub fn adamw(c: AdamW, fix: (f32, f32), x: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         for (((x, g), m), v) in x.iter_mut().zip(g).zip(m).zip(v) {
-            *m = c.beta1.mul_add(*m, (1.0 - c.beta1) * g);
-            *v = c.beta2.mul_add(*v, (1.0 - c.beta2) * g * g);
+            *m = fma(c.beta1, *m, (1.0 - c.beta1) * g);
+            *v = fma(c.beta2, *v, (1.0 - c.beta2) * g * g);
             let decayed = *x - c.lr * c.weight_decay * *x;
             *x = decayed - c.lr * ((*m / fix.0) / ((*v / fix.1).sqrt() + c.eps));
         }

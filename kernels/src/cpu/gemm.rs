@@ -1,6 +1,7 @@
 //! Matrix products. Every output element is accumulated over k in increasing order with fused multiply-add from 0, in
-//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k. Depends on `threads`.
+//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k. Depends on `math` and `threads`.
 
+use super::math::fma;
 use super::path::kernel;
 use super::threads::Threads;
 use std::cell::RefCell;
@@ -177,7 +178,7 @@ kernel! {
         for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.as_chunks::<NR>().0) {
             for i in 0..MR {
                 for j in 0..NR {
-                    sums[i][j] = a[i].mul_add(b[j], sums[i][j]);
+                    sums[i][j] = fma(a[i], b[j], sums[i][j]);
                 }
             }
         }

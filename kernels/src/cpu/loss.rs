@@ -66,7 +66,7 @@ kernel! {
         if softcap > 0.0 {
             for (out, x) in out.iter_mut().zip(logits) {
                 let t = math::tanh(x / softcap);
-                *out *= t.mul_add(-t, 1.0);
+                *out *= math::fma(t, -t, 1.0);
             }
         }
     }

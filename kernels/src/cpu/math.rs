@@ -1,5 +1,5 @@
 //! Elementary functions of the numerics class: own polynomials, no libm, same bits on every path. Errors against f64
-//! are at most 2 ulp for `exp`, `log`, `sin`, `cos` and 4 ulp for `tanh` and `sigmoid`. Depends on nothing.
+//! are at most 2 ulp for `exp`, `log`, `sin`, `cos` and 4 ulp for `tanh` and `sigmoid`; fused multiply-add is exact. Depends on nothing.
 //!
 //! Range reductions follow Cody and Waite, *Software Manual for the Elementary Functions* (1980).
 
@@ -8,25 +8,51 @@ const LN2_LO: f32 = -2.121_944_4e-4;
 /// 1.5·2²³: adding it rounds a small f32 to an integer, which then stands in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
 
+/// a·b + c, rounded once. Where a target has no such instruction, the C library may stand in, and common ones round
+/// twice where the result is subnormal: there it is done here.
+#[inline(always)]
+pub fn fma(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { a.mul_add(b, c) } else { fma_by_f64(a, b, c) }
+}
+
+/// In f64 the product is exact; a sum rounded to odd can be rounded again without harm (Boldo and Melquiond, *Emulation
+/// of a FMA and correctly rounded sums*, 2008). Its error is that of Knuth's two-sum.
+#[inline(always)]
+fn fma_by_f64(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let part = sum - product;
+    let error = (product - (sum - part)) + (c - part);
+    let bits = sum.to_bits();
+    // Comparisons with NaN, the error of an infinite sum, are false.
+    let (below, above) = (error < 0.0, error > 0.0);
+    let odd = match bits & 1 == 0 && (below || above) {
+        true if above == (sum > 0.0) => bits + 1,
+        true => bits - 1,
+        false => bits,
+    };
+    f64::from_bits(odd) as f32
+}
+
 /// n and r with x = n·ln 2 + r, |r| ≤ ln 2 / 2, for |x| < 2²⁰.
 #[inline(always)]
 fn reduce(x: f32) -> (i32, f32) {
-    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let shifted = fma(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_LO, n.mul_add(-LN2_HI, x));
+    let r = fma(n, -LN2_LO, fma(n, -LN2_HI, x));
     ((shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32), r)
 }
 
 /// e^r − 1 for |r| ≤ ln 2 / 2: Taylor to degree 8.
 #[inline(always)]
 fn expm1_reduced(r: f32) -> f32 {
-    let p = (1.0f32 / 40320.0).mul_add(r, 1.0 / 5040.0);
-    let p = p.mul_add(r, 1.0 / 720.0);
-    let p = p.mul_add(r, 1.0 / 120.0);
-    let p = p.mul_add(r, 1.0 / 24.0);
-    let p = p.mul_add(r, 1.0 / 6.0);
-    let p = p.mul_add(r, 0.5);
-    (p * r).mul_add(r, r)
+    let p = fma(1.0f32 / 40320.0, r, 1.0 / 5040.0);
+    let p = fma(p, r, 1.0 / 720.0);
+    let p = fma(p, r, 1.0 / 120.0);
+    let p = fma(p, r, 1.0 / 24.0);
+    let p = fma(p, r, 1.0 / 6.0);
+    let p = fma(p, r, 0.5);
+    fma(p * r, r, r)
 }
 
 /// 2^n for −126 ≤ n ≤ 127.
@@ -59,14 +85,14 @@ pub fn log(x: f32) -> f32 {
     let f = m - 1.0;
     let s = f / (2.0 + f);
     let z = s * s;
-    let p = (1.0f32 / 11.0).mul_add(z, 1.0 / 9.0);
-    let p = p.mul_add(z, 1.0 / 7.0);
-    let p = p.mul_add(z, 0.2);
-    let p = p.mul_add(z, 1.0 / 3.0);
+    let p = fma(1.0f32 / 11.0, z, 1.0 / 9.0);
+    let p = fma(p, z, 1.0 / 7.0);
+    let p = fma(p, z, 0.2);
+    let p = fma(p, z, 1.0 / 3.0);
     // log m = f − f²/2 + s·(f²/2 + 2·z·p): the leading term f is exact.
     let h = 0.5 * f * f;
-    let tail = s.mul_add((2.0 * z).mul_add(p, h), n * LN2_LO);
-    let y = n.mul_add(LN2_HI, f - (h - tail));
+    let tail = fma(s, fma(2.0 * z, p, h), n * LN2_LO);
+    let y = fma(n, LN2_HI, f - (h - tail));
     let y = if x == f32::INFINITY { x } else { y };
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
     if x < 0.0 || x.is_nan() { f32::NAN } else { y }
@@ -79,7 +105,7 @@ pub fn tanh(x: f32) -> f32 {
     let a = if a > 10.0 { 10.0 } else { a };
     let (n, r) = reduce(2.0 * a);
     let power = exp2_int(n);
-    let e = power.mul_add(expm1_reduced(r), power - 1.0);
+    let e = fma(power, expm1_reduced(r), power - 1.0);
     let y = (e / (e + 2.0)).copysign(x);
     if x.is_nan() { x } else { y }
 }
@@ -181,6 +207,28 @@ mod tests {
             assert!((s - x.sin()).abs() < 1e-10 && (c - x.cos()).abs() < 1e-10, "{x}");
         }
         assert!((power(10_000.0, -0.25) - 0.1).abs() < 1e-14);
+    }
+
+    /// Pairs of factors and a sum that rounds twice in f64, then values of all magnitudes.
+    #[test]
+    fn the_fused_multiply_add_rounds_once() {
+        let power = |exponent: i32| f32::from_bits(((exponent + 127) as u32) << 23);
+        let (a, b, c) = (20_857.0 * power(-100), 411_849.0 * power(-83), f32::from_bits(0x0008_0000));
+        assert_eq!(fma_by_f64(a, b, c).to_bits(), 0x0008_0001);
+        assert_eq!(fma_by_f64(-a, b, -c).to_bits(), 0x8008_0001);
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 32) as u32
+        };
+        for i in 0..2_000_000 {
+            let (a, b) = (f32::from_bits(draw()), f32::from_bits(draw()));
+            // Near the product, so that digits cancel and results are subnormal.
+            let near = (a * b).to_bits().wrapping_add(draw() >> (i % 32)) ^ (draw() & 0x8000_0000);
+            let c = f32::from_bits(if i % 2 == 0 { near } else { draw() });
+            let (got, want) = (fma_by_f64(a, b, c), a.mul_add(b, c));
+            assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{a:e}·{b:e} + {c:e}: {got:e}");
+        }
     }
 
     #[test]

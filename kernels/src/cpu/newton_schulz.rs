@@ -1,6 +1,7 @@
 //! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024). Depends on `gemm`.
 
 use super::gemm::{Sizes, View, multiply_spread};
+use super::math::fma;
 use super::path::kernel;
 use super::reduce;
 use super::threads::Threads;
@@ -36,6 +37,6 @@ pub fn orthogonalise(threads: &Threads, x: &[f32], y: &mut [f32], rows: usize, c
 kernel! {
     /// x ← p·x + q·y.
     fn combine(x: &mut [f32], p: f32, y: &[f32], q: f32) {
-        x.iter_mut().zip(y).for_each(|(x, y)| *x = q.mul_add(*y, p * *x));
+        x.iter_mut().zip(y).for_each(|(x, y)| *x = fma(q, *y, p * *x));
     }
 }

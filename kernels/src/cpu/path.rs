@@ -9,6 +9,7 @@ pub struct Path(Set);
 enum Set {
     Portable,
     Avx2,
+    Neon,
 }
 
 impl Path {
@@ -26,9 +27,24 @@ impl Path {
         None
     }
 
+    /// NEON. It belongs to the base of its architecture, so bodies are compiled for it as they are.
+    pub fn neon() -> Option<Self> {
+        cfg!(target_feature = "neon").then_some(Self(Set::Neon))
+    }
+
+    /// Those that this machine has, the fastest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::avx2(), Self::neon(), Some(Self::portable())].into_iter().flatten()
+    }
+
     /// The fastest one here.
     pub fn detect() -> Self {
-        Self::avx2().unwrap_or(Self::portable())
+        Self::all().next().unwrap_or(Self::portable())
+    }
+
+    /// The one of this name, if this machine has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|path| path.name() == name)
     }
 
     /// Name, as in reports.
@@ -36,6 +52,7 @@ impl Path {
         match self.0 {
             Set::Portable => "portable",
             Set::Avx2 => "avx2",
+            Set::Neon => "neon",
         }
     }
 

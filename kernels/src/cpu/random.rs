@@ -56,7 +56,7 @@ impl Key {
         let below = if high > low { high.next_down() } else { high };
         self.words(position, out.len(), |i, a, b, first| {
             let u = unit(if first { a } else { b });
-            let value = u.mul_add(high - low, low);
+            let value = math::fma(u, high - low, low);
             // Rounding may reach the open end.
             out[i] = if value > below { below } else { value };
         });
@@ -68,7 +68,7 @@ impl Key {
             // 1 − u lies in (0, 1].
             let radius = (-2.0 * math::log(1.0 - unit(a))).sqrt();
             let (sin, cos) = math::sin_cos(f64::from(unit(b)) * std::f64::consts::TAU);
-            out[i] = (radius * if first { cos } else { sin } as f32).mul_add(std, mean);
+            out[i] = math::fma(radius * if first { cos } else { sin } as f32, std, mean);
         });
     }
 }

@@ -47,7 +47,7 @@ fn sum_body(x: &[f32]) -> f32 {
 
 #[inline(always)]
 fn dot_body(a: &[f32], b: &[f32]) -> f32 {
-    fold(a, b, |s, a, b| a.mul_add(b, s))
+    fold(a, b, |s, a, b| math::fma(a, b, s))
 }
 
 /// The largest element; NaN if any is.
@@ -118,7 +118,7 @@ kernel! {
             let r = 1.0 / (dot_body(x, x) / n as f32 + eps).sqrt();
             let along = dot_body(x, dy) / n as f32 * r * r;
             for i in 0..n {
-                dx[i] = r * along.mul_add(-x[i], dy[i]);
+                dx[i] = r * math::fma(along, -x[i], dy[i]);
             }
         }
     }
