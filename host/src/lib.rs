@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cache;
 pub mod calibrate;
+pub mod change;
 pub mod child;
 pub mod component;
 pub mod data;

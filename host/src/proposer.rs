@@ -1,7 +1,105 @@
-//! Whatever writes the next mutation, seen from the night: a situation in, a proposal out. Pure types.
+//! Whatever writes the next mutation, seen from the night: a situation in, a proposal out, a problem back for repair, and
+//! a ledger without which nothing that costs is sent. Types and traits; no I/O.
 
 use crate::key::SourceKey;
 use crate::night::Ending;
+use crate::sandbox::DryRun;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Writes mutations. Each works in a thread of its own, one turn at a time.
+pub trait Proposer: Send {
+    /// Its name in policies, logs and the store: `evolve`, `llm.sonnet`, `command.agent`.
+    fn name(&self) -> &str;
+
+    /// Whether its proposals cost nothing but a moment: then it fills in for those that are at work or at rest.
+    fn is_free(&self) -> bool {
+        false
+    }
+
+    /// The next mutation; none when nothing is left to try from here.
+    fn propose(&mut self, situation: &Situation, desk: &mut Desk) -> Result<Option<Proposal>, ProposeError>;
+
+    /// Mends what it proposed in this situation; none where it cannot.
+    fn repair(
+        &mut self,
+        _situation: &Situation,
+        _failed: &Failed,
+        _desk: &mut Desk,
+    ) -> Result<Option<Proposal>, ProposeError> {
+        Ok(None)
+    }
+
+    /// What the night has taught so far, in a page: rewritten now and then, and given to every proposer as
+    /// [`Situation::digest`]. None where it cannot write one.
+    fn digest(&mut self, _situation: &Situation, _desk: &mut Desk) -> Result<Option<String>, ProposeError> {
+        Ok(None)
+    }
+}
+
+/// A mutation to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The whole file.
+    pub source: String,
+    /// What its author claims or hopes, in one line; empty where nobody said.
+    pub hypothesis: String,
+    /// The change in one line, derived from the change itself: see [`crate::change::describe`].
+    pub description: String,
+    /// Which kind of change, as its proposer calls it.
+    pub operator: String,
+}
+
+/// What a proposer knows. A snapshot: trials that are decided later are in the next one.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    /// The brief that a person wrote.
+    pub brief: Arc<str>,
+    /// The text to change.
+    pub parent: Arc<Parent>,
+    /// The baseline, as number 0, and everything tried on these terms, oldest first.
+    pub past: Vec<Arc<Past>>,
+    /// Proposed, but not decided yet.
+    pub underway: Vec<Underway>,
+    /// Standard deviation of the difference between two runs of one guest, in bits per byte: a smaller gain is noise.
+    pub noise_floor: f64,
+    /// Deterministic seconds that a mutation trains for.
+    pub budget_seconds: f64,
+    /// What the night has taught so far; empty at first.
+    pub digest: Arc<str>,
+    /// Number of the trial to propose, as far as it can be known: others may share the store.
+    pub number: u64,
+    /// The night's random seed.
+    pub random_seed: u64,
+}
+
+impl Situation {
+    /// Champions after which a negative result says little about a change to the present one.
+    pub const EXPIRES_AFTER: usize = 3;
+
+    /// Whether a trial failed to gain, but on a champion so far back that its idea may be worth another try. Trials on
+    /// other terms (task, budget, limits) are not in the past at all.
+    pub fn is_expired(&self, past: &Past) -> bool {
+        let later = self.past.iter().filter(|p| p.ending == Ending::Keep && p.number > past.number);
+        past.ending != Ending::Keep && later.count() >= Self::EXPIRES_AFTER
+    }
+}
+
+/// A source that is to be changed.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    /// Its trial; 0 for the baseline.
+    pub number: u64,
+    /// Its text.
+    pub source: String,
+    /// The change that made it, in words.
+    pub description: String,
+    /// Its bits per byte.
+    pub bpb: f64,
+    /// What the dry run found: steps, FLOPs, parameters, memory, where the budget goes.
+    pub dry_run: DryRun,
+}
 
 /// A trial that was decided, as proposers learn of it.
 #[derive(Clone, Debug)]
@@ -10,50 +108,178 @@ pub struct Past {
     pub number: u64,
     /// Trial that it changed.
     pub parent: u64,
+    /// The champion that it was measured against.
+    pub champion: u64,
+    /// Who proposed it.
+    pub proposer: String,
     /// Its text.
     pub source: String,
     /// Key of its text, where it parses.
     pub source_key: Option<SourceKey>,
+    /// What its author claimed.
+    pub hypothesis: String,
     /// The change in words.
     pub description: String,
     /// Which kind of change, as its proposer calls it.
     pub operator: String,
     /// How it ended.
     pub ending: Ending,
+    /// Why; for a fault with the guest's line. May hold a guest's own words.
+    pub reason: String,
+    /// Its bits per byte, where scored.
+    pub bpb: Option<f64>,
     /// Candidate less champion in bits per byte, where measured: negative is better.
     pub delta: Option<f64>,
 }
 
-/// What a proposer knows.
-pub struct Situation<'a> {
-    /// The champion's text: what to change.
-    pub parent: &'a str,
-    /// The brief that a person wrote.
-    pub brief: &'a str,
-    /// The baseline, as number 0, and everything tried on these terms, oldest first.
-    pub past: &'a [Past],
-    /// Number of the trial to propose.
-    pub number: u64,
-    /// The night's random seed.
-    pub random_seed: u64,
-}
-
-/// A mutation to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// The whole file.
-    pub source: String,
-    /// The change in one line, derived from the change itself.
+/// A proposal that is waiting or being trained.
+#[derive(Clone, Debug)]
+pub struct Underway {
+    /// Key of its text, where it parses.
+    pub source_key: Option<SourceKey>,
+    /// The change in words.
     pub description: String,
-    /// Which kind of change.
-    pub operator: String,
 }
 
-/// Writes mutations.
-pub trait Proposer {
-    /// Name in policies, logs and the store.
-    fn name(&self) -> &'static str;
+/// An attempt that cannot be trained as it is: what goes back to its author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The mutation; none where no mutation could be read from the answer.
+    pub proposal: Option<Proposal>,
+    /// The answer as it came, where no mutation could be read from it.
+    pub answer: String,
+    /// What found the fault.
+    pub stage: Stage,
+    /// The fault, with the guest's line (`train.rs:88:17`) where there is one. May hold a guest's own words.
+    pub message: String,
+    /// Which repair this is to be, from 1.
+    pub repair: u32,
+}
 
-    /// The next mutation; none when nothing is left to try from here.
-    fn propose(&mut self, situation: &Situation) -> Option<Proposal>;
+/// What finds a fault before any training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the answer.
+    Answer,
+    /// Parsing the source.
+    Source,
+    /// The compiler.
+    Compile,
+    /// The component's check and the dry run.
+    DryRun,
+}
+
+impl Stage {
+    /// As users and the store have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Source => "source",
+            Self::Compile => "compile",
+            Self::DryRun => "dry run",
+        }
+    }
+}
+
+/// Why a turn brought no proposal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing will come of this proposer tonight: a key that is refused, a cap that is reached, a missing program.
+    #[error("{0}")]
+    Stop(String),
+    /// Not now: a rate limit, an overloaded or absent server.
+    #[error("{reason}")]
+    Later {
+        /// What happened.
+        reason: String,
+        /// How long to leave it alone, where it was said.
+        after: Option<Duration>,
+    },
+    /// An answer from which no mutation can be read. It goes back to its author.
+    #[error("{reason}")]
+    Answer {
+        /// What is wrong with it.
+        reason: String,
+        /// The answer, capped.
+        answer: String,
+    },
+    /// The night ended meanwhile.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a proposer works with during one turn.
+pub struct Desk<'a> {
+    /// The night's accounts.
+    pub ledger: &'a mut dyn Ledger,
+    /// Set when the night ends: whatever waits should give up with [`ProposeError::Interrupted`].
+    pub cancelled: &'a AtomicBool,
+}
+
+impl Desk<'_> {
+    /// Whether the night has ended.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// The night's accounts. What may cost something is reserved before it is sent, and settled after: so a cap is never
+/// passed, not even by a host that is killed between the two.
+pub trait Ledger {
+    /// Sets aside what a request may cost at most. [`ProposeError::Stop`] where that does not fit under a cap: then
+    /// nothing may be sent.
+    fn reserve(&mut self, worst: &Spend) -> Result<Reservation, ProposeError>;
+
+    /// Replaces a reservation by what was really spent, and files what was sent and what came back.
+    fn settle(&mut self, reservation: Reservation, exchange: &Exchange) -> Result<(), ProposeError>;
+}
+
+/// A place in the ledger that waits for its [`Ledger::settle`]; one that never comes counts in full.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reservation(pub i64);
+
+/// What requests cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Spend {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens read by the model.
+    pub input_tokens: u64,
+    /// Tokens written by the model.
+    pub output_tokens: u64,
+    /// Millionths of a dollar.
+    pub micro_dollars: u64,
+}
+
+impl Spend {
+    /// Both kinds of tokens.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// The sum; what does not fit stays at the largest number.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            micro_dollars: self.micro_dollars.saturating_add(other.micro_dollars),
+        }
+    }
+}
+
+/// One request and its answer, for the record. Neither holds a secret: keys travel in headers, which are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// What it cost. Where the server did not say and nothing is known to be free, the worst.
+    pub spend: Spend,
+    /// The request's body.
+    pub request: Vec<u8>,
+    /// The answer's body as far as it came; empty where there was none.
+    pub response: Vec<u8>,
+    /// How it ended: `200`, `429`, `timeout`.
+    pub status: String,
+    /// Milliseconds from request to last byte.
+    pub wall_ms: u64,
 }

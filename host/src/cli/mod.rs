@@ -115,7 +115,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let plan = Plan { policy: &policy, policy_name: &name, brief: &brief, seed_guest, bounds: Bounds::default() };
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
-    let proposal = Proposal { source, description: description.clone(), operator: "file".into() };
+    let proposal =
+        Proposal { source, hypothesis: String::new(), description: description.clone(), operator: "file".into() };
     let Some(line) = night.try_patiently("inbox", &proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };

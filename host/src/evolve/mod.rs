@@ -97,12 +97,15 @@ pub fn sample_constants(text: &str, random: &mut Random, spread: f64) -> Option<
     Some(Mutation { source: edit::apply(text, &edits)?, description, operator: SAMPLE })
 }
 
+/// The searchable constants of a text; none where it does not parse.
+pub fn constants_of(text: &str) -> Vec<Constant> {
+    Catalogue::of(text).map(|c| c.constants).unwrap_or_default()
+}
+
 /// Constants that differ between two sources, for [`Trial::steps`].
 pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
-    let (Some(before), Some(after)) = (Catalogue::of(parent), Catalogue::of(child)) else {
-        return Vec::new();
-    };
-    let pairs = before.constants.iter().filter_map(|b| Some((b, constants::named(&after.constants, &b.name)?)));
+    let (before, after) = (constants_of(parent), constants_of(child));
+    let pairs = before.iter().filter_map(|b| Some((b, constants::named(&after, &b.name)?)));
     pairs
         .filter(|(b, a)| b.value != a.value)
         .map(|(b, a)| Step { name: b.name.clone(), up: a.value.number() > b.value.number() })

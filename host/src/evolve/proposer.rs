@@ -3,9 +3,10 @@
 use super::{Evolve, History, Trial, steps_between};
 use crate::key::SourceKey;
 use crate::night::Ending;
-use crate::proposer::{Past, Proposal, Proposer, Situation};
+use crate::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
 use crate::source::Source;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The offline proposer with what it derived from the past so far.
 #[derive(Default)]
@@ -18,7 +19,7 @@ impl Offline {
     pub const NAME: &'static str = "evolve";
 
     /// Derives what is new in the past; sources are parsed once.
-    fn learn(&mut self, past: &[Past]) -> Vec<Trial> {
+    fn learn(&mut self, past: &[Arc<Past>]) -> Vec<Trial> {
         let sources: BTreeMap<u64, &str> = past.iter().map(|p| (p.number, p.source.as_str())).collect();
         for p in past.iter().filter(|p| p.number > 0) {
             self.trials.entry(p.number).or_insert_with(|| Trial {
@@ -33,21 +34,27 @@ impl Offline {
 }
 
 impl Proposer for Offline {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         Self::NAME
     }
 
-    fn propose(&mut self, situation: &Situation) -> Option<Proposal> {
-        let trials = self.learn(situation.past);
-        let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).collect();
+    fn is_free(&self) -> bool {
+        true
+    }
+
+    fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
+        let trials = self.learn(&situation.past);
+        let underway = situation.underway.iter().filter_map(|u| u.source_key);
+        let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).chain(underway).collect();
         let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
         let evolve = Evolve { random_seed: situation.random_seed };
         let history = History { trials: &trials, tried: &tried };
-        let mutation = evolve.propose(situation.parent, &history, situation.number)?;
-        Some(Proposal {
+        let mutation = evolve.propose(&situation.parent.source, &history, situation.number);
+        Ok(mutation.map(|mutation| Proposal {
             source: mutation.source,
+            hypothesis: String::new(),
             description: mutation.description,
             operator: mutation.operator.into(),
-        })
+        }))
     }
 }

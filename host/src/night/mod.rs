@@ -11,7 +11,9 @@ use crate::bench::{Bench, BenchError, Candidate, Run, Split, describe, unix_ms};
 use crate::key::ContextKey;
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
-use crate::proposer::{Past, Proposal, Proposer, Situation};
+use crate::proposer::{
+    Desk, Exchange, Ledger, Parent, Past, Proposal, ProposeError, Proposer, Reservation, Situation, Spend,
+};
 use crate::report::{self, ReportError};
 use crate::sample::{self, SampleError, Style};
 use crate::select::Noise;
@@ -19,7 +21,8 @@ use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
 use clock::RunClock;
 use event::{Baseline, Event, Standing, Summary, TrialLine};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use trial::{Court, RepeatKey, Seen};
 
@@ -78,6 +81,19 @@ impl From<StoreError> for NightError {
     }
 }
 
+/// A ledger for proposers that cost nothing.
+struct NoCosts;
+
+impl Ledger for NoCosts {
+    fn reserve(&mut self, _: &Spend) -> Result<Reservation, ProposeError> {
+        Err(ProposeError::Stop("this night has no accounts for what costs".into()))
+    }
+
+    fn settle(&mut self, _: Reservation, _: &Exchange) -> Result<(), ProposeError> {
+        Ok(())
+    }
+}
+
 /// Bounds of a night, from the policy or the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
@@ -117,7 +133,7 @@ pub struct Night<'a> {
     champion_bpb: f64,
     noise: Noise,
     seen: Seen,
-    past: Vec<Past>,
+    past: Vec<Arc<Past>>,
     trained: u64,
     decided: Vec<(Ending, Duration)>,
     repeats: [u64; 3],
@@ -179,16 +195,21 @@ impl<'a> Night<'a> {
     /// What was tried before on the same terms, and who won.
     fn take_up(&mut self, context: &ContextKey) -> Result<(), NightError> {
         let first = &self.baseline.candidate;
-        self.past.push(Past {
+        self.past.push(Arc::new(Past {
             number: 0,
             parent: 0,
+            champion: 0,
+            proposer: String::new(),
             source: first.text.clone(),
             source_key: Some(first.source_key),
+            hypothesis: String::new(),
             description: self.baseline.description.clone(),
             operator: String::new(),
             ending: Ending::Keep,
+            reason: String::new(),
+            bpb: Some(self.champion_bpb),
             delta: None,
-        });
+        }));
         self.seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
         let trials = self.bench.store.trials_in(context)?;
         for record in &trials {
@@ -243,16 +264,21 @@ impl<'a> Night<'a> {
             self.seen.insert(trial.number, trial.source_key, trial.component_key, trial.behaviour_key);
         }
         let source = self.source_of(record)?.unwrap_or_default();
-        self.past.push(Past {
+        self.past.push(Arc::new(Past {
             number: trial.number,
             parent: trial.parent,
+            champion: trial.parent,
+            proposer: trial.proposer.clone(),
             source,
             source_key: trial.source_key,
+            hypothesis: String::new(),
             description: trial.description.clone(),
             operator: trial.operator.clone(),
             ending,
+            reason: trial.reason.clone(),
+            bpb: trial.bpb,
             delta: trial.delta,
-        });
+        }));
         Ok(())
     }
 
@@ -264,20 +290,31 @@ impl<'a> Night<'a> {
             let turn = usize::try_from(number).unwrap_or(0) % proposers.len().max(1);
             let Some(proposer) = proposers.get_mut(turn) else { break };
             let situation = Situation {
-                parent: &self.champion.candidate.text,
-                brief: self.brief,
-                past: &self.past,
+                parent: Arc::new(Parent {
+                    number: self.champion.trial,
+                    source: self.champion.candidate.text.clone(),
+                    description: self.champion.description.clone(),
+                    bpb: self.champion_bpb,
+                    dry_run: self.champion.candidate.dry_run.clone(),
+                }),
+                brief: self.brief.into(),
+                past: self.past.clone(),
+                underway: Vec::new(),
+                noise_floor: self.noise.floor(),
+                budget_seconds: self.policy.budget.seconds,
+                digest: "".into(),
                 number,
                 random_seed: self.policy.search.random_seed,
             };
-            let Some(proposal) = proposer.propose(&situation) else {
+            let mut desk = Desk { ledger: &mut NoCosts, cancelled: &AtomicBool::new(false) };
+            let Ok(Some(proposal)) = proposer.propose(&situation, &mut desk) else {
                 exhausted += 1;
                 (self.tell)(Event::Note { text: format!("{} has nothing left to propose", proposer.name()) });
                 continue;
             };
             exhausted = 0;
-            let name = proposer.name();
-            self.try_patiently(name, &proposal)?;
+            let name = proposer.name().to_string();
+            self.try_patiently(&name, &proposal)?;
         }
         self.end()
     }
