@@ -158,6 +158,8 @@ pub struct Session {
     /// Elements drawn from each random stream.
     streams: BTreeMap<u32, u64>,
     named: BTreeMap<String, Named>,
+    /// First values that wait for parameters and buffers of their names.
+    initial: BTreeMap<String, (Spec, Values)>,
     steps: u64,
     tokens: u64,
     constant_bytes: u64,
@@ -193,6 +195,7 @@ impl Session {
             recording: config.mode == Mode::Train,
             streams: BTreeMap::new(),
             named: BTreeMap::new(),
+            initial: BTreeMap::new(),
             steps: 0,
             tokens: 0,
             constant_bytes: 0,

@@ -29,6 +29,12 @@ impl Session {
         Ok(())
     }
 
+    /// Training: parameters and buffers that are declared later under these names start with these values instead of
+    /// the guest's (a warm start). Records, prices and live bytes stay what they are without it.
+    pub fn start_from(&mut self, state: NamedState) {
+        self.initial = state.tensors.into_iter().map(|(name, _, spec, values)| (name, (spec, values))).collect();
+    }
+
     /// Host-made input (evaluation tokens). Not charged to the guest.
     pub fn input(&mut self, spec: Spec, values: Values) -> Result<TensorId, Fault> {
         self.place(Tag::Input, "", &spec, &values)
@@ -68,10 +74,25 @@ impl Session {
         }
         let id = self.slot(op, init, parameter)?;
         self.op_hash.tensor(if parameter { Tag::Parameter } else { Tag::Buffer }, id, name, None);
+        self.replace_initial(op, name, id)?;
         // The session's own handle: named state stays when the guest lets go.
         self.memory.share(id);
         self.named.insert(name.to_owned(), Named { id, parameter });
         Ok(id)
+    }
+
+    /// Puts the value of a warm start in the place of the guest's.
+    fn replace_initial(&mut self, op: &'static str, name: &str, id: TensorId) -> Result<(), Fault> {
+        let Some((spec, values)) = self.initial.remove(name) else {
+            return Ok(());
+        };
+        let declared = &self.memory.alive(op, id)?.spec;
+        if *declared != spec {
+            let reason = format!("{name} is {declared}; the state that the run starts from has {spec}");
+            return Err(Fault::Misuse { op, reason });
+        }
+        self.flush()?;
+        if self.execution.running() { self.executor.upload(id, &spec, &values) } else { Ok(()) }
     }
 
     /// An unnamed tensor that can change in place.

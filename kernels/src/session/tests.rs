@@ -443,3 +443,28 @@ proptest! {
         prop_assert_eq!(s.peek(s.named["p"].id).map(|x| x.len()), Ok(4));
     }
 }
+
+#[test]
+fn a_warm_start_replaces_values_and_nothing_else() {
+    let spec = Spec::f32(Shape::new(&[2]).unwrap());
+    let start = |values: Vec<f32>, spec: &Spec| NamedState {
+        tensors: vec![("weight".to_owned(), true, spec.clone(), Values::F32(values))],
+    };
+    let run = |state: Option<NamedState>| {
+        let executor = crate::cpu::CpuExecutor::new(1, 0).unwrap();
+        let mut s = Session::new(config(), Box::new(executor), Some(Box::new(Zeros)), Answers::Execute);
+        s.start_from(state.unwrap_or_default());
+        let weight = parameter(&mut s, "weight", &[2]);
+        let other = parameter(&mut s, "other", &[2]);
+        (s.peek(weight).unwrap(), s.peek(other).unwrap(), s.totals())
+    };
+    let (cold, cold_other, cold_totals) = run(None);
+    let (warm, warm_other, warm_totals) = run(Some(start(vec![3.0, 4.0], &spec)));
+    assert_eq!((cold, warm), (vec![0.5, 0.5], vec![3.0, 4.0]));
+    assert_eq!((cold_other, cold_totals), (warm_other, warm_totals));
+
+    let mut s = train();
+    s.start_from(start(vec![0.0; 3], &Spec::f32(Shape::new(&[3]).unwrap())));
+    let init = full(&mut s, &[2]);
+    assert!(matches!(s.parameter("weight", init), Err(Fault::Misuse { op: "parameter", .. })));
+}
