@@ -1,14 +1,18 @@
-//! Causal attention over grouped heads and rotary embedding. Queries go in blocks of [`BLOCK`] rows; keys that no row
+//! Attention over grouped heads. Queries go in blocks of [`BLOCK`] rows; keys that no row
 //! of a block sees are skipped, the others masked, so a non-finite value that is masked can still show within its
-//! block. Depends on `gemm` and `reduce`.
+//! block. Probabilities are computed again for the gradient (Dao et al., *FlashAttention*, 2022). Depends on `gemm`, `reduce`, `math` and
+//! `scratch`.
 
-use super::gemm::{Sizes, View, multiply};
-use super::path::kernel;
-use super::threads::Threads;
+use super::gemm::{self, Edge, Factor, Packed, Sizes, Tile, View};
+use super::path::{Path, kernel};
+use super::scratch;
 use super::{math, reduce};
+use std::ops::Range;
 
 /// Rows of one block of queries: part of the numerics class.
 pub const BLOCK: usize = 64;
+/// Blocks begin at a multiple of this among the keys: whole panels of packed ones.
+const PANEL: usize = 16;
 
 /// Sizes and scalars of one attention.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +27,9 @@ pub struct Geometry {
     pub groups: usize,
     /// Width of a head.
     pub dim: usize,
-    /// How many positions a row sees, itself included; 0 means all before.
+    /// Positions see none after themselves.
+    pub causal: bool,
+    /// Positions see those nearer than this, themselves included; 0 means any distance.
     pub window: usize,
     /// Factor of the scores.
     pub scale: f32,
@@ -34,6 +40,7 @@ pub struct Geometry {
 struct Block {
     start: usize,
     rows: usize,
+    /// The first key, a multiple of [`PANEL`].
     from: usize,
     keys: usize,
 }
@@ -42,75 +49,114 @@ impl Geometry {
     fn blocks(self) -> impl Iterator<Item = Block> {
         (0..self.time).step_by(BLOCK).map(move |start| {
             let rows = BLOCK.min(self.time - start);
-            let from = if self.window == 0 { 0 } else { (start + 1).saturating_sub(self.window) };
-            Block { start, rows, from, keys: start + rows - from }
+            let from = if self.window == 0 { 0 } else { (start + 1).saturating_sub(self.window) / PANEL * PANEL };
+            Block { start, rows, from, keys: self.end(start + rows - 1) - from }
         })
+    }
+
+    /// Behind the last key that a position sees.
+    fn end(self, position: usize) -> usize {
+        match (self.causal, self.window) {
+            (true, _) => position + 1,
+            (false, 0) => self.time,
+            (false, window) => self.time.min(position + window),
+        }
     }
 
     /// Positions from `start` on of one head in a tensor [batch, time, heads, dim].
     fn head(self, x: &[f32], batch: usize, heads: usize, head: usize, start: usize) -> View<'_> {
-        let at = ((batch * self.time + start) * heads + head) * self.dim;
+        let at = self.at(batch, heads, head, start);
         View { data: &x[at..], row: heads * self.dim, col: 1 }
     }
 
-    fn per_head(self) -> usize {
-        self.time * self.dim
+    /// As [`Geometry::head`], to write.
+    fn head_mut(self, x: &mut [f32], batch: usize, heads: usize, head: usize, rows: Range<usize>) -> Tile<'_> {
+        let at = self.at(batch, heads, head, rows.start);
+        Tile::within(&mut x[at..], rows.len(), self.dim, heads * self.dim)
+    }
+
+    fn at(self, batch: usize, heads: usize, head: usize, start: usize) -> usize {
+        ((batch * self.time + start) * heads + head) * self.dim
     }
 
     /// Keys of `block` that query `row` sees, counted from the block's first key.
-    fn seen(self, block: Block, row: usize) -> std::ops::Range<usize> {
+    fn seen(self, block: Block, row: usize) -> Range<usize> {
         let position = block.start + row;
         let first = if self.window == 0 { 0 } else { (position + 1).saturating_sub(self.window) };
-        first - block.from..position + 1 - block.from
+        first - block.from..self.end(position) - block.from
     }
 
-    /// Copies [batch, heads, time, dim] to [batch, time, heads, dim].
-    fn interleave(self, threads: &Threads, from: &[f32], heads: usize, stride: usize, out: &mut [f32]) {
-        threads.pieces(out, self.time * heads * self.dim, |at, sequence| {
-            let batch = at / (self.time * heads * self.dim);
-            for (i, row) in sequence.chunks_exact_mut(self.dim).enumerate() {
-                let (t, h) = (i / heads, i % heads);
-                let at = (batch * heads + h) * stride + t * self.dim;
-                row.copy_from_slice(&from[at..at + self.dim]);
-            }
-        });
+    /// What of a block's scores is needed; of products with them; and of products with their transpose.
+    fn edges(self, block: Block) -> [Edge; 3] {
+        let diagonal = block.start - block.from;
+        let edges = [Edge::Columns(diagonal), Edge::TermsUpTo(diagonal), Edge::TermsFrom(diagonal)];
+        if self.causal { edges } else { [Edge::None; 3] }
+    }
+
+    /// Sequence and key head of everything that shares keys.
+    fn groups(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.batch).flat_map(move |b| (0..self.groups).map(move |group| (b, group)))
+    }
+
+    /// Query heads of a key head.
+    fn heads_of(self, group: usize) -> Range<usize> {
+        let each = self.heads / self.groups;
+        group * each..(group + 1) * each
+    }
+
+    /// Rows of a block's scores: a little longer than its keys, so that rows do not fall on the same lines of the cache.
+    fn stride(self) -> usize {
+        self.time.next_multiple_of(PANEL) + PANEL
     }
 }
 
+/// Scores outside of what a row sees.
+fn mask(scores: &mut [f32], block: Block, seen: &Range<usize>) {
+    scores[..seen.start].fill(0.0);
+    scores[seen.end..block.keys].fill(0.0);
+}
+
 /// y and logsumexp [batch, heads, time] of q, k, v.
-pub fn forward(threads: &Threads, g: Geometry, qkv: [&[f32]; 3], y: &mut [f32], logsumexp: &mut [f32]) {
-    let [q, k, v] = qkv;
-    let mut by_head = vec![0.0; y.len()];
-    let heads = by_head.chunks_mut(g.per_head()).zip(logsumexp.chunks_mut(g.time)).enumerate();
-    threads.each(heads, |(i, (out, lse))| {
-        let (b, h) = (i / g.heads, i % g.heads);
-        let group = h / (g.heads / g.groups);
-        let mut scores = vec![0.0; BLOCK.min(g.time) * g.time];
-        for block in g.blocks() {
-            let (rows, keys) = (block.rows, block.keys);
-            let scores = &mut scores[..rows * keys];
-            let key = g.head(k, b, g.groups, group, block.from).transposed();
-            let query = g.head(q, b, g.heads, h, block.start);
-            multiply(threads, Sizes { m: rows, n: keys, k: g.dim }, query, key, scores, false);
-            let mut sums = [1.0; BLOCK];
-            for (row, scores) in scores.chunks_exact_mut(keys).enumerate() {
-                let seen = g.seen(block, row);
-                scores[..seen.start].fill(0.0);
-                scores[seen.end..].fill(0.0);
-                let (max, sum) = reduce::exp_shifted(threads.path, &mut scores[seen], g.scale);
-                sums[row] = sum;
-                lse[block.start + row] = max + math::log(sum);
-            }
-            let out = &mut out[block.start * g.dim..][..rows * g.dim];
-            let value = g.head(v, b, g.groups, group, block.from);
-            let weights = View::dense(scores, keys, false);
-            multiply(threads, Sizes { m: rows, n: g.dim, k: keys }, weights, value, out, false);
-            for (row, sum) in out.chunks_exact_mut(g.dim).zip(sums) {
-                row.iter_mut().for_each(|y| *y /= sum);
+pub fn forward(path: Path, g: Geometry, [q, k, v]: [&[f32]; 3], y: &mut [f32], logsumexp: &mut [f32]) {
+    let mut room = [(); 3].map(|()| scratch::take());
+    let [keys, values, scores] = &mut room;
+    let keys = keys.slice(gemm::packed_len(g.dim, g.time));
+    let values = values.slice(gemm::packed_len(g.time, g.dim));
+    let scores = scores.slice(BLOCK * g.stride());
+    for (b, group) in g.groups() {
+        gemm::pack(g.head(k, b, g.groups, group, 0).transposed(), g.dim, g.time, keys);
+        gemm::pack(g.head(v, b, g.groups, group, 0), g.time, g.dim, values);
+        let (keys, values) = (Packed::new(keys, g.dim), Packed::new(values, g.time));
+        for h in g.heads_of(group) {
+            let lse = &mut logsumexp[(b * g.heads + h) * g.time..][..g.time];
+            for block in g.blocks() {
+                let [columns, terms, _] = g.edges(block);
+                let key = Factor::Packed(keys.columns_from(block.from));
+                let sizes = Sizes { m: block.rows, n: block.keys, k: g.dim };
+                let query = g.head(q, b, g.heads, h, block.start);
+                let mut tile = Tile::within(scores, block.rows, block.keys, g.stride());
+                gemm::multiply_edge(path, sizes, query, key, &mut tile, false, columns);
+                let mut sums = [1.0; BLOCK];
+                for (row, scores) in scores.chunks_exact_mut(g.stride()).enumerate().take(block.rows) {
+                    let seen = g.seen(block, row);
+                    mask(scores, block, &seen);
+                    let (max, sum) = reduce::exp_shifted(path, &mut scores[seen], g.scale);
+                    sums[row] = sum;
+                    lse[block.start + row] = max + math::log(sum);
+                }
+                let value = Factor::Packed(values.terms_from(block.from));
+                let mut out = g.head_mut(y, b, g.heads, h, block.start..block.start + block.rows);
+                let sizes = Sizes { m: block.rows, n: g.dim, k: block.keys };
+                let weights = View { data: scores, row: g.stride(), col: 1 };
+                gemm::multiply_edge(path, sizes, weights, value, &mut out, false, terms);
+                for (row, sum) in sums.iter().enumerate().take(block.rows) {
+                    let scale = 1.0 / sum;
+                    out.row(row).iter_mut().for_each(|y| *y *= scale);
+                }
             }
         }
-    });
-    g.interleave(threads, &by_head, g.heads, g.per_head(), y);
+    }
+    room.into_iter().for_each(scratch::give);
 }
 
 /// What the gradient reads.
@@ -126,66 +172,72 @@ pub struct Saved<'a> {
     pub dy: &'a [f32],
 }
 
-/// dq, dk, dv. Probabilities are computed again; dk and dv grow in the order of query heads, then of query blocks.
-pub fn backward(threads: &Threads, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]; 3]) {
-    let per_group = g.heads / g.groups;
-    // For each sequence and key head: dq of its query heads, then dk, then dv.
-    let stride = (per_group + 2) * g.per_head();
-    let mut all = vec![0.0; g.batch * g.groups * stride];
-    threads.each(all.chunks_mut(stride).enumerate(), |(i, out)| {
-        let (b, group) = (i / g.groups, i % g.groups);
-        let (dq, dkv) = out.split_at_mut(per_group * g.per_head());
-        let (dk, dv) = dkv.split_at_mut(g.per_head());
-        for (j, dq) in dq.chunks_mut(g.per_head()).enumerate() {
-            head_backward(threads, g, saved, (b, group * per_group + j, group), [dq, dk, dv]);
+/// dq, dk, dv; dk and dv grow in the order of query heads, then of query blocks.
+pub fn backward(path: Path, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]; 3]) {
+    let [_, k, v] = saved.qkv;
+    dk.fill(0.0);
+    dv.fill(0.0);
+    let mut room = [(); 3].map(|()| scratch::take());
+    let [across, values, down] = &mut room;
+    let across = across.slice(gemm::packed_len(g.dim, g.time));
+    let values = values.slice(gemm::packed_len(g.dim, g.time));
+    let down = down.slice(gemm::packed_len(g.time, g.dim));
+    for (b, group) in g.groups() {
+        let (key, value) = (g.head(k, b, g.groups, group, 0), g.head(v, b, g.groups, group, 0));
+        gemm::pack(key.transposed(), g.dim, g.time, across);
+        gemm::pack(value.transposed(), g.dim, g.time, values);
+        gemm::pack(key, g.time, g.dim, down);
+        let packed = [Packed::new(across, g.dim), Packed::new(values, g.dim), Packed::new(down, g.time)];
+        for h in g.heads_of(group) {
+            head_backward(path, g, saved, packed, (b, h, group), [&mut *dq, &mut *dk, &mut *dv]);
         }
-    });
-    let heads: Vec<f32> = all.chunks(stride).flat_map(|x| &x[..per_group * g.per_head()]).copied().collect();
-    g.interleave(threads, &heads, g.heads, g.per_head(), dq);
-    g.interleave(threads, &all[per_group * g.per_head()..], g.groups, stride, dk);
-    g.interleave(threads, &all[(per_group + 1) * g.per_head()..], g.groups, stride, dv);
+    }
+    room.into_iter().for_each(scratch::give);
 }
 
 fn head_backward(
-    threads: &Threads,
+    path: Path,
     g: Geometry,
     saved: Saved,
+    [across, values, down]: [Packed; 3],
     (b, h, group): (usize, usize, usize),
     [dq, dk, dv]: [&mut [f32]; 3],
 ) {
-    let [q, k, v] = saved.qkv;
-    let mut scores = vec![0.0; BLOCK.min(g.time) * g.time];
-    let mut slopes = vec![0.0; scores.len()];
+    let mut room = [(); 2].map(|()| scratch::take());
+    let [p, ds] = &mut room;
+    let (p, ds) = (p.slice(BLOCK * g.stride()), ds.slice(BLOCK * g.stride()));
+    let lse = &saved.logsumexp[(b * g.heads + h) * g.time..][..g.time];
     for block in g.blocks() {
-        let (rows, keys) = (block.rows, block.keys);
-        let (p, ds) = (&mut scores[..rows * keys], &mut slopes[..rows * keys]);
-        let inner = Sizes { m: rows, n: keys, k: g.dim };
-        let query = g.head(q, b, g.heads, h, block.start);
-        let key = g.head(k, b, g.groups, group, block.from);
-        let value = g.head(v, b, g.groups, group, block.from);
-        let slope = g.head(saved.dy, b, g.heads, h, block.start);
-        let out = g.head(saved.y, b, g.heads, h, block.start);
-        multiply(threads, inner, query, key.transposed(), p, false);
-        multiply(threads, inner, slope, value.transposed(), ds, false);
-        for (row, (p, ds)) in p.chunks_exact_mut(keys).zip(ds.chunks_exact_mut(keys)).enumerate() {
-            let seen = g.seen(block, row);
-            let at = row * slope.row;
-            let delta = reduce::dot(threads.path, &slope.data[at..at + g.dim], &out.data[at..at + g.dim]);
-            let lse = saved.logsumexp[(b * g.heads + h) * g.time + block.start + row];
-            for x in [&mut *p, &mut *ds] {
-                x[..seen.start].fill(0.0);
-                x[seen.end..].fill(0.0);
-            }
-            row_backward(threads.path, &mut p[seen.clone()], &mut ds[seen], g.scale, lse, delta);
+        let [columns, up_to, from] = g.edges(block);
+        let rows = block.start..block.start + block.rows;
+        let [query, slope, out] = [saved.qkv[0], saved.dy, saved.y].map(|x| g.head(x, b, g.heads, h, block.start));
+        let inner = Sizes { m: block.rows, n: block.keys, k: g.dim };
+        for (left, right, to) in [(query, across, &mut *p), (slope, values, &mut *ds)] {
+            let right = Factor::Packed(right.columns_from(block.from));
+            let mut to = Tile::within(to, block.rows, block.keys, g.stride());
+            gemm::multiply_edge(path, inner, left, right, &mut to, false, columns);
         }
-        let (p, ds) = (View::dense(p, keys, false), View::dense(ds, keys, false));
-        let outer = Sizes { m: keys, n: g.dim, k: rows };
-        let range = block.from * g.dim..(block.from + keys) * g.dim;
-        let dq = &mut dq[block.start * g.dim..][..rows * g.dim];
-        multiply(threads, Sizes { m: rows, n: g.dim, k: keys }, ds, key, dq, false);
-        multiply(threads, outer, ds.transposed(), query, &mut dk[range.clone()], true);
-        multiply(threads, outer, p.transposed(), slope, &mut dv[range], true);
+        let pairs = p.chunks_exact_mut(g.stride()).zip(ds.chunks_exact_mut(g.stride()));
+        for (row, (p, ds)) in pairs.enumerate().take(block.rows) {
+            let seen = g.seen(block, row);
+            mask(p, block, &seen);
+            mask(ds, block, &seen);
+            let at = row * slope.row;
+            let delta = reduce::dot(path, &slope.data[at..at + g.dim], &out.data[at..at + g.dim]);
+            row_backward(path, &mut p[seen.clone()], &mut ds[seen], g.scale, lse[block.start + row], delta);
+        }
+        let (p, ds) = (View { data: p, row: g.stride(), col: 1 }, View { data: ds, row: g.stride(), col: 1 });
+        let key = Factor::Packed(down.terms_from(block.from));
+        let sizes = Sizes { m: block.rows, n: g.dim, k: block.keys };
+        gemm::multiply_edge(path, sizes, ds, key, &mut g.head_mut(dq, b, g.heads, h, rows), false, up_to);
+        let outer = Sizes { m: block.keys, n: g.dim, k: block.rows };
+        let keys = block.from..block.from + block.keys;
+        for (left, right, to) in [(ds, query, &mut *dk), (p, slope, &mut *dv)] {
+            let mut to = g.head_mut(to, b, g.groups, group, keys.clone());
+            gemm::multiply_edge(path, outer, left.transposed(), Factor::Plain(right), &mut to, true, from);
+        }
     }
+    room.into_iter().for_each(scratch::give);
 }
 
 kernel! {
@@ -194,46 +246,6 @@ kernel! {
         for (p, ds) in p.iter_mut().zip(ds) {
             *p = math::exp(math::fma(*p, scale, -lse));
             *ds = *p * (*ds - delta) * scale;
-        }
-    }
-}
-
-/// Rotary embedding (Su et al., 2021) of x [batch, time, heads, dim]: halves of each head are rotated against each
-/// other by t·base^(−2j/dim), or by the opposite angle. An odd last element stays.
-pub fn rope(threads: &Threads, x: &[f32], y: &mut [f32], dims: [usize; 3], base: f32, inverse: bool) {
-    let [time, heads, dim] = dims;
-    let half = dim / 2;
-    let frequency = |j: usize| math::power(f64::from(base), -2.0 * j as f64 / dim as f64);
-    let frequencies: Vec<f64> = (0..half).map(frequency).collect();
-    let mut table = vec![(0.0, 0.0); time * half];
-    threads.pieces(&mut table, 4096, |at, piece| {
-        for (i, slot) in (at..).zip(piece) {
-            let (t, j) = (i / half, i % half);
-            let (sin, cos) = math::sin_cos(t as f64 * frequencies[j]);
-            *slot = (if inverse { -sin as f32 } else { sin as f32 }, cos as f32);
-        }
-    });
-    let row = heads * dim;
-    threads.pieces(y, row * 64, |at, piece| {
-        for (i, y) in piece.chunks_exact_mut(dim).enumerate() {
-            let from = at + i * dim;
-            let x = &x[from..from + dim];
-            let t = from / row % time;
-            rotate(threads.path, x, y, &table[t * half..(t + 1) * half]);
-        }
-    });
-}
-
-kernel! {
-    fn rotate(x: &[f32], y: &mut [f32], table: &[(f32, f32)]) {
-        let half = table.len();
-        y[2 * half..].copy_from_slice(&x[2 * half..]);
-        let (a, b) = x.split_at(half);
-        let (ya, yb) = y.split_at_mut(half);
-        for i in 0..half {
-            let (sin, cos) = table[i];
-            ya[i] = math::fma(a[i], cos, -(b[i] * sin));
-            yb[i] = math::fma(a[i], sin, b[i] * cos);
         }
     }
 }

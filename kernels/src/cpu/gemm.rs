@@ -1,46 +1,22 @@
 //! Matrix products. Every output element is accumulated over k in increasing order with fused multiply-add from 0, in
-//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k. Depends on `math` and `threads`.
+//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k, so that all paths agree in
+//! bits. The loops and their blocking follow Goto and Van de Geijn, *Anatomy of High-Performance Matrix Multiplication*
+//! (2008). One thread; callers spread pieces. Depends on `matrix`, `micro`, `path`
+//! and `scratch`.
 
-use super::math::fma;
-use super::path::kernel;
-use super::threads::Threads;
-use std::cell::RefCell;
+pub use super::matrix::{Tile, View};
+
+use super::micro::{Kernel, Left, MR, NR};
+use super::path::Path;
+use super::scratch::{self, Scratch};
+use std::ops::Range;
 
 /// Length of a block of k: part of the numerics class.
 pub const KC: usize = 256;
-const MR: usize = 6;
-const NR: usize = 16;
-/// Most rows of one task: a packed block of A stays in the second-level cache.
-const MC: usize = 96;
-
-/// A matrix within a slice: element (i, j) is at `i * row + j * col`.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    /// The elements.
-    pub data: &'a [f32],
-    /// Step between rows.
-    pub row: usize,
-    /// Step between columns.
-    pub col: usize,
-}
-
-impl<'a> View<'a> {
-    /// Rows of `cols` elements one after another, transposed where flagged.
-    pub fn dense(data: &'a [f32], cols: usize, transposed: bool) -> Self {
-        let (row, col) = if transposed { (1, cols) } else { (cols, 1) };
-        Self { data, row, col }
-    }
-
-    /// The same memory, rows and columns exchanged.
-    pub fn transposed(self) -> Self {
-        Self { data: self.data, row: self.col, col: self.row }
-    }
-
-    /// From row `i` on.
-    fn skip_rows(self, i: usize) -> Self {
-        Self { data: &self.data[i * self.row..], ..self }
-    }
-}
+/// Rows of A that stay in the second-level cache while the panels of B pass.
+const MC: usize = 192;
+/// Columns of B that are packed at a time where the caller has not packed it.
+const NC: usize = 512;
 
 /// Sizes of a product: C [m, n] from A [m, k] and B [k, n].
 #[derive(Clone, Copy, Debug)]
@@ -53,135 +29,273 @@ pub struct Sizes {
     pub k: usize,
 }
 
-/// Multiply-adds below which a product stays on one thread: some tens of microseconds.
-const SPREAD: usize = 1 << 20;
-/// Elements of the second operand that one thread packs at a time.
-const PACKED_PIECE: usize = 32_768;
-
-thread_local! {
-    static SCRATCH: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+/// The second operand: as it lies in memory, or packed before by [`pack`].
+#[derive(Clone, Copy, Debug)]
+pub enum Factor<'a> {
+    /// Packed piece by piece when it is used.
+    Plain(View<'a>),
+    /// Packed before.
+    Packed(Packed<'a>),
 }
 
-/// C = A·B on the calling thread, or C += A·B where `accumulate`; rows of C are dense.
-pub fn multiply(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mut [f32], accumulate: bool) {
-    SCRATCH.with_borrow_mut(|(pa, pb)| {
-        pb.resize(packed_len(sizes), 0.0);
-        for (i, panel) in pb.chunks_mut(panel_len(sizes)).enumerate() {
-            pack_columns(b, sizes, i, panel);
-        }
-        for (i, rows) in c.chunks_mut(MC * sizes.n).enumerate() {
-            multiply_rows(threads, sizes, a.skip_rows(i * MC), pb, pa, rows, accumulate);
-        }
-    });
+/// A packed factor, or the end of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    data: &'a [f32],
+    /// Terms of a whole panel.
+    terms: usize,
+    /// Terms that are skipped.
+    skip: usize,
 }
 
-/// C = A·B spread over the threads by rows.
-pub fn multiply_spread(threads: &Threads, sizes: Sizes, a: View, b: View, c: &mut [f32]) {
-    if sizes.m * sizes.n * sizes.k < SPREAD {
-        return multiply(threads, sizes, a, b, c, false);
+impl<'a> Packed<'a> {
+    /// What [`pack`] made of a factor [k, n].
+    pub fn new(data: &'a [f32], k: usize) -> Self {
+        Self { data, terms: k, skip: 0 }
     }
-    // Taken out while the threads run: one of them may be asked for its own scratch.
-    let mut packed = SCRATCH.with_borrow_mut(|(_, pb)| std::mem::take(pb));
-    packed.resize(packed_len(sizes), 0.0);
-    let panels = PACKED_PIECE.div_ceil(panel_len(sizes)) * panel_len(sizes);
-    threads.pieces(&mut packed, panels, |at, piece| {
-        for (i, panel) in piece.chunks_mut(panel_len(sizes)).enumerate() {
-            pack_columns(b, sizes, at / panel_len(sizes) + i, panel);
+
+    /// From a column on, which must begin a panel.
+    pub fn columns_from(self, column: usize) -> Self {
+        assert!(column % NR == 0, "column {column} begins no panel");
+        Self { data: &self.data[column * self.terms..], ..self }
+    }
+
+    /// From a term on.
+    pub fn terms_from(self, term: usize) -> Self {
+        Self { skip: self.skip + term, ..self }
+    }
+
+    fn holds(self, k: usize, n: usize) -> bool {
+        self.skip + k <= self.terms && packed_len(self.terms, n) <= self.data.len()
+    }
+}
+
+/// Which part of a product with a triangular operand or result is computed, by row: the rest is known to be zero, or not
+/// needed. A few elements beyond the edge are computed all the same, whatever they hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Everything.
+    None,
+    /// Of row i the columns up to i + this.
+    Columns(usize),
+    /// Of row i the terms up to i + this.
+    TermsUpTo(usize),
+    /// Of row i the terms from i − this on.
+    TermsFrom(usize),
+}
+
+impl Edge {
+    /// Columns and terms of a tile of rows.
+    fn bounds(self, rows: &Range<usize>, sizes: Sizes) -> (usize, Range<usize>) {
+        match self {
+            Edge::None => (sizes.n, 0..sizes.k),
+            Edge::Columns(d) => (sizes.n.min(rows.end + d), 0..sizes.k),
+            Edge::TermsUpTo(d) => (sizes.n, 0..sizes.k.min(rows.end + d)),
+            Edge::TermsFrom(d) => (sizes.n, rows.start.saturating_sub(d).min(sizes.k)..sizes.k),
         }
-    });
-    let rows = if sizes.m <= 4 * MC { sizes.m.div_ceil(8).next_multiple_of(MR) } else { MC };
-    threads.pieces(c, rows * sizes.n, |at, piece| {
-        SCRATCH.with_borrow_mut(|(pa, _)| {
-            multiply_rows(threads, sizes, a.skip_rows(at / sizes.n), &packed, pa, piece, false);
-        });
-    });
-    SCRATCH.with_borrow_mut(|(_, pb)| *pb = packed);
+    }
 }
 
-fn panel_len(sizes: Sizes) -> usize {
-    sizes.k * NR
+/// Elements of a packed k × n factor.
+pub fn packed_len(k: usize, n: usize) -> usize {
+    n.div_ceil(NR) * NR * k
 }
 
-fn packed_len(sizes: Sizes) -> usize {
-    sizes.n.div_ceil(NR) * panel_len(sizes)
+/// Packs all of B [k, n].
+pub fn pack(b: View, k: usize, n: usize, out: &mut [f32]) {
+    pack_panels(b, k, n, 0, out);
 }
 
-/// Columns 16·i.. of B: row after row of 16, zeros beyond the edge.
-fn pack_columns(b: View, sizes: Sizes, i: usize, panel: &mut [f32]) {
-    let start = i * NR;
-    let width = NR.min(sizes.n - start);
+/// Packs the panels of 16 columns from panel `first` on, as many as `out` takes: column blocks one after another, in each
+/// row after row of 16, zeros beyond the edge.
+pub fn pack_panels(b: View, k: usize, n: usize, first: usize, out: &mut [f32]) {
+    assert!(b.holds(k, n) && k > 0, "the factor leaves its slice");
+    for (i, panel) in out.chunks_exact_mut(NR * k).enumerate() {
+        let start = (first + i) * NR;
+        pack_panel(b, 0..k, start..n.min(start + NR), panel);
+    }
+}
+
+/// C = A·B, or C += A·B where `add`.
+pub fn multiply(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile, add: bool) {
+    multiply_edge(path, sizes, a, b, c, add, Edge::None);
+}
+
+/// As [`multiply`], without what lies beyond an edge.
+pub fn multiply_edge(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile, add: bool, edge: Edge) {
+    let Sizes { m, n, k } = sizes;
+    assert!(m <= c.rows && n <= c.cols, "the product does not fit its tile");
+    assert!(a.holds(m, k), "the first factor leaves its slice");
+    match b {
+        Factor::Plain(b) => assert!(b.holds(k, n), "the second factor leaves its slice"),
+        Factor::Packed(b) => assert!(b.holds(k, n), "the second factor is not all packed"),
+    }
+    let kernel = Kernel::of(path);
+    let mut packed_a = scratch::take();
+    let mut packed_b = scratch::take();
+    for columns in blocks(n, NC) {
+        for terms in blocks(k, KC) {
+            let b = match b {
+                Factor::Packed(b) => {
+                    let skip = NR * (b.skip + terms.start);
+                    Panels { data: b.data, first: columns.start / NR, step: NR * b.terms, skip }
+                }
+                Factor::Plain(b) => {
+                    let data = packed_b.slice(packed_len(terms.len(), columns.len()));
+                    for (i, panel) in data.chunks_exact_mut(NR * terms.len()).enumerate() {
+                        let start = columns.start + i * NR;
+                        pack_panel(b, terms.clone(), start..columns.end.min(start + NR), panel);
+                    }
+                    Panels { data, first: 0, step: NR * terms.len(), skip: 0 }
+                }
+            };
+            for rows in blocks(m, MC) {
+                let a = Rows::new(a, rows.clone(), terms.clone(), &mut packed_a);
+                let part = Part { sizes, rows, columns: columns.clone(), terms: terms.clone(), add, edge };
+                part.run(kernel, &a, &b, c);
+            }
+        }
+    }
+    scratch::give(packed_a);
+    scratch::give(packed_b);
+}
+
+/// Consecutive ranges of at most `step` that make up 0..n.
+fn blocks(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(step).map(move |start| start..n.min(start + step))
+}
+
+/// A block of rows of A: as it lies where rows are contiguous, else packed in tiles of 6 rows, element (i, p) at 6·p + i.
+struct Rows<'a> {
+    data: &'a [f32],
+    /// Step between rows of a tile, between terms, and between tiles.
+    row: usize,
+    term: usize,
+    tile: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(a: View<'a>, rows: Range<usize>, terms: Range<usize>, packed: &'a mut Scratch) -> Self {
+        if a.col == 1 {
+            let data = &a.data[rows.start * a.row + terms.start..];
+            return Self { data, row: a.row, term: 1, tile: MR * a.row };
+        }
+        let kc = terms.len();
+        // What copies 8 elements for 6 writes 2 beyond the end.
+        let data = packed.slice(rows.len().div_ceil(MR) * MR * kc + 2);
+        for (i, first) in rows.clone().step_by(MR).enumerate() {
+            pack_rows(a, first..rows.end.min(first + MR), terms.clone(), &mut data[i * MR * kc..]);
+        }
+        Self { data, row: 1, term: MR, tile: MR * kc }
+    }
+}
+
+/// Packed panels of B: panel j of the block starts at (first + j)·step + skip.
+struct Panels<'a> {
+    data: &'a [f32],
+    first: usize,
+    step: usize,
+    skip: usize,
+}
+
+/// One block of rows, columns and terms.
+struct Part {
+    sizes: Sizes,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    terms: Range<usize>,
+    add: bool,
+    edge: Edge,
+}
+
+impl Part {
+    fn run(&self, kernel: Kernel, a: &Rows, b: &Panels, c: &mut Tile) {
+        for (j, start) in self.columns.clone().step_by(NR).enumerate() {
+            let width = NR.min(self.columns.end - start);
+            let panel = &b.data[(b.first + j) * b.step + b.skip..];
+            for (i, first) in self.rows.clone().step_by(MR).enumerate() {
+                let rows = first..self.rows.end.min(first + MR);
+                self.tile(kernel, a, i, panel, c, rows, start..start + width);
+            }
+        }
+    }
+
+    /// Tile `i` of the block of rows.
+    fn tile(
+        &self,
+        kernel: Kernel,
+        a: &Rows,
+        i: usize,
+        panel: &[f32],
+        c: &mut Tile,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) {
+        let (width, wanted) = self.edge.bounds(&rows, self.sizes);
+        if columns.start >= width {
+            return;
+        }
+        let terms = self.terms.start.max(wanted.start)..self.terms.end.min(wanted.end);
+        let add = self.add || self.terms.start > wanted.start;
+        if terms.is_empty() {
+            if !add && self.terms.start == 0 && wanted.is_empty() {
+                rows.for_each(|row| c.row(row)[columns.clone()].fill(0.0));
+            }
+            return;
+        }
+        let skip = terms.start - self.terms.start;
+        let left = Left { data: &a.data[i * a.tile + skip * a.term..], row: a.row, term: a.term };
+        kernel.tile(left, &panel[skip * NR..], terms.len(), c.part(rows, columns), add);
+    }
+}
+
+/// Columns of B: row after row of 16, zeros beyond the edge.
+fn pack_panel(b: View, terms: Range<usize>, columns: Range<usize>, panel: &mut [f32]) {
+    let width = columns.len();
+    let data = &b.data[terms.start * b.row + columns.start * b.col..];
+    let rows = panel.as_chunks_mut::<NR>().0;
     if b.col == 1 {
-        for (p, row) in panel.chunks_exact_mut(NR).enumerate() {
-            let from = p * b.row + start;
-            row[..width].copy_from_slice(&b.data[from..from + width]);
-            row[width..].fill(0.0);
+        for (p, row) in rows.iter_mut().enumerate() {
+            match data[p * b.row..].first_chunk::<NR>() {
+                Some(from) if width == NR => *row = *from,
+                _ => {
+                    row[..width].copy_from_slice(&data[p * b.row..][..width]);
+                    row[width..].fill(0.0);
+                }
+            }
         }
         return;
     }
-    panel.fill(0.0);
-    for j in 0..width {
-        let column = b.data[(start + j) * b.col..].iter().step_by(b.row.max(1));
-        for (row, &value) in panel.chunks_exact_mut(NR).zip(column) {
-            row[j] = value;
-        }
-    }
-}
-
-/// Rows of one block of A, six at a time: element (i, p) at p·6 + i of its panel.
-fn pack_rows(a: View, rows: usize, from: usize, kc: usize, packed: &mut [f32]) {
-    for (i, panel) in packed.chunks_exact_mut(MR * kc).enumerate() {
-        for r in 0..MR {
-            let row = i * MR + r;
-            if row < rows {
-                let values = a.data[row * a.row + from * a.col..].iter().step_by(a.col.max(1));
-                for (slot, &value) in panel.chunks_exact_mut(MR).zip(values) {
-                    slot[r] = value;
-                }
+    // 16 terms at a time, so that what is written stays in the nearest cache.
+    for (i, rows) in rows.chunks_mut(NR).enumerate() {
+        for j in 0..NR {
+            if j < width {
+                let column = data[i * NR * b.row + j * b.col..].iter().step_by(b.row.max(1));
+                rows.iter_mut().zip(column).for_each(|(row, value)| row[j] = *value);
             } else {
-                panel.chunks_exact_mut(MR).for_each(|slot| slot[r] = 0.0);
+                rows.iter_mut().for_each(|row| row[j] = 0.0);
             }
         }
     }
 }
 
-fn multiply_rows(t: &Threads, sizes: Sizes, a: View, b: &[f32], pa: &mut Vec<f32>, c: &mut [f32], accumulate: bool) {
-    let rows = c.len() / sizes.n;
-    for from in (0..sizes.k).step_by(KC) {
-        let kc = KC.min(sizes.k - from);
-        pa.resize(rows.next_multiple_of(MR) * kc, 0.0);
-        pack_rows(a, rows, from, kc, pa);
-        let add = accumulate || from > 0;
-        for (j, panel) in b.chunks_exact(panel_len(sizes)).enumerate() {
-            let panel = &panel[from * NR..(from + kc) * NR];
-            for (i, block) in pa.chunks_exact(MR * kc).enumerate() {
-                let tile = tile(t.path, block, panel);
-                let first = i * MR;
-                let width = NR.min(sizes.n - j * NR);
-                for (r, sums) in tile.iter().enumerate().take(rows - first) {
-                    let at = (first + r) * sizes.n + j * NR;
-                    let out = &mut c[at..at + width];
-                    if add {
-                        out.iter_mut().zip(sums).for_each(|(c, s)| *c += s);
-                    } else {
-                        out.copy_from_slice(&sums[..width]);
-                    }
-                }
+/// At most 6 rows of A: element (i, p) at 6·p + i.
+fn pack_rows(a: View, rows: Range<usize>, terms: Range<usize>, packed: &mut [f32]) {
+    let data = &a.data[rows.start * a.row + terms.start * a.col..];
+    if a.row == 1 && rows.len() == MR {
+        for p in 0..terms.len() {
+            let from = &data[p * a.col..];
+            // Two elements too many cost less than six single ones; the next column overwrites them.
+            match (from.first_chunk::<8>(), packed[p * MR..].first_chunk_mut::<8>()) {
+                (Some(from), Some(to)) => *to = *from,
+                _ => packed[p * MR..][..MR].copy_from_slice(&from[..MR]),
             }
         }
+        return;
     }
-}
-
-kernel! {
-    /// A 6×16 tile of sums over one block of k.
-    fn tile(a: &[f32], b: &[f32]) -> [[f32; NR]; MR] {
-        let mut sums = [[0.0f32; NR]; MR];
-        for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.as_chunks::<NR>().0) {
-            for i in 0..MR {
-                for j in 0..NR {
-                    sums[i][j] = fma(a[i], b[j], sums[i][j]);
-                }
-            }
+    for p in 0..terms.len() {
+        for i in 0..rows.len() {
+            packed[p * MR + i] = data[p * a.col + i * a.row];
         }
-        sums
     }
 }

@@ -1,10 +1,9 @@
-//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024). Depends on `gemm`.
+//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024). Depends on `gemm`, `reduce` and `scratch`.
 
-use super::gemm::{Sizes, View, multiply_spread};
+use super::gemm::{Factor, Sizes, Tile, View, multiply};
 use super::math::fma;
-use super::path::kernel;
-use super::reduce;
-use super::threads::Threads;
+use super::path::{Path, kernel};
+use super::{reduce, scratch};
 
 const A: f32 = 3.4445;
 const B: f32 = -4.7750;
@@ -12,26 +11,31 @@ const C: f32 = 2.0315;
 
 /// y ≈ U·Vᵀ of the matrix x = U·S·Vᵀ [rows, cols]: x/(|x| + 1e−7), then `steps` times x ← a·x + (b·G + c·G·G)·x with
 /// G = x·xᵀ, on the transpose where rows > cols.
-pub fn orthogonalise(threads: &Threads, x: &[f32], y: &mut [f32], rows: usize, cols: usize, steps: u32) {
+pub fn orthogonalise(path: Path, x: &[f32], y: &mut [f32], rows: usize, cols: usize, steps: u32) {
     let flip = rows > cols;
     let (m, n) = if flip { (cols, rows) } else { (rows, cols) };
-    let norm = reduce::dot(threads.path, x, x).sqrt() + 1e-7;
+    let norm = reduce::dot(path, x, x).sqrt() + 1e-7;
     let at = |i: usize| if flip { i % n * cols + i / n } else { i };
-    let mut now: Vec<f32> = (0..x.len()).map(|i| x[at(i)] / norm).collect();
-    let mut next = vec![0.0; x.len()];
-    let (mut gram, mut square) = (vec![0.0; m * m], vec![0.0; m * m]);
+    let mut room = [(); 4].map(|()| scratch::take());
+    let [now, next, gram, square] = &mut room;
+    let (mut now, mut next) = (now.slice(m * n), next.slice(m * n));
+    let (gram, square) = (gram.slice(m * m), square.slice(m * m));
+    now.iter_mut().enumerate().for_each(|(i, value)| *value = x[at(i)] / norm);
+    let product = |n, k, a: View, b: View, c: &mut [f32]| {
+        multiply(path, Sizes { m, n, k }, a, Factor::Plain(b), &mut Tile::dense(c, n), false);
+    };
     for _ in 0..steps {
-        let view = View::dense(&now, n, false);
-        multiply_spread(threads, Sizes { m, n: m, k: n }, view, view.transposed(), &mut gram);
-        let view = View::dense(&gram, m, false);
-        multiply_spread(threads, Sizes { m, n: m, k: m }, view, view, &mut square);
-        combine(threads.path, &mut square, C, &gram, B);
-        let weights = View::dense(&square, m, false);
-        multiply_spread(threads, Sizes { m, n, k: m }, weights, View::dense(&now, n, false), &mut next);
-        combine(threads.path, &mut next, 1.0, &now, A);
+        let view = View::dense(now, n, false);
+        product(m, n, view, view.transposed(), gram);
+        let view = View::dense(gram, m, false);
+        product(m, m, view, view, square);
+        combine(path, square, C, gram, B);
+        product(n, m, View::dense(square, m, false), View::dense(now, n, false), next);
+        combine(path, next, 1.0, now, A);
         std::mem::swap(&mut now, &mut next);
     }
     now.iter().enumerate().for_each(|(i, value)| y[at(i)] = *value);
+    room.into_iter().for_each(scratch::give);
 }
 
 kernel! {

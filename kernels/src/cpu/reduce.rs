@@ -1,9 +1,10 @@
 //! Reductions with one definition used everywhere: blocks of [`BLOCK`] elements; in a block element i goes to lane
-//! i mod 16, the lanes are added as a tree of halves, and the blocks' sums are added in order. Depends on `path`.
+//! i mod 16, the lanes are added as a tree of halves, and the blocks' sums are added in order. Depends on `math`,
+//! `path` and `scratch`.
 
 use super::math;
-use super::path::kernel;
-use super::threads::Threads;
+use super::path::{Path, kernel};
+use super::scratch;
 
 /// Elements of one block: part of the numerics class.
 pub const BLOCK: usize = 4096;
@@ -132,7 +133,7 @@ kernel! {
 
 /// Sums over some axes: groups of adjacent reduced axes one after another, the last group first. A group that ends the
 /// remaining shape is summed by [`sum`]; any other by adding over its index in order. Axes of size 1 do not count.
-pub fn sum_axes(threads: &Threads, x: &[f32], dims: &[u32], reduced: impl Fn(usize) -> bool) -> Vec<f32> {
+pub fn sum_axes(path: Path, x: &[f32], dims: &[u32], out: &mut [f32], reduced: impl Fn(usize) -> bool) {
     let mut groups: Vec<(usize, bool)> = Vec::new();
     for (axis, &size) in dims.iter().enumerate().filter(|(_, size)| **size > 1) {
         match groups.last_mut() {
@@ -140,45 +141,37 @@ pub fn sum_axes(threads: &Threads, x: &[f32], dims: &[u32], reduced: impl Fn(usi
             _ => groups.push((size as usize, reduced(axis))),
         }
     }
-    let mut inner = 1;
-    let mut now: Option<Vec<f32>> = None;
-    while let Some((n, reduce)) = groups.pop() {
-        if reduce {
-            now = Some(sum_group(threads, now.as_deref().unwrap_or(x), n, inner));
-        } else {
-            inner *= n;
-        }
+    let mut left = groups.iter().filter(|(_, reduce)| *reduce).count();
+    if left == 0 {
+        return out.copy_from_slice(x);
     }
-    now.unwrap_or_else(|| x.to_vec())
+    let (mut from, mut to) = (scratch::take(), scratch::take());
+    let (mut inner, mut len) = (1, x.len());
+    let mut first = true;
+    while let Some((n, reduce)) = groups.pop() {
+        if !reduce {
+            inner *= n;
+            continue;
+        }
+        let source: &[f32] = if first { x } else { from.slice(len) };
+        len /= n;
+        left -= 1;
+        sum_group(path, source, n, inner, if left == 0 { &mut *out } else { to.slice(len) });
+        std::mem::swap(&mut from, &mut to);
+        first = false;
+    }
+    scratch::give(from);
+    scratch::give(to);
 }
 
-fn sum_group(threads: &Threads, x: &[f32], n: usize, inner: usize) -> Vec<f32> {
-    let mut out = vec![0.0; x.len() / n];
-    if inner == 1 && out.len() == 1 {
-        let mut blocks = vec![0.0; n.div_ceil(BLOCK)];
-        threads.pieces(&mut blocks, 16, |at, piece| {
-            for (block, x) in piece.iter_mut().zip(x[at * BLOCK..].chunks(BLOCK)) {
-                *block = sum(threads.path, x);
-            }
-        });
-        out[0] = blocks.iter().fold(0.0, |s, b| s + b);
-    } else if inner == 1 {
-        threads.pieces(&mut out, (65_536 / n).max(1), |at, piece| {
-            for (o, row) in piece.iter_mut().zip(x[at * n..].chunks_exact(n)) {
-                *o = sum(threads.path, row);
-            }
-        });
-    } else {
-        let width = inner.min(256);
-        let parts = out.chunks_mut(inner).enumerate().flat_map(|(o, row)| {
-            row.chunks_mut(width).enumerate().map(move |(c, part)| (o * n * inner + c * width, part))
-        });
-        threads.each(parts, |(at, part)| {
-            for row in 0..n {
-                let from = at + row * inner;
-                accumulate(threads.path, part, &x[from..from + part.len()]);
-            }
-        });
+/// Sums over the middle axis of x [outer, n, inner].
+fn sum_group(path: Path, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
+    if inner == 1 {
+        out.iter_mut().zip(x.chunks_exact(n)).for_each(|(out, row)| *out = sum(path, row));
+        return;
     }
-    out
+    for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
+        out.fill(0.0);
+        x.chunks_exact(inner).for_each(|row| accumulate(path, out, row));
+    }
 }

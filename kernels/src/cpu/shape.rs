@@ -1,7 +1,5 @@
 //! Moving elements without arithmetic, and the walk over broadcast operands. Elements are 32-bit words. Depends on
-//! `threads` only.
-
-use super::threads::{PIECE, Threads};
+//! nothing.
 
 /// A strided reading of a tensor: one step for each axis of the output.
 #[derive(Clone, Debug)]
@@ -101,18 +99,16 @@ impl<const N: usize> Walk<N> {
 }
 
 /// Copies a strided reading of `x` to `out` of sizes `dims`.
-pub fn gather(threads: &Threads, x: &[u32], from: Strided, dims: &[u32], out: &mut [u32]) {
+pub fn gather(x: &[u32], from: Strided, dims: &[u32], out: &mut [u32]) {
     let walk = Walk::new(dims, [from]);
     let [step] = walk.inner();
-    threads.pieces(out, PIECE, |start, piece| {
-        walk.runs(start, piece.len(), |Run { at, len, from: [from] }| {
-            let out = &mut piece[at..at + len];
-            match step {
-                0 => out.fill(x[from]),
-                1 => out.copy_from_slice(&x[from..from + len]),
-                _ => out.iter_mut().zip(x[from..].iter().step_by(step)).for_each(|(o, x)| *o = *x),
-            }
-        });
+    walk.runs(0, out.len(), |Run { at, len, from: [from] }| {
+        let out = &mut out[at..at + len];
+        match step {
+            0 => out.fill(x[from]),
+            1 => out.copy_from_slice(&x[from..from + len]),
+            _ => out.iter_mut().zip(x[from..].iter().step_by(step)).for_each(|(o, x)| *o = *x),
+        }
     });
 }
 

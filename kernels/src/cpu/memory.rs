@@ -1,0 +1,230 @@
+//! Memory of tensors: blocks aligned to cache lines, reused by exact size without zeroing, the one that lay idle longest
+//! first. Blocks are handed out as addresses, since several threads write parts of one; who may read and write what is
+//! decided by the plan. Depends on nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Idle blocks go when they and the rest take more than this times the most that was in use, in percent.
+const MOST_PERCENT: usize = 125;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+/// Plain numbers: every pattern of bits is a value.
+pub trait Element: Copy + Send + Sync + 'static {}
+
+impl Element for f32 {}
+impl Element for u32 {}
+impl Element for i64 {}
+impl Element for u16 {}
+impl Element for u8 {}
+
+/// A block of memory, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockId(usize);
+
+/// Where a tensor's elements are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    start: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: an address alone does nothing; what is done with it is `unsafe` and argued there.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    /// Bytes there.
+    pub fn bytes(self) -> usize {
+        self.bytes
+    }
+
+    /// Some of the bytes.
+    pub fn part(self, range: std::ops::Range<usize>) -> Place {
+        assert!(range.start <= range.end && range.end <= self.bytes, "bytes {range:?} of {}", self.bytes);
+        // SAFETY: the part lies within the block.
+        Place { start: unsafe { self.start.add(range.start) }, bytes: range.len() }
+    }
+
+    /// The elements.
+    ///
+    /// # Safety
+    /// The block must live and nobody may write these elements for `'a`.
+    pub unsafe fn read<'a, T: Element>(self) -> &'a [T] {
+        debug_assert!(self.start.cast::<T>().is_aligned());
+        // SAFETY: the caller's promise; blocks are aligned to lines and parts to elements; see `Element`.
+        unsafe { std::slice::from_raw_parts(self.start.cast(), self.bytes / size_of::<T>()) }
+    }
+
+    /// The elements, to write.
+    ///
+    /// # Safety
+    /// The block must live and nobody else may read or write these elements for `'a`.
+    pub unsafe fn write<'a, T: Element>(self) -> &'a mut [T] {
+        debug_assert!(self.start.cast::<T>().is_aligned());
+        // SAFETY: as in `read`, and the caller's promise that nobody else reads or writes.
+        unsafe { std::slice::from_raw_parts_mut(self.start.cast(), self.bytes / size_of::<T>()) }
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    lines: Vec<Line>,
+    /// Bytes asked for; the lines may hold a few more.
+    bytes: usize,
+    /// Tensors that share it; 0 while it is idle.
+    refs: u32,
+}
+
+/// All blocks of an executor.
+#[derive(Debug, Default)]
+pub struct Memory {
+    blocks: Vec<Block>,
+    /// Numbers of blocks without memory.
+    vacant: Vec<usize>,
+    /// Idle blocks by number of lines, longest idle first.
+    idle: BTreeMap<usize, VecDeque<usize>>,
+    used: usize,
+    peak: usize,
+    held: usize,
+    /// Memory of blocks given up while a plan may still use them.
+    doomed: Vec<Vec<Line>>,
+}
+
+impl Memory {
+    /// A block of so many bytes with arbitrary contents, with one reference.
+    pub fn take(&mut self, bytes: usize) -> BlockId {
+        let lines = bytes.div_ceil(LINE).max(1);
+        self.used += lines * LINE;
+        self.peak = self.peak.max(self.used);
+        if let Some(id) = self.idle.get_mut(&lines).and_then(VecDeque::pop_front) {
+            let block = &mut self.blocks[id];
+            (block.bytes, block.refs) = (bytes, 1);
+            return BlockId(id);
+        }
+        self.make_room(lines * LINE);
+        self.held += lines * LINE;
+        let block = Block { lines: vec![Line([0; LINE]); lines], bytes, refs: 1 };
+        match self.vacant.pop() {
+            Some(id) => {
+                self.blocks[id] = block;
+                BlockId(id)
+            }
+            None => {
+                self.blocks.push(block);
+                BlockId(self.blocks.len() - 1)
+            }
+        }
+    }
+
+    /// Gives up idle blocks where too much would be held.
+    fn make_room(&mut self, bytes: usize) {
+        while self.held + bytes > self.peak / 100 * MOST_PERCENT {
+            let Some(id) = self.idle.values_mut().rev().find_map(VecDeque::pop_front) else { return };
+            let block = &mut self.blocks[id];
+            self.held -= block.lines.len() * LINE;
+            self.doomed.push(std::mem::take(&mut block.lines));
+            self.vacant.push(id);
+        }
+    }
+
+    /// Frees what was given up: no plan is under way.
+    pub fn settle(&mut self) {
+        self.doomed.clear();
+    }
+
+    /// One more tensor shares the block.
+    pub fn share(&mut self, id: BlockId) {
+        self.blocks[id.0].refs += 1;
+    }
+
+    /// Whether one tensor has the block to itself.
+    pub fn is_sole(&self, id: BlockId) -> bool {
+        self.blocks[id.0].refs == 1
+    }
+
+    /// One tensor less needs the block; without any it is idle.
+    pub fn give(&mut self, id: BlockId) {
+        let block = &mut self.blocks[id.0];
+        block.refs = block.refs.saturating_sub(1);
+        if block.refs == 0 {
+            self.used -= block.lines.len() * LINE;
+            self.idle.entry(block.lines.len()).or_default().push_back(id.0);
+        }
+    }
+
+    /// Where the block is.
+    pub fn place(&mut self, id: BlockId) -> Place {
+        let block = &mut self.blocks[id.0];
+        Place { start: block.lines.as_mut_ptr().cast(), bytes: block.bytes }
+    }
+
+    /// Most bytes in use at once so far.
+    pub fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// Bytes held from the system, idle ones included.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Upper bound of block numbers.
+    pub fn count(&self) -> usize {
+        self.blocks.len()
+    }
+}
+
+impl BlockId {
+    /// Its number, below [`Memory::count`].
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_aligned_and_reused_longest_idle_first() {
+        let mut memory = Memory::default();
+        let (a, b) = (memory.take(1000), memory.take(1001));
+        // SAFETY: nobody else uses the block.
+        let elements = unsafe { memory.place(a).write::<f32>() };
+        assert_eq!((elements.as_ptr() as usize % LINE, elements.len()), (0, 250));
+        memory.give(b);
+        memory.give(a);
+        assert_eq!((memory.take(1004), memory.take(1000)), (b, a));
+        assert_eq!((memory.peak(), memory.held()), (2048, 2048));
+    }
+
+    #[test]
+    fn idle_blocks_of_other_sizes_are_given_up() {
+        let mut memory = Memory::default();
+        let a = memory.take(6400);
+        memory.give(a);
+        for bytes in [640, 1280, 1920] {
+            let id = memory.take(bytes);
+            memory.give(id);
+            assert!(memory.held() <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held());
+        }
+    }
+
+    #[test]
+    fn a_shared_block_is_idle_after_its_last_tensor() {
+        let mut memory = Memory::default();
+        let a = memory.take(64);
+        memory.share(a);
+        memory.give(a);
+        assert!(memory.is_sole(a));
+        memory.give(a);
+        assert_eq!(memory.take(64), a);
+    }
+}
