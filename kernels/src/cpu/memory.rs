@@ -170,11 +170,6 @@ impl Memory {
         self.peak
     }
 
-    /// Bytes held from the system, idle ones included.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
     /// Upper bound of block numbers.
     pub fn count(&self) -> usize {
         self.blocks.len()
@@ -202,7 +197,7 @@ mod tests {
         memory.give(b);
         memory.give(a);
         assert_eq!((memory.take(1004), memory.take(1000)), (b, a));
-        assert_eq!((memory.peak(), memory.held()), (2048, 2048));
+        assert_eq!((memory.peak(), memory.held), (2048, 2048));
     }
 
     #[test]
@@ -213,7 +208,7 @@ mod tests {
         for bytes in [640, 1280, 1920] {
             let id = memory.take(bytes);
             memory.give(id);
-            assert!(memory.held() <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held());
+            assert!(memory.held <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held);
         }
     }
 
