@@ -1,4 +1,5 @@
-//! Hidden modes of the binary: what a parent starts again, confined, to compile or to run a guest.
+//! Hidden modes of the binary: what a parent starts again, to compile or to run a guest, confined, or to watch over a
+//! program.
 
 use std::process::ExitCode;
 
@@ -8,5 +9,5 @@ pub fn main_if_child() -> Option<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|mode| mode == "__compile") {
         crate::toolchain::compile_child_main();
     }
-    crate::sandbox::child::main_if_child()
+    crate::command::main_if_supervisor().or_else(crate::sandbox::child::main_if_child)
 }

@@ -87,6 +87,15 @@ pub fn brief() -> String {
     std::fs::read_to_string("program.md").unwrap_or_else(|_| BRIEF.into())
 }
 
+/// What a guest may use, for whoever writes one: the contract and the SDK, as they are compiled against.
+pub fn reference() -> String {
+    let mut text = format!("# The contract\n\n```wit\n{}```\n", crate::component::CONTRACT_WIT);
+    for (name, source) in crate::toolchain::sdk_sources() {
+        text += &format!("\n# guest_sdk: {name}\n\n```rust\n{source}```\n");
+    }
+    text
+}
+
 /// The proposers that a policy names, in its order.
 pub fn proposers(policy: &Policy) -> Vec<Box<dyn Proposer>> {
     policy

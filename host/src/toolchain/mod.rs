@@ -39,6 +39,11 @@ const SDK: &[(&str, &str)] = &[
     ("tensor.rs", include_str!("../../../guest-sdk/src/tensor.rs")),
 ];
 
+/// What of the SDK a guest's author writes against: file name and text. Generated bindings and glue are left out.
+pub fn sdk_sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SDK.iter().copied().filter(|(name, _)| !["bindings.rs", "rt.rs"].contains(name))
+}
+
 /// Asking a compiler its name takes milliseconds; a rustup shim may take longer.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
