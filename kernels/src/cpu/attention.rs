@@ -124,8 +124,8 @@ pub fn forward(path: Path, g: Geometry, [q, k, v]: [&[f32]; 3], y: &mut [f32], l
     let values = values.slice(gemm::packed_len(g.time, g.dim));
     let scores = scores.slice(BLOCK * g.stride());
     for (b, group) in g.groups() {
-        gemm::pack(g.head(k, b, g.groups, group, 0).transposed(), g.dim, g.time, keys);
-        gemm::pack(g.head(v, b, g.groups, group, 0), g.time, g.dim, values);
+        gemm::pack(path, g.head(k, b, g.groups, group, 0).transposed(), g.dim, g.time, keys);
+        gemm::pack(path, g.head(v, b, g.groups, group, 0), g.time, g.dim, values);
         let (keys, values) = (Packed::new(keys, g.dim), Packed::new(values, g.time));
         for h in g.heads_of(group) {
             let lse = &mut logsumexp[(b * g.heads + h) * g.time..][..g.time];
@@ -184,9 +184,9 @@ pub fn backward(path: Path, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]
     let down = down.slice(gemm::packed_len(g.time, g.dim));
     for (b, group) in g.groups() {
         let (key, value) = (g.head(k, b, g.groups, group, 0), g.head(v, b, g.groups, group, 0));
-        gemm::pack(key.transposed(), g.dim, g.time, across);
-        gemm::pack(value.transposed(), g.dim, g.time, values);
-        gemm::pack(key, g.time, g.dim, down);
+        gemm::pack(path, key.transposed(), g.dim, g.time, across);
+        gemm::pack(path, value.transposed(), g.dim, g.time, values);
+        gemm::pack(path, key, g.time, g.dim, down);
         let packed = [Packed::new(across, g.dim), Packed::new(values, g.dim), Packed::new(down, g.time)];
         for h in g.heads_of(group) {
             head_backward(path, g, saved, packed, (b, h, group), [&mut *dq, &mut *dk, &mut *dv]);

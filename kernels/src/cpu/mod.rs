@@ -3,6 +3,7 @@
 //! ([`plan`]), nodes are cut into parts ([`split`]), threads take the parts ([`graph`]), each is arithmetic on slices
 //! ([`run`] and the kernels). Depends on `op`, `exec`, `spec` and `fault`.
 
+mod ahead;
 pub mod attention;
 pub mod elementwise;
 pub mod gemm;
@@ -14,6 +15,7 @@ pub mod matrix;
 mod memory;
 mod micro;
 pub mod newton_schulz;
+mod pack;
 pub mod path;
 mod plan;
 pub mod random;
@@ -75,8 +77,9 @@ impl CpuExecutor {
     }
 
     /// Turns planning on or off.
-    pub fn planning(self, planning: Planning) -> Self {
-        Self { planning, ..self }
+    pub fn planning(mut self, planning: Planning) -> Self {
+        self.planning = planning;
+        self
     }
 
     /// An executor without tensors that shares this one's threads: a confined process can start no more of them.

@@ -296,7 +296,7 @@ impl Call<'_> {
     fn pack(&self, b: &Tensor, transposed: bool, packed: &mut Out) {
         let [rows, cols] = matrix(b.dims());
         let (k, n) = if transposed { (cols, rows) } else { (rows, cols) };
-        gemm::pack(View::dense(b.f32(), cols, transposed), k, n, packed.f32());
+        gemm::pack(self.machine.path, View::dense(b.f32(), cols, transposed), k, n, packed.f32());
     }
 
     fn packed_product(&self, a: &Tensor, packed: &Tensor, y: &mut Out) {

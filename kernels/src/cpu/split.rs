@@ -13,6 +13,8 @@ use std::ops::Range;
 const SMALL: u64 = 16_384;
 /// Most multiply-adds of one part of a product whose rows do not stream.
 const PRODUCT_PART: u64 = 150_000_000;
+/// Fewest rows of such a part: each packs the second operand for itself, which must pay.
+const PRODUCT_ROWS: u64 = 256;
 
 /// In how many parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,8 @@ pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Spli
     let cut = match (op, mode) {
         (Op::MatMul { transpose_a: true, .. }, _) if inner[0] == Mode::Whole => {
             let inner = inputs[0].shape.dims().first().map_or(1, |k| u64::from(*k));
-            Cut::new(lead, first.shape.elements().saturating_mul(inner).div_ceil(PRODUCT_PART))
+            let work = first.shape.elements().saturating_mul(inner);
+            Cut::new(lead, work.div_ceil(PRODUCT_PART).min(lead / PRODUCT_ROWS))
         }
         (_, Mode::Flat) if lead < target / 2 => Cut::new(first.shape.elements(), target),
         (_, Mode::Rows) if lead < target / 2 => {
