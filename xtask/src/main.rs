@@ -1,5 +1,8 @@
 //! `cargo xtask bindings [--check]`: writes `guest-sdk/src/bindings.rs` from the contract, or says whether the
 //! committed file is what the contract yields. The SDK itself thus needs no generator and no proc macro.
+//!
+//! `cargo xtask golden`: writes the golden digests and vectors of the numerics class as they come out here. A test in
+//! `bits` compares them; a change of them is a new class.
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -15,8 +18,19 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bindings"] => std::fs::write(&path, generate()?).with_context(|| format!("writing {}", path.display())),
         ["bindings", "--check"] => check(&path),
-        _ => bail!("usage: cargo xtask bindings [--check]"),
+        ["golden"] => golden(),
+        _ => bail!("usage: cargo xtask bindings [--check] | cargo xtask golden"),
     }
+}
+
+fn golden() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bits/golden");
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    write("digests.txt", bits::report(&bits::digests(bits::Variant::plain())?))?;
+    write("vectors.txt", bits::vectors::text()?)
 }
 
 fn sdk() -> PathBuf {

@@ -69,14 +69,16 @@ macro_rules! kernel {
             #[inline(always)]
             fn body($($arg: $ty),*) $(-> $ret)? $body
 
-            #[cfg(target_arch = "x86_64")]
             if path.is_avx2() {
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                #[cfg(target_arch = "x86_64")]
+                {
+                    #[target_feature(enable = "avx2,fma")]
+                    fn avx2($($arg: $ty),*) $(-> $ret)? {
+                        body($($arg),*)
+                    }
+                    // SAFETY: a path of AVX2 exists only where detection found AVX2 and FMA.
+                    return unsafe { avx2($($arg),*) };
                 }
-                // SAFETY: a path of AVX2 exists only where detection found AVX2 and FMA.
-                return unsafe { avx2($($arg),*) };
             }
             body($($arg),*)
         }
