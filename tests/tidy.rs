@@ -115,8 +115,15 @@ fn kernels_fuse_by_their_own_function() {
 #[test]
 fn libraries_are_silent() {
     let printing = naming(&["print!(", "println!(", "dbg!("]);
-    let tools =
-        ["host/src/cli/", "xtask/", "tests/", "kernels/examples/", "kernels/benches/", "bits/src/main.rs", "bits/tests/"];
+    let tools = [
+        "host/src/cli/",
+        "xtask/",
+        "tests/",
+        "kernels/examples/",
+        "kernels/benches/",
+        "bits/src/main.rs",
+        "bits/tests/",
+    ];
     let allowed = |path: &String| tools.iter().any(|folder| path.starts_with(folder));
     assert!(printing.iter().any(|path| path.starts_with("host/src/cli/")), "the check sees nothing");
     let loud: Vec<_> = printing.iter().filter(|path| !allowed(path)).collect();
