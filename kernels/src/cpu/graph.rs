@@ -34,7 +34,10 @@ struct Graph<'a> {
 }
 
 /// Runs all nodes, which are in an order in which they could run one by one.
-pub fn run(threads: &Threads, machine: Machine, nodes: &[Node]) -> Result<(), Fault> {
+///
+/// # Safety
+/// The nodes must come from a planner, the blocks that they use must live, and nothing else may use them meanwhile.
+pub unsafe fn run(threads: &Threads, machine: Machine, nodes: &[Node]) -> Result<(), Fault> {
     let graph = Graph::new(machine, nodes);
     threads.run(&|| graph.work());
     match graph.fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -94,7 +97,10 @@ impl<'a> Graph<'a> {
     /// A fault does not stop the others: which record is at fault must not depend on who came first.
     fn execute(&self, (id, part): Part) {
         let node = &self.nodes[id as usize];
-        let done = catch_unwind(AssertUnwindSafe(|| run::part(&self.machine, node, part)));
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: a part is taken once, by whoever got it, after the last part that it waits for; `run` has the blocks live.
+            unsafe { run::part(&self.machine, node, part) }
+        }));
         let done = done.unwrap_or_else(|_| Err(Fault::Executor(format!("a kernel failed in {:?}", node.work))));
         if let Err(fault) = done {
             let mut first = self.fault.lock().unwrap_or_else(PoisonError::into_inner);

@@ -70,9 +70,12 @@ impl Out {
     }
 }
 
-/// Does part `i` of a node. The caller sees to it that what the node waits for is done, that each part is done once, and
-/// that nobody else writes what it reads or touches what it writes.
-pub fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> {
+/// Does part `i` of a node.
+///
+/// # Safety
+/// What the part waits for must be done, the part must be done once only, and the blocks must live. Then nobody else writes
+/// what it reads or touches what it writes.
+pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> {
     let inputs: SmallVec<[Tensor; 6]> =
         node.inputs.iter().map(|x| x.part(node.cut, i)).map(|(spec, place)| Tensor { spec, place }).collect();
     let mut outputs: SmallVec<[Out; 3]> =
