@@ -1,5 +1,6 @@
 //! The engine as a silent library: it never prints. `host`, the binary, is a thin shell around it.
 
+pub mod answer;
 pub mod bench;
 pub mod cache;
 pub mod calibrate;
@@ -15,10 +16,12 @@ pub mod facts;
 pub mod history;
 pub mod intake;
 pub mod key;
+pub mod llm;
 pub mod night;
 pub mod open;
 pub mod outcome;
 pub mod policy;
+pub mod prompt;
 pub mod proposer;
 pub mod replay;
 pub mod report;

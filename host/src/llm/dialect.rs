@@ -1,0 +1,225 @@
+//! The two dialects: what a request says, and what an answer means, whether it comes as events or whole. Pure; believes
+//! nothing of a server but what it can check.
+
+mod anthropic;
+mod openai;
+
+use super::config::{Dialect, ModelConfig};
+use super::error::AskError;
+use crate::escape;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Longest text of an answer; the longest source is a quarter of it.
+pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// Characters of a server's words that an error repeats.
+const SAID_CHARS: usize = 300;
+
+/// What a model is asked: a conversation that ends with the user's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who it is and what it is to do.
+    pub system: String,
+    /// The turns so far, oldest first.
+    pub messages: Vec<Message>,
+}
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Whose.
+    pub role: Role,
+    /// Its words.
+    pub text: String,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The host.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Request {
+    /// A first question.
+    pub fn new(system: impl Into<String>, question: impl Into<String>) -> Self {
+        Self { system: system.into(), messages: vec![Message { role: Role::User, text: question.into() }] }
+    }
+
+    /// The conversation gone on: what the model said, and what it is told.
+    #[must_use]
+    pub fn followed_by(mut self, answer: impl Into<String>, question: impl Into<String>) -> Self {
+        self.messages.push(Message { role: Role::Assistant, text: answer.into() });
+        self.messages.push(Message { role: Role::User, text: question.into() });
+        self
+    }
+
+    /// Bytes of all that is said.
+    pub fn bytes(&self) -> usize {
+        self.messages.iter().fold(self.system.len(), |sum, message| sum.saturating_add(message.text.len()))
+    }
+}
+
+/// What a model answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// Its words.
+    pub text: String,
+    /// Tokens of the prompt, as the server counted them.
+    pub tokens_in: Option<u64>,
+    /// Tokens of the answer, as the server counted them.
+    pub tokens_out: Option<u64>,
+}
+
+/// Why a model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finish {
+    /// It had said all.
+    Whole,
+    /// It had more to say.
+    Cut,
+    /// It, or a filter, did not want to.
+    Declined,
+}
+
+/// An answer while it is read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    text: String,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    finish: Option<Finish>,
+    ended: bool,
+}
+
+/// The body of a request. `newer` says `max_completion_tokens` where the chat dialect has always said `max_tokens`.
+pub(super) fn body(config: &ModelConfig, request: &Request, newer: bool) -> Vec<u8> {
+    match config.dialect {
+        Dialect::Anthropic => anthropic::body(config, request),
+        Dialect::Openai => openai::body(config, request, newer),
+    }
+}
+
+impl Reading {
+    /// Takes an event's data; true where it was the last.
+    pub fn event(&mut self, dialect: Dialect, data: &str) -> Result<bool, AskError> {
+        match dialect {
+            Dialect::Anthropic => anthropic::event(self, data)?,
+            Dialect::Openai => openai::event(self, data)?,
+        }
+        Ok(self.ended)
+    }
+
+    /// Takes an answer that came in one piece.
+    pub fn whole(&mut self, dialect: Dialect, body: &[u8]) -> Result<(), AskError> {
+        match dialect {
+            Dialect::Anthropic => anthropic::whole(self, body)?,
+            Dialect::Openai => openai::whole(self, body)?,
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Whether all of the answer came. Some servers close the stream without its last event.
+    pub fn is_complete(&self) -> bool {
+        self.ended || self.finish.is_some()
+    }
+
+    /// Bytes of text so far.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The answer, where there is one.
+    pub fn finish(self, config: &ModelConfig) -> Result<Response, AskError> {
+        match self.finish {
+            _ if !self.is_complete() => Err(AskError::Truncated),
+            Some(Finish::Cut) => Err(AskError::Cut { limit: config.max_output_tokens }),
+            Some(Finish::Declined) => Err(AskError::Declined),
+            _ if self.text.trim().is_empty() => Err(AskError::Empty),
+            _ => Ok(Response { text: self.text, tokens_in: self.tokens_in, tokens_out: self.tokens_out }),
+        }
+    }
+
+    fn say(&mut self, text: &str) -> Result<(), AskError> {
+        if self.text.len().saturating_add(text.len()) > MAX_TEXT_BYTES {
+            return Err(AskError::TooLarge { what: "text", limit: MAX_TEXT_BYTES });
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+}
+
+/// What a server says of an error, in either dialect and in Ollama's own: `{"error": {"type", "message"}}` or
+/// `{"error": "words"}`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Complaint {
+    Words(String),
+    Typed {
+        #[serde(default, rename = "type")]
+        kind: Option<String>,
+        #[serde(default)]
+        code: Option<serde_json::Value>,
+        #[serde(default)]
+        message: Option<String>,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+struct ErrorBody {
+    error: Complaint,
+}
+
+/// The error that an unsuccessful status and its body mean.
+pub(super) fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> AskError {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(ErrorBody { error }) => error.classify(Some(status), retry_after),
+        Err(_) => Complaint::Words(String::from_utf8_lossy(body).into_owned()).classify(Some(status), retry_after),
+    }
+}
+
+impl Complaint {
+    fn classify(self, status: Option<u16>, retry_after: Option<Duration>) -> AskError {
+        let (kind, message) = match self {
+            Self::Words(words) => (String::new(), words),
+            Self::Typed { kind, code, message } => {
+                let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or_default();
+                (format!("{} {code}", kind.unwrap_or_default()), message.unwrap_or_default())
+            }
+        };
+        let words = escape::line(&message, SAID_CHARS);
+        let said = match (status, words.is_empty()) {
+            (Some(status), true) => format!("status {status}"),
+            (Some(status), false) => format!("{status}: {words}"),
+            (None, true) => escape::line(&kind, SAID_CHARS),
+            (None, false) => words,
+        };
+        let is = |kinds: &[&str]| kinds.iter().any(|k| kind.split(' ').any(|word| word == *k));
+        // What the body says is more exact than the status: no credit comes as 400, 402, 403 and 429.
+        if status == Some(402) || is(&["billing_error", "insufficient_quota"]) || message.contains("credit balance") {
+            return AskError::Payment { said };
+        }
+        if matches!(status, Some(401 | 403)) || is(&["authentication_error", "permission_error", "invalid_api_key"]) {
+            return AskError::Authentication { said };
+        }
+        if matches!(status, Some(404 | 405)) || is(&["not_found_error", "model_not_found"]) {
+            return AskError::NotFound { said };
+        }
+        let temporary = matches!(status, Some(408 | 409 | 425 | 429));
+        let ours = status.is_some_and(|status| status < 500) || is(&["invalid_request_error"]);
+        if ours && !temporary { AskError::BadRequest { said } } else { AskError::Busy { said, retry_after } }
+    }
+}
+
+/// JSON as the dialect has it; the error says where it is not.
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, AskError> {
+    serde_json::from_slice(bytes).map_err(|error| AskError::Malformed(escape::line(&error.to_string(), SAID_CHARS)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! Language models over real HTTP, against a server that behaves and one that does not.
+
+#[path = "common/model_server.rs"]
+mod model_server;
+
+use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Request, Response};
+use host::proposer::{Desk, Exchange, Ledger, ProposeError, Reservation, Spend};
+use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const BOTH: [Dialect; 2] = [Dialect::Anthropic, Dialect::Openai];
+const KEY: &str = "sk-test-0123456789abcdef";
+
+/// Longer than one event.
+const ANSWER: &str = "Hypothesis: a longer warm-down.\n```rust\nfn main() {} // naïve → ünï\n```\n";
+
+fn question() -> Request {
+    Request::new("You write mutations.", "Change one thing.")
+}
+
+/// Accounts with one bound, in memory.
+#[derive(Default)]
+struct Accounts {
+    cap: Option<Spend>,
+    spent: Spend,
+    exchanges: Vec<Exchange>,
+}
+
+impl Ledger for Accounts {
+    fn reserve(&mut self, worst: &Spend) -> Result<Reservation, ProposeError> {
+        let total = self.spent.plus(worst);
+        let fits = self.cap.is_none_or(|cap| {
+            total.requests <= cap.requests && total.tokens() <= cap.tokens() && total.micro_dollars <= cap.micro_dollars
+        });
+        if fits { Ok(Reservation(0)) } else { Err(ProposeError::Stop("cap".into())) }
+    }
+
+    fn settle(&mut self, _: Reservation, exchange: &Exchange) -> Result<(), ProposeError> {
+        self.spent = self.spent.plus(&exchange.spend);
+        self.exchanges.push(exchange.clone());
+        Ok(())
+    }
+}
+
+/// What came of asking.
+struct Asked {
+    result: Result<Response, AskError>,
+    spent: Spend,
+    exchanges: Vec<Exchange>,
+}
+
+fn ask_within(model: &Model, cap: Option<Spend>, cancelled: &AtomicBool) -> Asked {
+    let mut accounts = Accounts { cap, ..Accounts::default() };
+    let result = model.ask(&question(), &mut Desk { ledger: &mut accounts, cancelled });
+    Asked { result, spent: accounts.spent, exchanges: accounts.exchanges }
+}
+
+fn ask(config: &ModelConfig) -> Asked {
+    ask_within(&Model::open(config).unwrap(), None, &AtomicBool::new(false))
+}
+
+/// Asks a server once that replies like this; no second try.
+fn once(dialect: Dialect, reply: Reply) -> Asked {
+    let server = ModelServer::scripted(dialect, vec![reply]);
+    ask(&ModelConfig { tries: 1, ..server.config() })
+}
+
+fn failure(dialect: Dialect, reply: Reply) -> AskError {
+    once(dialect, reply).result.unwrap_err()
+}
+
+fn parts(parts: Vec<Part>) -> Reply {
+    Reply::Parts("text/event-stream", parts)
+}
+
+fn status(code: u16, body: &str) -> Reply {
+    Reply::Status(code, Vec::new(), body.into())
+}
+
+/// A configuration with a key in a private file.
+fn keyed(server: &ModelServer, folder: &tempfile::TempDir) -> ModelConfig {
+    let path = folder.path().join("key");
+    std::fs::write(&path, format!("{KEY}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    ModelConfig { key_file: Some(path.display().to_string()), ..server.config() }
+}
+
+#[test]
+fn a_streamed_and_a_whole_answer_are_the_same() {
+    for dialect in BOTH {
+        for reply in [Reply::Say(ANSWER.into()), Reply::Whole(ANSWER.into())] {
+            let asked = once(dialect, reply);
+            assert_eq!(asked.result.unwrap().text, ANSWER);
+            let spent = Spend { requests: 1, input_tokens: TOKENS_IN, output_tokens: TOKENS_OUT, micro_dollars: 0 };
+            assert_eq!(asked.spent, spent);
+        }
+        let asked = once(dialect, Reply::SayUncounted(ANSWER.into()));
+        assert_eq!(asked.spent.output_tokens, (ANSWER.len() as u64).div_ceil(4));
+    }
+}
+
+#[test]
+fn requests_are_as_the_dialect_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for dialect in BOTH {
+        let server = ModelServer::scripted(dialect, vec![Reply::Say(ANSWER.into())]);
+        let config = ModelConfig { temperature: Some(0.7), max_output_tokens: 777, ..keyed(&server, &folder) };
+        ask(&config).result.unwrap();
+        let requests = server.requests();
+        let [request] = requests.as_slice() else { panic!("{requests:?}") };
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.words().trim(), "You write mutations.\nChange one thing.");
+        assert_eq!(request.body["max_tokens"], 777);
+        assert_eq!(request.body["temperature"], 0.7);
+        assert_eq!(request.body["model"], "test-model");
+        assert_eq!(request.body["stream"], true);
+        match dialect {
+            Dialect::Anthropic => {
+                assert_eq!(request.path, "/v1/messages");
+                assert_eq!(request.header("x-api-key"), Some(KEY));
+                assert_eq!(request.header("anthropic-version"), Some("2023-06-01"));
+                assert_eq!(request.header("authorization"), None);
+            }
+            Dialect::Openai => {
+                assert_eq!(request.path, "/v1/chat/completions");
+                assert_eq!(request.header("authorization"), Some(&*format!("Bearer {KEY}")));
+                assert_eq!(request.header("x-api-key"), None);
+            }
+        }
+        let model = Model::open(&config).unwrap();
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&model.body(&question())).unwrap(), request.body);
+        assert!(!format!("{model:?}").contains("sk-test"));
+    }
+}
+
+#[test]
+fn a_key_that_a_server_repeats_is_taken_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ModelServer::scripted(
+        Dialect::Openai,
+        vec![status(401, &format!(r#"{{"error":{{"message":"bad key {KEY}"}}}}"#)), Reply::Say(format!("it is {KEY}"))],
+    );
+    let config = keyed(&server, &folder);
+    let refused = ask(&config).result.unwrap_err();
+    assert_eq!(refused.class(), Class::Stop);
+    assert!(refused.to_string().contains("bad key [key]"), "{refused}");
+    assert_eq!(ask(&config).result.unwrap().text, "it is [key]");
+}
+
+#[test]
+fn what_only_a_person_can_mend_is_not_tried_again() {
+    for dialect in BOTH {
+        for (code, body) in [(401, "no"), (403, "no"), (402, "pay"), (404, r#"{"error":"model 'x' not found"}"#)] {
+            let server = ModelServer::scripted(dialect, vec![status(code, body)]);
+            let asked = ask(&server.config());
+            assert_eq!(asked.result.unwrap_err().class(), Class::Stop, "{code}");
+            assert_eq!(server.requests().len(), 1);
+            assert_eq!(asked.spent, Spend { requests: 1, ..Spend::default() });
+        }
+    }
+}
+
+#[test]
+fn a_busy_server_is_asked_again() {
+    for dialect in BOTH {
+        let replies = vec![
+            Reply::Status(429, vec![("retry-after", "0.05".into())], "slow down".into()),
+            status(500, "oops"),
+            Reply::Close,
+            Reply::Say(ANSWER.into()),
+        ];
+        let server = ModelServer::scripted(dialect, replies);
+        let began = Instant::now();
+        let asked = ask(&server.config());
+        assert_eq!(asked.result.unwrap().text, ANSWER);
+        assert!(began.elapsed() >= Duration::from_millis(50), "Retry-After was not kept");
+        assert_eq!((server.requests().len(), asked.spent.requests), (4, 4));
+    }
+}
+
+#[test]
+fn tries_are_counted_and_a_long_wait_is_not_waited() {
+    let server = ModelServer::scripted(Dialect::Openai, vec![status(503, "Loading model")]);
+    let error = ask(&server.config()).result.unwrap_err();
+    assert_eq!((server.requests().len(), error.class()), (4, Class::Retry));
+
+    let server = ModelServer::scripted(
+        Dialect::Openai,
+        vec![Reply::Status(429, vec![("retry-after", "3600".into())], String::new())],
+    );
+    let error = ask(&server.config()).result.unwrap_err();
+    assert_eq!((server.requests().len(), error.retry_after()), (1, Some(Duration::from_secs(3600))));
+    assert_eq!(error.class(), Class::Retry);
+}
+
+#[test]
+fn no_redirect_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    for dialect in BOTH {
+        let elsewhere = ModelServer::scripted(dialect, vec![Reply::Say(ANSWER.into())]);
+        for code in [301, 302, 307, 308] {
+            let to = format!("{}/v1/messages", elsewhere.url());
+            let server = ModelServer::scripted(
+                dialect,
+                vec![Reply::Status(code, vec![("location", to.clone())], String::new())],
+            );
+            let error = ask(&keyed(&server, &folder)).result.unwrap_err();
+            assert_eq!(error, AskError::Redirect { to });
+            assert_eq!(error.class(), Class::Stop);
+        }
+        assert_eq!(elsewhere.requests().len(), 0);
+    }
+}
+
+#[test]
+fn streams_that_break_off_are_no_answers() {
+    for dialect in BOTH {
+        let stream = streamed(dialect, ANSWER, true);
+        let half = stream[..stream.len() / 2].to_owned();
+        let half = half.rsplit_once("\n\n").map(|(whole, _)| format!("{whole}\n\n")).unwrap();
+        let asked = once(dialect, parts(vec![Part::Send(half)]));
+        assert_eq!(asked.result, Err(AskError::Truncated));
+        // Nobody knows what it cost: it counts as the most that it can have.
+        assert_eq!(asked.spent.output_tokens, 8192);
+        assert_eq!(failure(dialect, parts(Vec::new())), AskError::Truncated);
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_said_to_be_none() {
+    for dialect in BOTH {
+        let html = Reply::Parts("text/html", vec![Part::Send("<html>login</html>".into())]);
+        assert_eq!(failure(dialect, html), AskError::ContentType { found: "text/html".into() });
+        let json = |body: &str| Reply::Parts("application/json", vec![Part::Send(body.into())]);
+        for body in ["{\"choices\": [{", "", "[[[[", "{}", "\u{0}"] {
+            assert!(failure(dialect, json(body)).class() != Class::Stop, "{body:?}");
+        }
+        let malformed = failure(dialect, parts(vec![Part::Send("data: {nonsense\n\n".into())]));
+        assert!(matches!(malformed, AskError::Malformed(_)), "{malformed}");
+        assert_eq!(failure(dialect, Reply::Say(String::new())), AskError::Empty);
+    }
+}
+
+#[test]
+fn bodies_without_end_hit_a_cap() {
+    for dialect in BOTH {
+        let line = parts(vec![Part::Forever("x".repeat(1 << 16))]);
+        assert!(matches!(failure(dialect, line), AskError::TooLarge { what: "line", .. }));
+        let comments = parts(vec![Part::Forever(": keep-alive\n".repeat(1 << 14))]);
+        assert!(matches!(failure(dialect, comments), AskError::TooLarge { what: "body", .. }));
+        let words = streamed(dialect, &"words ".repeat(1 << 13), true);
+        let delta = words.split_inclusive("\n\n").nth(1).unwrap().repeat(200);
+        assert!(matches!(failure(dialect, parts(vec![Part::Forever(delta)])), AskError::TooLarge { what: "text", .. }));
+        let json = Reply::Parts("application/json", vec![Part::Forever(" ".repeat(1 << 16))]);
+        assert!(matches!(failure(dialect, json), AskError::TooLarge { what: "body", .. }));
+    }
+}
+
+#[test]
+fn an_error_page_without_end_does_not_hang() {
+    let page = "x".repeat(1 << 17);
+    let error = failure(Dialect::Openai, status(500, &page));
+    assert_eq!(error.to_string(), "the server is busy or failing (status 500)");
+}
+
+#[test]
+fn slow_streams_are_read_and_silent_ones_given_up() {
+    for dialect in BOTH {
+        let stream = streamed(dialect, ANSWER, true);
+        let slow = stream.split_inclusive("\n\n").flat_map(|event| {
+            let (a, b) = event.split_at(event.len() / 2);
+            [Part::Send(a.into()), Part::Wait(Duration::from_millis(20)), Part::Send(b.into())]
+        });
+        assert_eq!(once(dialect, parts(slow.collect())).result.unwrap().text, ANSWER);
+    }
+    let limits = |reply, first_byte_s, idle_s, total_s| {
+        let server = ModelServer::scripted(Dialect::Openai, vec![reply]);
+        ask(&ModelConfig { tries: 1, first_byte_s, idle_s, total_s, ..server.config() }).result.unwrap_err()
+    };
+    let timeout = |phase| AskError::Timeout { phase, limit_s: 1 };
+    assert_eq!(limits(Reply::Hang, 1, 60, 60), timeout(Phase::FirstByte));
+    let minute = Part::Wait(Duration::from_secs(60));
+    assert_eq!(limits(parts(vec![minute.clone()]), 1, 60, 60), timeout(Phase::FirstByte));
+    assert_eq!(limits(parts(vec![Part::Send(": hi\n".into()), minute]), 60, 1, 60), timeout(Phase::Idle));
+    let drip = [Part::Send(": hi\n".into()), Part::Wait(Duration::from_millis(100))];
+    assert_eq!(limits(parts(drip.into_iter().cycle().take(100).collect()), 60, 60, 1), timeout(Phase::Total));
+}
+
+#[test]
+fn ctrl_c_ends_a_request_at_once() {
+    let interrupted = |config: &ModelConfig| {
+        let (began, cancelled) = (Instant::now(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(300));
+                cancelled.store(true, Ordering::Relaxed);
+            });
+            let asked = ask_within(&Model::open(config).unwrap(), None, &cancelled);
+            assert_eq!(asked.result, Err(AskError::Interrupted));
+        });
+        assert!(began.elapsed() < Duration::from_secs(5));
+    };
+    let server = ModelServer::scripted(Dialect::Anthropic, vec![Reply::Hang]);
+    interrupted(&server.config());
+    // And a wait between two tries.
+    let server = ModelServer::scripted(Dialect::Anthropic, vec![status(529, "")]);
+    interrupted(&ModelConfig { wait_ms: 60_000, ..server.config() });
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn no_bound_is_passed() {
+    let server = ModelServer::scripted(Dialect::Openai, vec![status(500, ""), Reply::Say(ANSWER.into())]);
+    let config = ModelConfig { usd_per_million_input: 3.0, usd_per_million_output: 15.0, tries: 9, ..server.config() };
+    let model = Model::open(&config).unwrap();
+    let worst = model.worst_case(&question());
+    assert!(worst.micro_dollars > 8192 * 15 && worst.output_tokens == 8192);
+    let ask = |cap| ask_within(&model, Some(cap), &AtomicBool::new(false));
+    for cap in [
+        Spend { micro_dollars: worst.micro_dollars - 1, ..worst },
+        Spend { input_tokens: worst.input_tokens - 1, ..worst },
+        Spend { requests: 0, ..worst },
+    ] {
+        let asked = ask(cap);
+        assert!(matches!(asked.result, Err(AskError::Ledger(ProposeError::Stop(_)))));
+        assert_eq!(asked.spent, Spend::default());
+    }
+    assert_eq!(server.requests().len(), 0);
+    // The failed first try is one request: the second would pass the bound.
+    let one = ask(worst);
+    assert!(matches!(one.result, Err(AskError::Ledger(_))));
+    assert_eq!((one.spent.requests, server.requests().len()), (1, 1));
+    let asked = ask(worst);
+    assert_eq!(asked.result.unwrap().text, ANSWER);
+    assert_eq!(asked.spent.micro_dollars, TOKENS_IN * 3 + TOKENS_OUT * 15);
+}
+
+#[test]
+fn every_try_is_filed_without_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = status(500, &format!(r#"{{"error":{{"message":"{KEY}"}}}}"#));
+    let server = ModelServer::scripted(Dialect::Anthropic, vec![echo, Reply::Say(ANSWER.into())]);
+    let asked = ask(&keyed(&server, &folder));
+    let [busy, ok] = asked.exchanges.as_slice() else { panic!("{:?}", asked.exchanges) };
+    assert_eq!((busy.status.as_str(), ok.status.as_str()), ("busy", "ok"));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&ok.request).unwrap(), server.requests()[1].body);
+    assert_eq!(serde_json::from_slice::<Response>(&ok.response).unwrap(), asked.result.unwrap());
+    assert!(asked.exchanges.iter().all(|e| !format!("{e:?}").contains(KEY)));
+    let bytes = |e: &Exchange| [e.request.clone(), e.response.clone()].concat();
+    assert!(!asked.exchanges.iter().any(|e| String::from_utf8_lossy(&bytes(e)).contains(KEY)));
+}
+
+#[test]
+fn a_claim_beyond_the_possible_counts_as_the_worst_case() {
+    let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615}}"#;
+    let server =
+        ModelServer::scripted(Dialect::Openai, vec![Reply::Parts("application/json", vec![Part::Send(body.into())])]);
+    let asked = ask(&server.config());
+    assert_eq!(asked.result.unwrap().text, "hi");
+    assert_eq!(asked.spent, Model::open(&server.config()).unwrap().worst_case(&question()));
+}
+
+#[test]
+fn the_newer_name_of_the_limit_is_learnt() {
+    let server = ModelServer::start(Dialect::Openai, |request, _| {
+        if request.body.get("max_tokens").is_some() {
+            status(400, r#"{"error":{"message":"Unsupported parameter: use 'max_completion_tokens' instead."}}"#)
+        } else {
+            Reply::Say(ANSWER.into())
+        }
+    });
+    let model = Model::open(&server.config()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask_within(&model, None, &AtomicBool::new(false)).result.unwrap().text, ANSWER);
+    }
+    assert_eq!(server.requests().len(), 3);
+    assert_eq!(server.requests()[2].body["max_completion_tokens"], 8192);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_not_to_be() {
+    let gone = ModelServer::scripted(Dialect::Openai, vec![Reply::Close]).config();
+    let asked = ask(&ModelConfig { tries: 2, ..gone });
+    let error = asked.result.unwrap_err();
+    assert!(matches!(error, AskError::Connect(_)), "{error}");
+    assert_eq!((error.class(), asked.spent), (Class::Retry, Spend::default()));
+}
+
+#[test]
+fn keys_are_asked_for_where_they_are_missing() {
+    let server = ModelServer::scripted(Dialect::Openai, vec![Reply::Close]);
+    let config = ModelConfig { key_env: Some("A_VARIABLE_THAT_NOBODY_SETS".into()), ..server.config() };
+    let error = Model::open(&config).unwrap_err().to_string();
+    assert!(error.contains("export A_VARIABLE_THAT_NOBODY_SETS="), "{error}");
+    assert_eq!(server.requests().len(), 0);
+}
