@@ -58,7 +58,10 @@ hostile! {
     double_drop: Dry "stale-handle" "";
     freed_graph: Dry "stale-graph" "backward";
     updated_parameter: Dry "stale-graph" "";
-    index_out_of_range: Run "bad-value" "embedding";
+    index_out_of_range: Run "bad-value" "not below 256\n  at train.rs:12:";
+    index_out_of_range_in_forward: Run "bad-value" "at train.rs:6:";
+    checkpoint_without_end: Dry "misuse" "no checkpoint was begun";
+    wrong_dtype: Dry "shape-error" "operand 1 is u32, it must be f32";
     data_in_forward: Dry "forbidden-in-forward" "next-batch is not allowed in forward";
     learns_in_forward: Dry "forbidden-in-forward" "assign is not allowed in forward";
     random_forward: Dry "forbidden-in-forward" "normal is not allowed in forward";

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Element types that operands of floats are tried with, where an op takes them.
-const OTHER_DTYPES: [DType; 1] = [DType::U32];
+const OTHER_DTYPES: [DType; 6] = [DType::U32, DType::Bf16, DType::F16, DType::U8, DType::I64, DType::Bool];
 
 /// One op with its operands.
 #[derive(Clone, Debug)]

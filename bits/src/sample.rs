@@ -97,6 +97,11 @@ impl Sample {
         match dtype {
             DType::F32 => Values::F32((0..count).map(|_| self.float(flavour)).collect()),
             DType::U32 => Values::U32((0..count).map(|_| self.next() as u32).collect()),
+            DType::Bf16 => Values::Bf16((0..count).map(|_| self.next() as u16).collect()),
+            DType::F16 => Values::F16((0..count).map(|_| self.next() as u16).collect()),
+            DType::U8 => Values::U8((0..count).map(|_| self.next() as u8).collect()),
+            DType::I64 => Values::I64((0..count).map(|_| (self.next() as i64) >> self.below(64)).collect()),
+            DType::Bool => Values::Bool((0..count).map(|_| self.once_in(2)).collect()),
         }
     }
 

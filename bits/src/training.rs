@@ -3,7 +3,7 @@
 
 use crate::programs::VOCAB;
 use kernels::fault::Fault;
-use kernels::op::{AdamW, Binary, Op, TensorId, Unary};
+use kernels::op::{AdamW, Attention, Binary, Loss, Op, TensorId, Unary};
 use kernels::session::Session;
 use kernels::spec::{Shape, Spec, Values};
 
@@ -120,7 +120,7 @@ impl Model {
         }
         let x = self.norm(x)?;
         let logits = self.linear(x, 1)?;
-        self.submit(Op::CrossEntropy { softcap: 15.0 }, &[logits, targets])
+        self.submit(Op::CrossEntropy(Loss { softcap: 15.0, z_loss: 0.0 }), &[logits, targets])
     }
 
     /// Attention, then a perceptron with ReLU², both added to a gated residual stream.
@@ -135,7 +135,7 @@ impl Model {
         }
         let [q, k, v] = parts;
         let (q, k) = (self.turned(q)?, self.turned(k)?);
-        let seen = self.submit(Op::Attention { window: 20, scale: 0.24 }, &[q, k, v])?;
+        let seen = self.submit(Op::Attention(Attention { causal: true, window: 20, scale: 0.24 }), &[q, k, v])?;
         let seen = self.submit(Op::Reshape { shape: shape(&[BATCH, TIME, WIDTH]) }, &[seen])?;
         let seen = self.linear(seen, weights + 1)?;
         let gate = self.weights[weights + 4].x;
@@ -165,7 +165,8 @@ impl Model {
                 }
                 None => {
                     self.session.blend(first, 0.95, gradient, 1.0)?;
-                    let direction = self.submit(Op::NewtonSchulz { steps: 5 }, &[first])?;
+                    let direction =
+                        self.submit(Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; 5] }, &[first])?;
                     self.session.blend(x, 0.999, direction, -0.02)?;
                 }
             }

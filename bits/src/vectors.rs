@@ -41,6 +41,10 @@ fn line(text: &mut String, what: &str, values: &Values) {
     let elements: String = match values {
         Values::F32(values) => values.iter().map(|x| format!(" {:08x}", x.to_bits())).collect(),
         Values::U32(values) => values.iter().map(|x| format!(" {x:08x}")).collect(),
+        Values::Bf16(values) | Values::F16(values) => values.iter().map(|x| format!(" {x:04x}")).collect(),
+        Values::U8(values) => values.iter().map(|x| format!(" {x:02x}")).collect(),
+        Values::I64(values) => values.iter().map(|x| format!(" {x:016x}")).collect(),
+        Values::Bool(values) => values.iter().map(|x| format!(" {}", u8::from(*x))).collect(),
     };
     let _ = writeln!(text, "  {what}:{elements}");
 }

@@ -49,7 +49,8 @@ pub use __export_world_guest_cabi;
 #[allow(dead_code, clippy::all)]
 pub mod lab {
     pub mod train {
-        /// Tensors and the operations on them. All operations are pure unless they say "in place".
+        /// Tensors and the operations on them. All operations are pure unless they say "in place". Arithmetic is done in f32
+        /// and in integers; bf16 and f16 are for storage and as operands of products.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod tensors {
             #[used]
@@ -59,8 +60,18 @@ pub mod lab {
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum Dtype {
+                /// IEEE 754 binary32
                 F32,
+                /// tokens and indices
                 U32,
+                /// the upper half of binary32
+                Bf16,
+                /// IEEE 754 binary16
+                F16,
+                U8,
+                I64,
+                /// 0 or 1 in a byte
+                Bool,
             }
             impl ::core::fmt::Debug for Dtype {
                 fn fmt(
@@ -70,6 +81,11 @@ pub mod lab {
                     match self {
                         Dtype::F32 => f.debug_tuple("Dtype::F32").finish(),
                         Dtype::U32 => f.debug_tuple("Dtype::U32").finish(),
+                        Dtype::Bf16 => f.debug_tuple("Dtype::Bf16").finish(),
+                        Dtype::F16 => f.debug_tuple("Dtype::F16").finish(),
+                        Dtype::U8 => f.debug_tuple("Dtype::U8").finish(),
+                        Dtype::I64 => f.debug_tuple("Dtype::I64").finish(),
+                        Dtype::Bool => f.debug_tuple("Dtype::Bool").finish(),
                     }
                 }
             }
@@ -82,6 +98,11 @@ pub mod lab {
                     match val {
                         0 => Dtype::F32,
                         1 => Dtype::U32,
+                        2 => Dtype::Bf16,
+                        3 => Dtype::F16,
+                        4 => Dtype::U8,
+                        5 => Dtype::I64,
+                        6 => Dtype::Bool,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
@@ -112,7 +133,7 @@ pub mod lab {
                 #[inline]
                 unsafe fn drop(_handle: u32) {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "[resource-drop]tensor"]
                         fn drop(_: i32);
@@ -126,6 +147,8 @@ pub mod lab {
                     }
                 }
             }
+            /// Elementwise. Operands broadcast as in NumPy: aligned from the last axis, sizes equal or 1.
+            /// Functions of an f32.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum UnaryOp {
@@ -147,6 +170,12 @@ pub mod lab {
                 Gelu,
                 /// x sigmoid(x)
                 Silu,
+                /// -1, 0 or 1; as the next three, it passes no gradient
+                Sign,
+                Floor,
+                Ceil,
+                /// ties to even
+                Round,
             }
             impl ::core::fmt::Debug for UnaryOp {
                 fn fmt(
@@ -171,6 +200,10 @@ pub mod lab {
                         }
                         UnaryOp::Gelu => f.debug_tuple("UnaryOp::Gelu").finish(),
                         UnaryOp::Silu => f.debug_tuple("UnaryOp::Silu").finish(),
+                        UnaryOp::Sign => f.debug_tuple("UnaryOp::Sign").finish(),
+                        UnaryOp::Floor => f.debug_tuple("UnaryOp::Floor").finish(),
+                        UnaryOp::Ceil => f.debug_tuple("UnaryOp::Ceil").finish(),
+                        UnaryOp::Round => f.debug_tuple("UnaryOp::Round").finish(),
                     }
                 }
             }
@@ -196,19 +229,38 @@ pub mod lab {
                         12 => UnaryOp::ReluSquared,
                         13 => UnaryOp::Gelu,
                         14 => UnaryOp::Silu,
+                        15 => UnaryOp::Sign,
+                        16 => UnaryOp::Floor,
+                        17 => UnaryOp::Ceil,
+                        18 => UnaryOp::Round,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
             }
+            /// Functions of two operands of one dtype: f32, u8, u32 or i64. Integers wrap around.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum BinaryOp {
                 Add,
                 Sub,
                 Mul,
+                /// of integers rounded down, and 0 where b is 0
                 Div,
-                Max,
-                Min,
+                /// NaN if either is; the gradient of a tie is the first's
+                Maximum,
+                Minimum,
+                /// a^b of f32
+                Pow,
+                /// a - b floor(a / b) of integers, and 0 where b is 0
+                Rem,
+                /// bits of integers, or bool, as the next two
+                And,
+                Or,
+                Xor,
+                /// a 2^b of integers; counts outside 0 .. width shift everything out
+                Shl,
+                /// floor(a / 2^b) of integers; counts outside 0 .. width shift everything out
+                Shr,
             }
             impl ::core::fmt::Debug for BinaryOp {
                 fn fmt(
@@ -220,8 +272,15 @@ pub mod lab {
                         BinaryOp::Sub => f.debug_tuple("BinaryOp::Sub").finish(),
                         BinaryOp::Mul => f.debug_tuple("BinaryOp::Mul").finish(),
                         BinaryOp::Div => f.debug_tuple("BinaryOp::Div").finish(),
-                        BinaryOp::Max => f.debug_tuple("BinaryOp::Max").finish(),
-                        BinaryOp::Min => f.debug_tuple("BinaryOp::Min").finish(),
+                        BinaryOp::Maximum => f.debug_tuple("BinaryOp::Maximum").finish(),
+                        BinaryOp::Minimum => f.debug_tuple("BinaryOp::Minimum").finish(),
+                        BinaryOp::Pow => f.debug_tuple("BinaryOp::Pow").finish(),
+                        BinaryOp::Rem => f.debug_tuple("BinaryOp::Rem").finish(),
+                        BinaryOp::And => f.debug_tuple("BinaryOp::And").finish(),
+                        BinaryOp::Or => f.debug_tuple("BinaryOp::Or").finish(),
+                        BinaryOp::Xor => f.debug_tuple("BinaryOp::Xor").finish(),
+                        BinaryOp::Shl => f.debug_tuple("BinaryOp::Shl").finish(),
+                        BinaryOp::Shr => f.debug_tuple("BinaryOp::Shr").finish(),
                     }
                 }
             }
@@ -236,17 +295,70 @@ pub mod lab {
                         1 => BinaryOp::Sub,
                         2 => BinaryOp::Mul,
                         3 => BinaryOp::Div,
-                        4 => BinaryOp::Max,
-                        5 => BinaryOp::Min,
+                        4 => BinaryOp::Maximum,
+                        5 => BinaryOp::Minimum,
+                        6 => BinaryOp::Pow,
+                        7 => BinaryOp::Rem,
+                        8 => BinaryOp::And,
+                        9 => BinaryOp::Or,
+                        10 => BinaryOp::Xor,
+                        11 => BinaryOp::Shl,
+                        12 => BinaryOp::Shr,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
             }
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum CompareOp {
+                Eq,
+                Ne,
+                Lt,
+                Le,
+                Gt,
+                Ge,
+            }
+            impl ::core::fmt::Debug for CompareOp {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        CompareOp::Eq => f.debug_tuple("CompareOp::Eq").finish(),
+                        CompareOp::Ne => f.debug_tuple("CompareOp::Ne").finish(),
+                        CompareOp::Lt => f.debug_tuple("CompareOp::Lt").finish(),
+                        CompareOp::Le => f.debug_tuple("CompareOp::Le").finish(),
+                        CompareOp::Gt => f.debug_tuple("CompareOp::Gt").finish(),
+                        CompareOp::Ge => f.debug_tuple("CompareOp::Ge").finish(),
+                    }
+                }
+            }
+            impl CompareOp {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> CompareOp {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => CompareOp::Eq,
+                        1 => CompareOp::Ne,
+                        2 => CompareOp::Lt,
+                        3 => CompareOp::Le,
+                        4 => CompareOp::Gt,
+                        5 => CompareOp::Ge,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Reductions of f32.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
             pub enum ReduceOp {
                 Sum,
                 Mean,
+                /// NaN if any is NaN; equals share the gradient
+                Max,
+                Min,
             }
             impl ::core::fmt::Debug for ReduceOp {
                 fn fmt(
@@ -256,6 +368,8 @@ pub mod lab {
                     match self {
                         ReduceOp::Sum => f.debug_tuple("ReduceOp::Sum").finish(),
                         ReduceOp::Mean => f.debug_tuple("ReduceOp::Mean").finish(),
+                        ReduceOp::Max => f.debug_tuple("ReduceOp::Max").finish(),
+                        ReduceOp::Min => f.debug_tuple("ReduceOp::Min").finish(),
                     }
                 }
             }
@@ -268,6 +382,8 @@ pub mod lab {
                     match val {
                         0 => ReduceOp::Sum,
                         1 => ReduceOp::Mean,
+                        2 => ReduceOp::Max,
+                        3 => ReduceOp::Min,
                         _ => panic!("invalid enum discriminant"),
                     }
                 }
@@ -300,7 +416,7 @@ pub mod lab {
             }
             impl Tensor {
                 #[allow(unused_unsafe, clippy::all)]
-                /// Sizes, outermost first. A scalar has none. At most 6, each at least 1.
+                /// Sizes, outermost first. A scalar has none. At most 6, each at least 1; at most 2^31 elements.
                 #[allow(async_fn_in_trait)]
                 pub fn shape(&self) -> _rt::Vec<u32> {
                     unsafe {
@@ -317,7 +433,7 @@ pub mod lab {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                        #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                         unsafe extern "C" {
                             #[link_name = "[method]tensor.shape"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -345,7 +461,7 @@ pub mod lab {
                 pub fn dtype(&self) -> Dtype {
                     unsafe {
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                        #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                         unsafe extern "C" {
                             #[link_name = "[method]tensor.dtype"]
                             fn wit_import0(_: i32) -> i32;
@@ -362,7 +478,7 @@ pub mod lab {
             impl Tensor {
                 #[allow(unused_unsafe, clippy::all)]
                 /// The values, row-major. A read value is an input of the guest: it enters the replay log, and a guest that
-                /// reads has no behaviour key. At most 65,536 values. Not for u32 tensors.
+                /// reads has no behaviour key. At most 65,536 values, f32 only (cast first). Cost: copy.
                 #[allow(async_fn_in_trait)]
                 pub fn read(&self) -> _rt::Vec<f32> {
                     unsafe {
@@ -379,7 +495,7 @@ pub mod lab {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                        #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                         unsafe extern "C" {
                             #[link_name = "[method]tensor.read"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -403,6 +519,7 @@ pub mod lab {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Creation.
+            /// `value` everywhere, f32. Cost: copy.
             #[allow(async_fn_in_trait)]
             pub fn full(shape: &[u32], value: f32) -> Tensor {
                 unsafe {
@@ -410,7 +527,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "full"]
                         fn wit_import1(_: *mut u8, _: usize, _: f32) -> i32;
@@ -428,12 +545,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// 0, 1, ..., len - 1 as u32.
+            /// 0, 1, ..., len - 1 as u32. Cost: copy.
             #[allow(async_fn_in_trait)]
             pub fn arange(len: u32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "arange"]
                         fn wit_import0(_: i32) -> i32;
@@ -447,6 +564,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// The given values, row-major. Cost: copy.
             #[allow(async_fn_in_trait)]
             pub fn from_f32(shape: &[u32], values: &[f32]) -> Tensor {
                 unsafe {
@@ -457,7 +575,7 @@ pub mod lab {
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "from-f32"]
                         fn wit_import2(
@@ -491,7 +609,7 @@ pub mod lab {
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "from-u32"]
                         fn wit_import2(
@@ -515,8 +633,42 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn from_i64(shape: &[u32], values: &[i64]) -> Tensor {
+                unsafe {
+                    let vec0 = shape;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = values;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "from-i64"]
+                        fn wit_import2(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                        ) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import2(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1);
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// Uniform in [low, high). `random-stream` is any number; each stream has its own position, and both with the
-            /// experiment's random seed decide the values.
+            /// experiment's random seed decide the values. Cost: random, 10.
             #[allow(async_fn_in_trait)]
             pub fn uniform(
                 random_stream: u32,
@@ -529,7 +681,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "uniform"]
                         fn wit_import1(
@@ -561,6 +713,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Normal; otherwise as uniform. Cost: random, 30.
             #[allow(async_fn_in_trait)]
             pub fn normal(
                 random_stream: u32,
@@ -573,7 +726,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "normal"]
                         fn wit_import1(
@@ -605,7 +758,28 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Shape.
+            /// The nearest values of another dtype. To floats: ties to even, beyond the range infinite. Float to integer:
+            /// towards zero, beyond the range its end, NaN gives 0. Integer to integer: the low bits. To bool: x != 0 (NaN is
+            /// true). Gradients flow between floats. Cost: elementwise, 1.
+            #[allow(async_fn_in_trait)]
+            pub fn cast(x: &Tensor, to: Dtype) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "cast"]
+                        fn wit_import0(_: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0((x).handle() as i32, to.clone() as i32);
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Shape. Any dtype. Cost: copy (reshape moves nothing).
             #[allow(async_fn_in_trait)]
             pub fn reshape(x: &Tensor, shape: &[u32]) -> Tensor {
                 unsafe {
@@ -613,7 +787,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "reshape"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize) -> i32;
@@ -639,7 +813,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "permute"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize) -> i32;
@@ -657,11 +831,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// `len` positions of the axis from `start`.
             #[allow(async_fn_in_trait)]
             pub fn narrow(x: &Tensor, axis: u32, start: u32, len: u32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "narrow"]
                         fn wit_import0(_: i32, _: i32, _: i32, _: i32) -> i32;
@@ -685,6 +860,36 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// Zeros before and after along the axis.
+            #[allow(async_fn_in_trait)]
+            pub fn pad(x: &Tensor, axis: u32, before: u32, after: u32) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "pad"]
+                        fn wit_import0(_: i32, _: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        _rt::as_i32(&axis),
+                        _rt::as_i32(&before),
+                        _rt::as_i32(&after),
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Joined along the axis; other sizes and dtypes are equal.
             #[allow(async_fn_in_trait)]
             pub fn cat(parts: &[&Tensor], axis: u32) -> Tensor {
                 unsafe {
@@ -700,7 +905,7 @@ pub mod lab {
                         }
                     }
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "cat"]
                         fn wit_import1(_: *mut u8, _: usize, _: i32) -> i32;
@@ -726,7 +931,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "expand"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize) -> i32;
@@ -744,12 +949,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Elementwise. Binary operands broadcast as in NumPy.
+            /// f(x) of an f32 tensor. Cost: elementwise, 1 to 22.
             #[allow(async_fn_in_trait)]
             pub fn unary(op: UnaryOp, x: &Tensor) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "unary"]
                         fn wit_import0(_: i32, _: i32) -> i32;
@@ -763,11 +968,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// f(a, b), broadcast. Cost: elementwise, 1 (pow 40, division of integers 8).
             #[allow(async_fn_in_trait)]
             pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "binary"]
                         fn wit_import0(_: i32, _: i32, _: i32) -> i32;
@@ -785,12 +991,59 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// x * mul + add
+            /// a op b as bool, broadcast; operands of one dtype, f32, u8, u32, i64, and bool for eq and ne. NaN differs from
+            /// everything and is not ordered. Cost: elementwise, 1.
+            #[allow(async_fn_in_trait)]
+            pub fn compare(op: CompareOp, a: &Tensor, b: &Tensor) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "compare"]
+                        fn wit_import0(_: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        op.clone() as i32,
+                        (a).handle() as i32,
+                        (b).handle() as i32,
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// `a` where the condition (bool) holds, else `b`: NumPy's where. Broadcast; any dtype. Cost: elementwise, 1.
+            #[allow(async_fn_in_trait)]
+            pub fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "select"]
+                        fn wit_import0(_: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (condition).handle() as i32,
+                        (a).handle() as i32,
+                        (b).handle() as i32,
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// x * mul + add, in one operation. Cost: elementwise, 2.
             #[allow(async_fn_in_trait)]
             pub fn affine(x: &Tensor, mul: f32, add: f32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "affine"]
                         fn wit_import0(_: i32, _: f32, _: f32) -> i32;
@@ -808,12 +1061,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// cap * tanh(x / cap)
+            /// cap * tanh(x / cap). Cost: elementwise, 18.
             #[allow(async_fn_in_trait)]
             pub fn softcap(x: &Tensor, cap: f32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "softcap"]
                         fn wit_import0(_: i32, _: f32) -> i32;
@@ -827,7 +1080,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Reductions. Reduced axes keep size 1 where `keep` is set. No axes: all of them.
+            /// Over `axes`, which keep size 1 where `keep` is set. No axes: all of them. Cost: reduction, 1.
             #[allow(async_fn_in_trait)]
             pub fn reduce(op: ReduceOp, x: &Tensor, axes: &[u32], keep: bool) -> Tensor {
                 unsafe {
@@ -835,7 +1088,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "reduce"]
                         fn wit_import1(
@@ -870,12 +1123,38 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Along the last axis.
+            /// Running sums along the axis, each with its own element; from the end where `reverse`. Cost: reduction, 2.
+            #[allow(async_fn_in_trait)]
+            pub fn cumsum(x: &Tensor, axis: u32, reverse: bool) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "cumsum"]
+                        fn wit_import0(_: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        _rt::as_i32(&axis),
+                        match &reverse {
+                            true => 1,
+                            false => 0,
+                        },
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// e^x / sum e^x along the last axis. Cost: loss, 14.
             #[allow(async_fn_in_trait)]
             pub fn softmax(x: &Tensor) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "softmax"]
                         fn wit_import0(_: i32) -> i32;
@@ -889,9 +1168,158 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// [.., n] -> ln sum e^x [..]. Cost: loss, 13.
+            #[allow(async_fn_in_trait)]
+            pub fn logsumexp(x: &Tensor) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "logsumexp"]
+                        fn wit_import0(_: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0((x).handle() as i32);
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Order and indexing. Indices are u32; one beyond its axis is a fault at execution that names value and line.
+            /// The first place (u32) of the largest along the axis, which goes. NaN is above every number. No gradient flows.
+            /// f32, u8, u32, i64. Cost: reduction, 1.
+            #[allow(async_fn_in_trait)]
+            pub fn argmax(x: &Tensor, axis: u32) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "argmax"]
+                        fn wit_import0(_: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0((x).handle() as i32, _rt::as_i32(&axis));
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The places (u32) of the last axis in rising (or falling) order of value; equals keep their order, NaN is above
+            /// every number. Gather by it to sort; gradients flow through gather. f32, u8, u32, i64.
+            /// Cost: reduction, 4 (log2 n + 1).
+            #[allow(async_fn_in_trait)]
+            pub fn argsort(x: &Tensor, descending: bool) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "argsort"]
+                        fn wit_import0(_: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        match &descending {
+                            true => 1,
+                            false => 0,
+                        },
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Rows of `table` [n, d] for `indices` [..] -> [.., d]. Any dtype. Cost: gather.
+            #[allow(async_fn_in_trait)]
+            pub fn embedding(table: &Tensor, indices: &Tensor) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "embedding"]
+                        fn wit_import0(_: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (table).handle() as i32,
+                        (indices).handle() as i32,
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// y[.., i, ..] = x[.., indices[.., i, ..], ..] along the axis. The indices have x's sizes but along the axis. Any
+            /// dtype. Cost: gather.
+            #[allow(async_fn_in_trait)]
+            pub fn gather(x: &Tensor, axis: u32, indices: &Tensor) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "gather"]
+                        fn wit_import0(_: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: i32, _: i32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        _rt::as_i32(&axis),
+                        (indices).handle() as i32,
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// x with each of `values` (f32, of the indices' shape) added at its index along the axis, in order.
+            /// Cost: gather, 1.
+            #[allow(async_fn_in_trait)]
+            pub fn scatter_add(
+                x: &Tensor,
+                axis: u32,
+                indices: &Tensor,
+                values: &Tensor,
+            ) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "scatter-add"]
+                        fn wit_import0(_: i32, _: i32, _: i32, _: i32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        _rt::as_i32(&axis),
+                        (indices).handle() as i32,
+                        (values).handle() as i32,
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// Products.
-            /// [.., m, k] x [.., k, n] -> [.., m, n], each operand transposed in its last two axes first where its flag is
-            /// set. Leading axes are equal, or `b` has rank 2 and serves every leading index of `a`.
+            /// [.., m, k] x [.., k, n] -> [.., m, n] f32, each operand transposed in its last two axes first where its flag is
+            /// set. Leading axes are equal, or `b` has rank 2 and serves every leading index of `a`. Operands are f32, bf16 or
+            /// f16, in any mix; sums are kept in f32. Cost: product, 2mkn by whole tiles of 8 rows and columns.
             #[allow(async_fn_in_trait)]
             pub fn matmul(
                 a: &Tensor,
@@ -901,7 +1329,7 @@ pub mod lab {
             ) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "matmul"]
                         fn wit_import0(_: i32, _: i32, _: i32, _: i32) -> i32;
@@ -931,36 +1359,13 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Indexing.
-            /// rows of `table` [n, d] for `indices` [..] (u32) -> [.., d]
-            #[allow(async_fn_in_trait)]
-            pub fn embedding(table: &Tensor, indices: &Tensor) -> Tensor {
-                unsafe {
-                    #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "embedding"]
-                        fn wit_import0(_: i32, _: i32) -> i32;
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
-                        unreachable!()
-                    }
-                    let ret = wit_import0(
-                        (table).handle() as i32,
-                        (indices).handle() as i32,
-                    );
-                    Tensor::from_handle(ret as u32)
-                }
-            }
-            #[allow(unused_unsafe, clippy::all)]
-            /// Fused.
-            /// x / sqrt(mean(x^2) + eps) over the last axis.
+            /// Fused, of f32.
+            /// x / sqrt(mean(x^2) + eps) over the last axis. Cost: norm, 4.
             #[allow(async_fn_in_trait)]
             pub fn rms_norm(x: &Tensor, eps: f32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "rms-norm"]
                         fn wit_import0(_: i32, _: f32) -> i32;
@@ -974,13 +1379,32 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// (x - mean) / sqrt(variance + eps) over the last axis. Cost: norm, 6.
+            #[allow(async_fn_in_trait)]
+            pub fn layer_norm(x: &Tensor, eps: f32) -> Tensor {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "layer-norm"]
+                        fn wit_import0(_: i32, _: f32) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32, _: f32) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0((x).handle() as i32, _rt::as_f32(&eps));
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// Rotary embedding of [batch, time, heads, dim], halves rotated against each other, position = time index:
-            /// angle(t, j) = t * base^(-2j/dim).
+            /// angle(t, j) = t * base^(-2j/dim). Cost: norm, 18.
             #[allow(async_fn_in_trait)]
             pub fn rope(x: &Tensor, base: f32) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "rope"]
                         fn wit_import0(_: i32, _: f32) -> i32;
@@ -994,25 +1418,35 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Causal attention. q [b, t, h, d]; k, v [b, t, g, d] with h a multiple of g. Position i sees positions
-            /// i-window+1 ..= i; window 0 sees all before. Scores are scaled by `scale`.
+            /// softmax(scale q k^T) v by heads. q [b, t, h, d]; k, v [b, t, g, d] with h a multiple of g -> [b, t, h, d].
+            /// Position i sees none after itself where `causal`, and those nearer than `window`; window 0 sees any distance.
+            /// At most 65,536 positions. Cost: attention, 4d + 14 for each head and pair of positions that see each other.
             #[allow(async_fn_in_trait)]
             pub fn attention(
                 q: &Tensor,
                 k: &Tensor,
                 v: &Tensor,
+                causal: bool,
                 window: u32,
                 scale: f32,
             ) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "attention"]
-                        fn wit_import0(_: i32, _: i32, _: i32, _: i32, _: f32) -> i32;
+                        fn wit_import0(
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: i32,
+                            _: f32,
+                        ) -> i32;
                     }
                     #[cfg(not(target_arch = "wasm32"))]
                     unsafe extern "C" fn wit_import0(
+                        _: i32,
                         _: i32,
                         _: i32,
                         _: i32,
@@ -1025,6 +1459,10 @@ pub mod lab {
                         (q).handle() as i32,
                         (k).handle() as i32,
                         (v).handle() as i32,
+                        match &causal {
+                            true => 1,
+                            false => 0,
+                        },
                         _rt::as_i32(&window),
                         _rt::as_f32(&scale),
                     );
@@ -1032,61 +1470,129 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Mean negative log-likelihood (nats) of `targets` [..] (u32) under logits [.., v], a scalar. The logits pass
-            /// through softcap first where `softcap` is above 0.
+            /// Mean of -ln softmax(z)[target] + z-loss logsumexp(z)^2 in nats, a scalar: logits [.., v], targets [..] (u32);
+            /// z = softcap tanh(logits / softcap) where softcap is above 0, else the logits. Cost: loss, 14 (30 with softcap).
             #[allow(async_fn_in_trait)]
             pub fn cross_entropy(
                 logits: &Tensor,
                 targets: &Tensor,
                 softcap: f32,
+                z_loss: f32,
             ) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "cross-entropy"]
-                        fn wit_import0(_: i32, _: i32, _: f32) -> i32;
+                        fn wit_import0(_: i32, _: i32, _: f32, _: f32) -> i32;
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import0(_: i32, _: i32, _: f32) -> i32 {
+                    unsafe extern "C" fn wit_import0(
+                        _: i32,
+                        _: i32,
+                        _: f32,
+                        _: f32,
+                    ) -> i32 {
                         unreachable!()
                     }
                     let ret = wit_import0(
                         (logits).handle() as i32,
                         (targets).handle() as i32,
                         _rt::as_f32(&softcap),
+                        _rt::as_f32(&z_loss),
                     );
                     Tensor::from_handle(ret as u32)
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Newton-Schulz orthogonalisation of the last two axes, for each leading index: x / |x|, then `steps` times
-            /// x <- a x + (b A + c A A) x with A = x x^T (coefficients 3.4445, -4.7750, 2.0315). No gradient.
+            /// The cross-entropy of the logits x weight^T, which are never held: x [.., d], weight [v, d], targets [..]. Where
+            /// gradients are recorded they are computed at once. Cost: product, 2dv per row, three times that for gradients,
+            /// and the loss.
             #[allow(async_fn_in_trait)]
-            pub fn newton_schulz(x: &Tensor, steps: u32) -> Tensor {
+            pub fn linear_cross_entropy(
+                x: &Tensor,
+                weight: &Tensor,
+                targets: &Tensor,
+                softcap: f32,
+                z_loss: f32,
+            ) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
-                        #[link_name = "newton-schulz"]
-                        fn wit_import0(_: i32, _: i32) -> i32;
+                        #[link_name = "linear-cross-entropy"]
+                        fn wit_import0(_: i32, _: i32, _: i32, _: f32, _: f32) -> i32;
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import0(_: i32, _: i32) -> i32 {
+                    unsafe extern "C" fn wit_import0(
+                        _: i32,
+                        _: i32,
+                        _: i32,
+                        _: f32,
+                        _: f32,
+                    ) -> i32 {
                         unreachable!()
                     }
-                    let ret = wit_import0((x).handle() as i32, _rt::as_i32(&steps));
+                    let ret = wit_import0(
+                        (x).handle() as i32,
+                        (weight).handle() as i32,
+                        (targets).handle() as i32,
+                        _rt::as_f32(&softcap),
+                        _rt::as_f32(&z_loss),
+                    );
+                    Tensor::from_handle(ret as u32)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Newton-Schulz orthogonalisation of the last two axes, for each leading index: x / |x|, then for each (a, b, c)
+            /// x <- a x + (b A + c A A) x with A = x x^T. At most 64 steps. No gradient. Cost: product, for r rows and c >= r
+            /// columns 7/4 (4 r r c + 2 r r r) a step.
+            #[allow(async_fn_in_trait)]
+            pub fn newton_schulz(
+                x: &Tensor,
+                coefficients: &[(f32, f32, f32)],
+            ) -> Tensor {
+                unsafe {
+                    let vec1 = coefficients;
+                    let len1 = vec1.len();
+                    let layout1 = _rt::alloc::Layout::from_size_align(vec1.len() * 12, 4)
+                        .unwrap();
+                    let (result1, _cleanup1) = crate::rt::Cleanup::new(layout1);
+                    for (i, e) in vec1.into_iter().enumerate() {
+                        let base = result1.add(i * 12);
+                        {
+                            let (t0_0, t0_1, t0_2) = e;
+                            *base.add(0).cast::<f32>() = _rt::as_f32(t0_0);
+                            *base.add(4).cast::<f32>() = _rt::as_f32(t0_1);
+                            *base.add(8).cast::<f32>() = _rt::as_f32(t0_2);
+                        }
+                    }
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "newton-schulz"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import2((x).handle() as i32, result1, len1);
                     Tensor::from_handle(ret as u32)
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
             /// In place, on parameters, buffers and variables (interface state). No gradient flows through.
-            /// x <- value
+            /// x <- value, any dtype. Cost: optimizer.
             #[allow(async_fn_in_trait)]
             pub fn assign(x: &Tensor, value: &Tensor) -> () {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "assign"]
                         fn wit_import0(_: i32, _: i32);
@@ -1099,12 +1605,12 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// x <- keep * x + scale * value
+            /// x <- keep * x + scale * value. Cost: optimizer, 3.
             #[allow(async_fn_in_trait)]
             pub fn blend(x: &Tensor, keep: f32, value: &Tensor, scale: f32) -> () {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "blend"]
                         fn wit_import0(_: i32, _: f32, _: i32, _: f32);
@@ -1122,7 +1628,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Decoupled weight decay, bias-corrected moments: `m` and `v` are variables of x's shape.
+            /// Decoupled weight decay, bias-corrected moments: `m` and `v` are variables of x's shape. Cost: optimizer, 16.
             #[allow(async_fn_in_trait)]
             pub fn adamw_step(
                 x: &Tensor,
@@ -1141,7 +1647,7 @@ pub mod lab {
                         step: step0,
                     } = how;
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/tensors@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/tensors@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "adamw-step"]
                         fn wit_import1(
@@ -1188,7 +1694,7 @@ pub mod lab {
             }
         }
         /// Gradients. Every operation on something that needs a gradient is recorded; a node lives as long as an output
-        /// handle reaches it. First order only.
+        /// handle reaches it. First order only. Gradients are f32, also those of bf16 and f16 tensors.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod autograd {
             #[used]
@@ -1227,7 +1733,7 @@ pub mod lab {
                     }
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/autograd@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/autograd@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "backward"]
                         fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
@@ -1270,7 +1776,7 @@ pub mod lab {
             pub fn detach(x: &Tensor) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/autograd@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/autograd@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "detach"]
                         fn wit_import0(_: i32) -> i32;
@@ -1291,7 +1797,7 @@ pub mod lab {
             pub fn set_recording(on: bool) -> bool {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/autograd@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/autograd@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "set-recording"]
                         fn wit_import0(_: i32) -> i32;
@@ -1307,6 +1813,42 @@ pub mod lab {
                         },
                     );
                     _rt::bool_lift(ret as u8)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// What is recorded from here to end-checkpoint keeps no values that it made itself: backward computes them again,
+            /// charged once more. A checkpoint within another is a part of it.
+            #[allow(async_fn_in_trait)]
+            pub fn begin_checkpoint() -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/autograd@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "begin-checkpoint"]
+                        fn wit_import0();
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() {
+                        unreachable!()
+                    }
+                    wit_import0();
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn end_checkpoint() -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "lab:train/autograd@0.2.0")]
+                    unsafe extern "C" {
+                        #[link_name = "end-checkpoint"]
+                        fn wit_import0();
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() {
+                        unreachable!()
+                    }
+                    wit_import0();
                 }
             }
         }
@@ -1329,7 +1871,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/state@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "parameter"]
                         fn wit_import1(_: *mut u8, _: usize, _: i32) -> i32;
@@ -1349,7 +1891,7 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Declares a named tensor without gradients: running averages, counters, chosen sizes.
+            /// Declares a named tensor without gradients, of any dtype: running averages, counters, chosen sizes.
             #[allow(async_fn_in_trait)]
             pub fn buffer(name: &str, init: &Tensor) -> Tensor {
                 unsafe {
@@ -1357,7 +1899,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/state@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "buffer"]
                         fn wit_import1(_: *mut u8, _: usize, _: i32) -> i32;
@@ -1382,7 +1924,7 @@ pub mod lab {
             pub fn variable(init: &Tensor) -> Tensor {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/state@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "variable"]
                         fn wit_import0(_: i32) -> i32;
@@ -1410,7 +1952,7 @@ pub mod lab {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/state@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/state@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1492,7 +2034,7 @@ pub mod lab {
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 12]);
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "task"]
                         fn wit_import1(_: *mut u8);
@@ -1526,7 +2068,7 @@ pub mod lab {
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 12]);
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "next-batch"]
                         fn wit_import1(_: i32, _: i32, _: *mut u8);
@@ -1565,7 +2107,7 @@ pub mod lab {
             pub fn progress() -> f64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "progress"]
                         fn wit_import0() -> f64;
@@ -1587,7 +2129,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "log"]
                         fn wit_import1(_: *mut u8, _: usize, _: i32);
@@ -1607,7 +2149,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "log-number"]
                         fn wit_import1(_: *mut u8, _: usize, _: f64);
@@ -1628,7 +2170,7 @@ pub mod lab {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "lab:train/session@0.1.0")]
+                    #[link(wasm_import_module = "lab:train/session@0.2.0")]
                     unsafe extern "C" {
                         #[link_name = "fail"]
                         fn wit_import1(_: *mut u8, _: usize);
@@ -1871,61 +2413,75 @@ macro_rules! __export_guest_impl {
         $($path_to_types_root)*:: __export_world_guest_cabi!($ty with_types_in
         $($path_to_types_root)*); const _ : () = { #[rustfmt::skip] #[cfg(target_arch =
         "wasm32")] #[unsafe (link_section =
-        "component-type:wit-bindgen:0.60.0:lab:train@0.1.0:guest:imports and exports")]
+        "component-type:wit-bindgen:0.60.0:lab:train@0.2.0:guest:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2042] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2664] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfe\x0e\x01A\x02\x01\
-A\x0f\x01BK\x01m\x02\x03f32\x03u32\x04\0\x05dtype\x03\0\0\x04\0\x06tensor\x03\x01\
-\x01m\x0f\x03neg\x03exp\x03log\x04sqrt\x05rsqrt\x06square\x03abs\x03sin\x03cos\x04\
-tanh\x07sigmoid\x04relu\x0crelu-squared\x04gelu\x04silu\x04\0\x08unary-op\x03\0\x03\
-\x01m\x06\x03add\x03sub\x03mul\x03div\x03max\x03min\x04\0\x09binary-op\x03\0\x05\
-\x01m\x02\x03sum\x04mean\x04\0\x09reduce-op\x03\0\x07\x01r\x06\x02lrv\x05beta1v\x05\
-beta2v\x03epsv\x0cweight-decayv\x04stepy\x04\0\x05adamw\x03\0\x09\x01h\x02\x01py\
-\x01@\x01\x04self\x0b\0\x0c\x04\0\x14[method]tensor.shape\x01\x0d\x01@\x01\x04se\
-lf\x0b\0\x01\x04\0\x14[method]tensor.dtype\x01\x0e\x01pv\x01@\x01\x04self\x0b\0\x0f\
-\x04\0\x13[method]tensor.read\x01\x10\x01i\x02\x01@\x02\x05shape\x0c\x05valuev\0\
-\x11\x04\0\x04full\x01\x12\x01@\x01\x03leny\0\x11\x04\0\x06arange\x01\x13\x01@\x02\
-\x05shape\x0c\x06values\x0f\0\x11\x04\0\x08from-f32\x01\x14\x01@\x02\x05shape\x0c\
-\x06values\x0c\0\x11\x04\0\x08from-u32\x01\x15\x01@\x04\x0drandom-streamy\x05sha\
-pe\x0c\x03lowv\x04highv\0\x11\x04\0\x07uniform\x01\x16\x01@\x04\x0drandom-stream\
-y\x05shape\x0c\x04meanv\x03stdv\0\x11\x04\0\x06normal\x01\x17\x01@\x02\x01x\x0b\x05\
-shape\x0c\0\x11\x04\0\x07reshape\x01\x18\x01@\x02\x01x\x0b\x04axes\x0c\0\x11\x04\
-\0\x07permute\x01\x19\x01@\x04\x01x\x0b\x04axisy\x05starty\x03leny\0\x11\x04\0\x06\
-narrow\x01\x1a\x01p\x0b\x01@\x02\x05parts\x1b\x04axisy\0\x11\x04\0\x03cat\x01\x1c\
-\x04\0\x06expand\x01\x18\x01@\x02\x02op\x04\x01x\x0b\0\x11\x04\0\x05unary\x01\x1d\
-\x01@\x03\x02op\x06\x01a\x0b\x01b\x0b\0\x11\x04\0\x06binary\x01\x1e\x01@\x03\x01\
-x\x0b\x03mulv\x03addv\0\x11\x04\0\x06affine\x01\x1f\x01@\x02\x01x\x0b\x03capv\0\x11\
-\x04\0\x07softcap\x01\x20\x01@\x04\x02op\x08\x01x\x0b\x04axes\x0c\x04keep\x7f\0\x11\
-\x04\0\x06reduce\x01!\x01@\x01\x01x\x0b\0\x11\x04\0\x07softmax\x01\"\x01@\x04\x01\
-a\x0b\x01b\x0b\x0btranspose-a\x7f\x0btranspose-b\x7f\0\x11\x04\0\x06matmul\x01#\x01\
-@\x02\x05table\x0b\x07indices\x0b\0\x11\x04\0\x09embedding\x01$\x01@\x02\x01x\x0b\
-\x03epsv\0\x11\x04\0\x08rms-norm\x01%\x01@\x02\x01x\x0b\x04basev\0\x11\x04\0\x04\
-rope\x01&\x01@\x05\x01q\x0b\x01k\x0b\x01v\x0b\x06windowy\x05scalev\0\x11\x04\0\x09\
-attention\x01'\x01@\x03\x06logits\x0b\x07targets\x0b\x07softcapv\0\x11\x04\0\x0d\
-cross-entropy\x01(\x01@\x02\x01x\x0b\x05stepsy\0\x11\x04\0\x0dnewton-schulz\x01)\
-\x01@\x02\x01x\x0b\x05value\x0b\x01\0\x04\0\x06assign\x01*\x01@\x04\x01x\x0b\x04\
-keepv\x05value\x0b\x05scalev\x01\0\x04\0\x05blend\x01+\x01@\x05\x01x\x0b\x04grad\
-\x0b\x01m\x0b\x01v\x0b\x03how\x0a\x01\0\x04\0\x0aadamw-step\x01,\x03\0\x17lab:tr\
-ain/tensors@0.1.0\x05\0\x02\x03\0\0\x06tensor\x01B\x0c\x02\x03\x02\x01\x01\x04\0\
-\x06tensor\x03\0\0\x01h\x01\x01p\x02\x01i\x01\x01p\x04\x01@\x02\x04loss\x02\x03w\
-rt\x03\0\x05\x04\0\x08backward\x01\x06\x01@\x01\x01x\x02\0\x04\x04\0\x06detach\x01\
-\x07\x01@\x01\x02on\x7f\0\x7f\x04\0\x0dset-recording\x01\x08\x03\0\x18lab:train/\
-autograd@0.1.0\x05\x02\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01h\
-\x01\x01i\x01\x01@\x02\x04names\x04init\x02\0\x03\x04\0\x09parameter\x01\x04\x04\
-\0\x06buffer\x01\x04\x01@\x01\x04init\x02\0\x03\x04\0\x08variable\x01\x05\x01k\x03\
-\x01@\x01\x04names\0\x06\x04\0\x03get\x01\x07\x03\0\x15lab:train/state@0.1.0\x05\
-\x03\x01B\x15\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01r\x03\x05vocaby\x07\
-contexty\x05scalev\x04\0\x09task-info\x03\0\x02\x01i\x01\x01r\x02\x06tokens\x04\x07\
-targets\x04\x04\0\x05batch\x03\0\x05\x01@\0\0\x03\x04\0\x04task\x01\x07\x01k\x06\
-\x01@\x02\x05batchy\x03seqy\0\x08\x04\0\x0anext-batch\x01\x09\x01@\0\0u\x04\0\x08\
-progress\x01\x0a\x01h\x01\x01@\x02\x03keys\x05value\x0b\x01\0\x04\0\x03log\x01\x0c\
-\x01@\x02\x03keys\x05valueu\x01\0\x04\0\x0alog-number\x01\x0d\x01@\x01\x07messag\
-es\x01\0\x04\0\x04fail\x01\x0e\x03\0\x17lab:train/session@0.1.0\x05\x04\x03\0\x06\
-tensor\x03\0\x01\x01@\0\x01\0\x04\0\x05train\x01\x06\x01i\x05\x01@\x01\x06tokens\
-\x07\0\x07\x04\0\x07forward\x01\x08\x04\0\x15lab:train/guest@0.1.0\x04\0\x0b\x0b\
-\x01\0\x05guest\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\
-\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec\x13\x01A\x02\x01\
+A\x0f\x01Bh\x01m\x07\x03f32\x03u32\x04bf16\x03f16\x02u8\x03i64\x04bool\x04\0\x05\
+dtype\x03\0\0\x04\0\x06tensor\x03\x01\x01m\x13\x03neg\x03exp\x03log\x04sqrt\x05r\
+sqrt\x06square\x03abs\x03sin\x03cos\x04tanh\x07sigmoid\x04relu\x0crelu-squared\x04\
+gelu\x04silu\x04sign\x05floor\x04ceil\x05round\x04\0\x08unary-op\x03\0\x03\x01m\x0d\
+\x03add\x03sub\x03mul\x03div\x07maximum\x07minimum\x03pow\x03rem\x03and\x02or\x03\
+xor\x03shl\x03shr\x04\0\x09binary-op\x03\0\x05\x01m\x06\x02eq\x02ne\x02lt\x02le\x02\
+gt\x02ge\x04\0\x0acompare-op\x03\0\x07\x01m\x04\x03sum\x04mean\x03max\x03min\x04\
+\0\x09reduce-op\x03\0\x09\x01r\x06\x02lrv\x05beta1v\x05beta2v\x03epsv\x0cweight-\
+decayv\x04stepy\x04\0\x05adamw\x03\0\x0b\x01h\x02\x01py\x01@\x01\x04self\x0d\0\x0e\
+\x04\0\x14[method]tensor.shape\x01\x0f\x01@\x01\x04self\x0d\0\x01\x04\0\x14[meth\
+od]tensor.dtype\x01\x10\x01pv\x01@\x01\x04self\x0d\0\x11\x04\0\x13[method]tensor\
+.read\x01\x12\x01i\x02\x01@\x02\x05shape\x0e\x05valuev\0\x13\x04\0\x04full\x01\x14\
+\x01@\x01\x03leny\0\x13\x04\0\x06arange\x01\x15\x01@\x02\x05shape\x0e\x06values\x11\
+\0\x13\x04\0\x08from-f32\x01\x16\x01@\x02\x05shape\x0e\x06values\x0e\0\x13\x04\0\
+\x08from-u32\x01\x17\x01px\x01@\x02\x05shape\x0e\x06values\x18\0\x13\x04\0\x08fr\
+om-i64\x01\x19\x01@\x04\x0drandom-streamy\x05shape\x0e\x03lowv\x04highv\0\x13\x04\
+\0\x07uniform\x01\x1a\x01@\x04\x0drandom-streamy\x05shape\x0e\x04meanv\x03stdv\0\
+\x13\x04\0\x06normal\x01\x1b\x01@\x02\x01x\x0d\x02to\x01\0\x13\x04\0\x04cast\x01\
+\x1c\x01@\x02\x01x\x0d\x05shape\x0e\0\x13\x04\0\x07reshape\x01\x1d\x01@\x02\x01x\
+\x0d\x04axes\x0e\0\x13\x04\0\x07permute\x01\x1e\x01@\x04\x01x\x0d\x04axisy\x05st\
+arty\x03leny\0\x13\x04\0\x06narrow\x01\x1f\x01@\x04\x01x\x0d\x04axisy\x06beforey\
+\x05aftery\0\x13\x04\0\x03pad\x01\x20\x01p\x0d\x01@\x02\x05parts!\x04axisy\0\x13\
+\x04\0\x03cat\x01\"\x04\0\x06expand\x01\x1d\x01@\x02\x02op\x04\x01x\x0d\0\x13\x04\
+\0\x05unary\x01#\x01@\x03\x02op\x06\x01a\x0d\x01b\x0d\0\x13\x04\0\x06binary\x01$\
+\x01@\x03\x02op\x08\x01a\x0d\x01b\x0d\0\x13\x04\0\x07compare\x01%\x01@\x03\x09co\
+ndition\x0d\x01a\x0d\x01b\x0d\0\x13\x04\0\x06select\x01&\x01@\x03\x01x\x0d\x03mu\
+lv\x03addv\0\x13\x04\0\x06affine\x01'\x01@\x02\x01x\x0d\x03capv\0\x13\x04\0\x07s\
+oftcap\x01(\x01@\x04\x02op\x0a\x01x\x0d\x04axes\x0e\x04keep\x7f\0\x13\x04\0\x06r\
+educe\x01)\x01@\x03\x01x\x0d\x04axisy\x07reverse\x7f\0\x13\x04\0\x06cumsum\x01*\x01\
+@\x01\x01x\x0d\0\x13\x04\0\x07softmax\x01+\x04\0\x09logsumexp\x01+\x01@\x02\x01x\
+\x0d\x04axisy\0\x13\x04\0\x06argmax\x01,\x01@\x02\x01x\x0d\x0adescending\x7f\0\x13\
+\x04\0\x07argsort\x01-\x01@\x02\x05table\x0d\x07indices\x0d\0\x13\x04\0\x09embed\
+ding\x01.\x01@\x03\x01x\x0d\x04axisy\x07indices\x0d\0\x13\x04\0\x06gather\x01/\x01\
+@\x04\x01x\x0d\x04axisy\x07indices\x0d\x06values\x0d\0\x13\x04\0\x0bscatter-add\x01\
+0\x01@\x04\x01a\x0d\x01b\x0d\x0btranspose-a\x7f\x0btranspose-b\x7f\0\x13\x04\0\x06\
+matmul\x011\x01@\x02\x01x\x0d\x03epsv\0\x13\x04\0\x08rms-norm\x012\x04\0\x0alaye\
+r-norm\x012\x01@\x02\x01x\x0d\x04basev\0\x13\x04\0\x04rope\x013\x01@\x06\x01q\x0d\
+\x01k\x0d\x01v\x0d\x06causal\x7f\x06windowy\x05scalev\0\x13\x04\0\x09attention\x01\
+4\x01@\x04\x06logits\x0d\x07targets\x0d\x07softcapv\x06z-lossv\0\x13\x04\0\x0dcr\
+oss-entropy\x015\x01@\x05\x01x\x0d\x06weight\x0d\x07targets\x0d\x07softcapv\x06z\
+-lossv\0\x13\x04\0\x14linear-cross-entropy\x016\x01o\x03vvv\x01p7\x01@\x02\x01x\x0d\
+\x0ccoefficients8\0\x13\x04\0\x0dnewton-schulz\x019\x01@\x02\x01x\x0d\x05value\x0d\
+\x01\0\x04\0\x06assign\x01:\x01@\x04\x01x\x0d\x04keepv\x05value\x0d\x05scalev\x01\
+\0\x04\0\x05blend\x01;\x01@\x05\x01x\x0d\x04grad\x0d\x01m\x0d\x01v\x0d\x03how\x0c\
+\x01\0\x04\0\x0aadamw-step\x01<\x03\0\x17lab:train/tensors@0.2.0\x05\0\x02\x03\0\
+\0\x06tensor\x01B\x0f\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01h\x01\x01p\x02\
+\x01i\x01\x01p\x04\x01@\x02\x04loss\x02\x03wrt\x03\0\x05\x04\0\x08backward\x01\x06\
+\x01@\x01\x01x\x02\0\x04\x04\0\x06detach\x01\x07\x01@\x01\x02on\x7f\0\x7f\x04\0\x0d\
+set-recording\x01\x08\x01@\0\x01\0\x04\0\x10begin-checkpoint\x01\x09\x04\0\x0een\
+d-checkpoint\x01\x09\x03\0\x18lab:train/autograd@0.2.0\x05\x02\x01B\x0c\x02\x03\x02\
+\x01\x01\x04\0\x06tensor\x03\0\0\x01h\x01\x01i\x01\x01@\x02\x04names\x04init\x02\
+\0\x03\x04\0\x09parameter\x01\x04\x04\0\x06buffer\x01\x04\x01@\x01\x04init\x02\0\
+\x03\x04\0\x08variable\x01\x05\x01k\x03\x01@\x01\x04names\0\x06\x04\0\x03get\x01\
+\x07\x03\0\x15lab:train/state@0.2.0\x05\x03\x01B\x15\x02\x03\x02\x01\x01\x04\0\x06\
+tensor\x03\0\0\x01r\x03\x05vocaby\x07contexty\x05scalev\x04\0\x09task-info\x03\0\
+\x02\x01i\x01\x01r\x02\x06tokens\x04\x07targets\x04\x04\0\x05batch\x03\0\x05\x01\
+@\0\0\x03\x04\0\x04task\x01\x07\x01k\x06\x01@\x02\x05batchy\x03seqy\0\x08\x04\0\x0a\
+next-batch\x01\x09\x01@\0\0u\x04\0\x08progress\x01\x0a\x01h\x01\x01@\x02\x03keys\
+\x05value\x0b\x01\0\x04\0\x03log\x01\x0c\x01@\x02\x03keys\x05valueu\x01\0\x04\0\x0a\
+log-number\x01\x0d\x01@\x01\x07messages\x01\0\x04\0\x04fail\x01\x0e\x03\0\x17lab\
+:train/session@0.2.0\x05\x04\x03\0\x06tensor\x03\0\x01\x01@\0\x01\0\x04\0\x05tra\
+in\x01\x06\x01i\x05\x01@\x01\x06tokens\x07\0\x07\x04\0\x07forward\x01\x08\x04\0\x15\
+lab:train/guest@0.2.0\x04\0\x0b\x0b\x01\0\x05guest\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
         };
     };
 }
@@ -1934,61 +2490,76 @@ pub use __export_guest_impl as export_guest;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.60.0:lab:train@0.1.0:guest-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.60.0:lab:train@0.2.0:guest-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2063] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf3\x0e\x01A\x02\x01\
-A\x0a\x01BK\x01m\x02\x03f32\x03u32\x04\0\x05dtype\x03\0\0\x04\0\x06tensor\x03\x01\
-\x01m\x0f\x03neg\x03exp\x03log\x04sqrt\x05rsqrt\x06square\x03abs\x03sin\x03cos\x04\
-tanh\x07sigmoid\x04relu\x0crelu-squared\x04gelu\x04silu\x04\0\x08unary-op\x03\0\x03\
-\x01m\x06\x03add\x03sub\x03mul\x03div\x03max\x03min\x04\0\x09binary-op\x03\0\x05\
-\x01m\x02\x03sum\x04mean\x04\0\x09reduce-op\x03\0\x07\x01r\x06\x02lrv\x05beta1v\x05\
-beta2v\x03epsv\x0cweight-decayv\x04stepy\x04\0\x05adamw\x03\0\x09\x01h\x02\x01py\
-\x01@\x01\x04self\x0b\0\x0c\x04\0\x14[method]tensor.shape\x01\x0d\x01@\x01\x04se\
-lf\x0b\0\x01\x04\0\x14[method]tensor.dtype\x01\x0e\x01pv\x01@\x01\x04self\x0b\0\x0f\
-\x04\0\x13[method]tensor.read\x01\x10\x01i\x02\x01@\x02\x05shape\x0c\x05valuev\0\
-\x11\x04\0\x04full\x01\x12\x01@\x01\x03leny\0\x11\x04\0\x06arange\x01\x13\x01@\x02\
-\x05shape\x0c\x06values\x0f\0\x11\x04\0\x08from-f32\x01\x14\x01@\x02\x05shape\x0c\
-\x06values\x0c\0\x11\x04\0\x08from-u32\x01\x15\x01@\x04\x0drandom-streamy\x05sha\
-pe\x0c\x03lowv\x04highv\0\x11\x04\0\x07uniform\x01\x16\x01@\x04\x0drandom-stream\
-y\x05shape\x0c\x04meanv\x03stdv\0\x11\x04\0\x06normal\x01\x17\x01@\x02\x01x\x0b\x05\
-shape\x0c\0\x11\x04\0\x07reshape\x01\x18\x01@\x02\x01x\x0b\x04axes\x0c\0\x11\x04\
-\0\x07permute\x01\x19\x01@\x04\x01x\x0b\x04axisy\x05starty\x03leny\0\x11\x04\0\x06\
-narrow\x01\x1a\x01p\x0b\x01@\x02\x05parts\x1b\x04axisy\0\x11\x04\0\x03cat\x01\x1c\
-\x04\0\x06expand\x01\x18\x01@\x02\x02op\x04\x01x\x0b\0\x11\x04\0\x05unary\x01\x1d\
-\x01@\x03\x02op\x06\x01a\x0b\x01b\x0b\0\x11\x04\0\x06binary\x01\x1e\x01@\x03\x01\
-x\x0b\x03mulv\x03addv\0\x11\x04\0\x06affine\x01\x1f\x01@\x02\x01x\x0b\x03capv\0\x11\
-\x04\0\x07softcap\x01\x20\x01@\x04\x02op\x08\x01x\x0b\x04axes\x0c\x04keep\x7f\0\x11\
-\x04\0\x06reduce\x01!\x01@\x01\x01x\x0b\0\x11\x04\0\x07softmax\x01\"\x01@\x04\x01\
-a\x0b\x01b\x0b\x0btranspose-a\x7f\x0btranspose-b\x7f\0\x11\x04\0\x06matmul\x01#\x01\
-@\x02\x05table\x0b\x07indices\x0b\0\x11\x04\0\x09embedding\x01$\x01@\x02\x01x\x0b\
-\x03epsv\0\x11\x04\0\x08rms-norm\x01%\x01@\x02\x01x\x0b\x04basev\0\x11\x04\0\x04\
-rope\x01&\x01@\x05\x01q\x0b\x01k\x0b\x01v\x0b\x06windowy\x05scalev\0\x11\x04\0\x09\
-attention\x01'\x01@\x03\x06logits\x0b\x07targets\x0b\x07softcapv\0\x11\x04\0\x0d\
-cross-entropy\x01(\x01@\x02\x01x\x0b\x05stepsy\0\x11\x04\0\x0dnewton-schulz\x01)\
-\x01@\x02\x01x\x0b\x05value\x0b\x01\0\x04\0\x06assign\x01*\x01@\x04\x01x\x0b\x04\
-keepv\x05value\x0b\x05scalev\x01\0\x04\0\x05blend\x01+\x01@\x05\x01x\x0b\x04grad\
-\x0b\x01m\x0b\x01v\x0b\x03how\x0a\x01\0\x04\0\x0aadamw-step\x01,\x03\0\x17lab:tr\
-ain/tensors@0.1.0\x05\0\x02\x03\0\0\x06tensor\x01B\x0c\x02\x03\x02\x01\x01\x04\0\
-\x06tensor\x03\0\0\x01h\x01\x01p\x02\x01i\x01\x01p\x04\x01@\x02\x04loss\x02\x03w\
-rt\x03\0\x05\x04\0\x08backward\x01\x06\x01@\x01\x01x\x02\0\x04\x04\0\x06detach\x01\
-\x07\x01@\x01\x02on\x7f\0\x7f\x04\0\x0dset-recording\x01\x08\x03\0\x18lab:train/\
-autograd@0.1.0\x05\x02\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01h\
-\x01\x01i\x01\x01@\x02\x04names\x04init\x02\0\x03\x04\0\x09parameter\x01\x04\x04\
-\0\x06buffer\x01\x04\x01@\x01\x04init\x02\0\x03\x04\0\x08variable\x01\x05\x01k\x03\
-\x01@\x01\x04names\0\x06\x04\0\x03get\x01\x07\x03\0\x15lab:train/state@0.1.0\x05\
-\x03\x01B\x15\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01r\x03\x05vocaby\x07\
-contexty\x05scalev\x04\0\x09task-info\x03\0\x02\x01i\x01\x01r\x02\x06tokens\x04\x07\
-targets\x04\x04\0\x05batch\x03\0\x05\x01@\0\0\x03\x04\0\x04task\x01\x07\x01k\x06\
-\x01@\x02\x05batchy\x03seqy\0\x08\x04\0\x0anext-batch\x01\x09\x01@\0\0u\x04\0\x08\
-progress\x01\x0a\x01h\x01\x01@\x02\x03keys\x05value\x0b\x01\0\x04\0\x03log\x01\x0c\
-\x01@\x02\x03keys\x05valueu\x01\0\x04\0\x0alog-number\x01\x0d\x01@\x01\x07messag\
-es\x01\0\x04\0\x04fail\x01\x0e\x03\0\x17lab:train/session@0.1.0\x05\x04\x03\0\x06\
-tensor\x03\0\x01\x04\05lab:train/guest-with-all-of-its-exports-removed@0.1.0\x04\
-\0\x0b+\x01\0%guest-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0c\
-processed-by\x02\x0dwit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2685] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe1\x13\x01A\x02\x01\
+A\x0a\x01Bh\x01m\x07\x03f32\x03u32\x04bf16\x03f16\x02u8\x03i64\x04bool\x04\0\x05\
+dtype\x03\0\0\x04\0\x06tensor\x03\x01\x01m\x13\x03neg\x03exp\x03log\x04sqrt\x05r\
+sqrt\x06square\x03abs\x03sin\x03cos\x04tanh\x07sigmoid\x04relu\x0crelu-squared\x04\
+gelu\x04silu\x04sign\x05floor\x04ceil\x05round\x04\0\x08unary-op\x03\0\x03\x01m\x0d\
+\x03add\x03sub\x03mul\x03div\x07maximum\x07minimum\x03pow\x03rem\x03and\x02or\x03\
+xor\x03shl\x03shr\x04\0\x09binary-op\x03\0\x05\x01m\x06\x02eq\x02ne\x02lt\x02le\x02\
+gt\x02ge\x04\0\x0acompare-op\x03\0\x07\x01m\x04\x03sum\x04mean\x03max\x03min\x04\
+\0\x09reduce-op\x03\0\x09\x01r\x06\x02lrv\x05beta1v\x05beta2v\x03epsv\x0cweight-\
+decayv\x04stepy\x04\0\x05adamw\x03\0\x0b\x01h\x02\x01py\x01@\x01\x04self\x0d\0\x0e\
+\x04\0\x14[method]tensor.shape\x01\x0f\x01@\x01\x04self\x0d\0\x01\x04\0\x14[meth\
+od]tensor.dtype\x01\x10\x01pv\x01@\x01\x04self\x0d\0\x11\x04\0\x13[method]tensor\
+.read\x01\x12\x01i\x02\x01@\x02\x05shape\x0e\x05valuev\0\x13\x04\0\x04full\x01\x14\
+\x01@\x01\x03leny\0\x13\x04\0\x06arange\x01\x15\x01@\x02\x05shape\x0e\x06values\x11\
+\0\x13\x04\0\x08from-f32\x01\x16\x01@\x02\x05shape\x0e\x06values\x0e\0\x13\x04\0\
+\x08from-u32\x01\x17\x01px\x01@\x02\x05shape\x0e\x06values\x18\0\x13\x04\0\x08fr\
+om-i64\x01\x19\x01@\x04\x0drandom-streamy\x05shape\x0e\x03lowv\x04highv\0\x13\x04\
+\0\x07uniform\x01\x1a\x01@\x04\x0drandom-streamy\x05shape\x0e\x04meanv\x03stdv\0\
+\x13\x04\0\x06normal\x01\x1b\x01@\x02\x01x\x0d\x02to\x01\0\x13\x04\0\x04cast\x01\
+\x1c\x01@\x02\x01x\x0d\x05shape\x0e\0\x13\x04\0\x07reshape\x01\x1d\x01@\x02\x01x\
+\x0d\x04axes\x0e\0\x13\x04\0\x07permute\x01\x1e\x01@\x04\x01x\x0d\x04axisy\x05st\
+arty\x03leny\0\x13\x04\0\x06narrow\x01\x1f\x01@\x04\x01x\x0d\x04axisy\x06beforey\
+\x05aftery\0\x13\x04\0\x03pad\x01\x20\x01p\x0d\x01@\x02\x05parts!\x04axisy\0\x13\
+\x04\0\x03cat\x01\"\x04\0\x06expand\x01\x1d\x01@\x02\x02op\x04\x01x\x0d\0\x13\x04\
+\0\x05unary\x01#\x01@\x03\x02op\x06\x01a\x0d\x01b\x0d\0\x13\x04\0\x06binary\x01$\
+\x01@\x03\x02op\x08\x01a\x0d\x01b\x0d\0\x13\x04\0\x07compare\x01%\x01@\x03\x09co\
+ndition\x0d\x01a\x0d\x01b\x0d\0\x13\x04\0\x06select\x01&\x01@\x03\x01x\x0d\x03mu\
+lv\x03addv\0\x13\x04\0\x06affine\x01'\x01@\x02\x01x\x0d\x03capv\0\x13\x04\0\x07s\
+oftcap\x01(\x01@\x04\x02op\x0a\x01x\x0d\x04axes\x0e\x04keep\x7f\0\x13\x04\0\x06r\
+educe\x01)\x01@\x03\x01x\x0d\x04axisy\x07reverse\x7f\0\x13\x04\0\x06cumsum\x01*\x01\
+@\x01\x01x\x0d\0\x13\x04\0\x07softmax\x01+\x04\0\x09logsumexp\x01+\x01@\x02\x01x\
+\x0d\x04axisy\0\x13\x04\0\x06argmax\x01,\x01@\x02\x01x\x0d\x0adescending\x7f\0\x13\
+\x04\0\x07argsort\x01-\x01@\x02\x05table\x0d\x07indices\x0d\0\x13\x04\0\x09embed\
+ding\x01.\x01@\x03\x01x\x0d\x04axisy\x07indices\x0d\0\x13\x04\0\x06gather\x01/\x01\
+@\x04\x01x\x0d\x04axisy\x07indices\x0d\x06values\x0d\0\x13\x04\0\x0bscatter-add\x01\
+0\x01@\x04\x01a\x0d\x01b\x0d\x0btranspose-a\x7f\x0btranspose-b\x7f\0\x13\x04\0\x06\
+matmul\x011\x01@\x02\x01x\x0d\x03epsv\0\x13\x04\0\x08rms-norm\x012\x04\0\x0alaye\
+r-norm\x012\x01@\x02\x01x\x0d\x04basev\0\x13\x04\0\x04rope\x013\x01@\x06\x01q\x0d\
+\x01k\x0d\x01v\x0d\x06causal\x7f\x06windowy\x05scalev\0\x13\x04\0\x09attention\x01\
+4\x01@\x04\x06logits\x0d\x07targets\x0d\x07softcapv\x06z-lossv\0\x13\x04\0\x0dcr\
+oss-entropy\x015\x01@\x05\x01x\x0d\x06weight\x0d\x07targets\x0d\x07softcapv\x06z\
+-lossv\0\x13\x04\0\x14linear-cross-entropy\x016\x01o\x03vvv\x01p7\x01@\x02\x01x\x0d\
+\x0ccoefficients8\0\x13\x04\0\x0dnewton-schulz\x019\x01@\x02\x01x\x0d\x05value\x0d\
+\x01\0\x04\0\x06assign\x01:\x01@\x04\x01x\x0d\x04keepv\x05value\x0d\x05scalev\x01\
+\0\x04\0\x05blend\x01;\x01@\x05\x01x\x0d\x04grad\x0d\x01m\x0d\x01v\x0d\x03how\x0c\
+\x01\0\x04\0\x0aadamw-step\x01<\x03\0\x17lab:train/tensors@0.2.0\x05\0\x02\x03\0\
+\0\x06tensor\x01B\x0f\x02\x03\x02\x01\x01\x04\0\x06tensor\x03\0\0\x01h\x01\x01p\x02\
+\x01i\x01\x01p\x04\x01@\x02\x04loss\x02\x03wrt\x03\0\x05\x04\0\x08backward\x01\x06\
+\x01@\x01\x01x\x02\0\x04\x04\0\x06detach\x01\x07\x01@\x01\x02on\x7f\0\x7f\x04\0\x0d\
+set-recording\x01\x08\x01@\0\x01\0\x04\0\x10begin-checkpoint\x01\x09\x04\0\x0een\
+d-checkpoint\x01\x09\x03\0\x18lab:train/autograd@0.2.0\x05\x02\x01B\x0c\x02\x03\x02\
+\x01\x01\x04\0\x06tensor\x03\0\0\x01h\x01\x01i\x01\x01@\x02\x04names\x04init\x02\
+\0\x03\x04\0\x09parameter\x01\x04\x04\0\x06buffer\x01\x04\x01@\x01\x04init\x02\0\
+\x03\x04\0\x08variable\x01\x05\x01k\x03\x01@\x01\x04names\0\x06\x04\0\x03get\x01\
+\x07\x03\0\x15lab:train/state@0.2.0\x05\x03\x01B\x15\x02\x03\x02\x01\x01\x04\0\x06\
+tensor\x03\0\0\x01r\x03\x05vocaby\x07contexty\x05scalev\x04\0\x09task-info\x03\0\
+\x02\x01i\x01\x01r\x02\x06tokens\x04\x07targets\x04\x04\0\x05batch\x03\0\x05\x01\
+@\0\0\x03\x04\0\x04task\x01\x07\x01k\x06\x01@\x02\x05batchy\x03seqy\0\x08\x04\0\x0a\
+next-batch\x01\x09\x01@\0\0u\x04\0\x08progress\x01\x0a\x01h\x01\x01@\x02\x03keys\
+\x05value\x0b\x01\0\x04\0\x03log\x01\x0c\x01@\x02\x03keys\x05valueu\x01\0\x04\0\x0a\
+log-number\x01\x0d\x01@\x01\x07messages\x01\0\x04\0\x04fail\x01\x0e\x03\0\x17lab\
+:train/session@0.2.0\x05\x04\x03\0\x06tensor\x03\0\x01\x04\05lab:train/guest-wit\
+h-all-of-its-exports-removed@0.2.0\x04\0\x0b+\x01\0%guest-with-all-of-its-export\
+s-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.\
+254.2\x10wit-bindgen-rust\x060.60.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

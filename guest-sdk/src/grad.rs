@@ -25,6 +25,35 @@ impl Grads {
         let found = self.0.get(&parameter.handle().handle());
         found.unwrap_or_else(|| panic!("no gradient by a tensor of shape {:?}: not a parameter", parameter.shape()))
     }
+
+    /// Adds the gradients of another loss: several small batches make a large one.
+    #[track_caller]
+    pub fn accumulate(&mut self, more: Grads) {
+        for (key, gradient) in more.0 {
+            let sum = self.0.get(&key).map(|before| before + &gradient);
+            self.0.insert(key, sum.unwrap_or(gradient));
+        }
+    }
+
+    /// Multiplies every gradient by `factor`.
+    #[track_caller]
+    pub fn scale(&mut self, factor: f32) {
+        self.0.values_mut().for_each(|gradient| *gradient = &*gradient * factor);
+    }
+
+    /// The norm of all gradients together, a scalar.
+    #[track_caller]
+    pub fn norm(&self) -> Tensor {
+        let squares = self.0.values().map(|gradient| gradient.square().sum());
+        squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([])).sqrt()
+    }
+
+    /// Scales every gradient so that their norm together is at most `most`.
+    #[track_caller]
+    pub fn clip(&mut self, most: f32) {
+        let factor = (most / (self.norm() + 1e-6)).minimum(1.0);
+        self.0.values_mut().for_each(|gradient| *gradient = &*gradient * &factor);
+    }
 }
 
 /// Gradients.
@@ -50,6 +79,15 @@ impl Tensor {
     pub fn detach(&self) -> Tensor {
         autograd::detach(self.handle()).into()
     }
+}
+
+/// Runs `compute` so that the graph keeps none of the values made within: the backward pass computes them again, at
+/// their price. Less memory, more budget: `x = checkpoint(|| layer(net, &x));`.
+pub fn checkpoint<T>(compute: impl FnOnce() -> T) -> T {
+    autograd::begin_checkpoint();
+    let result = compute();
+    autograd::end_checkpoint();
+    result
 }
 
 /// Runs `compute` without recording a graph: cheaper where no gradient is wanted.

@@ -24,7 +24,8 @@
 //! guest!(train, model);
 //! ```
 //!
-//! Sizes and axes are `usize`; axes count from 0. A mistake (shapes that do not fit, an unknown name) ends the run
+//! Sizes and axes are `usize`; axes count from 0. "Cost:" names the class whose rates on the reference device price an
+//! operation. A mistake (shapes that do not fit, an unknown name) ends the run
 //! with a message that names the operation, the shapes and the guest's line.
 #![warn(missing_docs)]
 
@@ -32,23 +33,30 @@
 #[rustfmt::skip]
 pub mod bindings;
 mod grad;
+mod index;
 mod lab;
+mod math;
 mod net;
-mod ops;
+mod nn;
 mod optim;
+mod reduce;
 #[doc(hidden)]
 pub mod rt;
+mod shape;
 mod tensor;
 
-pub use grad::{Grads, no_grad};
+pub use grad::{Grads, checkpoint, no_grad};
 pub use lab::{Batch, Lab, Task};
+pub use math::Operand;
 pub use net::{Key, Net};
-pub use optim::{AdamW, Muon};
-pub use tensor::Tensor;
+pub use nn::{JORDAN, POLAR_EXPRESS, QuinticStep};
+pub use optim::{AdamW, Average, Muon, Snapshot};
+pub use tensor::{DType, Tensor};
 
 /// All that a guest usually needs: `use guest_sdk::prelude::*;`.
 pub mod prelude {
-    pub use crate::{AdamW, Batch, Grads, Key, Lab, Muon, Net, Task, Tensor, guest, no_grad};
+    pub use crate::{AdamW, Average, Batch, DType, Grads, JORDAN, Key, Lab, Muon, Net, POLAR_EXPRESS, Snapshot};
+    pub use crate::{Task, Tensor, checkpoint, guest, no_grad};
 }
 
 /// `guest!(train, model);` makes the file a guest. `train: fn(&mut Lab)` trains; `model: fn(&Net, &Tensor) -> Tensor`

@@ -71,6 +71,11 @@ impl Net {
         parameters.clone()
     }
 
+    /// All parameters, group by group in order of name.
+    pub fn parameters(&self) -> Vec<Tensor> {
+        self.groups.values().flatten().cloned().collect()
+    }
+
     /// The parameter or buffer of that name.
     #[track_caller]
     pub fn weight(&self, key: impl Into<Key>) -> Tensor {

@@ -2,6 +2,7 @@
 
 use crate::bindings::lab::train::tensors;
 use crate::grad::Grads;
+use crate::nn::{JORDAN, QuinticStep};
 use crate::tensor::Tensor;
 
 const ADAM_EPS: f32 = 1e-8;
@@ -11,7 +12,7 @@ const ADAM_EPS: f32 = 1e-8;
 pub struct Muon {
     matrices: Vec<Matrix>,
     momentum: f32,
-    steps: usize,
+    steps: Vec<QuinticStep>,
     weight_decay: f32,
 }
 
@@ -28,7 +29,13 @@ impl Muon {
     #[track_caller]
     pub fn new(weights: Vec<Tensor>, momentum: f32, newton_steps: usize, weight_decay: f32) -> Muon {
         let matrices = weights.into_iter().map(Matrix::new).collect();
-        Muon { matrices, momentum, steps: newton_steps, weight_decay }
+        Muon { matrices, momentum, steps: vec![JORDAN; newton_steps], weight_decay }
+    }
+
+    /// Orthogonalises by these steps instead: `.orthogonalize_by(&POLAR_EXPRESS)`.
+    pub fn orthogonalize_by(mut self, steps: &[QuinticStep]) -> Muon {
+        self.steps = steps.to_vec();
+        self
     }
 
     /// One update at learning rate `lr`.
@@ -38,7 +45,7 @@ impl Muon {
             let grad = grads.of(weight);
             velocity.blend(self.momentum, grad, 1.0 - self.momentum);
             let ahead = grad * (1.0 - self.momentum) + velocity * self.momentum;
-            let update = ahead.newton_schulz(self.steps);
+            let update = ahead.orthogonalize(&self.steps);
             weight.blend(1.0 - lr * self.weight_decay, &update, -lr * rate);
         }
     }
@@ -111,5 +118,51 @@ impl Moments {
     fn new(weight: Tensor) -> Moments {
         let zeros = Tensor::zeros(weight.shape());
         Moments { first: zeros.variable(), second: zeros.variable(), weight }
+    }
+}
+
+/// Running averages of parameters (Polyak and Juditsky, 1992): average ← decay·average + (1 − decay)·parameter.
+pub struct Average {
+    pairs: Vec<(Tensor, Tensor)>,
+}
+
+impl Average {
+    /// Starts as the present values.
+    #[track_caller]
+    pub fn of(parameters: &[Tensor]) -> Average {
+        Average { pairs: parameters.iter().map(|parameter| (parameter.clone(), parameter.variable())).collect() }
+    }
+
+    /// Takes the present values in. With decay 1 − 1/n at the n-th call it is their plain mean.
+    #[track_caller]
+    pub fn update(&mut self, decay: f32) {
+        for (parameter, average) in &self.pairs {
+            average.blend(decay, parameter, 1.0 - decay);
+        }
+    }
+
+    /// The parameters become their averages: at the end of training, for the model that is scored.
+    #[track_caller]
+    pub fn store(&self) {
+        self.pairs.iter().for_each(|(parameter, average)| parameter.assign(average));
+    }
+}
+
+/// Values of parameters at one moment.
+pub struct Snapshot {
+    pairs: Vec<(Tensor, Tensor)>,
+}
+
+impl Snapshot {
+    /// Copies the present values.
+    #[track_caller]
+    pub fn of(parameters: &[Tensor]) -> Snapshot {
+        Snapshot { pairs: parameters.iter().map(|parameter| (parameter.clone(), parameter.detach())).collect() }
+    }
+
+    /// The parameters get these values back.
+    #[track_caller]
+    pub fn restore(&self) {
+        self.pairs.iter().for_each(|(parameter, saved)| parameter.assign(saved));
     }
 }

@@ -40,6 +40,11 @@ impl Encoder {
         self.bytes.push(value);
     }
 
+    /// Two bytes.
+    pub fn u16(&mut self, value: u16) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Four bytes.
     pub fn u32(&mut self, value: u32) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
@@ -145,6 +150,11 @@ impl<'a> Decoder<'a> {
             1 => Ok(true),
             _ => Err(self.error("a flag that is neither 0 nor 1")),
         }
+    }
+
+    /// Two bytes.
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.take().map(u16::from_le_bytes)
     }
 
     /// Four bytes.

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The contract that this host speaks; part of every experiment key.
-pub const CONTRACT: &str = "lab:train@0.1.0";
+pub const CONTRACT: &str = "lab:train@0.2.0";
 
 /// 32 bytes of BLAKE3. Shown, parsed and serialised (in readable formats) as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -381,9 +381,9 @@ mod tests {
                 ProfileHash::new(&profile()).to_string(),
                 "dcd9b834756487032de9905831a9fccfc8d0b20d41be1402147a2425ac428de5",
             ),
-            (manifest().key().to_string(), "d544d668c122a227aab7fc3748a26fe1fc326c486f42cfadf7124dea633dccd6"),
-            (manifest().dry_run_key().to_string(), "3c222fbb8740dcd90857fe6612453b08675ca32ceffff709483586e0135be3eb"),
-            (manifest().context_key().to_string(), "bfa5e95d38281d5f99935f1d1e932bd2f949e19d5100fef9ffb6a17bf510b586"),
+            (manifest().key().to_string(), "2746968bdecd5b092e766ec92c9e276cbc95571a8df1a976d36ed50b32242f58"),
+            (manifest().dry_run_key().to_string(), "a09bbdd5e5facc9fed4ff04842dd1f6466ae5560f21650807ecd46c0cfa022b6"),
+            (manifest().context_key().to_string(), "ea286bf219ca5059fde3c12f06142ca383dbd643766977c61192f3c0f4df03ae"),
             (OutcomeHash::of(b"x").to_string(), "50e6d100ee173b5006641a5868c5840d928ffa1e60a6cc72b045390440ba92db"),
         ];
         let (found, expected): (Vec<_>, Vec<_>) = golden.iter().map(|(found, text)| (found.as_str(), *text)).unzip();

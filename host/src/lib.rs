@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod policy;
 pub mod prompt;
 pub mod proposer;
+pub mod reference;
 pub mod replay;
 pub mod report;
 pub mod sample;

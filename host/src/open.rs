@@ -87,13 +87,9 @@ pub fn brief() -> String {
     std::fs::read_to_string("program.md").unwrap_or_else(|_| BRIEF.into())
 }
 
-/// What a guest may use, for whoever writes one: the contract and the SDK, as they are compiled against.
+/// What a guest can call, for whoever writes one.
 pub fn reference() -> String {
-    let mut text = format!("# The contract\n\n```wit\n{}```\n", crate::component::CONTRACT_WIT);
-    for (name, source) in crate::toolchain::sdk_sources() {
-        text += &format!("\n# guest_sdk: {name}\n\n```rust\n{source}```\n");
-    }
-    text
+    crate::reference::markdown()
 }
 
 /// The proposers that a policy names, in its order.
@@ -223,7 +219,11 @@ pub fn for_record(
         )));
     }
     if manifest.contract != crate::key::CONTRACT {
-        return Err(gone(format!("its contract is {}, this host speaks {}", manifest.contract, crate::key::CONTRACT)));
+        return Err(gone(format!(
+            "it was made under the contract {}, this host speaks {}: its results stay readable, but only a host of that contract can replay it",
+            manifest.contract,
+            crate::key::CONTRACT
+        )));
     }
     let definition = |hash: &Hash, what: &str| -> Result<String, OpenError> {
         store.definition(hash)?.ok_or_else(|| gone(format!("the store does not define its {what}")))

@@ -6,7 +6,7 @@ use crate::night::Ending;
 use crate::night::event::Summary;
 use crate::store::{ExperimentRecord, Store, StoreError, TrialRecord};
 use kernels::session::NamedState;
-use kernels::spec::Values;
+use kernels::spec::DType;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -193,9 +193,10 @@ pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTenso
     let bytes: Vec<Vec<u8>> = state
         .tensors
         .iter()
-        .map(|(_, _, _, values)| match values {
-            Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Values::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        .map(|(_, _, _, values)| {
+            let mut bytes = Vec::new();
+            values.extend_le_bytes(&mut bytes);
+            bytes
         })
         .collect();
     let views: Result<Vec<_>, _> = state
@@ -203,9 +204,14 @@ pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTenso
         .iter()
         .zip(&bytes)
         .map(|((name, _, spec, values), bytes)| {
-            let dtype = match values {
-                Values::F32(_) => safetensors::Dtype::F32,
-                Values::U32(_) => safetensors::Dtype::U32,
+            let dtype = match values.dtype() {
+                DType::F32 => safetensors::Dtype::F32,
+                DType::U32 => safetensors::Dtype::U32,
+                DType::Bf16 => safetensors::Dtype::BF16,
+                DType::F16 => safetensors::Dtype::F16,
+                DType::U8 => safetensors::Dtype::U8,
+                DType::I64 => safetensors::Dtype::I64,
+                DType::Bool => safetensors::Dtype::BOOL,
             };
             let shape = spec.shape.dims().iter().map(|&d| d as usize).collect();
             safetensors::tensor::TensorView::new(dtype, shape, bytes).map(|view| (name.clone(), view))

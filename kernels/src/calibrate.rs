@@ -5,7 +5,7 @@ use crate::cost::{self, Cost};
 use crate::exec::{Executor, Step};
 use crate::fault::Fault;
 use crate::infer::infer;
-use crate::op::{AdamW, Binary, Op, Record, TensorId, Unary};
+use crate::op::{AdamW, Attention, Binary, Loss, Op, Record, TensorId, Unary};
 use crate::spec::{Shape, Spec, Values};
 use smallvec::SmallVec;
 use std::time::Instant;
@@ -82,6 +82,7 @@ fn values(spec: &Spec) -> Values {
             Values::F32((0..count).map(|i| 0.5 + scattered(i) as f32 / (1 << 24) as f32).collect())
         }
         crate::spec::DType::U32 => Values::U32((0..count).map(|i| scattered(i) % 256).collect()),
+        other => Values::zeros(other, count as usize),
     }
 }
 
@@ -91,7 +92,8 @@ fn cases() -> Result<Vec<(Op, Vec<Spec>)>, Fault> {
     let f = |dims: &[u32]| shape(dims).map(Spec::f32);
     let u = |dims: &[u32]| shape(dims).map(Spec::u32);
     let product = |transpose_a, transpose_b| Op::MatMul { transpose_a, transpose_b };
-    let attention = || Op::Attention { window: 0, scale: 0.18 };
+    let how = Attention { causal: true, window: 0, scale: 0.18 };
+    let orthogonal = || Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; 5] };
     let heads = [16, 128, 4, 32];
     let mut cases = Vec::new();
     for width in [64, 128, 256] {
@@ -101,11 +103,11 @@ fn cases() -> Result<Vec<(Op, Vec<Spec>)>, Fault> {
     }
     cases.push((product(false, false), vec![f(&[128, 128])?, f(&[128, 128])?]));
     cases.push((product(false, true), vec![f(&[2048, 32])?, f(&[4, 32])?]));
-    cases.push((Op::NewtonSchulz { steps: 5 }, vec![f(&[128, 128])?]));
-    cases.push((Op::NewtonSchulz { steps: 5 }, vec![f(&[128, 512])?]));
-    cases.push((attention(), vec![f(&heads)?, f(&heads)?, f(&heads)?]));
+    cases.push((orthogonal(), vec![f(&[128, 128])?]));
+    cases.push((orthogonal(), vec![f(&[128, 512])?]));
+    cases.push((Op::Attention(how), vec![f(&heads)?, f(&heads)?, f(&heads)?]));
     cases.push((
-        Op::AttentionGrad { window: 0, scale: 0.18 },
+        Op::AttentionGrad(how),
         vec![f(&heads)?, f(&heads)?, f(&heads)?, f(&heads)?, f(&[16, 4, 128])?, f(&heads)?],
     ));
     cases.push((Op::Binary(Binary::Add), vec![f(&[16, 128, 128])?, f(&[16, 128, 128])?]));
@@ -117,9 +119,9 @@ fn cases() -> Result<Vec<(Op, Vec<Spec>)>, Fault> {
     cases.push((Op::RmsNorm { eps: 1e-6 }, vec![f(&[16, 128, 128])?]));
     cases.push((Op::RmsNormGrad { eps: 1e-6 }, vec![f(&[16, 128, 128])?, f(&[16, 128, 128])?]));
     cases.push((Op::Rope { base: 1e4, inverse: false }, vec![f(&heads)?]));
-    cases.push((Op::CrossEntropy { softcap: 0.0 }, vec![f(&[16, 128, 256])?, u(&[16, 128])?]));
+    cases.push((Op::CrossEntropy(Loss::default()), vec![f(&[16, 128, 256])?, u(&[16, 128])?]));
     cases.push((
-        Op::CrossEntropyGrad { softcap: 0.0 },
+        Op::CrossEntropyGrad(Loss::default()),
         vec![f(&[16, 128, 256])?, u(&[16, 128])?, f(&[16, 128])?, f(&[])?],
     ));
     cases.push((Op::Embedding, vec![f(&[256, 128])?, u(&[16, 128])?]));

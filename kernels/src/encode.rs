@@ -3,8 +3,8 @@
 //! Integers are little-endian, f32 operands their bits. The stream is a sequence of entries, each with a tag (u8):
 //!
 //! - 0, a record: op code (u8, the variant's place in [`Op`]), its scalar operands in the order of declaration (shapes
-//!   and axis lists as a u8 count and u32 sizes, flags and function codes as u8), inputs (u32 count, u64 ids), outputs
-//!   (u8 count, then id and spec each), and for [`Op::Constant`] the values (u64 count, 4 bytes each). The values of
+//!   and axis lists as a u8 count and u32 sizes, flags, function codes and dtypes as u8, lists of coefficients as a u32 count and their bits), inputs (u32 count, u64 ids), outputs
+//!   (u8 count, then id and spec each), and for [`Op::Constant`] the values (u64 count, then each). The values of
 //!   [`Op::NextBatch`] stay out: the experiment's data and random seed decide them, and a dry run has none.
 //! - 1, 2, 3, a slot: parameter, buffer or variable: id (u64), name (u8 length, bytes; empty for variables).
 //! - 4, the result of `forward`: id (u64).
@@ -12,7 +12,7 @@
 //!
 //! A spec is the dtype (u8) and the shape.
 
-use crate::op::{AdamW, Op, Record, TensorId};
+use crate::op::{AdamW, Attention, Loss, Op, Record, TensorId};
 use crate::spec::{Shape, Spec, Values};
 
 /// What a slot or a tensor from the host is.
@@ -38,7 +38,7 @@ pub struct OpHasher {
 
 impl Default for OpHasher {
     fn default() -> Self {
-        Self { hasher: blake3::Hasher::new_derive_key("lab 2026 op stream v1"), buffer: Vec::new() }
+        Self { hasher: blake3::Hasher::new_derive_key("lab 2026 op stream v2"), buffer: Vec::new() }
     }
 }
 
@@ -97,18 +97,10 @@ pub fn encode_spec(out: &mut Vec<u8>, spec: &Spec) {
     encode_shape(out, &spec.shape);
 }
 
-/// Appends the count (u64) and each value's 4 bytes.
+/// Appends the count (u64) and each value's bytes.
 pub fn encode_values(out: &mut Vec<u8>, values: &Values) {
-    match values {
-        Values::F32(v) => {
-            out.extend_from_slice(&(v.len() as u64).to_le_bytes());
-            out.extend(v.iter().flat_map(|x| x.to_bits().to_le_bytes()));
-        }
-        Values::U32(v) => {
-            out.extend_from_slice(&(v.len() as u64).to_le_bytes());
-            out.extend(v.iter().flat_map(|x| x.to_le_bytes()));
-        }
-    }
+    out.extend_from_slice(&(values.len() as u64).to_le_bytes());
+    values.extend_le_bytes(out);
 }
 
 fn encode_shape(out: &mut Vec<u8>, shape: &Shape) {
@@ -131,10 +123,10 @@ fn encode_op(out: &mut Vec<u8>, op: &Op) {
             encode_shape(out, shape);
             put(out, &[value.to_bits()]);
         }
-        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } | Op::NewtonSchulz { steps: n } => put(out, &[*n]),
-        Op::Constant { shape, u32 } => {
+        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } => put(out, &[*n]),
+        Op::Constant { shape, dtype } => {
             encode_shape(out, shape);
-            out.push(u8::from(*u32));
+            out.push(*dtype as u8);
         }
         Op::Uniform { shape, low: a, high: b, stream, position }
         | Op::Normal { shape, mean: a, std: b, stream, position } => {
@@ -149,29 +141,52 @@ fn encode_op(out: &mut Vec<u8>, op: &Op) {
         Op::Reshape { shape } | Op::Expand { shape } | Op::SumTo { shape } => encode_shape(out, shape),
         Op::Permute { axes } => encode_sizes(out, axes),
         Op::Narrow { axis: a, start: b, len: c } | Op::Pad { axis: a, before: b, after: c } => put(out, &[*a, *b, *c]),
-        Op::Cat { axis } => put(out, &[*axis]),
+        Op::Cat { axis } | Op::ArgMax { axis } | Op::Gather { axis } | Op::ScatterAdd { axis } => put(out, &[*axis]),
+        Op::CumSum { axis, reverse } => {
+            put(out, &[*axis]);
+            out.push(u8::from(*reverse));
+        }
         Op::Unary(f) | Op::UnaryGrad(f) => out.push(*f as u8),
         Op::Binary(f) | Op::ChosenGrad(f) => out.push(*f as u8),
         Op::Affine { mul: a, add: b } | Op::Blend { keep: a, scale: b } => put(out, &[a.to_bits(), b.to_bits()]),
         Op::Softcap { cap: x } | Op::SoftcapGrad { cap: x } => put(out, &[x.to_bits()]),
-        Op::Sum { axes, keep } | Op::Mean { axes, keep } => {
+        Op::Compare(f) => out.push(*f as u8),
+        Op::Cast { to } => out.push(*to as u8),
+        Op::ArgSort { descending: flag } | Op::PowGrad { exponent: flag } => out.push(u8::from(*flag)),
+        Op::Sum { axes, keep } | Op::Mean { axes, keep } | Op::Max { axes, keep } | Op::Min { axes, keep } => {
             encode_sizes(out, axes);
             out.push(u8::from(*keep));
         }
         Op::MatMul { transpose_a, transpose_b } => out.extend([u8::from(*transpose_a), u8::from(*transpose_b)]),
         Op::RmsNorm { eps: x } | Op::RmsNormGrad { eps: x } => put(out, &[x.to_bits()]),
+        Op::LayerNorm { eps: x } | Op::LayerNormGrad { eps: x } => put(out, &[x.to_bits()]),
         Op::Rope { base, inverse } => {
             put(out, &[base.to_bits()]);
             out.push(u8::from(*inverse));
         }
-        Op::Attention { window, scale } | Op::AttentionGrad { window, scale } => put(out, &[*window, scale.to_bits()]),
-        Op::CrossEntropy { softcap: x } | Op::CrossEntropyGrad { softcap: x } => put(out, &[x.to_bits()]),
+        Op::Attention(Attention { causal, window, scale }) | Op::AttentionGrad(Attention { causal, window, scale }) => {
+            out.push(u8::from(*causal));
+            put(out, &[*window, scale.to_bits()]);
+        }
+        Op::CrossEntropy(loss) | Op::CrossEntropyGrad(loss) => encode_loss(out, loss),
+        Op::LinearCrossEntropy { loss, gradients } => {
+            encode_loss(out, loss);
+            out.push(u8::from(*gradients));
+        }
+        Op::NewtonSchulz { coefficients } => {
+            put(out, &[coefficients.len() as u32]);
+            coefficients.iter().for_each(|step| put(out, &step.map(f32::to_bits)));
+        }
         Op::AdamW(AdamW { lr, beta1, beta2, eps, weight_decay, step }) => {
             put(out, &[lr, beta1, beta2, eps, weight_decay].map(|x| x.to_bits()));
             put(out, &[*step]);
         }
-        Op::Softmax | Op::SoftmaxGrad | Op::Embedding | Op::Assign | Op::Copy => {}
+        Op::Softmax | Op::SoftmaxGrad | Op::LogSumExp | Op::Select | Op::Embedding | Op::Assign | Op::Copy => {}
     }
+}
+
+fn encode_loss(out: &mut Vec<u8>, loss: &Loss) {
+    put(out, &[loss.softcap.to_bits(), loss.z_loss.to_bits()]);
 }
 
 /// The variant's place in [`Op`].
@@ -207,15 +222,30 @@ fn code(op: &Op) -> u8 {
         Op::RmsNorm { .. } => 27,
         Op::RmsNormGrad { .. } => 28,
         Op::Rope { .. } => 29,
-        Op::Attention { .. } => 30,
-        Op::AttentionGrad { .. } => 31,
-        Op::CrossEntropy { .. } => 32,
-        Op::CrossEntropyGrad { .. } => 33,
+        Op::Attention(_) => 30,
+        Op::AttentionGrad(_) => 31,
+        Op::CrossEntropy(_) => 32,
+        Op::CrossEntropyGrad(_) => 33,
         Op::NewtonSchulz { .. } => 34,
         Op::Assign => 35,
         Op::Blend { .. } => 36,
         Op::AdamW(_) => 37,
         Op::Copy => 38,
+        Op::Cast { .. } => 39,
+        Op::Compare(_) => 40,
+        Op::Select => 41,
+        Op::Max { .. } => 42,
+        Op::Min { .. } => 43,
+        Op::ArgMax { .. } => 44,
+        Op::ArgSort { .. } => 45,
+        Op::CumSum { .. } => 46,
+        Op::LogSumExp => 47,
+        Op::Gather { .. } => 48,
+        Op::ScatterAdd { .. } => 49,
+        Op::LayerNorm { .. } => 50,
+        Op::LayerNormGrad { .. } => 51,
+        Op::PowGrad { .. } => 52,
+        Op::LinearCrossEntropy { .. } => 53,
     }
 }
 
@@ -223,6 +253,7 @@ fn code(op: &Op) -> u8 {
 mod tests {
     use super::*;
     use crate::op::Binary;
+    use crate::spec::DType;
     use std::sync::Arc;
 
     fn record(op: Op, inputs: &[u64], outputs: &[u64], data: Option<Values>) -> Record {
@@ -252,16 +283,16 @@ mod tests {
     fn golden_digests() {
         let mut hasher = OpHasher::default();
         let hex = |h: &OpHasher| blake3::Hash::from(h.digest()).to_string();
-        assert_eq!(hex(&hasher), "cef55aa1b2334dc584dc2e7eb8a3f6bc40ffe9cbca7495326f81d6749ef04609");
+        assert_eq!(hex(&hasher), "a25d07cec3c8c700e214756624cc5f57690b03a96eb12a7c1121fb6e0d43c04e");
         let values = Values::F32(vec![1.0, f32::NAN, -0.0]);
-        let constant = Op::Constant { shape: Shape::new(&[3]).unwrap(), u32: false };
+        let constant = Op::Constant { shape: Shape::new(&[3]).unwrap(), dtype: DType::F32 };
         hasher.record(&record(constant, &[], &[0], Some(values)), &[f(&[3])]);
-        assert_eq!(hex(&hasher), "1ea6c4759d9d9079ab065f526037bc3edc3359be14131893dde8cde3d53aa910");
+        assert_eq!(hex(&hasher), "d3148351bebeeb601734b2630e2393345ec7d02a2abc1ca55d9c7d78b854ea49");
         hasher.tensor(Tag::Parameter, TensorId(0), "wte", None);
-        assert_eq!(hex(&hasher), "6419772879cef20de526712db61a329e3ec517332c886a31f258ecbcbc863a3b");
+        assert_eq!(hex(&hasher), "32ca6dc9730e8a851708b618b3412b16cf8026056e951505abc718f266809b5e");
         let adamw = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 3 };
         hasher.record(&record(Op::AdamW(adamw), &[0, 1, 2, 3], &[], None), &[]);
-        assert_eq!(hex(&hasher), "fdf131fbd1f0b1696e9c3535e4a7c25eb46cbed5a12706892850c5535fc5f21c");
+        assert_eq!(hex(&hasher), "da53c18655602af067ef4137a9e2a9f3ee67ea7e2fba27e74d1a45857573ac60");
     }
 
     #[test]
@@ -273,7 +304,7 @@ mod tests {
         };
         let batch = Op::NextBatch { batch: 1, seq: 1, drawn: 0 };
         assert_eq!(digest(batch.clone(), Some(Values::U32(vec![1, 2]))), digest(batch, None));
-        let constant = Op::Constant { shape: Shape::new(&[1]).unwrap(), u32: true };
+        let constant = Op::Constant { shape: Shape::new(&[1]).unwrap(), dtype: DType::U32 };
         let with = |x| digest(constant.clone(), Some(Values::U32(vec![x])));
         assert_ne!(with(1), with(2));
     }

@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::op::{Record, TensorId};
-use crate::spec::{DType, Spec, Values};
+use crate::spec::{Spec, Values};
 use std::collections::BTreeMap;
 
 /// One thing for an executor to do.
@@ -66,11 +66,7 @@ impl Executor for Dry {
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
         let spec = self.alive.get(&id).ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))?;
-        let count = spec.shape.elements() as usize;
-        Ok(match spec.dtype {
-            DType::F32 => Values::F32(vec![0.0; count]),
-            DType::U32 => Values::U32(vec![0; count]),
-        })
+        Ok(Values::zeros(spec.dtype, spec.shape.elements() as usize))
     }
 
     fn class(&self) -> &'static str {

@@ -2,7 +2,7 @@
 //! the ids of what it reads and writes. What each op means is defined here in words and formulas; shapes are in
 //! [`crate::infer`], prices in [`crate::cost`], gradients in [`crate::grad`], arithmetic in [`crate::cpu`].
 
-use crate::spec::{Shape, Values};
+use crate::spec::{DType, Shape, Values};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -46,9 +46,18 @@ pub enum Unary {
     Gelu = 13,
     /// x·sigmoid(x)
     Silu = 14,
+    /// −1, 0 or 1: ±0 give 0, NaN gives NaN; no gradient flows
+    Sign = 15,
+    /// the largest integer that is not above x; no gradient flows
+    Floor = 16,
+    /// the smallest integer that is not below x; no gradient flows
+    Ceil = 17,
+    /// the nearest integer, ties to even; no gradient flows
+    Round = 18,
 }
 
-/// Elementwise functions of two operands, which broadcast.
+/// Elementwise functions of two operands of one dtype, which broadcast. f32, u8, u32 and i64 unless they say
+/// otherwise; integers wrap around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Binary {
@@ -58,12 +67,45 @@ pub enum Binary {
     Sub = 1,
     /// a · b
     Mul = 2,
-    /// a / b
+    /// a / b; of integers rounded down, and 0 where b is 0
     Div = 3,
     /// the larger; NaN if either is NaN; gradient to `a` on a tie
-    Max = 4,
+    Maximum = 4,
     /// the smaller; NaN if either is NaN; gradient to `a` on a tie
-    Min = 5,
+    Minimum = 5,
+    /// a^b of f32, within 2 ulp: NaN where a is finite and below 0 and b is no integer; 1 where b = 0 or a = 1
+    Pow = 6,
+    /// a − b·⌊a/b⌋ of integers: the sign is b's, and 0 where b is 0
+    Rem = 7,
+    /// a & b of integers or bool
+    And = 8,
+    /// a | b of integers or bool
+    Or = 9,
+    /// a ^ b of integers or bool
+    Xor = 10,
+    /// a·2^b of integers; a count that is negative or not below the width shifts everything out
+    Shl = 11,
+    /// ⌊a/2^b⌋ of integers; a count that is negative or not below the width shifts everything out
+    Shr = 12,
+}
+
+/// Comparisons of two operands of one dtype, which broadcast: f32, u8, u32, i64, and bool for equality. NaN differs
+/// from everything and is not ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Compare {
+    /// a = b
+    Eq = 0,
+    /// a ≠ b
+    Ne = 1,
+    /// a < b
+    Lt = 2,
+    /// a ≤ b
+    Le = 3,
+    /// a > b
+    Gt = 4,
+    /// a ≥ b
+    Ge = 5,
 }
 
 /// Constants of an AdamW step.
@@ -92,8 +134,8 @@ pub enum Op {
     Full { shape: Shape, value: f32 },
     /// () → `[len]` u32: 0, 1, …
     Arange { len: u32 },
-    /// () → `shape`: values that come with the record ([`Record::data`]), f32 or u32 by `data`'s kind.
-    Constant { shape: Shape, u32: bool },
+    /// () → `shape`: values that come with the record ([`Record::data`]): f32, u32 or i64.
+    Constant { shape: Shape, dtype: DType },
     /// () → `shape`: uniform in [low, high), Philox 4×32-10 at (`stream`, `position`).
     Uniform { shape: Shape, low: f32, high: f32, stream: u32, position: u64 },
     /// () → `shape`: normal, Box–Muller over the same generator.
@@ -108,7 +150,7 @@ pub enum Op {
     Permute { axes: SmallVec<[u32; 4]> },
     /// x → `len` of the axis from `start`.
     Narrow { axis: u32, start: u32, len: u32 },
-    /// x → zeros before and after along the axis (Narrow's gradient).
+    /// x → zeros before and after along the axis.
     Pad { axis: u32, before: u32, after: u32 },
     /// x₁, x₂, … → joined along the axis.
     Cat { axis: u32 },
@@ -121,7 +163,7 @@ pub enum Op {
     UnaryGrad(Unary),
     /// a, b → f(a, b), broadcast.
     Binary(Binary),
-    /// a, b, dy (all of one shape) → da for `Max` and `Min`: dy where a was chosen, else 0.
+    /// a, b, dy (all of one shape) → da for `Maximum` and `Minimum`: dy where a was chosen, else 0.
     ChosenGrad(Binary),
     /// x → x·mul + add (one fused multiply-add).
     Affine { mul: f32, add: f32 },
@@ -157,15 +199,15 @@ pub enum Op {
     /// x [b, t, h, d] → rotated by t·base^(−2j/d); `inverse` by the opposite angle.
     Rope { base: f32, inverse: bool },
     /// q `[b,t,h,d]`, k, v `[b,t,g,d]` → y `[b,t,h,d]`, logsumexp `[b,h,t]`.
-    Attention { window: u32, scale: f32 },
+    Attention(Attention),
     /// q, k, v, y, logsumexp, dy → dq, dk, dv.
-    AttentionGrad { window: u32, scale: f32 },
-    /// logits [.., v], targets [..] → mean negative log-likelihood [], logsumexp per row [..]. Softcap first if > 0.
-    CrossEntropy { softcap: f32 },
+    AttentionGrad(Attention),
+    /// logits [.., v], targets [..] → mean loss [], logsumexp per row [..].
+    CrossEntropy(Loss),
     /// logits, targets, logsumexp, dy [] → dlogits.
-    CrossEntropyGrad { softcap: f32 },
-    /// x → orthogonalised last two axes (quintic Newton–Schulz, 3.4445, −4.7750, 2.0315).
-    NewtonSchulz { steps: u32 },
+    CrossEntropyGrad(Loss),
+    /// x → x/(|x| + 1e−7) over the last two axes, then for each (a, b, c): x ← a·x + (b·G + c·G²)·x with G = x·xᵀ.
+    NewtonSchulz { coefficients: Vec<[f32; 3]> },
 
     /// x, value: x ← value, in place.
     Assign,
@@ -176,6 +218,62 @@ pub enum Op {
 
     /// x → the same values in a tensor of its own: a first value of a slot, or a tensor outside the graph.
     Copy,
+
+    /// x → the nearest values of another dtype. To floats: ties to even, beyond the range ±∞. Float to integer: towards
+    /// zero, beyond the range its end, NaN gives 0. Integer to integer: the low bits. To bool: x ≠ 0 (NaN is true).
+    /// Between bf16 or f16 and integers: through f32.
+    Cast { to: DType },
+    /// a, b → bool, broadcast.
+    Compare(Compare),
+    /// condition (bool), a, b → a where the condition holds, else b; all three broadcast.
+    Select,
+    /// x → the largest over `axes`; NaN if any is NaN. The gradient is shared equally among equals.
+    Max { axes: SmallVec<[u32; 4]>, keep: bool },
+    /// x → the smallest over `axes`; NaN if any is NaN. The gradient is shared equally among equals.
+    Min { axes: SmallVec<[u32; 4]>, keep: bool },
+    /// x → u32: the first place of the largest along the axis, which goes. NaN is above every number.
+    ArgMax { axis: u32 },
+    /// x → u32: the places of the last axis in rising (or falling) order of value. Equal values keep their order; NaN
+    /// is above every number, −0 equals 0.
+    ArgSort { descending: bool },
+    /// x → sums of what comes before along the axis, itself included; from the end where `reverse`.
+    CumSum { axis: u32, reverse: bool },
+    /// x [.., n] → ln Σ e^x [..].
+    LogSumExp,
+    /// x, indices (u32, of x's sizes but along the axis) → x at the index along the axis: the shape of the indices.
+    Gather { axis: u32 },
+    /// x, indices (u32), values (of the indices' shape) → x with each value added at its index along the axis, in order
+    /// along the axis.
+    ScatterAdd { axis: u32 },
+    /// x → (x − mean) / √(variance + eps), over the last axis.
+    LayerNorm { eps: f32 },
+    /// x, dy → dx.
+    LayerNormGrad { eps: f32 },
+    /// a, b, dy (all of one shape) → dy·b·a^(b−1), 0 where b = 0; or, for the `exponent`, dy·a^b·ln a, 0 where a = 0 ≤ b.
+    PowGrad { exponent: bool },
+    /// x [.., d], weight [v, d], targets [..] → the [`Op::CrossEntropy`] of logits x·weightᵀ, which are never held
+    /// whole; and where `gradients`, dx and dweight for a loss whose gradient is 1.
+    LinearCrossEntropy { loss: Loss, gradients: bool },
+}
+
+/// What positions see of each other, and how much it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Position i sees none after itself.
+    pub causal: bool,
+    /// Position i sees positions nearer than this, itself included; 0 sees any distance.
+    pub window: u32,
+    /// Factor of the scores.
+    pub scale: f32,
+}
+
+/// Scalars of a cross-entropy: per row −ln softmax(z)[target] + z_loss·logsumexp(z)², z the capped logits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// z = softcap·tanh(logits/softcap) where above 0, else z = logits.
+    pub softcap: f32,
+    /// Weight of the squared logsumexp; 0 for none.
+    pub z_loss: f32,
 }
 
 impl Op {
@@ -184,15 +282,16 @@ impl Op {
         match self {
             Op::Full { .. } => "full",
             Op::Arange { .. } => "arange",
-            Op::Constant { u32: false, .. } => "from-f32",
-            Op::Constant { u32: true, .. } => "from-u32",
+            Op::Constant { dtype: DType::U32, .. } => "from-u32",
+            Op::Constant { dtype: DType::I64, .. } => "from-i64",
+            Op::Constant { .. } => "from-f32",
             Op::Uniform { .. } => "uniform",
             Op::Normal { .. } => "normal",
             Op::NextBatch { .. } => "next-batch",
             Op::Reshape { .. } => "reshape",
             Op::Permute { .. } => "permute",
             Op::Narrow { .. } => "narrow",
-            Op::Pad { .. } => "narrow-gradient",
+            Op::Pad { .. } => "pad",
             Op::Cat { .. } => "cat",
             Op::Expand { .. } => "expand",
             Op::Unary(f) => f.name(),
@@ -214,15 +313,30 @@ impl Op {
             Op::RmsNormGrad { .. } => "rms-norm-gradient",
             Op::Rope { inverse: false, .. } => "rope",
             Op::Rope { inverse: true, .. } => "rope-gradient",
-            Op::Attention { .. } => "attention",
-            Op::AttentionGrad { .. } => "attention-gradient",
-            Op::CrossEntropy { .. } => "cross-entropy",
-            Op::CrossEntropyGrad { .. } => "cross-entropy-gradient",
+            Op::Attention(_) => "attention",
+            Op::AttentionGrad(_) => "attention-gradient",
+            Op::CrossEntropy(_) => "cross-entropy",
+            Op::CrossEntropyGrad(_) => "cross-entropy-gradient",
             Op::NewtonSchulz { .. } => "newton-schulz",
             Op::Assign => "assign",
             Op::Blend { .. } => "blend",
             Op::AdamW(_) => "adamw-step",
             Op::Copy => "copy",
+            Op::Cast { .. } => "cast",
+            Op::Compare(f) => f.name(),
+            Op::Select => "select",
+            Op::Max { .. } => "max",
+            Op::Min { .. } => "min",
+            Op::ArgMax { .. } => "argmax",
+            Op::ArgSort { .. } => "argsort",
+            Op::CumSum { .. } => "cumsum",
+            Op::LogSumExp => "logsumexp",
+            Op::Gather { .. } => "gather",
+            Op::ScatterAdd { .. } => "scatter-add",
+            Op::LayerNorm { .. } => "layer-norm",
+            Op::LayerNormGrad { .. } => "layer-norm-gradient",
+            Op::PowGrad { .. } => "pow-gradient",
+            Op::LinearCrossEntropy { .. } => "linear-cross-entropy",
         }
     }
 
@@ -238,7 +352,7 @@ impl Op {
 
 impl Unary {
     /// Every function, in order of code.
-    pub const ALL: [Unary; 15] = [
+    pub const ALL: [Unary; 19] = [
         Unary::Neg,
         Unary::Exp,
         Unary::Log,
@@ -254,6 +368,10 @@ impl Unary {
         Unary::ReluSquared,
         Unary::Gelu,
         Unary::Silu,
+        Unary::Sign,
+        Unary::Floor,
+        Unary::Ceil,
+        Unary::Round,
     ];
 
     /// The function's name as the contract spells it.
@@ -274,11 +392,37 @@ impl Unary {
             Unary::ReluSquared => "relu-squared",
             Unary::Gelu => "gelu",
             Unary::Silu => "silu",
+            Unary::Sign => "sign",
+            Unary::Floor => "floor",
+            Unary::Ceil => "ceil",
+            Unary::Round => "round",
         }
     }
 }
 
 impl Binary {
+    /// Every function, in order of code.
+    pub const ALL: [Binary; 13] = [
+        Binary::Add,
+        Binary::Sub,
+        Binary::Mul,
+        Binary::Div,
+        Binary::Maximum,
+        Binary::Minimum,
+        Binary::Pow,
+        Binary::Rem,
+        Binary::And,
+        Binary::Or,
+        Binary::Xor,
+        Binary::Shl,
+        Binary::Shr,
+    ];
+
+    /// Takes f32.
+    pub fn takes_floats(self) -> bool {
+        (self as u8) <= Binary::Pow as u8
+    }
+
     /// The function's name as the contract spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -286,8 +430,32 @@ impl Binary {
             Binary::Sub => "sub",
             Binary::Mul => "mul",
             Binary::Div => "div",
-            Binary::Max => "max",
-            Binary::Min => "min",
+            Binary::Maximum => "maximum",
+            Binary::Minimum => "minimum",
+            Binary::Pow => "pow",
+            Binary::Rem => "rem",
+            Binary::And => "and",
+            Binary::Or => "or",
+            Binary::Xor => "xor",
+            Binary::Shl => "shl",
+            Binary::Shr => "shr",
+        }
+    }
+}
+
+impl Compare {
+    /// Every comparison, in order of code.
+    pub const ALL: [Compare; 6] = [Compare::Eq, Compare::Ne, Compare::Lt, Compare::Le, Compare::Gt, Compare::Ge];
+
+    /// The comparison's name as the contract spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compare::Eq => "eq",
+            Compare::Ne => "ne",
+            Compare::Lt => "lt",
+            Compare::Le => "le",
+            Compare::Gt => "gt",
+            Compare::Ge => "ge",
         }
     }
 }

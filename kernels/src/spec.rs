@@ -13,16 +13,52 @@ pub const MAX_ELEMENTS: u64 = 1 << 31;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum DType {
-    /// IEEE 754 binary32.
+    /// IEEE 754 binary32: what arithmetic is done in.
     F32 = 0,
     /// Unsigned 32-bit integers: tokens and indices.
     U32 = 1,
+    /// The upper half of binary32: storage, and operands of products.
+    Bf16 = 2,
+    /// IEEE 754 binary16: storage, and operands of products.
+    F16 = 3,
+    /// Bytes.
+    U8 = 4,
+    /// Signed 64-bit integers.
+    I64 = 5,
+    /// 0 or 1 in a byte.
+    Bool = 6,
 }
 
 impl DType {
+    /// Every dtype, in order of code.
+    pub const ALL: [DType; 7] = [DType::F32, DType::U32, DType::Bf16, DType::F16, DType::U8, DType::I64, DType::Bool];
+
     /// Bytes per element.
     pub const fn size(self) -> u64 {
-        4
+        match self {
+            DType::I64 => 8,
+            DType::F32 | DType::U32 => 4,
+            DType::Bf16 | DType::F16 => 2,
+            DType::U8 | DType::Bool => 1,
+        }
+    }
+
+    /// Its name, as the contract spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::U32 => "u32",
+            DType::Bf16 => "bf16",
+            DType::F16 => "f16",
+            DType::U8 => "u8",
+            DType::I64 => "i64",
+            DType::Bool => "bool",
+        }
+    }
+
+    /// Whether gradients can flow through it.
+    pub const fn is_float(self) -> bool {
+        matches!(self, DType::F32 | DType::Bf16 | DType::F16)
     }
 }
 
@@ -146,7 +182,7 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.dtype {
             DType::F32 => write!(f, "{}", self.shape),
-            DType::U32 => write!(f, "{} u32", self.shape),
+            other => write!(f, "{} {}", self.shape, other.name()),
         }
     }
 }
@@ -158,4 +194,81 @@ pub enum Values {
     F32(Vec<f32>),
     /// u32 elements.
     U32(Vec<u32>),
+    /// Bits of bf16 elements.
+    Bf16(Vec<u16>),
+    /// Bits of f16 elements.
+    F16(Vec<u16>),
+    /// u8 elements.
+    U8(Vec<u8>),
+    /// i64 elements.
+    I64(Vec<i64>),
+    /// bool elements.
+    Bool(Vec<bool>),
+}
+
+impl Values {
+    /// No values of a dtype.
+    pub fn none(dtype: DType) -> Self {
+        Self::zeros(dtype, 0)
+    }
+
+    /// `count` zeros.
+    pub fn zeros(dtype: DType, count: usize) -> Self {
+        match dtype {
+            DType::F32 => Self::F32(vec![0.0; count]),
+            DType::U32 => Self::U32(vec![0; count]),
+            DType::Bf16 => Self::Bf16(vec![0; count]),
+            DType::F16 => Self::F16(vec![0; count]),
+            DType::U8 => Self::U8(vec![0; count]),
+            DType::I64 => Self::I64(vec![0; count]),
+            DType::Bool => Self::Bool(vec![false; count]),
+        }
+    }
+
+    /// Their type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::U32(_) => DType::U32,
+            Self::Bf16(_) => DType::Bf16,
+            Self::F16(_) => DType::F16,
+            Self::U8(_) => DType::U8,
+            Self::I64(_) => DType::I64,
+            Self::Bool(_) => DType::Bool,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(v) => v.len(),
+            Self::U32(v) => v.len(),
+            Self::Bf16(v) | Self::F16(v) => v.len(),
+            Self::U8(v) => v.len(),
+            Self::I64(v) => v.len(),
+            Self::Bool(v) => v.len(),
+        }
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// They fill a tensor of this spec.
+    pub fn fill(&self, spec: &Spec) -> bool {
+        self.dtype() == spec.dtype && self.len() as u64 == spec.shape.elements()
+    }
+
+    /// Appends each value's bytes, little-endian; a bool is 0 or 1.
+    pub fn extend_le_bytes(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::F32(v) => out.extend(v.iter().flat_map(|x| x.to_bits().to_le_bytes())),
+            Self::U32(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+            Self::Bf16(v) | Self::F16(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+            Self::U8(v) => out.extend_from_slice(v),
+            Self::I64(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+            Self::Bool(v) => out.extend(v.iter().map(|x| u8::from(*x))),
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 use wit_bindgen_rust::Opts;
 
-const CONTRACT: &str = "wit/0.1.0";
+const CONTRACT: &str = "wit/0.2.0";
 const BINDINGS: &str = "src/bindings.rs";
 
 fn main() -> Result<()> {

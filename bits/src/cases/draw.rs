@@ -39,6 +39,11 @@ impl Operand {
         Self { dims: dims.to_vec(), kind: Kind::Values(DType::F32) }
     }
 
+    /// Values of a type.
+    pub fn values(dims: &[u32], dtype: DType) -> Self {
+        Self { dims: dims.to_vec(), kind: Kind::Values(dtype) }
+    }
+
     /// Floats that are not negative.
     pub fn magnitudes(dims: &[u32]) -> Self {
         Self { dims: dims.to_vec(), kind: Kind::Magnitudes }

@@ -95,6 +95,8 @@ pub enum Command {
         #[arg(long, default_value = "zen-2c")]
         profile: String,
     },
+    /// Print the reference of the guest SDK: every function, with shapes, formula and cost.
+    Reference,
     /// Search the seed guest's constants at random: a table of trials, reproducible from policy, random seed and size.
     Search {
         /// Policy that gives task and budget.

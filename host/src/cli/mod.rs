@@ -51,6 +51,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Data { command } => data::data(&cli, command),
         Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
         Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
+        Command::Reference => show::reference(&cli),
         Command::Search { .. } => show::search(&cli),
         Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
     }

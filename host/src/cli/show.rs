@@ -268,3 +268,14 @@ pub fn gc(cli: &Cli) -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// `host reference`.
+pub fn reference(cli: &Cli) -> Result<ExitCode> {
+    let markdown = host::reference::markdown();
+    if cli.json {
+        text::json_line(&serde_json::json!({ "markdown": markdown }));
+    } else {
+        print!("{markdown}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

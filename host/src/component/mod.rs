@@ -10,7 +10,7 @@ use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payl
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// The contract that guests are written against, as text.
-pub const CONTRACT_WIT: &str = include_str!("../../../guest-sdk/wit/0.1.0/lab.wit");
+pub const CONTRACT_WIT: &str = include_str!("../../../guest-sdk/wit/0.2.0/lab.wit");
 
 /// Bytes of a core module or a component. Guests compiled from Rust have about 40 KB, some hundreds of KB with line
 /// tables. The policy's own limit on a component may be lower.
@@ -18,7 +18,7 @@ pub const MAX_COMPONENT_BYTES: usize = 8 << 20;
 
 /// What a guest may import.
 const IMPORTS: [&str; 4] =
-    ["lab:train/tensors@0.1.0", "lab:train/autograd@0.1.0", "lab:train/state@0.1.0", "lab:train/session@0.1.0"];
+    ["lab:train/tensors@0.2.0", "lab:train/autograd@0.2.0", "lab:train/state@0.2.0", "lab:train/session@0.2.0"];
 
 /// What a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
@@ -52,7 +52,7 @@ pub enum ComponentError {
     #[error("no valid component: {0}")]
     Invalid(String),
     /// Asks for a power that guests don't have.
-    #[error("imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.1.0 are there")]
+    #[error("imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.2.0 are there")]
     ForbiddenImport {
         /// As the component spells it.
         name: String,
@@ -60,7 +60,7 @@ pub enum ComponentError {
         power: &'static str,
     },
     /// `train` or `forward` is missing, or the core module differs from the contract.
-    #[error("does not fit the contract lab:train@0.1.0: {0}")]
+    #[error("does not fit the contract lab:train@0.2.0: {0}")]
     WrongWorld(String),
 }
 

@@ -47,7 +47,7 @@ const MEMORY: MemoryType =
 const ALL: [&str; 3] = ["train", "forward", "cabi_realloc"];
 
 fn guest() -> Vec<u8> {
-    core("lab:train/session@0.1.0", "progress", &ALL, MEMORY)
+    core("lab:train/session@0.2.0", "progress", &ALL, MEMORY)
 }
 
 fn with_custom(mut module: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
@@ -63,7 +63,7 @@ const CUSTOM_ID: u8 = 0;
 #[test]
 fn golden_key() {
     let component = componentise(&guest()).unwrap();
-    assert_eq!(component.key().to_string(), "acbb42c49b6f1e32b3bfac4ba800c9338550486662df6a93de9290b6e05eeee9");
+    assert_eq!(component.key().to_string(), "3bf59aecc9e93487673347bcf868944eba8af6c21e9ecd519e6f29b1426630b2");
     assert_eq!(Component::from_bytes(component.bytes()).unwrap(), component);
     assert_eq!(Component::from_bytes(&guest()).unwrap(), component);
 }
@@ -82,9 +82,9 @@ fn imports_beyond_the_contract_are_named() {
 #[test]
 fn another_world_is_refused() {
     for bytes in [
-        core("lab:train/session@0.1.0", "progress", &["train"], MEMORY),
-        core("lab:train/session@0.1.0", "clock", &ALL, MEMORY),
-        core("lab:train/session@0.1.0", "task", &ALL, MEMORY),
+        core("lab:train/session@0.2.0", "progress", &["train"], MEMORY),
+        core("lab:train/session@0.2.0", "clock", &ALL, MEMORY),
+        core("lab:train/session@0.2.0", "task", &ALL, MEMORY),
     ] {
         assert_eq!(componentise(&bytes).unwrap_err().fault(), GuestFault::WrongWorld);
     }
@@ -95,7 +95,7 @@ fn another_world_is_refused() {
 #[test]
 fn shared_and_wide_memories_are_refused() {
     for memory in [MemoryType { shared: true, maximum: Some(2), ..MEMORY }, MemoryType { memory64: true, ..MEMORY }] {
-        let error = componentise(&core("lab:train/session@0.1.0", "progress", &ALL, memory)).unwrap_err();
+        let error = componentise(&core("lab:train/session@0.2.0", "progress", &ALL, memory)).unwrap_err();
         assert_eq!(error.fault(), GuestFault::InvalidComponent);
     }
 }

@@ -25,7 +25,7 @@ pub enum StateError {
 }
 
 /// Count, then for each tensor in order of name: name, 1 if it is a parameter (0: a buffer), dtype, count of axes,
-/// sizes as u32, and the values, four bytes each, row-major.
+/// sizes as u32, and the values, row-major; a bool is 0 or 1.
 pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
     let mut e = Encoder::new();
     e.count(state.tensors.len());
@@ -35,11 +35,8 @@ pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
             return Err(StateError::Order(name.clone()));
         }
         previous = Some(name);
-        let (found, held) = match values {
-            Values::F32(values) => (values.len(), DType::F32),
-            Values::U32(values) => (values.len(), DType::U32),
-        };
-        if found as u64 != spec.shape.elements() || held != spec.dtype {
+        if !values.fill(spec) {
+            let (found, held) = (values.len(), values.dtype());
             return Err(StateError::Values { name: name.clone(), spec: spec.clone(), found, held });
         }
         e.str(name);
@@ -50,6 +47,10 @@ pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
         match values {
             Values::F32(values) => values.iter().for_each(|value| e.f32(*value)),
             Values::U32(values) => values.iter().for_each(|value| e.u32(*value)),
+            Values::Bf16(values) | Values::F16(values) => values.iter().for_each(|value| e.u16(*value)),
+            Values::U8(values) => values.iter().for_each(|value| e.u8(*value)),
+            Values::I64(values) => values.iter().for_each(|value| e.u64(*value as u64)),
+            Values::Bool(values) => values.iter().for_each(|value| e.u8(u8::from(*value))),
         }
     }
     Ok(e.finish())
@@ -59,27 +60,37 @@ pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
 pub fn decode_state(bytes: &[u8]) -> Result<NamedState, DecodeError> {
     let mut d = Decoder::new(bytes);
     let mut state = NamedState::default();
-    for _ in 0..d.count(22)? {
+    for _ in 0..d.count(19)? {
         let name = d.str()?.to_owned();
         if state.tensors.last().is_some_and(|(previous, ..)| *previous >= name) {
             return Err(d.error("a tensor that is named twice or out of order"));
         }
         let parameter = d.bool()?;
-        let dtype = match d.u8()? {
-            0 => DType::F32,
-            1 => DType::U32,
-            _ => return Err(d.error("an unknown dtype")),
-        };
+        let code = d.u8()?;
+        let dtype = DType::ALL.into_iter().find(|dtype| *dtype as u8 == code);
+        let dtype = dtype.ok_or_else(|| d.error("an unknown dtype"))?;
         let dims = d.sequence(4, Decoder::u32)?;
         let shape = Shape::new(&dims).map_err(|_| d.error("sizes that are no shape"))?;
         let values = match dtype {
             DType::F32 => Values::F32(values(&mut d, &shape, Decoder::f32)?),
             DType::U32 => Values::U32(values(&mut d, &shape, Decoder::u32)?),
+            DType::Bf16 => Values::Bf16(values(&mut d, &shape, half::<0x7f80, 0x7fc0>)?),
+            DType::F16 => Values::F16(values(&mut d, &shape, half::<0x7c00, 0x7e00>)?),
+            DType::U8 => Values::U8(values(&mut d, &shape, Decoder::u8)?),
+            DType::I64 => Values::I64(values(&mut d, &shape, |d| Ok(d.u64()? as i64))?),
+            DType::Bool => Values::Bool(values(&mut d, &shape, Decoder::bool)?),
         };
         state.tensors.push((name, parameter, Spec { shape, dtype }, values));
     }
     d.finish()?;
     Ok(state)
+}
+
+/// Bits of a bf16 or f16, whose infinity and NaN are given; no other NaN is taken.
+fn half<const INFINITY: u16, const NAN: u16>(d: &mut Decoder<'_>) -> Result<u16, DecodeError> {
+    let bits = d.u16()?;
+    let nan = bits & 0x7fff > INFINITY;
+    if nan && bits != NAN { Err(d.error("a NaN that is not canonical")) } else { Ok(bits) }
 }
 
 /// Grows as values arrive: a shape alone never makes it allocate.

@@ -7,6 +7,7 @@ use super::limiter::Limiter;
 use super::{DryRun, EvalInput, Progress, Resume, RunSpec, Trained, trap};
 use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::exec::{Dry, Executor};
+use kernels::fault::Fault;
 use kernels::session::{Answers, Batches, Checkpoint, Config, Mode, NamedState, Session, Totals};
 use kernels::spec::{DType, Shape, Spec, Values};
 use wasmtime::component::types::ComponentItem;
@@ -82,7 +83,8 @@ impl Guest {
     /// # Errors
     /// What the guest did wrong.
     pub fn dry_run(&self) -> Result<DryRun, Status> {
-        let session = self.session(Mode::Train, self.run.budget_ps, Box::<Dry>::default(), None, Answers::StandIn);
+        let config = self.config(Mode::Train, self.run.budget_ps);
+        let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
         let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
         self.call_train(&mut store).map_err(|e| trap::status(&e))?;
         let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
@@ -111,7 +113,8 @@ impl Guest {
             Some(Resume { read_log, from, .. }) => Answers::FastForward { log: read_log, from: Box::new(from) },
             None => Answers::Execute,
         };
-        let mut session = self.session(Mode::Train, self.run.budget_ps, executor, Some(batches), answers);
+        let config = self.config(Mode::Train, self.run.budget_ps);
+        let mut session = Session::new(config, executor, Some(batches), answers);
         let on = std::sync::Arc::new(std::sync::Mutex::new(on));
         if until.is_none() {
             let sink = on.clone();
@@ -139,7 +142,10 @@ impl Guest {
         let session = &mut store.data_mut().session;
         let (status, state) = match ended {
             Err(error) if error.is::<Reached>() => (Status::Completed, None),
-            Err(error) => (trap::status(&error), None),
+            Err(error) => {
+                let log = session.read_log().to_vec();
+                (self.status(&error, |index| self.train_until(index, log)), None)
+            }
             Ok(()) => match trained(session).and_then(|()| self.named_state(session)) {
                 Ok(state) => (Status::Completed, Some(state)),
                 Err(status) => (status, None),
@@ -171,8 +177,11 @@ impl Guest {
     ) -> Result<Forward, Status> {
         let spec = shape_of(rows, time)?;
         let (mut session, output) =
-            self.run_forward(state, spec, Values::U32(tokens), cap_ps, executor, Answers::Execute)?;
-        let logits = session.peek(output).map_err(fault)?;
+            self.run_forward(state, spec.clone(), Values::U32(tokens), cap_ps, executor, Answers::Execute)?;
+        let logits = session.peek(output).map_err(|fault| {
+            let log = session.read_log().to_vec();
+            self.status(&fault.into(), |index| self.forward_until(index, state, spec, log))
+        })?;
         Ok(Forward { logits, totals: session.totals() })
     }
 
@@ -187,11 +196,14 @@ impl Guest {
     ) -> Result<(Session, kernels::op::TensorId), Status> {
         let expected = expected_logits(&tokens.shape, self.run.vocab)?;
         let cap = if cap_ps == 0 { u64::MAX / 4 } else { cap_ps };
-        let mut session = self.session(Mode::Evaluate, cap, executor, None, answers);
+        let mut session = Session::new(self.config(Mode::Evaluate, cap), executor, None, answers);
         session.install(state).map_err(fault)?;
-        let input = session.input(tokens, values).map_err(fault)?;
+        let input = session.input(tokens.clone(), values).map_err(fault)?;
         let mut store = self.store(session, self.forward_fuel(), None).map_err(|e| trap::status(&e))?;
-        let output = self.call_forward(&mut store, input).map_err(|e| too_expensive(trap::status(&e)))?;
+        let output = self.call_forward(&mut store, input).map_err(|error| {
+            let log = store.data().session.read_log().to_vec();
+            too_expensive(self.status(&error, |index| self.forward_until(index, state, tokens, log)))
+        })?;
         let mut session = store.into_data().session;
         let spec = session.spec(output).map_err(fault)?;
         if spec.dtype != DType::F32 || spec.shape != expected {
@@ -200,6 +212,35 @@ impl Guest {
         }
         session.mark_output(output).map_err(fault)?;
         Ok((session, output))
+    }
+
+    /// The status of a run that ended in this error. A wrong value is found at execution, later than the guest's call:
+    /// `again` then runs the guest up to the record that failed, without executing, so that the message names its line.
+    fn status(&self, error: &wasmtime::Error, again: impl FnOnce(u64) -> Option<wasmtime::Error>) -> Status {
+        match error.downcast_ref() {
+            Some(Fault::Execution { index, .. }) => {
+                trap::status_at(error, again(*index).as_ref().and_then(trap::place))
+            }
+            _ => trap::status(error),
+        }
+    }
+
+    /// What stops `train` where it submits record `index`.
+    fn train_until(&self, index: u64, log: Vec<u32>) -> Option<wasmtime::Error> {
+        let config = Config { max_ops: index, ..self.config(Mode::Train, self.run.budget_ps) };
+        let session = Session::new(config, Box::<Dry>::default(), None, never_resuming(log));
+        let mut store = self.store(session, self.train_fuel(), None).ok()?;
+        self.call_train(&mut store).err()
+    }
+
+    /// What stops `forward` where it submits record `index`.
+    fn forward_until(&self, index: u64, state: &NamedState, tokens: Spec, log: Vec<u32>) -> Option<wasmtime::Error> {
+        let config = Config { max_ops: index, ..self.config(Mode::Evaluate, u64::MAX / 4) };
+        let mut session = Session::new(config, Box::<Dry>::default(), None, never_resuming(log));
+        session.install(state).ok()?;
+        let input = session.input(tokens.clone(), Values::none(tokens.dtype)).ok()?;
+        let mut store = self.store(session, self.forward_fuel(), None).ok()?;
+        self.call_forward(&mut store, input).err()
     }
 
     fn call_train(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
@@ -224,16 +265,9 @@ impl Guest {
         self.instance.instantiate(store)
     }
 
-    fn session(
-        &self,
-        mode: Mode,
-        budget_ps: u64,
-        executor: Box<dyn Executor>,
-        batches: Option<Box<dyn Batches>>,
-        answers: Answers,
-    ) -> Session {
+    fn config(&self, mode: Mode, budget_ps: u64) -> Config {
         let run = &self.run;
-        let config = Config {
+        Config {
             mode,
             profile: run.profile.clone(),
             budget_ps,
@@ -242,8 +276,7 @@ impl Guest {
             max_tensors: run.limits.max_tensors,
             random_seed: run.random_seed,
             intervals: run.intervals,
-        };
-        Session::new(config, executor, batches, answers)
+        }
     }
 
     fn store(&self, session: Session, fuel: u64, on_step: Option<OnStep>) -> wasmtime::Result<Store<State>> {
@@ -280,6 +313,12 @@ impl Guest {
         }
         Ok(state)
     }
+}
+
+/// Reads are answered from the log, and nothing is executed.
+fn never_resuming(log: Vec<u32>) -> Answers {
+    let from = Checkpoint { interval: u32::MAX, ops: u64::MAX, hash: [0; 32], tensors: Vec::new() };
+    Answers::FastForward { log, from: Box::new(from) }
 }
 
 /// Takes progress as it comes.

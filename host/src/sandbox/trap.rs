@@ -13,7 +13,11 @@ const SOURCE: &str = "train.rs";
 
 /// The status of a run that ended in this error, with the guest's line where one is known.
 pub fn status(error: &wasmtime::Error) -> Status {
-    let place = error.downcast_ref::<WasmBacktrace>().and_then(place);
+    status_at(error, place(error))
+}
+
+/// The same, with the place known from elsewhere.
+pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     let located = |text: String| match &place {
         Some(place) => printable(&format!("{text}\n  {place}")),
         None => printable(&text),
@@ -129,7 +133,8 @@ pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
 }
 
 /// The first frame in the guest's own source: "at train.rs:88:17 in mlp".
-fn place(backtrace: &WasmBacktrace) -> Option<String> {
+pub fn place(error: &wasmtime::Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
     let symbol = symbols.into_iter().find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
     let mut place = format!("at {SOURCE}:{}", symbol.line()?);

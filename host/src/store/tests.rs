@@ -365,3 +365,22 @@ fn a_night_reads_as_it_was_written() {
     assert_eq!(store.count_scores(&task, "confirm").unwrap(), 2);
     assert_eq!(store.count_scores(&task, "test").unwrap(), 0);
 }
+
+#[test]
+fn an_experiment_of_another_contract_says_so_and_stays_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let other = Manifest { contract: "lab:train@0.1.0".into(), ..manifest(1) };
+    let finished = Finished {
+        manifest: &other,
+        outcome: &outcome(),
+        state: Some(&state()),
+        checkpoints: &[],
+        finished_unix_ms: 1,
+        wall_ms: 2,
+    };
+    let record = store.record_experiment(&finished).unwrap();
+    assert_eq!(store.outcome(&record).unwrap(), outcome());
+    let error = crate::open::for_record(store, &record, None).err().unwrap().to_string();
+    assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
+}

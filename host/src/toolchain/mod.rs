@@ -27,22 +27,21 @@ const FLAGS: &[&str] =
     &["-Copt-level=2", "-Cpanic=abort", "-Ccodegen-units=1", "-Cdebuginfo=line-tables-only", "-Cstrip=none"];
 
 /// The SDK's sources, carried along: file name under `src/` and text.
-const SDK: &[(&str, &str)] = &[
+pub(crate) const SDK: &[(&str, &str)] = &[
     ("bindings.rs", include_str!("../../../guest-sdk/src/bindings.rs")),
     ("grad.rs", include_str!("../../../guest-sdk/src/grad.rs")),
+    ("index.rs", include_str!("../../../guest-sdk/src/index.rs")),
     ("lab.rs", include_str!("../../../guest-sdk/src/lab.rs")),
     ("lib.rs", include_str!("../../../guest-sdk/src/lib.rs")),
+    ("math.rs", include_str!("../../../guest-sdk/src/math.rs")),
     ("net.rs", include_str!("../../../guest-sdk/src/net.rs")),
-    ("ops.rs", include_str!("../../../guest-sdk/src/ops.rs")),
+    ("nn.rs", include_str!("../../../guest-sdk/src/nn.rs")),
     ("optim.rs", include_str!("../../../guest-sdk/src/optim.rs")),
+    ("reduce.rs", include_str!("../../../guest-sdk/src/reduce.rs")),
     ("rt.rs", include_str!("../../../guest-sdk/src/rt.rs")),
+    ("shape.rs", include_str!("../../../guest-sdk/src/shape.rs")),
     ("tensor.rs", include_str!("../../../guest-sdk/src/tensor.rs")),
 ];
-
-/// What of the SDK a guest's author writes against: file name and text. Generated bindings and glue are left out.
-pub fn sdk_sources() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SDK.iter().copied().filter(|(name, _)| !["bindings.rs", "rt.rs"].contains(name))
-}
 
 /// Asking a compiler its name takes milliseconds; a rustup shim may take longer.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);

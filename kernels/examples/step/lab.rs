@@ -2,7 +2,7 @@
 //! the same calls in the same order as the guest's library does, so that both give one op stream.
 
 use kernels::fault::Fault;
-use kernels::op::{AdamW, Binary, Op, TensorId, Unary};
+use kernels::op::{AdamW, Attention, Binary, Loss, Op, TensorId, Unary};
 use kernels::session::{Session, Totals};
 use kernels::spec::Shape;
 use std::cell::RefCell;
@@ -136,12 +136,12 @@ impl Tensor {
 
     /// Causal attention.
     pub fn attention(&self, k: &Tensor, v: &Tensor, scale: f32) -> Result<Tensor, Fault> {
-        self.lab.submit(Op::Attention { window: 0, scale }, &[self.id, k.id, v.id])
+        self.lab.submit(Op::Attention(Attention { causal: true, window: 0, scale }), &[self.id, k.id, v.id])
     }
 
     /// Mean negative log-likelihood.
     pub fn cross_entropy(&self, targets: &Tensor) -> Result<Tensor, Fault> {
-        self.two(Op::CrossEntropy { softcap: 0.0 }, targets)
+        self.two(Op::CrossEntropy(Loss::default()), targets)
     }
 
     /// Gradients by `wrt`, in order.

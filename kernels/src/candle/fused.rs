@@ -2,30 +2,26 @@
 //! Depends on `op` and candle-core.
 
 use super::ops::{product, row_major, softcap, softcap_derivative, transposed};
-use crate::op::AdamW;
+use crate::op::{AdamW, Attention, Loss};
 use candle_core::{D, Device, Result, Tensor};
 
 /// y [b, t, h, d] and the logsumexp [b, h, t] of the scaled, masked scores.
-pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, window: u32, scale: f32) -> Result<Vec<Tensor>> {
+pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, how: &Attention) -> Result<Vec<Tensor>> {
     let heads = q.dim(2)?;
-    let scores = scores(q, k, window, scale)?;
+    let scores = scores(q, k, how)?;
     let logsumexp = scores.log_sum_exp(D::Minus1)?;
     let y = probabilities(&scores, &logsumexp)?.matmul(&repeat(v, heads)?)?;
     Ok(vec![heads_inside(&y)?, logsumexp])
 }
 
 /// dq, dk, dv from [q, k, v, y, logsumexp, dy]. With P the probabilities: dV = Pᵀ dY, dS = P ∘ (dY Vᵀ − Σ(dY ∘ Y)).
-pub(super) fn attention_grad(
-    [q, k, v, y, logsumexp, dy]: [&Tensor; 6],
-    window: u32,
-    scale: f32,
-) -> Result<Vec<Tensor>> {
+pub(super) fn attention_grad([q, k, v, y, logsumexp, dy]: [&Tensor; 6], how: &Attention) -> Result<Vec<Tensor>> {
     let (heads, groups) = (q.dim(2)?, k.dim(2)?);
-    let p = probabilities(&scores(q, k, window, scale)?, logsumexp)?;
+    let p = probabilities(&scores(q, k, how)?, logsumexp)?;
     let along = heads_outside(&y.mul(dy)?)?.sum_keepdim(D::Minus1)?;
     let dy = heads_outside(dy)?;
     let dp = dy.matmul(&transposed(&repeat(v, heads)?)?)?;
-    let ds = p.mul(&dp.broadcast_sub(&along)?)?.affine(f64::from(scale), 0.0)?;
+    let ds = p.mul(&dp.broadcast_sub(&along)?)?.affine(f64::from(how.scale), 0.0)?;
     let dq = ds.matmul(&repeat(k, heads)?)?;
     let dk = transposed(&ds)?.matmul(&heads_outside(q)?)?;
     let dv = transposed(&p)?.matmul(&dy)?;
@@ -56,15 +52,16 @@ fn gather_groups(x: &Tensor, groups: usize) -> Result<Tensor> {
 }
 
 /// Scaled scores [b, h, t, t], −∞ where a query does not see a key.
-fn scores(q: &Tensor, k: &Tensor, window: u32, scale: f32) -> Result<Tensor> {
+fn scores(q: &Tensor, k: &Tensor, how: &Attention) -> Result<Tensor> {
     let keys = transposed(&repeat(k, q.dim(2)?)?)?;
-    let scores = heads_outside(q)?.matmul(&keys)?.affine(f64::from(scale), 0.0)?;
-    scores.broadcast_add(&mask(q.dim(1)?, window as usize, q.device())?)
+    let scores = heads_outside(q)?.matmul(&keys)?.affine(f64::from(how.scale), 0.0)?;
+    scores.broadcast_add(&mask(q.dim(1)?, how, q.device())?)
 }
 
 /// [t, t]: 0 where position i sees position j, else −∞.
-fn mask(time: usize, window: usize, device: &Device) -> Result<Tensor> {
-    let sees = |i: usize, j: usize| j <= i && (window == 0 || i - j < window);
+fn mask(time: usize, how: &Attention, device: &Device) -> Result<Tensor> {
+    let near = |i: usize, j: usize| how.window == 0 || i.abs_diff(j) < how.window as usize;
+    let sees = |i: usize, j: usize| near(i, j) && (j <= i || !how.causal);
     let values: Vec<f32> =
         (0..time * time).map(|at| if sees(at / time, at % time) { 0.0 } else { f32::NEG_INFINITY }).collect();
     Tensor::from_vec(values, (time, time), device)
@@ -94,33 +91,57 @@ pub(super) fn rope(x: &Tensor, base: f32, inverse: bool) -> Result<Tensor> {
     row_major(&Tensor::cat(&[turned_a, turned_b], D::Minus1)?)
 }
 
-/// Mean negative log-likelihood [] and the rows' logsumexp [..].
-pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor, cap: f32) -> Result<Vec<Tensor>> {
-    let z = capped_rows(logits, cap)?;
+/// Mean loss [] and the rows' logsumexp [..].
+pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor, how: &Loss) -> Result<Vec<Tensor>> {
+    let z = capped_rows(logits, how.softcap)?;
     let logsumexp = z.log_sum_exp(D::Minus1)?;
     let picked = z.gather(&targets.reshape(((), 1))?, 1)?.squeeze(1)?;
-    let loss = logsumexp.sub(&picked)?.mean(0)?;
-    Ok(vec![loss, logsumexp.reshape(targets.dims())?])
+    let losses = logsumexp.sub(&picked)?.add(&logsumexp.sqr()?.affine(f64::from(how.z_loss), 0.0)?)?;
+    Ok(vec![losses.mean(0)?, logsumexp.reshape(targets.dims())?])
 }
 
-/// dlogits: (softmax − one-hot)·dy/rows, times the softcap's derivative.
+/// dlogits: (softmax·(1 + 2·z_loss·logsumexp) − one-hot)·dy/rows, times the softcap's derivative.
 pub(super) fn cross_entropy_grad(
     logits: &Tensor,
     targets: &Tensor,
     logsumexp: &Tensor,
     dy: &Tensor,
-    cap: f32,
+    how: &Loss,
 ) -> Result<Tensor> {
-    let z = capped_rows(logits, cap)?;
+    let z = capped_rows(logits, how.softcap)?;
     let (rows, _) = z.dims2()?;
-    let p = z.broadcast_sub(&logsumexp.reshape((rows, 1))?)?.exp()?;
+    let logsumexp = logsumexp.reshape((rows, 1))?;
+    let p = z.broadcast_sub(&logsumexp)?.exp()?;
+    let p = p.broadcast_mul(&logsumexp.affine(2.0 * f64::from(how.z_loss), 1.0)?)?;
     let minus_one = Tensor::full(-1f32, (rows, 1), z.device())?;
     let difference = p.scatter_add(&targets.reshape((rows, 1))?, &minus_one, 1)?;
     let mut dz = difference.broadcast_mul(&dy.affine(1.0 / rows as f64, 0.0)?)?;
-    if cap > 0.0 {
-        dz = dz.mul(&softcap_derivative(&z, cap)?)?;
+    if how.softcap > 0.0 {
+        dz = dz.mul(&softcap_derivative(&z, how.softcap)?)?;
     }
     dz.reshape(logits.dims())
+}
+
+/// [`cross_entropy`] of x·weightᵀ; and dx and dweight for a loss whose gradient is 1.
+pub(super) fn linear_cross_entropy(
+    x: &Tensor,
+    weight: &Tensor,
+    targets: &Tensor,
+    how: &Loss,
+    gradients: bool,
+) -> Result<Vec<Tensor>> {
+    let rows = x.reshape(((), x.dim(D::Minus1)?))?;
+    let flat = targets.flatten_all()?;
+    let logits = rows.matmul(&transposed(weight)?)?;
+    let mut made = cross_entropy(&logits, &flat, how)?;
+    if gradients {
+        let one = Tensor::ones((), logits.dtype(), logits.device())?;
+        let dlogits = cross_entropy_grad(&logits, &flat, &made[1], &one, how)?;
+        made.push(dlogits.matmul(weight)?.reshape(x.dims())?);
+        made.push(transposed(&dlogits)?.matmul(&rows)?);
+    }
+    made[1] = made[1].reshape(targets.dims())?;
+    Ok(made)
 }
 
 /// Logits as [rows, v], through the softcap where there is one.
@@ -129,14 +150,14 @@ fn capped_rows(logits: &Tensor, cap: f32) -> Result<Tensor> {
     if cap > 0.0 { softcap(&rows, cap) } else { Ok(rows) }
 }
 
-/// x/|x|, then `steps` times x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
-pub(super) fn newton_schulz(x: &Tensor, steps: u32) -> Result<Tensor> {
+/// x/|x|, then for each (a, b, c) x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
+pub(super) fn newton_schulz(x: &Tensor, coefficients: &[[f32; 3]]) -> Result<Tensor> {
     let norm = x.sqr()?.sum_keepdim((D::Minus2, D::Minus1))?.sqrt()?;
     let mut x = x.broadcast_div(&norm.affine(1.0, 1e-7)?)?;
-    for _ in 0..steps {
+    for [a, b, c] in coefficients.iter().map(|step| step.map(f64::from)) {
         let square = product(&x, &transposed(&x)?)?;
-        let mix = square.affine(-4.7750, 0.0)?.add(&product(&square, &square)?.affine(2.0315, 0.0)?)?;
-        x = x.affine(3.4445, 0.0)?.add(&product(&mix, &x)?)?;
+        let mix = square.affine(b, 0.0)?.add(&product(&square, &square)?.affine(c, 0.0)?)?;
+        x = x.affine(a, 0.0)?.add(&product(&mix, &x)?)?;
     }
     Ok(x)
 }

@@ -1,51 +1,89 @@
 //! Executes op records on candle-core tensors: the oracle in the tests, and the code path that GPUs use. Depends on
-//! `op`, `exec`, `spec` and `fault`, and on `cpu` for random numbers alone, so that every executor draws the same.
+//! `op`, `exec`, `spec` and `fault`, and on `cpu` for random numbers, so that every executor draws the same, and for ops
+//! that candle lacks or defines otherwise: those are computed there on downloaded values.
 //!
 //! Each op is composed from candle's own, for clarity before speed. Tensors are contiguous and never change once they
-//! are made: an op in place puts another tensor under the same id.
+//! are made: an op in place puts another tensor under the same id. A bool is held as u8.
 
 mod fused;
 mod ops;
 
 use crate::cpu::random::Key;
+use crate::cpu::{CpuExecutor, index};
 use crate::exec::{Executor, Step};
 use crate::fault::Fault;
 use crate::op::{Op, Record, TensorId};
-use crate::spec::{Shape, Spec, Values};
+use crate::spec::{DType, Shape, Spec, Values};
 use candle_core::{Device, Tensor};
+use half::{bf16, f16};
 use std::collections::BTreeMap;
 
 /// Holds tensors on one device. Its results are close to those of other executors, not equal in bits.
 pub struct CandleExecutor {
     device: Device,
     random_seed: u64,
-    tensors: BTreeMap<TensorId, Tensor>,
+    tensors: BTreeMap<TensorId, (Tensor, DType)>,
+    /// Does what candle cannot; made when it is first needed.
+    elsewhere: Option<CpuExecutor>,
 }
 
 impl CandleExecutor {
     /// An executor without tensors; `random_seed` keys [`Op::Uniform`] and [`Op::Normal`].
     pub fn new(device: Device, random_seed: u64) -> Self {
-        Self { device, random_seed, tensors: BTreeMap::new() }
+        Self { device, random_seed, tensors: BTreeMap::new(), elsewhere: None }
     }
 
-    fn tensor(&self, id: TensorId) -> Result<&Tensor, Fault> {
+    fn held(&self, id: TensorId) -> Result<&(Tensor, DType), Fault> {
         self.tensors.get(&id).ok_or_else(|| Fault::Executor(format!("tensor {} is not there", id.0)))
     }
 
-    fn run(&mut self, record: &Record, index: u64) -> Result<(), Fault> {
-        let inputs: Vec<Tensor> = record.inputs.iter().map(|&id| self.tensor(id).cloned()).collect::<Result<_, _>>()?;
+    fn run(&mut self, record: &Record, outputs: &[Spec], index: u64) -> Result<(), Fault> {
+        let held = record.inputs.iter().map(|&id| self.held(id).cloned()).collect::<Result<Vec<_>, _>>()?;
+        let (inputs, dtypes): (Vec<Tensor>, Vec<DType>) = held.into_iter().unzip();
         check_indices(&record.op, &inputs, index)?;
         let made = match self.source(record) {
             Some(made) => made,
+            None if ops::lacking(&record.op, &dtypes) => return self.run_elsewhere(record, outputs, index),
             None => ops::apply(&record.op, &inputs),
         };
         let made = made.map_err(|error| failure(record.op.name(), &error))?;
-        let written = record.op.written().iter().filter_map(|&i| record.inputs.get(i));
-        let places: Vec<TensorId> = record.outputs.iter().chain(written).copied().collect();
+        let written = record.op.written().iter().filter_map(|&i| Some((*record.inputs.get(i)?, *dtypes.get(i)?)));
+        let places = record.outputs.iter().copied().zip(outputs.iter().map(|spec| spec.dtype));
+        let places: Vec<(TensorId, DType)> = places.chain(written).collect();
         if places.len() != made.len() {
             return Err(Fault::Executor(format!("{} made {} tensors", record.op.name(), made.len())));
         }
-        self.tensors.extend(places.into_iter().zip(made));
+        for ((id, dtype), tensor) in places.into_iter().zip(made) {
+            self.tensors.insert(id, (tensor, dtype));
+        }
+        Ok(())
+    }
+
+    /// Does a pure op on the CPU.
+    fn run_elsewhere(&mut self, record: &Record, outputs: &[Spec], index: u64) -> Result<(), Fault> {
+        let mut cpu = match self.elsewhere.take() {
+            Some(cpu) => cpu,
+            None => CpuExecutor::new(1, self.random_seed)?,
+        };
+        for &id in &record.inputs {
+            let (tensor, dtype) = self.held(id)?;
+            let dims: Vec<u32> = tensor.dims().iter().map(|&size| size as u32).collect();
+            let shape = Shape::new(&dims).map_err(|source| Fault::Size { op: record.op.name(), source })?;
+            let spec = Spec { shape, dtype: *dtype };
+            let values = self.download(id)?;
+            cpu.upload(id, &spec, &values)?;
+        }
+        let step = Step::Run { record: record.clone(), outputs: outputs.to_vec(), index };
+        cpu.execute(&mut vec![step])?;
+        for (&id, spec) in record.outputs.iter().zip(outputs) {
+            let values = cpu.download(id)?;
+            self.upload(id, spec, &values)?;
+        }
+        let mut all: Vec<TensorId> = record.inputs.iter().chain(&record.outputs).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        cpu.execute(&mut all.into_iter().map(Step::Free).collect())?;
+        self.elsewhere = Some(cpu);
         Ok(())
     }
 
@@ -77,8 +115,7 @@ impl CandleExecutor {
 
     fn given(&self, record: &Record, shape: &Shape) -> candle_core::Result<Tensor> {
         match record.data.as_deref() {
-            Some(Values::F32(values)) => Tensor::from_slice(values, dims(shape), &self.device),
-            Some(Values::U32(values)) => Tensor::from_slice(values, dims(shape), &self.device),
+            Some(values) => tensor(values, shape, &self.device),
             None => candle_core::bail!("the record carries no values"),
         }
     }
@@ -97,7 +134,7 @@ impl Executor for CandleExecutor {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
         for step in steps.drain(..) {
             match step {
-                Step::Run { record, index, .. } => self.run(&record, index)?,
+                Step::Run { record, outputs, index } => self.run(&record, &outputs, index)?,
                 Step::Free(id) => {
                     self.tensors.remove(&id);
                 }
@@ -107,21 +144,14 @@ impl Executor for CandleExecutor {
     }
 
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
-        let tensor = match values {
-            Values::F32(values) => Tensor::from_slice(values, dims(&spec.shape), &self.device),
-            Values::U32(values) => Tensor::from_slice(values, dims(&spec.shape), &self.device),
-        };
-        let tensor = tensor.map_err(|error| failure("upload", &error))?;
-        self.tensors.insert(id, tensor);
+        let tensor = tensor(values, &spec.shape, &self.device).map_err(|error| failure("upload", &error))?;
+        self.tensors.insert(id, (tensor, spec.dtype));
         Ok(())
     }
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
-        let tensor = self.tensor(id)?;
-        let values = tensor.flatten_all().and_then(|flat| match flat.dtype() {
-            candle_core::DType::U32 => flat.to_vec1().map(Values::U32),
-            _ => flat.to_vec1().map(|values| Values::F32(values.into_iter().map(canonical).collect())),
-        });
+        let (tensor, dtype) = self.held(id)?;
+        let values = tensor.flatten_all().and_then(|flat| read(&flat, *dtype));
         values.map_err(|error| failure("download", &error))
     }
 
@@ -130,8 +160,38 @@ impl Executor for CandleExecutor {
     }
 }
 
-fn canonical(value: f32) -> f32 {
-    if value.is_nan() { f32::NAN } else { value }
+/// A tensor of these values.
+fn tensor(values: &Values, shape: &Shape, device: &Device) -> candle_core::Result<Tensor> {
+    let dims = dims(shape);
+    match values {
+        Values::F32(values) => Tensor::from_slice(values, dims, device),
+        Values::U32(values) => Tensor::from_slice(values, dims, device),
+        Values::Bf16(bits) => Tensor::from_iter(bits.iter().map(|x| bf16::from_bits(*x)), device)?.reshape(dims),
+        Values::F16(bits) => Tensor::from_iter(bits.iter().map(|x| f16::from_bits(*x)), device)?.reshape(dims),
+        Values::U8(values) => Tensor::from_slice(values, dims, device),
+        Values::I64(values) => Tensor::from_slice(values, dims, device),
+        Values::Bool(values) => Tensor::from_iter(values.iter().map(|x| u8::from(*x)), device)?.reshape(dims),
+    }
+}
+
+/// The values of a tensor of rank 1, NaN made canonical.
+fn read(flat: &Tensor, dtype: DType) -> candle_core::Result<Values> {
+    let canonical = |x: f32| if x.is_nan() { f32::NAN } else { x };
+    Ok(match dtype {
+        DType::F32 => Values::F32(flat.to_vec1::<f32>()?.into_iter().map(canonical).collect()),
+        DType::U32 => Values::U32(flat.to_vec1()?),
+        DType::Bf16 => {
+            let bits = |x: bf16| if x.is_nan() { 0x7fc0 } else { x.to_bits() };
+            Values::Bf16(flat.to_vec1::<bf16>()?.into_iter().map(bits).collect())
+        }
+        DType::F16 => {
+            let bits = |x: f16| if x.is_nan() { 0x7e00 } else { x.to_bits() };
+            Values::F16(flat.to_vec1::<f16>()?.into_iter().map(bits).collect())
+        }
+        DType::U8 => Values::U8(flat.to_vec1()?),
+        DType::I64 => Values::I64(flat.to_vec1()?),
+        DType::Bool => Values::Bool(flat.to_vec1::<u8>()?.into_iter().map(|x| x != 0).collect()),
+    })
 }
 
 /// An error of candle's, without the backtrace that it may carry.
@@ -147,20 +207,22 @@ fn dims(shape: &Shape) -> Vec<usize> {
 }
 
 /// Indices that are values: candle does not check them on every device.
-fn check_indices(op: &Op, inputs: &[Tensor], index: u64) -> Result<(), Fault> {
+fn check_indices(op: &Op, inputs: &[Tensor], position: u64) -> Result<(), Fault> {
+    let size = |tensor: &Tensor, axis: usize| tensor.dims().get(axis).copied().unwrap_or(0);
     let (indices, limit) = match (op, inputs) {
-        (Op::Embedding, [table, indices]) => (indices, table.dims().first().copied().unwrap_or(0)),
+        (Op::Embedding, [table, indices]) => (indices, size(table, 0)),
         (Op::EmbeddingGrad { rows }, [indices, _]) => (indices, *rows as usize),
-        (Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, [logits, targets, ..]) => {
-            (targets, logits.dims().last().copied().unwrap_or(0))
+        (Op::Gather { axis } | Op::ScatterAdd { axis }, [x, indices, ..]) => (indices, size(x, *axis as usize)),
+        (Op::CrossEntropy(_) | Op::CrossEntropyGrad(_), [logits, targets, ..]) => {
+            (targets, size(logits, logits.rank().saturating_sub(1)))
         }
+        (Op::LinearCrossEntropy { .. }, [_, weight, targets]) => (targets, size(weight, 0)),
         _ => return Ok(()),
     };
-    let largest = indices.flatten_all().and_then(|flat| flat.max(0)?.to_scalar::<u32>());
-    let largest = largest.map_err(|error| failure(op.name(), &error))?;
-    if (largest as usize) < limit {
-        return Ok(());
+    let indices = indices.flatten_all().and_then(|flat| flat.to_vec1::<u32>());
+    let indices = indices.map_err(|error| failure(op.name(), &error))?;
+    match index::out_of_range(&indices, limit, 0) {
+        Some(reason) => Err(Fault::Execution { op: op.name(), index: position, reason }),
+        None => Ok(()),
     }
-    let reason = format!("index {largest} is not below {limit}");
-    Err(Fault::Execution { op: op.name(), index, reason })
 }

@@ -2,21 +2,33 @@
 //! Depends on `op` and candle-core. Operands have passed inference; a mismatch is an error, never a panic.
 
 use super::{dims, fused};
-use crate::op::{Binary, Op, Unary};
-use crate::spec::Shape;
+use crate::op::{Binary, Compare, Op, Unary};
+use crate::spec::{DType, Shape};
 use candle_core::{D, Result, Tensor, bail};
+
+/// What candle cannot do, or does by other rules.
+pub(super) fn lacking(op: &Op, dtypes: &[DType]) -> bool {
+    let float = |dtype: &DType| dtype.is_float();
+    match op {
+        Op::Cast { to } => !to.is_float() || !dtypes.iter().all(float),
+        Op::Binary(Binary::Pow) | Op::PowGrad { .. } | Op::Unary(Unary::Round | Unary::Sign) => true,
+        Op::Binary(_) => !dtypes.iter().all(float),
+        Op::Max { .. } | Op::Min { .. } | Op::ArgMax { .. } | Op::ArgSort { .. } | Op::CumSum { .. } => true,
+        Op::Pad { .. } | Op::Embedding | Op::Gather { .. } => dtypes.first() != Some(&DType::F32),
+        _ => false,
+    }
+}
 
 /// What the op makes of its operands; for ops in place, the new values of what it writes.
 pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     let made = match (op, inputs) {
-        (Op::Attention { window, scale }, [q, k, v]) => {
-            return fused::attention(q, k, v, *window, *scale);
+        (Op::Attention(how), [q, k, v]) => return fused::attention(q, k, v, how),
+        (Op::AttentionGrad(how), [q, k, v, y, logsumexp, dy]) => {
+            return fused::attention_grad([q, k, v, y, logsumexp, dy], how);
         }
-        (Op::AttentionGrad { window, scale }, [q, k, v, y, logsumexp, dy]) => {
-            return fused::attention_grad([q, k, v, y, logsumexp, dy], *window, *scale);
-        }
-        (Op::CrossEntropy { softcap }, [logits, targets]) => {
-            return fused::cross_entropy(logits, targets, *softcap);
+        (Op::CrossEntropy(loss), [logits, targets]) => return fused::cross_entropy(logits, targets, loss),
+        (Op::LinearCrossEntropy { loss, gradients }, [x, weight, targets]) => {
+            return fused::linear_cross_entropy(x, weight, targets, loss, *gradients);
         }
         (Op::AdamW(how), [x, grad, m, v]) => return fused::adamw(x, grad, m, v, how),
 
@@ -32,6 +44,14 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         (Op::Cat { axis }, parts) => Tensor::cat(parts, *axis as usize)?,
         (Op::Expand { shape }, [x]) => row_major(&x.broadcast_as(dims(shape))?)?,
 
+        (Op::Cast { to }, [x]) => x.to_dtype(dtype(*to))?,
+        (Op::Compare(f), [a, b]) => compare(*f, a, b)?,
+        (Op::Select, [condition, a, b]) => {
+            let wide = condition.shape().broadcast_shape_binary_op(a.shape(), "select")?;
+            let wide = wide.broadcast_shape_binary_op(b.shape(), "select")?;
+            let spread = |x: &Tensor| row_major(&x.broadcast_as(&wide)?);
+            spread(condition)?.where_cond(&spread(a)?, &spread(b)?)?
+        }
         (Op::Unary(f), [x]) => unary(*f, x)?,
         (Op::UnaryGrad(f), [x, y, dy]) => derivative(*f, x, y)?.mul(dy)?,
         (Op::Binary(f), [a, b]) => binary(*f, a, b)?,
@@ -47,13 +67,19 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
             total.affine(scale, 0.0)?
         }
         (Op::SumTo { shape }, [x]) => sum_to(x, shape)?,
+        (Op::LogSumExp, [x]) => x.log_sum_exp(D::Minus1)?,
         (Op::Softmax, [x]) => softmax(x)?,
         (Op::SoftmaxGrad, [y, dy]) => {
             let along = y.mul(dy)?.sum_keepdim(D::Minus1)?;
             y.mul(&dy.broadcast_sub(&along)?)?
         }
 
-        (Op::MatMul { transpose_a, transpose_b }, [a, b]) => matmul(a, b, *transpose_a, *transpose_b)?,
+        (Op::MatMul { transpose_a, transpose_b }, [a, b]) => {
+            let (a, b) = (a.to_dtype(candle_core::DType::F32)?, b.to_dtype(candle_core::DType::F32)?);
+            matmul(&a, &b, *transpose_a, *transpose_b)?
+        }
+        (Op::Gather { axis }, [x, indices]) => x.gather(indices, *axis as usize)?,
+        (Op::ScatterAdd { axis }, [x, indices, values]) => x.scatter_add(indices, values, *axis as usize)?,
         (Op::Embedding, [table, indices]) => {
             let mut shape = indices.dims().to_vec();
             shape.push(table.dim(1)?);
@@ -67,11 +93,17 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
 
         (Op::RmsNorm { eps }, [x]) => x.broadcast_div(&root_mean_square(x, *eps)?)?,
         (Op::RmsNormGrad { eps }, [x, dy]) => rms_norm_grad(x, dy, *eps)?,
-        (Op::Rope { base, inverse }, [x]) => fused::rope(x, *base, *inverse)?,
-        (Op::CrossEntropyGrad { softcap }, [logits, targets, logsumexp, dy]) => {
-            fused::cross_entropy_grad(logits, targets, logsumexp, dy, *softcap)?
+        (Op::LayerNorm { eps }, [x]) => {
+            let centred = centred(x)?;
+            centred.broadcast_div(&root_mean_square(&centred, *eps)?)?
         }
-        (Op::NewtonSchulz { steps }, [x]) => fused::newton_schulz(x, *steps)?,
+        // The gradient of the mean is the mean of the gradient.
+        (Op::LayerNormGrad { eps }, [x, dy]) => centred(&rms_norm_grad(&centred(x)?, dy, *eps)?)?,
+        (Op::Rope { base, inverse }, [x]) => fused::rope(x, *base, *inverse)?,
+        (Op::CrossEntropyGrad(loss), [logits, targets, logsumexp, dy]) => {
+            fused::cross_entropy_grad(logits, targets, logsumexp, dy, loss)?
+        }
+        (Op::NewtonSchulz { coefficients }, [x]) => fused::newton_schulz(x, coefficients)?,
 
         (Op::Assign, [_, value]) => value.clone(),
         (Op::Blend { keep, scale }, [x, value]) => {
@@ -128,6 +160,9 @@ fn unary(f: Unary, x: &Tensor) -> Result<Tensor> {
         Unary::ReluSquared => x.relu()?.sqr(),
         Unary::Gelu => x.gelu(),
         Unary::Silu => x.mul(&sigmoid(x)?),
+        Unary::Floor => x.floor(),
+        Unary::Ceil => x.ceil(),
+        Unary::Sign | Unary::Round => bail!("{} is done elsewhere", f.name()),
     }
 }
 
@@ -152,6 +187,7 @@ fn derivative(f: Unary, x: &Tensor, y: &Tensor) -> Result<Tensor> {
             let s = sigmoid(x)?;
             s.add(&y.mul(&s.affine(-1.0, 1.0)?)?)
         }
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => x.zeros_like(),
     }
 }
 
@@ -176,19 +212,43 @@ fn binary(f: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Binary::Sub => a.broadcast_sub(b),
         Binary::Mul => a.broadcast_mul(b),
         Binary::Div => a.broadcast_div(b),
-        Binary::Max | Binary::Min => {
+        Binary::Maximum | Binary::Minimum => {
             let wide = a.shape().broadcast_shape_binary_op(b.shape(), f.name())?;
             let (a, b) = (row_major(&a.broadcast_as(&wide)?)?, row_major(&b.broadcast_as(&wide)?)?);
             chosen(f, &a, &b)?.where_cond(&a, &b)
         }
+        _ => bail!("{} is done elsewhere", f.name()),
+    }
+}
+
+fn compare(f: Compare, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match f {
+        Compare::Eq => a.broadcast_eq(b),
+        Compare::Ne => a.broadcast_ne(b),
+        Compare::Lt => a.broadcast_lt(b),
+        Compare::Le => a.broadcast_le(b),
+        Compare::Gt => a.broadcast_gt(b),
+        Compare::Ge => a.broadcast_ge(b),
+    }
+}
+
+/// The dtype as candle has it; a bool is a u8.
+fn dtype(dtype: DType) -> candle_core::DType {
+    match dtype {
+        DType::F32 => candle_core::DType::F32,
+        DType::U32 => candle_core::DType::U32,
+        DType::Bf16 => candle_core::DType::BF16,
+        DType::F16 => candle_core::DType::F16,
+        DType::U8 | DType::Bool => candle_core::DType::U8,
+        DType::I64 => candle_core::DType::I64,
     }
 }
 
 /// Mask of where max or min takes `a`: also on a tie, and where `a` is NaN.
 fn chosen(f: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let ordered = match f {
-        Binary::Max => a.ge(b)?,
-        Binary::Min => a.le(b)?,
+        Binary::Maximum => a.ge(b)?,
+        Binary::Minimum => a.le(b)?,
         _ => bail!("{} chooses neither operand", f.name()),
     };
     ordered.maximum(&a.ne(a)?)
@@ -243,6 +303,11 @@ pub(super) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// √(mean(x²) + eps) over the last axis, which keeps size 1.
 fn root_mean_square(x: &Tensor, eps: f32) -> Result<Tensor> {
     x.sqr()?.mean_keepdim(D::Minus1)?.affine(1.0, f64::from(eps))?.sqrt()
+}
+
+/// x − mean(x) over the last axis.
+fn centred(x: &Tensor) -> Result<Tensor> {
+    x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)
 }
 
 /// With n = x/r: (dy − n·mean(n·dy))/r.

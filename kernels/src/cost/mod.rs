@@ -6,7 +6,7 @@ mod profile;
 
 pub use profile::{Prices, Profile, ProfileError, Rate};
 
-use crate::op::{Op, Unary};
+use crate::op::{Attention, Binary, Loss, Op, Unary};
 use crate::spec::Spec;
 
 /// Kind of op with speeds of its own.
@@ -19,11 +19,11 @@ pub enum Class {
     Copy = 1,
     /// One output element per input element.
     Elementwise = 2,
-    /// Rows picked or added by index.
+    /// What is picked or added by index.
     Gather = 3,
-    /// Cross-entropy and softmax.
+    /// Cross-entropy, softmax, logsumexp.
     Loss = 4,
-    /// RMS norm and rotary embedding.
+    /// Norms and rotary embedding.
     Norm = 5,
     /// In-place updates.
     Optimizer = 6,
@@ -33,7 +33,7 @@ pub enum Class {
     ProductSmall = 8,
     /// Random numbers.
     Random = 9,
-    /// Sums and means.
+    /// Sums, extremes, running sums, sorting.
     Reduction = 10,
 }
 
@@ -99,6 +99,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
     let bytes = read.saturating_add(written);
     let first = inputs.first().map_or(0, |s| s.shape.elements());
     let out = outputs.first().map_or(first, |s| s.shape.elements());
+    let float = inputs.first().is_some_and(|s| s.dtype.is_float());
     let per = |class, count: u64, each: u64| {
         let flops = count.saturating_mul(each);
         Cost { class, flops, work: flops, bytes }
@@ -112,24 +113,37 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         Op::Normal { .. } => per(Class::Random, out, 30),
         Op::Unary(f) => per(Class::Elementwise, out, weight(*f)),
         Op::UnaryGrad(f) => per(Class::Elementwise, out, weight(*f) + 2),
-        Op::Binary(_) | Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
+        Op::Cast { .. } => per(Class::Elementwise, out, 1),
+        Op::Binary(Binary::Pow) => per(Class::Elementwise, out, 40),
+        Op::PowGrad { .. } => per(Class::Elementwise, out, 60),
+        Op::Binary(Binary::Div | Binary::Rem) if !float => per(Class::Elementwise, out, 8),
+        Op::Binary(_) | Op::ChosenGrad(_) | Op::Compare(_) | Op::Select => per(Class::Elementwise, out, 1),
         Op::Affine { .. } => per(Class::Elementwise, out, 2),
         Op::Softcap { .. } => per(Class::Elementwise, out, weight(Unary::Tanh) + 2),
         Op::SoftcapGrad { .. } => per(Class::Elementwise, out, 4),
         Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => per(Class::Reduction, first, 1),
+        Op::Max { .. } | Op::Min { .. } | Op::ArgMax { .. } => per(Class::Reduction, first, 1),
+        Op::CumSum { .. } => per(Class::Reduction, first, 2),
+        Op::ArgSort { .. } => per(Class::Reduction, first, sorting(inputs)),
+        Op::LogSumExp => per(Class::Loss, first, 13),
         Op::Softmax => per(Class::Loss, out, 14),
         Op::SoftmaxGrad => per(Class::Loss, out, 4),
         Op::MatMul { transpose_a, .. } => product(inputs, out, *transpose_a, bytes),
         Op::Embedding => Cost { bytes: gathered(inputs.get(1), made), ..per(Class::Gather, out, 0) },
         Op::EmbeddingGrad { .. } => per(Class::Gather, inputs.get(1).map_or(0, |dy| dy.shape.elements()), 1),
+        Op::Gather { .. } => Cost { bytes: gathered(inputs.get(1), made), ..per(Class::Gather, out, 0) },
+        Op::ScatterAdd { .. } => per(Class::Gather, inputs.get(2).map_or(0, |s| s.shape.elements()), 1),
         Op::RmsNorm { .. } => per(Class::Norm, out, 4),
         Op::RmsNormGrad { .. } => per(Class::Norm, out, 9),
+        Op::LayerNorm { .. } => per(Class::Norm, out, 6),
+        Op::LayerNormGrad { .. } => per(Class::Norm, out, 14),
         Op::Rope { .. } => per(Class::Norm, out, 18),
-        Op::Attention { window, .. } => attention(inputs, *window, 2, bytes),
-        Op::AttentionGrad { window, .. } => attention(inputs, *window, 5, bytes),
-        Op::CrossEntropy { softcap } => per(Class::Loss, first, if *softcap > 0.0 { 30 } else { 14 }),
-        Op::CrossEntropyGrad { softcap } => per(Class::Loss, first, if *softcap > 0.0 { 32 } else { 14 }),
-        Op::NewtonSchulz { steps } => newton_schulz(inputs, *steps, bytes),
+        Op::Attention(how) => attention(inputs, how, 2, bytes),
+        Op::AttentionGrad(how) => attention(inputs, how, 5, bytes),
+        Op::CrossEntropy(loss) => per(Class::Loss, first, if loss.softcap > 0.0 { 30 } else { 14 }),
+        Op::CrossEntropyGrad(loss) => per(Class::Loss, first, if loss.softcap > 0.0 { 32 } else { 14 }),
+        Op::LinearCrossEntropy { loss, gradients } => linear_cross_entropy(inputs, loss, *gradients, bytes),
+        Op::NewtonSchulz { coefficients } => newton_schulz(inputs, coefficients.len() as u64, bytes),
         Op::Assign => per(Class::Optimizer, first, 0),
         Op::Blend { .. } => per(Class::Optimizer, first, 3),
         Op::AdamW(_) => per(Class::Optimizer, first, 16),
@@ -145,6 +159,7 @@ pub fn transfer(bytes: u64) -> Cost {
 fn weight(f: Unary) -> u64 {
     match f {
         Unary::Neg | Unary::Square | Unary::Abs | Unary::Relu => 1,
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => 1,
         Unary::ReluSquared => 2,
         Unary::Sqrt | Unary::Rsqrt => 6,
         Unary::Exp | Unary::Log => 12,
@@ -169,32 +184,55 @@ fn product(inputs: &[&Spec], out: u64, transpose_a: bool, bytes: u64) -> Cost {
 }
 
 /// `products` products of d operations over each pair of positions that see each other, and the softmax.
-fn attention(inputs: &[&Spec], window: u32, products: u64, bytes: u64) -> Cost {
+fn attention(inputs: &[&Spec], how: &Attention, products: u64, bytes: u64) -> Cost {
     let dims = inputs.first().map_or(&[] as &[u32], |q| q.shape.dims());
     let &[batch, time, heads, dim] = dims else {
         return Cost { class: Class::Attention, flops: 0, work: 0, bytes };
     };
-    let (time, seen) = (u64::from(time), u64::from(if window == 0 { time } else { window.min(time) }));
-    // The first `seen` positions see 1, 2, … seen; the others `seen` each.
-    let pairs = seen * (seen + 1) / 2 + (time - seen) * seen;
+    let time = u64::from(time);
+    let reach = if how.window == 0 { time } else { u64::from(how.window).min(time) };
+    // The first `reach` positions see 1, 2, … `reach`; the others `reach` each.
+    let before = reach * (reach + 1) / 2 + (time - reach) * reach;
+    let pairs = if how.causal { before } else { 2 * before - time };
     let maps = (u64::from(batch) * u64::from(heads)).saturating_mul(pairs);
     let flops = maps.saturating_mul(2 * products * u64::from(dim) + 14);
     Cost { class: Class::Attention, flops, work: flops, bytes }
 }
 
+/// One product for the logits, two more for the gradients, and the loss of each logit, which runs at about a sixth of a
+/// product's rate.
+fn linear_cross_entropy(inputs: &[&Spec], loss: &Loss, gradients: bool, bytes: u64) -> Cost {
+    let width = inputs.first().map_or(1, |x| u64::from(x.shape.last()));
+    let rows = inputs.first().map_or(0, |x| x.shape.elements()) / width.max(1);
+    let vocab = inputs.get(1).map_or(0, |w| w.shape.elements()) / width.max(1);
+    let products = if gradients { 3 } else { 1 };
+    let each = if loss.softcap > 0.0 { 30 } else { 14 } * if gradients { 2 } else { 1 };
+    let logits = rows.saturating_mul(vocab);
+    let flops = logits.saturating_mul(2 * products * width + each);
+    let tiled = rows.next_multiple_of(TILE).saturating_mul(vocab.next_multiple_of(TILE));
+    let work = tiled.saturating_mul(2 * products * width).saturating_add(logits.saturating_mul(6 * each));
+    Cost { class: Class::Product, flops, work, bytes }
+}
+
+/// Comparisons per element of a sorted row.
+fn sorting(inputs: &[&Spec]) -> u64 {
+    let row = inputs.first().map_or(1, |x| x.shape.last());
+    4 * (u64::from(row.ilog2()) + 1)
+}
+
 /// Per step: A = x xᵀ, A², and the product with x, over the shorter side. The products are short and wait for each other,
 /// so that a flop takes 7/4 of what it takes in a free product (measured, 128×128 to 128×512).
-fn newton_schulz(inputs: &[&Spec], steps: u32, bytes: u64) -> Cost {
+fn newton_schulz(inputs: &[&Spec], steps: u64, bytes: u64) -> Cost {
     let (rows, columns) = last_two(inputs.first());
     let lead = inputs.first().map_or(1, |x| x.shape.elements()) / (rows * columns).max(1);
     let count = |short: u64, long: u64| {
         let square = short.saturating_mul(short).saturating_mul(2);
         let step = square.saturating_mul(long).saturating_mul(2).saturating_add(square.saturating_mul(short));
-        step.saturating_mul(u64::from(steps)).saturating_mul(lead)
+        step.saturating_mul(steps).saturating_mul(lead)
     };
     let (short, long) = (rows.min(columns), rows.max(columns));
     let work = count(short.next_multiple_of(TILE), long.next_multiple_of(TILE)).saturating_mul(7) / 4;
-    let passes = bytes.saturating_mul(u64::from(steps).max(1));
+    let passes = bytes.saturating_mul(steps.max(1));
     Cost { class: Class::Product, flops: count(short, long), work, bytes: passes }
 }
 

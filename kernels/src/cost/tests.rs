@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::infer::infer;
-use crate::op::{AdamW, Binary};
-use crate::spec::Shape;
+use crate::op::{AdamW, Attention, Binary, Compare, Loss};
+use crate::spec::{DType, Shape};
 use proptest::prelude::*;
 
 /// Round numbers, so that goldens can be checked by hand.
@@ -30,13 +30,21 @@ fn demand(op: &Op, inputs: &[Spec]) -> Cost {
     cost(op, &inputs, &infer(op, &inputs).unwrap())
 }
 
+fn mask(dims: &[u32]) -> Spec {
+    Spec { dtype: DType::Bool, ..f(dims) }
+}
+
+fn linear(gradients: bool) -> Op {
+    Op::LinearCrossEntropy { loss: Loss::default(), gradients }
+}
+
 const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.9, eps: 0.0, weight_decay: 0.0, step: 1 };
 
 #[test]
 fn golden_costs() {
     let s = |dims: &[u32]| Shape::new(dims).unwrap();
     let matmul = Op::MatMul { transpose_a: false, transpose_b: false };
-    let cases: [(Op, Vec<Spec>, Class, u64, u64, u64); 18] = [
+    let cases: [(Op, Vec<Spec>, Class, u64, u64, u64); 33] = [
         (Op::Full { shape: s(&[10]), value: 1.0 }, vec![], Class::Copy, 0, 0, 40),
         (Op::Reshape { shape: s(&[10]) }, vec![f(&[2, 5])], Class::Copy, 0, 0, 0),
         (Op::Narrow { axis: 0, start: 0, len: 3 }, vec![f(&[9])], Class::Copy, 0, 0, 24),
@@ -57,11 +65,54 @@ fn golden_costs() {
         (Op::Embedding, vec![f(&[999, 4]), u(&[3])], Class::Gather, 0, 0, 12 + 2 * 48),
         (Op::EmbeddingGrad { rows: 10 }, vec![u(&[3]), f(&[3, 4])], Class::Gather, 12, 12, 12 + 48 + 160),
         (Op::RmsNorm { eps: 0.0 }, vec![f(&[2, 8])], Class::Norm, 64, 64, 128),
-        (Op::Attention { window: 0, scale: 1.0 }, vec![f(&[1, 4, 2, 8]); 3], Class::Attention, 20 * 46, 920, 1056),
-        (Op::Attention { window: 2, scale: 1.0 }, vec![f(&[1, 4, 2, 8]); 3], Class::Attention, 14 * 46, 644, 1056),
-        (Op::CrossEntropy { softcap: 0.0 }, vec![f(&[2, 8]), u(&[2])], Class::Loss, 224, 224, 64 + 8 + 4 + 8),
-        (Op::NewtonSchulz { steps: 5 }, vec![f(&[8, 16])], Class::Product, 25600, 44800, 5 * 1024),
+        (
+            Op::Attention(Attention { causal: true, window: 0, scale: 1.0 }),
+            vec![f(&[1, 4, 2, 8]); 3],
+            Class::Attention,
+            20 * 46,
+            920,
+            1056,
+        ),
+        (
+            Op::Attention(Attention { causal: true, window: 2, scale: 1.0 }),
+            vec![f(&[1, 4, 2, 8]); 3],
+            Class::Attention,
+            14 * 46,
+            644,
+            1056,
+        ),
+        (
+            Op::CrossEntropy(Loss { softcap: 0.0, z_loss: 0.0 }),
+            vec![f(&[2, 8]), u(&[2])],
+            Class::Loss,
+            224,
+            224,
+            64 + 8 + 4 + 8,
+        ),
+        (
+            Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; 5] },
+            vec![f(&[8, 16])],
+            Class::Product,
+            25600,
+            44800,
+            5 * 1024,
+        ),
         (Op::AdamW(ADAMW), vec![f(&[10]); 4], Class::Optimizer, 160, 160, 280),
+        (Op::Cast { to: DType::Bf16 }, vec![f(&[10])], Class::Elementwise, 10, 10, 60),
+        (Op::Cast { to: DType::I64 }, vec![u(&[10])], Class::Elementwise, 10, 10, 120),
+        (Op::Compare(Compare::Lt), vec![f(&[4, 5]), f(&[5])], Class::Elementwise, 20, 20, 120),
+        (Op::Binary(Binary::Pow), vec![f(&[5]), f(&[1])], Class::Elementwise, 200, 200, 44),
+        (Op::Binary(Binary::Rem), vec![u(&[5]), u(&[1])], Class::Elementwise, 40, 40, 44),
+        (Op::Select, vec![mask(&[4]), f(&[4]), f(&[1])], Class::Elementwise, 4, 4, 4 + 16 + 4 + 16),
+        (Op::Max { axes: [0].into_iter().collect(), keep: false }, vec![f(&[4, 5])], Class::Reduction, 20, 20, 100),
+        (Op::ArgMax { axis: 1 }, vec![f(&[4, 5])], Class::Reduction, 20, 20, 96),
+        (Op::ArgSort { descending: false }, vec![f(&[2, 8])], Class::Reduction, 256, 256, 128),
+        (Op::CumSum { axis: 0, reverse: false }, vec![f(&[9])], Class::Reduction, 18, 18, 72),
+        (Op::LogSumExp, vec![f(&[2, 8])], Class::Loss, 208, 208, 72),
+        (Op::Gather { axis: 1 }, vec![f(&[2, 999]), u(&[2, 3])], Class::Gather, 0, 0, 24 + 2 * 24),
+        (Op::ScatterAdd { axis: 0 }, vec![f(&[9]), u(&[3]), f(&[3])], Class::Gather, 3, 3, 36 + 12 + 12 + 36),
+        (Op::LayerNorm { eps: 0.0 }, vec![f(&[2, 8])], Class::Norm, 96, 96, 128),
+        (linear(true), vec![f(&[8, 4]), f(&[16, 4]), u(&[8])], Class::Product, 6656, 24576, 4 * (2 * 96 + 8 + 9)),
     ];
     for (op, inputs, class, flops, work, bytes) in cases {
         assert_eq!(demand(&op, &inputs), Cost { class, flops, work, bytes }, "{}", op.name());
@@ -130,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn more_elements_never_cost_less(a in 1u32..40, b in 1u32..40, which in 0usize..9, grow in 0usize..2) {
+    fn more_elements_never_cost_less(a in 1u32..40, b in 1u32..40, which in 0usize..14, grow in 0usize..2) {
         let price = |[a, b]: [u32; 2]| {
             let x = f(&[a, b]);
             let heads = f(&[a, b, 2, 4]);
@@ -139,10 +190,18 @@ proptest! {
                 1 => (Op::Binary(Binary::Mul), vec![x, f(&[b])]),
                 2 => (Op::Mean { axes: [1].into_iter().collect(), keep: true }, vec![x]),
                 3 => (Op::Softmax, vec![x]),
-                4 => (Op::NewtonSchulz { steps: 3 }, vec![x]),
-                5 => (Op::Attention { window: 7, scale: 1.0 }, vec![heads; 3]),
-                6 => (Op::CrossEntropy { softcap: 1.0 }, vec![x, u(&[a])]),
+                4 => (Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; 3] }, vec![x]),
+                5 => (Op::Attention(Attention { causal: true, window: 7, scale: 1.0 }), vec![heads; 3]),
+                6 => (Op::CrossEntropy(Loss { softcap: 1.0, z_loss: 0.0 }), vec![x, u(&[a])]),
                 7 => (Op::Permute { axes: [1, 0].into_iter().collect() }, vec![x]),
+                8 => (linear(true), vec![x.clone(), f(&[17, b]), u(&[a])]),
+                9 => (linear(false), vec![f(&[9, b]), x, u(&[9])]),
+                10 => (Op::ArgSort { descending: true }, vec![x]),
+                11 => (Op::ScatterAdd { axis: 0 }, vec![x.clone(), u(&[a, b]), x]),
+                12 => {
+                    let how = Attention { causal: false, window: 7, scale: 1.0 };
+                    (Op::Attention(how), vec![heads; 3])
+                }
                 _ => (Op::Blend { keep: 1.0, scale: 1.0 }, vec![x.clone(), x]),
             };
             Prices::new(&profile()).price(&demand(&op, &inputs))

@@ -2,6 +2,7 @@
 
 use super::math::{self, fma};
 use super::path::kernel;
+use super::power;
 use crate::op::{AdamW, Binary, Unary};
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
@@ -30,8 +31,17 @@ kernel! {
             Unary::ReluSquared => map(x, y, |x| relu(x) * relu(x)),
             Unary::Gelu => map(x, y, |x| 0.5 * x * (1.0 + math::tanh(gelu_inner(x)))),
             Unary::Silu => map(x, y, |x| x * math::sigmoid(x)),
+            Unary::Sign => map(x, y, sign),
+            Unary::Floor => map(x, y, f32::floor),
+            Unary::Ceil => map(x, y, f32::ceil),
+            Unary::Round => map(x, y, f32::round_ties_even),
         }
     }
+}
+
+#[inline(always)]
+fn sign(x: f32) -> f32 {
+    if x == 0.0 || x.is_nan() { x } else { 1.0f32.copysign(x) }
 }
 
 #[inline(always)]
@@ -77,6 +87,7 @@ kernel! {
                 let s = math::sigmoid(x);
                 s + y * (1.0 - s)
             }),
+            Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => dx.fill(0.0),
         }
     }
 }
@@ -102,10 +113,10 @@ fn zip(a: Operand, b: Operand, y: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     }
 }
 
-/// Whether `Max` or `Min` takes a.
+/// Whether `Maximum` or `Minimum` takes a.
 #[inline(always)]
 fn takes_a(f: Binary, a: f32, b: f32) -> bool {
-    a.is_nan() || if f == Binary::Max { a >= b } else { a <= b }
+    a.is_nan() || if f == Binary::Maximum { a >= b } else { a <= b }
 }
 
 kernel! {
@@ -116,13 +127,16 @@ kernel! {
             Binary::Sub => zip(a, b, y, |a, b| a - b),
             Binary::Mul => zip(a, b, y, |a, b| a * b),
             Binary::Div => zip(a, b, y, |a, b| a / b),
-            Binary::Max => zip(a, b, y, |a, b| if takes_a(Binary::Max, a, b) { a } else { b }),
-            Binary::Min => zip(a, b, y, |a, b| if takes_a(Binary::Min, a, b) { a } else { b }),
+            Binary::Maximum => zip(a, b, y, |a, b| if takes_a(Binary::Maximum, a, b) { a } else { b }),
+            Binary::Minimum => zip(a, b, y, |a, b| if takes_a(Binary::Minimum, a, b) { a } else { b }),
+            Binary::Pow => zip(a, b, y, power::power),
+            // Of integers alone: inference lets no f32 come here.
+            Binary::Rem | Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => y.fill(0.0),
         }
     }
 }
 kernel! {
-    /// da = dy where `Max` or `Min` took a, else 0.
+    /// da = dy where `Maximum` or `Minimum` took a, else 0.
     pub fn chosen_grad(f: Binary, a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32]) {
         for (((da, a), b), dy) in da.iter_mut().zip(a).zip(b).zip(dy) {
             *da = if takes_a(f, *a, *b) { *dy } else { 0.0 };

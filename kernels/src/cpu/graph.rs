@@ -29,8 +29,8 @@ struct Graph<'a> {
     ready: Mutex<Vec<Part>>,
     /// Length of `ready`, for a look without the lock.
     waiting: AtomicUsize,
-    /// The fault of the earliest record.
-    fault: Mutex<Option<(u64, Fault)>>,
+    /// The fault of the earliest record, and of its first part that has one.
+    fault: Mutex<Option<((u64, u32), Fault)>>,
 }
 
 /// Runs all nodes, which are in an order in which they could run one by one.
@@ -104,8 +104,9 @@ impl<'a> Graph<'a> {
         let done = done.unwrap_or_else(|_| Err(Fault::Executor(format!("a kernel failed in {:?}", node.work))));
         if let Err(fault) = done {
             let mut first = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.as_ref().is_none_or(|(index, _)| node.index < *index) {
-                *first = Some((node.index, fault));
+            let here = (node.index, part);
+            if first.as_ref().is_none_or(|(there, _)| here < *there) {
+                *first = Some((here, fault));
             }
         }
     }

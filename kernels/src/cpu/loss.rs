@@ -1,11 +1,12 @@
-//! Cross-entropy with its softcap. Depends on `reduce`, `elementwise` and `scratch`.
+//! Cross-entropy with its softcap and z-loss. Depends on `reduce`, `elementwise` and `scratch`.
 
 use super::path::{Path, kernel};
 use super::{elementwise, math, reduce, scratch};
+use crate::op::Loss;
 
-/// Negative log-likelihood of each target, all below the vocabulary's size, under its row of logits, and each row's
-/// logsumexp.
-pub fn cross_entropy(path: Path, logits: &[f32], targets: &[u32], softcap: f32, losses: &mut [f32], lse: &mut [f32]) {
+/// The loss of each target, all below the vocabulary's size, under its row of logits, and each row's logsumexp.
+pub fn cross_entropy(path: Path, logits: &[f32], targets: &[u32], how: Loss, losses: &mut [f32], lse: &mut [f32]) {
+    let Loss { softcap, z_loss } = how;
     let vocab = logits.len() / targets.len();
     let mut room = scratch::take();
     let row = room.slice(vocab);
@@ -20,6 +21,9 @@ pub fn cross_entropy(path: Path, logits: &[f32], targets: &[u32], softcap: f32, 
         let (max, sum) = reduce::exp_shifted(path, row, 1.0);
         *lse = max + math::log(sum);
         *loss = *lse - chosen;
+        if z_loss > 0.0 {
+            *loss = math::fma(z_loss * *lse, *lse, *loss);
+        }
     }
     scratch::give(room);
 }
@@ -40,27 +44,32 @@ pub struct Saved<'a> {
     pub logsumexp: &'a [f32],
 }
 
-/// dlogits = (softmax − one-hot)·scale, through the softcap; `scale` is the loss's gradient over the number of rows.
-pub fn cross_entropy_grad(path: Path, saved: Saved, scale: f32, softcap: f32, out: &mut [f32]) {
+/// dlogits = (softmax·(1 + 2·z_loss·logsumexp) − one-hot)·scale, through the softcap; `scale` is the loss's gradient
+/// over the number of rows.
+pub fn cross_entropy_grad(path: Path, saved: Saved, scale: f32, how: Loss, out: &mut [f32]) {
     let vocab = saved.logits.len() / saved.targets.len();
     for (i, out) in out.chunks_exact_mut(vocab).enumerate() {
         let logits = &saved.logits[i * vocab..(i + 1) * vocab];
-        row_grad(path, logits, saved.targets[i] as usize, saved.logsumexp[i], scale, softcap, out);
+        row_grad(path, logits, saved.targets[i] as usize, saved.logsumexp[i], scale, how, out);
     }
 }
 
 kernel! {
-    fn row_grad(logits: &[f32], target: usize, lse: f32, scale: f32, softcap: f32, out: &mut [f32]) {
+    /// One row of the gradient.
+    pub(super) fn row_grad(logits: &[f32], target: usize, lse: f32, scale: f32, how: Loss, out: &mut [f32]) {
+        let Loss { softcap, z_loss } = how;
+        let weight = if z_loss > 0.0 { math::fma(2.0 * z_loss, lse, 1.0) } else { 1.0 };
         if softcap > 0.0 {
             for (out, x) in out.iter_mut().zip(logits) {
                 let t = math::tanh(x / softcap);
-                *out = math::exp(math::fma(softcap, t, -lse)) * scale * math::fma(t, -t, 1.0);
+                *out = math::exp(math::fma(softcap, t, -lse)) * weight * scale * math::fma(t, -t, 1.0);
             }
             let t = math::tanh(logits[target] / softcap);
-            out[target] = (math::exp(math::fma(softcap, t, -lse)) - 1.0) * scale * math::fma(t, -t, 1.0);
+            let p = math::exp(math::fma(softcap, t, -lse));
+            out[target] = (p * weight - 1.0) * scale * math::fma(t, -t, 1.0);
         } else {
-            out.iter_mut().zip(logits).for_each(|(out, x)| *out = math::exp(x - lse) * scale);
-            out[target] = (math::exp(logits[target] - lse) - 1.0) * scale;
+            out.iter_mut().zip(logits).for_each(|(out, x)| *out = math::exp(x - lse) * weight * scale);
+            out[target] = (math::exp(logits[target] - lse) * weight - 1.0) * scale;
         }
     }
 }

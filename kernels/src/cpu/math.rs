@@ -15,6 +15,12 @@ pub fn fma(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) { a.mul_add(b, c) } else { fma_by_f64(a, b, c) }
 }
 
+/// The same in f64, where nothing here comes near a subnormal.
+#[inline(always)]
+pub fn fma64(a: f64, b: f64, c: f64) -> f64 {
+    a.mul_add(b, c)
+}
+
 /// In f64 the product is exact; a sum rounded to odd can be rounded again without harm (Boldo and Melquiond, *Emulation
 /// of a FMA and correctly rounded sums*, 2008). Its error is that of Knuth's two-sum.
 #[inline(always)]

@@ -40,11 +40,6 @@ unsafe impl Send for Place {}
 unsafe impl Sync for Place {}
 
 impl Place {
-    /// Bytes there.
-    pub fn bytes(self) -> usize {
-        self.bytes
-    }
-
     /// Some of the bytes.
     pub fn part(self, range: std::ops::Range<usize>) -> Place {
         assert!(range.start <= range.end && range.end <= self.bytes, "bytes {range:?} of {}", self.bytes);
@@ -82,6 +77,8 @@ struct Lines {
 
 // SAFETY: it owns the memory.
 unsafe impl Send for Lines {}
+// SAFETY: nothing is read or written through a shared reference to it.
+unsafe impl Sync for Lines {}
 
 impl Lines {
     /// Zeroed. `bytes` is above 0 and far below the limit of layouts.

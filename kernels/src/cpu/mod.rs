@@ -4,11 +4,16 @@
 //! ([`run`] and the kernels). Depends on `op`, `exec`, `spec` and `fault`.
 
 mod ahead;
+mod any;
 pub mod attention;
+pub mod cast;
+pub mod elements;
 pub mod elementwise;
 pub mod gemm;
 mod graph;
 pub mod index;
+pub mod integer;
+pub mod linear_loss;
 pub mod loss;
 pub mod math;
 pub mod matrix;
@@ -18,19 +23,22 @@ pub mod newton_schulz;
 mod pack;
 pub mod path;
 mod plan;
+pub mod power;
 pub mod random;
 pub mod reduce;
 pub mod rope;
 mod run;
+pub mod scan;
 mod scratch;
 pub mod shape;
+pub mod sort;
 mod split;
 pub mod threads;
 
 use crate::exec::{Executor, Step};
 use crate::fault::Fault;
 use crate::op::TensorId;
-use crate::spec::{DType, Spec, Values};
+use crate::spec::{Spec, Values};
 use memory::Memory;
 use path::Path;
 use plan::{Planner, Tables, Tensor};
@@ -122,13 +130,10 @@ impl Executor for CpuExecutor {
             self.memory.give(old.block);
         }
         let place = self.memory.place(block);
+        let place = place.part(0..spec.bytes() as usize);
         // SAFETY: no plan is under way, and the block is this tensor's alone.
-        unsafe {
-            match values {
-                Values::F32(v) => place.write::<f32>().copy_from_slice(&v[..place.bytes() / 4]),
-                Values::U32(v) => place.write::<u32>().copy_from_slice(&v[..place.bytes() / 4]),
-            }
-        }
+        let mut out = unsafe { run::Out::new(spec.clone(), place) };
+        run::write(values, 0, out.elements());
         Ok(())
     }
 
@@ -136,13 +141,7 @@ impl Executor for CpuExecutor {
         let Tensor { spec, block } = self.tensor(id)?.clone();
         let place = self.memory.place(block).part(0..spec.bytes() as usize);
         // SAFETY: no plan is under way.
-        Ok(match spec.dtype {
-            DType::F32 => {
-                let values = unsafe { place.read::<f32>() };
-                Values::F32(values.iter().map(|x| if x.is_nan() { f32::NAN } else { *x }).collect())
-            }
-            DType::U32 => Values::U32(unsafe { place.read::<u32>() }.to_vec()),
-        })
+        Ok(run::read(&unsafe { run::Tensor::new(spec, place) }))
     }
 
     fn class(&self) -> &'static str {

@@ -5,13 +5,9 @@ use super::math::fma;
 use super::path::{Path, kernel};
 use super::{reduce, scratch};
 
-const A: f32 = 3.4445;
-const B: f32 = -4.7750;
-const C: f32 = 2.0315;
-
-/// y ≈ U·Vᵀ of the matrix x = U·S·Vᵀ [rows, cols]: x/(|x| + 1e−7), then `steps` times x ← a·x + (b·G + c·G·G)·x with
-/// G = x·xᵀ, on the transpose where rows > cols.
-pub fn orthogonalise(path: Path, x: &[f32], y: &mut [f32], rows: usize, cols: usize, steps: u32) {
+/// y ≈ U·Vᵀ of the matrix x = U·S·Vᵀ [rows, cols]: x/(|x| + 1e−7), then for each (a, b, c) x ← a·x + (b·G + c·G·G)·x
+/// with G = x·xᵀ, on the transpose where rows > cols.
+pub fn orthogonalise(path: Path, x: &[f32], y: &mut [f32], rows: usize, cols: usize, steps: &[[f32; 3]]) {
     let flip = rows > cols;
     let (m, n) = if flip { (cols, rows) } else { (rows, cols) };
     let norm = reduce::dot(path, x, x).sqrt() + 1e-7;
@@ -24,14 +20,14 @@ pub fn orthogonalise(path: Path, x: &[f32], y: &mut [f32], rows: usize, cols: us
     let product = |n, k, a: View, b: View, c: &mut [f32]| {
         multiply(path, Sizes { m, n, k }, a, Factor::Plain(b), &mut Tile::dense(c, n), false);
     };
-    for _ in 0..steps {
+    for &[a, b, c] in steps {
         let view = View::dense(now, n, false);
         product(m, n, view, view.transposed(), gram);
         let view = View::dense(gram, m, false);
         product(m, m, view, view, square);
-        combine(path, square, C, gram, B);
+        combine(path, square, c, gram, b);
         product(n, m, View::dense(square, m, false), View::dense(now, n, false), next);
-        combine(path, next, 1.0, now, A);
+        combine(path, next, 1.0, now, a);
         std::mem::swap(&mut now, &mut next);
     }
     now.iter().enumerate().for_each(|(i, value)| y[at(i)] = *value);

@@ -9,7 +9,7 @@ use super::split::{self, Cut, Mode, Split};
 use crate::exec::Step;
 use crate::fault::Fault;
 use crate::op::{Op, Record, TensorId};
-use crate::spec::{DType, Shape, Spec, Values};
+use crate::spec::{Shape, Spec, Values};
 use smallvec::{SmallVec, smallvec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -177,7 +177,7 @@ impl<'a> Planner<'a> {
             }
             (Op::Blend { .. }, [_, value], _) => self.in_place(op, &[ids[0]], value, index)?,
             (Op::AdamW(_), [_, grad, ..], _) => self.in_place(op, &[ids[0], ids[2], ids[3]], grad, index)?,
-            (Op::CrossEntropy { .. }, _, _) => self.cross_entropy(op, &inputs, &made, outputs, index),
+            (Op::CrossEntropy(_), _, _) => self.cross_entropy(op, &inputs, &made, outputs, index),
             (Op::Rope { base, inverse }, [x], _) => {
                 let table = self.rope_table(*base, &x.spec, index);
                 let made = self.make(&made, outputs);
@@ -362,11 +362,8 @@ impl Use {
 
 /// The values fill the tensor from an element on.
 pub fn check(spec: &Spec, values: &Values, from: usize) -> Result<(), Fault> {
-    let (dtype, count) = match values {
-        Values::F32(v) => (DType::F32, v.len()),
-        Values::U32(v) => (DType::U32, v.len()),
-    };
-    if dtype == spec.dtype && count.saturating_sub(from) as u64 >= spec.shape.elements() {
+    let enough = values.len().saturating_sub(from) as u64 >= spec.shape.elements();
+    if values.dtype() == spec.dtype && enough {
         return Ok(());
     }
     Err(Fault::Executor(format!("the values given do not fill a tensor {spec}")))

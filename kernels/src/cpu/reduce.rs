@@ -125,15 +125,89 @@ kernel! {
     }
 }
 kernel! {
+    /// ln Σ e^x of each row of n.
+    pub fn logsumexp(x: &[f32], y: &mut [f32], n: usize) {
+        for (x, y) in x.chunks_exact(n).zip(y) {
+            let max = max_body(x);
+            let sum = fold(x, x, |s, x, _| s + math::exp(x - max));
+            *y = if max.is_infinite() { max } else { max + math::log(sum) };
+        }
+    }
+}
+kernel! {
+    /// y = (x − mean)/√(variance + eps) over each row of n.
+    pub fn layer_norm(x: &[f32], y: &mut [f32], n: usize, eps: f32) {
+        for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+            let (mean, r) = moments(x, eps);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * r);
+        }
+    }
+}
+kernel! {
+    /// dx = r·(dy − mean(dy) − x̂·mean(dy·x̂)) over each row of n, with x̂ = r·(x − mean), r = 1/√(variance + eps).
+    pub fn layer_norm_grad(x: &[f32], dy: &[f32], dx: &mut [f32], n: usize, eps: f32) {
+        for ((x, dy), dx) in x.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+            let (mean, r) = moments(x, eps);
+            let shift = sum_body(dy) / n as f32;
+            let along = fold(x, dy, |s, x, dy| math::fma(x - mean, dy, s)) / n as f32 * r * r;
+            for i in 0..n {
+                dx[i] = r * math::fma(along, mean - x[i], dy[i] - shift);
+            }
+        }
+    }
+}
+
+/// Mean and 1/√(variance + eps).
+#[inline(always)]
+fn moments(x: &[f32], eps: f32) -> (f32, f32) {
+    let mean = sum_body(x) / x.len() as f32;
+    let squares = fold(x, x, |s, x, _| math::fma(x - mean, x - mean, s));
+    (mean, 1.0 / (squares / x.len() as f32 + eps).sqrt())
+}
+
+kernel! {
     /// out += x.
     pub fn accumulate(out: &mut [f32], x: &[f32]) {
         out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
     }
 }
 
-/// Sums over some axes: groups of adjacent reduced axes one after another, the last group first. A group that ends the
-/// remaining shape is summed by [`sum`]; any other by adding over its index in order. Axes of size 1 do not count.
-pub fn sum_axes(path: Path, x: &[f32], dims: &[u32], out: &mut [f32], reduced: impl Fn(usize) -> bool) {
+/// How elements are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// Added.
+    Sum,
+    /// The larger is kept; NaN if any is.
+    Max,
+    /// The smaller is kept; NaN if any is.
+    Min,
+}
+
+kernel! {
+    /// The elements of x put together; sums as [`sum`].
+    fn fold_row(how: Fold, x: &[f32]) -> f32 {
+        match how {
+            Fold::Sum => sum_body(x),
+            Fold::Max => max_body(x),
+            Fold::Min => x.iter().fold(f32::INFINITY, |m, &x| if x < m || x.is_nan() { x } else { m }),
+        }
+    }
+}
+kernel! {
+    /// Each element of out put together with that of x.
+    fn fold_into(how: Fold, out: &mut [f32], x: &[f32]) {
+        let pairs = out.iter_mut().zip(x);
+        match how {
+            Fold::Sum => pairs.for_each(|(o, x)| *o += x),
+            Fold::Max => pairs.for_each(|(o, x)| *o = if *x > *o || x.is_nan() { *x } else { *o }),
+            Fold::Min => pairs.for_each(|(o, x)| *o = if *x < *o || x.is_nan() { *x } else { *o }),
+        }
+    }
+}
+
+/// Folds some axes: groups of adjacent reduced axes one after another, the last group first. A group that ends the
+/// remaining shape is folded as a row, sums by [`sum`]; any other over its index in order. Axes of size 1 do not count.
+pub fn fold_axes(path: Path, how: Fold, x: &[f32], dims: &[u32], out: &mut [f32], reduced: impl Fn(usize) -> bool) {
     let mut groups: Vec<(usize, bool)> = Vec::new();
     for (axis, &size) in dims.iter().enumerate().filter(|(_, size)| **size > 1) {
         match groups.last_mut() {
@@ -156,7 +230,7 @@ pub fn sum_axes(path: Path, x: &[f32], dims: &[u32], out: &mut [f32], reduced: i
         let source: &[f32] = if first { x } else { from.slice(len) };
         len /= n;
         left -= 1;
-        sum_group(path, source, n, inner, if left == 0 { &mut *out } else { to.slice(len) });
+        fold_group(path, how, source, n, inner, if left == 0 { &mut *out } else { to.slice(len) });
         std::mem::swap(&mut from, &mut to);
         first = false;
     }
@@ -164,14 +238,19 @@ pub fn sum_axes(path: Path, x: &[f32], dims: &[u32], out: &mut [f32], reduced: i
     scratch::give(to);
 }
 
-/// Sums over the middle axis of x [outer, n, inner].
-fn sum_group(path: Path, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
+/// Folds the middle axis of x [outer, n, inner].
+fn fold_group(path: Path, how: Fold, x: &[f32], n: usize, inner: usize, out: &mut [f32]) {
     if inner == 1 {
-        out.iter_mut().zip(x.chunks_exact(n)).for_each(|(out, row)| *out = sum(path, row));
+        out.iter_mut().zip(x.chunks_exact(n)).for_each(|(out, row)| *out = fold_row(path, how, row));
         return;
     }
+    let start = match how {
+        Fold::Sum => 0.0,
+        Fold::Max => f32::NEG_INFINITY,
+        Fold::Min => f32::INFINITY,
+    };
     for (out, x) in out.chunks_exact_mut(inner).zip(x.chunks_exact(n * inner)) {
-        out.fill(0.0);
-        x.chunks_exact(inner).for_each(|row| accumulate(path, out, row));
+        out.fill(start);
+        x.chunks_exact(inner).for_each(|row| fold_into(path, how, out, row));
     }
 }

@@ -3,17 +3,20 @@
 //! other files of this folder.
 
 use super::attention::{self, Geometry};
+use super::elements::{Elements, ElementsMut};
 use super::elementwise::{self, Operand};
 use super::gemm::{self, Factor, Packed, Sizes, Tile, View};
-use super::memory::Place;
+use super::linear_loss::{self, Operands};
+use super::memory::{Element, Place};
 use super::path::Path;
-use super::plan::{Node, Work};
+use super::plan::{self, Node, Work};
 use super::random::Key;
+use super::reduce::{self, Fold};
 use super::shape::{self, Run, Strided, Walk};
-use super::{index, loss, newton_schulz, reduce, rope};
+use super::{cast, index, loss, newton_schulz, power, rope, scan, scratch};
 use crate::fault::Fault;
-use crate::op::{Binary, Op};
-use crate::spec::{Spec, Values};
+use crate::op::{Attention, Binary, Op};
+use crate::spec::{DType, Shape, Spec, Values};
 use smallvec::SmallVec;
 
 /// What results may depend on beside op and operands; and the path, on which they do not.
@@ -32,18 +35,48 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    fn f32(&self) -> &[f32] {
-        // SAFETY: a tensor is made by `part` only, whose node holds what it reads against writers.
+    /// # Safety
+    /// Nobody may write the place while the tensor lives.
+    pub(super) unsafe fn new(spec: Spec, place: Place) -> Self {
+        Self { spec, place }
+    }
+
+    pub(super) fn slice<T: Element>(&self) -> &[T] {
+        // SAFETY: who made the tensor promised that nobody writes it.
         unsafe { self.place.read() }
     }
 
-    fn u32(&self) -> &[u32] {
-        // SAFETY: as in `f32`.
-        unsafe { self.place.read() }
+    pub(super) fn f32(&self) -> &[f32] {
+        self.slice()
     }
 
-    fn dims(&self) -> &[u32] {
+    pub(super) fn u32(&self) -> &[u32] {
+        self.slice()
+    }
+
+    pub(super) fn elements(&self) -> Elements<'_> {
+        match self.spec.dtype {
+            DType::F32 => Elements::F32(self.slice()),
+            DType::U32 => Elements::U32(self.slice()),
+            DType::Bf16 => Elements::Bf16(self.slice()),
+            DType::F16 => Elements::F16(self.slice()),
+            DType::U8 => Elements::U8(self.slice()),
+            DType::I64 => Elements::I64(self.slice()),
+            DType::Bool => Elements::Bool(self.slice()),
+        }
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.spec.dtype
+    }
+
+    pub(super) fn dims(&self) -> &[u32] {
         self.spec.shape.dims()
+    }
+
+    /// Size of the last axis.
+    pub(super) fn last(&self) -> usize {
+        self.spec.shape.last() as usize
     }
 }
 
@@ -54,19 +87,43 @@ pub struct Out {
 }
 
 impl Out {
-    fn f32(&mut self) -> &mut [f32] {
-        // SAFETY: a result is made by `part` only: nobody else touches this part of a node's results, and the borrow is
-        // exclusive.
+    /// # Safety
+    /// Nobody else may read or write the place while this lives.
+    pub(super) unsafe fn new(spec: Spec, place: Place) -> Self {
+        Self { spec, place }
+    }
+
+    pub(super) fn slice_mut<T: Element>(&mut self) -> &mut [T] {
+        // SAFETY: who made the result promised that nobody else touches it, and the borrow is exclusive.
         unsafe { self.place.write() }
     }
 
-    fn u32(&mut self) -> &mut [u32] {
-        // SAFETY: as in `f32`.
-        unsafe { self.place.write() }
+    pub(super) fn f32(&mut self) -> &mut [f32] {
+        self.slice_mut()
     }
 
-    fn dims(&self) -> &[u32] {
+    pub(super) fn u32(&mut self) -> &mut [u32] {
+        self.slice_mut()
+    }
+
+    pub(super) fn elements(&mut self) -> ElementsMut<'_> {
+        match self.spec.dtype {
+            DType::F32 => ElementsMut::F32(self.slice_mut()),
+            DType::U32 => ElementsMut::U32(self.slice_mut()),
+            DType::Bf16 => ElementsMut::Bf16(self.slice_mut()),
+            DType::F16 => ElementsMut::F16(self.slice_mut()),
+            DType::U8 => ElementsMut::U8(self.slice_mut()),
+            DType::I64 => ElementsMut::I64(self.slice_mut()),
+            DType::Bool => ElementsMut::Bool(self.slice_mut()),
+        }
+    }
+
+    pub(super) fn dims(&self) -> &[u32] {
         self.spec.shape.dims()
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.spec.shape.clone()
     }
 }
 
@@ -76,10 +133,18 @@ impl Out {
 /// What the part waits for must be done, the part must be done once only, and the blocks must live. Then nobody else writes
 /// what it reads or touches what it writes.
 pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> {
-    let inputs: SmallVec<[Tensor; 6]> =
-        node.inputs.iter().map(|x| x.part(node.cut, i)).map(|(spec, place)| Tensor { spec, place }).collect();
-    let mut outputs: SmallVec<[Out; 3]> =
-        node.outputs.iter().map(|y| y.part(node.cut, i)).map(|(spec, place)| Out { spec, place }).collect();
+    let read = |x: &plan::Operand| {
+        let (spec, place) = x.part(node.cut, i);
+        // SAFETY: the promise above.
+        unsafe { Tensor::new(spec, place) }
+    };
+    let written = |y: &plan::Operand| {
+        let (spec, place) = y.part(node.cut, i);
+        // SAFETY: the promise above.
+        unsafe { Out::new(spec, place) }
+    };
+    let inputs: SmallVec<[Tensor; 6]> = node.inputs.iter().map(read).collect();
+    let mut outputs: SmallVec<[Out; 3]> = node.outputs.iter().map(written).collect();
     let whole = node.outputs.first().map_or(0, |y| y.spec.shape.elements());
     let call =
         Call { machine, index: node.index, start: node.cut.range(i, whole).start as usize, whole: whole as usize };
@@ -109,26 +174,50 @@ pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> 
             Ok(())
         }
         Work::Values(values, from) => {
-            match &**values {
-                Values::F32(v) => copy(&v[*from..], outputs[0].f32()),
-                Values::U32(v) => copy(&v[*from..], outputs[0].u32()),
-            }
+            write(values, *from, outputs[0].elements());
             Ok(())
         }
     }
 }
 
-fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    to.copy_from_slice(&from[..to.len()]);
+/// A copy of the values, NaN made canonical.
+pub(super) fn read(x: &Tensor) -> Values {
+    match x.elements() {
+        Elements::F32(x) => Values::F32(x.iter().map(|x| if x.is_nan() { f32::NAN } else { *x }).collect()),
+        Elements::U32(x) => Values::U32(x.to_vec()),
+        Elements::Bf16(x) => Values::Bf16(x.iter().map(|x| cast::to_bf16(cast::from_bf16(*x))).collect()),
+        Elements::F16(x) => Values::F16(x.iter().map(|x| cast::to_f16(cast::from_f16(*x))).collect()),
+        Elements::U8(x) => Values::U8(x.to_vec()),
+        Elements::I64(x) => Values::I64(x.to_vec()),
+        Elements::Bool(x) => Values::Bool(x.iter().map(|x| *x != 0).collect()),
+    }
+}
+
+/// Values from an element on, of the dtype of what they fill.
+pub(super) fn write(values: &Values, from: usize, to: ElementsMut<'_>) {
+    fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+        to.copy_from_slice(&from[..to.len()]);
+    }
+    match (values, to) {
+        (Values::F32(v), ElementsMut::F32(to)) => copy(&v[from..], to),
+        (Values::U32(v), ElementsMut::U32(to)) => copy(&v[from..], to),
+        (Values::Bf16(v), ElementsMut::Bf16(to)) => copy(&v[from..], to),
+        (Values::F16(v), ElementsMut::F16(to)) => copy(&v[from..], to),
+        (Values::U8(v), ElementsMut::U8(to)) => copy(&v[from..], to),
+        (Values::I64(v), ElementsMut::I64(to)) => copy(&v[from..], to),
+        (Values::Bool(v), ElementsMut::Bool(to)) => to.iter_mut().zip(&v[from..]).for_each(|(y, x)| *y = u8::from(*x)),
+        // The planner has checked them.
+        _ => {}
+    }
 }
 
 /// One op, or a part of it, about to run.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     machine: &'a Machine,
     /// Of the record.
     index: u64,
     /// Elements of the first output before this part.
-    start: usize,
+    pub(super) start: usize,
     /// Elements of the whole first output.
     whole: usize,
 }
@@ -136,8 +225,12 @@ struct Call<'a> {
 impl Call<'_> {
     /// Writes every element of the outputs.
     fn op(&self, op: &Op, inputs: &[Tensor], outputs: &mut [Out]) -> Result<(), Fault> {
+        if let [y] = outputs
+            && self.any(op, inputs, y)?
+        {
+            return Ok(());
+        }
         match (op, inputs, outputs) {
-            (Op::Cat { axis }, _, [y]) => cat(inputs, *axis as usize, y),
             (_, [], [y]) => self.source(op, y),
             (Op::Blend { keep, scale }, [value], [x]) => {
                 elementwise::blend(self.machine.path, x.f32(), value.f32(), *keep, *scale);
@@ -148,30 +241,40 @@ impl Call<'_> {
             }
             (_, [x], [y]) => self.one(op, x, y),
             (_, [a, b], [y]) => self.two(op, a, b, y)?,
-            (Op::CrossEntropy { softcap }, [logits, targets], [losses, lse]) => {
-                self.in_range("cross-entropy", targets.u32(), logits.spec.shape.last() as usize)?;
-                loss::cross_entropy(self.machine.path, logits.f32(), targets.u32(), *softcap, losses.f32(), lse.f32());
+            (Op::CrossEntropy(loss), [logits, targets], [losses, lse]) => {
+                self.in_range(op, targets.u32(), logits.last(), self.start)?;
+                loss::cross_entropy(self.machine.path, logits.f32(), targets.u32(), *loss, losses.f32(), lse.f32());
             }
             (_, [a, b, c], [y]) => self.three(op, a, b, c, y),
-            (Op::Attention { window, scale }, [q, k, v], [y, lse]) => {
-                let geometry = geometry(q, k, *window, *scale)?;
+            (Op::LinearCrossEntropy { loss, .. }, [x, weight, targets], [y, lse, rest @ ..]) => {
+                self.in_range(op, targets.u32(), weight.f32().len() / x.last(), 0)?;
+                let operands = Operands { x: x.f32(), weight: weight.f32(), targets: targets.u32(), width: x.last() };
+                let gradients = match rest {
+                    [dx, dweight] => Some((dx.f32(), dweight.f32())),
+                    _ => None,
+                };
+                let path = self.machine.path;
+                y.f32().fill(linear_loss::linear_cross_entropy(path, operands, *loss, lse.f32(), gradients));
+            }
+            (Op::Attention(how), [q, k, v], [y, lse]) => {
+                let geometry = geometry(q, k, how)?;
                 attention::forward(self.machine.path, geometry, [q.f32(), k.f32(), v.f32()], y.f32(), lse.f32());
             }
-            (Op::CrossEntropyGrad { softcap }, [logits, targets, lse, dy], [y]) => {
-                self.in_range("cross-entropy-gradient", targets.u32(), logits.spec.shape.last() as usize)?;
+            (Op::CrossEntropyGrad(loss), [logits, targets, lse, dy], [y]) => {
+                self.in_range(op, targets.u32(), logits.last(), self.start / logits.last())?;
                 let saved = loss::Saved { logits: logits.f32(), targets: targets.u32(), logsumexp: lse.f32() };
-                let rows = self.whole / logits.spec.shape.last() as usize;
+                let rows = self.whole / logits.last();
                 let scale = dy.f32().first().copied().unwrap_or(0.0) / rows as f32;
-                loss::cross_entropy_grad(self.machine.path, saved, scale, *softcap, y.f32());
+                loss::cross_entropy_grad(self.machine.path, saved, scale, *loss, y.f32());
             }
-            (Op::AttentionGrad { window, scale }, [q, k, v, y, lse, dy], [dq, dk, dv]) => {
+            (Op::AttentionGrad(how), [q, k, v, y, lse, dy], [dq, dk, dv]) => {
                 let saved = attention::Saved {
                     qkv: [q.f32(), k.f32(), v.f32()],
                     y: y.f32(),
                     logsumexp: lse.f32(),
                     dy: dy.f32(),
                 };
-                let geometry = geometry(q, k, *window, *scale)?;
+                let geometry = geometry(q, k, how)?;
                 attention::backward(self.machine.path, geometry, saved, [dq.f32(), dk.f32(), dv.f32()]);
             }
             (op, inputs, outputs) => {
@@ -201,37 +304,39 @@ impl Call<'_> {
         let path = self.machine.path;
         let last = x.spec.shape.last() as usize;
         match op {
-            Op::Copy => y.u32().copy_from_slice(x.u32()),
-            Op::Permute { .. } | Op::Narrow { .. } | Op::Expand { .. } => {
-                let dims = y.spec.shape.clone();
-                shape::gather(x.u32(), strided(op, x, dims.rank()), dims.dims(), y.u32());
-            }
-            Op::Pad { axis, before, .. } => {
-                y.f32().fill(0.0);
-                place(x, *axis as usize, *before as usize, y);
-            }
             Op::Unary(f) => elementwise::unary(path, *f, x.f32(), y.f32()),
             Op::Affine { mul, add } => elementwise::affine(path, x.f32(), y.f32(), *mul, *add),
             Op::Softcap { cap } => elementwise::softcap(path, x.f32(), y.f32(), *cap),
-            Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => self.sum(op, x, y),
+            Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => self.fold(op, Fold::Sum, x, y),
+            Op::Max { .. } => self.fold(op, Fold::Max, x, y),
+            Op::Min { .. } => self.fold(op, Fold::Min, x, y),
+            Op::CumSum { axis, reverse } => {
+                let axis = *axis as usize;
+                let (n, inner) = (x.dims()[axis] as usize, shape::row_major(x.dims())[axis]);
+                scan::cumsum(x.f32(), n, inner, *reverse, y.f32());
+            }
+            Op::LogSumExp => reduce::logsumexp(path, x.f32(), y.f32(), last),
+            Op::LayerNorm { eps } => reduce::layer_norm(path, x.f32(), y.f32(), last, *eps),
             Op::Softmax => reduce::softmax(path, x.f32(), y.f32(), last),
             Op::RmsNorm { eps } => reduce::rms_norm(path, x.f32(), y.f32(), last, *eps),
-            Op::NewtonSchulz { steps } => {
+            Op::NewtonSchulz { coefficients } => {
                 let rows = x.dims().iter().rev().nth(1).map_or(1, |d| *d as usize);
                 let matrices = x.f32().chunks_exact(rows * last).zip(y.f32().chunks_exact_mut(rows * last));
                 for (x, y) in matrices {
-                    newton_schulz::orthogonalise(path, x, y, rows, last, *steps);
+                    newton_schulz::orthogonalise(path, x, y, rows, last, coefficients);
                 }
             }
             _ => {}
         }
     }
 
-    fn sum(&self, op: &Op, x: &Tensor, y: &mut Out) {
-        let out = y.spec.shape.clone();
+    fn fold(&self, op: &Op, how: Fold, x: &Tensor, y: &mut Out) {
+        let out = y.shape();
         let lead = x.dims().len() - out.rank().min(x.dims().len());
-        reduce::sum_axes(self.machine.path, x.f32(), x.dims(), y.f32(), |axis| match op {
-            Op::Sum { axes, .. } | Op::Mean { axes, .. } => axes.contains(&(axis as u32)),
+        reduce::fold_axes(self.machine.path, how, x.f32(), x.dims(), y.f32(), |axis| match op {
+            Op::Sum { axes, .. } | Op::Mean { axes, .. } | Op::Max { axes, .. } | Op::Min { axes, .. } => {
+                axes.contains(&(axis as u32))
+            }
             _ => axis < lead || out.dims()[axis - lead] == 1,
         });
         if matches!(op, Op::Mean { .. }) {
@@ -249,12 +354,9 @@ impl Call<'_> {
             Op::SoftmaxGrad => reduce::softmax_grad(path, a.f32(), b.f32(), y.f32(), last),
             Op::RmsNormGrad { eps } => reduce::rms_norm_grad(path, a.f32(), b.f32(), y.f32(), last, eps),
             Op::MatMul { transpose_a, transpose_b } => self.matmul(a, b, y, transpose_a, transpose_b),
-            Op::Embedding => {
-                self.in_range("embedding", b.u32(), a.f32().len() / last)?;
-                index::embedding(a.f32(), b.u32(), last, y.f32());
-            }
+            Op::LayerNormGrad { eps } => reduce::layer_norm_grad(path, a.f32(), b.f32(), y.f32(), last, eps),
             Op::EmbeddingGrad { rows } => {
-                self.in_range("embedding-gradient", a.u32(), rows as usize)?;
+                self.in_range(op, a.u32(), rows as usize, 0)?;
                 let dim = y.spec.shape.last() as usize;
                 index::embedding_grad(path, a.u32(), b.f32(), dim, self.start / dim, y.f32());
             }
@@ -280,32 +382,42 @@ impl Call<'_> {
         let [br, bc] = matrix(b.dims());
         let (k, n) = (if transpose_a { ar } else { ac }, if transpose_b { br } else { bc });
         let view_b = |b| Factor::Plain(View::dense(b, bc, transpose_b));
-        if b.dims().len() == 2 && (!transpose_a || a.dims().len() == 2) {
+        let (a_rank, b_rank) = (a.dims().len(), b.dims().len());
+        let mut room = [(); 2].map(|()| scratch::take());
+        let [room_a, room_b] = &mut room;
+        let (a, b) = (cast::to_f32(a.elements(), room_a), cast::to_f32(b.elements(), room_b));
+        if b_rank == 2 && (!transpose_a || a_rank == 2) {
             // A part of a product whose first operand is transposed reads some of its columns.
             let (a, m) = match transpose_a {
-                true => (View::dense(&a.f32()[self.start / n..], ac, true), y.f32().len() / n),
-                false => (View::dense(a.f32(), ac, false), y.f32().len() / n),
+                true => (View::dense(&a[self.start / n..], ac, true), y.f32().len() / n),
+                false => (View::dense(a, ac, false), y.f32().len() / n),
             };
-            return gemm::multiply(path, Sizes { m, n, k }, a, view_b(b.f32()), &mut Tile::dense(y.f32(), n), false);
+            gemm::multiply(path, Sizes { m, n, k }, a, view_b(b), &mut Tile::dense(y.f32(), n), false);
+            return room.into_iter().for_each(scratch::give);
         }
         let m = if transpose_a { ac } else { ar };
-        let step = if b.dims().len() == 2 { 0 } else { k * n };
+        let step = if b_rank == 2 { 0 } else { k * n };
         for (i, y) in y.f32().chunks_exact_mut(m * n).enumerate() {
-            let a = View::dense(&a.f32()[i * m * k..(i + 1) * m * k], ac, transpose_a);
-            gemm::multiply(path, Sizes { m, n, k }, a, view_b(&b.f32()[i * step..]), &mut Tile::dense(y, n), false);
+            let a = View::dense(&a[i * m * k..(i + 1) * m * k], ac, transpose_a);
+            gemm::multiply(path, Sizes { m, n, k }, a, view_b(&b[i * step..]), &mut Tile::dense(y, n), false);
         }
+        room.into_iter().for_each(scratch::give);
     }
 
     fn pack(&self, b: &Tensor, transposed: bool, packed: &mut Out) {
         let [rows, cols] = matrix(b.dims());
         let (k, n) = if transposed { (cols, rows) } else { (rows, cols) };
-        gemm::pack(self.machine.path, View::dense(b.f32(), cols, transposed), k, n, packed.f32());
+        let mut room = scratch::take();
+        let b = View::dense(cast::to_f32(b.elements(), &mut room), cols, transposed);
+        gemm::pack(self.machine.path, b, k, n, packed.f32());
+        scratch::give(room);
     }
 
     fn packed_product(&self, a: &Tensor, packed: &Tensor, y: &mut Out) {
         let (k, n) = (a.spec.shape.last() as usize, y.spec.shape.last() as usize);
         let sizes = Sizes { m: y.f32().len() / n, n, k };
-        let a = View::dense(a.f32(), k, false);
+        let mut room = scratch::take();
+        let a = View::dense(cast::to_f32(a.elements(), &mut room), k, false);
         gemm::multiply(
             self.machine.path,
             sizes,
@@ -314,6 +426,7 @@ impl Call<'_> {
             &mut Tile::dense(y.f32(), n),
             false,
         );
+        scratch::give(room);
     }
 
     fn three(&self, op: &Op, a: &Tensor, b: &Tensor, c: &Tensor, y: &mut Out) {
@@ -321,48 +434,27 @@ impl Call<'_> {
         match *op {
             Op::UnaryGrad(f) => elementwise::unary_grad(path, f, a.f32(), b.f32(), c.f32(), y.f32()),
             Op::ChosenGrad(f) => elementwise::chosen_grad(path, f, a.f32(), b.f32(), c.f32(), y.f32()),
+            Op::PowGrad { exponent: false } => power::base_grad(path, a.f32(), b.f32(), c.f32(), y.f32()),
+            Op::PowGrad { exponent: true } => power::exponent_grad(path, a.f32(), b.f32(), c.f32(), y.f32()),
             _ => {}
         }
     }
 
-    fn in_range(&self, op: &'static str, indices: &[u32], limit: usize) -> Result<(), Fault> {
-        match index::out_of_range(indices, limit) {
-            Some(reason) => Err(Fault::Execution { op, index: self.index, reason }),
+    /// `first` is the position of the first index among all of the op's.
+    pub(super) fn in_range(&self, op: &Op, indices: &[u32], limit: usize, first: usize) -> Result<(), Fault> {
+        match index::out_of_range(indices, limit, first) {
+            Some(reason) => Err(Fault::Execution { op: op.name(), index: self.index, reason }),
             None => Ok(()),
         }
     }
 }
 
-fn strided(op: &Op, x: &Tensor, rank: usize) -> Strided {
-    let steps = shape::row_major(x.dims());
-    match op {
-        Op::Permute { axes } => Strided { offset: 0, steps: axes.iter().map(|a| steps[*a as usize]).collect() },
-        Op::Narrow { axis, start, .. } => Strided { offset: *start as usize * steps[*axis as usize], steps },
-        _ => Strided::broadcast(x.dims(), rank),
-    }
-}
-
-/// Copies x into y from `start` on along the axis.
-fn place(x: &Tensor, axis: usize, start: usize, y: &mut Out) {
-    let inner = shape::row_major(x.dims())[axis];
-    let width = y.dims()[axis] as usize * inner;
-    shape::scatter_rows(x.u32(), x.dims()[axis] as usize * inner, y.u32(), width, start * inner);
-}
-
-fn cat(inputs: &[Tensor], axis: usize, y: &mut Out) {
-    let mut start = 0;
-    for x in inputs {
-        place(x, axis, start, y);
-        start += x.dims()[axis] as usize;
-    }
-}
-
-fn geometry(q: &Tensor, k: &Tensor, window: u32, scale: f32) -> Result<Geometry, Fault> {
+fn geometry(q: &Tensor, k: &Tensor, how: &Attention) -> Result<Geometry, Fault> {
     let ([batch, time, heads, dim], [_, _, groups, _]) = (q.dims(), k.dims()) else {
         return Err(Fault::Executor("attention got operands without 4 axes".to_owned()));
     };
     let [batch, time, heads, dim, groups] = [batch, time, heads, dim, groups].map(|d| *d as usize);
-    Ok(Geometry { batch, time, heads, groups, dim, causal: true, window: window as usize, scale })
+    Ok(Geometry { batch, time, heads, groups, dim, causal: how.causal, window: how.window as usize, scale: how.scale })
 }
 
 /// `len` elements of x from `from` on, or that one element where it repeats.

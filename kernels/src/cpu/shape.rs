@@ -1,5 +1,7 @@
-//! Moving elements without arithmetic, and the walk over broadcast operands. Elements are 32-bit words. Depends on
-//! nothing.
+//! Moving elements without arithmetic, and the walk over broadcast operands. Depends on
+//! `memory` for what elements are.
+
+use super::memory::Element;
 
 /// A strided reading of a tensor: one step for each axis of the output.
 #[derive(Clone, Debug)]
@@ -99,7 +101,7 @@ impl<const N: usize> Walk<N> {
 }
 
 /// Copies a strided reading of `x` to `out` of sizes `dims`.
-pub fn gather(x: &[u32], from: Strided, dims: &[u32], out: &mut [u32]) {
+pub fn gather<T: Element>(x: &[T], from: Strided, dims: &[u32], out: &mut [T]) {
     let walk = Walk::new(dims, [from]);
     let [step] = walk.inner();
     walk.runs(0, out.len(), |Run { at, len, from: [from] }| {
@@ -112,8 +114,8 @@ pub fn gather(x: &[u32], from: Strided, dims: &[u32], out: &mut [u32]) {
     });
 }
 
-/// Writes x, `len` words per row, into rows of `width` words of `out` from word `start` on.
-pub fn scatter_rows(x: &[u32], len: usize, out: &mut [u32], width: usize, start: usize) {
+/// Writes x, `len` elements per row, into rows of `width` of `out` from element `start` on.
+pub fn scatter_rows<T: Element>(x: &[T], len: usize, out: &mut [T], width: usize, start: usize) {
     for (row, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(len)) {
         row[start..start + len].copy_from_slice(x);
     }

@@ -1,11 +1,12 @@
 //! Gradient rules, once, over op records: given an op, what it read and made, and the gradient of its result, a rule
 //! emits the ops that compute the gradients of its inputs. Depends on `op`, `spec`, `fault`; knows no executor.
 //!
-//! Only wanted gradients are computed; broadcasting is undone by [`Op::SumTo`].
+//! Only wanted gradients are computed; broadcasting is undone by [`Op::SumTo`]. Gradients are f32, also those of bf16
+//! and f16 tensors.
 
 use crate::fault::Fault;
-use crate::op::{Binary, Op, TensorId, Unary};
-use crate::spec::{Shape, Spec};
+use crate::op::{Attention, Binary, Compare, Op, TensorId, Unary};
+use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 
 /// Takes the ops of a rule. Whoever gets an id from it owns one handle and releases it or passes it on.
@@ -43,6 +44,12 @@ pub struct Saves {
 /// One entry per input: its gradient where it was wanted.
 pub type Gradients = SmallVec<[Option<TensorId>; 4]>;
 
+/// Gradients flow through the op to its operands: its result is a float and changes with them other than in steps.
+pub fn flows(op: &Op, result: &Spec) -> bool {
+    let steps = matches!(op, Op::Unary(Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round));
+    result.dtype.is_float() && !steps
+}
+
 /// What must be kept so that the gradients of the `wanted` inputs can be computed later.
 pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
     let want = |i: usize| wanted.get(i).copied().unwrap_or(false);
@@ -52,12 +59,15 @@ pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
         Op::Unary(_) => (1, 1),
         Op::Binary(Binary::Mul) | Op::MatMul { .. } => (bit(want(1), 0) | bit(want(0), 1), 0),
         Op::Binary(Binary::Div) => (2, bit(want(1), 0)),
-        Op::Binary(Binary::Max | Binary::Min) => (3, 0),
+        Op::Binary(Binary::Maximum | Binary::Minimum | Binary::Pow) => (3, 0),
+        Op::Max { .. } | Op::Min { .. } => (1, 1),
+        Op::Select => (1, 0),
         Op::Softcap { .. } | Op::Softmax => (0, 1),
-        Op::Embedding => (2, 0),
-        Op::RmsNorm { .. } => (1, 0),
-        Op::Attention { .. } => (7, 3),
-        Op::CrossEntropy { .. } => (3, 2),
+        Op::Embedding | Op::Gather { .. } | Op::ScatterAdd { .. } => (2, 0),
+        Op::LogSumExp | Op::RmsNorm { .. } | Op::LayerNorm { .. } => (1, 0),
+        Op::Attention(_) => (7, 3),
+        Op::CrossEntropy(_) => (3, 2),
+        Op::LinearCrossEntropy { .. } => (0, bit(want(0), 2) | bit(want(1), 3)),
         _ => (0, 0),
     };
     Saves { inputs, outputs }
@@ -76,11 +86,12 @@ struct Rule<'a> {
 }
 
 impl Rule<'_> {
+    /// Moves; the rest in its own functions.
     fn apply(&mut self) -> Result<Gradients, Fault> {
-        let Done { op, inputs, outputs, .. } = self.done;
+        let Done { op, .. } = self.done;
         let dy = self.dy;
         match op {
-            Op::Copy => Ok(smallvec![Some(self.emit.share(dy))]),
+            Op::Copy | Op::Cast { .. } => Ok(smallvec![Some(self.emit.share(dy))]),
             Op::Reshape { .. } => self.only(Op::Reshape { shape: self.shape(0) }, &[dy]),
             Op::Permute { axes } => {
                 let mut inverse = axes.clone();
@@ -93,9 +104,22 @@ impl Rule<'_> {
                 let size = self.done.specs[0].shape.dims()[*axis as usize];
                 self.only(Op::Pad { axis: *axis, before: *start, after: size - start - len }, &[dy])
             }
+            Op::Pad { axis, before, .. } => {
+                let len = self.done.specs[0].shape.dims()[*axis as usize];
+                self.only(Op::Narrow { axis: *axis, start: *before, len }, &[dy])
+            }
             Op::Cat { axis } => self.cat(*axis),
             Op::Expand { .. } => self.only(Op::SumTo { shape: self.shape(0) }, &[dy]),
             Op::SumTo { .. } => self.only(Op::Expand { shape: self.shape(0) }, &[dy]),
+            _ => self.arithmetic(),
+        }
+    }
+
+    /// Elementwise functions and reductions.
+    fn arithmetic(&mut self) -> Result<Gradients, Fault> {
+        let Done { op, inputs, outputs, .. } = self.done;
+        let dy = self.dy;
+        match op {
             Op::Unary(Unary::Neg) => self.only(Op::Unary(Unary::Neg), &[dy]),
             Op::Unary(f) => self.only(Op::UnaryGrad(*f), &[inputs[0], outputs[0], dy]),
             Op::Binary(f) => self.binary(*f),
@@ -108,20 +132,57 @@ impl Rule<'_> {
                 let count: u64 = axes.iter().map(|&axis| u64::from(dims[axis as usize])).product();
                 self.spread(axes, Some(1.0 / count as f32))
             }
+            Op::Select => self.select(),
+            Op::Max { axes, .. } | Op::Min { axes, .. } => self.extremes(axes),
+            Op::CumSum { axis, reverse } => self.only(Op::CumSum { axis: *axis, reverse: !reverse }, &[dy]),
+            Op::LogSumExp => {
+                let p = self.one(Op::Softmax, &[inputs[0]])?;
+                let rows = self.kept(&[self.done.specs[0].shape.rank() as u32 - 1])?;
+                let each = self.one(Op::Reshape { shape: rows }, &[dy])?;
+                Ok(smallvec![Some(self.times(p, each)?)])
+            }
             Op::Softmax => self.only(Op::SoftmaxGrad, &[outputs[0], dy]),
+            _ => self.network(),
+        }
+    }
+
+    /// Products, lookups, norms, attention, loss.
+    fn network(&mut self) -> Result<Gradients, Fault> {
+        let Done { op, inputs, outputs, .. } = self.done;
+        let dy = self.dy;
+        match op {
             Op::MatMul { transpose_a, transpose_b } => self.matmul(*transpose_a, *transpose_b),
             Op::Embedding => {
                 let rows = self.done.specs[0].shape.dims()[0];
                 let table = self.one(Op::EmbeddingGrad { rows }, &[inputs[1], dy])?;
                 Ok(smallvec![Some(table), None])
             }
+            Op::Gather { axis } => {
+                let zeros = self.one(Op::Full { shape: self.shape(0), value: 0.0 }, &[])?;
+                let x = self.one(Op::ScatterAdd { axis: *axis }, &[zeros, inputs[1], dy])?;
+                self.emit.release(zeros);
+                Ok(smallvec![Some(x), None])
+            }
+            Op::ScatterAdd { axis } => {
+                let x = if self.wanted[0] { Some(self.emit.share(dy)) } else { None };
+                let picked = Op::Gather { axis: *axis };
+                let values = if self.wanted[2] { Some(self.one(picked, &[dy, inputs[1]])?) } else { None };
+                Ok(smallvec![x, None, values])
+            }
+            Op::LayerNorm { eps } => self.only(Op::LayerNormGrad { eps: *eps }, &[inputs[0], dy]),
             Op::RmsNorm { eps } => self.only(Op::RmsNormGrad { eps: *eps }, &[inputs[0], dy]),
             Op::Rope { base, inverse } => self.only(Op::Rope { base: *base, inverse: !inverse }, &[dy]),
-            Op::Attention { window, scale } => self.attention(*window, *scale),
-            Op::CrossEntropy { softcap } => {
-                let op = Op::CrossEntropyGrad { softcap: *softcap };
-                let logits = self.one(op, &[inputs[0], inputs[1], outputs[1], dy])?;
+            Op::Attention(how) => self.attention(*how),
+            Op::CrossEntropy(loss) => {
+                let logits = self.one(Op::CrossEntropyGrad(*loss), &[inputs[0], inputs[1], outputs[1], dy])?;
                 Ok(smallvec![Some(logits), None])
+            }
+            Op::LinearCrossEntropy { gradients: true, .. } => {
+                let mut scaled: Gradients = smallvec![None, None, None];
+                for i in (0..2).filter(|i| self.wanted[*i]) {
+                    scaled[i] = Some(self.one(Op::Binary(Binary::Mul), &[outputs[i + 2], dy])?);
+                }
+                Ok(scaled)
             }
             _ => Err(Fault::NoGradient { op: op.name() }),
         }
@@ -166,15 +227,60 @@ impl Rule<'_> {
         Ok(parts)
     }
 
+    /// The first input's shape with `axes` of size 1.
+    fn kept(&self, axes: &[u32]) -> Result<Shape, Fault> {
+        let mut dims: SmallVec<[u32; 6]> = SmallVec::from_slice(self.done.specs[0].shape.dims());
+        for &axis in axes {
+            dims[axis as usize] = 1;
+        }
+        Shape::new(&dims).map_err(|source| Fault::Size { op: self.done.op.name(), source })
+    }
+
+    /// The product of two tensors that the rule owns and is done with.
+    fn times(&mut self, a: TensorId, b: TensorId) -> Result<TensorId, Fault> {
+        let y = self.one(Op::Binary(Binary::Mul), &[a, b])?;
+        self.emit.release(a);
+        self.emit.release(b);
+        Ok(y)
+    }
+
+    /// Each of a maximum's equals takes its share: mask · dy / number of equals.
+    fn extremes(&mut self, axes: &[u32]) -> Result<Gradients, Fault> {
+        let kept = self.kept(axes)?;
+        let y = self.one(Op::Reshape { shape: kept.clone() }, &[self.done.outputs[0]])?;
+        let equal = self.one(Op::Compare(Compare::Eq), &[self.done.inputs[0], y])?;
+        self.emit.release(y);
+        let mask = self.then(Op::Cast { to: DType::F32 }, equal)?;
+        let count = self.one(Op::Sum { axes: SmallVec::from_slice(axes), keep: true }, &[mask])?;
+        let dy = self.one(Op::Reshape { shape: kept }, &[self.dy])?;
+        let share = self.one(Op::Binary(Binary::Div), &[dy, count])?;
+        self.emit.release(dy);
+        self.emit.release(count);
+        Ok(smallvec![Some(self.times(mask, share)?)])
+    }
+
+    /// The gradient goes where the value came from.
+    fn select(&mut self) -> Result<Gradients, Fault> {
+        let (condition, dy) = (self.done.inputs[0], self.dy);
+        let mut gradients: Gradients = smallvec![None, None, None];
+        let dims = self.done.specs[1..].iter().try_fold(self.shape(0), |wide, spec| {
+            Shape::new(&crate::infer::broadcast(&wide, &spec.shape).unwrap_or_default())
+        });
+        let wide = dims.map_err(|source| Fault::Size { op: self.done.op.name(), source })?;
+        let zero = self.one(Op::Full { shape: Shape::scalar(), value: 0.0 }, &[])?;
+        for input in (1..3).filter(|i| self.wanted[*i]) {
+            let operands = if input == 1 { [condition, dy, zero] } else { [condition, zero, dy] };
+            let full = self.one(Op::Select, &operands)?;
+            gradients[input] = Some(self.reduced(full, &wide, input)?);
+        }
+        self.emit.release(zero);
+        Ok(gradients)
+    }
+
     /// Gradient of a sum over `axes`, times `scale`: repeated along them.
     fn spread(&mut self, axes: &[u32], scale: Option<f32>) -> Result<Gradients, Fault> {
         let shape = self.shape(0);
-        let mut kept: SmallVec<[u32; 6]> = SmallVec::from_slice(shape.dims());
-        for &axis in axes {
-            kept[axis as usize] = 1;
-        }
-        let kept = Shape::new(&kept).map_err(|source| Fault::Size { op: self.done.op.name(), source })?;
-        let mut x = self.one(Op::Reshape { shape: kept }, &[self.dy])?;
+        let mut x = self.one(Op::Reshape { shape: self.kept(axes)? }, &[self.dy])?;
         if let Some(mul) = scale {
             x = self.then(Op::Affine { mul, add: 0.0 }, x)?;
         }
@@ -187,8 +293,10 @@ impl Rule<'_> {
         let dims = crate::infer::broadcast(&self.done.specs[0].shape, &self.done.specs[1].shape).unwrap_or_default();
         let wide = Shape::new(&dims).map_err(|source| Fault::Size { op: f.name(), source })?;
         let mut gradients: Gradients = smallvec![None, None];
-        if matches!(f, Binary::Max | Binary::Min) {
-            return self.chosen(f, &wide);
+        match f {
+            Binary::Maximum | Binary::Minimum => return self.chosen(f, &wide),
+            Binary::Pow => return self.power(&wide),
+            _ => {}
         }
         if self.wanted[0] {
             let full = match f {
@@ -219,15 +327,7 @@ impl Rule<'_> {
     /// The larger or smaller operand takes the whole gradient; what `a` does not take is `b`'s.
     fn chosen(&mut self, f: Binary, wide: &Shape) -> Result<Gradients, Fault> {
         let dy = self.dy;
-        let mut operands = SmallVec::<[TensorId; 2]>::new();
-        for input in 0..2 {
-            let x = self.done.inputs[input];
-            operands.push(if self.shape(input) == *wide {
-                self.emit.share(x)
-            } else {
-                self.one(Op::Expand { shape: wide.clone() }, &[x])?
-            });
-        }
+        let operands = self.expanded(wide)?;
         let da = self.one(Op::ChosenGrad(f), &[operands[0], operands[1], dy])?;
         for x in operands {
             self.emit.release(x);
@@ -242,6 +342,30 @@ impl Rule<'_> {
         } else {
             self.emit.release(da);
         }
+        Ok(gradients)
+    }
+
+    /// Both operands in the shape of the result, owned.
+    fn expanded(&mut self, wide: &Shape) -> Result<[TensorId; 2], Fault> {
+        let mut operands = [self.done.inputs[0], self.done.inputs[1]];
+        for (input, x) in operands.iter_mut().enumerate() {
+            *x = if self.shape(input) == *wide {
+                self.emit.share(*x)
+            } else {
+                self.one(Op::Expand { shape: wide.clone() }, &[*x])?
+            };
+        }
+        Ok(operands)
+    }
+
+    fn power(&mut self, wide: &Shape) -> Result<Gradients, Fault> {
+        let operands = self.expanded(wide)?;
+        let mut gradients: Gradients = smallvec![None, None];
+        for input in (0..2).filter(|i| self.wanted[*i]) {
+            let full = self.one(Op::PowGrad { exponent: input == 1 }, &[operands[0], operands[1], self.dy])?;
+            gradients[input] = Some(self.reduced(full, wide, input)?);
+        }
+        operands.into_iter().for_each(|x| self.emit.release(x));
         Ok(gradients)
     }
 
@@ -273,6 +397,7 @@ impl Rule<'_> {
         }
         Ok(gradients)
     }
+
     /// dB where B served every leading index of A: one product over all rows of A′ and dC.
     fn shared_factor(&mut self, ta: bool, tb: bool) -> Result<TensorId, Fault> {
         let (specs, dy) = (self.done.specs, self.dy);
@@ -306,11 +431,11 @@ impl Rule<'_> {
         Op::Permute { axes }
     }
 
-    fn attention(&mut self, window: u32, scale: f32) -> Result<Gradients, Fault> {
+    fn attention(&mut self, how: Attention) -> Result<Gradients, Fault> {
         let (&[q, k, v], &[y, lse]) = (self.done.inputs, self.done.outputs) else {
             return Err(Fault::NoGradient { op: self.done.op.name() });
         };
-        let made = self.emit.emit(Op::AttentionGrad { window, scale }, &[q, k, v, y, lse, self.dy])?;
+        let made = self.emit.emit(Op::AttentionGrad(how), &[q, k, v, y, lse, self.dy])?;
         let mut gradients = Gradients::new();
         for (&id, &wanted) in made.iter().zip(self.wanted) {
             if !wanted {

@@ -1,19 +1,19 @@
 //! Shapes and dtypes: what an op makes of its operands, or why it cannot take them. Pure; depends on `op`, `spec` and
 //! `fault`. Every size is checked before anything is allocated.
 
+mod dtypes;
+mod fused;
+
 use crate::fault::Fault;
-use crate::op::{AdamW, Op};
+use crate::op::{AdamW, Loss, Op};
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
-
-/// Most positions of an attention: what a block of its scores takes beside the tensors grows with them.
-const MAX_POSITIONS: u32 = 1 << 16;
 
 /// Specs of an op's outputs, in order.
 pub type Specs = SmallVec<[Spec; 2]>;
 
 /// Most Newton–Schulz steps of one op.
-pub const MAX_NEWTON_SCHULZ_STEPS: u32 = 64;
+pub const MAX_NEWTON_SCHULZ_STEPS: usize = 64;
 
 /// Operands that a fault shows; a guest chooses how many it joins.
 const MAX_SHOWN: usize = 6;
@@ -78,12 +78,13 @@ impl Call<'_> {
                 return Err(self.misuse("nothing to join; give at least one tensor"));
             }
             Op::Cat { .. } => given,
-            Op::SoftcapGrad { .. } | Op::SoftmaxGrad | Op::RmsNormGrad { .. } => 2,
-            Op::Binary(_) | Op::MatMul { .. } | Op::Embedding | Op::EmbeddingGrad { .. } => 2,
-            Op::CrossEntropy { .. } | Op::Assign | Op::Blend { .. } => 2,
-            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::Attention { .. } => 3,
-            Op::CrossEntropyGrad { .. } | Op::AdamW(_) => 4,
-            Op::AttentionGrad { .. } => 6,
+            Op::SoftcapGrad { .. } | Op::SoftmaxGrad | Op::RmsNormGrad { .. } | Op::LayerNormGrad { .. } => 2,
+            Op::Binary(_) | Op::Compare(_) | Op::MatMul { .. } | Op::Embedding | Op::EmbeddingGrad { .. } => 2,
+            Op::CrossEntropy(_) | Op::Assign | Op::Blend { .. } | Op::Gather { .. } => 2,
+            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::PowGrad { .. } | Op::Attention(_) => 3,
+            Op::Select | Op::ScatterAdd { .. } | Op::LinearCrossEntropy { .. } => 3,
+            Op::CrossEntropyGrad(_) | Op::AdamW(_) => 4,
+            Op::AttentionGrad(_) => 6,
             _ => 1,
         };
         if given == wanted {
@@ -93,61 +94,51 @@ impl Call<'_> {
     }
 
     fn dtypes(&self) -> Result<(), Fault> {
-        let any = matches!(
-            self.op,
-            Op::Reshape { .. } | Op::Permute { .. } | Op::Narrow { .. } | Op::Expand { .. } | Op::Copy
-        );
-        if any {
-            return Ok(());
-        }
-        let alike = matches!(self.op, Op::Cat { .. } | Op::Assign);
-        for (i, spec) in self.inputs.iter().enumerate() {
-            let wanted = match (self.op, i) {
-                _ if alike => self.inputs[0].dtype,
-                (Op::EmbeddingGrad { .. }, 0) => DType::U32,
-                (Op::Embedding | Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, 1) => DType::U32,
-                _ => DType::F32,
-            };
-            if spec.dtype != wanted {
-                let name = |d| if d == DType::F32 { "f32" } else { "u32" };
-                let reason = format!("operand {} is {}, it must be {}", i + 1, name(spec.dtype), name(wanted));
-                return Err(self.shape_fault(reason));
-            }
-        }
-        Ok(())
+        dtypes::wrong(self.op, self.inputs).map_or(Ok(()), |reason| Err(self.shape_fault(reason)))
     }
 
     fn scalars(&self) -> Result<(), Fault> {
         let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(self.misuse(reason)) };
-        match *self.op {
-            Op::Uniform { low, high, .. } => check(
+        match self.op {
+            &Op::Uniform { low, high, .. } => check(
                 low.is_finite() && high.is_finite() && low <= high,
                 format!("no range from {low} to {high}; low must be at most high, both finite"),
             ),
-            Op::Normal { mean, std, .. } => check(
+            &Op::Normal { mean, std, .. } => check(
                 mean.is_finite() && std.is_finite() && std >= 0.0,
                 format!("mean {mean} and deviation {std} must be finite, the deviation at least 0"),
             ),
-            Op::RmsNorm { eps } | Op::RmsNormGrad { eps } => {
+            Op::Constant { dtype, .. } => check(
+                matches!(dtype, DType::F32 | DType::U32 | DType::I64),
+                format!("no constants of {}; cast one", dtype.name()),
+            ),
+            &(Op::RmsNorm { eps } | Op::RmsNormGrad { eps } | Op::LayerNorm { eps } | Op::LayerNormGrad { eps }) => {
                 check(eps.is_finite() && eps >= 0.0, format!("eps is {eps}; it must be at least 0"))
             }
-            Op::Softcap { cap } | Op::SoftcapGrad { cap } => {
+            &(Op::Softcap { cap } | Op::SoftcapGrad { cap }) => {
                 check(cap.is_finite() && cap > 0.0, format!("the cap is {cap}; it must be above 0"))
             }
-            Op::CrossEntropy { softcap } | Op::CrossEntropyGrad { softcap } => {
-                check(softcap.is_finite() && softcap >= 0.0, format!("softcap is {softcap}; 0 means none"))
+            Op::CrossEntropy(loss) | Op::CrossEntropyGrad(loss) | Op::LinearCrossEntropy { loss, .. } => {
+                let &Loss { softcap, z_loss } = loss;
+                check(softcap.is_finite() && softcap >= 0.0, format!("softcap is {softcap}; 0 means none"))?;
+                check(z_loss.is_finite() && z_loss >= 0.0, format!("z-loss is {z_loss}; 0 means none"))
             }
-            Op::Rope { base, .. } => {
+            &Op::Rope { base, .. } => {
                 check(base.is_finite() && base > 0.0, format!("the base is {base}; it must be above 0"))
             }
-            Op::Attention { scale, .. } | Op::AttentionGrad { scale, .. } => {
-                check(scale.is_finite(), format!("the scale is {scale}; it must be finite"))
+            Op::Attention(how) | Op::AttentionGrad(how) => {
+                check(how.scale.is_finite(), format!("the scale is {}; it must be finite", how.scale))
             }
-            Op::NewtonSchulz { steps } => check(
-                steps <= MAX_NEWTON_SCHULZ_STEPS,
-                format!("{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"),
-            ),
-            Op::AdamW(AdamW { beta1, beta2, eps, step, .. }) => {
+            Op::NewtonSchulz { coefficients } => {
+                let steps = coefficients.len();
+                check(
+                    steps <= MAX_NEWTON_SCHULZ_STEPS,
+                    format!("{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"),
+                )?;
+                let finite = coefficients.iter().flatten().all(|c| c.is_finite());
+                check(finite, "a coefficient is not finite".to_owned())
+            }
+            &Op::AdamW(AdamW { beta1, beta2, eps, step, .. }) => {
                 check(step >= 1, "step is 0; it counts from 1".to_owned())?;
                 check((0.0..1.0).contains(&beta1), format!("beta1 is {beta1}; it must be in [0, 1)"))?;
                 check((0.0..1.0).contains(&beta2), format!("beta2 is {beta2}; it must be in [0, 1)"))?;
@@ -162,8 +153,7 @@ impl Call<'_> {
         Ok(match self.op {
             Op::Full { shape, .. } | Op::Uniform { shape, .. } | Op::Normal { shape, .. } => one(shape.clone()),
             Op::Arange { len } => smallvec![Spec::u32(self.size(&[*len])?)],
-            Op::Constant { shape, u32: true } => smallvec![Spec::u32(shape.clone())],
-            Op::Constant { shape, u32: false } => one(shape.clone()),
+            Op::Constant { shape, dtype } => smallvec![Spec { shape: shape.clone(), dtype: *dtype }],
             Op::NextBatch { batch, seq, .. } => {
                 let spec = Spec::u32(self.size(&[*batch, *seq])?);
                 smallvec![spec.clone(), spec]
@@ -176,33 +166,41 @@ impl Call<'_> {
                 smallvec![Spec { shape: shape.clone(), dtype: input(0).dtype }]
             }
             Op::Copy | Op::Unary(_) | Op::Affine { .. } | Op::Softcap { .. } => smallvec![input(0).clone()],
-            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::SoftcapGrad { .. } => self.same()?,
-            Op::Binary(_) => {
-                match broadcast(&input(0).shape, &input(1).shape) {
-                    Some(dims) => one(self.size(&dims)?),
-                    None => return Err(self.shape_fault(
-                        "the shapes do not broadcast: aligned from the last axis, two sizes differ and neither is 1",
-                    )),
-                }
+            Op::Cast { to } => smallvec![Spec { shape: input(0).shape.clone(), dtype: *to }],
+            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::SoftcapGrad { .. } | Op::PowGrad { .. } => self.same()?,
+            Op::Binary(_) => smallvec![Spec { shape: self.wide()?, dtype: input(0).dtype }],
+            Op::Compare(_) => smallvec![Spec { shape: self.wide()?, dtype: DType::Bool }],
+            Op::Select => smallvec![Spec { shape: self.wide()?, dtype: input(1).dtype }],
+            Op::Sum { axes, keep } | Op::Mean { axes, keep } | Op::Max { axes, keep } | Op::Min { axes, keep } => {
+                one(self.reduced(axes, *keep)?)
             }
-            Op::Sum { axes, keep } | Op::Mean { axes, keep } => one(self.reduced(axes, *keep)?),
+            Op::ArgMax { axis } => smallvec![Spec::u32(self.reduced(&[*axis], false)?)],
+            Op::ArgSort { .. } => smallvec![Spec::u32(self.with_last_axis()?.shape)],
+            Op::CumSum { axis, .. } => {
+                self.axis(*axis)?;
+                smallvec![input(0).clone()]
+            }
             Op::SumTo { shape } => {
                 self.repeats(shape, &input(0).shape)?;
                 one(shape.clone())
             }
-            Op::Softmax | Op::RmsNorm { .. } => smallvec![self.with_last_axis()?],
-            Op::SoftmaxGrad | Op::RmsNormGrad { .. } => {
+            Op::Softmax | Op::RmsNorm { .. } | Op::LayerNorm { .. } => smallvec![self.with_last_axis()?],
+            Op::SoftmaxGrad | Op::RmsNormGrad { .. } | Op::LayerNormGrad { .. } => {
                 self.with_last_axis()?;
                 self.same()?
             }
+            Op::LogSumExp => self.per_row(DType::F32)?,
             Op::MatMul { transpose_a, transpose_b } => one(self.product(*transpose_a, *transpose_b)?),
-            Op::Embedding => one(self.embedding()?),
+            Op::Embedding => self.embedding()?,
             Op::EmbeddingGrad { rows } => one(self.embedding_gradient(*rows)?),
+            Op::Gather { axis } => self.gather(*axis)?,
+            Op::ScatterAdd { axis } => self.scatter_add(*axis)?,
             Op::Rope { .. } => smallvec![self.rope()?],
-            Op::Attention { .. } => self.attention()?,
-            Op::AttentionGrad { .. } => self.attention_gradient()?,
-            Op::CrossEntropy { .. } => self.cross_entropy()?,
-            Op::CrossEntropyGrad { .. } => self.cross_entropy_gradient()?,
+            Op::Attention(_) => self.attention()?,
+            Op::AttentionGrad(_) => self.attention_gradient()?,
+            Op::CrossEntropy(_) => self.cross_entropy()?,
+            Op::CrossEntropyGrad(_) => self.cross_entropy_gradient()?,
+            Op::LinearCrossEntropy { gradients, .. } => self.linear_cross_entropy(*gradients)?,
             Op::NewtonSchulz { .. } if input(0).shape.rank() < 2 => {
                 return Err(self.shape_fault("a matrix is needed: at least 2 axes"));
             }
@@ -211,6 +209,15 @@ impl Call<'_> {
                 self.same()?;
                 SmallVec::new()
             }
+        })
+    }
+
+    /// What the operands' shapes broadcast to.
+    fn wide(&self) -> Result<Shape, Fault> {
+        let reason = "the shapes do not broadcast: aligned from the last axis, two sizes differ and neither is 1";
+        let (first, rest) = self.inputs.split_first().ok_or_else(|| self.misuse("no operands"))?;
+        rest.iter().try_fold(first.shape.clone(), |wide, spec| {
+            self.size(&broadcast(&wide, &spec.shape).ok_or_else(|| self.shape_fault(reason))?)
         })
     }
 
@@ -328,119 +335,10 @@ impl Call<'_> {
         }
         Ok(self.inputs[0].clone())
     }
-
-    fn product(&self, transpose_a: bool, transpose_b: bool) -> Result<Shape, Fault> {
-        let (a, b) = (self.inputs[0].shape.dims(), self.inputs[1].shape.dims());
-        let (Some((a_lead, a_matrix)), Some((b_lead, b_matrix))) = (matrix(a), matrix(b)) else {
-            return Err(self.shape_fault("both operands need at least 2 axes; reshape a vector to [1,n] or [n,1]"));
-        };
-        if !b_lead.is_empty() && a_lead != b_lead {
-            return Err(self.shape_fault("leading axes differ; they must be equal, or the second operand has 2 axes"));
-        }
-        let [rows, inner_a] = if transpose_a { [a_matrix[1], a_matrix[0]] } else { a_matrix };
-        let [inner_b, columns] = if transpose_b { [b_matrix[1], b_matrix[0]] } else { b_matrix };
-        if inner_a != inner_b {
-            let mut reason = format!("inner sizes {inner_a} and {inner_b} differ");
-            if inner_a == columns {
-                reason.push_str(if transpose_b {
-                    "; they agree without transpose-b"
-                } else {
-                    "; they agree with transpose-b"
-                });
-            }
-            return Err(self.shape_fault(reason));
-        }
-        let mut dims: SmallVec<[u32; 6]> = SmallVec::from_slice(a_lead);
-        dims.extend([rows, columns]);
-        self.size(&dims)
-    }
-
-    fn embedding(&self) -> Result<Shape, Fault> {
-        let (table, indices) = (&self.inputs[0].shape, &self.inputs[1].shape);
-        if table.rank() != 2 {
-            return Err(self.shape_fault("the table must be [rows, width]"));
-        }
-        let mut dims: SmallVec<[u32; 6]> = SmallVec::from_slice(indices.dims());
-        dims.push(table.last());
-        self.size(&dims)
-    }
-
-    fn embedding_gradient(&self, rows: u32) -> Result<Shape, Fault> {
-        let (indices, dy) = (self.inputs[0].shape.dims(), self.inputs[1].shape.dims());
-        match dy.split_last() {
-            Some((&width, lead)) if lead == indices => self.size(&[rows, width]),
-            _ => Err(self.shape_fault("the gradient must be [indices.., width]")),
-        }
-    }
-
-    fn rope(&self) -> Result<Spec, Fault> {
-        match self.inputs[0].shape.dims() {
-            [_, _, _, width] if width % 2 == 0 => Ok(self.inputs[0].clone()),
-            [_, _, _, width] => {
-                Err(self.shape_fault(format!("the last axis, {width}, must be even: halves are rotated")))
-            }
-            _ => Err(self.shape_fault("[batch, time, heads, dim] is needed")),
-        }
-    }
-
-    fn attention(&self) -> Result<Specs, Fault> {
-        let (q, k, v) = (&self.inputs[0].shape, &self.inputs[1].shape, &self.inputs[2].shape);
-        let (&[batch, time, heads, dim], &[k_batch, k_time, groups, k_dim]) = (q.dims(), k.dims()) else {
-            return Err(self.shape_fault("[batch, time, heads, dim] is needed for each"));
-        };
-        if k != v {
-            return Err(self.shape_fault("the shapes of k and v differ"));
-        }
-        if (batch, time, dim) != (k_batch, k_time, k_dim) {
-            return Err(self.shape_fault("q and k may differ in heads (axis 2) only"));
-        }
-        if time > MAX_POSITIONS {
-            return Err(self.shape_fault(format!("{time} positions; at most {MAX_POSITIONS} attend to each other")));
-        }
-        if heads % groups != 0 {
-            return Err(self.shape_fault(format!("{heads} query heads are no multiple of {groups} key heads")));
-        }
-        Ok(smallvec![Spec::f32(q.clone()), Spec::f32(self.size(&[batch, heads, time])?)])
-    }
-
-    fn attention_gradient(&self) -> Result<Specs, Fault> {
-        let forward = Call { op: self.op, inputs: &self.inputs[..3] }.attention()?;
-        let fits = self.inputs[3] == &forward[0] && self.inputs[4] == &forward[1] && self.inputs[5] == &forward[0];
-        if !fits {
-            return Err(self.shape_fault("result, logsumexp or gradient does not fit the operands"));
-        }
-        Ok(self.inputs[..3].iter().map(|&s| s.clone()).collect())
-    }
-
-    fn cross_entropy(&self) -> Result<Specs, Fault> {
-        let (logits, targets) = (&self.inputs[0].shape, &self.inputs[1].shape);
-        match logits.dims().split_last() {
-            Some((_, rows)) if rows == targets.dims() => {
-                Ok(smallvec![Spec::f32(Shape::scalar()), Spec::f32(targets.clone())])
-            }
-            _ => Err(self.shape_fault("logits must be [targets.., vocab]")),
-        }
-    }
-
-    fn cross_entropy_gradient(&self) -> Result<Specs, Fault> {
-        let forward = Call { op: self.op, inputs: &self.inputs[..2] }.cross_entropy()?;
-        if self.inputs[2] != &forward[1] || self.inputs[3] != &forward[0] {
-            return Err(self.shape_fault("logsumexp or gradient does not fit the operands"));
-        }
-        Ok(smallvec![self.inputs[0].clone()])
-    }
 }
 
 fn one(shape: Shape) -> Specs {
     smallvec![Spec::f32(shape)]
-}
-
-/// Leading axes and the last two.
-fn matrix(dims: &[u32]) -> Option<(&[u32], [u32; 2])> {
-    match dims {
-        [lead @ .., rows, columns] => Some((lead, [*rows, *columns])),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

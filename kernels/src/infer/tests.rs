@@ -1,6 +1,7 @@
 //! Messages, shapes, limits.
 
 use super::*;
+use crate::op::{Attention, Loss};
 use proptest::prelude::*;
 
 fn f(dims: &[u32]) -> Spec {
@@ -48,7 +49,7 @@ fn faults_say_what_is_wrong_and_what_to_do() {
         "cat of [1,1], [1,2], [1,3], [1,4], [1,5], [1,6] and 994 more: sizes may differ along axis 0 only"
     );
     assert_eq!(
-        says(Op::NewtonSchulz { steps: 65 }, &[f(&[2, 2])]),
+        says(Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; 65] }, &[f(&[2, 2])]),
         "newton-schulz: 65 steps; at most 64 are allowed (5 is usual)"
     );
     assert_eq!(
@@ -60,13 +61,75 @@ fn faults_say_what_is_wrong_and_what_to_do() {
 #[test]
 fn shapes_of_the_fused_ops() {
     let (q, k) = (f(&[2, 8, 6, 4]), f(&[2, 8, 3, 4]));
-    let attention = Op::Attention { window: 0, scale: 1.0 };
+    let attention = Op::Attention(Attention { causal: true, window: 0, scale: 1.0 });
     assert_eq!(gives(attention, &[q.clone(), k.clone(), k.clone()]), [q.clone(), f(&[2, 6, 8])]);
-    let gradient = Op::AttentionGrad { window: 0, scale: 1.0 };
+    let gradient = Op::AttentionGrad(Attention { causal: true, window: 0, scale: 1.0 });
     let inputs = [q.clone(), k.clone(), k.clone(), q.clone(), f(&[2, 6, 8]), q.clone()];
     assert_eq!(gives(gradient, &inputs), [q, k.clone(), k]);
-    let loss = gives(Op::CrossEntropy { softcap: 15.0 }, &[f(&[2, 3, 11]), u(&[2, 3])]);
+    let loss = gives(Op::CrossEntropy(Loss { softcap: 15.0, z_loss: 0.0 }), &[f(&[2, 3, 11]), u(&[2, 3])]);
     assert_eq!(loss, [f(&[]), f(&[2, 3])]);
+}
+
+#[test]
+fn operands_of_indexing_and_order_fit() {
+    let gather = |x: &[u32], indices: &[u32]| infer(&Op::Gather { axis: 1 }, &[&f(x), &u(indices)]);
+    assert_eq!(gather(&[2, 5], &[2, 9]).unwrap()[0], f(&[2, 9]));
+    assert_eq!(
+        gather(&[2, 5], &[3, 9]).unwrap_err().to_string(),
+        "gather of [2,5] and [3,9] u32: the indices must have the sizes of the first operand, but along axis 1"
+    );
+    assert!(gather(&[2], &[2]).is_err());
+    assert_eq!(
+        says(Op::ScatterAdd { axis: 0 }, &[f(&[4]), u(&[2]), f(&[3])]),
+        "scatter-add of [4], [2] u32 and [3]: the values must have the shape of the indices"
+    );
+    assert_eq!(gives(Op::ArgMax { axis: 0 }, &[f(&[4, 3])]), [u(&[3])]);
+    assert_eq!(gives(Op::ArgSort { descending: true }, &[f(&[4, 3])]), [u(&[4, 3])]);
+    assert_eq!(gives(Op::LogSumExp, &[f(&[4, 3])]), [f(&[4])]);
+    assert!(says(Op::LogSumExp, &[f(&[])]).contains("a scalar has no last axis"));
+    assert!(says(Op::CumSum { axis: 2, reverse: false }, &[f(&[4, 3])]).contains("axis 2 does not exist"));
+    assert!(says(Op::ArgMax { axis: 2 }, &[f(&[4, 3])]).contains("axis 2 does not exist"));
+    let condition = Spec { dtype: DType::Bool, ..f(&[3]) };
+    assert_eq!(gives(Op::Select, &[condition.clone(), u(&[2, 1]), u(&[])]), [u(&[2, 3])]);
+    assert!(says(Op::Select, &[condition, f(&[2]), f(&[])]).contains("do not broadcast"));
+    assert!(says(Op::Pad { axis: 0, before: u32::MAX, after: 1 }, &[f(&[4])]).contains("too long"));
+}
+
+#[test]
+fn linear_cross_entropy_makes_gradients_where_they_are_wanted() {
+    let op = |gradients| Op::LinearCrossEntropy { loss: Loss::default(), gradients };
+    let (x, w, t) = (f(&[2, 3, 4]), f(&[7, 4]), u(&[2, 3]));
+    assert_eq!(gives(op(false), &[x.clone(), w.clone(), t.clone()]), [f(&[]), f(&[2, 3])]);
+    assert_eq!(gives(op(true), &[x.clone(), w.clone(), t.clone()]), [f(&[]), f(&[2, 3]), x.clone(), w]);
+    assert!(says(op(true), &[x.clone(), f(&[7, 5]), t.clone()]).ends_with("the weight must be [vocab, 4]"));
+    assert!(says(op(true), &[f(&[2, 4]), f(&[7, 4]), t]).ends_with("x must be [targets.., width]"));
+    let odd = Loss { softcap: f32::NAN, z_loss: 0.0 };
+    assert!(says(Op::CrossEntropy(odd), &[f(&[2, 3]), u(&[2])]).contains("softcap is NaN"));
+    let odd = Loss { softcap: 0.0, z_loss: -1.0 };
+    assert!(says(Op::CrossEntropy(odd), &[f(&[2, 3]), u(&[2])]).contains("z-loss is -1"));
+    let coefficients = vec![[1.0, f32::INFINITY, 0.0]];
+    assert!(says(Op::NewtonSchulz { coefficients }, &[f(&[2, 2])]).contains("a coefficient is not finite"));
+}
+
+/// Bad numbers and sizes are refused before anything is made, by every op that has them.
+#[test]
+fn bad_scalars_and_sizes_are_refused() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0] {
+        for op in [Op::RmsNorm { eps: bad }, Op::LayerNorm { eps: bad }, Op::Softcap { cap: bad }] {
+            assert!(infer(&op, &[&f(&[2])]).is_err(), "{op:?}");
+        }
+        let rope = Op::Rope { base: bad, inverse: false };
+        assert!(infer(&rope, &[&f(&[1, 2, 3, 4])]).is_err());
+    }
+    let how = Attention { causal: true, window: 0, scale: f32::NAN };
+    let q = f(&[1, 2, 3, 4]);
+    assert!(infer(&Op::Attention(how), &[&q, &q, &q]).is_err());
+    assert_eq!(Shape::new(&[2, 0]), Err(crate::spec::ShapeError::Zero(1)));
+    assert_eq!(Shape::new(&[1; 7]), Err(crate::spec::ShapeError::Rank(7)));
+    assert_eq!(Shape::new(&[u32::MAX, u32::MAX]), Err(crate::spec::ShapeError::Elements));
+    let wide = f(&[1 << 16, 1, 1]);
+    assert!(says(Op::Binary(crate::op::Binary::Add), &[wide.clone(), f(&[1, 1 << 16])]).contains("more than 2^31"));
+    assert!(says(Op::Compare(crate::op::Compare::Lt), &[wide, f(&[1, 1 << 16])]).contains("more than 2^31"));
 }
 
 #[test]

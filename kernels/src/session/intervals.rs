@@ -5,14 +5,14 @@
 //! the previous hash (32 bytes, zeros at first); records submitted (u64); op stream hash so far (32 bytes); picoseconds
 //! spent, tokens drawn (u64 each); random streams (u64 count, then u32 stream and u64 position each, in order); bits of
 //! the values read since the previous hash (u64 count, u32 each); live tensors (u64 count), in order of id: id (u64),
-//! dtype (u8), shape (u8 rank, u32 sizes), values (u64 count, 4 bytes each, NaN canonical).
+//! dtype (u8), shape (u8 rank, u32 sizes), values (u64 count, then each, NaN canonical).
 
 use super::submit::Execution;
 use super::{Answers, Checkpoint, Session};
 use crate::encode::{encode_spec, encode_values};
 use crate::fault::Fault;
 use crate::op::TensorId;
-use crate::spec::{Spec, Values};
+use crate::spec::Spec;
 
 /// Live tensors beyond this are hashed, but no checkpoint of them is given out: checkpoints must not fill a disk.
 pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -86,7 +86,7 @@ impl Session {
         let fits = from.ops == self.ledger.ops
             && from.interval == self.intervals.index
             && live.len() == from.tensors.len()
-            && live.iter().zip(&from.tensors).all(|((id, spec), (saved, values))| id == saved && holds(spec, values));
+            && live.iter().zip(&from.tensors).all(|((id, spec), (saved, values))| id == saved && values.fill(spec));
         if !fits {
             return Err(astray(&from));
         }
@@ -149,14 +149,6 @@ impl Session {
         }
         put(&(live as u64).to_le_bytes());
     }
-}
-
-fn holds(spec: &Spec, values: &Values) -> bool {
-    let (dtype, count) = match values {
-        Values::F32(v) => (crate::spec::DType::F32, v.len()),
-        Values::U32(v) => (crate::spec::DType::U32, v.len()),
-    };
-    spec.dtype == dtype && spec.shape.elements() == count as u64
 }
 
 fn astray(from: &Checkpoint) -> Fault {

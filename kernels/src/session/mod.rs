@@ -4,6 +4,7 @@
 
 mod intervals;
 mod memory;
+mod segment;
 mod state;
 mod submit;
 mod tape;
@@ -18,6 +19,7 @@ use crate::op::{Op, TensorId};
 use crate::spec::{DType, Spec, Values};
 use intervals::Intervals;
 use memory::Memory;
+use segment::Segments;
 use serde::{Deserialize, Serialize};
 use state::Named;
 use std::collections::BTreeMap;
@@ -117,7 +119,7 @@ pub struct Totals {
     pub reads: u64,
     /// Hash of the op stream (canonical encoding of every record, names and data included).
     pub op_hash: [u8; 32],
-    /// Bytes of constants that the guest embedded (from-f32, from-u32).
+    /// Bytes of constants that the guest embedded (from-f32, from-u32, from-i64).
     pub constant_bytes: u64,
 }
 
@@ -155,6 +157,7 @@ pub struct Session {
     ledger: Ledger,
     op_hash: OpHasher,
     recording: bool,
+    segments: Segments,
     /// Elements drawn from each random stream.
     streams: BTreeMap<u32, u64>,
     named: BTreeMap<String, Named>,
@@ -193,6 +196,7 @@ impl Session {
             queue: Queue::default(),
             op_hash: OpHasher::default(),
             recording: config.mode == Mode::Train,
+            segments: Segments::default(),
             streams: BTreeMap::new(),
             named: BTreeMap::new(),
             initial: BTreeMap::new(),
@@ -223,18 +227,15 @@ impl Session {
 
     /// A tensor of the guest's own values.
     pub fn constant(&mut self, shape: &[u32], values: Values) -> Result<TensorId, Fault> {
-        let (u32, count) = match &values {
-            Values::F32(v) => (false, v.len() as u64),
-            Values::U32(v) => (true, v.len() as u64),
-        };
-        let op = if u32 { "from-u32" } else { "from-f32" };
+        let (dtype, count) = (values.dtype(), values.len() as u64);
+        let op = Op::Constant { shape: crate::spec::Shape::scalar(), dtype }.name();
         let shape = crate::spec::Shape::new(shape).map_err(|source| Fault::Size { op, source })?;
         if shape.elements() != count {
             let reason = format!("{count} values do not fill {shape}, which has {}", shape.elements());
             return Err(Fault::Misuse { op, reason });
         }
-        let id = self.first(Op::Constant { shape, u32 }, &[], Some(values))?;
-        self.constant_bytes = self.constant_bytes.saturating_add(count.saturating_mul(4));
+        let id = self.first(Op::Constant { shape, dtype }, &[], Some(values))?;
+        self.constant_bytes = self.constant_bytes.saturating_add(count.saturating_mul(dtype.size()));
         Ok(id)
     }
 
@@ -254,8 +255,8 @@ impl Session {
         let op = "read";
         let spec = self.memory.held(op, id)?.spec.clone();
         let count = spec.shape.elements();
-        if spec.dtype == DType::U32 {
-            return Err(Fault::Misuse { op, reason: format!("{spec} holds u32 values; only f32 can be read") });
+        if spec.dtype != DType::F32 {
+            return Err(Fault::Misuse { op, reason: format!("{spec}: only f32 values can be read; cast it first") });
         }
         if count > MAX_READ {
             let reason = format!("{spec} has {count} values; at most {MAX_READ} can be read at once");

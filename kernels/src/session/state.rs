@@ -54,7 +54,10 @@ impl Session {
     pub fn parameter(&mut self, name: &str, init: TensorId) -> Result<TensorId, Fault> {
         let spec = &self.memory.held("parameter", init)?.spec;
         if spec.dtype != DType::F32 {
-            return Err(Fault::Misuse { op: "parameter", reason: format!("{name} is {spec}; parameters are f32") });
+            return Err(Fault::Misuse {
+                op: "parameter",
+                reason: format!("{name} is {spec}; parameters are f32, cast it first"),
+            });
         }
         self.declare("parameter", name, init, true)
     }
@@ -186,11 +189,8 @@ impl Session {
         let mut state = NamedState::default();
         for (name, named) in &self.named {
             let spec = self.memory.alive("get", named.id)?.spec.clone();
-            let values = match (self.execution.running(), spec.dtype) {
-                (true, _) => self.executor.download(named.id)?,
-                (false, DType::F32) => Values::F32(Vec::new()),
-                (false, DType::U32) => Values::U32(Vec::new()),
-            };
+            let running = self.execution.running();
+            let values = if running { self.executor.download(named.id)? } else { Values::none(spec.dtype) };
             state.tensors.push((name.clone(), named.parameter, spec, values));
         }
         Ok(state)

@@ -107,13 +107,17 @@ impl Execution {
 
 impl Session {
     /// An op of the guest's; its first output keeps a handle, further outputs live as long as the tape needs them.
-    pub(super) fn first(&mut self, op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
+    pub(super) fn first(&mut self, mut op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
         let name = op.name();
         for &id in inputs {
             self.memory.held(name, id)?;
         }
         if self.config.mode == Mode::Evaluate && matches!(op, Op::Uniform { .. } | Op::Normal { .. }) {
             return Err(Fault::Evaluation { op: name });
+        }
+        if let Op::LinearCrossEntropy { gradients, .. } = &mut op {
+            let tracked = |id: &TensorId| self.memory.get(*id).is_some_and(|t| t.tracked());
+            *gradients = self.recording && inputs.iter().any(tracked);
         }
         let made = self.run(op, inputs, data, self.recording)?;
         let (&first, rest) = made.split_first().ok_or(Fault::Dropped { op: name })?;
@@ -244,7 +248,7 @@ impl Session {
     pub(super) fn download(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
         match self.executor.download(id)? {
             Values::F32(values) => Ok(values),
-            Values::U32(_) => Err(Fault::Misuse { op: "read", reason: "only f32 tensors can be read".to_owned() }),
+            _ => Err(Fault::Misuse { op: "read", reason: "only f32 tensors can be read".to_owned() }),
         }
     }
 }

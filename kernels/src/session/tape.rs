@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub tracked: SmallVec<[bool; 4]>,
     pub outputs: SmallVec<[TensorId; 3]>,
     pub saved: SmallVec<[Saved; 4]>,
+    /// The checkpointed segment that it belongs to.
+    pub segment: Option<u64>,
     /// Outputs that something reaches, and the backward pass that walks it.
     pub holders: u32,
 }
@@ -44,6 +46,10 @@ struct Found {
     /// Tensors that gradients must reach: `wrt` and what depends on it.
     wanted: BTreeSet<TensorId>,
     wrt: BTreeSet<TensorId>,
+    /// What checkpointed segments made once more, by the tensor that it stands for; each is one handle.
+    again: BTreeMap<TensorId, TensorId>,
+    /// Segments that were computed again.
+    redone: BTreeSet<u64>,
 }
 
 const BACKWARD: &str = "backward";
@@ -71,15 +77,15 @@ impl Session {
     pub(super) fn record(&mut self, op: &Op, inputs: &[TensorId], specs: &[Spec], outputs: &[TensorId]) {
         let tracked: SmallVec<[bool; 4]> =
             inputs.iter().map(|&id| self.memory.get(id).is_some_and(|t| t.tracked())).collect();
-        if !tracked.contains(&true) || outputs.is_empty() {
+        let flows = |y: &TensorId| self.memory.get(*y).is_some_and(|t| grad::flows(op, &t.spec));
+        if !tracked.contains(&true) || !outputs.first().is_some_and(flows) {
             return;
         }
-        let masks = grad::saves(op, &tracked);
-        let chosen = |mask: u8, ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
-            ids.iter().take(8).enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &id)| id).collect()
+        let segment = self.segments.open();
+        let saved = match segment {
+            Some(segment) => self.outside(segment, inputs),
+            None => reads(op, &tracked, inputs, outputs),
         };
-        let mut saved = chosen(masks.inputs, inputs);
-        saved.extend(chosen(masks.outputs, outputs));
         let version = |id| self.memory.get(id).and_then(|t| t.slot).map_or(0, |s| s.version);
         let node = Node {
             op: op.clone(),
@@ -88,6 +94,7 @@ impl Session {
             tracked,
             outputs: SmallVec::from_slice(outputs),
             saved: saved.into_iter().map(|tensor| Saved { tensor, version: version(tensor) }).collect(),
+            segment,
             holders: 0,
         };
         self.memory.link(node);
@@ -108,13 +115,13 @@ impl Session {
         }
         for &id in walk.iter().rev() {
             if let Some(node) = self.memory.nodes.remove(&id) {
-                self.step_back(&node, &mut found)?;
+                self.step_back(&node, &walk, &mut found)?;
                 self.memory.dissolve(&node);
                 self.enqueue_freed();
             }
         }
         let gradients = self.collect(&found, wrt)?;
-        for id in found.by_tensor.into_values() {
+        for id in found.by_tensor.into_values().chain(found.again.into_values()) {
             self.release(id);
         }
         self.flush()?;
@@ -177,11 +184,11 @@ impl Session {
                 wanted.extend(node.outputs.iter().copied());
             }
         }
-        Found { by_tensor: BTreeMap::new(), wanted, wrt }
+        Found { by_tensor: BTreeMap::new(), wanted, wrt, again: BTreeMap::new(), redone: BTreeSet::new() }
     }
 
     /// Passes the gradient of a node's result on to its inputs.
-    fn step_back(&mut self, node: &Node, found: &mut Found) -> Result<(), Fault> {
+    fn step_back(&mut self, node: &Node, walk: &BTreeSet<u64>, found: &mut Found) -> Result<(), Fault> {
         let Some((result, dy)) = node.outputs.first().and_then(|&y| Some((y, *found.by_tensor.get(&y)?))) else {
             return Ok(());
         };
@@ -199,8 +206,22 @@ impl Session {
         }
         if wanted.contains(&true) {
             self.check_versions(node)?;
-            let done = Done { op: &node.op, inputs: &node.inputs, specs: &node.specs, outputs: &node.outputs };
+            if let Some(segment) = node.segment
+                && found.redone.insert(segment)
+            {
+                self.compute_again(segment, node, walk, &mut found.again)?;
+            }
+            let values = |ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
+                ids.iter().map(|id| found.again.get(id).copied().unwrap_or(*id)).collect()
+            };
+            let (inputs, outputs) = (values(&node.inputs), values(&node.outputs));
+            let done = Done { op: &node.op, inputs: &inputs, specs: &node.specs, outputs: &outputs };
             let gradients = grad::gradients(done, dy, &wanted, &mut Unrecorded(self))?;
+            for y in &node.outputs {
+                if let Some(id) = found.again.remove(y) {
+                    self.release(id);
+                }
+            }
             for (&input, gradient) in node.inputs.iter().zip(gradients) {
                 if let Some(gradient) = gradient {
                     self.accumulate(found, input, gradient)?;
@@ -214,7 +235,7 @@ impl Session {
         Ok(())
     }
 
-    fn check_versions(&self, node: &Node) -> Result<(), Fault> {
+    pub(super) fn check_versions(&self, node: &Node) -> Result<(), Fault> {
         for saved in &node.saved {
             let slot = self.memory.get(saved.tensor).and_then(|t| t.slot);
             if slot.is_some_and(|s| s.version != saved.version) {
@@ -265,6 +286,17 @@ impl Session {
         let made = self.run(op, inputs, None, false)?;
         made.first().copied().ok_or(Fault::Dropped { op: name })
     }
+}
+
+/// The tensors whose values the op's gradient reads.
+pub(super) fn reads(op: &Op, tracked: &[bool], inputs: &[TensorId], outputs: &[TensorId]) -> SmallVec<[TensorId; 4]> {
+    let masks = grad::saves(op, tracked);
+    let chosen = |mask: u8, ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
+        ids.iter().take(8).enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &id)| id).collect()
+    };
+    let mut read = chosen(masks.inputs, inputs);
+    read.extend(chosen(masks.outputs, outputs));
+    read
 }
 
 fn stale(reason: String) -> Fault {

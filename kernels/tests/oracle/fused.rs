@@ -1,10 +1,10 @@
 //! Indexing, the ops that executors fuse, and updates in place.
 
-use super::reference::sample::Sample;
+use super::reference::sample::{Sample, operand};
 use super::reference::{Array, apply};
 use super::{cases, check, executors, run, shape};
 use kernels::fault::Fault;
-use kernels::op::{AdamW, Op};
+use kernels::op::{AdamW, Attention, Loss, Op};
 use kernels::spec::{Spec, Values};
 
 #[test]
@@ -27,23 +27,26 @@ fn indices_beyond_their_table_are_faults() {
         (Spec::f32(shape), values)
     };
     let indices = |last: u32| (Spec::u32(shape(&[3])), Values::U32(vec![0, 1, last]));
-    let loss = Op::CrossEntropy { softcap: 0.0 };
-    let grad = Op::CrossEntropyGrad { softcap: 0.0 };
+    let loss = Op::CrossEntropy(Loss { softcap: 0.0, z_loss: 0.0 });
+    let grad = Op::CrossEntropyGrad(Loss { softcap: 0.0, z_loss: 0.0 });
+    let linear = Op::LinearCrossEntropy { loss: Loss::default(), gradients: true };
     for last in [5, u32::MAX] {
         let calls = [
             (Op::Embedding, vec![floats(&[5, 2]), indices(last)]),
             (Op::EmbeddingGrad { rows: 5 }, vec![indices(last), floats(&[3, 2])]),
             (loss.clone(), vec![floats(&[3, 5]), indices(last)]),
             (grad.clone(), vec![floats(&[3, 5]), indices(last), floats(&[3]), floats(&[])]),
+            (linear.clone(), vec![floats(&[3, 2]), floats(&[5, 2]), indices(last)]),
+            (Op::Gather { axis: 0 }, vec![floats(&[5]), indices(last)]),
+            (Op::ScatterAdd { axis: 0 }, vec![floats(&[5]), indices(last), floats(&[3])]),
         ];
         for (op, operands) in calls {
             for mut executor in executors() {
                 let fault = run(executor.as_mut(), &op, &operands, None);
                 let class = executor.class();
-                assert!(
-                    matches!(fault, Err(Fault::Execution { index: 42, .. })),
-                    "{class}: {op:?} with index {last} gave {fault:?}"
-                );
+                let reason = format!("index {last} at position 2 is not below 5");
+                let wanted = Fault::Execution { op: op.name(), index: 42, reason };
+                assert_eq!(fault, Err(wanted), "{class}");
             }
         }
     }
@@ -70,7 +73,8 @@ fn attention_and_its_gradient() {
         let q = s.around_zero(&[batch, time, heads, dim], 1);
         let [k, v] = [0; 2].map(|_| s.around_zero(&[batch, time, groups, dim], 1));
         let dy = s.around_zero(&[batch, time, heads, dim], 1);
-        check_attention(window, scale, [q, k, v], Some(dy));
+        let how = Attention { causal: s.coin(), window, scale };
+        check_attention(how, [q, k, v], Some(dy));
     });
 }
 
@@ -80,17 +84,19 @@ fn attention_over_many_blocks() {
     for (time, window) in [(130, 0), (130, 65), (97, 1), (70, 64)] {
         let q = s.around_zero(&[1, time, 2, 8], 2);
         let [k, v] = [0; 2].map(|_| s.around_zero(&[1, time, 1, 8], 2));
-        check_attention(window, 0.35, [q, k, v], None);
+        for causal in [true, false] {
+            check_attention(Attention { causal, window, scale: 0.35 }, [q.clone(), k.clone(), v.clone()], None);
+        }
     }
 }
 
-fn check_attention(window: u32, scale: f32, [q, k, v]: [Array; 3], dy: Option<Array>) {
-    let forward = Op::Attention { window, scale };
+fn check_attention(how: Attention, [q, k, v]: [Array; 3], dy: Option<Array>) {
+    let forward = Op::Attention(how);
     check(&forward, &[q.clone(), k.clone(), v.clone()]);
     if let Some(dy) = dy {
         let made: [Array; 2] = apply(&forward, &[q.clone(), k.clone(), v.clone()]).try_into().unwrap();
         let [y, logsumexp] = made;
-        check(&Op::AttentionGrad { window, scale }, &[q, k, v, y, logsumexp, dy]);
+        check(&Op::AttentionGrad(how), &[q, k, v, y, logsumexp, dy]);
     }
 }
 
@@ -101,14 +107,50 @@ fn cross_entropy_and_its_gradient() {
         let vocab = s.size(1..=40);
         let logits = s.around_zero(&[rows.as_slice(), &[vocab]].concat(), 6);
         let targets = s.indices(&rows, vocab);
-        for softcap in [0.0, 5.0] {
-            let made = apply(&Op::CrossEntropy { softcap }, &[logits.clone(), targets.clone()]);
+        for loss in LOSSES {
+            let made = apply(&Op::CrossEntropy(loss), &[logits.clone(), targets.clone()]);
             let logsumexp = made[1].clone();
-            check(&Op::CrossEntropy { softcap }, &[logits.clone(), targets.clone()]);
+            check(&Op::CrossEntropy(loss), &[logits.clone(), targets.clone()]);
             let dy = s.around_zero(&[], 2);
-            check(&Op::CrossEntropyGrad { softcap }, &[logits.clone(), targets.clone(), logsumexp, dy]);
+            check(&Op::CrossEntropyGrad(loss), &[logits.clone(), targets.clone(), logsumexp, dy]);
         }
     });
+}
+
+const LOSSES: [Loss; 3] =
+    [Loss { softcap: 0.0, z_loss: 0.0 }, Loss { softcap: 5.0, z_loss: 0.0 }, Loss { softcap: 5.0, z_loss: 0.01 }];
+
+#[test]
+fn linear_cross_entropy_with_and_without_gradients() {
+    cases(|s| {
+        let rows = s.dims(0..=2, 4);
+        let (vocab, width) = (s.size(1..=9), s.size(1..=5));
+        let x = s.around_zero(&[rows.as_slice(), &[width]].concat(), 1);
+        let weight = s.around_zero(&[vocab, width], 1);
+        let targets = s.indices(&rows, vocab);
+        for loss in LOSSES {
+            for gradients in [false, true] {
+                let op = Op::LinearCrossEntropy { loss, gradients };
+                check(&op, &[x.clone(), weight.clone(), targets.clone()]);
+            }
+        }
+    });
+}
+
+/// More than one chunk of rows.
+#[test]
+fn linear_cross_entropy_goes_in_chunks() {
+    let mut s = Sample::new(1);
+    let (x, weight) = (s.around_zero(&[600, 3], 1), s.around_zero(&[7, 3], 1));
+    let targets = s.indices(&[600], 7);
+    let operands: Vec<_> = [x, weight, targets].into_iter().enumerate().collect();
+    let op = Op::LinearCrossEntropy { loss: LOSSES[2], gradients: true };
+    let given: Vec<_> = operands.iter().map(|(place, array)| operand(&op, *place, array)).collect();
+    let [cpu, candle] = executors().map(|mut executor| run(executor.as_mut(), &op, &given, None).unwrap());
+    for (a, b) in cpu.iter().zip(&candle) {
+        let (Values::F32(a), Values::F32(b)) = (a, b) else { panic!("f32 is made") };
+        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs())));
+    }
 }
 
 #[test]
@@ -116,8 +158,11 @@ fn newton_schulz_of_tall_wide_and_stacked_matrices() {
     for dims in [&[6, 6][..], &[4, 19], &[19, 4], &[1, 7], &[7, 1], &[3, 5, 9], &[2, 2, 9, 5]] {
         let x = Sample::new(5).around_zero(dims, 2);
         for steps in [0, 1, 5] {
-            check(&Op::NewtonSchulz { steps }, std::slice::from_ref(&x));
+            let coefficients = vec![[3.4445, -4.7750, 2.0315]; steps];
+            check(&Op::NewtonSchulz { coefficients }, std::slice::from_ref(&x));
         }
+        let coefficients = vec![[3.0, -2.0, 0.5], [1.5, -0.5, 0.0]];
+        check(&Op::NewtonSchulz { coefficients }, std::slice::from_ref(&x));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::executors;
 use super::reference::session::{VOCAB, open};
 use kernels::fault::Fault;
-use kernels::op::{AdamW, Op, TensorId, Unary};
+use kernels::op::{AdamW, Attention, Loss, Op, TensorId, Unary};
 use kernels::session::{Answers, LogPoint, Session};
 use kernels::spec::Shape;
 
@@ -41,13 +41,14 @@ fn train(session: &mut Session) -> Result<Vec<LogPoint>, Fault> {
         let heads = Op::Reshape { shape: Shape::new(&[2, 8, 2, WIDTH / 2]).unwrap() };
         let heads = session.submit(heads, &[x])?;
         let turned = session.submit(Op::Rope { base: 100.0, inverse: false }, &[heads])?;
-        let seen = session.submit(Op::Attention { window: 4, scale: 0.35 }, &[turned, turned, heads])?;
+        let seen = session
+            .submit(Op::Attention(Attention { causal: true, window: 4, scale: 0.35 }), &[turned, turned, heads])?;
         let active = session.submit(Op::Unary(Unary::Gelu), &[seen])?;
         let flat = Op::Reshape { shape: Shape::new(&[2, 8, WIDTH]).unwrap() };
         let flat = session.submit(flat, &[active])?;
         let normed = session.submit(Op::RmsNorm { eps: 1e-5 }, &[flat])?;
         let logits = session.submit(product.clone(), &[normed, head.x])?;
-        let loss = session.submit(Op::CrossEntropy { softcap: 15.0 }, &[logits, targets])?;
+        let loss = session.submit(Op::CrossEntropy(Loss { softcap: 15.0, z_loss: 0.0 }), &[logits, targets])?;
         session.log("loss", loss)?;
         let gradients = session.backward(loss, &[table.x, head.x])?;
         for (weight, &gradient) in [&table, &head].into_iter().zip(&gradients) {

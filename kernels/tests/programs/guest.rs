@@ -3,9 +3,9 @@
 use super::reference::session::{VOCAB, open};
 use kernels::exec::Executor;
 use kernels::fault::Fault;
-use kernels::op::{AdamW, Binary, Op, TensorId, Unary};
+use kernels::op::{AdamW, Attention, Binary, Compare, Loss, Op, TensorId, Unary};
 use kernels::session::{Answers, Session, Totals};
-use kernels::spec::{Shape, Values};
+use kernels::spec::{DType, Shape, Values};
 use proptest::prelude::*;
 use smallvec::smallvec;
 
@@ -19,7 +19,7 @@ pub struct Call {
 }
 
 /// Number of kinds of calls.
-const KINDS: u8 = 26;
+const KINDS: u8 = 34;
 /// Elements above which a tensor is not made larger.
 const LARGE: u64 = 512;
 
@@ -95,7 +95,8 @@ impl Guest {
             0..=5 => self.source(call),
             6..=16 => self.pure(call),
             17..=20 => self.state(call),
-            _ => self.lifetime(call),
+            21..=25 => self.lifetime(call),
+            _ => self.typed(call),
         }
     }
 
@@ -138,7 +139,9 @@ impl Guest {
         let table = self.session.submit(Op::Full { shape, value: 0.1 }, &[])?;
         self.submit(Op::Embedding, &[table, tokens])?;
         let logits = self.any(self.held.len() - 1)?;
-        self.submit(Op::CrossEntropy { softcap: call.n as f32 }, &[logits, targets])?;
+        let loss = Loss { softcap: call.n as f32, z_loss: 0.01 * call.n as f32 };
+        self.submit(Op::CrossEntropy(loss), &[logits, targets])?;
+        self.submit(Op::LinearCrossEntropy { loss, gradients: false }, &[logits, table, targets])?;
         for id in [table, tokens, targets] {
             self.session.release(id);
         }
@@ -155,7 +158,7 @@ impl Guest {
         match call.kind {
             6 => self.submit(Op::Unary(Unary::ALL[call.b % Unary::ALL.len()]), &[x]),
             7 => {
-                let all = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min];
+                let all = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Maximum, Binary::Minimum];
                 self.submit(Op::Binary(all[(call.a + call.b) % all.len()]), &[x, y])
             }
             8 if call.n.is_multiple_of(2) => self.submit(Op::MatMul { transpose_a: false, transpose_b: true }, &[x, x]),
@@ -176,9 +179,80 @@ impl Guest {
             }
             14 => self.submit(if call.n < 2 { Op::Softmax } else { Op::RmsNorm { eps: 1e-5 } }, &[x]),
             15 => self.heads(call, x, &shape),
-            16 => self.submit(Op::NewtonSchulz { steps: call.n }, &[x]),
+            16 => {
+                self.submit(Op::NewtonSchulz { coefficients: vec![[3.4445, -4.7750, 2.0315]; call.n as usize] }, &[x])
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Other dtypes, order and indexing. What comes out of other dtypes is cast back, so that other calls can use it.
+    fn typed(&mut self, call: &Call) -> Result<(), Fault> {
+        let (x, y) = (self.any(call.a)?, self.any(call.b)?);
+        let axis = call.n % (self.shape(x).rank() as u32).max(1);
+        let all = DType::ALL;
+        let made = match call.kind {
+            26 => self.session.submit(Op::Cast { to: all[call.b % all.len()] }, &[x])?,
+            27 => self.session.submit(Op::Compare(Compare::ALL[call.b % 6]), &[x, y])?,
+            28 => {
+                let condition = self.session.submit(Op::Compare(Compare::Gt), &[x, y])?;
+                let chosen = self.session.submit(Op::Select, &[condition, y, x]);
+                self.session.release(condition);
+                chosen?
+            }
+            29 => self.session.submit(Op::ArgSort { descending: call.n > 1 }, &[x])?,
+            30 => {
+                let places = self.session.submit(Op::ArgSort { descending: false }, &[x])?;
+                let last = (self.shape(x).rank() as u32).saturating_sub(1);
+                let picked = match call.n {
+                    0 => self.session.submit(Op::ScatterAdd { axis: last }, &[x, places, x]),
+                    _ => self.session.submit(Op::Gather { axis: last }, &[x, places]),
+                };
+                self.session.release(places);
+                picked?
+            }
+            31 => match call.n {
+                0 => self.session.submit(Op::ArgMax { axis }, &[x])?,
+                1 => self.session.submit(Op::Max { axes: smallvec![axis], keep: true }, &[x])?,
+                2 => self.session.submit(Op::LogSumExp, &[x])?,
+                _ => self.session.submit(Op::LayerNorm { eps: 1e-5 }, &[x])?,
+            },
+            32 => match call.n {
+                0 => self.session.submit(Op::CumSum { axis, reverse: call.b % 2 == 0 }, &[x])?,
+                1 => self.session.submit(Op::Binary(Binary::Pow), &[x, y])?,
+                2 => self.session.submit(Op::Pad { axis, before: 1, after: 0 }, &[x])?,
+                _ => self.integers(call, x, y)?,
+            },
+            _ => return self.segment(call, x),
+        };
+        if self.session.spec(made)?.dtype == DType::F32 {
+            self.held.push(made);
+            return Ok(());
+        }
+        let back = self.session.submit(Op::Cast { to: DType::F32 }, &[made]);
+        self.session.release(made);
+        self.held.push(back?);
+        Ok(())
+    }
+
+    fn integers(&mut self, call: &Call, x: TensorId, y: TensorId) -> Result<TensorId, Fault> {
+        let to = [DType::U8, DType::U32, DType::I64][call.a % 3];
+        let (a, b) = (self.session.submit(Op::Cast { to }, &[x])?, self.session.submit(Op::Cast { to }, &[y])?);
+        let made = self.session.submit(Op::Binary(Binary::ALL[call.b % Binary::ALL.len()]), &[a, b]);
+        self.session.release(a);
+        self.session.release(b);
+        made
+    }
+
+    /// A checkpointed segment.
+    fn segment(&mut self, call: &Call, x: TensorId) -> Result<(), Fault> {
+        self.session.begin_checkpoint()?;
+        let inner = self.session.submit(Op::Unary(Unary::ALL[call.b % Unary::ALL.len()]), &[x])?;
+        let made = self.session.submit(Op::Binary(Binary::Mul), &[inner, x]);
+        self.session.release(inner);
+        self.session.end_checkpoint()?;
+        self.held.push(made?);
+        Ok(())
     }
 
     /// Attention over the elements of `x`, doubled to make the width even.
@@ -192,7 +266,10 @@ impl Guest {
         let q = session.submit(Op::Expand { shape: Shape::new(&[1, time, 2, 2]).unwrap() }, &[flat])?;
         let k = session.submit(Op::Cat { axis: 3 }, &[flat, flat])?;
         let turned = session.submit(Op::Rope { base: 100.0, inverse: false }, &[q])?;
-        let y = session.submit(Op::Attention { window: call.n, scale: 0.5 }, &[turned, k, k])?;
+        let y = session.submit(
+            Op::Attention(Attention { causal: call.a % 2 == 0, window: call.n, scale: 0.5 }),
+            &[turned, k, k],
+        )?;
         for id in [flat, q, k, turned] {
             session.release(id);
         }

@@ -1,7 +1,7 @@
 //! Definitions of the ops that executors fuse, in f64.
 
 use super::{Array, matmul};
-use kernels::op::AdamW;
+use kernels::op::{AdamW, Attention, Loss};
 
 /// cap·tanh(x/cap)
 pub fn softcap(x: f64, cap: f64) -> f64 {
@@ -15,32 +15,37 @@ pub fn logsumexp(row: &[f64]) -> f64 {
 }
 
 /// y [b, t, h, d] and logsumexp [b, h, t]: head i of q meets head ⌊i·g/h⌋ of k and v.
-pub fn attention(q: &Array, k: &Array, v: &Array, window: usize, scale: f64) -> Vec<Array> {
+pub fn attention(q: &Array, k: &Array, v: &Array, how: &Attention) -> Vec<Array> {
     let [batch, time, heads, dim] = q.dims[..] else { panic!("q has {} axes", q.dims.len()) };
     let share = heads / k.dims[2];
-    let first = |t: usize| {
-        if window == 0 { 0 } else { (t + 1).saturating_sub(window) }
-    };
+    let (window, scale) = (how.window as usize, f64::from(how.scale));
+    let sees = |t: usize, s: usize| (s <= t || !how.causal) && (window == 0 || t.abs_diff(s) < window);
+    let seen = |t: usize| (0..time).filter(move |&s| sees(t, s));
     let scores = |b: usize, t: usize, h: usize| -> Vec<f64> {
         let score = |s: usize| (0..dim).map(|d| q.at(&[b, t, h, d]) * k.at(&[b, s, h / share, d])).sum::<f64>();
-        (first(t)..=t).map(|s| scale * score(s)).collect()
+        seen(t).map(|s| scale * score(s)).collect()
     };
     let all = Array::from_fn(&[batch, heads, time], |i| logsumexp(&scores(i[0], i[2], i[1])));
     let y = Array::from_fn(&q.dims, |i| {
         let &[b, t, h, d] = i else { unreachable!() };
         let weights = scores(b, t, h).into_iter().map(|score| (score - all.at(&[b, h, t])).exp());
-        weights.zip(first(t)..).map(|(weight, s)| weight * v.at(&[b, s, h / share, d])).sum()
+        weights.zip(seen(t)).map(|(weight, s)| weight * v.at(&[b, s, h / share, d])).sum()
     });
     vec![y, all]
 }
 
-/// Mean negative log-likelihood and logsumexp per row.
-pub fn cross_entropy(logits: &Array, targets: &Array, cap: f64) -> Vec<Array> {
+/// Mean loss and logsumexp per row.
+pub fn cross_entropy(logits: &Array, targets: &Array, how: &Loss) -> Vec<Array> {
+    let (cap, z) = (f64::from(how.softcap), f64::from(how.z_loss));
     let capped = if cap > 0.0 { logits.map(|x| softcap(x, cap)) } else { logits.clone() };
     let width = *logits.dims.last().expect("a last axis");
     let rows: Vec<&[f64]> = capped.data.chunks(width).collect();
     let all: Vec<f64> = rows.iter().map(|row| logsumexp(row)).collect();
-    let losses = rows.iter().zip(&all).zip(&targets.data).map(|((row, all), &target)| all - row[target as usize]);
+    let losses = rows
+        .iter()
+        .zip(&all)
+        .zip(&targets.data)
+        .map(|((row, all), &target)| all - row[target as usize] + z * all * all);
     let loss = losses.sum::<f64>() / rows.len() as f64;
     vec![Array { dims: Vec::new(), data: vec![loss] }, Array { dims: targets.dims.clone(), data: all }]
 }
@@ -57,18 +62,18 @@ pub fn rope(x: &Array, base: f64, inverse: bool) -> Array {
     })
 }
 
-/// x/|x|, then `steps` times x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
-pub fn newton_schulz(x: &Array, steps: u32) -> Array {
+/// x/|x|, then for each (a, b, c) x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
+pub fn newton_schulz(x: &Array, coefficients: &[[f32; 3]]) -> Array {
     let [.., rows, columns] = x.dims[..] else { panic!("x has {} axes", x.dims.len()) };
     let matrices = x.data.chunks(rows * columns).flat_map(|matrix| {
         let norm = matrix.iter().map(|x| x * x).sum::<f64>().sqrt();
         let mut x = Array { dims: vec![rows, columns], data: matrix.iter().map(|x| x / norm).collect() };
-        for _ in 0..steps {
+        for [p, q, r] in coefficients.iter().map(|step| step.map(f64::from)) {
             let a = matmul(&x, &x, false, true);
             let aa = matmul(&a, &a, false, false);
-            let mix = Array::from_fn(&a.dims, |i| -4.7750 * a.at(i) + 2.0315 * aa.at(i));
+            let mix = Array::from_fn(&a.dims, |i| q * a.at(i) + r * aa.at(i));
             let added = matmul(&mix, &x, false, false);
-            x = Array::from_fn(&x.dims, |i| 3.4445 * x.at(i) + added.at(i));
+            x = Array::from_fn(&x.dims, |i| p * x.at(i) + added.at(i));
         }
         x.data
     });

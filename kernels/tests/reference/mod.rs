@@ -5,10 +5,11 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 mod fused;
+mod order;
 pub mod sample;
 pub mod session;
 
-use kernels::op::{Binary, Op, Unary};
+use kernels::op::{Binary, Compare, Op, Unary};
 
 /// Values of a tensor, row-major; integers are held as f64 too.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,17 +115,35 @@ pub fn apply(op: &Op, inputs: &[Array]) -> Vec<Array> {
         (Op::RmsNormGrad { eps }, [x, dy]) => {
             vec![gradient(Op::RmsNorm { eps: *eps }, std::slice::from_ref(x), 0, dy)]
         }
-        (Op::AttentionGrad { window, scale }, [q, k, v, _, _, dy]) => {
-            let forward = Op::Attention { window: *window, scale: *scale };
+        (Op::AttentionGrad(how), [q, k, v, _, _, dy]) => {
+            let forward = Op::Attention(*how);
             let operands = [q.clone(), k.clone(), v.clone()];
             (0..3).map(|wrt| gradient(forward.clone(), &operands, wrt, dy)).collect()
         }
-        (Op::CrossEntropyGrad { softcap }, [logits, targets, _, dy]) => {
+        (Op::CrossEntropyGrad(loss), [logits, targets, _, dy]) => {
             let operands = [logits.clone(), targets.clone()];
-            vec![gradient(Op::CrossEntropy { softcap: *softcap }, &operands, 0, dy)]
+            vec![gradient(Op::CrossEntropy(*loss), &operands, 0, dy)]
         }
-        (Op::Attention { window, scale }, [q, k, v]) => fused::attention(q, k, v, *window as usize, f64::from(*scale)),
-        (Op::CrossEntropy { softcap }, [logits, targets]) => fused::cross_entropy(logits, targets, f64::from(*softcap)),
+        (Op::PowGrad { exponent }, [a, b, dy]) => {
+            vec![gradient(Op::Binary(Binary::Pow), &[a.clone(), b.clone()], usize::from(*exponent), dy)]
+        }
+        (Op::LayerNormGrad { eps }, [x, dy]) => {
+            vec![gradient(Op::LayerNorm { eps: *eps }, std::slice::from_ref(x), 0, dy)]
+        }
+        (Op::LinearCrossEntropy { loss, gradients }, [x, weight, targets]) => {
+            let (vocab, width) = (weight.dims[0], weight.dims[1]);
+            let rows = x.clone().reshaped(vec![x.data.len() / width, width]);
+            let logits = matmul(&rows, weight, false, true).reshaped([targets.dims.as_slice(), &[vocab]].concat());
+            let mut made = fused::cross_entropy(&logits, targets, loss);
+            if *gradients {
+                let forward = Op::LinearCrossEntropy { loss: *loss, gradients: false };
+                let one = Array { dims: Vec::new(), data: vec![1.0] };
+                made.extend((0..2).map(|wrt| gradient(forward.clone(), inputs, wrt, &one)));
+            }
+            made
+        }
+        (Op::Attention(how), [q, k, v]) => fused::attention(q, k, v, how),
+        (Op::CrossEntropy(loss), [logits, targets]) => fused::cross_entropy(logits, targets, loss),
         (Op::AdamW(how), [x, grad, m, v]) => fused::adamw([x, grad, m, v], how),
         _ => vec![single(op, inputs)],
     }
@@ -142,6 +161,13 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
         (Op::Cat { axis }, parts) => cat(parts, *axis as usize),
         (Op::Expand { shape }, [x]) => Array::from_fn(&sizes(shape), |i| x.at(i)),
 
+        (Op::Compare(f), [a, b]) => {
+            Array::from_fn(&broadcast(&a.dims, &b.dims), |i| f64::from(compare(*f, a.at(i), b.at(i))))
+        }
+        (Op::Select, [condition, a, b]) => {
+            let dims = broadcast(&broadcast(&condition.dims, &a.dims), &b.dims);
+            Array::from_fn(&dims, |i| if condition.at(i) != 0.0 { a.at(i) } else { b.at(i) })
+        }
         (Op::Unary(f), [x]) => x.map(|x| unary(*f, x)),
         (Op::Binary(f), [a, b]) => Array::from_fn(&broadcast(&a.dims, &b.dims), |i| binary(*f, a.at(i), b.at(i))),
         (Op::Affine { mul, add }, [x]) => x.map(|x| x * f64::from(*mul) + f64::from(*add)),
@@ -154,6 +180,17 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
             total.map(|x| x / each as f64)
         }
         (Op::SumTo { shape }, [x]) => sum_to(x, &sizes(shape)),
+        (Op::Max { axes, keep }, [x]) => order::extreme(x, axes, *keep, 1.0),
+        (Op::Min { axes, keep }, [x]) => order::extreme(x, axes, *keep, -1.0),
+        (Op::ArgMax { axis }, [x]) => order::argmax(x, *axis as usize),
+        (Op::ArgSort { descending }, [x]) => x.rows(|row| order::argsort(row, *descending)),
+        (Op::CumSum { axis, reverse }, [x]) => order::cumsum(x, *axis as usize, *reverse),
+        (Op::LogSumExp, [x]) => {
+            let (width, rows) = x.dims.split_last().expect("a last axis");
+            Array { dims: rows.to_vec(), data: x.data.chunks(*width).map(fused::logsumexp).collect() }
+        }
+        (Op::Gather { axis }, [x, indices]) => order::gather(x, indices, *axis as usize),
+        (Op::ScatterAdd { axis }, [x, indices, values]) => order::scatter_add(x, indices, values, *axis as usize),
         (Op::Softmax, [x]) => x.rows(softmax),
 
         (Op::MatMul { transpose_a, transpose_b }, [a, b]) => matmul(a, b, *transpose_a, *transpose_b),
@@ -168,8 +205,13 @@ fn single(op: &Op, inputs: &[Array]) -> Array {
             let mean = row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64;
             row.iter().map(|x| x / (mean + f64::from(*eps)).sqrt()).collect()
         }),
+        (Op::LayerNorm { eps }, [x]) => x.rows(|row| {
+            let mean = row.iter().sum::<f64>() / row.len() as f64;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / row.len() as f64;
+            row.iter().map(|x| (x - mean) / (variance + f64::from(*eps)).sqrt()).collect()
+        }),
         (Op::Rope { base, inverse }, [x]) => fused::rope(x, f64::from(*base), *inverse),
-        (Op::NewtonSchulz { steps }, [x]) => fused::newton_schulz(x, *steps),
+        (Op::NewtonSchulz { coefficients }, [x]) => fused::newton_schulz(x, coefficients),
 
         (Op::Assign, [_, value]) => value.clone(),
         (Op::Blend { keep, scale }, [x, value]) => {
@@ -200,6 +242,11 @@ fn unary(f: Unary, x: f64) -> f64 {
             0.5 * x * (1.0 + inner.tanh())
         }
         Unary::Silu => x * sigmoid(x),
+        Unary::Sign if x == 0.0 || x.is_nan() => x,
+        Unary::Sign => x.signum(),
+        Unary::Floor => x.floor(),
+        Unary::Ceil => x.ceil(),
+        Unary::Round => x.round_ties_even(),
     }
 }
 
@@ -209,9 +256,23 @@ fn binary(f: Binary, a: f64, b: f64) -> f64 {
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
-        Binary::Max | Binary::Min if a.is_nan() || b.is_nan() => f64::NAN,
-        Binary::Max => a.max(b),
-        Binary::Min => a.min(b),
+        Binary::Pow => a.powf(b),
+        Binary::Maximum | Binary::Minimum if a.is_nan() || b.is_nan() => f64::NAN,
+        Binary::Maximum => a.max(b),
+        Binary::Minimum => a.min(b),
+        _ => panic!("{f:?} is of integers"),
+    }
+}
+
+/// Whether the comparison holds.
+pub fn compare<T: PartialOrd>(f: Compare, a: T, b: T) -> bool {
+    match f {
+        Compare::Eq => a == b,
+        Compare::Ne => a != b,
+        Compare::Lt => a < b,
+        Compare::Le => a <= b,
+        Compare::Gt => a > b,
+        Compare::Ge => a >= b,
     }
 }
 

@@ -60,6 +60,11 @@ impl Sample {
         Array::from_fn(&dims, |_| ((least + (self.next() % steps) as i64) as f64 + shift) / 64.0)
     }
 
+    /// 0 or 1.
+    pub fn mask(&mut self, dims: &[u32]) -> Array {
+        self.indices(dims, 2)
+    }
+
     /// Indices below `limit`.
     pub fn indices(&mut self, dims: &[u32], limit: u32) -> Array {
         let dims: Vec<usize> = dims.iter().map(|&size| size as usize).collect();
@@ -94,11 +99,17 @@ impl Array {
 pub fn operand(op: &Op, place: usize, array: &Array) -> (Spec, Values) {
     let dtype = match (op, place) {
         (Op::EmbeddingGrad { .. }, 0) => DType::U32,
-        (Op::Embedding | Op::CrossEntropy { .. } | Op::CrossEntropyGrad { .. }, 1) => DType::U32,
+        (Op::Embedding | Op::CrossEntropy(_) | Op::CrossEntropyGrad(_), 1) => DType::U32,
+        (Op::Gather { .. } | Op::ScatterAdd { .. }, 1) | (Op::LinearCrossEntropy { .. }, 2) => DType::U32,
+        (Op::Select, 0) => DType::Bool,
         _ => DType::F32,
     };
     let spec = Spec { shape: array.shape(), dtype };
-    let values = if dtype == DType::U32 { array.u32() } else { array.f32() };
+    let values = match dtype {
+        DType::U32 => array.u32(),
+        DType::Bool => Values::Bool(array.data.iter().map(|&x| x != 0.0).collect()),
+        _ => array.f32(),
+    };
     (spec, values)
 }
 
@@ -108,6 +119,8 @@ pub fn assert_close(got: &Values, want: &Array, tolerance: f64, what: &dyn std::
     let got: Vec<f64> = match got {
         Values::F32(values) => values.iter().map(|&x| f64::from(x)).collect(),
         Values::U32(values) => values.iter().map(|&x| f64::from(x)).collect(),
+        Values::Bool(values) => values.iter().map(|&x| f64::from(u8::from(x))).collect(),
+        other => panic!("{what:?} gave {:?}", other.dtype()),
     };
     assert_eq!(got.len(), want.data.len(), "{what:?}: number of elements");
     for (at, (&got, &want)) in got.iter().zip(&want.data).enumerate() {

@@ -1,0 +1,112 @@
+//! Reductions of f32 tensors. What ends in `_over` keeps the axes with size 1, so that the result broadcasts against
+//! what it was made of.
+
+use crate::bindings::lab::train::tensors::{self, ReduceOp};
+use crate::tensor::{Tensor, size, sizes};
+
+/// Reductions. Cost: reduction, where nothing else is said.
+impl Tensor {
+    /// The sum of all elements, a scalar.
+    #[track_caller]
+    pub fn sum(&self) -> Tensor {
+        self.reduce(ReduceOp::Sum, &[], false)
+    }
+
+    /// The mean of all elements, a scalar.
+    #[track_caller]
+    pub fn mean(&self) -> Tensor {
+        self.reduce(ReduceOp::Mean, &[], false)
+    }
+
+    /// The largest element, a scalar; NaN if any is NaN.
+    #[track_caller]
+    pub fn max(&self) -> Tensor {
+        self.reduce(ReduceOp::Max, &[], false)
+    }
+
+    /// The smallest element, a scalar; NaN if any is NaN.
+    #[track_caller]
+    pub fn min(&self) -> Tensor {
+        self.reduce(ReduceOp::Min, &[], false)
+    }
+
+    /// √Σx², a scalar.
+    #[track_caller]
+    pub fn norm(&self) -> Tensor {
+        self.square().sum().sqrt()
+    }
+
+    /// Sums over `axes`.
+    #[track_caller]
+    pub fn sum_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        self.over(ReduceOp::Sum, axes)
+    }
+
+    /// Means over `axes`.
+    #[track_caller]
+    pub fn mean_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        self.over(ReduceOp::Mean, axes)
+    }
+
+    /// The largest over `axes`. Equals share the gradient.
+    #[track_caller]
+    pub fn max_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        self.over(ReduceOp::Max, axes)
+    }
+
+    /// The smallest over `axes`. Equals share the gradient.
+    #[track_caller]
+    pub fn min_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        self.over(ReduceOp::Min, axes)
+    }
+
+    /// mean((x − mean(x))²) over `axes`.
+    #[track_caller]
+    pub fn var_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        let axes = axes.as_ref();
+        (self - self.mean_over(axes)).square().mean_over(axes)
+    }
+
+    /// √Σx² over `axes`.
+    #[track_caller]
+    pub fn norm_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
+        self.square().sum_over(axes).sqrt()
+    }
+
+    /// Running sums along `axis`, each with its own element: y[i] = Σ x[..=i].
+    #[track_caller]
+    pub fn cumsum(&self, axis: usize) -> Tensor {
+        tensors::cumsum(self.handle(), size(axis), false).into()
+    }
+
+    /// e^x / Σ e^x along the last axis. Cost: loss.
+    #[track_caller]
+    pub fn softmax(&self) -> Tensor {
+        tensors::softmax(self.handle()).into()
+    }
+
+    /// x − ln Σ e^x along the last axis. Cost: loss.
+    #[track_caller]
+    pub fn log_softmax(&self) -> Tensor {
+        let rank = self.shape().len();
+        self - self.logsumexp().unsqueeze(rank.saturating_sub(1))
+    }
+
+    /// ln Σ e^x along the last axis, which goes: [.., n] → [..]. Cost: loss.
+    #[track_caller]
+    pub fn logsumexp(&self) -> Tensor {
+        tensors::logsumexp(self.handle()).into()
+    }
+
+    #[track_caller]
+    fn over(&self, op: ReduceOp, axes: impl AsRef<[usize]>) -> Tensor {
+        let axes = sizes(axes);
+        // The contract's empty list means all axes.
+        if axes.is_empty() { self.clone() } else { self.reduce(op, &axes, true) }
+    }
+
+    #[track_caller]
+    fn reduce(&self, op: ReduceOp, axes: &[u32], keep: bool) -> Tensor {
+        tensors::reduce(op, self.handle(), axes, keep).into()
+    }
+}
