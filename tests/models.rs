@@ -3,10 +3,14 @@
 #[path = "common/model_server.rs"]
 mod model_server;
 
-use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Request, Response};
-use host::proposer::{Desk, Exchange, Ledger, ProposeError, Reservation, Spend};
+use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Request, Response, Writer};
+use host::proposer::{
+    Desk, Exchange, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
+};
+use host::sandbox::DryRun;
 use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -395,4 +399,81 @@ fn keys_are_asked_for_where_they_are_missing() {
     let error = Model::open(&config).unwrap_err().to_string();
     assert!(error.contains("export A_VARIABLE_THAT_NOBODY_SETS="), "{error}");
     assert_eq!(server.requests().len(), 0);
+}
+
+/// The parent that a writer changes.
+const PARENT: &str = "use guest_sdk::prelude::*;\n\nconst LR: f32 = 0.02;\n\nguest!(train, model);\n";
+
+fn situation() -> Situation {
+    let totals = kernels::session::Totals::default;
+    let dry_run = DryRun { train: totals(), forward: totals(), named: Default::default(), advisory: false, fuel: 0 };
+    let (source, description) = (PARENT.into(), "baseline".into());
+    Situation {
+        brief: "Lower is better.".into(),
+        parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, dry_run }),
+        past: Vec::new(),
+        underway: Vec::new(),
+        noise_floor: 0.01,
+        budget_seconds: 6.0,
+        digest: "".into(),
+        number: 1,
+        random_seed: 1,
+    }
+}
+
+fn edit(search: &str, replace: &str) -> Reply {
+    Reply::Say(format!("Hypothesis: faster.\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n"))
+}
+
+/// One turn of a writer whose server replies like this.
+fn turn<T>(
+    replies: Vec<Reply>,
+    ask: impl Fn(&mut Writer, &Situation, &mut Desk) -> Result<T, ProposeError>,
+) -> (Result<T, ProposeError>, Vec<model_server::Request>) {
+    let server = ModelServer::scripted(Dialect::Anthropic, replies);
+    let mut writer = Writer::open("scripted", &server.config(), "- `fn linear(&self)`: a product.").unwrap();
+    let (mut accounts, cancelled) = (Accounts::default(), AtomicBool::new(false));
+    let made = ask(&mut writer, &situation(), &mut Desk { ledger: &mut accounts, cancelled: &cancelled });
+    (made, server.requests())
+}
+
+#[test]
+fn a_writer_proposes_what_the_model_answers() {
+    let (made, requests) =
+        turn(vec![edit("const LR: f32 = 0.02;", "const LR: f32 = 0.03;")], |writer, s, desk| writer.propose(s, desk));
+    let made = made.unwrap().unwrap();
+    assert_eq!(made.source, PARENT.replace("0.02", "0.03"));
+    assert_eq!((made.hypothesis.as_str(), made.description.as_str()), ("faster.", "LR 0.02 → 0.03"));
+    let told = requests[0].words();
+    assert!(told.contains(PARENT) && told.contains("fn linear") && told.contains("Lower is better."), "{told}");
+}
+
+#[test]
+fn a_writer_mends_what_it_wrote() {
+    let source = PARENT.replace("0.02", "\"0.03\"");
+    let proposal =
+        Proposal { source, hypothesis: "an idea".into(), description: String::new(), operator: String::new() };
+    let message = "error: mismatched types\n --> train.rs:3:17".into();
+    let failed = Failed { proposal: Some(proposal), answer: String::new(), stage: Stage::Compile, message, repair: 1 };
+    let (made, requests) = turn(vec![edit("\"0.03\"", "0.03")], |writer, s, desk| writer.repair(s, &failed, desk));
+    let made = made.unwrap().unwrap();
+    assert_eq!(made.source, PARENT.replace("0.02", "0.03"));
+    assert_eq!((made.hypothesis.as_str(), made.description.as_str()), ("an idea", "LR 0.02 → 0.03"));
+    assert!(requests[0].words().contains(">    3 | const LR: f32 = \"0.03\";"));
+}
+
+#[test]
+fn a_writer_says_what_the_night_is_to_do() {
+    let propose = |reply: Reply| turn(vec![reply], |writer, s, desk| writer.propose(s, desk)).0.unwrap_err();
+    assert!(matches!(propose(status(401, "no")), ProposeError::Stop(_)));
+    let busy = Reply::Status(429, vec![("retry-after", "3600".into())], String::new());
+    assert!(matches!(propose(busy), ProposeError::Later { after: Some(_), .. }));
+    let chat = propose(Reply::Say("Shall I?".into()));
+    assert!(matches!(&chat, ProposeError::Answer { answer, .. } if answer == "Shall I?"), "{chat}");
+    let nowhere = propose(edit("const WIDTH: usize = 1;", ""));
+    assert!(nowhere.to_string().contains("block 1: its SEARCH text is not in train.rs"), "{nowhere}");
+    let cut = streamed(Dialect::Anthropic, "Hypothesis", true).replace("end_turn", "max_tokens");
+    assert!(matches!(propose(parts(vec![Part::Send(cut)])), ProposeError::Answer { .. }));
+    let lesson = turn(vec![Reply::Say("- rates matter\n".into())], |writer, s, desk| writer.digest(s, desk)).0;
+    assert_eq!(lesson.unwrap().as_deref(), Some("- rates matter"));
 }

@@ -10,6 +10,7 @@ pub mod command;
 pub mod component;
 pub mod data;
 pub mod encoding;
+pub mod environment;
 pub mod escape;
 pub mod evolve;
 pub mod facts;

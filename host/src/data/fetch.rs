@@ -4,6 +4,7 @@
 use super::DataError;
 use super::corpus::{Corpus, Document};
 use super::local;
+use crate::environment::hide_secrets;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,7 +50,9 @@ fn plays(folder: &Path) -> Result<Corpus, DataError> {
 
 fn python(arguments: &[&str]) -> Result<(), DataError> {
     let unavailable = |why| DataError::Unavailable { name: NAME.to_owned(), why };
-    let output = Command::new("python3")
+    let mut command = Command::new("python3");
+    hide_secrets(&mut command);
+    let output = command
         .args(arguments)
         .stdin(Stdio::null())
         .output()

@@ -2,6 +2,7 @@
 
 use super::cost::Prices;
 use super::error::OpenError;
+use crate::environment::{SECRET_WORDS, is_secret};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -181,6 +182,13 @@ impl ModelConfig {
         let within = |value: u64, low: u64, high: u64| (low..=high).contains(&value);
         unless(within(self.max_output_tokens, 256, 1 << 20), "max_output_tokens", "out of range: 256 to 1048576");
         unless(within(self.prompt_tokens, 2000, 1 << 22), "prompt_tokens", "out of range: 2000 to 4194304");
+        let hidden = self.key_env.as_deref().is_none_or(is_secret);
+        let words = SECRET_WORDS.join(", ");
+        unless(
+            hidden,
+            "key_env",
+            &format!("name it with one of {words}: such variables are kept from child processes"),
+        );
         let one_key = self.key_env.is_none() || self.key_file.is_none();
         unless(one_key, "key_file", "there is `key_env` too: name one of them");
         for (field, price) in [
@@ -306,12 +314,12 @@ mod tests {
         let bad = ModelConfig {
             temperature: Some(f64::NAN),
             usd_per_million_input: -1.0,
-            key_env: Some("A".into()),
+            key_env: Some("PLACE".into()),
             key_file: Some("B".into()),
             tries: 0,
             ..config
         };
         let fields: Vec<_> = bad.faults().into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["temperature", "key_file", "usd_per_million_input", "tries"]);
+        assert_eq!(fields, ["temperature", "key_env", "key_file", "usd_per_million_input", "tries"]);
     }
 }

@@ -5,6 +5,7 @@ use super::{Part, Prompt, SYSTEM, code, cut_bytes, cut_chars, fenced, fit};
 use crate::answer::FORMAT;
 use crate::escape;
 use crate::proposer::{Failed, Situation};
+use similar::get_close_matches;
 use std::collections::BTreeSet;
 
 /// Lines shown before and after a fault.
@@ -19,6 +20,10 @@ const ANSWER_BYTES: usize = 16 << 10;
 const REFERENCE_LINES: usize = 40;
 /// Shortest name that is looked up: shorter ones are everywhere.
 const NAME_CHARS: usize = 3;
+/// Names of the reference that are taken for a name of the error.
+const NEAR_NAMES: usize = 3;
+/// How alike two such names are, from 0 to 1: models often ask for `softmax_last` or `rmsnorm`.
+const LIKENESS: f32 = 0.75;
 /// Where compilers, the dry run and traps say a guest's line is.
 const FILE: &str = "train.rs:";
 
@@ -30,7 +35,7 @@ pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u
             Part::new(0, "", opening(failed, &proposal.hypothesis)),
             Part::new(0, "The fault", fenced("data", &error)),
             Part::new(2, "Where it is", excerpt(&proposal.source, &failed.message)),
-            Part::cut(1, "What the reference says", relevant(reference, &proposal.source, &failed.message)),
+            Part::cut(1, "What the reference says", relevant(reference, &proposal.source, &error)),
             Part::new(0, "train.rs", code(&proposal.source)),
         ],
         None => vec![
@@ -97,35 +102,37 @@ fn excerpt(source: &str, message: &str) -> String {
     if out.is_empty() { out } else { fenced("data", &out) }
 }
 
-/// Lines of the reference that name what the error and the faulty lines name, under their headings.
+/// Lines of the reference that define what the error and the faulty lines name, or something that is spelt nearly so,
+/// under their headings.
 fn relevant(reference: &str, source: &str, message: &str) -> String {
     let lines: Vec<&str> = source.lines().collect();
-    let mut names = words(message);
+    let mut named = words(message);
     for place in places(message) {
-        names.extend(called(lines.get(place - 1).copied().unwrap_or_default()));
+        named.extend(called(lines.get(place - 1).copied().unwrap_or_default()));
     }
-    let (mut out, mut heading, mut count) = (String::new(), None, 0);
-    let mut in_fence = false;
+    let known: BTreeSet<String> = reference.lines().filter_map(defined).collect();
+    let all: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for name in &named {
+        wanted.extend(get_close_matches(name.as_str(), &all, NEAR_NAMES, LIKENESS));
+    }
+    let (mut out, mut heading, mut count) = (String::new(), "", 0);
+    let mut told = "";
     for line in reference.lines() {
-        if line.trim_start().starts_with("```") {
-            in_fence = !in_fence;
+        if line.starts_with('#') {
+            heading = line.trim_start_matches('#').trim();
+        }
+        let section = heading.trim_matches('`');
+        let about = defined(line).is_some_and(|name| wanted.contains(name.as_str()) || named.contains(section));
+        if !about || count >= REFERENCE_LINES {
             continue;
         }
-        if line.starts_with('#') && !in_fence {
-            heading = Some(line.trim_start_matches('#').trim());
-            continue;
-        }
-        if defined(line).is_disjoint(&names) {
-            continue;
-        }
-        if let Some(heading) = heading.take() {
+        if told != heading {
             out.push_str(&format!("{heading}:\n"));
+            told = heading;
         }
         out.push_str(&format!("{line}\n"));
         count += 1;
-        if count >= REFERENCE_LINES {
-            break;
-        }
     }
     if out.is_empty() { out } else { fenced("data", &escape::printable(&out)) }
 }
@@ -143,13 +150,17 @@ fn called(line: &str) -> BTreeSet<String> {
     before_bracket.filter(|name| name.chars().count() >= NAME_CHARS).map(str::to_owned).collect()
 }
 
-/// Names that a line of the reference is about: what it calls or defines, and what it sets as code.
-fn defined(line: &str) -> BTreeSet<String> {
-    let code = line.split('`').skip(1).step_by(2).flat_map(words);
-    let mut names: BTreeSet<String> = code.collect();
-    names.extend(called(&line.replace('-', "_")));
-    names.extend(line.split(':').next().map(words).unwrap_or_default());
-    names
+/// The name that a line of the reference defines: after `fn`, else the last one before its first bracket or colon.
+fn defined(line: &str) -> Option<String> {
+    let after_fn = line.split_once("fn ").map(|(_, rest)| rest);
+    let name = match after_fn {
+        Some(rest) => rest.split(|c| !is_name(c)).next(),
+        None if line.starts_with("- ") => {
+            line.split(['(', ':']).next().and_then(|before| before.rsplit(|c| !is_name(c)).next())
+        }
+        None => None,
+    };
+    name.filter(|name| name.chars().count() >= NAME_CHARS).map(str::to_owned)
 }
 
 fn is_name(c: char) -> bool {

@@ -36,6 +36,7 @@ const REFERENCE: &str = "\
 ## Norms
 
 - `x.rms_norm()`: x / sqrt(mean(x²) + 1e-6) over the last axis.
+- `fn layer_norm(&self, eps: f32) -> Tensor`: not for this guest.
 ";
 
 fn past(number: u64, ending: Ending, delta: Option<f64>, description: &str, reason: &str) -> Arc<Past> {
@@ -143,6 +144,15 @@ fn a_repair_is_asked_for_like_this() {
         ..failed("the answer holds no change")
     };
     golden("repair_answer.md", &repair(&night(), &unread, REFERENCE, 24_000).text);
+}
+
+#[test]
+fn a_misspelt_op_is_looked_up() {
+    let message = "error[E0599]: no method named `rmsnorm` found for struct `Tensor`\n --> train.rs:8:40";
+    let text = repair(&night(), &failed(message), REFERENCE, 24_000).text;
+    let said = text.split("## What the reference says").nth(1).unwrap().split("## train.rs").next().unwrap();
+    assert!(said.contains("Norms:\n- `x.rms_norm()`"), "{said}");
+    assert!(!said.contains("matmul"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Child processes with a deadline and capped output.
 
+use crate::environment::hide_secrets;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -34,12 +35,13 @@ const MISLEADING: [&str; 9] = [
     "RUSTC_BOOTSTRAP",
 ];
 
-/// A command in the user's environment, without what would mislead it.
+/// A command in the user's environment, without what would mislead it and without secrets.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for name in MISLEADING {
         command.env_remove(name);
     }
+    hide_secrets(&mut command);
     command
 }
 

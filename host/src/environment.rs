@@ -1,0 +1,43 @@
+//! What programs that work in the user's own environment (compilers, pip) are not shown of it: variables that hold
+//! secrets, the keys of language models among them. Confined children have an empty environment anyway.
+
+use std::process::Command;
+
+/// What the names of such variables contain.
+pub const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+
+/// Whether a variable of this name is kept from children.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Takes every secret out of what a command will see.
+pub fn hide_secrets(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_secret_and_places_are_not() {
+        for name in ["ANTHROPIC_API_KEY", "openai_api_key", "HF_TOKEN", "CARGO_REGISTRIES_X_TOKEN"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "HTTPS_PROXY", "PIP_INDEX_URL", "TMPDIR"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_command_loses_what_this_process_has() {
+        let mut command = Command::new("true");
+        hide_secrets(&mut command);
+        let secrets = std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())).count();
+        assert_eq!(command.get_envs().filter(|(_, value)| value.is_none()).count(), secrets);
+    }
+}
