@@ -120,7 +120,8 @@ fn libraries_are_silent() {
         "xtask/",
         "tests/",
         "kernels/examples/",
-        "kernels/benches/",
+        "benches/",
+        "measure/",
         "bits/src/main.rs",
         "bits/tests/",
     ];

@@ -1,12 +1,13 @@
 //! The yardstick's model: RMSNorm, RoPE, QK-norm, causal attention, ReLU², an output matrix of its own, softcap,
 //! cross-entropy, AdamW. The same as `tests/guests/gpt.rs`, driven natively.
 
-use crate::lab::{Lab, Tensor};
+use super::inputs::Layout;
+use super::lab::{Lab, Tensor};
 use kernels::fault::Fault;
 use kernels::op::AdamW;
 
-/// Added to mean squares: PyTorch's default, the distance from 1 to the next f32.
-pub const EPS: f32 = f32::EPSILON;
+/// Added to mean squares, as the guest's library does.
+const EPS: f32 = 1e-6;
 const ROPE_BASE: f32 = 10_000.0;
 const SOFTCAP: f32 = 15.0;
 
@@ -29,8 +30,9 @@ pub struct Sizes {
     pub batch: u32,
 }
 
-/// The sizes that are measured: 2048 tokens a step.
-pub const SIZES: [Sizes; 3] = [
+/// The sizes that are measured, 2048 tokens a step; and one small enough for a test.
+pub const SIZES: [Sizes; 4] = [
+    Sizes { name: "tiny", vocab: 16, depth: 2, width: 16, heads: 2, seq: 16, batch: 2 },
     Sizes { name: "S", vocab: 256, depth: 4, width: 128, heads: 4, seq: 128, batch: 16 },
     Sizes { name: "M", vocab: 256, depth: 6, width: 256, heads: 4, seq: 256, batch: 8 },
     Sizes { name: "L", vocab: 8192, depth: 4, width: 256, heads: 4, seq: 256, batch: 8 },
@@ -40,6 +42,13 @@ impl Sizes {
     /// Tokens of a step.
     pub fn tokens(&self) -> u64 {
         u64::from(self.batch) * u64::from(self.seq)
+    }
+
+    /// What the model takes.
+    pub fn layout(&self) -> Layout {
+        let parameters = self.parameters().into_iter().map(|(name, shape)| (name, shape.to_vec())).collect();
+        let Sizes { name, vocab, batch, seq, width, heads, .. } = *self;
+        Layout { name: name.to_owned(), vocab, batch, seq, head_dim: width / heads, parameters }
     }
 
     /// Names and shapes of the parameters, in the order of the weights' file.
@@ -84,12 +93,18 @@ pub enum Part {
 }
 
 impl Gpt {
-    /// Declares the parameters: zeros, unless the session starts from something else.
+    /// Declares the parameters.
     pub fn new(lab: &Lab, sizes: Sizes) -> Result<Self, Fault> {
+        let bound = (3.0 / sizes.width as f32).sqrt();
         let mut declared = Vec::new();
         for (name, shape) in sizes.parameters() {
-            let weight = lab.parameter(&name, lab.zeros(&shape)?)?;
-            declared.push((name, weight, shape));
+            let init = match name.split('.').next() {
+                Some("wte") => lab.normal(&shape, 1.0)?,
+                Some("head") => lab.normal(&shape, 0.001)?,
+                Some("o" | "proj") => lab.zeros(&shape)?,
+                _ => lab.uniform(&shape, bound)?,
+            };
+            declared.push((name.clone(), lab.parameter(&name, init)?, shape));
         }
         let mut weights = Vec::new();
         for (name, weight, shape) in declared {
@@ -111,8 +126,7 @@ impl Gpt {
             x = x.add(&self.attention(layer, &x.rms_norm(EPS)?)?)?;
             x = x.add(&self.mlp(layer, &x.rms_norm(EPS)?)?)?;
         }
-        let logits = x.rms_norm(EPS)?.linear(self.weight("head")?)?.softcap(SOFTCAP)?;
-        logits.cross_entropy(targets)
+        x.rms_norm(EPS)?.linear_cross_entropy(self.weight("head")?, targets, SOFTCAP)
     }
 
     fn attention(&self, layer: u32, x: &Tensor) -> Result<Tensor, Fault> {
@@ -134,6 +148,20 @@ impl Gpt {
     /// Gradients of `loss`, in the order of the parameters.
     pub fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>, Fault> {
         loss.gradients(&self.weights.iter().map(|w| &w.weight).collect::<Vec<_>>())
+    }
+
+    /// Gradients of the first batch's loss, in the order of the weights' file.
+    pub fn first_gradients(&self) -> Result<Vec<f32>, Fault> {
+        let (layout, mut all) = (self.sizes.layout(), Vec::new());
+        if let Some([tokens, targets]) = self.lab.next_batch(self.sizes.batch, self.sizes.seq)? {
+            let gradients = self.gradients(&self.loss(&tokens, &targets)?)?;
+            for (w, gradient) in self.weights.iter().zip(&gradients) {
+                let mut values = self.lab.peek(gradient)?;
+                layout.turn(&w.name, &mut values);
+                all.append(&mut values);
+            }
+        }
+        Ok(all)
     }
 
     /// One training step; `at` is called between its parts.

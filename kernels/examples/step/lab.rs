@@ -1,16 +1,28 @@
 //! A guest's view of a session, natively: handles that release what they hold, and the calls that the model needs. Makes
 //! the same calls in the same order as the guest's library does, so that both give one op stream.
 
+use super::inputs::Inputs;
+use kernels::cost::{Class, Profile, Rate};
+use kernels::cpu::CpuExecutor;
+use kernels::exec::{Dry, Executor, Step};
 use kernels::fault::Fault;
 use kernels::op::{AdamW, Attention, Binary, Loss, Op, TensorId, Unary};
-use kernels::session::{Session, Totals};
-use kernels::spec::Shape;
+use kernels::session::{Answers, Config, Mode, Session, Totals};
+use kernels::spec::{Shape, Spec, Values};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A session that handles share.
 #[derive(Clone)]
-pub struct Lab(Rc<RefCell<Session>>);
+pub struct Lab {
+    session: Rc<RefCell<Session>>,
+    executor: Option<Watched>,
+}
+
+/// The CPU executor, shared so that its memory can be looked at.
+#[derive(Clone)]
+struct Watched(Arc<Mutex<CpuExecutor>>);
 
 /// A handle.
 pub struct Tensor {
@@ -20,14 +32,76 @@ pub struct Tensor {
 
 impl Drop for Tensor {
     fn drop(&mut self) {
-        self.lab.0.borrow_mut().release(self.id);
+        self.lab.session.borrow_mut().release(self.id);
     }
 }
 
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, CpuExecutor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Executor for Watched {
+    fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
+        self.lock().execute(steps)
+    }
+
+    fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
+        self.lock().upload(id, spec, values)
+    }
+
+    fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
+        self.lock().download(id)
+    }
+
+    fn class(&self) -> &'static str {
+        self.lock().class()
+    }
+}
+
+fn shape(op: &'static str, dims: &[u32]) -> Result<Shape, Fault> {
+    Shape::new(dims).map_err(|source| Fault::Size { op, source })
+}
+
 impl Lab {
-    /// Drives `session`.
-    pub fn new(session: Session) -> Self {
-        Self(Rc::new(RefCell::new(session)))
+    /// A session on the CPU engine with a budget that never ends, which starts from `inputs`; `dry` executes nothing.
+    pub fn open(inputs: &Inputs, threads: usize, dry: bool) -> Result<Self, Fault> {
+        Self::limited(inputs, threads, dry, 4 << 30)
+    }
+
+    /// As `open`, with at most `tensor_bytes` of live tensors.
+    pub fn limited(inputs: &Inputs, threads: usize, dry: bool, tensor_bytes: u64) -> Result<Self, Fault> {
+        let rate = |class: Class| Rate {
+            class: class.name().to_owned(),
+            mflops: 100_000,
+            bytes_per_us: 20_000,
+            overhead_ps: 1_000_000,
+        };
+        let config = Config {
+            mode: Mode::Train,
+            profile: Profile { name: "any".to_owned(), classes: Class::ALL.map(rate).to_vec() },
+            budget_ps: u64::MAX / 4,
+            tensor_bytes,
+            max_ops: u64::MAX,
+            max_tensors: 100_000,
+            random_seed: 1,
+            intervals: 1,
+        };
+        let cpu = || CpuExecutor::new(threads, config.random_seed).map(|cpu| Watched(Arc::new(Mutex::new(cpu))));
+        let executor = if dry { None } else { Some(cpu()?) };
+        let (boxed, answers): (Box<dyn Executor>, _) = match &executor {
+            Some(watched) => (Box::new(watched.clone()), Answers::Execute),
+            None => (Box::<Dry>::default(), Answers::StandIn),
+        };
+        let mut session = Session::new(config, boxed, Some(Box::new(inputs.batches())), answers);
+        session.start_from(inputs.state());
+        Ok(Self { session: Rc::new(RefCell::new(session)), executor })
+    }
+
+    /// Most bytes of tensors that the executor had in use at once; 0 in a dry run.
+    pub fn executor_peak_bytes(&self) -> u64 {
+        self.executor.as_ref().map_or(0, |watched| watched.lock().peak_bytes())
     }
 
     fn tensor(&self, id: TensorId) -> Tensor {
@@ -35,46 +109,62 @@ impl Lab {
     }
 
     fn submit(&self, op: Op, inputs: &[TensorId]) -> Result<Tensor, Fault> {
-        let id = self.0.borrow_mut().submit(op, inputs)?;
+        let id = self.session.borrow_mut().submit(op, inputs)?;
         Ok(self.tensor(id))
     }
 
     /// All zeros.
     pub fn zeros(&self, dims: &[u32]) -> Result<Tensor, Fault> {
-        let shape = Shape::new(dims).map_err(|source| Fault::Size { op: "full", source })?;
-        self.submit(Op::Full { shape, value: 0.0 }, &[])
+        self.submit(Op::Full { shape: shape("full", dims)?, value: 0.0 }, &[])
+    }
+
+    /// Uniform within ±`bound`.
+    pub fn uniform(&self, dims: &[u32], bound: f32) -> Result<Tensor, Fault> {
+        let shape = shape("uniform", dims)?;
+        self.submit(Op::Uniform { shape, low: -bound, high: bound, stream: 0, position: 0 }, &[])
+    }
+
+    /// Normal with mean 0.
+    pub fn normal(&self, dims: &[u32], std: f32) -> Result<Tensor, Fault> {
+        let shape = shape("normal", dims)?;
+        self.submit(Op::Normal { shape, mean: 0.0, std, stream: 0, position: 0 }, &[])
     }
 
     /// Declares a parameter.
     pub fn parameter(&self, name: &str, init: Tensor) -> Result<Tensor, Fault> {
-        let id = self.0.borrow_mut().parameter(name, init.id)?;
+        let id = self.session.borrow_mut().parameter(name, init.id)?;
         Ok(self.tensor(id))
     }
 
     /// Tokens and targets.
     pub fn next_batch(&self, batch: u32, seq: u32) -> Result<Option<[Tensor; 2]>, Fault> {
-        let drawn = self.0.borrow_mut().next_batch(batch, seq)?;
+        let drawn = self.session.borrow_mut().next_batch(batch, seq)?;
         Ok(drawn.map(|(tokens, targets)| [self.tensor(tokens), self.tensor(targets)]))
     }
 
     /// Executes what is pending.
     pub fn flush(&self) -> Result<(), Fault> {
-        self.0.borrow_mut().flush()
+        self.session.borrow_mut().flush()
     }
 
     /// Keeps the loss for the curve.
     pub fn log(&self, loss: &Tensor) -> Result<(), Fault> {
-        self.0.borrow_mut().log("loss", loss.id)
+        self.session.borrow_mut().log("loss", loss.id)
     }
 
     /// What was logged.
     pub fn losses(&self) -> Vec<f64> {
-        self.0.borrow().curve().iter().map(|point| point.value).collect()
+        self.session.borrow().curve().iter().map(|point| point.value).collect()
+    }
+
+    /// The host's look at values.
+    pub fn peek(&self, x: &Tensor) -> Result<Vec<f32>, Fault> {
+        self.session.borrow_mut().peek(x.id)
     }
 
     /// Counters.
     pub fn totals(&self) -> Totals {
-        self.0.borrow().totals()
+        self.session.borrow().totals()
     }
 }
 
@@ -89,7 +179,7 @@ impl Tensor {
 
     /// An unnamed tensor that starts as a copy.
     pub fn variable(&self) -> Result<Tensor, Fault> {
-        let id = self.lab.0.borrow_mut().variable(self.id)?;
+        let id = self.lab.session.borrow_mut().variable(self.id)?;
         Ok(self.lab.tensor(id))
     }
 
@@ -123,15 +213,9 @@ impl Tensor {
         self.one(Op::Unary(Unary::ReluSquared))
     }
 
-    /// cap·tanh(x/cap).
-    pub fn softcap(&self, cap: f32) -> Result<Tensor, Fault> {
-        self.one(Op::Softcap { cap })
-    }
-
     /// Another shape.
     pub fn reshape(&self, dims: &[u32]) -> Result<Tensor, Fault> {
-        let shape = Shape::new(dims).map_err(|source| Fault::Size { op: "reshape", source })?;
-        self.one(Op::Reshape { shape })
+        self.one(Op::Reshape { shape: shape("reshape", dims)? })
     }
 
     /// Causal attention.
@@ -139,20 +223,21 @@ impl Tensor {
         self.lab.submit(Op::Attention(Attention { causal: true, window: 0, scale }), &[self.id, k.id, v.id])
     }
 
-    /// Mean negative log-likelihood.
-    pub fn cross_entropy(&self, targets: &Tensor) -> Result<Tensor, Fault> {
-        self.two(Op::CrossEntropy(Loss::default()), targets)
+    /// Mean negative log-likelihood of capped logits x·wᵀ.
+    pub fn linear_cross_entropy(&self, weight: &Tensor, targets: &Tensor, softcap: f32) -> Result<Tensor, Fault> {
+        let op = Op::LinearCrossEntropy { loss: Loss { softcap, z_loss: 0.0 }, gradients: false };
+        self.lab.submit(op, &[self.id, weight.id, targets.id])
     }
 
     /// Gradients by `wrt`, in order.
     pub fn gradients(&self, wrt: &[&Tensor]) -> Result<Vec<Tensor>, Fault> {
         let wrt: Vec<TensorId> = wrt.iter().map(|x| x.id).collect();
-        let made = self.lab.0.borrow_mut().backward(self.id, &wrt)?;
+        let made = self.lab.session.borrow_mut().backward(self.id, &wrt)?;
         Ok(made.into_iter().map(|id| self.lab.tensor(id)).collect())
     }
 
     /// One optimizer step on this slot.
     pub fn adamw(&self, grad: &Tensor, m: &Tensor, v: &Tensor, how: AdamW) -> Result<(), Fault> {
-        self.lab.0.borrow_mut().adamw(self.id, grad.id, m.id, v.id, how)
+        self.lab.session.borrow_mut().adamw(self.id, grad.id, m.id, v.id, how)
     }
 }

@@ -7,6 +7,7 @@ mod ahead;
 mod any;
 pub mod attention;
 pub mod cast;
+pub mod ceilings;
 pub mod elements;
 pub mod elementwise;
 pub mod gemm;

@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::op::{AdamW, Loss, Op};
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
+use std::fmt::Arguments;
 
 /// Specs of an op's outputs, in order.
 pub type Specs = SmallVec<[Spec; 2]>;
@@ -98,51 +99,51 @@ impl Call<'_> {
     }
 
     fn scalars(&self) -> Result<(), Fault> {
-        let check = |ok: bool, reason: String| if ok { Ok(()) } else { Err(self.misuse(reason)) };
+        let check = |ok: bool, reason: Arguments<'_>| if ok { Ok(()) } else { Err(self.misuse(reason.to_string())) };
         match self.op {
             &Op::Uniform { low, high, .. } => check(
                 low.is_finite() && high.is_finite() && low <= high,
-                format!("no range from {low} to {high}; low must be at most high, both finite"),
+                format_args!("no range from {low} to {high}; low must be at most high, both finite"),
             ),
             &Op::Normal { mean, std, .. } => check(
                 mean.is_finite() && std.is_finite() && std >= 0.0,
-                format!("mean {mean} and deviation {std} must be finite, the deviation at least 0"),
+                format_args!("mean {mean} and deviation {std} must be finite, the deviation at least 0"),
             ),
             Op::Constant { dtype, .. } => check(
                 matches!(dtype, DType::F32 | DType::U32 | DType::I64),
-                format!("no constants of {}; cast one", dtype.name()),
+                format_args!("no constants of {}; cast one", dtype.name()),
             ),
             &(Op::RmsNorm { eps } | Op::RmsNormGrad { eps } | Op::LayerNorm { eps } | Op::LayerNormGrad { eps }) => {
-                check(eps.is_finite() && eps >= 0.0, format!("eps is {eps}; it must be at least 0"))
+                check(eps.is_finite() && eps >= 0.0, format_args!("eps is {eps}; it must be at least 0"))
             }
             &(Op::Softcap { cap } | Op::SoftcapGrad { cap }) => {
-                check(cap.is_finite() && cap > 0.0, format!("the cap is {cap}; it must be above 0"))
+                check(cap.is_finite() && cap > 0.0, format_args!("the cap is {cap}; it must be above 0"))
             }
             Op::CrossEntropy(loss) | Op::CrossEntropyGrad(loss) | Op::LinearCrossEntropy { loss, .. } => {
                 let &Loss { softcap, z_loss } = loss;
-                check(softcap.is_finite() && softcap >= 0.0, format!("softcap is {softcap}; 0 means none"))?;
-                check(z_loss.is_finite() && z_loss >= 0.0, format!("z-loss is {z_loss}; 0 means none"))
+                check(softcap.is_finite() && softcap >= 0.0, format_args!("softcap is {softcap}; 0 means none"))?;
+                check(z_loss.is_finite() && z_loss >= 0.0, format_args!("z-loss is {z_loss}; 0 means none"))
             }
             &Op::Rope { base, .. } => {
-                check(base.is_finite() && base > 0.0, format!("the base is {base}; it must be above 0"))
+                check(base.is_finite() && base > 0.0, format_args!("the base is {base}; it must be above 0"))
             }
             Op::Attention(how) | Op::AttentionGrad(how) => {
-                check(how.scale.is_finite(), format!("the scale is {}; it must be finite", how.scale))
+                check(how.scale.is_finite(), format_args!("the scale is {}; it must be finite", how.scale))
             }
             Op::NewtonSchulz { coefficients } => {
                 let steps = coefficients.len();
                 check(
                     steps <= MAX_NEWTON_SCHULZ_STEPS,
-                    format!("{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"),
+                    format_args!("{steps} steps; at most {MAX_NEWTON_SCHULZ_STEPS} are allowed (5 is usual)"),
                 )?;
                 let finite = coefficients.iter().flatten().all(|c| c.is_finite());
-                check(finite, "a coefficient is not finite".to_owned())
+                check(finite, format_args!("a coefficient is not finite"))
             }
             &Op::AdamW(AdamW { beta1, beta2, eps, step, .. }) => {
-                check(step >= 1, "step is 0; it counts from 1".to_owned())?;
-                check((0.0..1.0).contains(&beta1), format!("beta1 is {beta1}; it must be in [0, 1)"))?;
-                check((0.0..1.0).contains(&beta2), format!("beta2 is {beta2}; it must be in [0, 1)"))?;
-                check(eps.is_finite() && eps >= 0.0, format!("eps is {eps}; it must be at least 0"))
+                check(step >= 1, format_args!("step is 0; it counts from 1"))?;
+                check((0.0..1.0).contains(&beta1), format_args!("beta1 is {beta1}; it must be in [0, 1)"))?;
+                check((0.0..1.0).contains(&beta2), format_args!("beta2 is {beta2}; it must be in [0, 1)"))?;
+                check(eps.is_finite() && eps >= 0.0, format_args!("eps is {eps}; it must be at least 0"))
             }
             _ => Ok(()),
         }

@@ -82,7 +82,7 @@ impl Session {
         let Execution::Skipping { from, .. } = std::mem::replace(&mut self.execution, Execution::Running) else {
             return Ok(());
         };
-        let live: Vec<(TensorId, Spec)> = self.memory.live().map(|(id, spec)| (id, spec.clone())).collect();
+        let live: Vec<(TensorId, Spec)> = self.memory.live().into_iter().map(|(id, spec)| (id, spec.clone())).collect();
         let fits = from.ops == self.ledger.ops
             && from.interval == self.intervals.index
             && live.len() == from.tensors.len()
@@ -99,7 +99,7 @@ impl Session {
     }
 
     fn end_interval(&mut self) -> Result<(), Fault> {
-        let live: Vec<(TensorId, Spec)> = self.memory.live().map(|(id, spec)| (id, spec.clone())).collect();
+        let live: Vec<(TensorId, Spec)> = self.memory.live().into_iter().map(|(id, spec)| (id, spec.clone())).collect();
         let bytes = live.iter().fold(0u64, |sum, (_, spec)| sum.saturating_add(spec.bytes()));
         let keep = self.intervals.sink.is_some() && bytes <= MAX_CHECKPOINT_BYTES;
         let mut tensors = Vec::new();

@@ -1,12 +1,12 @@
 //! Who holds which tensor. Guest handles and saved values keep a tensor's values alive; handles and graph edges keep
 //! the node that made it alive. Everything is freed at once when the last hold goes, without recursion.
 
+use super::ids::IdMap;
 use super::tape::Node;
 use crate::fault::Fault;
 use crate::op::TensorId;
 use crate::spec::Spec;
 use smallvec::{SmallVec, smallvec};
-use std::collections::BTreeMap;
 
 /// A tensor that can change in place.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +44,8 @@ impl Tensor {
 /// All tensors and graph nodes of a session.
 #[derive(Debug)]
 pub(super) struct Memory {
-    tensors: BTreeMap<TensorId, Tensor>,
-    pub nodes: BTreeMap<u64, Node>,
+    tensors: IdMap<TensorId, Tensor>,
+    pub nodes: IdMap<u64, Node>,
     next_tensor: u64,
     next_node: u64,
     bytes: u64,
@@ -60,8 +60,8 @@ pub(super) struct Memory {
 impl Memory {
     pub fn new(max_bytes: u64, max_tensors: u64) -> Self {
         Self {
-            tensors: BTreeMap::new(),
-            nodes: BTreeMap::new(),
+            tensors: IdMap::default(),
+            nodes: IdMap::default(),
             next_tensor: 0,
             next_node: 0,
             bytes: 0,
@@ -127,8 +127,11 @@ impl Memory {
     }
 
     /// Tensors whose values are there, in order of id.
-    pub fn live(&self) -> impl Iterator<Item = (TensorId, &Spec)> {
-        self.tensors.iter().filter(|(_, t)| t.has_values).map(|(&id, t)| (id, &t.spec))
+    pub fn live(&self) -> Vec<(TensorId, &Spec)> {
+        let mut live: Vec<_> =
+            self.tensors.iter().filter(|(_, t)| t.has_values).map(|(&id, t)| (id, &t.spec)).collect();
+        live.sort_unstable_by_key(|(id, _)| *id);
+        live
     }
 
     /// One more handle.

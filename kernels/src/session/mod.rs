@@ -2,6 +2,7 @@
 //! live-byte limit, recorded on the tape, enqueued, and at a flush executed. Depends on the rest of the crate, knows
 //! nothing of WASM.
 
+mod ids;
 mod intervals;
 mod memory;
 mod segment;
@@ -310,6 +311,11 @@ impl Session {
         self.steps += 1;
         self.tokens = self.tokens.saturating_add(u64::from(batch) * u64::from(seq));
         Ok(Some((tokens, targets)))
+    }
+
+    /// Cost of ops so far in picoseconds.
+    pub fn spent_ps(&self) -> u64 {
+        self.ledger.spent
     }
 
     /// Share of the budget used.

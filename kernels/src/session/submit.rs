@@ -2,9 +2,10 @@
 
 use super::{Answers, Checkpoint, Mode, Session};
 use crate::cost::{self, Class, Cost};
+use crate::encode::Entry;
 use crate::exec::Step;
 use crate::fault::Fault;
-use crate::infer::infer;
+use crate::infer::{Specs, infer};
 use crate::op::{Op, Record, TensorId};
 use crate::spec::{Spec, Values};
 use smallvec::SmallVec;
@@ -49,16 +50,17 @@ impl Ledger {
     }
 }
 
-/// What waits for execution.
+/// What waits for execution. Where nothing is executed it is only counted, so that every run flushes at the same ops.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     steps: Vec<Step>,
+    count: usize,
     data_bytes: u64,
 }
 
 impl Queue {
     fn full(&self) -> bool {
-        self.steps.len() >= MAX_STEPS || self.data_bytes > MAX_DATA_BYTES
+        self.count >= MAX_STEPS || self.data_bytes > MAX_DATA_BYTES
     }
 }
 
@@ -154,7 +156,7 @@ impl Session {
         if record {
             self.record(&op, inputs, &specs, &outputs);
         }
-        self.enqueue(op, inputs, &outputs, made.into_vec(), data, index)?;
+        self.enqueue(op, inputs, &outputs, made, data, index)?;
         Ok(outputs)
     }
 
@@ -177,25 +179,28 @@ impl Session {
         op: Op,
         inputs: &[TensorId],
         outputs: &[TensorId],
-        made: Vec<Spec>,
+        made: Specs,
         data: Option<Values>,
         index: u64,
     ) -> Result<(), Fault> {
         if matches!(op, Op::Constant { .. } | Op::NextBatch { .. }) {
             self.queue.data_bytes += made.iter().map(Spec::bytes).sum::<u64>();
         }
-        let data = match &op {
-            Op::NextBatch { batch, seq, drawn } if self.execution.running() => Some(self.draw(*batch, *seq, *drawn)?),
-            _ => data,
-        };
-        let record = Record {
-            op,
-            inputs: SmallVec::from_slice(inputs),
-            outputs: outputs.iter().copied().collect(),
-            data: data.map(Arc::new),
-        };
-        self.op_hash.record(&record, &made);
-        self.queue.steps.push(Step::Run { record, outputs: made, index });
+        self.op_hash.record(Entry { op: &op, inputs, outputs, specs: &made, data: data.as_ref() });
+        self.queue.count += 1;
+        if self.execution.running() {
+            let data = match op {
+                Op::NextBatch { batch, seq, drawn } => Some(self.draw(batch, seq, drawn)?),
+                _ => data,
+            };
+            let record = Record {
+                op,
+                inputs: SmallVec::from_slice(inputs),
+                outputs: SmallVec::from_slice(outputs),
+                data: data.map(Arc::new),
+            };
+            self.queue.steps.push(Step::Run { record, outputs: made.into_vec(), index });
+        }
         if self.queue.full() { self.flush() } else { Ok(()) }
     }
 
@@ -217,7 +222,12 @@ impl Session {
 
     /// Tells the executor, in order, of tensors that are gone.
     pub(super) fn enqueue_freed(&mut self) {
-        self.queue.steps.extend(self.memory.freed.drain(..).map(Step::Free));
+        self.queue.count += self.memory.freed.len();
+        if self.execution.running() {
+            self.queue.steps.extend(self.memory.freed.drain(..).map(Step::Free));
+        } else {
+            self.memory.freed.clear();
+        }
     }
 
     /// Executes everything pending and fetches logged values. Afterwards nothing waits.
@@ -240,6 +250,7 @@ impl Session {
             self.executor.execute(&mut self.queue.steps)?;
         }
         self.queue.steps.clear();
+        self.queue.count = 0;
         self.queue.data_bytes = 0;
         Ok(())
     }

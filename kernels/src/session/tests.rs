@@ -109,7 +109,7 @@ fn what_is_left_after_a_run_is_its_named_state() {
     s.finish().unwrap();
     assert_eq!(s.memory.bytes(), 4 * (16 * 8 + 8 * 16));
     assert!(s.memory.nodes.is_empty());
-    assert_eq!(s.memory.live().count(), 2);
+    assert_eq!(s.memory.live().len(), 2);
     assert_eq!((s.totals().parameters, s.totals().steps, s.totals().tokens), (256, 10, 80));
 }
 
@@ -439,7 +439,7 @@ proptest! {
         s.flush().unwrap();
         prop_assert!(s.memory.nodes.is_empty());
         prop_assert_eq!(s.memory.bytes(), 16);
-        prop_assert_eq!(s.memory.live().map(|(id, _)| id).collect::<Vec<_>>(), vec![p]);
+        prop_assert_eq!(s.memory.live().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), vec![p]);
         prop_assert_eq!(s.peek(s.named["p"].id).map(|x| x.len()), Ok(4));
     }
 }

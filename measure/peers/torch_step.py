@@ -1,8 +1,8 @@
-"""The measured models in PyTorch: S, M and L, and the seed guest (its constants are read from its source).
+"""The measured models in PyTorch: sizes S, M, L and tiny, and `seed`, the seed guest (constants from its source).
 
-    torch_step.py eager|compile S|M|L|seed FOLDER [--steps N] [--warm-up N] [--seed-guest FILE] [--gradients FILE]
+    torch_step.py eager|compile SIZE FOLDER [--steps N] [--warm-up N] [--seed-guest FILE] [--gradients FILE]
 
-FOLDER holds init_NAME.bin and tok_NAME.bin (`cargo xtask peers` writes them). Prints one JSON line: milliseconds a step,
+FOLDER holds init_NAME.bin and tok_NAME.bin (`cargo measure peers` writes them). Prints one JSON line: milliseconds a step,
 tokens a second, peak memory, page faults a step, first losses. With --gradients it writes those of the first step, as
 f32 in the order of the weights, and ends.
 """
@@ -22,7 +22,12 @@ import torch.nn.functional as F
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 # vocab, layers, width, heads, tokens per sequence, sequences
-SIZES = {"S": (256, 4, 128, 4, 128, 16), "M": (256, 6, 256, 4, 256, 8), "L": (8192, 4, 256, 4, 256, 8)}
+SIZES = {
+    "tiny": (16, 2, 16, 2, 16, 2),
+    "S": (256, 4, 128, 4, 128, 16),
+    "M": (256, 6, 256, 4, 256, 8),
+    "L": (8192, 4, 256, 4, 256, 8),
+}
 
 
 class Weights:
