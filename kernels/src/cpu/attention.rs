@@ -69,12 +69,6 @@ impl Geometry {
         View { data: &x[at..], row: heads * self.dim, col: 1 }
     }
 
-    /// As [`Geometry::head`], to write.
-    fn head_mut(self, x: &mut [f32], batch: usize, heads: usize, head: usize, rows: Range<usize>) -> Tile<'_> {
-        let at = self.at(batch, heads, head, rows.start);
-        Tile::within(&mut x[at..], rows.len(), self.dim, heads * self.dim)
-    }
-
     fn at(self, batch: usize, heads: usize, head: usize, start: usize) -> usize {
         ((batch * self.time + start) * heads + head) * self.dim
     }
@@ -93,9 +87,9 @@ impl Geometry {
         if self.causal { edges } else { [Edge::None; 3] }
     }
 
-    /// Sequence and key head of everything that shares keys.
-    fn groups(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.batch).flat_map(move |b| (0..self.groups).map(move |group| (b, group)))
+    /// Everything, for results [batch, time, heads, dim].
+    pub fn all(self) -> Part {
+        Part { pairs: 0..self.batch * self.groups, apart: false }
     }
 
     /// Query heads of a key head.
@@ -110,25 +104,56 @@ impl Geometry {
     }
 }
 
+/// Which sequences and key heads are computed: pair i is key head i mod groups of sequence i / groups.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The pairs.
+    pub pairs: Range<usize>,
+    /// Results of each pair lie apart: [pairs, time, its heads, dim].
+    pub apart: bool,
+}
+
+impl Part {
+    /// Positions of one of the pair's `each` heads in a result.
+    fn head_mut<'a>(
+        &self,
+        g: Geometry,
+        x: &'a mut [f32],
+        pair: usize,
+        (head, each): (usize, usize),
+        rows: Range<usize>,
+    ) -> Tile<'a> {
+        let (start, stride) = if self.apart {
+            (((pair - self.pairs.start) * g.time + rows.start) * each + head, each)
+        } else {
+            let (b, heads) = (pair / g.groups, each * g.groups);
+            ((b * g.time + rows.start) * heads + pair % g.groups * each + head, heads)
+        };
+        Tile::within(&mut x[start * g.dim..], rows.len(), g.dim, stride * g.dim)
+    }
+}
+
 /// Scores outside of what a row sees.
 fn mask(scores: &mut [f32], block: Block, seen: &Range<usize>) {
     scores[..seen.start].fill(0.0);
     scores[seen.end..block.keys].fill(0.0);
 }
 
-/// y and logsumexp [batch, heads, time] of q, k, v.
-pub fn forward(path: Path, g: Geometry, [q, k, v]: [&[f32]; 3], y: &mut [f32], logsumexp: &mut [f32]) {
+/// Of q, k, v [batch, time, heads, dim], y and logsumexp [pairs, its heads, time].
+pub fn forward(path: Path, g: Geometry, part: Part, [q, k, v]: [&[f32]; 3], y: &mut [f32], logsumexp: &mut [f32]) {
+    let each = g.heads / g.groups;
     let mut room = [(); 3].map(|()| scratch::take());
     let [keys, values, scores] = &mut room;
     let keys = keys.slice(gemm::packed_len(g.dim, g.time));
     let values = values.slice(gemm::packed_len(g.time, g.dim));
     let scores = scores.slice(BLOCK * g.stride());
-    for (b, group) in g.groups() {
+    for pair in part.pairs.clone() {
+        let (b, group) = (pair / g.groups, pair % g.groups);
         gemm::pack(path, g.head(k, b, g.groups, group, 0).transposed(), g.dim, g.time, keys);
         gemm::pack(path, g.head(v, b, g.groups, group, 0), g.time, g.dim, values);
         let (keys, values) = (Packed::new(keys, g.dim), Packed::new(values, g.time));
-        for h in g.heads_of(group) {
-            let lse = &mut logsumexp[(b * g.heads + h) * g.time..][..g.time];
+        for (i, h) in g.heads_of(group).enumerate() {
+            let lse = &mut logsumexp[((pair - part.pairs.start) * each + i) * g.time..][..g.time];
             for block in g.blocks() {
                 let [columns, terms, _] = g.edges(block);
                 let key = Factor::Packed(keys.columns_from(block.from));
@@ -145,7 +170,7 @@ pub fn forward(path: Path, g: Geometry, [q, k, v]: [&[f32]; 3], y: &mut [f32], l
                     lse[block.start + row] = max + math::log(sum);
                 }
                 let value = Factor::Packed(values.terms_from(block.from));
-                let mut out = g.head_mut(y, b, g.heads, h, block.start..block.start + block.rows);
+                let mut out = part.head_mut(g, y, pair, (i, each), block.start..block.start + block.rows);
                 let sizes = Sizes { m: block.rows, n: g.dim, k: block.keys };
                 let weights = View { data: scores, row: g.stride(), col: 1 };
                 gemm::multiply_edge(path, sizes, weights, value, &mut out, false, terms);
@@ -166,14 +191,14 @@ pub struct Saved<'a> {
     pub qkv: [&'a [f32]; 3],
     /// What the forward op gave.
     pub y: &'a [f32],
-    /// Logsumexp of each row's scores.
+    /// Logsumexp of each row's scores, [batch, heads, time].
     pub logsumexp: &'a [f32],
     /// Gradient of y.
     pub dy: &'a [f32],
 }
 
 /// dq, dk, dv; dk and dv grow in the order of query heads, then of query blocks.
-pub fn backward(path: Path, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]; 3]) {
+pub fn backward(path: Path, g: Geometry, part: Part, saved: Saved, [dq, dk, dv]: [&mut [f32]; 3]) {
     let [_, k, v] = saved.qkv;
     dk.fill(0.0);
     dv.fill(0.0);
@@ -182,14 +207,15 @@ pub fn backward(path: Path, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]
     let across = across.slice(gemm::packed_len(g.dim, g.time));
     let values = values.slice(gemm::packed_len(g.dim, g.time));
     let down = down.slice(gemm::packed_len(g.time, g.dim));
-    for (b, group) in g.groups() {
+    for pair in part.pairs.clone() {
+        let (b, group) = (pair / g.groups, pair % g.groups);
         let (key, value) = (g.head(k, b, g.groups, group, 0), g.head(v, b, g.groups, group, 0));
         gemm::pack(path, key.transposed(), g.dim, g.time, across);
         gemm::pack(path, value.transposed(), g.dim, g.time, values);
         gemm::pack(path, key, g.time, g.dim, down);
         let packed = [Packed::new(across, g.dim), Packed::new(values, g.dim), Packed::new(down, g.time)];
-        for h in g.heads_of(group) {
-            head_backward(path, g, saved, packed, (b, h, group), [&mut *dq, &mut *dk, &mut *dv]);
+        for i in 0..g.heads / g.groups {
+            head_backward(path, g, &part, saved, packed, (pair, i), [&mut *dq, &mut *dk, &mut *dv]);
         }
     }
     room.into_iter().for_each(scratch::give);
@@ -198,11 +224,14 @@ pub fn backward(path: Path, g: Geometry, saved: Saved, [dq, dk, dv]: [&mut [f32]
 fn head_backward(
     path: Path,
     g: Geometry,
+    part: &Part,
     saved: Saved,
     [across, values, down]: [Packed; 3],
-    (b, h, group): (usize, usize, usize),
+    (pair, i): (usize, usize),
     [dq, dk, dv]: [&mut [f32]; 3],
 ) {
+    let each = g.heads / g.groups;
+    let (b, h) = (pair / g.groups, pair % g.groups * each + i);
     let mut room = [(); 2].map(|()| scratch::take());
     let [p, ds] = &mut room;
     let (p, ds) = (p.slice(BLOCK * g.stride()), ds.slice(BLOCK * g.stride()));
@@ -229,11 +258,11 @@ fn head_backward(
         let (p, ds) = (View { data: p, row: g.stride(), col: 1 }, View { data: ds, row: g.stride(), col: 1 });
         let key = Factor::Packed(down.terms_from(block.from));
         let sizes = Sizes { m: block.rows, n: g.dim, k: block.keys };
-        gemm::multiply_edge(path, sizes, ds, key, &mut g.head_mut(dq, b, g.heads, h, rows), false, up_to);
+        gemm::multiply_edge(path, sizes, ds, key, &mut part.head_mut(g, dq, pair, (i, each), rows), false, up_to);
         let outer = Sizes { m: block.keys, n: g.dim, k: block.rows };
         let keys = block.from..block.from + block.keys;
         for (left, right, to) in [(ds, query, &mut *dk), (p, slope, &mut *dv)] {
-            let mut to = g.head_mut(to, b, g.groups, group, keys.clone());
+            let mut to = part.head_mut(g, to, pair, (0, 1), keys.clone());
             gemm::multiply_edge(path, outer, left.transposed(), Factor::Plain(right), &mut to, true, from);
         }
     }

@@ -1,65 +1,66 @@
-//! The loss of a language model's last layer without its logits: rows go in chunks of [`ROWS`], and each chunk's logits
+//! The loss of a language model's last layer without all its logits: rows go in chunks of [`ROWS`], and each chunk's logits
 //! become gradients in place (as in Hsu et al., *Liger Kernel*, 2024). Depends on `gemm`, `loss` and `scratch`.
 
-use super::gemm::{Factor, Sizes, Tile, View, multiply};
+use super::gemm::{Factor, Packed, Sizes, Tile, View, multiply};
+use super::loss;
 use super::path::Path;
-use super::{loss, scratch};
 use crate::op::Loss;
 
-/// Rows of one chunk: part of the numerics class.
-pub const ROWS: usize = 256;
+/// Rows of one chunk: a block of terms of the weight's gradient, so part of the numerics class.
+pub const ROWS: usize = super::gemm::KC;
 
-/// What the loss is of.
+/// Some rows of what the loss is of.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<'a> {
-    /// [rows, width]
+    /// [count, width]
     pub x: &'a [f32],
-    /// [vocab, width]
-    pub weight: &'a [f32],
-    /// [rows], all below the vocabulary's size.
-    pub targets: &'a [u32],
     /// Width of x.
     pub width: usize,
+    /// [count], all below the vocabulary's size.
+    pub targets: &'a [u32],
+    /// weight [vocab, width] packed as the factor [width, vocab], and as the factor [vocab, width].
+    pub weight: [&'a [f32]; 2],
+    /// Rows of the whole, over which the loss is a mean.
+    pub rows: usize,
 }
 
-/// Where the gradients of x and of the weight go, for a mean loss whose gradient is 1.
-pub type Gradients<'a> = (&'a mut [f32], &'a mut [f32]);
+/// What comes of them.
+#[derive(Debug)]
+pub struct Results<'a> {
+    /// [count]
+    pub losses: &'a mut [f32],
+    /// [count]
+    pub logsumexp: &'a mut [f32],
+    /// [count, vocab]: gradients of the logits, for a mean loss whose gradient is 1, where dx is wanted; else logits.
+    pub logits: &'a mut [f32],
+    /// [count, width]
+    pub dx: Option<&'a mut [f32]>,
+}
 
-/// Mean loss; each row's logsumexp.
-pub fn linear_cross_entropy(
-    path: Path,
-    Operands { x, weight, targets, width }: Operands,
-    how: Loss,
-    logsumexp: &mut [f32],
-    mut gradients: Option<Gradients>,
-) -> f32 {
-    let (rows, vocab) = (targets.len(), weight.len() / width);
+/// Some rows' losses, and their gradients where wanted.
+pub fn rows(path: Path, Operands { x, width, targets, weight, rows }: Operands, how: Loss, out: Results) {
+    let Results { losses, logsumexp, logits, dx } = out;
+    let (count, vocab) = (targets.len(), logits.len() / targets.len());
+    let across = Factor::Packed(Packed::new(weight[0], width));
+    let x = View::dense(x, width, false);
+    multiply(path, Sizes { m: count, n: vocab, k: width }, x, across, &mut Tile::dense(logits, vocab), false);
+    let Some(dx) = dx else { return loss::cross_entropy(path, logits, targets, how, losses, logsumexp) };
     let scale = 1.0 / rows as f32;
-    let mut room = [(); 3].map(|()| scratch::take());
-    let [losses, logits, row] = &mut room;
-    let (losses, logits, row) = (losses.slice(rows), logits.slice(ROWS.min(rows) * vocab), row.slice(vocab));
-    for start in (0..rows).step_by(ROWS) {
-        let count = ROWS.min(rows - start);
-        let logits = &mut logits[..count * vocab];
-        let (x, targets) = (View::dense(&x[start * width..], width, false), &targets[start..][..count]);
-        let transposed = Factor::Plain(View::dense(weight, width, true));
-        multiply(path, Sizes { m: count, n: vocab, k: width }, x, transposed, &mut Tile::dense(logits, vocab), false);
-        let lse = &mut logsumexp[start..][..count];
-        loss::cross_entropy(path, logits, targets, how, &mut losses[start..][..count], lse);
-        let Some((dx, dweight)) = &mut gradients else { continue };
-        for ((logits, target), lse) in logits.chunks_exact_mut(vocab).zip(targets).zip(lse) {
-            row.copy_from_slice(logits);
-            loss::row_grad(path, row, *target as usize, *lse, scale, how, logits);
-        }
-        let slopes = View::dense(logits, vocab, false);
-        let mut dx = Tile::dense(&mut dx[start * width..][..count * width], width);
-        let plain = Factor::Plain(View::dense(weight, width, false));
-        multiply(path, Sizes { m: count, n: width, k: vocab }, slopes, plain, &mut dx, false);
-        let sizes = Sizes { m: vocab, n: width, k: count };
-        let mut dweight = Tile::dense(dweight, width);
-        multiply(path, sizes, slopes.transposed(), Factor::Plain(x), &mut dweight, start > 0);
+    let rows = logits.chunks_exact_mut(vocab).zip(targets).zip(losses.iter_mut().zip(logsumexp));
+    for ((logits, target), (loss, lse)) in rows {
+        (*loss, *lse) = loss::row_with_grad(path, logits, *target as usize, scale, how);
     }
-    let mean = loss::mean(path, losses);
-    room.into_iter().for_each(scratch::give);
-    mean
+    let down = Factor::Packed(Packed::new(weight[1], vocab));
+    let slopes = View::dense(logits, vocab, false);
+    multiply(path, Sizes { m: count, n: width, k: vocab }, slopes, down, &mut Tile::dense(dx, width), false);
+}
+
+/// Rows from `first` on of the weight's gradient, from gradients of logits [count, vocab] and x [count, width].
+pub fn weight(path: Path, slopes: &[f32], x: &[f32], width: usize, first: usize, dweight: &mut [f32], add: bool) {
+    let count = x.len() / width;
+    let vocab = slopes.len() / count;
+    let sizes = Sizes { m: dweight.len() / width, n: width, k: count };
+    let slopes = View::dense(slopes, vocab, true).skip_rows(first);
+    let x = Factor::Plain(View::dense(x, width, false));
+    multiply(path, sizes, slopes, x, &mut Tile::dense(dweight, width), add);
 }

@@ -73,3 +73,44 @@ kernel! {
         }
     }
 }
+
+/// A row's loss and logsumexp; its logits become their gradients, which are `scale` times those of the row's loss.
+pub fn row_with_grad(path: Path, logits: &mut [f32], target: usize, scale: f32, how: Loss) -> (f32, f32) {
+    let mut room = scratch::take();
+    let capped = room.slice(logits.len());
+    if how.softcap > 0.0 {
+        elementwise::softcap(path, logits, capped, how.softcap);
+    } else {
+        capped.copy_from_slice(logits);
+    }
+    logits.copy_from_slice(capped);
+    let chosen = capped[target];
+    let (max, sum) = reduce::exp_shifted(path, logits, 1.0);
+    let lse = max + math::log(sum);
+    let mut loss = lse - chosen;
+    let mut weight = 1.0;
+    if how.z_loss > 0.0 {
+        loss = math::fma(how.z_loss * lse, lse, loss);
+        weight = math::fma(2.0 * how.z_loss, lse, 1.0);
+    }
+    let each = weight / sum;
+    let at_target = math::fma(logits[target], each, -1.0) * scale;
+    let share = each * scale;
+    logits.iter_mut().for_each(|x| *x *= share);
+    logits[target] = at_target;
+    if how.softcap > 0.0 {
+        through_cap(path, logits, capped, how.softcap);
+    }
+    scratch::give(room);
+    (loss, lse)
+}
+
+kernel! {
+    /// dx ← dx·(1 − (y/cap)²), where y is capped.
+    fn through_cap(dx: &mut [f32], y: &[f32], cap: f32) {
+        for (dx, y) in dx.iter_mut().zip(y) {
+            let t = y / cap;
+            *dx *= math::fma(t, -t, 1.0);
+        }
+    }
+}

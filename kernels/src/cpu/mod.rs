@@ -10,6 +10,8 @@ pub mod cast;
 pub mod ceilings;
 pub mod elements;
 pub mod elementwise;
+mod expand;
+
 pub mod gemm;
 mod graph;
 pub mod index;
@@ -127,7 +129,7 @@ impl Executor for CpuExecutor {
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
         plan::check(spec, values, 0)?;
         let block = self.memory.take(spec.bytes() as usize);
-        if let Some(old) = self.tensors.insert(id, Tensor { spec: spec.clone(), block }) {
+        if let Some(old) = self.tensors.insert(id, Tensor::new(spec.clone(), block)) {
             self.memory.give(old.block);
         }
         let place = self.memory.place(block);
@@ -139,8 +141,8 @@ impl Executor for CpuExecutor {
     }
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
-        let Tensor { spec, block } = self.tensor(id)?.clone();
-        let place = self.memory.place(block).part(0..spec.bytes() as usize);
+        let Tensor { spec, block, start } = self.tensor(id)?.clone();
+        let place = self.memory.place(block).part(start..start + spec.bytes() as usize);
         // SAFETY: no plan is under way.
         Ok(run::read(&unsafe { run::Tensor::new(spec, place) }))
     }

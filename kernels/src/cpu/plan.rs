@@ -1,7 +1,7 @@
 //! From records to a graph of nodes: which blocks of memory each op reads and writes, and what it must wait for. Two
 //! nodes that touch the same block, one of them writing, keep the order of their records; nothing else does. Blocks are
 //! taken and given back in the order of the records, so that memory does not depend on how the nodes run. Depends on
-//! `memory`, `split` and `op`.
+//! `memory`, `split` and `op`. Ops that take several nodes are in [`super::expand`].
 
 use super::absent;
 use super::memory::{BlockId, Memory, Place};
@@ -10,8 +10,9 @@ use crate::exec::Step;
 use crate::fault::Fault;
 use crate::op::{Op, Record, TensorId};
 use crate::spec::{Shape, Spec, Values};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a node does.
@@ -35,6 +36,23 @@ pub enum Work {
     Rotate {
         /// See [`Op::Rope`].
         inverse: bool,
+    },
+    /// An attention or its gradient, cut by key heads: results are [batch·key heads, time, what each key head has].
+    AttentionGroups(Op),
+    /// Some rows of a linear cross-entropy: x, the weight packed across and (for gradients) down, targets → losses,
+    /// logsumexps, logits, which become their own gradients, and the gradient of x.
+    LinearLoss {
+        /// What is wanted.
+        op: Op,
+        /// Rows before these.
+        first: usize,
+        /// Rows of the whole.
+        rows: usize,
+    },
+    /// The gradient of a linear cross-entropy's weight by some rows: gradients of logits, x → added where flagged.
+    LinearLossWeight {
+        /// Whether other rows came before.
+        add: bool,
     },
     /// The mean of the losses that the rows of a cross-entropy have.
     MeanLoss,
@@ -76,7 +94,7 @@ pub struct Node {
     /// What is read.
     pub inputs: SmallVec<[Operand; 4]>,
     /// What is written.
-    pub outputs: SmallVec<[Operand; 3]>,
+    pub outputs: SmallVec<[Operand; 4]>,
     /// How it is cut.
     pub cut: Cut,
     /// Nodes whose part i waits for part i of this one.
@@ -94,25 +112,54 @@ pub struct Tensor {
     pub spec: Spec,
     /// Its memory.
     pub block: BlockId,
+    /// Where in the block it begins, in bytes.
+    pub start: usize,
+}
+
+impl Tensor {
+    /// A tensor at the start of a block.
+    pub fn new(spec: Spec, block: BlockId) -> Self {
+        Self { spec, block, start: 0 }
+    }
+
+    /// Some of its rows along the first axis.
+    pub(super) fn rows(&self, range: Range<u32>) -> Self {
+        let dims = self.spec.shape.dims();
+        let each = self.spec.bytes() / dims.first().map_or(1, |d| u64::from(*d));
+        let dims: SmallVec<[u32; 6]> =
+            std::iter::once(range.end - range.start).chain(dims.iter().skip(1).copied()).collect();
+        let spec = Spec { shape: Shape::new(&dims).unwrap_or_default(), dtype: self.spec.dtype };
+        Self { spec, block: self.block, start: self.start + (u64::from(range.start) * each) as usize }
+    }
+
+    /// The same elements in another shape.
+    pub(super) fn reshaped(&self, dims: &[u32]) -> Self {
+        let spec = Spec { shape: Shape::new(dims).unwrap_or_default(), dtype: self.spec.dtype };
+        Self { spec, ..*self }
+    }
+
+    /// The bytes of the block that it takes.
+    fn range(&self) -> Range<usize> {
+        self.start..self.start + self.spec.bytes() as usize
+    }
 }
 
 /// Tables of rotary embeddings that are kept, by the bits of the base and the width of a head.
 pub type Tables = BTreeMap<(u32, u32), Tensor>;
 
-/// Tables beyond this number are made again each time.
-const MAX_TABLES: usize = 8;
-
 /// Who touched a block last.
 #[derive(Clone, Debug, Default)]
 struct Uses {
-    writer: Option<Use>,
+    writers: SmallVec<[Use; 2]>,
     readers: SmallVec<[Use; 4]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Use {
     node: u32,
-    /// How the node's parts divide the block; none where each sees all of it.
+    /// Bytes of the block.
+    range: Range<usize>,
+    /// How the node's parts divide them; none where each sees all of it.
     cut: Option<Cut>,
 }
 
@@ -166,8 +213,8 @@ impl<'a> Planner<'a> {
             .collect::<Result<_, _>>()?;
         let Record { op, inputs: ids, outputs: made, data } = record;
         match (&op, inputs.as_slice(), data) {
-            (Op::Reshape { .. } | Op::Copy, [x], _) => self.alias(made[0], outputs[0].clone(), x.block),
-            (Op::Assign, [x, value], _) => self.alias(ids[0], x.spec.clone(), value.block),
+            (Op::Reshape { .. } | Op::Copy, [x], _) => self.alias(made[0], outputs[0].clone(), x),
+            (Op::Assign, [x, value], _) => self.alias(ids[0], x.spec.clone(), value),
             (Op::Constant { .. } | Op::NextBatch { .. }, [], Some(values)) => {
                 let mut from = 0;
                 for (id, spec) in made.iter().zip(outputs) {
@@ -177,13 +224,21 @@ impl<'a> Planner<'a> {
             }
             (Op::Blend { .. }, [_, value], _) => self.in_place(op, &[ids[0]], value, index)?,
             (Op::AdamW(_), [_, grad, ..], _) => self.in_place(op, &[ids[0], ids[2], ids[3]], grad, index)?,
-            (Op::CrossEntropy(_), _, _) => self.cross_entropy(op, &inputs, &made, outputs, index),
-            (Op::Rope { base, inverse }, [x], _) => {
-                let table = self.rope_table(*base, &x.spec, index);
+            (Op::LinearCrossEntropy { .. }, [x, weight, targets], _) => {
                 let made = self.make(&made, outputs);
-                let split = self.split(&op, std::slice::from_ref(x), &made);
-                let split = Split { inputs: smallvec![split.inputs[0], Mode::Whole], ..split };
-                self.node(Work::Rotate { inverse: *inverse }, &[x.clone(), table], &made, split, index);
+                self.linear_loss(op.clone(), [x, weight, targets], &made, index);
+            }
+            (Op::CrossEntropy(_), _, _) => self.cross_entropy(op, &inputs, &made, outputs, index),
+            (Op::Rope { .. }, [x], _) => {
+                let made = self.make(&made, outputs);
+                self.rope(&op, x, &made, index);
+            }
+            (Op::Attention(_) | Op::AttentionGrad(_), [q, k, ..], _) => {
+                let made = self.make(&made, outputs);
+                match split::attention(&q.spec, &k.spec, self.threads) {
+                    Some(cut) => self.attention_by_groups(op, &inputs, &made, cut, index),
+                    None => self.op(op, &inputs, &made, index),
+                }
             }
             _ => {
                 let made = self.make(&made, outputs);
@@ -194,9 +249,9 @@ impl<'a> Planner<'a> {
     }
 
     /// A tensor that shares a block.
-    fn alias(&mut self, id: TensorId, spec: Spec, block: BlockId) {
-        self.memory.share(block);
-        self.put(id, Tensor { spec, block });
+    fn alias(&mut self, id: TensorId, spec: Spec, of: &Tensor) {
+        self.memory.share(of.block);
+        self.put(id, Tensor { spec, ..*of });
     }
 
     fn put(&mut self, id: TensorId, tensor: Tensor) {
@@ -206,9 +261,9 @@ impl<'a> Planner<'a> {
     }
 
     /// New tensors.
-    fn make(&mut self, ids: &[TensorId], specs: &[Spec]) -> SmallVec<[Tensor; 3]> {
+    pub(super) fn make(&mut self, ids: &[TensorId], specs: &[Spec]) -> SmallVec<[Tensor; 3]> {
         let made = ids.iter().zip(specs).map(|(&id, spec)| {
-            let tensor = Tensor { spec: spec.clone(), block: self.memory.take(spec.bytes() as usize) };
+            let tensor = Tensor::new(spec.clone(), self.memory.take(spec.bytes() as usize));
             if let Some(old) = self.tensors.insert(id, tensor.clone()) {
                 self.memory.give(old.block);
             }
@@ -217,10 +272,16 @@ impl<'a> Planner<'a> {
         made.collect()
     }
 
+    /// Gives a temporary tensor back.
+    pub(super) fn give(&mut self, tensor: &Tensor) {
+        self.memory.give(tensor.block);
+    }
+
     /// A tensor of this node's own, given back when the nodes so far are planned.
-    fn temporary(&mut self, dims: &[u32]) -> Tensor {
+    pub(super) fn temporary(&mut self, dims: &[u32]) -> Tensor {
         let spec = Spec::f32(Shape::new(dims).unwrap_or_default());
-        Tensor { block: self.memory.take(spec.bytes() as usize), spec }
+        let block = self.memory.take(spec.bytes() as usize);
+        Tensor::new(spec, block)
     }
 
     fn values(
@@ -254,27 +315,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// A table for as many positions as x [batch, time, heads, dim] has, or more.
-    fn rope_table(&mut self, base: f32, x: &Spec, index: u64) -> Tensor {
-        let &[_, time, _, dim] = x.shape.dims() else { return self.temporary(&[1]) };
-        let key = (base.to_bits(), dim);
-        if let Some(table) = self.tables.get(&key).filter(|t| t.spec.shape.dims()[0] >= time) {
-            return table.clone();
-        }
-        let table = self.temporary(&[time, dim]);
-        let split = Split::whole(0, 1);
-        self.node(Work::RopeTable { base }, &[], std::slice::from_ref(&table), split, index);
-        let old = match self.tables.len() < MAX_TABLES || self.tables.contains_key(&key) {
-            true => self.tables.insert(key, table.clone()),
-            false => Some(table.clone()),
-        };
-        if let Some(old) = old {
-            self.memory.give(old.block);
-        }
-        table
-    }
-
-    fn split(&self, op: &Op, inputs: &[Tensor], outputs: &[Tensor]) -> Split {
+    pub(super) fn split(&self, op: &Op, inputs: &[Tensor], outputs: &[Tensor]) -> Split {
         let specs = |tensors: &[Tensor]| -> SmallVec<[Spec; 6]> { tensors.iter().map(|t| t.spec.clone()).collect() };
         match self.threads {
             0 => Split::whole(inputs.len(), outputs.len()),
@@ -282,7 +323,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn op(&mut self, op: Op, inputs: &[Tensor], outputs: &[Tensor], index: u64) {
+    pub(super) fn op(&mut self, op: Op, inputs: &[Tensor], outputs: &[Tensor], index: u64) {
         let split = self.split(&op, inputs, outputs);
         match op {
             Op::MatMul { transpose_a: false, transpose_b } if split.cut.parts > 1 && split.inputs[1] == Mode::Whole => {
@@ -292,46 +333,30 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A product whose parts share their second operand: packed once.
-    fn packed_product(&mut self, inputs: &[Tensor], outputs: &[Tensor], transposed: bool, split: Split, index: u64) {
-        let [a, b] = inputs else { return };
-        let (k, n) = (a.spec.shape.last(), outputs[0].spec.shape.last());
-        let packed = self.temporary(&[n.div_ceil(16), k, 16]);
-        let pack = Split { cut: Cut::WHOLE, inputs: smallvec![Mode::Whole], outputs: smallvec![Mode::Whole] };
-        self.node(Work::Pack { transposed }, std::slice::from_ref(b), std::slice::from_ref(&packed), pack, index);
-        self.node(Work::PackedProduct, &[a.clone(), packed.clone()], outputs, split, index);
-        self.memory.give(packed.block);
-    }
-
-    /// The rows' losses, then their mean.
-    fn cross_entropy(&mut self, op: Op, inputs: &[Tensor], ids: &[TensorId], specs: &[Spec], index: u64) {
-        let losses = self.temporary(specs[1].shape.dims());
-        let made = self.make(ids, specs);
-        self.op(op, inputs, &[losses.clone(), made[1].clone()], index);
-        self.node(Work::MeanLoss, std::slice::from_ref(&losses), &made[..1], Split::whole(1, 1), index);
-        self.memory.give(losses.block);
-    }
-
-    fn node(&mut self, work: Work, inputs: &[Tensor], outputs: &[Tensor], split: Split, index: u64) {
+    pub(super) fn node(&mut self, work: Work, inputs: &[Tensor], outputs: &[Tensor], split: Split, index: u64) {
         let id = self.nodes.len() as u32;
         let cut = split.cut;
         let mut waits: SmallVec<[(u32, bool); 8]> = SmallVec::new();
         self.uses.resize_with(self.memory.count().max(self.uses.len()), Uses::default);
         for (tensor, mode) in inputs.iter().zip(&split.inputs) {
-            let here = Use { node: id, cut: (*mode != Mode::Whole).then_some(cut) };
+            let here = Use { node: id, range: tensor.range(), cut: (*mode != Mode::Whole).then_some(cut) };
             let uses = &mut self.uses[tensor.block.number()];
-            waits.extend(uses.writer.map(|there| there.before(here)));
+            waits.extend(uses.writers.iter().filter_map(|there| there.before(&here)));
             uses.readers.push(here);
         }
         for (tensor, mode) in outputs.iter().zip(&split.outputs) {
-            let here = Use { node: id, cut: (*mode != Mode::Whole || cut == Cut::WHOLE).then_some(cut) };
+            let whole = *mode == Mode::Whole && cut != Cut::WHOLE;
+            let here = Use { node: id, range: tensor.range(), cut: (!whole).then_some(cut) };
             let uses = &mut self.uses[tensor.block.number()];
-            waits.extend(uses.writer.iter().chain(&uses.readers).map(|there| there.before(here)));
-            *uses = Uses { writer: Some(here), readers: SmallVec::new() };
+            waits.extend(uses.writers.iter().chain(&uses.readers).filter_map(|there| there.before(&here)));
+            // Whoever comes later and would wait for what was there waits for this node, which waits for it.
+            uses.readers.retain(|there| !here.covers(there));
+            uses.writers.retain(|there| !here.covers(there));
+            uses.writers.push(here);
         }
         let operand = |(tensor, mode): (&Tensor, &Mode), memory: &mut Memory| Operand {
             spec: tensor.spec.clone(),
-            place: memory.place(tensor.block).part(0..tensor.spec.bytes() as usize),
+            place: memory.place(tensor.block).part(tensor.range()),
             mode: *mode,
         };
         let inputs = inputs.iter().zip(&split.inputs).map(|x| operand(x, self.memory)).collect();
@@ -354,9 +379,16 @@ impl<'a> Planner<'a> {
 }
 
 impl Use {
-    /// What a later use waits for: this node, and whether part by part will do.
-    fn before(self, later: Use) -> (u32, bool) {
-        (self.node, self.cut.is_some() && self.cut == later.cut)
+    /// What a later use waits for, where the two touch the same bytes: this node, and whether part by part will do.
+    fn before(&self, later: &Use) -> Option<(u32, bool)> {
+        let apart = self.range.end <= later.range.start || later.range.end <= self.range.start;
+        let alike = self.cut.is_some() && self.cut == later.cut && self.range == later.range;
+        (!apart).then_some((self.node, alike))
+    }
+
+    /// Whether it touches all that another did.
+    fn covers(&self, other: &Use) -> bool {
+        self.range.start <= other.range.start && other.range.end <= self.range.end
     }
 }
 

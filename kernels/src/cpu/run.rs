@@ -144,12 +144,12 @@ pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> 
         unsafe { Out::new(spec, place) }
     };
     let inputs: SmallVec<[Tensor; 6]> = node.inputs.iter().map(read).collect();
-    let mut outputs: SmallVec<[Out; 3]> = node.outputs.iter().map(written).collect();
+    let mut outputs: SmallVec<[Out; 4]> = node.outputs.iter().map(written).collect();
     let whole = node.outputs.first().map_or(0, |y| y.spec.shape.elements());
     let call =
         Call { machine, index: node.index, start: node.cut.range(i, whole).start as usize, whole: whole as usize };
     match &node.work {
-        Work::Op(op) => call.op(op, &inputs, &mut outputs),
+        Work::Op(op) | Work::AttentionGroups(op) => call.op(op, &inputs, &mut outputs),
         Work::Pack { transposed } => {
             call.pack(&inputs[0], *transposed, &mut outputs[0]);
             Ok(())
@@ -167,6 +167,14 @@ pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> 
             let x = &inputs[0];
             let dims = [1, 2, 3].map(|axis| x.dims().get(axis).map_or(1, |d| *d as usize));
             rope::rotate(machine.path, x.f32(), inputs[1].f32(), outputs[0].f32(), dims, *inverse);
+            Ok(())
+        }
+        Work::LinearLoss { op, first, rows } => call.linear_loss(op, *first, *rows, &inputs, &mut outputs),
+        Work::LinearLossWeight { add } => {
+            let [slopes, x] = [&inputs[0], &inputs[1]];
+            let dweight = &mut outputs[0];
+            let first = call.start / x.last();
+            linear_loss::weight(machine.path, slopes.f32(), x.f32(), x.last(), first, dweight.f32(), *add);
             Ok(())
         }
         Work::MeanLoss => {
@@ -246,19 +254,11 @@ impl Call<'_> {
                 loss::cross_entropy(self.machine.path, logits.f32(), targets.u32(), *loss, losses.f32(), lse.f32());
             }
             (_, [a, b, c], [y]) => self.three(op, a, b, c, y),
-            (Op::LinearCrossEntropy { loss, .. }, [x, weight, targets], [y, lse, rest @ ..]) => {
-                self.in_range(op, targets.u32(), weight.f32().len() / x.last(), 0)?;
-                let operands = Operands { x: x.f32(), weight: weight.f32(), targets: targets.u32(), width: x.last() };
-                let gradients = match rest {
-                    [dx, dweight] => Some((dx.f32(), dweight.f32())),
-                    _ => None,
-                };
-                let path = self.machine.path;
-                y.f32().fill(linear_loss::linear_cross_entropy(path, operands, *loss, lse.f32(), gradients));
-            }
             (Op::Attention(how), [q, k, v], [y, lse]) => {
                 let geometry = geometry(q, k, how)?;
-                attention::forward(self.machine.path, geometry, [q.f32(), k.f32(), v.f32()], y.f32(), lse.f32());
+                let part = self.attention_part(geometry, y.dims());
+                let qkv = [q.f32(), k.f32(), v.f32()];
+                attention::forward(self.machine.path, geometry, part, qkv, y.f32(), lse.f32());
             }
             (Op::CrossEntropyGrad(loss), [logits, targets, lse, dy], [y]) => {
                 self.in_range(op, targets.u32(), logits.last(), self.start / logits.last())?;
@@ -275,7 +275,8 @@ impl Call<'_> {
                     dy: dy.f32(),
                 };
                 let geometry = geometry(q, k, how)?;
-                attention::backward(self.machine.path, geometry, saved, [dq.f32(), dk.f32(), dv.f32()]);
+                let part = self.attention_part(geometry, dq.dims());
+                attention::backward(self.machine.path, geometry, part, saved, [dq.f32(), dk.f32(), dv.f32()]);
             }
             (op, inputs, outputs) => {
                 let counts = format!("{} operands and {} results", inputs.len(), outputs.len());
@@ -283,6 +284,17 @@ impl Call<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Which heads a part computes: results of three axes are those of some key heads, apart.
+    fn attention_part(&self, g: Geometry, result: &[u32]) -> attention::Part {
+        match *result {
+            [pairs, time, width] => {
+                let first = self.start / (time as usize * width as usize);
+                attention::Part { pairs: first..first + pairs as usize, apart: true }
+            }
+            _ => g.all(),
+        }
     }
 
     fn source(&self, op: &Op, y: &mut Out) {
@@ -402,6 +414,32 @@ impl Call<'_> {
             gemm::multiply(path, Sizes { m, n, k }, a, view_b(&b[i * step..]), &mut Tile::dense(y, n), false);
         }
         room.into_iter().for_each(scratch::give);
+    }
+
+    fn linear_loss(
+        &self,
+        op: &Op,
+        first: usize,
+        rows: usize,
+        inputs: &[Tensor],
+        outputs: &mut [Out],
+    ) -> Result<(), Fault> {
+        let (Op::LinearCrossEntropy { loss, .. }, [x, targets, across, down @ ..], [losses, lse, logits, dx @ ..]) =
+            (op, inputs, outputs)
+        else {
+            return Err(Fault::Executor(format!("{op:?} got other operands")));
+        };
+        self.in_range(op, targets.u32(), logits.dims()[1] as usize, first + self.start)?;
+        let weight = [Some(across), down.first()].map(|w| w.map_or(&[][..], Tensor::f32));
+        let operands = Operands { x: x.f32(), width: x.last(), targets: targets.u32(), weight, rows };
+        let out = linear_loss::Results {
+            losses: losses.f32(),
+            logsumexp: lse.f32(),
+            logits: logits.f32(),
+            dx: dx.first_mut().map(Out::f32),
+        };
+        linear_loss::rows(self.machine.path, operands, *loss, out);
+        Ok(())
     }
 
     fn pack(&self, b: &Tensor, transposed: bool, packed: &mut Out) {

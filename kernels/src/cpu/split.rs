@@ -16,6 +16,9 @@ const PRODUCT_PART: u64 = 150_000_000;
 /// Fewest rows of such a part: each packs the second operand for itself, which must pay.
 const PRODUCT_ROWS: u64 = 256;
 
+/// Multiply-adds of a part of one product in a chunk of rows of a linear cross-entropy.
+const CHUNK_PART: u64 = 32_000_000;
+
 /// In how many parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
@@ -86,7 +89,7 @@ pub struct Split {
     /// Of the inputs.
     pub inputs: SmallVec<[Mode; 6]>,
     /// Of the outputs.
-    pub outputs: SmallVec<[Mode; 3]>,
+    pub outputs: SmallVec<[Mode; 4]>,
 }
 
 impl Split {
@@ -126,6 +129,25 @@ pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Spli
     Split { cut, inputs: inner, outputs: outer }
 }
 
+/// How to cut an attention by its key heads, where that gives more parts than the batch does.
+pub fn attention(q: &Spec, k: &Spec, threads: usize) -> Option<Cut> {
+    let &[batch, _, groups, _] = k.shape.dims() else { return None };
+    let small = q.shape.elements() < SMALL || groups == 1;
+    if threads < 2 || small || batch as usize >= 2 * threads {
+        return None;
+    }
+    let pairs = u64::from(batch) * u64::from(groups);
+    Some(Cut::new(pairs, parts(pairs, 4 * threads as u64)))
+}
+
+/// How to cut what a chunk adds to the weight's gradient.
+pub fn linear_loss_weight(rows: u32, vocab: u32, width: u32, threads: usize) -> Split {
+    let work = u64::from(rows) * u64::from(vocab) * u64::from(width);
+    let parts = (work / CHUNK_PART).clamp(1, 4 * threads.max(1) as u64).min(u64::from(vocab) / PRODUCT_ROWS);
+    let cut = Cut::new(u64::from(vocab), parts);
+    Split { cut, inputs: smallvec![Mode::Whole, Mode::Whole], outputs: smallvec![Mode::Lead] }
+}
+
 /// About `target` parts of n, of even size where that can be.
 fn parts(n: u64, target: u64) -> u64 {
     if n <= target {
@@ -135,7 +157,7 @@ fn parts(n: u64, target: u64) -> u64 {
     even.min_by_key(|p| p.abs_diff(target)).unwrap_or(target)
 }
 
-type Modes = (SmallVec<[Mode; 6]>, SmallVec<[Mode; 3]>);
+type Modes = (SmallVec<[Mode; 6]>, SmallVec<[Mode; 4]>);
 
 /// Modes of inputs and outputs; none for an op that is one part.
 fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
