@@ -93,14 +93,9 @@ pub fn reference() -> String {
 }
 
 /// The proposers that a policy names, in its order.
-pub fn proposers(policy: &Policy) -> Vec<Box<dyn Proposer>> {
-    policy
-        .search
-        .proposers
-        .iter()
-        .filter(|name| name.as_str() == Offline::NAME)
-        .map(|_| Box::new(Offline::default()) as Box<dyn Proposer>)
-        .collect()
+pub fn proposers(policy: &Policy) -> Result<Vec<Box<dyn Proposer>>, OpenError> {
+    let names = policy.search.proposers.iter().filter(|name| name.as_str() == Offline::NAME);
+    Ok(names.map(|_| Box::new(Offline::default()) as Box<dyn Proposer>).collect())
 }
 
 /// A store that is there already.

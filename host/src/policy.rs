@@ -2,6 +2,7 @@
 //! with `/` or `.toml` is a path. Unknown fields, wrong types and values out of range are errors with their line, the
 //! reason and the nearest remedy. Depends on nothing but the types that a policy is made of.
 
+use crate::night::ledger::Caps;
 use crate::sandbox::Limits;
 use kernels::cost::Profile;
 use serde::de::DeserializeOwned;
@@ -39,6 +40,9 @@ pub struct Policy {
     /// How many experiments, from whom.
     #[serde(default)]
     pub search: Search,
+    /// What may be spent.
+    #[serde(default)]
+    pub caps: CapsPolicy,
     /// What counts as a gain.
     #[serde(default)]
     pub selection: Selection,
@@ -87,13 +91,45 @@ pub struct Search {
     pub hours: Option<f64>,
     /// Who proposes.
     pub proposers: Vec<String>,
+    /// How often a proposal that does not compile or pass the dry run goes back to its author.
+    pub repairs: u32,
+    /// Trials between two digests of what the night has taught.
+    pub digest_every: u64,
     /// Random seed of the night: proposals and experiments' random seeds derive from it.
     pub random_seed: u64,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { experiments: None, hours: None, proposers: vec!["evolve".into()], random_seed: 1337 }
+        Self {
+            experiments: None,
+            hours: None,
+            proposers: vec!["evolve".into()],
+            repairs: 3,
+            digest_every: 20,
+            random_seed: 1337,
+        }
+    }
+}
+
+/// Most that a night may spend on its proposers, all together; what is left out has no bound. At a cap the night goes on
+/// with what is free.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CapsPolicy {
+    /// US dollars.
+    pub dollars: Option<f64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+    /// Requests.
+    pub requests: Option<u64>,
+}
+
+impl CapsPolicy {
+    /// In millionths of a dollar, rounded down.
+    pub fn in_whole_numbers(&self) -> Caps {
+        let micro_dollars = self.dollars.map(|dollars| (dollars * 1e6).floor() as u64);
+        Caps { requests: self.requests, tokens: self.tokens, micro_dollars }
     }
 }
 
@@ -229,7 +265,7 @@ impl Policy {
         match policy.faults().into_iter().next() {
             None => Ok(policy),
             Some((field, reason)) => {
-                let span = locate(text, field).unwrap_or(0..0);
+                let span = locate(text, &field).unwrap_or(0..0);
                 let reason = format!("{field}: {reason}");
                 Err(PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, None))))
             }
@@ -260,9 +296,9 @@ impl Policy {
     }
 
     /// Values out of range, with the field's path.
-    fn faults(&self) -> Vec<(&'static str, String)> {
+    fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, search, selection } = self;
+        let Self { task, budget, limits, search, caps, selection } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -284,12 +320,17 @@ impl Policy {
         faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
         faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
         faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);
+        faults.within("search.repairs", search.repairs, 0, 10);
+        faults.within("search.digest_every", search.digest_every, 1, 1 << 32);
         faults.within("search.random_seed", search.random_seed, 0, i64::MAX as u64);
         faults.unless(!search.proposers.is_empty(), "search.proposers", "name at least one proposer");
         if let Some(unknown) = search.proposers.iter().find(|p| !PROPOSERS.contains(&p.as_str())) {
             let reason = format!("no proposer is called `{unknown}`: there is `{}`", PROPOSERS.join("`, `"));
             faults.unless(false, "search.proposers", &reason);
         }
+        faults.within("caps.dollars", caps.dollars.unwrap_or(0.0), 0.0, 1e6);
+        faults.within("caps.tokens", caps.tokens.unwrap_or(0), 0, 1 << 50);
+        faults.within("caps.requests", caps.requests.unwrap_or(0), 0, 1 << 50);
         faults.within("selection.replicas", selection.replicas, 2, 100);
         faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
         faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
@@ -297,16 +338,16 @@ impl Policy {
     }
 }
 
-struct Faults(Vec<(&'static str, String)>);
+struct Faults(Vec<(String, String)>);
 
 impl Faults {
-    fn unless(&mut self, holds: bool, field: &'static str, reason: &str) {
+    fn unless(&mut self, holds: bool, field: &str, reason: &str) {
         if !holds {
-            self.0.push((field, reason.to_owned()));
+            self.0.push((field.to_owned(), reason.to_owned()));
         }
     }
 
-    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &'static str, value: T, low: T, high: T) {
+    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &str, value: T, low: T, high: T) {
         let reason = format!("{value} is out of range: {low} to {high}");
         self.unless(value >= low && value <= high, field, &reason);
     }
@@ -442,7 +483,7 @@ mod tests {
         let other = Policy::parse("p", &format!("# a comment\n{}", MINIMAL.replace(" = ", "="))).unwrap();
         assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
         let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
-        assert_eq!(hex.as_str(), "6d4c5d738738798dcad361bdf18d8abe0ae18aa36a3e079322b178d6a03b0e53");
+        assert_eq!(hex.as_str(), "03bae748ed0f6808bd631f37a1ee022eacdda1397511f3f160d540debf4f81d4");
     }
 
     proptest! {

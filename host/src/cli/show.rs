@@ -22,49 +22,65 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let mut night = None;
     for record in trials.iter().skip(from) {
         if cli.json {
-            text::json_line(&trial_json(record));
+            text::json_line(&trial_json(&store, record)?);
             continue;
         }
         if night != Some(record.night) {
+            end_of_night(&store, night)?;
             night = Some(record.night);
             let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
             println!("night {} · policy {}", record.night, text::clean(&name.unwrap_or_default()));
         }
-        println!("{}", night_view::trial_line(&line(record), colour));
+        println!("{}", night_view::trial_line(&line(&store, record)?, colour));
     }
+    end_of_night(&store, night)?;
     if trials.is_empty() && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(record: &TrialRecord) -> TrialLine {
+/// What each proposer of a night did and cost.
+fn end_of_night(store: &Store, night: Option<i64>) -> Result<()> {
+    let Some(night) = night else { return Ok(()) };
+    text::accounts(&store.accounts(night)?).iter().for_each(|line| println!("  {line}"));
+    Ok(())
+}
+
+fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
     let t = &record.trial;
-    TrialLine {
+    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+    Ok(TrialLine {
         number: t.number,
         elapsed_s: t.wall_ms as f64 / 1e3,
         bpb: t.bpb,
         delta: t.delta,
         verdict: t.verdict.clone(),
+        proposer: t.proposer.clone(),
         description: t.description.clone(),
+        hypothesis: t.hypothesis.clone(),
         reason: match t.experiment_key {
             Some(key) => format!("{}  {}", t.reason, key.short()),
             None => t.reason.clone(),
         },
         p_better: t.p_better,
         experiment: t.experiment_key.map(|key| key.to_string()),
-    }
+        repairs,
+        spend,
+    })
 }
 
-fn trial_json(record: &TrialRecord) -> serde_json::Value {
+fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> {
     let t = &record.trial;
-    json!({
+    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+    Ok(json!({
         "night": record.night, "number": t.number, "unix_ms": t.unix_ms, "proposer": t.proposer, "parent": t.parent,
         "source_key": t.source_key, "component_key": t.component_key, "behaviour_key": t.behaviour_key,
         "experiment": t.experiment_key, "verdict": t.verdict, "bpb": t.bpb, "delta": t.delta,
         "p_better": t.p_better, "description": t.description, "operator": t.operator, "reason": t.reason,
-        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms,
-    })
+        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms, "champion": t.champion, "hypothesis": t.hypothesis,
+        "repairs": repairs, "spend": spend,
+    }))
 }
 
 /// `host show`.
@@ -95,9 +111,8 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
             };
             let source = String::from_utf8_lossy(&store.get_blob(&blob)?).into_owned();
             if cli.json {
-                text::json_line(
-                    &json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }),
-                );
+                let trial = trial.as_ref().map(|record| trial_json(&store, record)).transpose()?;
+                text::json_line(&json!({ "source_key": key, "trial": trial, "source": source }));
             } else {
                 print!("{}", text::clean(&source));
             }
@@ -121,7 +136,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
             "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
             "intervals": outcome.intervals.iter().map(|h| host::key::Hash(*h)).collect::<Vec<_>>(),
-            "curve": losses, "trial": trial.as_ref().map(trial_json),
+            "curve": losses, "trial": trial.as_ref().map(|record| trial_json(store, record)).transpose()?,
             "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
         }));
         return Ok(());
@@ -168,6 +183,9 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     if let Some(record) = trial {
         let t = &record.trial;
         println!("  trial      #{} {}: {}", t.number, t.verdict, text::clean(&t.description));
+        if !t.hypothesis.is_empty() {
+            println!("  claim      {} ({})", text::clean(&t.hypothesis), text::clean(&t.proposer));
+        }
         if let Some(key) = t.source_key {
             println!("\nnext: host show {}      the source", key.short());
         }
@@ -205,6 +223,7 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
     println!("  proposers   {}", policy.search.proposers.join(", "));
+    println!("  repair      up to {} times before a proposal is refused", policy.search.repairs);
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());
     println!(
         "  bounds      experiments {}, hours {}",
