@@ -3,7 +3,7 @@
 mod common;
 
 use common::guest_path;
-use common::home::{Home, Running, lines, said};
+use common::home::{Home, Running, lines, said, trials};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
@@ -23,7 +23,7 @@ fn home() -> &'static Home {
 
 /// Key of the first experiment of the night's log.
 fn experiment() -> String {
-    let log = lines(&home().host(&["log", "--json"]));
+    let log = trials(&home().host(&["log", "--json"]));
     let keys = log.iter().filter_map(|trial| trial["experiment"].as_str());
     keys.map(str::to_owned).next().expect("no trial was trained")
 }
@@ -85,13 +85,13 @@ fn every_command_that_only_looks_speaks_json() {
 
 #[test]
 fn the_log_accounts_for_every_trial() {
-    let log = lines(&home().host(&["log", "--json"]));
+    let log = trials(&home().host(&["log", "--json"]));
     let numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     assert!(log.iter().filter(|trial| trial["experiment"].is_string()).count() >= 2, "{log:?}");
     let verdicts = ["keep", "discard", "noise", "same", "refused", "failed", "host-fault"];
     assert!(log.iter().all(|trial| verdicts.contains(&trial["verdict"].as_str().unwrap())), "{log:?}");
-    let last = lines(&home().host(&["log", "-n", "1", "--json"]));
+    let last = trials(&home().host(&["log", "-n", "1", "--json"]));
     assert_eq!(last, log[log.len() - 1..]);
     let plain = said(&home().host(&["log"]));
     assert!(log.iter().all(|trial| plain.contains(trial["description"].as_str().unwrap())), "{plain}");
@@ -163,12 +163,12 @@ fn a_night_goes_on_after_kill_9() {
     let trial = night.wait_for(&mut events, "trial");
     night.wait_for(&mut events, "started");
     drop(night);
-    let before = lines(&home.host(&["log", "--json"]));
+    let before = trials(&home.host(&["log", "--json"]));
     assert_eq!(before[0]["number"], trial["number"]);
     let again = home.host(&["--json", "run", "--policy", "./night.toml"]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert!(lines(&again).iter().any(|event| event["what"] == "going on"), "{}", said(&again));
-    let after = lines(&home.host(&["log", "--json"]));
+    let after = trials(&home.host(&["log", "--json"]));
     assert!(after.len() > before.len());
     assert_eq!(after[..before.len()], before, "nothing is lost or done twice");
     let numbers: Vec<u64> = after.iter().filter_map(|trial| trial["number"].as_u64()).collect();
@@ -190,7 +190,7 @@ fn several_hosts_share_one_store_trial_by_trial() {
     let tried = home.host(&["try", "tiny.rs", "--policy", "./night.toml"]);
     assert_eq!(tried.status.code(), Some(0), "{}", said(&tried));
     events.for_each(drop);
-    let log = lines(&home.host(&["log", "--json"]));
+    let log = trials(&home.host(&["log", "--json"]));
     let mut numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
     numbers.sort();
     assert_eq!(numbers, (1..=log.len() as u64).collect::<Vec<_>>(), "one numbering for all of them");

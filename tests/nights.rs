@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::home::{Home, lines, said};
+use common::home::{Home, said, trials};
 use serde_json::Value;
 
-fn trials(home: &Home) -> Vec<Value> {
-    lines(&home.host(&["log", "--json"]))
+fn log(home: &Home) -> Vec<Value> {
+    trials(&home.host(&["log", "--json"]))
 }
 
 /// What a trial was and how it ended, without its times.
@@ -22,7 +22,7 @@ fn a_night_with_evolve_alone_is_the_same_every_time() {
         home.write_policy("night.toml", 0.1, 5);
         let night = home.host(&["run", "--policy", "./night.toml"]);
         assert_eq!(night.status.code(), Some(0), "{}", said(&night));
-        trials(&home).iter().map(essence).collect::<Vec<_>>()
+        log(&home).iter().map(essence).collect::<Vec<_>>()
     };
     let first = night();
     assert!(first.len() >= 5, "{first:?}");
@@ -37,11 +37,11 @@ fn a_recorded_night_runs_again_without_whoever_wrote_it() {
     assert!(said(&nothing).contains("no night of this store has recorded proposals"), "{}", said(&nothing));
     let night = home.host(&["run", "--policy", "./night.toml"]);
     assert_eq!(night.status.code(), Some(0), "{}", said(&night));
-    let first = trials(&home);
+    let first = log(&home);
 
     let again = home.host(&["--json", "run", "--policy", "./night.toml", "--from-recorded", "1"]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
-    let second = trials(&home).split_off(first.len());
+    let second = log(&home).split_off(first.len());
     assert_eq!(first.iter().map(essence).collect::<Vec<_>>(), second.iter().map(essence).collect::<Vec<_>>());
     assert!(second.iter().all(|trial| trial["proposer"] == "recorded"));
     let missing = home.host(&["run", "--policy", "./night.toml", "--from-recorded", "77"]);

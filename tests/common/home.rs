@@ -122,3 +122,8 @@ impl Drop for Running {
         let _ = self.0.wait();
     }
 }
+
+/// The trials among the lines of `host log --json`, which also has what each proposer of a night did.
+pub fn trials(output: &Output) -> Vec<Value> {
+    lines(output).into_iter().filter(|line| line["number"].is_u64()).collect()
+}

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use host::key::ExperimentKey;
 use host::night::event::TrialLine;
 use host::open;
-use host::policy::Policy;
+use host::policy::{CapsPolicy, Policy};
 use host::store::{Found, Store, TrialRecord};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -21,19 +21,22 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let colour = std::io::stdout().is_terminal();
     let mut night = None;
     for record in trials.iter().skip(from) {
+        if night != Some(record.night) {
+            end_of_night(cli, &store, night)?;
+        }
         if cli.json {
+            night = Some(record.night);
             text::json_line(&trial_json(&store, record)?);
             continue;
         }
         if night != Some(record.night) {
-            end_of_night(&store, night)?;
             night = Some(record.night);
             let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
             println!("night {} · policy {}", record.night, text::clean(&name.unwrap_or_default()));
         }
         println!("{}", night_view::trial_line(&line(&store, record)?, colour));
     }
-    end_of_night(&store, night)?;
+    end_of_night(cli, &store, night)?;
     if trials.is_empty() && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
@@ -41,9 +44,16 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
 }
 
 /// What each proposer of a night did and cost.
-fn end_of_night(store: &Store, night: Option<i64>) -> Result<()> {
+fn end_of_night(cli: &Cli, store: &Store, night: Option<i64>) -> Result<()> {
     let Some(night) = night else { return Ok(()) };
-    text::accounts(&store.accounts(night)?).iter().for_each(|line| println!("  {line}"));
+    let accounts = store.accounts(night)?;
+    if cli.json {
+        if !accounts.is_empty() {
+            text::json_line(&json!({ "night": night, "proposers": accounts }));
+        }
+        return Ok(());
+    }
+    text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
     Ok(())
 }
 
@@ -223,7 +233,7 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
     println!("  proposers   {}", policy.search.proposers.join(", "));
-    println!("  repair      up to {} times before a proposal is refused", policy.search.repairs);
+    proposers(&policy)?;
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());
     println!(
         "  bounds      experiments {}, hours {}",
@@ -235,6 +245,40 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
         policy.selection.keep_probability, policy.selection.fresh_seeds, policy.selection.replicas
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who proposes, from where, and for how much.
+fn proposers(policy: &Policy) -> Result<()> {
+    for name in &policy.search.proposers {
+        if let Some(model) = name.strip_prefix("llm.").and_then(|name| policy.llm.get(name)) {
+            let key = match (&model.key_env, &model.key_file) {
+                (Some(variable), _) => format!("key from ${variable}"),
+                (None, Some(file)) => format!("key from {file}"),
+                (None, None) => "no key".into(),
+            };
+            let (input, output) = (model.usd_per_million_input, model.usd_per_million_output);
+            let price = match input + output > 0.0 {
+                true => format!("${input} and ${output} per million tokens read and written"),
+                false => "free".into(),
+            };
+            println!("              {name}: {} at {}, {key}, {price}", model.model, model.endpoint()?);
+        } else if let Some(program) = name.strip_prefix("command.").and_then(|name| policy.command.get(name)) {
+            println!("              {name}: {}, at most {} s", program.argv.join(" "), program.timeout_s);
+        }
+    }
+    let CapsPolicy { dollars, tokens, requests } = &policy.caps;
+    let caps = [
+        dollars.map(|n| format!("${n}")),
+        tokens.map(|n| format!("{} tokens", text::count(n))),
+        requests.map(|n| format!("{} requests", text::count(n))),
+    ];
+    let caps: Vec<String> = caps.into_iter().flatten().collect();
+    println!("  caps        {} a night", if caps.is_empty() { "none".into() } else { caps.join(", ") });
+    println!(
+        "  repair      a faulty proposal goes back {} times; a digest every {} trials",
+        policy.search.repairs, policy.search.digest_every
+    );
+    Ok(())
 }
 
 /// `host search`.

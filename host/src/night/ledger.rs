@@ -33,6 +33,18 @@ impl Caps {
             && within(total.micro_dollars, self.micro_dollars)
     }
 
+    /// Each cap with what is left of it.
+    pub fn words(&self, spent: &Spend) -> String {
+        let left = |cap: u64, used: u64| cap.saturating_sub(used);
+        let caps = [
+            self.micro_dollars.map(|n| format!("{} ({} left)", dollars(n), dollars(left(n, spent.micro_dollars)))),
+            self.tokens.map(|n| format!("{n} tokens ({} left)", left(n, spent.tokens()))),
+            self.requests.map(|n| format!("{n} requests ({} left)", left(n, spent.requests))),
+        ];
+        let caps: Vec<String> = caps.into_iter().flatten().collect();
+        if caps.is_empty() { "none".into() } else { caps.join(", ") }
+    }
+
     /// Why `spent` and `worst` together are too much.
     fn refusal(&self, spent: &Spend, worst: &Spend) -> String {
         let total = spent.plus(worst);
@@ -117,6 +129,11 @@ mod tests {
         for above in [spend(4, 100, 2_000_000), spend(3, 101, 2_000_000), spend(3, 100, 2_000_001)] {
             assert!(!caps.allow(&above));
         }
+        assert_eq!(
+            caps.words(&spend(1, 10, 500_000)),
+            "$2.0000 ($1.5000 left), 100 tokens (90 left), 3 requests (2 left)"
+        );
+        assert_eq!(Caps::default().words(&spend(1, 1, 1)), "none");
         assert!(Caps::default().allow(&spend(u64::MAX, u64::MAX, u64::MAX)));
         let said = caps.refusal(&spend(1, 10, 1_950_000), &spend(1, 10, 60_000));
         assert!(said.contains("$2.0000") && said.contains("$1.9500") && said.contains("$0.0600"), "{said}");

@@ -166,28 +166,18 @@ impl<'a> Night<'a> {
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let (scores, runs) = baseline::measure(bench, policy, &baseline, stop, tell)?;
-        let values: Vec<f64> = scores.iter().map(|score| score.bpb).collect();
-        let noise = Noise::of_replicas(&values);
-        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let baseline_figures = Baseline {
-            bpb: mean,
-            noise: noise.sd(),
-            replicas: values.len() as u32,
-            unigram: bench.task.unigram_bpb,
-            compressors: bench.compressors.unwrap_or_default(),
-        };
+        let (baseline_figures, noise) = baseline::figures(bench, &scores);
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();
         // Proposals that are run again must not meet themselves as repeats: they have a context of their own.
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
         let text = policy.canonical().unwrap_or_default();
-        let store = &bench.store;
-        let id = match store.open_night(&text, &context, now - SAME_NIGHT_MS)? {
+        let id = match bench.store.open_night(&text, &context, now - SAME_NIGHT_MS)? {
             Some(id) => id,
-            None => store.start_night(policy_name, &text, &bench.task.hash(), &context, now)?,
+            None => bench.store.start_night(policy_name, &text, &bench.task.hash(), &context, now)?,
         };
-        let (digested, digest) = store.latest_digest(&context)?.unwrap_or_default();
+        let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
         let mut night = Self {
             bench,
             policy,
@@ -199,9 +189,9 @@ impl<'a> Night<'a> {
             id,
             context,
             started,
-            memory: Memory::new(&baseline, mean),
+            memory: Memory::new(&baseline, baseline_figures.bpb),
             champion: baseline.clone(),
-            champion_bpb: mean,
+            champion_bpb: baseline_figures.bpb,
             baseline,
             baseline_figures,
             noise,
@@ -210,23 +200,31 @@ impl<'a> Night<'a> {
             tally: Tally { runs, ..Tally::default() },
         };
         let before = match recorded {
-            Some(again) => {
-                let mut trials = store.trials_in(&terms)?;
-                trials.retain(|record| record.id < again.first_trial);
-                trials
-            }
-            None => Vec::new(),
+            Some(again) => night.take_up_before(&terms, again)?,
+            None => 0,
         };
-        night.take_up_trials(&before)?;
-        let taken_up = before.len() + night.take_up()?;
-        if taken_up > 0 {
-            (night.tell)(Event::Setup { what: "going on", text: format!("after {taken_up} earlier trials") });
-            let text = format!("#{} {:.4}: {}", night.champion.trial, night.champion_bpb, night.champion.description);
-            if night.champion.trial > 0 {
-                (night.tell)(Event::Setup { what: "champion", text });
-            }
-        }
+        let after = night.take_up()?;
+        night.tell_what_was_taken_up(before + after);
         Ok(night)
+    }
+
+    fn tell_what_was_taken_up(&mut self, trials: usize) {
+        if trials == 0 {
+            return;
+        }
+        (self.tell)(Event::Setup { what: "going on", text: format!("after {trials} earlier trials") });
+        if self.champion.trial > 0 {
+            let text = format!("#{} {:.4}: {}", self.champion.trial, self.champion_bpb, self.champion.description);
+            (self.tell)(Event::Setup { what: "champion", text });
+        }
+    }
+
+    /// What the night that is run again began with; returns how many trials that were.
+    fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
+        let mut trials = self.bench.store.trials_in(terms)?;
+        trials.retain(|record| record.id < again.first_trial);
+        self.take_up_trials(&trials)?;
+        Ok(trials.len())
     }
 
     /// What was recorded on the same terms since last time, by whatever process; returns how many trials that were.
@@ -270,6 +268,12 @@ impl<'a> Night<'a> {
 
     /// Tries what the proposers write until a bound is reached or nobody has anything left, and sums up.
     pub fn run(mut self, proposers: Vec<Box<dyn Proposer>>) -> Result<Summary, NightError> {
+        if proposers.iter().any(|proposer| !proposer.is_free()) {
+            let names: Vec<&str> = proposers.iter().map(|proposer| proposer.name()).collect();
+            let spent = self.bench.store.spent(self.id)?;
+            let text = format!("{}; caps: {}", names.join(", "), self.caps.words(&spent));
+            (self.tell)(Event::Setup { what: "proposers", text });
+        }
         let mut bandit = Bandit::default();
         for turn in self.bench.store.decided_turns(&self.context)? {
             let reward = bandit::reward(turn.delta, self.noise.floor());
