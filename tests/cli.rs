@@ -2,82 +2,12 @@
 
 mod common;
 
-use common::{HOST, documents, guest_path, toolchain};
+use common::guest_path;
+use common::home::{Home, Running, lines, said, trials};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 use std::sync::OnceLock;
-
-/// A folder with a cache, a corpus and policies: all that the binary can see of its user.
-struct Home {
-    folder: tempfile::TempDir,
-}
-
-impl Home {
-    fn new() -> Self {
-        // The compiler is found or installed once, in the cache that every other program uses too.
-        toolchain();
-        let home = Self { folder: tempfile::tempdir().unwrap() };
-        let installed = host::cache::cache_dir().unwrap().join("toolchain");
-        std::fs::create_dir(home.path("cache")).unwrap();
-        std::os::unix::fs::symlink(installed, home.path("cache/toolchain")).unwrap();
-        std::fs::create_dir(home.path("words")).unwrap();
-        for document in documents() {
-            std::fs::write(home.path("words").join(document.name), document.bytes).unwrap();
-        }
-        home.write_policy("night.toml", 0.1, 2);
-        let added = home.host(&["data", "add", "words", "words"]);
-        assert!(added.status.success(), "{added:?}");
-        home
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write_policy(&self, name: &str, seconds: f64, experiments: u32) {
-        let tiny = guest_path("guests/tiny");
-        let text = format!(
-            "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
-             [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
-             [search]\nexperiments = {experiments}\n\n\
-             [limits]\nfuel_per_budget_second = 200_000_000\n\n\
-             [selection]\nreplicas = 2\nfresh_seeds = 1\n"
-        );
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(HOST);
-        command.args(args).current_dir(self.folder.path()).env("HOST_CACHE", self.path("cache"));
-        command
-    }
-
-    fn host(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// A copy of the night's store, to do with as one likes.
-    fn copy_of_store(&self, name: &str) -> PathBuf {
-        let to = self.path(name);
-        copy(&self.path(".host"), &to);
-        to
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// A home in which a night of two experiments was run; its store is only read.
 fn home() -> &'static Home {
@@ -91,20 +21,9 @@ fn home() -> &'static Home {
     })
 }
 
-/// What it printed, on both streams.
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Its lines of standard output, each a JSON object.
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
-}
-
 /// Key of the first experiment of the night's log.
 fn experiment() -> String {
-    let log = lines(&home().host(&["log", "--json"]));
+    let log = trials(&home().host(&["log", "--json"]));
     let keys = log.iter().filter_map(|trial| trial["experiment"].as_str());
     keys.map(str::to_owned).next().expect("no trial was trained")
 }
@@ -166,13 +85,13 @@ fn every_command_that_only_looks_speaks_json() {
 
 #[test]
 fn the_log_accounts_for_every_trial() {
-    let log = lines(&home().host(&["log", "--json"]));
+    let log = trials(&home().host(&["log", "--json"]));
     let numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     assert!(log.iter().filter(|trial| trial["experiment"].is_string()).count() >= 2, "{log:?}");
     let verdicts = ["keep", "discard", "noise", "same", "refused", "failed", "host-fault"];
     assert!(log.iter().all(|trial| verdicts.contains(&trial["verdict"].as_str().unwrap())), "{log:?}");
-    let last = lines(&home().host(&["log", "-n", "1", "--json"]));
+    let last = trials(&home().host(&["log", "-n", "1", "--json"]));
     assert_eq!(last, log[log.len() - 1..]);
     let plain = said(&home().host(&["log"]));
     assert!(log.iter().all(|trial| plain.contains(trial["description"].as_str().unwrap())), "{plain}");
@@ -236,35 +155,6 @@ fn a_refusal_names_the_line_and_no_guest_drives_the_terminal() {
     assert!(said(&log).contains("last words") && !said(&log).contains('\u{1b}'), "{}", said(&log));
 }
 
-/// A night under way; killed, not asked, when dropped.
-struct Running(Child);
-
-impl Running {
-    fn start(home: &Home, policy: &str) -> Self {
-        let mut command = home.command(&["--json", "run", "--policy", policy]);
-        Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Reads on until an event of that name.
-    fn wait_for(&mut self, events: &mut dyn Iterator<Item = String>, name: &str) -> Value {
-        events
-            .map(|line| serde_json::from_str::<Value>(&line).unwrap())
-            .find(|event| event["event"] == name)
-            .unwrap_or_else(|| panic!("the night ended before `{name}`"))
-    }
-
-    fn events(&mut self) -> impl Iterator<Item = String> + use<> {
-        BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_night_goes_on_after_kill_9() {
     let home = Home::new();
@@ -273,12 +163,12 @@ fn a_night_goes_on_after_kill_9() {
     let trial = night.wait_for(&mut events, "trial");
     night.wait_for(&mut events, "started");
     drop(night);
-    let before = lines(&home.host(&["log", "--json"]));
+    let before = trials(&home.host(&["log", "--json"]));
     assert_eq!(before[0]["number"], trial["number"]);
     let again = home.host(&["--json", "run", "--policy", "./night.toml"]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert!(lines(&again).iter().any(|event| event["what"] == "going on"), "{}", said(&again));
-    let after = lines(&home.host(&["log", "--json"]));
+    let after = trials(&home.host(&["log", "--json"]));
     assert!(after.len() > before.len());
     assert_eq!(after[..before.len()], before, "nothing is lost or done twice");
     let numbers: Vec<u64> = after.iter().filter_map(|trial| trial["number"].as_u64()).collect();
@@ -286,18 +176,27 @@ fn a_night_goes_on_after_kill_9() {
 }
 
 #[test]
-fn a_second_host_on_one_store_is_told_who_holds_it() {
+fn several_hosts_share_one_store_trial_by_trial() {
     let home = Home::new();
-    home.write_policy("long.toml", 2.0, 50);
-    let mut night = Running::start(&home, "./long.toml");
+    home.write_policy("other.toml", 0.1, 3);
+    let mut night = Running::start(&home, "./night.toml");
     let mut events = night.events();
-    night.wait_for(&mut events, "started");
-    let second = home.host(&["run", "--policy", "./night.toml"]);
-    assert_eq!(second.status.code(), Some(1));
-    let wanted = format!("process {} is running experiments on the store .host", night.0.id());
-    assert!(said(&second).contains(&wanted), "{}", said(&second));
-    assert_eq!(home.host(&["log"]).status.code(), Some(0), "looking needs no lock");
-    assert!(night.0.try_wait().unwrap().is_none(), "the first host went on");
+    night.wait_for(&mut events, "baseline");
+    let other = home.host(&["--json", "run", "--policy", "./other.toml"]);
+    assert_eq!(other.status.code(), Some(0), "{}", said(&other));
+    let tiny = home.path("tiny.rs");
+    let text = common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
+    std::fs::write(&tiny, text).unwrap();
+    let tried = home.host(&["try", "tiny.rs", "--policy", "./night.toml"]);
+    assert_eq!(tried.status.code(), Some(0), "{}", said(&tried));
+    events.for_each(drop);
+    let log = trials(&home.host(&["log", "--json"]));
+    let mut numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
+    numbers.sort();
+    assert_eq!(numbers, (1..=log.len() as u64).collect::<Vec<_>>(), "one numbering for all of them");
+    let keys: std::collections::BTreeSet<&str> = log.iter().filter_map(|t| t["source_key"].as_str()).collect();
+    assert!(keys.len() >= 6, "{log:?}");
+    assert!(log.iter().filter(|t| t["verdict"] == "same").count() + keys.len() >= log.len(), "a repeat is a repeat");
 }
 
 #[test]

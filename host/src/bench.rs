@@ -145,6 +145,19 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// Another bench on the same store, for another thread.
+    pub fn twin(&self) -> Result<Self, StoreError> {
+        Ok(Self {
+            store: Store::open(self.store.dir())?,
+            toolchain: self.toolchain.clone(),
+            sandbox: self.sandbox.clone(),
+            task: self.task.clone(),
+            compressors: self.compressors,
+            spec: self.spec.clone(),
+            forward_ps_per_token: self.forward_ps_per_token,
+        })
+    }
+
     /// The manifest of an experiment on this bench.
     pub fn manifest(&self, component: &Component, random_seed: u64) -> Manifest {
         Manifest {

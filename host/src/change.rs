@@ -45,7 +45,8 @@ fn constants(before: &str, after: &str) -> (Option<String>, BTreeSet<String>) {
 
 /// How many lines of code come and go beside those of the constants, and in which functions.
 fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<String> {
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
+    let (before, after) = (code(before), code(after));
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&before, &after);
     let (mut added, mut removed) = (0usize, 0usize);
     let mut places = Vec::<String>::new();
     let mut function = None::<String>;
@@ -54,7 +55,7 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
         if let Some(name) = function_name(line) {
             function = Some(name);
         }
-        if change.tag() == ChangeTag::Equal || !is_code(line) || declares(line, constants) {
+        if change.tag() == ChangeTag::Equal || declares(line, constants) {
             continue;
         }
         match change.tag() {
@@ -75,9 +76,10 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
     Some(format!("+{added} −{removed} {lines}{place}"))
 }
 
-fn is_code(line: &str) -> bool {
-    let line = line.trim();
-    !line.is_empty() && !line.starts_with("//")
+/// A text without comments, empty lines and what stands at the ends of lines.
+fn code(text: &str) -> String {
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim_end());
+    lines.filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Whether a line declares one of these constants.

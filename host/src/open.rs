@@ -2,12 +2,14 @@
 //! compiler, corpus and profile come from.
 
 use crate::bench::{Bench, BenchError, Candidate, Refusal, describe};
+use crate::command;
 use crate::component::Component;
 use crate::data::compress::{self, Compressors};
 use crate::data::task::{self, Definition, PreparedTask};
 use crate::data::{self, DataError};
 use crate::evolve::proposer::Offline;
 use crate::key::Hash;
+use crate::llm;
 use crate::night::event::Event;
 use crate::policy::{Policy, PolicyError};
 use crate::proposer::Proposer;
@@ -63,6 +65,17 @@ pub enum OpenError {
     /// A folder without a store.
     #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
     NoStore(PathBuf),
+    /// A model that cannot be asked.
+    #[error("{name}: {source}")]
+    Model {
+        /// As the policy calls it.
+        name: String,
+        /// Why.
+        source: llm::OpenError,
+    },
+    /// A proposer that the policy does not describe.
+    #[error("no proposer is called `{0}` in this policy; `host policy check` lists what there is")]
+    NoProposer(String),
     /// No child could be started or confined.
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
@@ -92,15 +105,23 @@ pub fn reference() -> String {
     crate::reference::markdown()
 }
 
-/// The proposers that a policy names, in its order.
-pub fn proposers(policy: &Policy) -> Vec<Box<dyn Proposer>> {
-    policy
-        .search
-        .proposers
-        .iter()
-        .filter(|name| name.as_str() == Offline::NAME)
-        .map(|_| Box::new(Offline::default()) as Box<dyn Proposer>)
-        .collect()
+/// The proposers that a policy names, in its order. Keys are read here and addresses checked; nothing is sent.
+pub fn proposers(policy: &Policy) -> Result<Vec<Box<dyn Proposer>>, OpenError> {
+    policy.search.proposers.iter().map(|name| proposer(policy, name)).collect()
+}
+
+fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, OpenError> {
+    let model = name.strip_prefix("llm.").and_then(|name| policy.llm.get_key_value(name));
+    let program = name.strip_prefix("command.").and_then(|name| policy.command.get(name));
+    Ok(match (model, program) {
+        (Some((model, config)), _) => {
+            let refused = |source| OpenError::Model { name: name.into(), source };
+            Box::new(llm::Writer::open(model, config, reference()).map_err(refused)?)
+        }
+        (None, Some(config)) => Box::new(command::Program::new(name.into(), config.clone(), None, reference())),
+        _ if name == Offline::NAME => Box::new(Offline::default()),
+        _ => return Err(OpenError::NoProposer(name.into())),
+    })
 }
 
 /// A store that is there already.

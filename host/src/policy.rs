@@ -2,25 +2,29 @@
 //! with `/` or `.toml` is a path. Unknown fields, wrong types and values out of range are errors with their line, the
 //! reason and the nearest remedy. Depends on nothing but the types that a policy is made of.
 
+use crate::command;
+use crate::evolve::proposer::Offline;
+use crate::llm::ModelConfig;
+use crate::night::ledger::Caps;
 use crate::sandbox::Limits;
 use kernels::cost::Profile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// Shipped policies by name.
 const POLICIES: &[(&str, &str)] = &[
+    ("llm", include_str!("../../policies/llm.toml")),
+    ("ollama", include_str!("../../policies/ollama.toml")),
     ("overnight", include_str!("../../policies/overnight.toml")),
     ("smoke", include_str!("../../policies/smoke.toml")),
 ];
 
 /// Shipped profiles by name.
 const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../policies/profiles/zen-2c.toml"))];
-
-/// Who can propose.
-const PROPOSERS: &[&str] = &["evolve"];
 
 /// Domain of policy hashes.
 const HASH_DOMAIN: &str = "lab policy v1";
@@ -39,6 +43,15 @@ pub struct Policy {
     /// How many experiments, from whom.
     #[serde(default)]
     pub search: Search,
+    /// What may be spent.
+    #[serde(default)]
+    pub caps: CapsPolicy,
+    /// Language models that `proposers` may name: table `[llm.sonnet]` is the proposer `llm.sonnet`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub llm: BTreeMap<String, ModelConfig>,
+    /// Programs that `proposers` may name: table `[command.agent]` is the proposer `command.agent`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub command: BTreeMap<String, command::Config>,
     /// What counts as a gain.
     #[serde(default)]
     pub selection: Selection,
@@ -85,15 +98,47 @@ pub struct Search {
     pub experiments: Option<u64>,
     /// Stop after so many hours; none: go on.
     pub hours: Option<f64>,
-    /// Who proposes.
+    /// Who proposes: `evolve`, `llm.NAME`, `command.NAME`. Several share the night by what they gain for what they cost.
     pub proposers: Vec<String>,
+    /// How often a proposal that does not compile or pass the dry run goes back to its author.
+    pub repairs: u32,
+    /// Trials between two digests of what the night has taught.
+    pub digest_every: u64,
     /// Random seed of the night: proposals and experiments' random seeds derive from it.
     pub random_seed: u64,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { experiments: None, hours: None, proposers: vec!["evolve".into()], random_seed: 1337 }
+        Self {
+            experiments: None,
+            hours: None,
+            proposers: vec!["evolve".into()],
+            repairs: 3,
+            digest_every: 20,
+            random_seed: 1337,
+        }
+    }
+}
+
+/// Most that a night may spend on its proposers, all together; what is left out has no bound. At a cap the night goes on
+/// with what is free.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CapsPolicy {
+    /// US dollars.
+    pub dollars: Option<f64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+    /// Requests.
+    pub requests: Option<u64>,
+}
+
+impl CapsPolicy {
+    /// In millionths of a dollar.
+    pub fn in_whole_numbers(&self) -> Caps {
+        let micro_dollars = self.dollars.map(|dollars| (dollars * 1e6).round() as u64);
+        Caps { requests: self.requests, tokens: self.tokens, micro_dollars }
     }
 }
 
@@ -229,7 +274,7 @@ impl Policy {
         match policy.faults().into_iter().next() {
             None => Ok(policy),
             Some((field, reason)) => {
-                let span = locate(text, field).unwrap_or(0..0);
+                let span = locate(text, &field).unwrap_or(0..0);
                 let reason = format!("{field}: {reason}");
                 Err(PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, None))))
             }
@@ -260,9 +305,9 @@ impl Policy {
     }
 
     /// Values out of range, with the field's path.
-    fn faults(&self) -> Vec<(&'static str, String)> {
+    fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, search, selection } = self;
+        let Self { task, budget, limits, search, caps, selection, .. } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -284,29 +329,71 @@ impl Policy {
         faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
         faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
         faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);
+        faults.within("search.repairs", search.repairs, 0, 10);
+        faults.within("search.digest_every", search.digest_every, 1, 1 << 32);
         faults.within("search.random_seed", search.random_seed, 0, i64::MAX as u64);
         faults.unless(!search.proposers.is_empty(), "search.proposers", "name at least one proposer");
-        if let Some(unknown) = search.proposers.iter().find(|p| !PROPOSERS.contains(&p.as_str())) {
-            let reason = format!("no proposer is called `{unknown}`: there is `{}`", PROPOSERS.join("`, `"));
-            faults.unless(false, "search.proposers", &reason);
-        }
+        self.proposer_faults(&mut faults);
+        faults.within("caps.dollars", caps.dollars.unwrap_or(0.0), 0.0, 1e6);
+        faults.within("caps.tokens", caps.tokens.unwrap_or(0), 0, 1 << 50);
+        faults.within("caps.requests", caps.requests.unwrap_or(0), 0, 1 << 50);
         faults.within("selection.replicas", selection.replicas, 2, 100);
         faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
         faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
         faults.0
     }
+
+    /// Proposers that are not there, named twice, or wrongly described.
+    fn proposer_faults(&self, faults: &mut Faults) {
+        let known = |name: &str| match name.split_once('.') {
+            None => name == Offline::NAME,
+            Some(("llm", model)) => self.llm.contains_key(model),
+            Some(("command", program)) => self.command.contains_key(program),
+            Some(_) => false,
+        };
+        let named = &self.search.proposers;
+        if let Some(unknown) = named.iter().find(|name| !known(name)) {
+            let tables = self.llm.keys().map(|name| format!("llm.{name}"));
+            let tables = tables.chain(self.command.keys().map(|name| format!("command.{name}")));
+            let all: Vec<String> = [Offline::NAME.to_owned()].into_iter().chain(tables).collect();
+            let reason = format!(
+                "no proposer is called `{unknown}`: there is `{}`; a table `[llm.NAME]` or `[command.NAME]` makes one",
+                all.join("`, `")
+            );
+            faults.unless(false, "search.proposers", &reason);
+        }
+        let twice = named.iter().enumerate().find(|(i, name)| named.iter().take(*i).any(|other| other == *name));
+        if let Some((_, name)) = twice {
+            faults.unless(false, "search.proposers", &format!("`{name}` is named twice"));
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let is_name = |name: &String| (1..=32).contains(&name.len()) && name.chars().all(is_plain);
+        const NAMES: &str = "a name has 1 to 32 letters, digits, `-` and `_`";
+        for (name, model) in &self.llm {
+            faults.unless(is_name(name), &format!("llm.{name}"), NAMES);
+            for (field, reason) in model.faults() {
+                faults.unless(false, &format!("llm.{name}.{field}"), &reason);
+            }
+        }
+        for (name, program) in &self.command {
+            faults.unless(is_name(name), &format!("command.{name}"), NAMES);
+            if let Some((field, reason)) = program.fault() {
+                faults.unless(false, &format!("command.{name}.{field}"), &reason);
+            }
+        }
+    }
 }
 
-struct Faults(Vec<(&'static str, String)>);
+struct Faults(Vec<(String, String)>);
 
 impl Faults {
-    fn unless(&mut self, holds: bool, field: &'static str, reason: &str) {
+    fn unless(&mut self, holds: bool, field: &str, reason: &str) {
         if !holds {
-            self.0.push((field, reason.to_owned()));
+            self.0.push((field.to_owned(), reason.to_owned()));
         }
     }
 
-    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &'static str, value: T, low: T, high: T) {
+    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &str, value: T, low: T, high: T) {
         let reason = format!("{value} is out of range: {low} to {high}");
         self.unless(value >= low && value <= high, field, &reason);
     }
@@ -353,16 +440,15 @@ fn nearest(message: &str) -> Option<&str> {
     similar::get_close_matches(unknown, &known, 1, 0.5).into_iter().next()
 }
 
-/// Where the value of a dotted field path stands.
+/// Where the value of a dotted field path stands, or else the table that lacks it.
 fn locate(text: &str, path: &str) -> Option<Range<usize>> {
     let table = DeTable::parse(text).ok()?;
     let mut names = path.split('.');
     let mut value = table.get_ref().get(names.next()?)?;
     for name in names {
-        let DeValue::Table(inner) = value.get_ref() else {
-            return None;
-        };
-        value = inner.get(name)?;
+        let DeValue::Table(inner) = value.get_ref() else { break };
+        let Some(found) = inner.get(name) else { break };
+        value = found;
     }
     Some(value.span())
 }
@@ -418,6 +504,33 @@ mod tests {
     }
 
     #[test]
+    fn proposers_are_tables_and_their_faults_have_lines() {
+        let table = "\n[search]\nproposers = [\"llm.local\", \"command.agent\", \"evolve\"]\n\n[llm.local]\ndialect = \"openai\"\n\
+                     base_url = \"http://localhost:1\"\nmodel = \"m\"\n\n[command.agent]\nargv = [\"agent\"]\n";
+        let text = format!("{MINIMAL}{table}");
+        let policy = Policy::parse("p", &text).unwrap();
+        assert_eq!(policy.llm["local"].model, "m");
+        assert_eq!(Policy::parse("p", &policy.canonical().unwrap()).unwrap(), policy);
+        let said = fault(&text.replace("\"llm.local\"", "\"llm.remote\""));
+        assert!(said.contains("night.toml:11:13: search.proposers: no proposer is called `llm.remote`"), "{said}");
+        assert!(said.contains("there is `evolve`, `llm.local`, `command.agent`"), "{said}");
+        let said = fault(&text.replace("http://localhost:1", "localhost"));
+        assert!(said.contains("night.toml:15:12: llm.local.base_url: "), "{said}");
+        let said = fault(&text.replace("[\"agent\"]", "[]"));
+        assert!(said.contains("night.toml:19:8: command.agent.argv: "), "{said}");
+        let said = fault(&text.replace("\"evolve\"", "\"llm.local\""));
+        assert!(said.contains("`llm.local` is named twice"), "{said}");
+    }
+
+    #[test]
+    fn caps_are_whole_millionths() {
+        let policy = Policy::parse("p", &format!("{MINIMAL}\n[caps]\ndollars = 0.29\nrequests = 5\n")).unwrap();
+        let caps = Caps { requests: Some(5), tokens: None, micro_dollars: Some(290_000) };
+        assert_eq!(policy.caps.in_whole_numbers(), caps);
+        assert!(fault(&format!("{MINIMAL}\n[caps]\ndollars = -1.0\n")).contains("caps.dollars: -1 is out of range"));
+    }
+
+    #[test]
     fn wrong_types_missing_fields_and_bad_syntax_are_located() {
         assert!(fault(&MINIMAL.replace("64", "\"x\"")).starts_with("night.toml:3:11: invalid type: string"));
         assert!(fault(&MINIMAL.replace("eval_chunks = 8\n", "")).contains("missing field `eval_chunks`"));
@@ -442,7 +555,7 @@ mod tests {
         let other = Policy::parse("p", &format!("# a comment\n{}", MINIMAL.replace(" = ", "="))).unwrap();
         assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
         let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
-        assert_eq!(hex.as_str(), "6d4c5d738738798dcad361bdf18d8abe0ae18aa36a3e079322b178d6a03b0e53");
+        assert_eq!(hex.as_str(), "03bae748ed0f6808bd631f37a1ee022eacdda1397511f3f160d540debf4f81d4");
     }
 
     proptest! {

@@ -283,3 +283,66 @@ pub struct Exchange {
     /// Milliseconds from request to last byte.
     pub wall_ms: u64,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A decided trial, for tests of whatever reads the past.
+    pub(crate) fn past(number: u64, ending: Ending, delta: Option<f64>) -> Arc<Past> {
+        Arc::new(Past {
+            number,
+            parent: 0,
+            champion: 0,
+            proposer: "evolve".into(),
+            source: format!("const N: u64 = {number};"),
+            source_key: None,
+            hypothesis: String::new(),
+            description: format!("change {number}"),
+            operator: "test".into(),
+            ending,
+            reason: String::new(),
+            bpb: delta.map(|delta| 2.5 + delta),
+            delta,
+        })
+    }
+
+    /// A situation with that past.
+    pub(crate) fn situation(past: Vec<Arc<Past>>) -> Situation {
+        let parent = Parent {
+            number: 0,
+            source: "const LR: f32 = 0.02;\nfn train() {}\n".into(),
+            description: "baseline".into(),
+            bpb: 2.5,
+            dry_run: DryRun {
+                train: Default::default(),
+                forward: Default::default(),
+                named: Default::default(),
+                advisory: false,
+                fuel: 0,
+            },
+        };
+        Situation {
+            brief: "Lower is better.".into(),
+            parent: Arc::new(parent),
+            number: past.len() as u64,
+            past,
+            underway: Vec::new(),
+            noise_floor: 0.01,
+            budget_seconds: 1.0,
+            digest: "".into(),
+            random_seed: 1,
+        }
+    }
+
+    #[test]
+    fn a_negative_result_expires_when_the_champion_has_changed_often_enough() {
+        let bad = past(1, Ending::Discard, Some(0.1));
+        let keeps = |n: u64| (2..2 + n).map(|i| past(i, Ending::Keep, Some(-0.01)));
+        let with = |n| situation(std::iter::once(bad.clone()).chain(keeps(n)).collect());
+        assert!(!with(2).is_expired(&bad));
+        assert!(with(3).is_expired(&bad));
+        let kept = past(1, Ending::Keep, Some(-0.1));
+        assert!(!with(3).is_expired(&kept), "a gain is a gain");
+    }
+}

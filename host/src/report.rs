@@ -4,16 +4,19 @@
 use crate::bench::Bench;
 use crate::night::Ending;
 use crate::night::event::Summary;
-use crate::store::{ExperimentRecord, Store, StoreError, TrialRecord};
+use crate::night::ledger::dollars;
+use crate::proposer::Spend;
+use crate::store::{Account, ExperimentRecord, Store, StoreError, TrialRecord};
 use kernels::session::NamedState;
 use kernels::spec::DType;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// autoresearch's five columns first, ours after.
 const COLUMNS: &str = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\ttrial\tverdict\tdelta\tp_better\tproposer\t\
-                       parent\texperiment\tseconds\treason\n";
+                       parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\n";
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +38,8 @@ pub enum ReportError {
 }
 
 /// All trials as a table: the commit column holds the start of the experiment's key, which `host show` takes.
-pub fn results_tsv(trials: &[TrialRecord]) -> String {
+/// `spends` has what proposals cost.
+pub fn results_tsv(trials: &[TrialRecord], spends: &BTreeMap<i64, Spend>) -> String {
     let mut out = COLUMNS.to_string();
     for TrialRecord { trial: t, .. } in trials {
         let status = match Ending::from_name(&t.verdict) {
@@ -48,11 +52,12 @@ pub fn results_tsv(trials: &[TrialRecord]) -> String {
         let memory = t.peak_bytes.unwrap_or(0) as f64 / 1e9;
         let delta = t.delta.map(|d| format!("{d:.6}")).unwrap_or_default();
         let p = t.p_better.map(|p| format!("{p:.4}")).unwrap_or_default();
+        let spend = t.proposal.and_then(|id| spends.get(&id)).copied().unwrap_or_default();
         let whole = t.experiment_key.map(|key| key.to_string()).unwrap_or_default();
         // Writing to a String does not fail.
         let _ = writeln!(
             out,
-            "{commit}\t{:.6}\t{memory:.1}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}",
+            "{commit}\t{:.6}\t{memory:.1}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
             t.bpb.unwrap_or(0.0),
             cell(&t.description),
             t.number,
@@ -61,6 +66,9 @@ pub fn results_tsv(trials: &[TrialRecord]) -> String {
             t.parent,
             t.wall_ms as f64 / 1e3,
             cell(&t.reason),
+            spend.requests,
+            spend.tokens(),
+            spend.micro_dollars as f64 / 1e6,
         );
     }
     out
@@ -99,6 +107,7 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
             summary.test_reads
         );
     }
+    proposers(&mut out, &summary.proposers);
     section(&mut out, "Kept", trials, |ending, _| ending == Ending::Keep);
     section(&mut out, "Promising on one random seed, not on fresh ones", trials, |ending, retried| {
         ending == Ending::Noise && retried
@@ -115,6 +124,34 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
         }
     }
     out
+}
+
+/// Who proposed, at what cost, and what it brought.
+fn proposers(out: &mut String, accounts: &[Account]) {
+    if accounts.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## Proposers\n\n| proposer | proposed | lost to errors | saved by repair | repeats | kept | gain | requests | tokens | \
+         cost |\n|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for a in accounts {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {:.4} | {} | {} | {} |",
+            escape(&a.proposer),
+            a.proposed,
+            a.lost,
+            a.mended,
+            a.repeats,
+            a.kept,
+            a.gain,
+            a.spend.requests,
+            a.spend.tokens(),
+            dollars(a.spend.micro_dollars)
+        );
+    }
+    out.push('\n');
 }
 
 fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {
@@ -162,7 +199,7 @@ fn escape(text: &str) -> String {
 
 /// Writes `results.tsv`.
 pub fn write_results(store: &Store, trials: &[TrialRecord]) -> Result<(), ReportError> {
-    replace(&store.dir().join("results.tsv"), results_tsv(trials).as_bytes())
+    replace(&store.dir().join("results.tsv"), results_tsv(trials, &store.spends()?).as_bytes())
 }
 
 /// Writes `report.md` and the champion's source, component and weights.
@@ -244,6 +281,6 @@ mod tests {
 
     #[test]
     fn autoresearch_columns_come_first() {
-        assert!(results_tsv(&[]).starts_with("commit\tval_bpb\tmemory_gb\tstatus\tdescription\t"));
+        assert!(results_tsv(&[], &BTreeMap::new()).starts_with("commit\tval_bpb\tmemory_gb\tstatus\tdescription\t"));
     }
 }

@@ -2,6 +2,8 @@
 //! name.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod home;
+
 use host::bench::{Bench, Candidate, Run};
 use host::component::Component;
 use host::data::corpus::{Corpus, Document};

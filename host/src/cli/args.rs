@@ -138,6 +138,9 @@ pub struct Run {
     /// Stop after this many hours.
     #[arg(long, value_name = "H")]
     pub hours: Option<f64>,
+    /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
+    #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
+    pub from_recorded: Option<Option<i64>>,
 }
 
 /// `host data`.

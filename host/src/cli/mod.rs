@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 use args::{Cli, Command};
 use clap::Parser;
 use host::night::event::Event;
+use host::night::recorded::Recorded;
 use host::night::{Bounds, Night, Plan, Stop};
-use host::proposer::Proposal;
+use host::proposer::{Proposal, Proposer};
 use host::sandbox::Progress;
 use host::store::{Found, Store};
 use host::{open, policy, replay, sample};
@@ -85,17 +86,37 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let policy = policy::Policy::load(&run.policy)?;
     let store = Store::open(&cli.store)?;
-    let _lock = store.lock_run()?;
+    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let bounds =
-        Bounds { experiments: run.experiments.or(policy.search.experiments), hours: run.hours.or(policy.search.hours) };
-    let plan = Plan { policy: &policy, policy_name: &run.policy, brief: &brief, seed_guest, bounds };
+    let bounds = match &recorded {
+        Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
+        None => Bounds {
+            experiments: run.experiments.or(policy.search.experiments),
+            hours: run.hours.or(policy.search.hours),
+        },
+    };
+    if let Some(recorded) = &recorded {
+        let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
+        tell(Event::Setup { what: "proposals", text });
+    }
+    let plan = Plan {
+        policy: &policy,
+        policy_name: &run.policy,
+        brief: &brief,
+        seed_guest,
+        bounds,
+        recorded: recorded.as_ref().map(Recorded::again),
+    };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;
-    night.run(&mut open::proposers(&policy))?;
+    let proposers = match recorded {
+        Some(recorded) => vec![Box::new(recorded) as Box<dyn Proposer>],
+        None => open::proposers(&policy)?,
+    };
+    night.run(proposers)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,18 +128,24 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         None => store.nights()?.last().map_or_else(|| "overnight".into(), |night| night.policy_name.clone()),
     };
     let policy = policy::Policy::load(&name)?;
-    let _lock = store.lock_run()?;
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief();
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    let plan = Plan { policy: &policy, policy_name: &name, brief: &brief, seed_guest, bounds: Bounds::default() };
+    let plan = Plan {
+        policy: &policy,
+        policy_name: &name,
+        brief: &brief,
+        seed_guest,
+        bounds: Bounds::default(),
+        recorded: None,
+    };
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
-    let description = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
-    let proposal =
-        Proposal { source, hypothesis: String::new(), description: description.clone(), operator: "file".into() };
-    let Some(line) = night.try_patiently("inbox", &proposal)? else {
+    let file = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
+    let description = host::change::describe(&night.situation().parent.source, &source);
+    let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
+    let Some(line) = night.try_proposal("inbox", proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
     if !matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault") {
@@ -126,7 +153,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     }
     if !cli.json {
         let what = if line.verdict == "failed" { "failed" } else { "was not tried to its end" };
-        eprintln!("\nerror: {description} {what}\n  {}", text::clean(&line.reason).replace('\n', "\n  "));
+        eprintln!("\nerror: {} {what}\n  {}", text::clean(&file), text::clean(&line.reason).replace('\n', "\n  "));
     }
     Ok(ExitCode::FAILURE)
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::text;
 use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
+use host::night::ledger::dollars;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -96,7 +97,7 @@ impl NightView {
     fn trial(&mut self, trial: &TrialLine) {
         if !self.header_printed {
             self.line(
-                "\n  #    time     bpb        Δ   verdict   mutation   (Δ: to the champion on the same random seed)",
+                "\n  #    time     bpb        Δ   verdict   proposer   mutation   (Δ: to the champion on the same random seed)",
             );
             self.header_printed = true;
         }
@@ -144,11 +145,19 @@ pub fn trial_line(t: &TrialLine, colour: bool) -> String {
         line if line.is_empty() => line,
         line => format!("  {line}"),
     };
+    let mended = match t.repairs {
+        0 => String::new(),
+        _ if t.verdict == "refused" => format!("  {} repairs did not help", t.repairs),
+        1 => "  mended once".into(),
+        n => format!("  mended {n} times"),
+    };
+    let cost = if t.spend.micro_dollars > 0 { format!("  {}", dollars(t.spend.micro_dollars)) } else { String::new() };
     let line = format!(
-        "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {}{p}{reason}",
+        "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {:<9}  {}{p}{mended}{cost}{reason}",
         t.number,
         text::clock(t.elapsed_s),
         t.verdict,
+        text::clean(&t.proposer),
         text::clean(&t.description)
     );
     if colour && t.verdict == "keep" { format!("\x1b[32m{line}\x1b[0m") } else { line }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use host::key::ExperimentKey;
 use host::night::event::TrialLine;
 use host::open;
-use host::policy::Policy;
+use host::policy::{CapsPolicy, Policy};
 use host::store::{Found, Store, TrialRecord};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -21,8 +21,12 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let colour = std::io::stdout().is_terminal();
     let mut night = None;
     for record in trials.iter().skip(from) {
+        if night != Some(record.night) {
+            end_of_night(cli, &store, night)?;
+        }
         if cli.json {
-            text::json_line(&trial_json(record));
+            night = Some(record.night);
+            text::json_line(&trial_json(&store, record)?);
             continue;
         }
         if night != Some(record.night) {
@@ -30,41 +34,63 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
             let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
             println!("night {} · policy {}", record.night, text::clean(&name.unwrap_or_default()));
         }
-        println!("{}", night_view::trial_line(&line(record), colour));
+        println!("{}", night_view::trial_line(&line(&store, record)?, colour));
     }
+    end_of_night(cli, &store, night)?;
     if trials.is_empty() && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(record: &TrialRecord) -> TrialLine {
+/// What each proposer of a night did and cost.
+fn end_of_night(cli: &Cli, store: &Store, night: Option<i64>) -> Result<()> {
+    let Some(night) = night else { return Ok(()) };
+    let accounts = store.accounts(night)?;
+    if cli.json {
+        if !accounts.is_empty() {
+            text::json_line(&json!({ "night": night, "proposers": accounts }));
+        }
+        return Ok(());
+    }
+    text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
+    Ok(())
+}
+
+fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
     let t = &record.trial;
-    TrialLine {
+    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+    Ok(TrialLine {
         number: t.number,
         elapsed_s: t.wall_ms as f64 / 1e3,
         bpb: t.bpb,
         delta: t.delta,
         verdict: t.verdict.clone(),
+        proposer: t.proposer.clone(),
         description: t.description.clone(),
+        hypothesis: t.hypothesis.clone(),
         reason: match t.experiment_key {
             Some(key) => format!("{}  {}", t.reason, key.short()),
             None => t.reason.clone(),
         },
         p_better: t.p_better,
         experiment: t.experiment_key.map(|key| key.to_string()),
-    }
+        repairs,
+        spend,
+    })
 }
 
-fn trial_json(record: &TrialRecord) -> serde_json::Value {
+fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> {
     let t = &record.trial;
-    json!({
+    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+    Ok(json!({
         "night": record.night, "number": t.number, "unix_ms": t.unix_ms, "proposer": t.proposer, "parent": t.parent,
         "source_key": t.source_key, "component_key": t.component_key, "behaviour_key": t.behaviour_key,
         "experiment": t.experiment_key, "verdict": t.verdict, "bpb": t.bpb, "delta": t.delta,
         "p_better": t.p_better, "description": t.description, "operator": t.operator, "reason": t.reason,
-        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms,
-    })
+        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms, "champion": t.champion, "hypothesis": t.hypothesis,
+        "repairs": repairs, "spend": spend,
+    }))
 }
 
 /// `host show`.
@@ -95,9 +121,8 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
             };
             let source = String::from_utf8_lossy(&store.get_blob(&blob)?).into_owned();
             if cli.json {
-                text::json_line(
-                    &json!({ "source_key": key, "trial": trial.as_ref().map(trial_json), "source": source }),
-                );
+                let trial = trial.as_ref().map(|record| trial_json(&store, record)).transpose()?;
+                text::json_line(&json!({ "source_key": key, "trial": trial, "source": source }));
             } else {
                 print!("{}", text::clean(&source));
             }
@@ -121,7 +146,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
             "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
             "intervals": outcome.intervals.iter().map(|h| host::key::Hash(*h)).collect::<Vec<_>>(),
-            "curve": losses, "trial": trial.as_ref().map(trial_json),
+            "curve": losses, "trial": trial.as_ref().map(|record| trial_json(store, record)).transpose()?,
             "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
         }));
         return Ok(());
@@ -168,6 +193,9 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     if let Some(record) = trial {
         let t = &record.trial;
         println!("  trial      #{} {}: {}", t.number, t.verdict, text::clean(&t.description));
+        if !t.hypothesis.is_empty() {
+            println!("  claim      {} ({})", text::clean(&t.hypothesis), text::clean(&t.proposer));
+        }
         if let Some(key) = t.source_key {
             println!("\nnext: host show {}      the source", key.short());
         }
@@ -205,6 +233,7 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
     println!("  proposers   {}", policy.search.proposers.join(", "));
+    proposers(&policy)?;
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());
     println!(
         "  bounds      experiments {}, hours {}",
@@ -216,6 +245,40 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
         policy.selection.keep_probability, policy.selection.fresh_seeds, policy.selection.replicas
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who proposes, from where, and for how much.
+fn proposers(policy: &Policy) -> Result<()> {
+    for name in &policy.search.proposers {
+        if let Some(model) = name.strip_prefix("llm.").and_then(|name| policy.llm.get(name)) {
+            let key = match (&model.key_env, &model.key_file) {
+                (Some(variable), _) => format!("key from ${variable}"),
+                (None, Some(file)) => format!("key from {file}"),
+                (None, None) => "no key".into(),
+            };
+            let (input, output) = (model.usd_per_million_input, model.usd_per_million_output);
+            let price = match input + output > 0.0 {
+                true => format!("${input} and ${output} per million tokens read and written"),
+                false => "free".into(),
+            };
+            println!("              {name}: {} at {}, {key}, {price}", model.model, model.endpoint()?);
+        } else if let Some(program) = name.strip_prefix("command.").and_then(|name| policy.command.get(name)) {
+            println!("              {name}: {}, at most {} s", program.argv.join(" "), program.timeout_s);
+        }
+    }
+    let CapsPolicy { dollars, tokens, requests } = &policy.caps;
+    let caps = [
+        dollars.map(|n| format!("${n}")),
+        tokens.map(|n| format!("{} tokens", text::count(n))),
+        requests.map(|n| format!("{} requests", text::count(n))),
+    ];
+    let caps: Vec<String> = caps.into_iter().flatten().collect();
+    println!("  caps        {} a night", if caps.is_empty() { "none".into() } else { caps.join(", ") });
+    println!(
+        "  repair      a faulty proposal goes back {} times; a digest every {} trials",
+        policy.search.repairs, policy.search.digest_every
+    );
+    Ok(())
 }
 
 /// `host search`.

@@ -2,7 +2,9 @@
 //! through [`clean`] before it reaches a terminal.
 
 use host::night::event::Summary;
+use host::night::ledger::dollars;
 use host::sandbox::Progress;
+use host::store::Account;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -108,6 +110,7 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
             "repeats stopped: {source} by source key, {component} by component key, {behaviour} by behaviour key"
         ));
     }
+    lines.extend(accounts(&s.proposers));
     let b = &s.baseline;
     lines.push(format!(
         "baseline         {:.4} bpb ± {:.4}      unigram {:.2}  gzip {:.2}  xz {:.2}  bzip2 {:.2}",
@@ -143,6 +146,34 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
     lines.push(format!("\nnext: {host} show {experiment}      the champion: source, curve, costs"));
     lines.push(format!("      {host} replay {experiment}    prove it, bit for bit"));
     lines.push(format!("      {host} run --policy overnight    a whole night"));
+    lines
+}
+
+/// What each proposer did and cost; nothing where one worked alone and for free, without a fault.
+pub fn accounts(accounts: &[Account]) -> Vec<String> {
+    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0;
+    if accounts.len() < 2 && accounts.iter().all(quiet) {
+        return Vec::new();
+    }
+    let mut lines = vec![format!(
+        "{:<16} {:>8} {:>5} {:>8} {:>6} {:>5} {:>9} {:>9} {:>11} {:>9}",
+        "proposer", "proposed", "lost", "repaired", "repeat", "kept", "gain", "requests", "tokens", "cost"
+    )];
+    lines.extend(accounts.iter().map(|a| {
+        format!(
+            "{:<16} {:>8} {:>5} {:>8} {:>6} {:>5} {:>9.4} {:>9} {:>11} {:>9}",
+            clean(&a.proposer),
+            a.proposed,
+            a.lost,
+            a.mended,
+            a.repeats,
+            a.kept,
+            a.gain,
+            a.spend.requests,
+            count(a.spend.tokens()),
+            dollars(a.spend.micro_dollars)
+        )
+    }));
     lines
 }
 

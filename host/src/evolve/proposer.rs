@@ -18,8 +18,9 @@ impl Offline {
     /// Its name in policies, logs and the store.
     pub const NAME: &'static str = "evolve";
 
-    /// Derives what is new in the past; sources are parsed once.
-    fn learn(&mut self, past: &[Arc<Past>]) -> Vec<Trial> {
+    /// Derives what is new in the past; sources are parsed once. What failed on a champion long gone says nothing more.
+    fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
+        let past: &[Arc<Past>] = &situation.past;
         let sources: BTreeMap<u64, &str> = past.iter().map(|p| (p.number, p.source.as_str())).collect();
         for p in past.iter().filter(|p| p.number > 0) {
             self.trials.entry(p.number).or_insert_with(|| Trial {
@@ -29,7 +30,8 @@ impl Offline {
                 kept: p.ending == Ending::Keep,
             });
         }
-        self.trials.values().cloned().collect()
+        let fresh = past.iter().filter(|p| !situation.is_expired(p));
+        fresh.filter_map(|p| self.trials.get(&p.number)).cloned().collect()
     }
 }
 
@@ -43,7 +45,7 @@ impl Proposer for Offline {
     }
 
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
-        let trials = self.learn(&situation.past);
+        let trials = self.learn(situation);
         let underway = situation.underway.iter().filter_map(|u| u.source_key);
         let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).chain(underway).collect();
         let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
@@ -56,5 +58,20 @@ impl Proposer for Offline {
             description: mutation.description,
             operator: mutation.operator.into(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proposer::tests::{past, situation};
+
+    #[test]
+    fn what_failed_long_ago_is_forgotten_and_what_was_kept_is_not() {
+        let old = [past(0, Ending::Keep, None), past(1, Ending::Discard, Some(0.2)), past(2, Ending::Keep, Some(-0.1))];
+        let later = (3..6).map(|n| past(n, Ending::Keep, Some(-0.1)));
+        let mut offline = Offline::default();
+        assert_eq!(offline.learn(&situation(old.to_vec())).len(), 2);
+        assert_eq!(offline.learn(&situation(old.into_iter().chain(later).collect())).len(), 4, "#1 has expired");
     }
 }

@@ -1,6 +1,8 @@
 //! What a night tells whoever watches: data, no formatting. Pure.
 
 use crate::data::compress::Compressors;
+use crate::proposer::Spend;
+use crate::store::Account;
 use serde::Serialize;
 
 /// Something that happened.
@@ -42,7 +44,7 @@ pub enum Event {
     /// The baseline is measured.
     Baseline(Baseline),
     /// A trial is decided.
-    Trial(TrialLine),
+    Trial(Box<TrialLine>),
     /// Where the night stands.
     Standing(Standing),
     /// The night is over.
@@ -77,14 +79,22 @@ pub struct TrialLine {
     pub delta: Option<f64>,
     /// keep, discard, noise, same, refused, failed.
     pub verdict: String,
+    /// Who proposed it.
+    pub proposer: String,
     /// The change in words.
     pub description: String,
+    /// What its author claims.
+    pub hypothesis: String,
     /// Why.
     pub reason: String,
     /// P(better), where estimated.
     pub p_better: Option<f64>,
     /// The experiment, where one ran: what `host show` and `host replay` take.
     pub experiment: Option<String>,
+    /// How often it was repaired before it could be tried.
+    pub repairs: u32,
+    /// What its proposal cost, repairs included.
+    pub spend: Spend,
 }
 
 /// Where the night stands.
@@ -111,6 +121,8 @@ pub struct Summary {
     pub repeats: [u64; 3],
     /// Training runs, replicas and fresh seeds included.
     pub runs: u64,
+    /// What each proposer did and cost, over the whole night.
+    pub proposers: Vec<Account>,
     /// Baseline.
     pub baseline: Baseline,
     /// Champion's trial number; 0: nothing beat the noise floor.

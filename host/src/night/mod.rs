@@ -1,36 +1,59 @@
-//! A night: propose, try, keep, until the policy's bounds or Ctrl-C. The loop and what it remembers; what a trial goes
-//! through is in [`trial`], what is told is in [`event`].
+//! A night: propose, try, keep, until the policy's bounds or Ctrl-C.
+//!
+//! ```text
+//! roster    threads of the proposers, a turn each ─▶ turn     propose, check, repair; under the caps of the ledger
+//!   │ bandit ranks them                                         (the next mutation is written while one trains)
+//!   ▼
+//! attempt   the store's lock, take up what others did ─▶ trial   screening, fresh seeds, confirm ─▶ record
+//!   │
+//! memory    the past and the three keys;  digest: what it taught;  summary: where it stands and how it ended
+//! ```
+//!
+//! One thread trains and decides everything; the others only write. A mutation that a proposer writes while another one
+//! trains knows all trials but that one. With `evolve` alone a night is a function of policy and store all the same: each
+//! turn is handed out when the training run before it begins.
 
+mod attempt;
+pub mod bandit;
+mod baseline;
 mod clock;
+pub mod digest;
 pub mod event;
+pub mod ledger;
+mod memory;
+pub mod recorded;
+mod roster;
+mod summary;
 pub mod trial;
+mod turn;
 
 pub use trial::{Champion, Ending, Judged, Judgement};
 
-use crate::bench::{Bench, BenchError, Candidate, Run, Split, describe, unix_ms};
+use crate::bench::{Bench, BenchError, Candidate, unix_ms};
 use crate::key::ContextKey;
-use crate::outcome::{Score, Status};
 use crate::policy::Policy;
-use crate::proposer::{
-    Desk, Exchange, Ledger, Parent, Past, Proposal, ProposeError, Proposer, Reservation, Situation, Spend,
-};
-use crate::report::{self, ReportError};
-use crate::sample::{self, SampleError, Style};
+use crate::proposer::{Parent, Proposer, Situation, Underway};
+use crate::report::ReportError;
 use crate::select::Noise;
-use crate::store::{ExperimentRecord, NewTrial, StoreError, TrialRecord};
-use clock::RunClock;
-use event::{Baseline, Event, Standing, Summary, TrialLine};
-use std::ops::ControlFlow;
+use crate::store::{StoreError, TrialRecord};
+use attempt::Tally;
+use bandit::Bandit;
+use event::{Baseline, Event, Summary};
+use ledger::Caps;
+use memory::Memory;
+use recorded::Again;
+use roster::{Roster, Terms};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use trial::{Court, RepeatKey, Seen};
+use turn::Draft;
 
-/// Trials whose checkpoints stay, beside those of the kept ones.
-const CHECKPOINTED_TRIALS: u64 = 20;
-
-/// Tokens of held-out text that the sample at the end of a night goes on from.
-const PROMPT_TOKENS: usize = 32;
+/// How often a night that waits for a proposer looks whether it is over.
+const TICK: Duration = Duration::from_millis(100);
+/// A wait for a proposal that people are told of.
+const LONG_WAIT: Duration = Duration::from_secs(20);
+/// A night that was stopped or killed goes on when its policy is run again within this time.
+const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
 /// What Ctrl-C sets: once, finish the experiment in hand; twice, stop now.
 #[derive(Debug, Default)]
@@ -81,19 +104,6 @@ impl From<StoreError> for NightError {
     }
 }
 
-/// A ledger for proposers that cost nothing.
-struct NoCosts;
-
-impl Ledger for NoCosts {
-    fn reserve(&mut self, _: &Spend) -> Result<Reservation, ProposeError> {
-        Err(ProposeError::Stop("this night has no accounts for what costs".into()))
-    }
-
-    fn settle(&mut self, _: Reservation, _: &Exchange) -> Result<(), ProposeError> {
-        Ok(())
-    }
-}
-
 /// Bounds of a night, from the policy or the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
@@ -115,6 +125,8 @@ pub struct Plan<'a> {
     pub seed_guest: Candidate,
     /// When it ends.
     pub bounds: Bounds,
+    /// The night whose proposals are run again: it begins with what that night began with.
+    pub recorded: Option<Again>,
 }
 
 /// A night under way.
@@ -122,114 +134,122 @@ pub struct Night<'a> {
     bench: &'a Bench,
     policy: &'a Policy,
     bounds: Bounds,
-    brief: &'a str,
+    caps: Caps,
+    brief: Arc<str>,
     stop: &'a Stop,
     tell: &'a mut dyn FnMut(Event),
     id: i64,
+    context: ContextKey,
     started: Instant,
     baseline: Champion,
     baseline_figures: Baseline,
     champion: Champion,
     champion_bpb: f64,
     noise: Noise,
-    seen: Seen,
-    past: Vec<Arc<Past>>,
-    trained: u64,
-    decided: Vec<(Ending, Duration)>,
-    repeats: [u64; 3],
-    runs: u64,
+    memory: Memory,
+    digest: Arc<str>,
+    digested: u64,
+    tally: Tally,
 }
 
 impl<'a> Night<'a> {
     /// Measures the baseline (or finds it measured), takes up what earlier nights on the same terms left, and records
-    /// that a night has begun.
+    /// that a night has begun, or goes on.
     pub fn begin(
         bench: &'a Bench,
         plan: Plan<'a>,
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let Plan { policy, policy_name, brief, seed_guest, bounds } = plan;
-        let context = bench.context_key(&seed_guest.component);
+        let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let terms = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
-        let (scores, runs) = measure_baseline(bench, policy, &baseline, stop, tell)?;
-        let values: Vec<f64> = scores.iter().map(|score| score.bpb).collect();
-        let noise = Noise::of_replicas(&values);
-        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let baseline_figures = Baseline {
-            bpb: mean,
-            noise: noise.sd(),
-            replicas: values.len() as u32,
-            unigram: bench.task.unigram_bpb,
-            compressors: bench.compressors.unwrap_or_default(),
-        };
+        let (scores, runs) = baseline::measure(bench, policy, &baseline, stop, tell)?;
+        let (baseline_figures, noise) = baseline::figures(bench, &scores);
         tell(Event::Baseline(baseline_figures.clone()));
+        let now = unix_ms();
+        // Proposals that are run again must not meet themselves as repeats: they have a context of their own.
+        let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
+        let context = recorded.map_or(terms, again);
         let text = policy.canonical().unwrap_or_default();
-        let id = bench.store.start_night(policy_name, &text, &bench.task.hash(), &context, unix_ms())?;
+        let id = match bench.store.open_night(&text, &context, now - SAME_NIGHT_MS)? {
+            Some(id) => id,
+            None => bench.store.start_night(policy_name, &text, &bench.task.hash(), &context, now)?,
+        };
+        let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
         let mut night = Self {
             bench,
             policy,
             bounds,
-            brief,
+            caps: policy.caps.in_whole_numbers(),
+            brief: brief.into(),
             stop,
             tell,
             id,
+            context,
             started,
+            memory: Memory::new(&baseline, baseline_figures.bpb),
             champion: baseline.clone(),
-            champion_bpb: mean,
+            champion_bpb: baseline_figures.bpb,
             baseline,
             baseline_figures,
             noise,
-            seen: Seen::default(),
-            past: Vec::new(),
-            trained: 0,
-            decided: Vec::new(),
-            repeats: [0; 3],
-            runs,
+            digest: digest.into(),
+            digested,
+            tally: Tally { runs, ..Tally::default() },
         };
-        night.take_up(&context)?;
+        let before = match recorded {
+            Some(again) => night.take_up_before(&terms, again)?,
+            None => 0,
+        };
+        let after = night.take_up()?;
+        night.tell_what_was_taken_up(before + after);
         Ok(night)
     }
 
-    /// What was tried before on the same terms, and who won.
-    fn take_up(&mut self, context: &ContextKey) -> Result<(), NightError> {
-        let first = &self.baseline.candidate;
-        self.past.push(Arc::new(Past {
-            number: 0,
-            parent: 0,
-            champion: 0,
-            proposer: String::new(),
-            source: first.text.clone(),
-            source_key: Some(first.source_key),
-            hypothesis: String::new(),
-            description: self.baseline.description.clone(),
-            operator: String::new(),
-            ending: Ending::Keep,
-            reason: String::new(),
-            bpb: Some(self.champion_bpb),
-            delta: None,
-        }));
-        self.seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
-        let trials = self.bench.store.trials_in(context)?;
-        for record in &trials {
-            self.remember(record)?;
+    fn tell_what_was_taken_up(&mut self, trials: usize) {
+        if trials == 0 {
+            return;
+        }
+        (self.tell)(Event::Setup { what: "going on", text: format!("after {trials} earlier trials") });
+        if self.champion.trial > 0 {
+            let text = format!("#{} {:.4}: {}", self.champion.trial, self.champion_bpb, self.champion.description);
+            (self.tell)(Event::Setup { what: "champion", text });
+        }
+    }
+
+    /// What the night that is run again began with; returns how many trials that were.
+    fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
+        let mut trials = self.bench.store.trials_in(terms)?;
+        trials.retain(|record| record.id < again.first_trial);
+        self.take_up_trials(&trials)?;
+        Ok(trials.len())
+    }
+
+    /// What was recorded on the same terms since last time, by whatever process; returns how many trials that were.
+    fn take_up(&mut self) -> Result<usize, NightError> {
+        let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
+        self.take_up_trials(&trials)?;
+        Ok(trials.len())
+    }
+
+    fn take_up_trials(&mut self, trials: &[TrialRecord]) -> Result<(), NightError> {
+        for record in trials {
+            self.memory.remember(&self.bench.store, record)?;
         }
         for record in trials.iter().rev().filter(|record| record.trial.verdict == Ending::Keep.name()) {
             if self.reinstate(record)? {
                 break;
             }
         }
-        if !trials.is_empty() {
-            (self.tell)(Event::Setup { what: "going on", text: format!("after {} earlier trials", trials.len()) });
-        }
         Ok(())
     }
 
-    /// Makes a kept trial the champion again; false, with a note, where it cannot be: the one before it then is.
+    /// Makes a kept trial the champion; false, with a note, where it cannot be: the one before it then is.
     fn reinstate(&mut self, record: &TrialRecord) -> Result<bool, NightError> {
         let trial = &record.trial;
-        let prepared = match self.source_of(record)? {
+        let prepared = match memory::source_of(&self.bench.store, record)? {
             Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
             None => Err("its source is damaged or missing in the store".into()),
         };
@@ -243,361 +263,152 @@ impl<'a> Night<'a> {
         };
         self.champion_bpb = trial.bpb.unwrap_or(self.champion_bpb);
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
-        let text = format!("#{} {:.4}: {}", trial.number, self.champion_bpb, trial.description);
-        (self.tell)(Event::Setup { what: "champion", text });
         Ok(true)
     }
 
-    /// A trial's text; none where the store has lost it.
-    fn source_of(&self, record: &TrialRecord) -> Result<Option<String>, NightError> {
-        match self.bench.store.get_blob(&record.trial.source_blob) {
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+    /// Tries what the proposers write until a bound is reached or nobody has anything left, and sums up.
+    pub fn run(mut self, proposers: Vec<Box<dyn Proposer>>) -> Result<Summary, NightError> {
+        if proposers.iter().any(|proposer| !proposer.is_free()) {
+            let names: Vec<&str> = proposers.iter().map(|proposer| proposer.name()).collect();
+            let spent = self.bench.store.spent(self.id)?;
+            let text = format!("{}; caps: {}", names.join(", "), self.caps.words(&spent));
+            (self.tell)(Event::Setup { what: "proposers", text });
         }
-    }
-
-    fn remember(&mut self, record: &TrialRecord) -> Result<(), NightError> {
-        let trial = &record.trial;
-        let ending = Ending::from_name(&trial.verdict);
-        if !matches!(ending, Ending::HostFault) {
-            self.seen.insert(trial.number, trial.source_key, trial.component_key, trial.behaviour_key);
+        let mut bandit = Bandit::default();
+        for turn in self.bench.store.decided_turns(&self.context)? {
+            let reward = bandit::reward(turn.delta, self.noise.floor());
+            bandit.observe(&turn.proposer, reward, bandit::cost(&turn.spend, &self.caps));
         }
-        let source = self.source_of(record)?.unwrap_or_default();
-        self.past.push(Arc::new(Past {
-            number: trial.number,
-            parent: trial.parent,
-            champion: trial.parent,
-            proposer: trial.proposer.clone(),
-            source,
-            source_key: trial.source_key,
-            hypothesis: String::new(),
-            description: trial.description.clone(),
-            operator: trial.operator.clone(),
-            ending,
-            reason: trial.reason.clone(),
-            bpb: trial.bpb,
-            delta: trial.delta,
-        }));
-        Ok(())
-    }
-
-    /// Tries what the proposers write until a bound is reached, and sums up.
-    pub fn run(mut self, proposers: &mut [Box<dyn Proposer>]) -> Result<Summary, NightError> {
-        let mut exhausted = 0;
-        while !self.over() && exhausted < 3 {
-            let number = self.next_number();
-            let turn = usize::try_from(number).unwrap_or(0) % proposers.len().max(1);
-            let Some(proposer) = proposers.get_mut(turn) else { break };
-            let situation = Situation {
-                parent: Arc::new(Parent {
-                    number: self.champion.trial,
-                    source: self.champion.candidate.text.clone(),
-                    description: self.champion.description.clone(),
-                    bpb: self.champion_bpb,
-                    dry_run: self.champion.candidate.dry_run.clone(),
-                }),
-                brief: self.brief.into(),
-                past: self.past.clone(),
-                underway: Vec::new(),
-                noise_floor: self.noise.floor(),
-                budget_seconds: self.policy.budget.seconds,
-                digest: "".into(),
-                number,
-                random_seed: self.policy.search.random_seed,
-            };
-            let mut desk = Desk { ledger: &mut NoCosts, cancelled: &AtomicBool::new(false) };
-            let Ok(Some(proposal)) = proposer.propose(&situation, &mut desk) else {
-                exhausted += 1;
-                (self.tell)(Event::Note { text: format!("{} has nothing left to propose", proposer.name()) });
-                continue;
-            };
-            exhausted = 0;
-            let name = proposer.name().to_string();
-            self.try_patiently(&name, &proposal)?;
-        }
+        let cancelled = AtomicBool::new(false);
+        let terms =
+            Terms { night: self.id, caps: self.caps, repairs: self.policy.search.repairs, cancelled: &cancelled };
+        std::thread::scope(|scope| {
+            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms)
+                .map_err(NightError::from)
+                .and_then(|mut roster| self.work(&mut roster));
+            // The threads end with the scope: what they still write is given up.
+            cancelled.store(true, Ordering::Relaxed);
+            worked
+        })?;
         self.end()
     }
 
-    /// One trial; a full disk makes it wait, not end.
-    pub fn try_patiently(&mut self, proposer: &str, proposal: &Proposal) -> Result<Option<TrialLine>, NightError> {
-        let mut told = false;
-        loop {
-            match self.try_one(proposer, proposal) {
-                Err(NightError::Bench(BenchError::Store(error @ StoreError::Full(_)))) if !self.stop.soon() => {
-                    if !told {
-                        (self.tell)(Event::Note { text: format!("waiting: {error}") });
-                        told = true;
-                    }
-                    std::thread::sleep(Duration::from_secs(2));
-                }
-                other => return other,
+    fn work(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        while let Some(draft) = self.next_draft(roster)? {
+            self.hand_out(roster, Some(&draft))?;
+            let decided = self.try_patiently(&draft)?;
+            roster.decided(decided.map(|decided| decided.reward_and_cost));
+        }
+        Ok(())
+    }
+
+    /// The next mutation to try; waits for one where none is ready. None where the night is over.
+    fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
+        let (since, mut told) = (Instant::now(), false);
+        while !self.over() {
+            self.listen(roster, Duration::ZERO)?;
+            if let Some(draft) = roster.take(self.champion.trial) {
+                return Ok(Some(draft));
             }
-        }
-    }
-
-    fn try_one(&mut self, proposer: &str, proposal: &Proposal) -> Result<Option<TrialLine>, NightError> {
-        let number = self.next_number();
-        let started = Instant::now();
-        (self.tell)(Event::Started { number, description: proposal.description.clone() });
-        let court = Court {
-            bench: self.bench,
-            champion: &self.champion,
-            noise: self.noise,
-            rule: &self.policy.selection,
-            seen: &self.seen,
-            screening_seed: random_seed(self.policy, "replica", 0, 0),
-            fresh_seeds: (0..self.policy.selection.fresh_seeds)
-                .map(|i| random_seed(self.policy, "fresh", number, u64::from(i)))
-                .collect(),
-            stop: self.stop,
-        };
-        let tell = &mut *self.tell;
-        let mut clock = RunClock::default();
-        let judged = court.judge(&proposal.source, &mut |role, progress| clock.tell(role, progress, tell))?;
-        let Judged::Done(found) = judged else { return Ok(None) };
-        let line = self.record(proposer, proposal, number, &found, started.elapsed())?;
-        Ok(Some(line))
-    }
-
-    fn record(
-        &mut self,
-        proposer: &str,
-        proposal: &Proposal,
-        number: u64,
-        found: &Judgement,
-        wall: Duration,
-    ) -> Result<TrialLine, NightError> {
-        let trial = NewTrial {
-            number,
-            unix_ms: unix_ms(),
-            proposer: proposer.into(),
-            parent: self.champion.trial,
-            source_blob: self.bench.store.put_blob(proposal.source.as_bytes())?,
-            source_key: found.source,
-            component_key: found.component,
-            behaviour_key: found.behaviour,
-            experiment_key: found.experiment,
-            verdict: found.ending.name().into(),
-            bpb: found.bpb,
-            delta: found.delta,
-            p_better: found.p_better,
-            description: proposal.description.clone(),
-            operator: proposal.operator.clone(),
-            reason: found.reason.clone(),
-            peak_bytes: found.peak_bytes,
-            wall_ms: wall.as_millis() as i64,
-        };
-        let id = self.bench.store.add_trial(self.id, &trial, &found.runs)?;
-        if found.ending == Ending::Keep
-            && let Some(candidate) = &found.candidate
-        {
-            self.champion =
-                Champion { trial: number, candidate: candidate.clone(), description: proposal.description.clone() };
-            self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
-        }
-        self.count(found, wall);
-        let trials = self.bench.store.trials_in(&self.bench.context_key(&self.baseline.candidate.component))?;
-        report::write_results(&self.bench.store, &trials)?;
-        if let Some(old) = trials.iter().find(|old| old.trial.number + CHECKPOINTED_TRIALS == number) {
-            self.forget_checkpoints(old)?;
-        }
-        self.remember(&TrialRecord { id, night: self.id, trial })?;
-        let line = TrialLine {
-            number,
-            elapsed_s: self.started.elapsed().as_secs_f64(),
-            bpb: found.bpb,
-            delta: found.delta,
-            verdict: found.ending.name().into(),
-            description: proposal.description.clone(),
-            reason: found.reason.clone(),
-            p_better: found.p_better,
-            experiment: found.experiment.map(|key| key.to_string()),
-        };
-        (self.tell)(Event::Trial(line.clone()));
-        let standing = self.standing();
-        (self.tell)(Event::Standing(standing));
-        Ok(line)
-    }
-
-    fn count(&mut self, found: &Judgement, wall: Duration) {
-        self.runs += found.trained;
-        if found.candidate.is_some() {
-            self.trained += 1;
-        }
-        self.decided.push((found.ending, wall));
-        if let Some((key, _)) = found.repeats {
-            let slot = match key {
-                RepeatKey::Source => 0,
-                RepeatKey::Component => 1,
-                RepeatKey::Behaviour => 2,
+            self.hand_out(roster, None)?;
+            if roster.is_at_work() {
+                if !told && since.elapsed() > LONG_WAIT {
+                    (self.tell)(Event::Note { text: "nothing is ready to train: waiting for a proposal".into() });
+                    told = true;
+                }
+                self.listen(roster, TICK)?;
+                continue;
+            }
+            let Some((wakes, who)) = roster.next_to_wake(self.champion.trial) else {
+                (self.tell)(Event::Note { text: "nobody has anything left to propose: the night ends here".into() });
+                return Ok(None);
             };
-            self.repeats[slot] += 1;
+            if !told {
+                let seconds = wakes.saturating_duration_since(Instant::now()).as_secs() + 1;
+                (self.tell)(Event::Note { text: format!("waiting for {who}, {seconds} s") });
+                told = true;
+            }
+            std::thread::sleep(TICK);
         }
+        Ok(None)
     }
 
-    /// A trial that was not kept keeps its outcome, not its checkpoints: they are most of what a night writes.
-    fn forget_checkpoints(&self, old: &TrialRecord) -> Result<(), NightError> {
-        if old.trial.verdict == Ending::Keep.name() {
-            return Ok(());
-        }
-        let store = &self.bench.store;
-        for (key, _) in store.runs(old.id)? {
-            let own = store.find_experiment(&key)?.map(|record| record.manifest.component) == old.trial.component_key;
-            if own {
-                store.forget_checkpoints(&key)?;
+    /// Takes what the proposers report: all that is there, or the first that comes in time.
+    fn listen(&mut self, roster: &mut Roster, patience: Duration) -> Result<(), NightError> {
+        let mut patience = patience;
+        while let Some(news) = roster.wait(patience, self.champion.trial) {
+            patience = Duration::ZERO;
+            if let Some(spend) = news.lost {
+                roster.lost(&news.proposer, bandit::cost(&spend, &self.caps));
+            }
+            if let Some(text) = news.note {
+                (self.tell)(Event::Note { text });
+            }
+            if let Some(digest) = news.digest {
+                let (author, text) = match digest {
+                    Some(text) => (news.proposer, text),
+                    None => (digest::AUTHOR.to_string(), digest::plain(&self.memory.past)),
+                };
+                self.keep_digest(&author, text)?;
             }
         }
         Ok(())
     }
 
-    fn next_number(&self) -> u64 {
-        self.past.last().map_or(1, |past| past.number + 1)
+    /// Turns for those who should write while `in_training` trains. A digest that is due is asked of one of them, or
+    /// made without.
+    fn hand_out(&mut self, roster: &mut Roster, in_training: Option<&Draft>) -> Result<(), NightError> {
+        let mut situation = self.situation();
+        situation.number += u64::from(in_training.is_some());
+        situation.underway = in_training.map(roster::underway).into_iter().chain(roster.ready()).collect();
+        let after = self.memory.next_number() - 1;
+        let is_due = after >= self.digested + self.policy.search.digest_every;
+        if roster.hand_out(&situation, is_due) {
+            self.digested = after;
+        } else if is_due && !roster.has_writers() {
+            self.keep_digest(digest::AUTHOR, digest::plain(&self.memory.past))?;
+        }
+        Ok(())
+    }
+
+    fn keep_digest(&mut self, author: &str, text: String) -> Result<(), NightError> {
+        self.digested = self.memory.next_number() - 1;
+        self.bench.store.add_digest(&self.context, self.digested, unix_ms(), author, &text)?;
+        self.digest = text.into();
+        Ok(())
+    }
+
+    /// What proposers, and whoever else asks, may know at this moment.
+    pub fn situation(&self) -> Situation {
+        Situation {
+            brief: self.brief.clone(),
+            parent: Arc::new(Parent {
+                number: self.champion.trial,
+                source: self.champion.candidate.text.clone(),
+                description: self.champion.description.clone(),
+                bpb: self.champion_bpb,
+                dry_run: self.champion.candidate.dry_run.clone(),
+            }),
+            past: self.memory.past.clone(),
+            underway: Vec::<Underway>::new(),
+            noise_floor: self.noise.floor(),
+            budget_seconds: self.policy.budget.seconds,
+            digest: self.digest.clone(),
+            number: self.memory.next_number(),
+            random_seed: self.policy.search.random_seed,
+        }
+    }
+
+    /// Takes up what other processes have recorded since; for one that only looks.
+    pub fn refresh(&mut self) -> Result<(), NightError> {
+        self.take_up().map(drop)
     }
 
     fn over(&self) -> bool {
         self.stop.soon()
-            || self.bounds.experiments.is_some_and(|n| self.trained >= n)
+            || self.bounds.experiments.is_some_and(|n| self.tally.trained >= n)
             || self.hours_left().is_some_and(|left| left <= 0.0)
     }
-
-    fn hours_left(&self) -> Option<f64> {
-        self.bounds.hours.map(|hours| hours - self.started.elapsed().as_secs_f64() / 3600.0)
-    }
-
-    fn standing(&self) -> Standing {
-        let done = self.decided.len() as u64;
-        let mean = self.decided.iter().map(|(_, wall)| wall.as_secs_f64()).sum::<f64>() / done.max(1) as f64;
-        let by_experiments = self.bounds.experiments.map(|n| {
-            let per_trained = done as f64 / self.trained.max(1) as f64;
-            n.saturating_sub(self.trained) as f64 * per_trained * mean
-        });
-        let by_hours = self.hours_left().map(|hours| hours.max(0.0) * 3600.0);
-        let seconds_left = match (by_experiments, by_hours) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Standing {
-            done,
-            of_about: seconds_left.map(|left| done + (left / mean.max(1e-3)).round() as u64),
-            champion: self.champion.trial,
-            champion_bpb: self.champion_bpb,
-            seconds_left,
-        }
-    }
-
-    /// Sums up: the sealed test split is read now, once for the champion and once for the baseline.
-    pub fn end(mut self) -> Result<Summary, NightError> {
-        let interrupted = self.stop.soon();
-        let seed = random_seed(self.policy, "replica", 0, 0);
-        let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
-        let champion_run = self.finished(&self.champion.candidate, seed)?;
-        let record = champion_run.as_ref().and_then(|run| run.record.clone());
-        let sample = match &record {
-            Some(record) if !self.stop.now() => self.sample(record)?,
-            _ => String::new(),
-        };
-        let mut verdicts = std::collections::BTreeMap::<String, u64>::new();
-        for (ending, _) in &self.decided {
-            *verdicts.entry(ending.name().into()).or_default() += 1;
-        }
-        let summary = Summary {
-            verdicts: verdicts.into_iter().collect(),
-            repeats: self.repeats,
-            runs: self.runs,
-            baseline: self.baseline_figures.clone(),
-            champion: self.champion.trial,
-            champion_description: self.champion.description.clone(),
-            champion_bpb: self.champion_bpb,
-            test_bpb,
-            test_reads: self.bench.store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
-            champion_experiment: champion_run.map(|run| run.key.to_string()).unwrap_or_default(),
-            sample,
-            seconds: self.started.elapsed().as_secs_f64(),
-            interrupted,
-        };
-        self.bench.store.end_night(self.id, unix_ms())?;
-        let trials = self.bench.store.trials_in(&self.bench.context_key(&self.champion.candidate.component))?;
-        let champion = &self.champion.candidate;
-        // A night that decided nothing leaves the last report as it is.
-        if !self.decided.is_empty() {
-            let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
-            report::write_report(self.bench, &summary, &trials, Some(files))?;
-        }
-        (self.tell)(Event::Summary(Box::new(summary.clone())));
-        Ok(summary)
-    }
-
-    /// A run that the store has; none where it was never finished.
-    fn finished(&self, candidate: &Candidate, seed: u64) -> Result<Option<Run>, NightError> {
-        Ok(self.bench.run_before(&self.bench.manifest(&candidate.component, seed))?)
-    }
-
-    fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
-        let mut scores = Vec::new();
-        let mut contenders = vec![&self.baseline];
-        if self.champion.trial != 0 {
-            contenders.push(&self.champion);
-        }
-        for who in contenders {
-            let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
-                Ok(score) => scores.push(score.bpb),
-                Err(status) => {
-                    (self.tell)(Event::Note { text: format!("the test split was not scored: {}", describe(&status)) });
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(scores.first().copied().zip(scores.last().copied()))
-    }
-
-    /// The champion goes on from the beginning of the first search chunk.
-    fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
-        let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
-        let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
-        let prompt = self.bench.task.task.tokenizer.decode(head).unwrap_or_default();
-        match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
-            Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
-            Err(SampleError::Store(error)) => Err(error.into()),
-            Err(error) => {
-                (self.tell)(Event::Note { text: format!("no sample: {error}") });
-                Ok(String::new())
-            }
-        }
-    }
-}
-
-/// The seed guest on as many random seeds as the policy asks for: its mean is the baseline, its spread the noise. Also how
-/// many of these runs were not in the store yet.
-fn measure_baseline(
-    bench: &Bench,
-    policy: &Policy,
-    baseline: &Champion,
-    stop: &Stop,
-    tell: &mut dyn FnMut(Event),
-) -> Result<(Vec<Score>, u64), NightError> {
-    let replicas = policy.selection.replicas.max(1);
-    let (mut scores, mut trained) = (Vec::new(), 0);
-    for i in 0..replicas {
-        if stop.soon() {
-            return Err(NightError::Interrupted);
-        }
-        tell(Event::Started { number: 0, description: format!("baseline, random seed {} of {replicas}", i + 1) });
-        let mut clock = RunClock::default();
-        let seed = random_seed(policy, "replica", 0, u64::from(i));
-        let run = bench.run(&baseline.candidate, seed, &mut |progress| {
-            clock.tell("baseline", &progress, tell);
-            if stop.now() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        trained += u64::from(run.wall.is_some());
-        match (run.outcome.status, run.outcome.score) {
-            (Status::Completed, Some(score)) => scores.push(score),
-            _ if stop.now() => return Err(NightError::Interrupted),
-            (status, _) => return Err(NightError::SeedGuest(describe(&status))),
-        }
-    }
-    Ok((scores, trained))
 }
 
 /// A random seed of the night, by purpose, trial and index: blake3 of the four in a context of its own.

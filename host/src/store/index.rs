@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(super) const FILE: &str = "index.sqlite";
 
 /// Each entry takes the index from the version that is its position to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// How long to wait for another process's transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -103,7 +103,9 @@ impl Store {
         let sql = "SELECT component_blob FROM components UNION SELECT source_blob FROM components
              UNION SELECT outcome_blob FROM experiments UNION SELECT state_blob FROM experiments
              UNION SELECT blob FROM checkpoints UNION SELECT policy_blob FROM nights
-             UNION SELECT source_blob FROM trials UNION SELECT score_blob FROM scores";
+             UNION SELECT source_blob FROM trials UNION SELECT score_blob FROM scores
+             UNION SELECT answer_blob FROM proposals UNION SELECT request_blob FROM requests
+             UNION SELECT response_blob FROM requests";
         let rows = self.rows(sql, [], |row| row.get::<_, Option<String>>(0))?;
         Ok(rows.into_iter().flatten().collect())
     }

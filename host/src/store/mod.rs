@@ -1,10 +1,12 @@
 //! The store: everything a host knows, in one folder, safe against `kill -9` and power loss at any point.
 //!
 //! ```text
-//! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores
+//! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores, what was sent to
+//!                proposers and what they answered
 //! incoming/      blobs being written
-//! index.sqlite   what the blobs are and how they belong together; see schema.sql
-//! lock           held by the process that runs experiments
+//! index.sqlite   what the blobs are and how they belong together; see schema.sql and schema_2.sql
+//! lock           held by the process that runs an experiment
+//! queue          held by the process whose turn it is next
 //! ```
 //!
 //! A blob is durable before the transaction that names it commits: a crash leaves whole records, or unreferenced blobs,
@@ -15,6 +17,7 @@ mod blob;
 mod index;
 mod lock;
 mod night;
+mod proposal;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -22,12 +25,14 @@ mod tests;
 pub use blob::Collected;
 pub use lock::RunLock;
 pub use night::{NewTrial, NightRecord, NightSummary, Role, ScoreRecord, TrialRecord};
+pub use proposal::{Account, AnswerOutcome, DecidedTurn, NewAnswer};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 
 use crate::encoding::DecodeError;
 use crate::key::{ExperimentKey, Hash, OutcomeHash};
 use rusqlite::Connection;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Why the store could not do something.
@@ -68,7 +73,7 @@ pub enum StoreError {
     },
     /// Another process runs experiments on this store.
     #[error(
-        "process {holder} is running experiments on the store {path}; wait for it, stop it, or use another --store"
+        "process {holder} is running an experiment on the store {path}; wait for it, stop it, or use another --store"
     )]
     Locked {
         /// The store.
@@ -190,6 +195,15 @@ impl Store {
     /// Claims the store for a process that runs experiments, until the lock is dropped or the process ends, however.
     pub fn lock_run(&self) -> Result<RunLock, StoreError> {
         RunLock::take(&self.dir)
+    }
+
+    /// Waits for the lock in turn with the other processes that want it. `waiting` hears a few times a second who holds
+    /// it, and may give up: then there is no lock.
+    pub fn wait_to_run(
+        &self,
+        waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,
+    ) -> Result<Option<RunLock>, StoreError> {
+        RunLock::wait(&self.dir, waiting)
     }
 
     fn reach(&self, point: WritePoint) -> Result<(), StoreError> {

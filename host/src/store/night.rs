@@ -37,6 +37,10 @@ pub struct NewTrial {
     pub proposer: String,
     /// Number of the trial whose source was changed; 0 for the baseline.
     pub parent: u64,
+    /// Number of the champion that it was measured against.
+    pub champion: u64,
+    /// The proposal, where a proposer of the night wrote it.
+    pub proposal: Option<i64>,
     /// Blob of the source as proposed.
     pub source_blob: Hash,
     /// Key of the source, where it parses.
@@ -55,6 +59,8 @@ pub struct NewTrial {
     pub delta: Option<f64>,
     /// Posterior probability of a true gain.
     pub p_better: Option<f64>,
+    /// What its author claimed.
+    pub hypothesis: String,
     /// The change, in one line.
     pub description: String,
     /// Which kind of change.
@@ -158,6 +164,19 @@ impl Store {
         self.sql(self.db.query_row(sql, params![policy_name, policy_blob, task, context, unix_ms], |row| row.get(0)))
     }
 
+    /// The last night of this policy and context that began since, if it has not come to its end: it was stopped or killed,
+    /// or another process runs it.
+    pub fn open_night(
+        &self,
+        policy: &str,
+        context: &ContextKey,
+        since_unix_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM nights WHERE policy_blob = ? AND context = ? AND started_unix_ms >= ?
+             AND ended_unix_ms IS NULL ORDER BY id DESC LIMIT 1";
+        self.first(sql, params![Hash::of(policy.as_bytes()), context, since_unix_ms], |row| row.get(0))
+    }
+
     /// Ends a night.
     pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
         self.sql(self.db.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night])).map(drop)
@@ -185,7 +204,8 @@ impl Store {
         let id = self.sql(transaction.query_row(
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
              behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
-             peak_bytes, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             peak_bytes, wall_ms, champion, hypothesis, proposal)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 number,
@@ -205,7 +225,10 @@ impl Store {
                 trial.operator,
                 trial.reason,
                 trial.peak_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
-                trial.wall_ms
+                trial.wall_ms,
+                i64::try_from(trial.champion).unwrap_or(i64::MAX),
+                trial.hypothesis,
+                trial.proposal
             ],
             |row| row.get(0),
         ))?;
@@ -259,8 +282,14 @@ impl Store {
 
     /// The trials of all nights in a context, in order.
     pub fn trials_in(&self, context: &ContextKey) -> Result<Vec<TrialRecord>, StoreError> {
-        let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? ORDER BY trials.id";
-        self.rows(sql, [context], trial_row)
+        self.trials_after(context, 0)
+    }
+
+    /// Those that were recorded after the one with this number in the store.
+    pub fn trials_after(&self, context: &ContextKey, id: i64) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? AND trials.id > ?
+             ORDER BY trials.id";
+        self.rows(sql, params![context, id], trial_row)
     }
 
     /// The experiment behind the champion of the night that began last: that of the last trial kept in its context, or
@@ -348,11 +377,15 @@ impl Store {
 }
 
 fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
+    let parent = row.get::<_, i64>("parent")?.unsigned_abs();
     let trial = NewTrial {
         number: row.get::<_, i64>("number")?.unsigned_abs(),
         unix_ms: row.get("unix_ms")?,
         proposer: row.get("proposer")?,
-        parent: row.get::<_, i64>("parent")?.unsigned_abs(),
+        parent,
+        // Before version 2 the parent was always the champion.
+        champion: row.get::<_, Option<i64>>("champion")?.map_or(parent, i64::unsigned_abs),
+        proposal: row.get("proposal")?,
         source_blob: row.get("source_blob")?,
         source_key: row.get("source_key")?,
         component_key: row.get("component_key")?,
@@ -362,6 +395,7 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         bpb: row.get("bpb")?,
         delta: row.get("delta")?,
         p_better: row.get("p_better")?,
+        hypothesis: row.get("hypothesis")?,
         description: row.get("description")?,
         operator: row.get("operator")?,
         peak_bytes: row.get::<_, Option<i64>>("peak_bytes")?.map(i64::unsigned_abs),

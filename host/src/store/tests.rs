@@ -3,6 +3,7 @@
 use super::*;
 use crate::key::{BehaviourKey, CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash};
 use crate::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
+use crate::proposer::{Exchange, Spend};
 use crate::sandbox::{DryRun, Limits};
 use kernels::session::{NamedState, Totals};
 use kernels::spec::{Shape, Spec, Values};
@@ -77,6 +78,8 @@ fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
         unix_ms: 3,
         proposer: "evolve".into(),
         parent: 0,
+        champion: 0,
+        proposal: None,
         source_blob: store.put_blob(b"fn train() {}").unwrap(),
         source_key: Some(SourceKey::of(b"source")),
         component_key: Some(ComponentKey::of(b"component")),
@@ -86,6 +89,7 @@ fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
         bpb: Some(bpb),
         delta: None,
         p_better: Some(0.5),
+        hypothesis: "fewer tokens, more steps".into(),
         description: "halve the batch".into(),
         operator: "sizes".into(),
         peak_bytes: Some(1 << 20),
@@ -241,7 +245,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 1, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 2, .. })));
 }
 
 #[test]
@@ -383,4 +387,156 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     assert_eq!(store.outcome(&record).unwrap(), outcome());
     let error = crate::open::for_record(store, &record, None).err().unwrap().to_string();
     assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
+}
+
+/// A store as version 1 left it, with one night of one trial.
+fn store_of_version_1(dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    let db = rusqlite::Connection::open(dir.join("index.sqlite")).unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    let (hash, context) = (Hash::of(b"fn train() {}").to_string(), manifest(1).context_key());
+    let task = TaskHash::of(b"task");
+    let night = "INSERT INTO nights VALUES (1, 'smoke', ?, ?, ?, 5, 9)";
+    db.execute(night, rusqlite::params![hash, task, context]).unwrap();
+    let trial = "INSERT INTO trials VALUES (7, 1, 3, 6, 'evolve', 2, ?, NULL, NULL, NULL, NULL, 'keep', 2.5, -0.1, 0.9,
+         'halve the batch', 'sizes', 'confirmed', 1024, 10)";
+    db.execute(trial, [hash]).unwrap();
+}
+
+#[test]
+fn a_store_of_an_earlier_version_stays_readable_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    store_of_version_1(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    let old = store.trial(7).unwrap().unwrap().trial;
+    assert_eq!((old.number, old.parent, old.champion, old.proposal), (3, 2, 2, None));
+    assert_eq!((old.hypothesis.as_str(), old.description.as_str()), ("", "halve the batch"));
+    assert_eq!(store.accounts(1).unwrap(), []);
+    assert_eq!(store.trials_in(&manifest(1).context_key()).unwrap().len(), 1);
+    let again = NewTrial { source_key: None, experiment_key: None, ..trial(&store, 4, "noise", 2.25) };
+    store.add_trial(1, &again, &[]).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().trials(Some(1)).unwrap()[1].trial, again);
+}
+
+fn answer<'a>(first: Option<i64>, outcome: AnswerOutcome, text: Option<&'a str>) -> NewAnswer<'a> {
+    NewAnswer {
+        first,
+        unix_ms: 1,
+        proposer: "llm.a",
+        parent: 0,
+        outcome,
+        stage: None,
+        fault: "",
+        text,
+        hypothesis: "",
+        description: "",
+        operator: "",
+        wall_ms: 3,
+    }
+}
+
+fn paid(store: &Store, night: i64, micro_dollars: u64) -> i64 {
+    let spend = Spend { requests: 1, input_tokens: 10, output_tokens: 5, micro_dollars };
+    let id = store.reserve(night, "llm.a", &spend, 1, &|_| true).unwrap().unwrap();
+    let exchange = Exchange { spend, request: b"ask".to_vec(), response: b"said".to_vec(), ..Exchange::default() };
+    store.settle(id, &exchange).unwrap();
+    id
+}
+
+#[test]
+fn accounts_say_what_each_proposer_cost_lost_and_earned() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let key = record(&store, 1).unwrap().key;
+    let context = manifest(1).context_key();
+    let night = store.start_night("n", "", &TaskHash::of(b"task"), &context, 1).unwrap();
+    // A turn that repair saves and that is kept; one that is never readable; one that waits.
+    let faulty = answer(None, AnswerOutcome::Faulty, Some("fn bad() {}"));
+    let first = store.add_answer(night, &faulty, &[paid(&store, night, 100)]).unwrap();
+    let mended = answer(Some(first), AnswerOutcome::Ready, Some("fn good() {}"));
+    let mended = store.add_answer(night, &mended, &[paid(&store, night, 20)]).unwrap();
+    let lost = answer(None, AnswerOutcome::Unreadable, Some("I'd rather not"));
+    store.add_answer(night, &lost, &[paid(&store, night, 3)]).unwrap();
+    store.add_answer(night, &answer(None, AnswerOutcome::Later, None), &[]).unwrap();
+    let kept = NewTrial {
+        proposer: "llm.a".into(),
+        proposal: Some(mended),
+        delta: Some(-0.25),
+        ..trial(&store, 1, "keep", 2.5)
+    };
+    store.add_trial(night, &kept, &[(key, Role::Search)]).unwrap();
+
+    let spend = Spend { requests: 3, input_tokens: 30, output_tokens: 15, micro_dollars: 123 };
+    let account = Account {
+        proposer: "llm.a".into(),
+        proposed: 2,
+        faults: 2,
+        mended: 1,
+        lost: 1,
+        repeats: 0,
+        kept: 1,
+        gain: 0.25,
+        spend,
+    };
+    assert_eq!(store.accounts(night).unwrap(), [account]);
+    assert_eq!(store.spent(night).unwrap(), spend);
+    let turn = Spend { requests: 2, input_tokens: 20, output_tokens: 10, micro_dollars: 120 };
+    assert_eq!(store.turn_spend(mended).unwrap(), (turn, 1));
+    assert_eq!(store.spends().unwrap(), [(mended, turn)].into());
+    let turns = store.decided_turns(&context).unwrap();
+    let found: Vec<_> = turns.iter().map(|t| (t.verdict.as_deref(), t.delta, t.spend.micro_dollars)).collect();
+    assert_eq!(found, [(Some("keep"), Some(-0.25), 120), (None, None, 3)]);
+
+    let later = SystemTime::now() + Duration::from_secs(7200);
+    store.gc(&store.lock_run().unwrap(), later).unwrap();
+    let named = store.exchanges(night).unwrap()[0];
+    assert_eq!(store.get_blob(&named.0.unwrap()).unwrap(), b"ask");
+    assert_eq!(store.get_blob(&named.1.unwrap()).unwrap(), b"said");
+}
+
+#[test]
+fn a_night_that_did_not_end_is_found_again_and_digests_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (task, context) = (TaskHash::of(b"task"), manifest(1).context_key());
+    let night = store.start_night("n", "[search]", &task, &context, 100).unwrap();
+    assert_eq!(store.open_night("[search]", &context, 100).unwrap(), Some(night));
+    assert_eq!(store.open_night("[search]", &context, 101).unwrap(), None, "too long ago");
+    assert_eq!(store.open_night("[other]", &context, 0).unwrap(), None);
+    store.end_night(night, 200).unwrap();
+    assert_eq!(store.open_night("[search]", &context, 0).unwrap(), None);
+
+    assert_eq!(store.latest_digest(&context).unwrap(), None);
+    store.add_digest(&context, 20, 1, "host", "nothing helped").unwrap();
+    store.add_digest(&context, 40, 2, "llm.a", "width harms").unwrap();
+    assert_eq!(store.latest_digest(&context).unwrap(), Some((40, "width harms".into())));
+}
+
+#[test]
+fn hosts_that_wait_for_the_lock_take_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    Store::open(dir.path()).unwrap();
+    let finished = std::sync::Mutex::new(Vec::new());
+    let work = |name: char, rounds: u32| {
+        let store = Store::open(dir.path()).unwrap();
+        for _ in 0..rounds {
+            let lock = store.wait_to_run(&mut |_| ControlFlow::Continue(())).unwrap();
+            std::thread::sleep(Duration::from_millis(30));
+            finished.lock().unwrap().push(name);
+            drop(lock);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| work('a', 12));
+        std::thread::sleep(Duration::from_millis(60));
+        scope.spawn(|| work('b', 1));
+    });
+    let finished = finished.into_inner().unwrap();
+    let b = finished.iter().position(|name| *name == 'b').unwrap();
+    assert!(b < 11, "one that wants the lock again at once does not keep it: {finished:?}");
+    let store = Store::open(dir.path()).unwrap();
+    let _lock = store.lock_run().unwrap();
+    let other = Store::open(dir.path()).unwrap();
+    assert!(other.wait_to_run(&mut |_| ControlFlow::Break(())).unwrap().is_none(), "and a wait can be given up");
 }

@@ -1,0 +1,206 @@
+//! One trial within a night: under the store's lock, against the champion of the moment, and on record.
+
+use super::bandit::{cost, reward};
+use super::clock::RunClock;
+use super::event::{Event, TrialLine};
+use super::trial::{Champion, Court, Ending, Judged, Judgement, RepeatKey};
+use super::turn::Draft;
+use super::{Night, NightError, Stop, random_seed};
+use crate::bench::{BenchError, unix_ms};
+use crate::proposer::Proposal;
+use crate::report;
+use crate::store::{NewTrial, RunLock, Store, StoreError, TrialRecord};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Trials whose checkpoints stay, beside those of the kept ones.
+const CHECKPOINTED_TRIALS: u64 = 20;
+/// A wait for the store's lock that people are told of.
+const LONG_WAIT: Duration = Duration::from_secs(2);
+/// Between two tries while a disk is full.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
+
+/// A trial that was decided.
+pub struct Decided {
+    /// As it is told.
+    pub line: TrialLine,
+    /// What it was worth to its proposer, and what it cost.
+    pub reward_and_cost: (f64, f64),
+}
+
+impl Night<'_> {
+    /// Tries one mutation that somebody outside the night wrote: a file, an agent. None where the user stopped it.
+    pub fn try_proposal(&mut self, author: &str, proposal: Proposal) -> Result<Option<TrialLine>, NightError> {
+        let parent = self.champion.trial;
+        let author = author.to_string();
+        let draft = Draft { author, parent, proposal, id: None, source_key: None, is_faulty: false };
+        Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
+    }
+
+    /// One trial; a full disk makes it wait, not end.
+    pub(super) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
+        let mut told = false;
+        loop {
+            match self.try_draft(draft) {
+                Err(NightError::Bench(BenchError::Store(error @ StoreError::Full(_)))) if !self.stop.soon() => {
+                    if !told {
+                        (self.tell)(Event::Note { text: format!("waiting: {error}") });
+                        told = true;
+                    }
+                    std::thread::sleep(FULL_DISK_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The store is this process's from here to the record: numbers are given under its lock, and what others have tried
+    /// meanwhile is known before.
+    fn try_draft(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
+        let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
+        self.take_up()?;
+        let number = self.memory.next_number();
+        let started = Instant::now();
+        (self.tell)(Event::Started { number, description: draft.proposal.description.clone() });
+        let court = Court {
+            bench: self.bench,
+            champion: &self.champion,
+            noise: self.noise,
+            rule: &self.policy.selection,
+            seen: &self.memory.seen,
+            screening_seed: random_seed(self.policy, "replica", 0, 0),
+            fresh_seeds: (0..self.policy.selection.fresh_seeds)
+                .map(|i| random_seed(self.policy, "fresh", number, u64::from(i)))
+                .collect(),
+            stop: self.stop,
+        };
+        let tell = &mut *self.tell;
+        let mut clock = RunClock::default();
+        let judged = court.judge(&draft.proposal.source, &mut |role, progress| clock.tell(role, progress, tell))?;
+        let Judged::Done(found) = judged else { return Ok(None) };
+        self.record(draft, number, &found, started.elapsed()).map(Some)
+    }
+
+    fn record(&mut self, draft: &Draft, number: u64, found: &Judgement, wall: Duration) -> Result<Decided, NightError> {
+        let trial = self.row(draft, number, found, wall)?;
+        let store = &self.bench.store;
+        let id = store.add_trial(self.id, &trial, &found.runs)?;
+        let (spend, repairs) = draft.id.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+        self.tally.count(found, wall);
+        let trials = store.trials_in(&self.context)?;
+        report::write_results(store, &trials)?;
+        if let Some(old) = trials.iter().find(|old| old.trial.number + CHECKPOINTED_TRIALS == number) {
+            forget_checkpoints(store, old)?;
+        }
+        self.memory.remember(store, &TrialRecord { id, night: self.id, trial })?;
+        let reward_and_cost = (reward(found.delta, self.noise.floor()), cost(&spend, &self.caps));
+        let proposal = &draft.proposal;
+        if let (Ending::Keep, Some(candidate)) = (found.ending, &found.candidate) {
+            let (candidate, description) = (candidate.clone(), proposal.description.clone());
+            self.champion = Champion { trial: number, candidate, description };
+            self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
+        }
+        let line = TrialLine {
+            number,
+            elapsed_s: self.started.elapsed().as_secs_f64(),
+            bpb: found.bpb,
+            delta: found.delta,
+            verdict: found.ending.name().into(),
+            proposer: draft.author.clone(),
+            description: proposal.description.clone(),
+            hypothesis: proposal.hypothesis.clone(),
+            reason: found.reason.clone(),
+            p_better: found.p_better,
+            experiment: found.experiment.map(|key| key.to_string()),
+            repairs,
+            spend,
+        };
+        (self.tell)(Event::Trial(Box::new(line.clone())));
+        let standing = self.standing();
+        (self.tell)(Event::Standing(standing));
+        Ok(Decided { line, reward_and_cost })
+    }
+
+    fn row(&self, draft: &Draft, number: u64, found: &Judgement, wall: Duration) -> Result<NewTrial, NightError> {
+        let proposal = &draft.proposal;
+        Ok(NewTrial {
+            number,
+            unix_ms: unix_ms(),
+            proposer: draft.author.clone(),
+            parent: draft.parent,
+            champion: self.champion.trial,
+            proposal: draft.id,
+            source_blob: self.bench.store.put_blob(proposal.source.as_bytes())?,
+            source_key: found.source,
+            component_key: found.component,
+            behaviour_key: found.behaviour,
+            experiment_key: found.experiment,
+            verdict: found.ending.name().into(),
+            bpb: found.bpb,
+            delta: found.delta,
+            p_better: found.p_better,
+            hypothesis: proposal.hypothesis.clone(),
+            description: proposal.description.clone(),
+            operator: proposal.operator.clone(),
+            reason: found.reason.clone(),
+            peak_bytes: found.peak_bytes,
+            wall_ms: wall.as_millis() as i64,
+        })
+    }
+}
+
+/// What this process did of a night.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Mutations that were trained.
+    pub trained: u64,
+    /// Trials and how long they took.
+    pub decided: Vec<(Ending, Duration)>,
+    /// Repeats stopped, by key: source, component, behaviour.
+    pub repeats: [u64; 3],
+    /// Training runs.
+    pub runs: u64,
+}
+
+impl Tally {
+    fn count(&mut self, found: &Judgement, wall: Duration) {
+        self.runs += found.trained;
+        self.trained += u64::from(found.candidate.is_some());
+        self.decided.push((found.ending, wall));
+        if let Some((key, _)) = found.repeats {
+            let slot = match key {
+                RepeatKey::Source => 0,
+                RepeatKey::Component => 1,
+                RepeatKey::Behaviour => 2,
+            };
+            self.repeats[slot] += 1;
+        }
+    }
+}
+
+/// A trial that was not kept keeps its outcome, not its checkpoints: they are most of what a night writes.
+fn forget_checkpoints(store: &Store, old: &TrialRecord) -> Result<(), NightError> {
+    if old.trial.verdict == Ending::Keep.name() {
+        return Ok(());
+    }
+    for (key, _) in store.runs(old.id)? {
+        let own = store.find_experiment(&key)?.map(|record| record.manifest.component) == old.trial.component_key;
+        if own {
+            store.forget_checkpoints(&key)?;
+        }
+    }
+    Ok(())
+}
+
+/// The store's lock, in turn with other processes. None where the user stops the wait.
+pub(super) fn lock(store: &Store, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<Option<RunLock>, NightError> {
+    let (since, mut told) = (Instant::now(), false);
+    let lock = store.wait_to_run(&mut |held| {
+        if !told && since.elapsed() > LONG_WAIT {
+            tell(Event::Note { text: format!("waiting: {held}") });
+            told = true;
+        }
+        if stop.soon() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(lock)
+}

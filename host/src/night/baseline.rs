@@ -1,0 +1,57 @@
+//! The baseline: the seed guest on several random seeds. Its mean is what a night starts from, its spread the noise.
+
+use super::attempt::lock;
+use super::clock::RunClock;
+use super::event::{Baseline, Event};
+use super::trial::Champion;
+use super::{NightError, Stop, random_seed};
+use crate::bench::{Bench, describe};
+use crate::outcome::{Score, Status};
+use crate::policy::Policy;
+use crate::select::Noise;
+use std::ops::ControlFlow;
+
+/// The seed guest's scores, one per random seed that the policy asks for; and how many of these runs were not in the
+/// store yet. The store is locked for each run, not for all.
+pub fn measure(
+    bench: &Bench,
+    policy: &Policy,
+    baseline: &Champion,
+    stop: &Stop,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(Vec<Score>, u64), NightError> {
+    let replicas = policy.selection.replicas.max(1);
+    let (mut scores, mut trained) = (Vec::new(), 0);
+    for i in 0..replicas {
+        let lock = if stop.soon() { None } else { lock(&bench.store, stop, tell)? };
+        let Some(_lock) = lock else { return Err(NightError::Interrupted) };
+        tell(Event::Started { number: 0, description: format!("baseline, random seed {} of {replicas}", i + 1) });
+        let mut clock = RunClock::default();
+        let seed = random_seed(policy, "replica", 0, u64::from(i));
+        let run = bench.run(&baseline.candidate, seed, &mut |progress| {
+            clock.tell("baseline", &progress, tell);
+            if stop.now() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        trained += u64::from(run.wall.is_some());
+        match (run.outcome.status, run.outcome.score) {
+            (Status::Completed, Some(score)) => scores.push(score),
+            _ if stop.now() => return Err(NightError::Interrupted),
+            (status, _) => return Err(NightError::SeedGuest(describe(&status))),
+        }
+    }
+    Ok((scores, trained))
+}
+
+/// The baseline in figures, and how much a score varies.
+pub fn figures(bench: &Bench, scores: &[Score]) -> (Baseline, Noise) {
+    let values: Vec<f64> = scores.iter().map(|score| score.bpb).collect();
+    let noise = Noise::of_replicas(&values);
+    let baseline = Baseline {
+        bpb: values.iter().sum::<f64>() / values.len().max(1) as f64,
+        noise: noise.sd(),
+        replicas: values.len() as u32,
+        unigram: bench.task.unigram_bpb,
+        compressors: bench.compressors.unwrap_or_default(),
+    };
+    (baseline, noise)
+}

@@ -1,0 +1,105 @@
+//! What a night has taught so far, without a model's help: figures by kind of change, the best and the worst. Pure.
+//! A proposer that can write does it better ([`crate::proposer::Proposer::digest`]); this one always works.
+
+use super::Ending;
+use crate::proposer::Past;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Who wrote a digest that no proposer wrote.
+pub const AUTHOR: &str = "host";
+/// Longest digest, whoever writes it, in characters.
+pub const MAX_CHARS: usize = 4000;
+/// Trials named in each list.
+const NAMED: usize = 5;
+
+/// The past in a page.
+pub fn plain(past: &[Arc<Past>]) -> String {
+    let trials: Vec<&Past> = past.iter().map(Arc::as_ref).filter(|p| p.number > 0).collect();
+    let mut out = format!("After {} trials: {}.\n", trials.len(), endings(&trials));
+    let measured = |p: &&&Past| p.delta.is_some();
+    let mut ranked: Vec<&&Past> = trials.iter().filter(measured).collect();
+    ranked.sort_by(|a, b| a.delta.unwrap_or(0.0).total_cmp(&b.delta.unwrap_or(0.0)));
+    let kept: Vec<&&Past> = trials.iter().filter(|p| p.ending == Ending::Keep).collect();
+    list(&mut out, "Kept, in order", &kept);
+    let not_kept: Vec<&&Past> = ranked.iter().filter(|p| p.ending != Ending::Keep).copied().collect();
+    list(&mut out, "Closest to a gain, not kept", not_kept.iter().take(NAMED).copied().collect::<Vec<_>>().as_slice());
+    let harmful = not_kept.iter().rev().take(NAMED).filter(|p| p.ending == Ending::Discard);
+    list(&mut out, "Most harmful", harmful.copied().collect::<Vec<_>>().as_slice());
+    kinds(&mut out, &trials);
+    cap(&out)
+}
+
+/// A digest cut to what is stored and shown.
+pub fn cap(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
+}
+
+fn endings(trials: &[&Past]) -> String {
+    let counts = Ending::ALL.map(|ending| (ending.name(), trials.iter().filter(|p| p.ending == ending).count()));
+    let words: Vec<String> = counts.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{n} {name}")).collect();
+    if words.is_empty() { "nothing yet".into() } else { words.join(", ") }
+}
+
+fn list(out: &mut String, title: &str, trials: &[&&Past]) {
+    if trials.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "{title}:");
+    for p in trials {
+        let delta = p.delta.map(|d| format!(" ({d:+.4})")).unwrap_or_default();
+        let _ = writeln!(out, "- #{} {}{delta}", p.number, p.description);
+    }
+}
+
+/// Tries, keeps and mean difference by kind of change.
+fn kinds(out: &mut String, trials: &[&Past]) {
+    let mut kinds = BTreeMap::<&str, Vec<&Past>>::new();
+    for p in trials.iter().filter(|p| !matches!(p.ending, Ending::Same | Ending::HostFault)) {
+        kinds.entry(&p.operator).or_default().push(p);
+    }
+    if kinds.is_empty() {
+        return;
+    }
+    out.push_str("By kind of change (tried, kept, failed, mean difference):\n");
+    for (kind, trials) in kinds {
+        let deltas: Vec<f64> = trials.iter().filter_map(|p| p.delta).collect();
+        let mean = deltas.iter().sum::<f64>() / deltas.len().max(1) as f64;
+        let kept = trials.iter().filter(|p| p.ending == Ending::Keep).count();
+        let failed = trials.len() - deltas.len();
+        let mean = if deltas.is_empty() { "–".into() } else { format!("{mean:+.4}") };
+        let kind = if kind.is_empty() { "other" } else { kind };
+        let _ = writeln!(out, "- {kind}: {}, {kept}, {failed}, {mean}", trials.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proposer::tests::past;
+
+    #[test]
+    fn the_page_says_what_helped_what_harmed_and_what_failed() {
+        let page = plain(&[
+            past(0, Ending::Keep, None),
+            past(1, Ending::Keep, Some(-0.01)),
+            past(2, Ending::Discard, Some(0.2)),
+            past(3, Ending::Noise, Some(-0.001)),
+            past(4, Ending::Refused, None),
+        ]);
+        assert_eq!(
+            page,
+            "After 4 trials: 1 keep, 1 discard, 1 noise, 1 refused.\nKept, in order:\n- #1 change 1 (-0.0100)\nClosest to a \
+             gain, not kept:\n- #3 change 3 (-0.0010)\n- #2 change 2 (+0.2000)\nMost harmful:\n- #2 change 2 \
+             (+0.2000)\nBy kind of change (tried, kept, failed, mean difference):\n- test: 4, 1, 1, +0.0630\n"
+        );
+    }
+
+    #[test]
+    fn a_long_night_still_makes_a_page() {
+        let past: Vec<_> = (1..2000).map(|n| past(n, Ending::Keep, Some(-0.01))).collect();
+        assert!(plain(&past).chars().count() <= MAX_CHARS);
+        assert!(plain(&[]).starts_with("After 0 trials: nothing yet."));
+    }
+}

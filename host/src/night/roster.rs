@@ -1,0 +1,329 @@
+//! The proposers of a night: who is at work, who rests, whose proposal is ready, and who is asked next. Each has a thread
+//! of its own and at most one proposal at a time; all decisions are made here, by the thread that trains.
+//!
+//! When a training run begins, the proposer that the bandit ranks first gets a turn, and, where that one costs something,
+//! a free one too, which fills in should the other be late. When a run ends, the first ranked of those that are ready
+//! is taken: nothing waits while something is ready.
+
+use super::bandit::Bandit;
+use super::ledger::Caps;
+use super::turn::{Draft, Report, Turn, Worker, Written};
+use crate::bench::Bench;
+use crate::proposer::{ProposeError, Proposer, Situation, Spend, Underway};
+use crate::store::StoreError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+/// Failures in a row before a proposer rests.
+const PATIENCE: u32 = 3;
+/// First rest after so many failures; each further one doubles it.
+const FIRST_REST: Duration = Duration::from_secs(30);
+/// First rest where a server asks for time without saying how much.
+const FIRST_DELAY: Duration = Duration::from_secs(2);
+/// Longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(1800);
+
+/// What all proposers of a night share.
+pub struct Terms<'scope> {
+    /// The night that pays.
+    pub night: i64,
+    /// What may be spent.
+    pub caps: Caps,
+    /// Repairs that a proposal may have.
+    pub repairs: u32,
+    /// Set when the night is over.
+    pub cancelled: &'scope AtomicBool,
+}
+
+/// See the module.
+pub struct Roster {
+    arms: Vec<Arm>,
+    reports: Receiver<(usize, Report)>,
+    bandit: Bandit,
+    in_training: Option<usize>,
+}
+
+struct Arm {
+    name: String,
+    is_free: bool,
+    turns: Sender<Turn>,
+    state: State,
+    failures: u32,
+    rests_until: Option<Instant>,
+    stopped: bool,
+    exhausted_on: Option<u64>,
+}
+
+enum State {
+    Idle,
+    AtWork,
+    Ready(Box<Draft>),
+}
+
+impl Arm {
+    fn is_available(&self, champion: u64, now: Instant) -> bool {
+        let awake = self.rests_until.is_none_or(|until| until <= now);
+        !self.stopped && awake && self.exhausted_on != Some(champion)
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+}
+
+/// What a report means for the night, beyond a proposal that is now ready.
+pub struct News {
+    /// Who reported.
+    pub proposer: String,
+    /// In words, where people should know.
+    pub note: Option<String>,
+    /// A digest was asked for: its text, or none where the proposer has none.
+    pub digest: Option<Option<String>>,
+    /// The turn brought nothing that could be tried: what it cost.
+    pub lost: Option<Spend>,
+}
+
+impl Roster {
+    /// Starts a thread for each proposer. They end when the roster is dropped and `cancelled` is set.
+    pub fn open<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        bench: &Bench,
+        proposers: Vec<Box<dyn Proposer>>,
+        bandit: Bandit,
+        terms: &Terms<'scope>,
+    ) -> Result<Self, StoreError> {
+        let (send, reports) = mpsc::channel();
+        let mut arms = Vec::new();
+        for (i, proposer) in proposers.into_iter().enumerate() {
+            let (turns, inbox) = mpsc::channel::<Turn>();
+            arms.push(Arm {
+                name: proposer.name().into(),
+                is_free: proposer.is_free(),
+                turns,
+                state: State::Idle,
+                failures: 0,
+                rests_until: None,
+                stopped: false,
+                exhausted_on: None,
+            });
+            let &Terms { night, caps, repairs, cancelled } = terms;
+            let mut worker = Worker { bench: bench.twin()?, proposer, night, caps, repairs, cancelled };
+            let send = send.clone();
+            scope.spawn(move || {
+                while let Ok(turn) = inbox.recv() {
+                    // A proposer that panics must not take the night along.
+                    let report = catch_unwind(AssertUnwindSafe(|| worker.turn(&turn)));
+                    if send.send((i, report.unwrap_or_else(|_| Report::panicked()))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self { arms, reports, bandit, in_training: None })
+    }
+
+    /// Gives turns to whoever should write now. Returns whether a digest was asked for, where one is due.
+    pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool) -> bool {
+        let (champion, now) = (situation.parent.number, Instant::now());
+        let available: Vec<usize> = self
+            .rank()
+            .into_iter()
+            .filter(|&i| self.arms.get(i).is_some_and(|a| a.is_available(champion, now)))
+            .collect();
+        let is_free = |i: &usize| self.arms.get(*i).is_some_and(|arm| arm.is_free);
+        let first = available.first().copied();
+        let reserve = first.filter(|i| !is_free(i)).and_then(|_| available.iter().copied().find(is_free));
+        let mut asked = false;
+        for arm in [first, reserve].into_iter().flatten() {
+            let Some(arm) = self.arms.get_mut(arm).filter(|arm| arm.is_idle()) else { continue };
+            let wants_digest = digest_is_due && !arm.is_free && !asked;
+            asked |= wants_digest;
+            match arm.turns.send(Turn { situation: situation.clone(), wants_digest }) {
+                Ok(()) => arm.state = State::AtWork,
+                Err(_) => arm.stopped = true,
+            }
+        }
+        asked
+    }
+
+    /// The best of the proposals that are ready. A free proposer's that starts from an older champion is dropped: it is
+    /// asked again.
+    pub fn take(&mut self, champion: u64) -> Option<Draft> {
+        for i in self.rank() {
+            let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
+            let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) else { continue };
+            if arm.is_free && draft.parent != champion {
+                continue;
+            }
+            self.in_training = Some(i);
+            return Some(*draft);
+        }
+        None
+    }
+
+    /// The trial of the proposal taken last is decided, or was given up: then there is no reward.
+    pub fn decided(&mut self, reward_and_cost: Option<(f64, f64)>) {
+        let Some(arm) = self.in_training.take().and_then(|i| self.arms.get(i)) else { return };
+        if let Some((reward, cost)) = reward_and_cost {
+            self.bandit.observe(&arm.name, reward, cost);
+        }
+    }
+
+    /// A turn was lost before there was anything to train: the worst that can come of it.
+    pub fn lost(&mut self, proposer: &str, cost: f64) {
+        self.bandit.observe(proposer, 0.0, cost);
+    }
+
+    /// Proposals that are ready: nobody should write them again.
+    pub fn ready(&self) -> impl Iterator<Item = Underway> {
+        self.arms.iter().filter_map(|arm| match &arm.state {
+            State::Ready(draft) => Some(underway(draft)),
+            _ => None,
+        })
+    }
+
+    /// The next report, if one comes within that time.
+    pub fn wait(&mut self, patience: Duration, champion: u64) -> Option<News> {
+        match self.reports.recv_timeout(patience) {
+            Ok((arm, report)) => self.arms.get_mut(arm).map(|arm| arm.take_report(report, champion)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                // Every thread is gone; that takes a panic in each.
+                self.arms.iter_mut().for_each(|arm| arm.stopped = true);
+                None
+            }
+        }
+    }
+
+    /// Whether anybody is left who could write a digest.
+    pub fn has_writers(&self) -> bool {
+        self.arms.iter().any(|arm| !arm.is_free && !arm.stopped)
+    }
+
+    /// Whether something is being written.
+    pub fn is_at_work(&self) -> bool {
+        self.arms.iter().any(|arm| matches!(arm.state, State::AtWork) && !arm.stopped)
+    }
+
+    /// When the first of those that rest wakes, and who; none where nobody will.
+    pub fn next_to_wake(&self, champion: u64) -> Option<(Instant, &str)> {
+        let resting = self.arms.iter().filter(|arm| !arm.stopped && arm.exhausted_on != Some(champion));
+        resting.filter_map(|arm| Some((arm.rests_until?, arm.name.as_str()))).min()
+    }
+
+    fn rank(&self) -> Vec<usize> {
+        let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let turns = |(i, arm): (usize, &Arm)| u32::from(!arm.is_idle()) + u32::from(self.in_training == Some(i));
+        let underway: Vec<u32> = self.arms.iter().enumerate().map(turns).collect();
+        self.bandit.rank(&names, &underway)
+    }
+}
+
+/// What others are told of a draft.
+pub fn underway(draft: &Draft) -> Underway {
+    Underway { source_key: draft.source_key, description: draft.proposal.description.clone() }
+}
+
+impl Arm {
+    fn take_report(&mut self, report: Report, champion: u64) -> News {
+        self.state = State::Idle;
+        let (mut notes, mut lost) = (Vec::new(), None);
+        match report.written {
+            Written::Draft(draft) => {
+                self.failures = if draft.is_faulty { self.failures + 1 } else { 0 };
+                self.state = State::Ready(draft);
+            }
+            Written::Nothing => {
+                self.exhausted_on = Some(champion);
+                notes.push("has nothing left to propose from this champion".to_string());
+            }
+            Written::Lost(reason) => {
+                lost = Some(report.spend);
+                self.failures += 1;
+                notes.push(format!("gave no mutation: {reason}"));
+            }
+            Written::Halted => {}
+        }
+        match report.halt {
+            Some(ProposeError::Stop(reason)) => {
+                self.stopped = true;
+                notes.push(reason);
+            }
+            Some(ProposeError::Later { reason, after }) => {
+                self.failures += 1;
+                let rest = after.unwrap_or_else(|| doubled(FIRST_DELAY, self.failures - 1)).min(LONGEST_REST);
+                self.rests_until = Some(Instant::now() + rest);
+                notes.push(format!("rests for {} s: {reason}", rest.as_secs().max(1)));
+            }
+            _ if self.failures >= PATIENCE => {
+                let rest = doubled(FIRST_REST, self.failures - PATIENCE);
+                self.rests_until = Some(Instant::now() + rest);
+                notes.push(format!("rests for {} s after {} failures in a row", rest.as_secs(), self.failures));
+            }
+            _ => self.rests_until = None,
+        }
+        let note = (!notes.is_empty()).then(|| format!("{}: {}", self.name, notes.join("; ")));
+        let digest = report.wanted_digest.then_some(report.digest);
+        News { proposer: self.name.clone(), note, digest, lost }
+    }
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16)).min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm() -> Arm {
+        let (name, turns) = ("llm.a".to_string(), mpsc::channel().0);
+        Arm {
+            name,
+            is_free: false,
+            turns,
+            state: State::AtWork,
+            failures: 0,
+            rests_until: None,
+            stopped: false,
+            exhausted_on: None,
+        }
+    }
+
+    fn report(written: Written, halt: Option<ProposeError>) -> Report {
+        Report { written, halt, digest: None, wanted_digest: false, spend: Spend::default() }
+    }
+
+    #[test]
+    fn one_that_fails_again_and_again_rests_longer_and_longer() {
+        let mut arm = arm();
+        let mut rest = || {
+            let news = arm.take_report(report(Written::Lost("no code".into()), None), 0);
+            assert!(news.lost.is_some() && news.note.unwrap().starts_with("llm.a: gave no mutation: no code"));
+            let available = arm.is_available(0, Instant::now());
+            (available, arm.rests_until.map_or(0, |until| until.duration_since(Instant::now()).as_secs().div_ceil(30)))
+        };
+        assert_eq!(
+            [rest(), rest(), rest(), rest(), rest()],
+            [(true, 0), (true, 0), (false, 1), (false, 2), (false, 4)]
+        );
+        arm.take_report(report(Written::Nothing, None), 7);
+        assert!(!arm.is_available(7, Instant::now()), "nothing is left from this champion");
+    }
+
+    #[test]
+    fn a_server_that_asks_for_time_gets_it_and_one_that_refuses_is_left_alone() {
+        let mut arm = arm();
+        let later = ProposeError::Later { reason: "429".into(), after: Some(Duration::from_secs(90)) };
+        let news = arm.take_report(report(Written::Halted, Some(later)), 0);
+        assert_eq!(news.note.as_deref(), Some("llm.a: rests for 90 s: 429"));
+        assert!(!arm.is_available(0, Instant::now()));
+        assert!(arm.is_available(0, Instant::now() + Duration::from_secs(91)));
+        let news = arm.take_report(report(Written::Halted, Some(ProposeError::Stop("the key is refused".into()))), 0);
+        assert_eq!(news.note.as_deref(), Some("llm.a: the key is refused"));
+        assert!(!arm.is_available(0, Instant::now() + LONGEST_REST * 9));
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a night stands, and how it ends: the sealed test split is read, the champion writes, the report is made.
+
+use super::Night;
+use super::NightError;
+use super::event::{Event, Standing, Summary};
+use super::random_seed;
+use crate::bench::{Candidate, Run, Split, describe, unix_ms};
+use crate::report;
+use crate::sample::{self, SampleError, Style};
+use crate::store::ExperimentRecord;
+
+/// Tokens of held-out text that the sample at the end of a night goes on from.
+const PROMPT_TOKENS: usize = 32;
+
+impl Night<'_> {
+    pub(super) fn hours_left(&self) -> Option<f64> {
+        self.bounds.hours.map(|hours| hours - self.started.elapsed().as_secs_f64() / 3600.0)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let (decided, trained) = (&self.tally.decided, self.tally.trained);
+        let done = decided.len() as u64;
+        let mean = decided.iter().map(|(_, wall)| wall.as_secs_f64()).sum::<f64>() / done.max(1) as f64;
+        let by_experiments = self.bounds.experiments.map(|n| {
+            let per_trained = done as f64 / trained.max(1) as f64;
+            n.saturating_sub(trained) as f64 * per_trained * mean
+        });
+        let by_hours = self.hours_left().map(|hours| hours.max(0.0) * 3600.0);
+        let seconds_left = match (by_experiments, by_hours) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Standing {
+            done,
+            of_about: seconds_left.map(|left| done + (left / mean.max(1e-3)).round() as u64),
+            champion: self.champion.trial,
+            champion_bpb: self.champion_bpb,
+            seconds_left,
+        }
+    }
+
+    /// Sums up: the sealed test split is read now, once for the champion and once for the baseline. A night that was
+    /// interrupted is not over: the same command goes on with it, and with what it has left of its caps.
+    pub fn end(mut self) -> Result<Summary, NightError> {
+        let interrupted = self.stop.soon();
+        let seed = random_seed(self.policy, "replica", 0, 0);
+        let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
+        let champion_run = self.finished(&self.champion.candidate, seed)?;
+        let record = champion_run.as_ref().and_then(|run| run.record.clone());
+        let sample = match &record {
+            Some(record) if !self.stop.now() => self.sample(record)?,
+            _ => String::new(),
+        };
+        let mut verdicts = std::collections::BTreeMap::<String, u64>::new();
+        for (ending, _) in &self.tally.decided {
+            *verdicts.entry(ending.name().into()).or_default() += 1;
+        }
+        let store = &self.bench.store;
+        let summary = Summary {
+            verdicts: verdicts.into_iter().collect(),
+            repeats: self.tally.repeats,
+            runs: self.tally.runs,
+            proposers: store.accounts(self.id)?,
+            baseline: self.baseline_figures.clone(),
+            champion: self.champion.trial,
+            champion_description: self.champion.description.clone(),
+            champion_bpb: self.champion_bpb,
+            test_bpb,
+            test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
+            champion_experiment: champion_run.map(|run| run.key.to_string()).unwrap_or_default(),
+            sample,
+            seconds: self.started.elapsed().as_secs_f64(),
+            interrupted,
+        };
+        if !interrupted {
+            store.end_night(self.id, unix_ms())?;
+        }
+        let champion = &self.champion.candidate;
+        // A night that decided nothing leaves the last report as it is.
+        if !self.tally.decided.is_empty() {
+            let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
+            report::write_report(self.bench, &summary, &store.trials_in(&self.context)?, Some(files))?;
+        }
+        (self.tell)(Event::Summary(Box::new(summary.clone())));
+        Ok(summary)
+    }
+
+    /// A run that the store has; none where it was never finished.
+    fn finished(&self, candidate: &Candidate, seed: u64) -> Result<Option<Run>, NightError> {
+        Ok(self.bench.run_before(&self.bench.manifest(&candidate.component, seed))?)
+    }
+
+    fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
+        let mut scores = Vec::new();
+        let mut contenders = vec![&self.baseline];
+        if self.champion.trial != 0 {
+            contenders.push(&self.champion);
+        }
+        for who in contenders {
+            let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
+            match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
+                Ok(score) => scores.push(score.bpb),
+                Err(status) => {
+                    (self.tell)(Event::Note { text: format!("the test split was not scored: {}", describe(&status)) });
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(scores.first().copied().zip(scores.last().copied()))
+    }
+
+    /// The champion goes on from the beginning of the first search chunk.
+    fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
+        let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
+        let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
+        let prompt = self.bench.task.task.tokenizer.decode(head).unwrap_or_default();
+        match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
+            Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
+            Err(SampleError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                (self.tell)(Event::Note { text: format!("no sample: {error}") });
+                Ok(String::new())
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! One proposer's turn: a proposal, checked by the compiler and the dry run while something else trains, and sent back for
+//! repair while there is something to mend. Every answer is filed. What passes is in the store's memos, so that the trial
+//! finds it compiled and run dry. Depends on the bench and the seam; decides nothing about the night.
+
+use super::digest;
+use super::ledger::{Accounts, Caps};
+use crate::bench::{Bench, Refusal, unix_ms};
+use crate::key::SourceKey;
+use crate::outcome::Status;
+use crate::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation, Spend, Stage};
+use crate::source::Source;
+use crate::store::{AnswerOutcome, NewAnswer};
+use crate::toolchain::CompileError;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// What a proposer is asked for.
+pub struct Turn {
+    /// What it knows.
+    pub situation: Situation,
+    /// Whether it is to rewrite the digest first.
+    pub wants_digest: bool,
+}
+
+/// A proposal on its way to a trial.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Who wrote it.
+    pub author: String,
+    /// The trial whose source it changes.
+    pub parent: u64,
+    /// What to try.
+    pub proposal: Proposal,
+    /// Its row in the store, where a proposer of the night wrote it.
+    pub id: Option<i64>,
+    /// Key of its text, where it parses.
+    pub source_key: Option<SourceKey>,
+    /// It is as its author left it after the last repair, and will not pass.
+    pub is_faulty: bool,
+}
+
+/// What came of a turn.
+pub struct Report {
+    /// The work itself.
+    pub written: Written,
+    /// Why there will be nothing more tonight, or not for a while.
+    pub halt: Option<ProposeError>,
+    /// The new digest.
+    pub digest: Option<String>,
+    /// Whether one was asked for.
+    pub wanted_digest: bool,
+    /// What the proposal cost, repairs included.
+    pub spend: Spend,
+}
+
+impl Report {
+    /// Of a turn that ended in a panic.
+    pub fn panicked() -> Self {
+        let halt = ProposeError::Stop("failed in a way that it should not; please report what is above".into());
+        Self { written: Written::Halted, halt: Some(halt), digest: None, wanted_digest: false, spend: Spend::default() }
+    }
+}
+
+/// See [`Report`].
+pub enum Written {
+    /// A mutation to try.
+    Draft(Box<Draft>),
+    /// Nothing is left to try from this parent.
+    Nothing,
+    /// No mutation could be read from the last answer: why.
+    Lost(String),
+    /// No answer: see [`Report::halt`].
+    Halted,
+}
+
+/// A proposer with all that its thread needs.
+pub struct Worker<'a> {
+    /// Its own way to compiler, sandbox and store.
+    pub bench: Bench,
+    /// Who writes.
+    pub proposer: Box<dyn Proposer>,
+    /// The night that pays.
+    pub night: i64,
+    /// What it may spend.
+    pub caps: Caps,
+    /// Repairs that a proposal may have.
+    pub repairs: u32,
+    /// Set when the night is over.
+    pub cancelled: &'a AtomicBool,
+}
+
+impl Worker<'_> {
+    /// Proposes, checks, repairs.
+    pub fn turn(&mut self, turn: &Turn) -> Report {
+        let Self { bench, proposer, night, caps, repairs, cancelled } = self;
+        let name = proposer.name().to_string();
+        let mut accounts = Accounts::new(&bench.store, *night, &name, *caps);
+        let mut digest = None;
+        if turn.wants_digest {
+            let mut desk = Desk { ledger: &mut accounts, cancelled };
+            let written = proposer.digest(&turn.situation, &mut desk).ok().flatten();
+            digest = written.map(|text| digest::cap(&text)).filter(|text| !text.trim().is_empty());
+            accounts.take_requests();
+        }
+        let mut filing = Filing { bench, night: *night, name: &name, situation: &turn.situation, first: None };
+        let (written, halt) = filing.propose(proposer.as_mut(), &mut accounts, cancelled, *repairs);
+        let spent = filing.first.and_then(|id| bench.store.turn_spend(id).ok());
+        let spend = spent.map(|(spend, _)| spend).unwrap_or_default();
+        Report { written, halt, digest, wanted_digest: turn.wants_digest, spend }
+    }
+}
+
+/// One turn's answers as they are filed.
+struct Filing<'a> {
+    bench: &'a Bench,
+    night: i64,
+    name: &'a str,
+    situation: &'a Situation,
+    first: Option<i64>,
+}
+
+/// How an answer came.
+struct Came {
+    wall_ms: i64,
+    requests: Vec<i64>,
+}
+
+/// What is filed of an answer.
+enum Wrote<'a> {
+    Proposal(&'a Proposal),
+    Text(&'a str),
+    Nothing,
+}
+
+/// What the checks say of a proposal.
+enum Checked {
+    Ready(SourceKey),
+    Faulty(Stage, String),
+}
+
+impl Filing<'_> {
+    fn propose(
+        &mut self,
+        proposer: &mut dyn Proposer,
+        accounts: &mut Accounts,
+        cancelled: &AtomicBool,
+        repairs: u32,
+    ) -> (Written, Option<ProposeError>) {
+        let mut last: Option<(Failed, Option<i64>)> = None;
+        for repair in 0..=repairs {
+            let started = Instant::now();
+            let mut desk = Desk { ledger: accounts, cancelled };
+            let answer = match &last {
+                None => proposer.propose(self.situation, &mut desk),
+                Some((failed, _)) => proposer.repair(self.situation, failed, &mut desk),
+            };
+            let came = Came { wall_ms: started.elapsed().as_millis() as i64, requests: accounts.take_requests() };
+            let next = repair + 1;
+            last = match answer {
+                Ok(None) if last.is_none() => return (Written::Nothing, None),
+                Ok(None) => break,
+                Ok(Some(proposal)) => match check(self.bench, &proposal) {
+                    Checked::Ready(key) => {
+                        let id = self.file(&came, AnswerOutcome::Ready, None, "", Wrote::Proposal(&proposal));
+                        return (Written::Draft(Box::new(self.draft(proposal, id, Some(key), false))), None);
+                    }
+                    Checked::Faulty(stage, message) => {
+                        let wrote = Wrote::Proposal(&proposal);
+                        let id = self.file(&came, AnswerOutcome::Faulty, Some(stage), &message, wrote);
+                        let (proposal, answer) = (Some(proposal), String::new());
+                        Some((Failed { proposal, answer, stage, message, repair: next }, id))
+                    }
+                },
+                Err(ProposeError::Answer { reason, answer }) => {
+                    let stage = Stage::Answer;
+                    let id = self.file(&came, AnswerOutcome::Unreadable, Some(stage), &reason, Wrote::Text(&answer));
+                    Some((Failed { proposal: None, answer, stage, message: reason, repair: next }, id))
+                }
+                Err(halt) => {
+                    let outcome = match &halt {
+                        ProposeError::Stop(_) => Some(AnswerOutcome::Stopped),
+                        ProposeError::Later { .. } => Some(AnswerOutcome::Later),
+                        ProposeError::Interrupted | ProposeError::Answer { .. } => None,
+                    };
+                    if let Some(outcome) = outcome {
+                        self.file(&came, outcome, None, &halt.to_string(), Wrote::Nothing);
+                    }
+                    return (self.give_up(last), Some(halt));
+                }
+            };
+        }
+        (self.give_up(last), None)
+    }
+
+    /// What cannot be mended is tried all the same where there is a source: the trial then says why it was refused.
+    fn give_up(&self, last: Option<(Failed, Option<i64>)>) -> Written {
+        match last {
+            None => Written::Halted,
+            Some((Failed { proposal: Some(proposal), .. }, id)) => {
+                let key = Source::parse(&proposal.source).ok().map(|source| source.key());
+                Written::Draft(Box::new(self.draft(proposal, id, key, true)))
+            }
+            Some((Failed { message, .. }, _)) => Written::Lost(message),
+        }
+    }
+
+    fn draft(&self, proposal: Proposal, id: Option<i64>, source_key: Option<SourceKey>, is_faulty: bool) -> Draft {
+        let (author, parent) = (self.name.to_string(), self.situation.parent.number);
+        Draft { author, parent, proposal, id, source_key, is_faulty }
+    }
+
+    /// An answer that cannot be filed is used all the same: a full disk stops the trial that comes next, and says so.
+    fn file(
+        &mut self,
+        came: &Came,
+        outcome: AnswerOutcome,
+        stage: Option<Stage>,
+        fault: &str,
+        wrote: Wrote,
+    ) -> Option<i64> {
+        let (text, proposal) = match wrote {
+            Wrote::Proposal(proposal) => (Some(proposal.source.as_str()), Some(proposal)),
+            Wrote::Text(text) => (Some(text), None),
+            Wrote::Nothing => (None, None),
+        };
+        let said = |part: fn(&Proposal) -> &str| proposal.map(part).unwrap_or_default();
+        let answer = NewAnswer {
+            first: self.first,
+            unix_ms: unix_ms(),
+            proposer: self.name,
+            parent: self.situation.parent.number,
+            outcome,
+            stage: stage.map(Stage::name),
+            fault,
+            text,
+            hypothesis: said(|p| &p.hypothesis),
+            description: said(|p| &p.description),
+            operator: said(|p| &p.operator),
+            wall_ms: came.wall_ms,
+        };
+        let id = self.bench.store.add_answer(self.night, &answer, &came.requests).ok();
+        self.first = self.first.or(id);
+        id
+    }
+}
+
+/// Parses, compiles and runs dry. What the host itself could not do is no fault of the proposal: the trial will see.
+fn check(bench: &Bench, proposal: &Proposal) -> Checked {
+    let source = match Source::parse(&proposal.source) {
+        Ok(source) => source,
+        Err(error) => return Checked::Faulty(Stage::Source, error.to_string()),
+    };
+    let key = source.key();
+    let found = bench.compile(&source).and_then(|component| bench.dry_run(&proposal.source, key, component));
+    match found {
+        Err(Refusal::Compile(error)) if error.is_verdict() || matches!(error, CompileError::Timeout { .. }) => {
+            Checked::Faulty(Stage::Compile, error.to_string())
+        }
+        Err(refusal @ Refusal::Run(Status::GuestFault { .. })) => Checked::Faulty(Stage::DryRun, refusal.to_string()),
+        _ => Checked::Ready(key),
+    }
+}

@@ -1,0 +1,129 @@
+//! The binary as a user has it: a folder with a cache, a corpus and policies; what it printed; nights under way.
+
+use super::{HOST, documents, guest_path, toolchain};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A folder with a cache, a corpus and policies: all that the binary can see of its user.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// With the policy `night.toml`: two experiments of a tenth of a second.
+    pub fn new() -> Self {
+        // The compiler is found or installed once, in the cache that every other program uses too.
+        toolchain();
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        let installed = host::cache::cache_dir().unwrap().join("toolchain");
+        std::fs::create_dir(home.path("cache")).unwrap();
+        std::os::unix::fs::symlink(installed, home.path("cache/toolchain")).unwrap();
+        std::fs::create_dir(home.path("words")).unwrap();
+        for document in documents() {
+            std::fs::write(home.path("words").join(document.name), document.bytes).unwrap();
+        }
+        home.write_policy("night.toml", 0.1, 2);
+        let added = home.host(&["data", "add", "words", "words"]);
+        assert!(added.status.success(), "{added:?}");
+        home
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A policy on the small corpus, with `guests/tiny` as its seed guest.
+    pub fn write_policy(&self, name: &str, seconds: f64, experiments: u32) {
+        let tiny = guest_path("guests/tiny");
+        let text = format!(
+            "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
+             [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
+             [search]\nexperiments = {experiments}\n\n\
+             [limits]\nfuel_per_budget_second = 200_000_000\n\n\
+             [selection]\nreplicas = 2\nfresh_seeds = 1\n"
+        );
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The binary with these arguments, not started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(HOST);
+        command.args(args).current_dir(self.folder.path()).env("HOST_CACHE", self.path("cache"));
+        command
+    }
+
+    /// Runs the binary.
+    pub fn host(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// A copy of the night's store, to do with as one likes.
+    pub fn copy_of_store(&self, name: &str) -> PathBuf {
+        let to = self.path(name);
+        copy(&self.path(".host"), &to);
+        to
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// What it printed, on both streams.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Its lines of standard output, each a JSON object.
+pub fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// A night under way; killed, not asked, when dropped.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts a night.
+    pub fn start(home: &Home, policy: &str) -> Self {
+        let mut command = home.command(&["--json", "run", "--policy", policy]);
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Reads on until an event of that name.
+    pub fn wait_for(&mut self, events: &mut dyn Iterator<Item = String>, name: &str) -> Value {
+        events
+            .map(|line| serde_json::from_str::<Value>(&line).unwrap())
+            .find(|event| event["event"] == name)
+            .unwrap_or_else(|| panic!("the night ended before `{name}`"))
+    }
+
+    /// Its lines as they come.
+    pub fn events(&mut self) -> impl Iterator<Item = String> + use<> {
+        BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The trials among the lines of `host log --json`, which also has what each proposer of a night did.
+pub fn trials(output: &Output) -> Vec<Value> {
+    lines(output).into_iter().filter(|line| line["number"].is_u64()).collect()
+}
