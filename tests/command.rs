@@ -1,18 +1,26 @@
 //! Programs as proposers, the bad ones above all: they hang, crash, flood, fork, detach, and leave what is no source. Each
 //! is a few lines of shell.
 
-use host::command::{Answer, Command, CommandError, Config, Work};
+mod common;
+
+use common::HOST;
+use common::home::{Home, lines, said};
+use host::command::{Answer, Command, CommandError, Config, Program, Work};
 use host::history::Tried;
 use host::intake::IntakeError;
+use host::proposer::{
+    Desk, Exchange, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
+};
+use host::sandbox::DryRun;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// The binary under test, which watches over programs.
-const HOST: &str = env!("CARGO_BIN_EXE_host");
 const PARENT: &str = "const LR: f32 = 0.1;\nfn train() {}\n";
 
 fn tried() -> [Tried; 1] {
@@ -280,4 +288,134 @@ fn the_work_folder_is_gone_afterwards() {
     Script::new(text).argument(&at).ask().unwrap();
     let work = std::fs::read_to_string(at).unwrap();
     assert!(!work.trim().is_empty() && !Path::new(work.trim()).exists());
+}
+
+/// Accounts with room for so many requests.
+struct Book {
+    room: u64,
+    filed: Vec<Exchange>,
+}
+
+impl Ledger for Book {
+    fn reserve(&mut self, worst: &Spend) -> Result<Reservation, ProposeError> {
+        let left = self.room.checked_sub(worst.requests);
+        self.room = left.ok_or_else(|| ProposeError::Stop("the cap on requests is reached".into()))?;
+        Ok(Reservation(0))
+    }
+
+    fn settle(&mut self, _: Reservation, exchange: &Exchange) -> Result<(), ProposeError> {
+        self.filed.push(exchange.clone());
+        Ok(())
+    }
+}
+
+fn situation() -> Situation {
+    let (train, forward, named) = Default::default();
+    let dry_run = DryRun { train, forward, named, advisory: false, fuel: 0 };
+    let parent = Parent { number: 0, source: PARENT.into(), description: "baseline".into(), bpb: 2.5, dry_run };
+    Situation {
+        brief: "Lower is better.".into(),
+        parent: Arc::new(parent),
+        past: Vec::new(),
+        underway: Vec::new(),
+        noise_floor: 0.01,
+        budget_seconds: 1.0,
+        digest: "".into(),
+        number: 1,
+        random_seed: 1,
+    }
+}
+
+fn program(text: &str) -> Program {
+    let argv = ["sh", "-c", text].map(str::to_owned).to_vec();
+    let config = Config { argv, timeout_s: 1, output_bytes: 4096, env: Vec::new() };
+    Program::new("command.test".into(), config, Some(HOST.into()), "the sdk".into())
+}
+
+#[test]
+fn in_a_night_a_program_proposes_and_repairs_on_account() {
+    let (mut book, cancelled) = (Book { room: 2, filed: Vec::new() }, AtomicBool::new(false));
+    let mut desk = Desk { ledger: &mut book, cancelled: &cancelled };
+    let mut program = program(
+        "[ -e error.txt ] && r=0.4 || { r=0.x; echo faster > hypothesis.txt; }
+        sed -i s/0.1/0.x/ train.rs; sed -i s/0.x/$r/ train.rs",
+    );
+    let first = program.propose(&situation(), &mut desk).unwrap().unwrap();
+    assert_eq!((first.source, first.hypothesis.as_str()), (PARENT.replace("0.1", "0.x"), "faster"));
+    let proposal = Some(host::proposer::Proposal {
+        source: PARENT.replace("0.1", "0.x"),
+        hypothesis: "faster".into(),
+        description: String::new(),
+        operator: String::new(),
+    });
+    let failed =
+        Failed { proposal, answer: String::new(), stage: Stage::Source, message: "train.rs:1:17".into(), repair: 1 };
+    let mended = program.repair(&situation(), &failed, &mut desk).unwrap().unwrap();
+    assert_eq!((mended.source, mended.hypothesis.as_str()), (PARENT.replace("0.1", "0.4"), "faster"));
+    assert_eq!(mended.description, "LR 0.1 → 0.4");
+    let capped = program.propose(&situation(), &mut desk).unwrap_err();
+    assert!(matches!(capped, ProposeError::Stop(_)), "{capped}");
+    let statuses: Vec<&str> = book.filed.iter().map(|exchange| exchange.status.as_str()).collect();
+    assert_eq!(statuses, ["answered", "answered"], "nothing is started that the cap does not allow");
+    assert!(String::from_utf8_lossy(&book.filed[1].request).contains("train.rs:1:17"));
+    assert!(String::from_utf8_lossy(&book.filed[1].response).contains("0.4"));
+}
+
+#[test]
+fn in_a_night_each_failure_has_its_consequence() {
+    let (mut book, cancelled) = (Book { room: 100, filed: Vec::new() }, AtomicBool::new(false));
+    let mut fails = |text: &str| {
+        let mut desk = Desk { ledger: &mut book, cancelled: &cancelled };
+        program(text).propose(&situation(), &mut desk).unwrap_err()
+    };
+    assert!(matches!(fails("exit 3"), ProposeError::Later { .. }));
+    assert!(matches!(fails("sleep 600"), ProposeError::Later { .. }));
+    assert!(matches!(fails("echo nothing"), ProposeError::Answer { .. }));
+    assert!(matches!(fails("rm train.rs"), ProposeError::Answer { .. }));
+    assert!(book.filed.iter().all(|exchange| exchange.spend.requests == 1), "each call is filed");
+    cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut desk = Desk { ledger: &mut book, cancelled: &cancelled };
+    assert!(matches!(program("sleep 600").propose(&situation(), &mut desk), Err(ProposeError::Interrupted)));
+}
+
+/// A home whose `night.toml` asks only that program.
+fn home_with(script: &str) -> Home {
+    let home = Home::new();
+    let path = home.path("night.toml");
+    let policy = std::fs::read_to_string(&path).unwrap();
+    let policy = policy.replace("[search]\n", "[search]\nproposers = [\"command.sh\"]\n");
+    let argv = serde_json::json!(["sh", "-c", script]);
+    std::fs::write(path, format!("{policy}\n[command.sh]\nargv = {argv}\n")).unwrap();
+    home
+}
+
+#[test]
+fn a_night_asks_a_program_and_has_its_fault_mended() {
+    let home = home_with(
+        "[ -e error.txt ] && new=0.03 || { new=0.0oops; echo a larger rate > hypothesis.txt; }
+         sed -i \"s/LR: f32 = [^;]*/LR: f32 = $new/\" train.rs",
+    );
+    let night = home.host(&["run", "--policy", "night.toml", "--experiments", "1"]);
+    assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+    let log = lines(&home.host(&["log", "--json"]));
+    let first = &log[0];
+    assert_eq!((&first["proposer"], &first["repairs"]), (&"command.sh".into(), &1.into()), "{first}");
+    assert_eq!((&first["hypothesis"], &first["description"]), (&"a larger rate".into(), &"LR 0.02 → 0.03".into()));
+    assert!(first["bpb"].is_number(), "{first}");
+}
+
+#[test]
+fn a_night_that_is_stopped_takes_its_program_along() {
+    let home = home_with("echo $$ >> $HOST_LAB/pids; setsid sleep 600 & echo $! >> $HOST_LAB/pids; wait");
+    let pids = home.path("pids");
+    let mut night =
+        home.command(&["run", "--policy", "night.toml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while std::fs::read_to_string(&pids).unwrap_or_default().lines().count() < 2 {
+        assert!(night.try_wait().unwrap().is_none(), "the night ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_raw(night.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(night.wait().unwrap().success());
+    assert!(all_gone(&pids));
 }

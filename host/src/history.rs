@@ -4,6 +4,7 @@
 use crate::escape;
 use crate::night::Ending;
 use crate::proposer::Past;
+use crate::store::NewTrial;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -51,8 +52,45 @@ impl From<&Past> for Tried {
     }
 }
 
+impl From<&NewTrial> for Tried {
+    fn from(trial: &NewTrial) -> Self {
+        Self {
+            number: trial.number,
+            parent: trial.parent,
+            verdict: trial.verdict.clone(),
+            bpb: trial.bpb,
+            delta: trial.delta,
+            hypothesis: trial.hypothesis.clone(),
+            description: trial.description.clone(),
+            reason: trial.reason.clone(),
+            proposer: trial.proposer.clone(),
+        }
+    }
+}
+
 impl Tried {
-    fn ending(&self) -> Ending {
+    /// With its texts escaped and capped, each one line.
+    #[must_use]
+    pub fn cleaned(&self) -> Self {
+        Self {
+            hypothesis: one_line(&self.hypothesis, DESCRIPTION_CHARS),
+            description: one_line(&self.description, DESCRIPTION_CHARS),
+            reason: one_line(&self.reason, REASON_CHARS),
+            proposer: one_line(&self.proposer, 40),
+            ..self.clone()
+        }
+    }
+
+    /// `#7 noise 2.5000 (+0.0010) LR 1 → 2: not proven [evolve]`. Texts are as they are: see [`Tried::cleaned`].
+    pub fn words(&self) -> String {
+        let bpb = self.bpb.map(|bpb| format!(" {bpb:.4}")).unwrap_or_default();
+        let delta = self.delta.map(|delta| format!(" ({delta:+.4})")).unwrap_or_default();
+        let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
+        format!("#{} {}{bpb}{delta} {}{reason} [{}]", self.number, self.verdict, self.description, self.proposer)
+    }
+
+    /// How it ended.
+    pub fn ending(&self) -> Ending {
         Ending::from_name(&self.verdict)
     }
 }
@@ -107,10 +145,14 @@ fn table(text: &mut String, title: &str, group: &[&Tried], rows: usize) {
     }
 }
 
-/// One line that cannot end its cell: of a text of several lines all are kept.
+/// Of a text of several lines all are kept.
+fn one_line(text: &str, chars: usize) -> String {
+    escape::line(&text.split_whitespace().collect::<Vec<_>>().join(" "), chars)
+}
+
+/// One line that cannot end its cell.
 fn cell(text: &str, chars: usize) -> String {
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    escape::line(&flat, chars).replace('\\', "\\\\").replace('|', "\\|").replace('`', "\\`").replace('<', "\\<")
+    one_line(text, chars).replace('\\', "\\\\").replace('|', "\\|").replace('`', "\\`").replace('<', "\\<")
 }
 
 #[cfg(test)]

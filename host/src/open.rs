@@ -26,7 +26,7 @@ pub const INTERVALS: u32 = 8;
 pub const SEED_GUEST: &str = include_str!("../../guest-sdk/seeds/gpt.rs");
 
 /// The brief as shipped; a `program.md` in the working folder replaces it.
-const BRIEF: &str = include_str!("../../program.md");
+pub const BRIEF: &str = include_str!("../../program.md");
 
 /// Why a bench could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,9 @@ pub enum OpenError {
         /// Why.
         refusal: Box<Refusal>,
     },
+    /// The brief of the working folder.
+    #[error("cannot read the brief, program.md: {0}; mend it, or move it away to use the one that is shipped")]
+    Brief(std::io::Error),
     /// A guest's file.
     #[error("cannot read the seed guest {path}: {source}")]
     Read {
@@ -96,8 +99,21 @@ pub enum OpenError {
 }
 
 /// The brief that proposers get: `program.md` of the working folder, or the one that is shipped.
-pub fn brief() -> String {
-    std::fs::read_to_string("program.md").unwrap_or_else(|_| BRIEF.into())
+///
+/// # Errors
+/// Where there is a `program.md` that cannot be read as text: another brief than the one that its owner wrote is worse than
+/// none.
+pub fn brief() -> Result<String, OpenError> {
+    match std::fs::read_to_string("program.md") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BRIEF.into()),
+        read => read.map_err(OpenError::Brief),
+    }
+}
+
+/// The policy where none is named: `policy.toml` of the working folder, or the shipped `overnight`.
+pub fn default_policy() -> &'static str {
+    const OWN: &str = "policy.toml";
+    if Path::new(OWN).is_file() { OWN } else { "overnight" }
 }
 
 /// What a guest can call, for whoever writes one.

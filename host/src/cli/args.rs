@@ -31,9 +31,21 @@ pub enum Command {
     Try {
         /// The mutation: one Rust file.
         file: PathBuf,
-        /// Policy whose champion it meets [default: that of the store's last night, else overnight].
+        /// Policy whose champion it meets [default: that of the store's last night, else that of `host run`].
         #[arg(long, value_name = "NAME|FILE")]
         policy: Option<String>,
+    },
+    /// Serve a coding agent over MCP on standard input and output: read, dry-run, try, learn. Agents start it themselves.
+    Mcp {
+        /// Terms of the trials [default: policy.toml of this folder, else overnight].
+        #[arg(long, value_name = "NAME|FILE")]
+        policy: Option<String>,
+    },
+    /// Set up a lab: a folder with brief, policy, seed guest, and what a coding agent needs to know.
+    Init {
+        /// The folder; made where there is none.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
     },
     /// List the trials of this store.
     Log {
@@ -129,9 +141,9 @@ pub enum Command {
 /// `host run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A shipped policy (smoke, overnight) or a file.
-    #[arg(long, default_value = "overnight", value_name = "NAME|FILE")]
-    pub policy: String,
+    /// A shipped policy (smoke, overnight) or a file [default: policy.toml of this folder, else overnight].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: Option<String>,
     /// Stop after this many trained mutations.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub experiments: Option<u64>,

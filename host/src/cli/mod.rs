@@ -3,6 +3,7 @@
 mod args;
 mod data;
 mod doctor;
+mod lab;
 mod night_view;
 mod show;
 mod text;
@@ -43,6 +44,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Run(run) => run_night(&cli, run),
         Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
+        Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
+        Command::Init { dir } => lab::init(&cli, dir),
         Command::Log { last } => show::log(&cli, *last),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
@@ -84,13 +87,14 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
         bail!("--hours must be above 0 and at most 10000");
     }
-    let policy = policy::Policy::load(&run.policy)?;
+    let policy_name = run.policy.as_deref().unwrap_or(open::default_policy());
+    let policy = policy::Policy::load(policy_name)?;
     let store = Store::open(&cli.store)?;
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
-    let brief = open::brief();
+    let brief = open::brief()?;
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
     let bounds = match &recorded {
         Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
@@ -105,7 +109,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let plan = Plan {
         policy: &policy,
-        policy_name: &run.policy,
+        policy_name,
         brief: &brief,
         seed_guest,
         bounds,
@@ -125,13 +129,13 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let store = Store::open(&cli.store)?;
     let name = match policy {
         Some(name) => name.to_string(),
-        None => store.nights()?.last().map_or_else(|| "overnight".into(), |night| night.policy_name.clone()),
+        None => store.nights()?.last().map_or_else(|| open::default_policy().into(), |night| night.policy_name.clone()),
     };
     let policy = policy::Policy::load(&name)?;
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
-    let brief = open::brief();
+    let brief = open::brief()?;
     let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
     let plan = Plan {
         policy: &policy,

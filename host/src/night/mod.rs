@@ -411,6 +411,11 @@ impl<'a> Night<'a> {
     }
 }
 
+/// The random seeds on which the baseline is measured.
+pub fn replica_seeds(policy: &Policy) -> Vec<u64> {
+    (0..policy.selection.replicas.max(1)).map(|i| random_seed(policy, "replica", 0, u64::from(i))).collect()
+}
+
 /// A random seed of the night, by purpose, trial and index: blake3 of the four in a context of its own.
 fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("lab 2026-11 random seed v1");

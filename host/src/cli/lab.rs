@@ -1,0 +1,39 @@
+//! Commands for coding agents: a lab to work in, and the server that they talk to.
+
+use crate::cli::args::Cli;
+use crate::cli::text;
+use anyhow::Result;
+use host::mcp::{self, Settings};
+use host::policy::Policy;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `host init`.
+pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
+    let files = host::init::init(dir)?;
+    if cli.json {
+        text::json_line(&serde_json::json!({ "dir": dir, "files": files }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} has {}", text::clean(&dir.to_string_lossy()), files.join(", "));
+    println!("next: cd {}", text::clean(&dir.to_string_lossy()));
+    println!("      host run    a night by its policy.toml");
+    println!("      or start your coding agent there: AGENTS.md tells it what to do, .mcp.json connects it");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `host mcp`. Standard output is the protocol's, so errors are told on standard error whatever the flags.
+pub fn mcp(cli: &Cli, policy: Option<&str>) -> Result<ExitCode> {
+    let policy_name = policy.unwrap_or(host::open::default_policy()).to_owned();
+    let served = Policy::load(&policy_name).map_err(anyhow::Error::from).and_then(|policy| {
+        let settings = Settings { store: cli.store.clone(), policy, policy_name, threads: cli.threads };
+        Ok(mcp::serve(settings)?)
+    });
+    match served {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("error: {}", text::clean(&text::error(&error)));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

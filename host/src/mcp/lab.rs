@@ -1,0 +1,401 @@
+//! What answers calls: the bench, opened once; the store, opened for each call; and the night, for what trains. Blocking;
+//! each call has a thread of its own. Looking needs no lock and trains nothing.
+
+use super::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
+use super::reply::{self, Problem, Reply};
+use crate::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::change;
+use crate::data::DataError;
+use crate::escape;
+use crate::facts::Facts;
+use crate::history::{self, Tried};
+use crate::intake::Folder;
+use crate::key::BehaviourKey;
+use crate::night::event::Event;
+use crate::night::{self, Bounds, Ending, Night, NightError, Plan, Stop};
+use crate::open::{self, OpenError};
+use crate::policy::Policy;
+use crate::proposer::Proposal;
+use crate::select::Noise;
+use crate::source::MAX_SOURCE_BYTES;
+use crate::store::{Store, StoreError, TrialRecord};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Longest hypothesis.
+const HYPOTHESIS_CHARS: usize = 300;
+/// Rows where nobody asks for a number.
+const IDEAS: u32 = 40;
+const LOG: u32 = 20;
+/// Most rows.
+const MOST_ROWS: u32 = 500;
+/// Entries and paragraphs of the reference that a word may find.
+const MOST_FOUND: usize = 60;
+
+/// What a server stands on.
+pub struct Settings {
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The terms.
+    pub policy: Policy,
+    /// The policy's name, for the record.
+    pub policy_name: String,
+    /// Threads of the engine; none: all cores.
+    pub threads: Option<u32>,
+}
+
+/// See the module.
+pub struct Lab {
+    settings: Settings,
+    opened: Mutex<Option<(Bench, Candidate)>>,
+}
+
+/// How work says what it is at.
+type Tell<'a> = dyn FnMut(String) + 'a;
+
+impl Lab {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, opened: Mutex::new(None) }
+    }
+
+    /// Answers a call of `client`.
+    pub fn answer(&self, call: &Call, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
+        match call {
+            Call::Brief => brief(),
+            Call::Reference(find) => reference(find.find.as_deref()),
+            Call::Champion => self.champion(tell),
+            Call::Ideas(ideas) => self.ideas(ideas, tell),
+            Call::Trial(trial) => self.trial(trial, tell),
+            Call::DryRun(text) => self.dry_run(text, tell),
+            Call::Try(attempt) => self.attempt(attempt, client, stop, tell),
+            Call::Night(log) => self.night(log, tell),
+        }
+    }
+
+    /// A bench for this call, and the guest that the night starts from. Opening the first one may take minutes, where a
+    /// compiler or a corpus has to be fetched.
+    fn bench(&self, tell: &mut Tell) -> Result<(Bench, Candidate), Problem> {
+        let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if opened.is_none() {
+            tell("opening the lab".into());
+            let Settings { store, policy, threads, .. } = &self.settings;
+            let store = Store::open(store)?;
+            *opened = Some(open::bench(store, policy, *threads, &mut |event| tell(line(&event)))?);
+        }
+        match opened.as_ref() {
+            Some((bench, seed_guest)) => Ok((bench.twin()?, seed_guest.clone())),
+            None => Err(Problem::new("the lab did not open", "Call again.")),
+        }
+    }
+
+    /// The trials on these terms, oldest first.
+    fn trials(&self, bench: &Bench, seed_guest: &Candidate) -> Result<Vec<TrialRecord>, Problem> {
+        Ok(bench.store.trials_in(&bench.context_key(&seed_guest.component))?)
+    }
+
+    /// Mean and noise of the baseline, where all its replicas are measured.
+    fn baseline(&self, bench: &Bench, seed_guest: &Candidate) -> Result<Option<(f64, Noise)>, Problem> {
+        let mut scores = Vec::new();
+        for seed in night::replica_seeds(&self.settings.policy) {
+            let run = bench.run_before(&bench.manifest(&seed_guest.component, seed))?;
+            let Some(score) = run.and_then(|run| run.outcome.score) else { return Ok(None) };
+            scores.push(score.bpb);
+        }
+        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        Ok(Some((mean, Noise::of_replicas(&scores))))
+    }
+
+    fn champion(&self, tell: &mut Tell) -> Result<Reply, Problem> {
+        let (bench, seed_guest) = self.bench(tell)?;
+        let trials = self.trials(&bench, &seed_guest)?;
+        let kept = trials.iter().rev().find(|record| record.trial.verdict == Ending::Keep.name());
+        let (number, bpb, description, text) = match kept {
+            Some(TrialRecord { trial, .. }) => {
+                let text = bench.store.get_blob(&trial.source_blob)?;
+                let text = String::from_utf8_lossy(&text).into_owned();
+                (trial.number, trial.bpb, trial.description.clone(), text)
+            }
+            None => (0, None, "the baseline".into(), seed_guest.text.clone()),
+        };
+        let candidate = bench.prepare(&text).map_err(|refusal| refused(&refusal))?;
+        let facts = facts(&bench, &candidate);
+        let baseline = self.baseline(&bench, &seed_guest)?;
+        let bpb = bpb.or(baseline.map(|(mean, _)| mean));
+        let floor = baseline.map(|(_, noise)| noise.floor());
+        let figures = match (bpb, floor) {
+            (Some(bpb), Some(floor)) => {
+                format!("{bpb:.4} bits per byte; a gain below {floor:.4} is noise")
+            }
+            _ => "not measured yet: the first `try` measures the baseline before it trains yours".into(),
+        };
+        let what = escape::line(&description, 200);
+        let text = format!(
+            "#{number} {what}\n{figures}\n\nDry run, for {} s of budget time:\n{}\n\n{}",
+            self.settings.policy.budget.seconds,
+            facts.words(),
+            reply::fenced(&candidate.text)
+        );
+        let source = escape::printable(&candidate.text);
+        let data = json!({
+            "number": number, "description": what, "bpb": bpb, "noise_floor": floor, "facts": facts, "source": source,
+        });
+        Ok(Reply { text, data })
+    }
+
+    fn ideas(&self, ideas: &Ideas, tell: &mut Tell) -> Result<Reply, Problem> {
+        let (bench, seed_guest) = self.bench(tell)?;
+        let limit = ideas.limit.unwrap_or(IDEAS).clamp(1, MOST_ROWS) as usize;
+        let wanted = |tried: &Tried| match ideas.which {
+            Which::All => true,
+            Which::Kept => tried.ending() == Ending::Keep,
+            Which::Failed => !matches!(tried.ending(), Ending::Keep | Ending::Same | Ending::HostFault),
+        };
+        let trials = self.trials(&bench, &seed_guest)?;
+        let tried: Vec<Tried> = trials.iter().map(|record| Tried::from(&record.trial)).filter(wanted).collect();
+        let latest = tried.get(tried.len().saturating_sub(limit)..).unwrap_or_default();
+        let data = json!({ "all": tried.len(), "ideas": latest.iter().map(Tried::cleaned).collect::<Vec<_>>() });
+        Ok(Reply { text: history::markdown(&tried, limit), data })
+    }
+
+    fn trial(&self, OneTrial { number }: &OneTrial, tell: &mut Tell) -> Result<Reply, Problem> {
+        let (bench, seed_guest) = self.bench(tell)?;
+        if *number == 0 {
+            let text = format!("#0 the baseline\n\n{}", reply::fenced(&seed_guest.text));
+            return Ok(Reply { text, data: json!({ "trial": null, "source": escape::printable(&seed_guest.text) }) });
+        }
+        let trials = self.trials(&bench, &seed_guest)?;
+        let found = trials.iter().find(|record| record.trial.number == *number);
+        let Some(TrialRecord { trial, .. }) = found else {
+            let last = trials.last().map_or(0, |record| record.trial.number);
+            let what = format!("there is no trial {number} on these terms: the last one is {last}");
+            return Err(Problem::new(what, "`ideas` and `night` list them."));
+        };
+        let source = String::from_utf8_lossy(&bench.store.get_blob(&trial.source_blob)?).into_owned();
+        let tried = Tried::from(trial).cleaned();
+        let text = format!("{}\n\n{}", tried.words(), reply::fenced(&source));
+        Ok(Reply { text, data: json!({ "trial": tried, "source": escape::printable(&source) }) })
+    }
+
+    fn dry_run(&self, text: &Text, tell: &mut Tell) -> Result<Reply, Problem> {
+        let source = source_of(text.source.as_deref(), text.file.as_deref())?;
+        let (bench, seed_guest) = self.bench(tell)?;
+        let candidate = bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
+        let facts = facts(&bench, &candidate);
+        let repeats = self.repeats(&bench, &seed_guest, &candidate)?;
+        let mut text = format!("It passes the dry run.\n{}", facts.words());
+        text += &match repeats {
+            Some(0) => "\nIt does the same as the baseline: `try` would not train it.".into(),
+            Some(number) => format!("\nIt does the same as #{number}: `try` would not train it."),
+            None => "\nIt is new: `try` trains it.".to_owned(),
+        };
+        let data = json!({
+            "facts": facts, "repeats": repeats, "source_key": candidate.source_key,
+            "component_key": candidate.component.key(), "behaviour_key": candidate.behaviour,
+        });
+        Ok(Reply { text, data })
+    }
+
+    /// The trial that a candidate repeats, by any of its three keys.
+    fn repeats(&self, bench: &Bench, seed_guest: &Candidate, new: &Candidate) -> Result<Option<u64>, Problem> {
+        let (source, component, behaviour) = (Some(new.source_key), Some(new.component.key()), new.behaviour);
+        let same = |s, c, b: Option<BehaviourKey>| s == source || c == component || (b.is_some() && b == behaviour);
+        if same(Some(seed_guest.source_key), Some(seed_guest.component.key()), seed_guest.behaviour) {
+            return Ok(Some(0));
+        }
+        let trials = self.trials(bench, seed_guest)?;
+        let decided = trials.iter().map(|record| &record.trial).filter(|t| t.verdict != Ending::HostFault.name());
+        let mut repeated = decided.filter(|t| same(t.source_key, t.component_key, t.behaviour_key));
+        Ok(repeated.next().map(|trial| trial.number))
+    }
+
+    fn attempt(&self, attempt: &Attempt, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
+        let source = source_of(attempt.source.as_deref(), attempt.file.as_deref())?;
+        let (bench, seed_guest) = self.bench(tell)?;
+        // Before the lock: a fault is the author's to mend, and no trial.
+        bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
+        let Settings { policy, policy_name, .. } = &self.settings;
+        let brief = open::brief()?;
+        let plan = Plan { policy, policy_name, brief: &brief, seed_guest, bounds: Bounds::default(), recorded: None };
+        let mut watch = |event: Event| tell(line(&event));
+        let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
+        let proposal = Proposal {
+            description: change::describe(&night.situation().parent.source, &source),
+            source,
+            hypothesis: escape::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS),
+            operator: "mcp".into(),
+        };
+        let Some(decided) = night.try_proposal(client, proposal)? else { return Err(NightError::Interrupted.into()) };
+        if decided.verdict == Ending::HostFault.name() {
+            let next = "This says nothing about the source: call again; if it stays so, `host doctor` may tell why.";
+            return Err(Problem::new(format!("the host could not finish it: {}", decided.reason), next));
+        }
+        let parent = night.situation().parent;
+        let mut text = reply::verdict(&decided);
+        text += &format!("\nchampion: #{}, {:.4} bits per byte", parent.number, parent.bpb);
+        let data = json!({
+            "trial": decided.number, "verdict": decided.verdict, "bpb": decided.bpb, "delta": decided.delta,
+            "p_better": decided.p_better, "description": escape::line(&decided.description, 200),
+            "reason": escape::printable(&decided.reason), "experiment": decided.experiment,
+            "champion": { "number": parent.number, "bpb": parent.bpb },
+        });
+        Ok(Reply { text, data })
+    }
+
+    fn night(&self, log: &Log, tell: &mut Tell) -> Result<Reply, Problem> {
+        let (bench, seed_guest) = self.bench(tell)?;
+        let trials = self.trials(&bench, &seed_guest)?;
+        let baseline = self.baseline(&bench, &seed_guest)?;
+        let mut verdicts = std::collections::BTreeMap::<&str, u64>::new();
+        for record in &trials {
+            *verdicts.entry(&record.trial.verdict).or_default() += 1;
+        }
+        let kept = trials.iter().rev().find(|record| record.trial.verdict == Ending::Keep.name());
+        let mut text = match baseline {
+            Some((mean, noise)) => format!("baseline  {mean:.4} bits per byte ± {:.4}\n", noise.sd()),
+            None => "baseline  not measured yet: the first `try` does that\n".into(),
+        };
+        text += &match kept.map(|record| Tried::from(&record.trial).cleaned()) {
+            Some(tried) => format!("champion  {}\n", tried.words()),
+            None => "champion  the baseline\n".into(),
+        };
+        let counts: Vec<String> = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        text += &format!("trials    {}: {}\n", trials.len(), counts.join(", "));
+        let last = log.last.unwrap_or(LOG).clamp(1, MOST_ROWS) as usize;
+        let shown = trials.get(trials.len().saturating_sub(last)..).unwrap_or_default();
+        let shown: Vec<Tried> = shown.iter().map(|record| Tried::from(&record.trial).cleaned()).collect();
+        shown.iter().for_each(|tried| text += &format!("\n{}", tried.words()));
+        let data = json!({
+            "baseline_bpb": baseline.map(|(mean, _)| mean), "noise_floor": baseline.map(|(_, noise)| noise.floor()),
+            "champion": kept.map_or(0, |record| record.trial.number),
+            "champion_bpb": kept.and_then(|record| record.trial.bpb).or(baseline.map(|(mean, _)| mean)),
+            "trials": trials.len(), "verdicts": verdicts, "log": shown,
+        });
+        Ok(Reply { text, data })
+    }
+}
+
+fn brief() -> Result<Reply, Problem> {
+    let text = open::brief()?;
+    Ok(Reply { data: json!({ "brief": text }), text })
+}
+
+/// The whole reference, or what of it holds a word.
+fn reference(find: Option<&str>) -> Result<Reply, Problem> {
+    let mut text = open::reference();
+    if let Some(word) = find.map(str::trim).filter(|word| !word.is_empty()) {
+        text = entries_with(&text, word);
+        if text.is_empty() {
+            let what = format!("nothing in the reference holds `{}`", escape::line(word, 80));
+            return Err(Problem::new(what, "Try a shorter word, or call `reference` without `find`."));
+        }
+    }
+    Ok(Reply { data: json!({ "reference": text }), text })
+}
+
+/// The paragraphs and the lines of lists that hold a word, in any case of letters.
+fn entries_with(text: &str, word: &str) -> String {
+    let word = word.to_lowercase();
+    let mut found: Vec<&str> = Vec::new();
+    for block in text.split("\n\n") {
+        let entries: Vec<&str> = if block.starts_with("- ") { block.lines().collect() } else { vec![block] };
+        found.extend(entries.into_iter().filter(|entry| entry.to_lowercase().contains(&word)));
+    }
+    found.truncate(MOST_FOUND);
+    found.join("\n\n")
+}
+
+/// The text that a call gives, in one of two ways.
+fn source_of(source: Option<&str>, file: Option<&str>) -> Result<String, Problem> {
+    match (source, file) {
+        (Some(source), None) => Ok(source.to_owned()),
+        (None, Some(file)) => {
+            let here = Folder::open(Path::new(".")).map_err(|error| Problem::new(error, "Give `source` instead."))?;
+            let read = here.read(Path::new(file), MAX_SOURCE_BYTES as u64);
+            read.map_err(|error| Problem::new(error, "Name a file of the lab's folder, or give its text as `source`."))
+        }
+        _ => Err(Problem("give either `source`, the whole text, or `file`, a path in the lab's folder".into())),
+    }
+}
+
+fn facts(bench: &Bench, candidate: &Candidate) -> Facts {
+    let tokens = u64::from(bench.spec.eval_rows) * u64::from(bench.spec.context);
+    Facts::new(&candidate.dry_run, Some(tokens))
+}
+
+/// What is being done, in one line.
+fn line(event: &Event) -> String {
+    match event {
+        Event::Setup { what, text } => format!("{what}: {}", escape::line(text, 200)),
+        Event::Note { text } => escape::line(text, 300),
+        Event::Started { number: 0, description } => escape::line(description, 200),
+        Event::Started { number, description } => format!("#{number}: {}", escape::line(description, 200)),
+        Event::Progress { role, progress, steps, loss, .. } => {
+            let loss = loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
+            format!("{}: {:.0}%, step {steps}{loss}", escape::line(role, 80), progress * 100.0)
+        }
+        Event::Baseline(baseline) => format!("baseline: {:.4} bits per byte", baseline.bpb),
+        Event::Trial(line) => format!("#{}: {}", line.number, line.verdict),
+        Event::Standing(_) | Event::Summary(_) => "decided".into(),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Bench(error) => Problem::new(error, "Nothing was lost: call again."),
+        Refusal::Run(status) if !status.is_result() => {
+            Problem::new(refusal, "This says nothing about the source: call again.")
+        }
+        refusal => Problem::new(
+            format!("the source does not pass the dry run: {refusal}"),
+            "Nothing was trained. Mend it and call `dry_run` again; `reference` with `find` shows how an operation is called.",
+        ),
+    }
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Self {
+        Self::new(format!("the lab cannot be opened: {error}"), "`host doctor` says what this machine lacks.")
+    }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Self {
+        OpenError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(format!("the store: {error}"), "Nothing that was decided is lost; call again once that is mended.")
+    }
+}
+
+impl From<BenchError> for Problem {
+    fn from(error: BenchError) -> Self {
+        Self::new(error, "Nothing that was decided is lost; call again once that is mended.")
+    }
+}
+
+impl From<NightError> for Problem {
+    fn from(error: NightError) -> Self {
+        match error {
+            NightError::Interrupted => {
+                Self("stopped; nothing was decided, what was finished is kept: call `try` again".into())
+            }
+            error => Self::new(error, "Nothing that was decided is lost; call again once that is mended."),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_finds_its_entries_and_no_more() {
+        let text = "# SDK\n\nA Rope\nturns pairs.\n\n- `rope(x)`: turns\n- `rms(x)`: norms\n\nEnd.";
+        assert_eq!(entries_with(text, "ROPE"), "A Rope\nturns pairs.\n\n- `rope(x)`: turns");
+        assert_eq!(entries_with(text, "nothing"), "");
+    }
+}

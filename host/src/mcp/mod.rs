@@ -1,0 +1,57 @@
+//! `host mcp`: the lab as an MCP server over standard input and output, so that a coding agent can run the whole loop:
+//! read, dry-run, try, learn. One process per client; any number of them share a store, and take turns at training.
+//!
+//! ```text
+//! server   the protocol: tools, progress, cancellation (async)
+//! call     what can be asked for: names, schemas, arguments
+//! lab      what answers: the bench, the store, the night (blocking, one thread a call)
+//! reply    how answers and problems read
+//! ```
+//!
+//! Nothing here prints; standard output belongs to the protocol.
+
+mod call;
+mod lab;
+mod reply;
+mod server;
+
+pub use lab::Settings;
+
+use lab::Lab;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use server::Server;
+use std::io;
+
+/// Why a server ended other than by its client's leave.
+#[derive(Debug, thiserror::Error)]
+pub enum McpError {
+    /// No threads or timers.
+    #[error("the server could not start: {0}")]
+    Runtime(#[from] io::Error),
+    /// The client is no MCP client, or left during the greeting.
+    #[error("no MCP client on standard input ({0}); an agent's configuration starts this command, see `host init`")]
+    Greeting(String),
+    /// The server's own task failed.
+    #[error("the server failed: {0}")]
+    Failed(String),
+}
+
+/// Serves one client on standard input and output until it leaves. What it was waiting for is then given up, unrecorded.
+///
+/// # Errors
+/// See [`McpError`].
+pub fn serve(settings: Settings) -> Result<(), McpError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let served = runtime.block_on(async {
+        let server = Server::new(Lab::new(settings));
+        let transport = AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout());
+        let running = rmcp::serve_server(server.clone(), transport).await;
+        let running = running.map_err(|error| McpError::Greeting(error.to_string()))?;
+        let ended = running.waiting().await;
+        server.rest().await;
+        ended.map(drop).map_err(|error| McpError::Failed(error.to_string()))
+    });
+    // A read of standard input that is still waiting must not hold the process.
+    runtime.shutdown_background();
+    served
+}
