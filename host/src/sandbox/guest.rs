@@ -2,8 +2,10 @@
 //! of processes.
 
 use super::engine;
+use super::handles::Handles;
 use super::lab::{self, OnStep, State, Task, Tensor};
 use super::limiter::Limiter;
+use super::measure::Start;
 use super::{DryRun, EvalInput, Progress, Resume, RunSpec, Trained, trap};
 use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::exec::{Dry, Executor};
@@ -11,7 +13,7 @@ use kernels::fault::Fault;
 use kernels::session::{Answers, Batches, Checkpoint, Config, Mode, NamedState, Session, Totals};
 use kernels::spec::{DType, Shape, Spec, Values};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource, ResourceTable};
+use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Store};
 
 /// Picoseconds in a second.
@@ -36,9 +38,9 @@ pub struct Forward {
     pub totals: Totals,
 }
 
-/// The run reached the interval that it was to stop after.
+/// The run reached the interval or step that it was to stop after.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped after the interval asked for")]
+#[error("stopped where it was asked to")]
 struct Reached;
 
 impl Guest {
@@ -135,6 +137,33 @@ impl Guest {
         };
         let ended = self.call_train(&mut store);
         self.wind_up(store, ended)
+    }
+
+    /// Runs `train` from values that the host gives, until the batch after `steps` steps is drawn; `on_step` gets what
+    /// was spent before each batch.
+    pub fn train_from(
+        &self,
+        executor: Box<dyn Executor>,
+        start: Start,
+        steps: u64,
+        mut on_step: impl FnMut(u64) + Send + 'static,
+    ) -> Trained {
+        let config = self.config(Mode::Train, self.run.budget_ps);
+        let mut session = Session::new(config, executor, Some(start.batches), Answers::Execute);
+        session.start_from(start.state);
+        let mut begun = 0;
+        let on_step: OnStep = Box::new(move |session| {
+            on_step(session.spent_ps());
+            begun += 1;
+            if begun > steps { Err(Reached.into()) } else { Ok(()) }
+        });
+        match self.store(session, self.train_fuel(), Some(on_step)) {
+            Ok(mut store) => {
+                let ended = self.call_train(&mut store);
+                self.wind_up(store, ended)
+            }
+            Err(error) => Trained::failed(trap::status(&error)),
+        }
     }
 
     fn wind_up(&self, mut store: Store<State>, ended: wasmtime::Result<()>) -> Trained {
@@ -255,10 +284,10 @@ impl Guest {
         input: kernels::op::TensorId,
     ) -> wasmtime::Result<kernels::op::TensorId> {
         let instance = self.instantiate(store)?;
-        let handle = store.data_mut().handles.push(Tensor(input))?;
+        let handle = Resource::new_own(store.data_mut().handles.push(input)?);
         let forward = instance.get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")?;
         let (output,) = forward.call(&mut *store, (handle,))?;
-        Ok(store.data().handles.get(&output)?.0)
+        Ok(store.data().handles.get(output.rep())?)
     }
 
     fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
@@ -280,8 +309,7 @@ impl Guest {
     }
 
     fn store(&self, session: Session, fuel: u64, on_step: Option<OnStep>) -> wasmtime::Result<Store<State>> {
-        let mut handles = ResourceTable::new();
-        handles.set_max_capacity(lab::MAX_HANDLES);
+        let handles = Handles::new(lab::MAX_HANDLES);
         let task = Task { vocab: self.run.vocab, context: self.run.context, scale: self.run.scale };
         let limiter = Limiter::new(self.run.limits.memory_bytes);
         let mut store = Store::new(&self.engine, State { session, handles, limiter, task, on_step });
@@ -371,7 +399,8 @@ fn too_expensive(status: Status) -> Status {
     }
 }
 
-fn fault(fault: kernels::fault::Fault) -> Status {
+/// The status of a fault outside a run.
+pub fn fault(fault: kernels::fault::Fault) -> Status {
     trap::status(&fault.into())
 }
 

@@ -1,11 +1,11 @@
 //! From whatever stopped a guest to a status: every trap of the engine and every fault of the tensor API has one place
 //! in the list of kinds, decided here. Pure.
 
+use super::handles::HandleError;
 use super::lab::GuestPanic;
 use super::limiter::MemoryLimit;
 use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::fault::Fault;
-use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 
 /// Where guests' source is found in line tables.
@@ -45,8 +45,8 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
 
 /// Handle tables report in words only.
 fn other_kind(error: &wasmtime::Error) -> GuestFault {
-    match error.downcast_ref::<ResourceTableError>() {
-        Some(ResourceTableError::Full) => GuestFault::CountLimit,
+    match error.downcast_ref::<HandleError>() {
+        Some(HandleError::Full { .. }) => GuestFault::CountLimit,
         Some(_) => GuestFault::StaleHandle,
         None if error.root_cause().to_string().contains("handle index") => GuestFault::StaleHandle,
         None => GuestFault::Trap,

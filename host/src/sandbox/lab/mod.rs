@@ -7,13 +7,12 @@
 mod tensors;
 mod types;
 
+use super::handles::Handles;
 use super::limiter::Limiter;
 use kernels::op::{Op, TensorId};
 use kernels::session::Session;
 use types::Lifted;
-use wasmtime::component::{
-    ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceTable,
-};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource};
 use wasmtime::{StoreContextMut, Trap};
 
 /// Fuel of a call into the host.
@@ -26,9 +25,9 @@ pub const CALL_BYTES: usize = 64 << 20;
 pub const MAX_HANDLES: usize = 200_000;
 const MAX_MESSAGE: usize = 4096;
 
-/// What a handle of the guest stands for.
+/// What a handle of the guest stands for is in [`State::handles`].
 #[derive(Debug)]
-pub struct Tensor(pub TensorId);
+pub struct Tensor;
 
 /// What `task` tells.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
@@ -50,7 +49,7 @@ pub struct State {
     /// The tensor API behind the contract.
     pub session: Session,
     /// The guest's handles.
-    pub handles: ResourceTable,
+    pub handles: Handles,
     /// Memory budget.
     pub limiter: Limiter,
     /// Task.
@@ -142,12 +141,12 @@ impl Interface<'_> {
 /// Gives the guest a handle.
 fn hand_out(cx: &mut Context<'_>, id: TensorId) -> Reply<Handle> {
     charge(cx, HANDLE_FUEL)?;
-    Ok(cx.data_mut().handles.push(Tensor(id))?)
+    Ok(Handle::new_own(cx.data_mut().handles.push(id)?))
 }
 
 impl State {
     fn id(&self, handle: &Handle) -> Reply<TensorId> {
-        Ok(self.handles.get(handle)?.0)
+        Ok(self.handles.get(handle.rep())?)
     }
 
     fn ids(&self, handles: &[Handle]) -> Reply<Vec<TensorId>> {

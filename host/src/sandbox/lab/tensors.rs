@@ -15,7 +15,7 @@ fn shape(op: &'static str, sizes: &[u32]) -> Reply<Shape> {
 pub(super) fn link(api: &mut Interface<'_>) -> Reply<()> {
     api.0.resource("tensor", ResourceType::host::<Tensor>(), |mut cx, rep| {
         let state = cx.data_mut();
-        let Tensor(id) = state.handles.delete(Handle::new_own(rep))?;
+        let id = state.handles.delete(rep)?;
         state.session.release(id);
         Ok(())
     })?;

@@ -1,0 +1,79 @@
+//! A guest's run in this process, timed by the step: what the repository's own tools measure with. Everything of a run
+//! but the second wall, so it is for guests of this repository alone; others run in children.
+
+use super::guest::Guest;
+use super::{DryRun, RunSpec};
+use crate::outcome::Status;
+use kernels::cpu::CpuExecutor;
+use kernels::session::{Batches, NamedState, Totals};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// What steps took and gave.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Wall time of each step, from one batch to the next.
+    pub seconds: Vec<f64>,
+    /// Price of each step in picoseconds.
+    pub spent_ps: Vec<u64>,
+    /// Logged as "loss".
+    pub losses: Vec<f64>,
+    /// Counters after the last step and the batch after it.
+    pub totals: Totals,
+}
+
+/// What a run starts from.
+pub struct Start {
+    /// Values of named state instead of the guest's own.
+    pub state: NamedState,
+    /// Training text.
+    pub batches: Box<dyn Batches>,
+}
+
+/// When a step began.
+struct Mark {
+    at: Instant,
+    spent_ps: u64,
+}
+
+/// Trains for `steps` steps; `at_step` is called as each begins and as the last one ends.
+///
+/// # Errors
+/// How the run failed.
+pub fn train(
+    component: &[u8],
+    run: &RunSpec,
+    start: Start,
+    steps: u64,
+    mut at_step: impl FnMut() + Send + 'static,
+) -> Result<Measured, Status> {
+    let guest = Guest::new(component, run)?;
+    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(super::guest::fault)?;
+    let marks = Arc::new(Mutex::new(Vec::new()));
+    let watched = marks.clone();
+    let mut trained = guest.train_from(Box::new(executor), start, steps, move |spent_ps| {
+        at_step();
+        if let Ok(mut marks) = watched.lock() {
+            marks.push(Mark { at: Instant::now(), spent_ps });
+        }
+    });
+    if trained.status != Status::Completed {
+        return Err(trained.status);
+    }
+    let marks = marks.lock().map(|mut marks| std::mem::take(&mut *marks)).unwrap_or_default();
+    trained.curve.retain(|point| point.key == "loss");
+    Ok(Measured {
+        seconds: marks.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect(),
+        spent_ps: marks.windows(2).map(|pair| pair[1].spent_ps - pair[0].spent_ps).collect(),
+        losses: trained.curve.iter().map(|point| point.value).collect(),
+        totals: trained.totals,
+    })
+}
+
+/// The dry run of `run`'s whole budget, without a child.
+///
+/// # Errors
+/// What the guest did wrong.
+pub fn dry_run(component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
+    Guest::new(component, run)?.dry_run()
+}

@@ -1,0 +1,168 @@
+//! The guests that are measured: a file, its constants as set here, and a vocabulary.
+
+use crate::gpt::SIZES;
+use crate::inputs::Layout;
+use anyhow::{Context, Result, bail};
+use host::component::componentise;
+use host::sandbox::{Limits, RunSpec, measure};
+use host::source::Source;
+use host::toolchain::Toolchain;
+use kernels::cost::Profile;
+use std::path::{Path, PathBuf};
+
+/// One guest to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// What tables call it.
+    pub name: &'static str,
+    /// Its source, from the top of the repository.
+    pub file: &'static str,
+    /// Constants that differ from the file's.
+    pub set: &'static [(&'static str, usize)],
+    /// Different tokens of its task.
+    pub vocab: u32,
+}
+
+const GPT: &str = "tests/guests/gpt.rs";
+const SEED: &str = "guest-sdk/seeds/gpt.rs";
+const M: &[(&str, usize)] = &[("DEPTH", 6), ("WIDTH", 256), ("BATCH", 8), ("SEQ", 256)];
+const L: &[(&str, usize)] = &[("DEPTH", 4), ("WIDTH", 256), ("BATCH", 8), ("SEQ", 256)];
+
+/// What is measured against peers.
+pub const PEERS: [Kind; 4] = [
+    Kind { name: "S", file: GPT, set: &[], vocab: 256 },
+    Kind { name: "M", file: GPT, set: M, vocab: 256 },
+    Kind { name: "L", file: GPT, set: L, vocab: 8192 },
+    Kind { name: "seed", file: SEED, set: &[], vocab: 256 },
+];
+
+/// Guests of different make-up, for the cost model.
+pub const MAKES: [Kind; 12] = [
+    Kind { name: "seed guest", file: SEED, set: &[], vocab: 256 },
+    PEERS[0],
+    PEERS[1],
+    PEERS[2],
+    Kind { name: "deep and narrow", file: GPT, set: &[("DEPTH", 12), ("WIDTH", 48), ("HEADS", 2)], vocab: 256 },
+    Kind { name: "shallow and wide", file: GPT, set: &[("DEPTH", 1), ("WIDTH", 512), ("HEADS", 8)], vocab: 256 },
+    Kind { name: "long sequences", file: GPT, set: &[("DEPTH", 2), ("BATCH", 2), ("SEQ", 1024)], vocab: 256 },
+    Kind { name: "huge vocabulary", file: GPT, set: &[("DEPTH", 1), ("WIDTH", 64), ("HEADS", 2)], vocab: 16_384 },
+    Kind { name: "tiny batches", file: GPT, set: &[("DEPTH", 2), ("BATCH", 1), ("SEQ", 32)], vocab: 256 },
+    Kind { name: "attention-free", file: "tests/guests/attention_free.rs", set: &[], vocab: 256 },
+    Kind { name: "optimizer-heavy", file: "tests/guests/optimizer_heavy.rs", set: &[], vocab: 256 },
+    Kind { name: "small ops", file: SMALL_OPS, set: &[], vocab: 256 },
+];
+
+/// Attention, norms and loss composed from small operations, at the size of S.
+pub const SMALL_OPS: &str = "tests/guests/small_ops.rs";
+
+impl Kind {
+    /// Its source with the constants set.
+    pub fn source(&self) -> Result<String> {
+        let path = top().join(self.file);
+        let mut text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        for (name, value) in self.set {
+            let old = constant(&text, name).with_context(|| format!("{} has no constant {name}", self.file))?;
+            let (old, new) = (format!("const {name}: usize = {old};"), format!("const {name}: usize = {value};"));
+            text = text.replacen(&old, &new, 1);
+        }
+        Ok(text)
+    }
+
+    /// Sequences and tokens per sequence of a step.
+    pub fn batch(&self) -> Result<(u32, u32)> {
+        let text = self.source()?;
+        let number = |name| -> Result<u32> {
+            let value = constant(&text, name).with_context(|| format!("{} has no constant {name}", self.file))?;
+            value.parse().with_context(|| format!("{name} is {value}, which is no number"))
+        };
+        Ok((number("BATCH")?, number("SEQ")?))
+    }
+
+    /// The component.
+    pub fn compile(&self) -> Result<Vec<u8>> {
+        let toolchain = Toolchain::find_or_install(&mut |_| {})?.with_helper(std::env::current_exe()?);
+        let module = toolchain.compile(&Source::parse(&self.source()?)?)?;
+        Ok(componentise(&module)?.bytes().to_vec())
+    }
+
+    /// What peers start from: the parameters in the order of their file.
+    pub fn layout(&self, component: &[u8]) -> Result<Layout> {
+        if let Some(sizes) = SIZES.iter().find(|sizes| sizes.name == self.name) {
+            return Ok(sizes.layout());
+        }
+        let (batch, seq) = self.batch()?;
+        let short = RunSpec { budget_ps: 1_000_000_000_000, ..run(self.vocab, &profile("zen-2c")?) };
+        let found = measure::dry_run(component, &short).map_err(|status| anyhow::anyhow!("{status:?}"))?;
+        let named = found.named.tensors.into_iter();
+        let mut parameters: Vec<_> = named.map(|(name, _, spec, _)| (name, spec.shape.dims().to_vec())).collect();
+        parameters.sort_by_key(|(name, _)| place(name));
+        let head_dim = constant(&self.source()?, "HEAD_DIM").and_then(|value| value.parse().ok()).unwrap_or(1);
+        Ok(Layout { name: self.name.to_owned(), vocab: self.vocab, batch, seq, head_dim, parameters })
+    }
+
+    /// Tokens alone, for guests that start from values of their own.
+    pub fn tokens(&self) -> Result<Layout> {
+        let (batch, seq) = self.batch()?;
+        Ok(Layout { name: self.name.to_owned(), vocab: self.vocab, batch, seq, head_dim: 1, parameters: Vec::new() })
+    }
+}
+
+/// Where the seed guest's parameters stand in the file of weights: tables first, then layer by layer.
+fn place(name: &str) -> (u32, usize) {
+    const PARTS: [&str; 12] = ["wte", "head", "resid", "x0", "q", "k", "v", "o", "fc", "proj", "ve", "gate"];
+    let (part, layer) = name.split_once('.').unwrap_or((name, ""));
+    let layer = layer.parse::<u32>().map_or(0, |layer| layer + 1);
+    (layer, PARTS.iter().position(|p| *p == part).unwrap_or(PARTS.len()))
+}
+
+/// The value in `const NAME: type = value;`.
+fn constant<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("\nconst {name}: "))?;
+    let (_, rest) = rest.split_once(" = ")?;
+    rest.split_once(';').map(|(value, _)| value)
+}
+
+/// A run with a budget that never ends.
+pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
+    RunSpec {
+        vocab,
+        context: 128,
+        scale: 1.0,
+        budget_ps: u64::MAX / 4,
+        profile: profile.clone(),
+        limits: Limits { max_ops: u64::MAX, tensor_bytes: 4 << 30, ..Limits::default() },
+        random_seed: 1,
+        intervals: 1,
+        eval_rows: 8,
+        threads: threads(),
+        wall_limit_ms: 600_000,
+    }
+}
+
+/// `THREADS`, or two, as the peers have.
+pub fn threads() -> u32 {
+    std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+}
+
+/// A profile by the name of its file under `policies/profiles`, or by path.
+pub fn profile(name: &str) -> Result<Profile> {
+    let shipped = top().join("policies/profiles").join(format!("{name}.toml"));
+    let path = if shipped.exists() { shipped } else { PathBuf::from(name) };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let profile: Profile = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+    profile.validate()?;
+    Ok(profile)
+}
+
+/// Of that name.
+pub fn peer(name: &str) -> Result<Kind> {
+    match PEERS.into_iter().find(|kind| kind.name == name) {
+        Some(kind) => Ok(kind),
+        None => bail!("no model {name}; there are S, M, L and seed"),
+    }
+}
+
+/// The repository.
+pub fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}

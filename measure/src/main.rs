@@ -1,0 +1,120 @@
+//! Measures the engine: against its peers, through the sandbox and natively, predicted and real. `cargo measure help`
+//! lists what there is. Depends on `host`, and on the native model of `kernels/examples/step`.
+
+mod agree;
+mod boundary;
+mod budget;
+mod fit;
+#[allow(dead_code, reason = "the example uses the rest")]
+#[path = "../../kernels/examples/step/gpt.rs"]
+mod gpt;
+mod guests;
+#[allow(dead_code, reason = "the example uses the rest")]
+#[path = "../../kernels/examples/step/inputs.rs"]
+mod inputs;
+#[allow(dead_code, reason = "the example uses the rest")]
+#[path = "../../kernels/examples/step/lab.rs"]
+mod lab;
+mod machine;
+mod peers;
+#[path = "../../kernels/examples/step/process.rs"]
+mod process;
+mod step;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures the engine of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "measure", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Time a training step of S, M, L and the seed guest through the sandbox and on its peers, in interleaved rounds.
+    Peers(Peers),
+    /// Compare first losses and gradients with PyTorch's.
+    Agree(Peers),
+    /// What the sandbox costs: the same op stream from a guest and from native code; and the dry run's speed.
+    Boundary {
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Timed steps per round.
+        #[arg(long, default_value_t = 12)]
+        steps: u64,
+    },
+    /// Predicted against measured wall time of guests of different make-up.
+    Budget {
+        /// Shipped profile or a file.
+        #[arg(long, default_value = "zen-2c")]
+        profile: String,
+        /// Rounds; medians are shown.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Only guests whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Fit a profile to this machine: to single ops, then to whole training steps.
+    Fit {
+        /// Profile to start from: shipped or a file.
+        #[arg(long, default_value = "zen-2c")]
+        from: String,
+        /// Name of the new one.
+        #[arg(long)]
+        name: String,
+        /// Rounds of whole steps.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Where to write it.
+        #[arg(long, value_name = "FILE")]
+        write: PathBuf,
+    },
+    /// One measured run in this process, as one JSON line: what the others start.
+    #[command(hide = true)]
+    Step(step::Step),
+}
+
+/// Who takes part.
+#[derive(Debug, clap::Args)]
+struct Peers {
+    /// Folder of weights and tokens; what is missing there is made.
+    #[arg(long, value_name = "DIR")]
+    weights: PathBuf,
+    /// A native program that is called as `PROGRAM SIZE STEPS WARM-UP kern` with the folder in YARD.
+    #[arg(long, value_name = "PROGRAM")]
+    native: Option<PathBuf>,
+    /// A Python with PyTorch.
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+    /// Interleaved rounds; medians are shown.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Timed steps per round.
+    #[arg(long, default_value_t = 8)]
+    steps: u64,
+    /// Only these models.
+    #[arg(long, value_delimiter = ',', default_value = "S,M,L,seed")]
+    sizes: Vec<String>,
+}
+
+fn main() -> Result<ExitCode> {
+    if let Some(code) = host::child::main_if_child() {
+        return Ok(code);
+    }
+    match Cli::parse().command {
+        Command::Peers(peers) => peers::peers(&peers)?,
+        Command::Agree(peers) => agree::agree(&peers)?,
+        Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
+        Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
+        Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,
+        Command::Step(step) => step::step(&step)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
