@@ -7,6 +7,7 @@ pub mod confine;
 mod engine;
 mod evaluate;
 mod guest;
+pub mod instructions;
 mod lab;
 mod limiter;
 mod parent;
