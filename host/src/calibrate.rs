@@ -1,6 +1,7 @@
 //! This machine against a reference profile: representative ops, predicted and measured. For times left and for fitting
 //! profiles; never part of a key or a result.
 
+use crate::sandbox::instructions;
 use kernels::calibrate::{Timing, measure};
 use kernels::cost::{Prices, Profile};
 use kernels::cpu::CpuExecutor;
@@ -38,7 +39,8 @@ pub struct Calibration {
 /// Times the CPU engine on `threads` threads.
 pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> {
     let prices = Prices::new(profile);
-    let mut executor = CpuExecutor::new(threads as usize, 0)?;
+    let path = instructions::chosen().map_err(|e| Fault::Executor(e.to_string()))?;
+    let mut executor = CpuExecutor::with_path(threads as usize, 0, path)?;
     let rows: Vec<Row> = measure(&mut executor)?.into_iter().map(|timing| row(&prices, timing)).collect();
     let sum = |part: fn(&Row) -> f64| rows.iter().map(part).sum::<f64>();
     let speed = sum(|row| row.predicted_us) / sum(|row| row.measured_us).max(1e-3);

@@ -3,7 +3,7 @@
 use crate::cli::args::Cli;
 use crate::cli::text;
 use anyhow::{Result, bail};
-use host::sandbox::Sandbox;
+use host::sandbox::{Sandbox, instructions};
 use host::store::Store;
 use host::toolchain::Toolchain;
 use host::{cache, calibrate, data, open};
@@ -50,11 +50,14 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Err(status) => lines.push(("sandbox", false, host::bench::describe(&status))),
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    lines.push((
-        "engine",
-        true,
-        format!("class {}, {}, {threads} threads", kernels::cpu::CLASS, kernels::cpu::path::Path::detect().name()),
-    ));
+    lines.push(match instructions::chosen() {
+        Ok(path) => {
+            let (used, there, variable) = (path.name(), instructions::names(), instructions::VARIABLE);
+            let class = kernels::cpu::CLASS;
+            ("engine", true, format!("class {class}, path {used} of {there} ({variable} chooses), {threads} threads"))
+        }
+        Err(error) => ("engine", false, error.to_string()),
+    });
     match cache::cache_dir() {
         Ok(cache) => {
             for corpus in data::list_all(&cache)? {

@@ -7,6 +7,7 @@ use super::wire::{Frames, Job, Report, WireError, send};
 use super::{Progress, batches::Crops, engine, evaluate, sample};
 use crate::outcome::{HostFault, Status};
 use kernels::cpu::CpuExecutor;
+use kernels::cpu::path::Path;
 use kernels::exec::Executor;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The hidden mode's name on the command line, followed by the parent's process id.
+/// The hidden mode's name on the command line, followed by the parent's process id and the engine's instructions.
 pub const MODE: &str = "__child";
 /// The parent made the job, so this only bounds nonsense.
 const JOB_BYTES: u64 = u32::MAX as u64;
@@ -29,20 +30,21 @@ pub fn main_if_child() -> Option<ExitCode> {
         return None;
     }
     let parent = arguments.next().and_then(|pid| pid.parse().ok());
-    Some(match parent.map(serve) {
+    let path = arguments.next().and_then(|name| Path::named(&name));
+    Some(match parent.zip(path).map(|(parent, path)| serve(parent, path)) {
         Some(Ok(())) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
 }
 
-fn serve(parent: u32) -> Result<(), WireError> {
+fn serve(parent: u32, path: Path) -> Result<(), WireError> {
     // SAFETY: descriptor 0 is the connection that the parent passed, and nothing else in this process uses it.
     let mut connection = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
     if confine::die_with_parent(parent).is_err() {
         return Err(WireError::Ended);
     }
     let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
-    match behind_walls(&job) {
+    match behind_walls(&job, path) {
         Ok((walls, worker)) => worker.run(Arc::new(connection), job, walls),
         Err(status) => send(&mut connection, &Report::Failed(status)),
     }
@@ -71,7 +73,7 @@ impl Executors {
 }
 
 /// Puts up the walls and tries them.
-fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
+fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
     let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
     let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
     let limits = Rlimits {
@@ -84,7 +86,7 @@ fn behind_walls(job: &Job) -> Result<(Walls, Worker), Status> {
     confine::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
     let landlock = confine::files_refused();
     let threads = job.run().map_or(1, |run| run.threads.max(1));
-    let executors = Executors(CpuExecutor::new(threads as usize, 0).map_err(|e| refuse(&e))?);
+    let executors = Executors(CpuExecutor::with_path(threads as usize, 0, path).map_err(|e| refuse(&e))?);
     let (start, started) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .stack_size(engine::THREAD_STACK_BYTES)

@@ -8,6 +8,7 @@ mod engine;
 mod evaluate;
 mod guest;
 mod handles;
+pub mod instructions;
 mod lab;
 mod limiter;
 pub mod measure;

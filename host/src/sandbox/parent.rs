@@ -3,6 +3,7 @@
 
 use super::child::MODE;
 use super::confine::Walls;
+use super::instructions;
 use super::wire::{Frames, Job, Report, WireError, send};
 use super::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::outcome::{HostFault, Status};
@@ -203,10 +204,11 @@ impl Child {
     fn start(exe: Option<PathBuf>) -> Result<Self, Status> {
         let system = |error: std::io::Error| Status::host(HostFault::System, format!("child process: {error}"));
         let exe = exe.map_or_else(std::env::current_exe, Ok).map_err(system)?;
+        let path = instructions::chosen().map_err(|e| Status::host(HostFault::System, e.to_string()))?;
         let (connection, theirs) = UnixStream::pair().map_err(system)?;
         connection.set_read_timeout(Some(TICK)).map_err(system)?;
         let process = Command::new(exe)
-            .args([MODE, &std::process::id().to_string()])
+            .args([MODE, &std::process::id().to_string(), path.name()])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))

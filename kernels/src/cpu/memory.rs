@@ -133,11 +133,18 @@ pub struct Memory {
     used: usize,
     peak: usize,
     held: usize,
+    /// Blocks end with their last line instead of starting with their first.
+    at_end: bool,
     /// Memory of blocks given up while a plan may still use them.
     doomed: Vec<Lines>,
 }
 
 impl Memory {
+    /// Memory whose blocks end with their last line, so that a page behind it can watch what follows them.
+    pub fn at_end() -> Self {
+        Self { at_end: true, ..Self::default() }
+    }
+
     /// A block of so many bytes with arbitrary contents, with one reference.
     pub fn take(&mut self, bytes: usize) -> BlockId {
         let held = bytes.next_multiple_of(LINE).max(LINE);
@@ -205,7 +212,10 @@ impl Memory {
     pub fn place(&mut self, id: BlockId) -> Place {
         let block = &self.blocks[id.0];
         match &block.lines {
-            Some(lines) => Place { start: lines.start, bytes: block.bytes },
+            Some(lines) => {
+                let skipped = if self.at_end { lines.bytes() - block.bytes } else { 0 };
+                Place { start: lines.start, bytes: lines.bytes() }.part(skipped..skipped + block.bytes)
+            }
             None => Place { start: std::ptr::dangling_mut::<u64>().cast(), bytes: 0 },
         }
     }

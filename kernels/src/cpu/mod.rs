@@ -93,6 +93,12 @@ impl CpuExecutor {
         self
     }
 
+    /// Tensors end exactly where their memory ends, instead of starting with a cache line: for tests that guard what
+    /// follows them. To be called before there are any.
+    pub fn tensors_at_end(self) -> Self {
+        Self { memory: Memory::at_end(), ..self }
+    }
+
     /// An executor without tensors that shares this one's threads: a confined process can start no more of them.
     pub fn sibling(&self, random_seed: u64) -> Self {
         Self::of(self.threads.clone(), Machine { seed: random_seed, ..self.machine }, self.planning)
