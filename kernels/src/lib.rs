@@ -1,5 +1,5 @@
 //! The numeric engine: op records, shape and cost rules, gradients, executors. It knows nothing of WASM, policies or
-//! stores. The arithmetic in [`cpu`] works on slices and depends on neither candle nor rayon.
+//! stores. The arithmetic in [`cpu`] works on slices and depends on no other library.
 
 pub mod calibrate;
 #[cfg(feature = "candle")]

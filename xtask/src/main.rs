@@ -24,7 +24,7 @@ fn main() -> Result<()> {
 }
 
 fn golden() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bits/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bits/golden");
     let write = |name: &str, text: String| {
         let path = folder.join(name);
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))

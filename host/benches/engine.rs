@@ -3,13 +3,13 @@
 //! are `cargo measure`'s.
 
 #[allow(dead_code, reason = "the example uses the rest")]
-#[path = "../kernels/examples/step/gpt.rs"]
+#[path = "../../kernels/examples/step/gpt.rs"]
 mod gpt;
-#[path = "../kernels/examples/step/inputs.rs"]
+#[path = "../../kernels/examples/step/inputs.rs"]
 #[allow(dead_code, reason = "the example uses the rest")]
 mod inputs;
 #[allow(dead_code, reason = "the example uses the rest")]
-#[path = "../kernels/examples/step/lab.rs"]
+#[path = "../../kernels/examples/step/lab.rs"]
 mod lab;
 
 use anyhow::{Context, Result, anyhow};
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// The guest that does what the native model does, at the size of S.
-const GUEST: &str = include_str!("../tests/guests/gpt.rs");
+const GUEST: &str = include_str!("../../tests/guests/gpt.rs");
 /// Budget of the dry run.
 const DRY_SECONDS: u64 = 300;
 

@@ -66,7 +66,7 @@ impl Model {
 /// A run in PyTorch; `more` goes to the script as it is.
 pub fn torch(python: &Path, mode: &str, model: &str, folder: &Path, more: &[&str]) -> Result<Line> {
     let mut command = Command::new(python);
-    command.arg(top().join("measure/peers/torch_step.py")).args([mode, model]).arg(folder);
+    command.arg(top().join("xtask/measure/peers/torch_step.py")).args([mode, model]).arg(folder);
     command.arg("--seed-guest").arg(top().join("guest-sdk/seeds/gpt.rs")).args(more);
     command.env("OMP_NUM_THREADS", threads().to_string());
     line(command)

@@ -56,7 +56,7 @@ fn every_op_has_cases() {
     assert!(enums.iter().any(|(name, variants)| name == "Op" && variants.len() > 30), "the check sees nothing");
     let cases = cases::all();
     let left_out: Vec<String> = enums.iter().flat_map(|(name, variants)| missing(name, variants, &cases)).collect();
-    assert!(left_out.is_empty(), "add operands for them to bits/src/cases/families.rs: {left_out:?}");
+    assert!(left_out.is_empty(), "add operands for them to tests/bits/src/cases/families.rs: {left_out:?}");
 }
 
 #[test]

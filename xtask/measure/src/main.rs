@@ -6,18 +6,18 @@ mod boundary;
 mod budget;
 mod fit;
 #[allow(dead_code, reason = "the example uses the rest")]
-#[path = "../../kernels/examples/step/gpt.rs"]
+#[path = "../../../kernels/examples/step/gpt.rs"]
 mod gpt;
 mod guests;
 #[allow(dead_code, reason = "the example uses the rest")]
-#[path = "../../kernels/examples/step/inputs.rs"]
+#[path = "../../../kernels/examples/step/inputs.rs"]
 mod inputs;
 #[allow(dead_code, reason = "the example uses the rest")]
-#[path = "../../kernels/examples/step/lab.rs"]
+#[path = "../../../kernels/examples/step/lab.rs"]
 mod lab;
 mod machine;
 mod peers;
-#[path = "../../kernels/examples/step/process.rs"]
+#[path = "../../../kernels/examples/step/process.rs"]
 mod process;
 mod step;
 

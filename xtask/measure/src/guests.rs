@@ -164,5 +164,5 @@ pub fn peer(name: &str) -> Result<Kind> {
 
 /// The repository.
 pub fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
