@@ -122,11 +122,11 @@ fn faults_go_back_to_their_author_and_come_mended() {
 
 #[test]
 fn what_is_never_mended_costs_no_training_and_repeats_are_told() {
-    let bad = || answer("hope", "fn train() {} guest!(train, model);");
+    let bad = |n| answer("hope", &format!("const N: usize = {n};\nfn train() {{}}\nguest!(train, model);"));
     let server = ModelServer::start(Dialect::Openai, move |request, n| match n {
         0 | 1 => good(1),
-        2..=4 => bad(),
-        _ if request.words().contains("does not pass") => bad(),
+        2..=4 => bad(n),
+        _ if request.words().contains("does not pass") => bad(n),
         n => good(n),
     });
     let home = Home::new();

@@ -201,7 +201,7 @@ pub struct Manifest {
     pub eval_rows: u32,
     /// Random seed.
     pub random_seed: u64,
-    /// Numerics class, such as `cpu-0`.
+    /// Numerics class, such as `cpu-1`.
     pub numerics: String,
     /// Contract version: [`CONTRACT`].
     pub contract: String,

@@ -1,4 +1,4 @@
-//! The bit-exact CPU executor: numerics class `cpu-0`. A result is a function of the op and its inputs; instruction
+//! The bit-exact CPU executor: numerics class `cpu-1`. A result is a function of the op and its inputs; instruction
 //! set, thread count and planning never show. The way of a flush: records become a graph of nodes on blocks of memory
 //! ([`plan`]), nodes are cut into parts ([`split`]), threads take the parts ([`graph`]), each is arithmetic on slices
 //! ([`run`] and the kernels). Depends on `op`, `exec`, `spec` and `fault`.
@@ -50,7 +50,7 @@ use std::collections::BTreeMap;
 use threads::Threads;
 
 /// The numerics class: results of the same class are bit-identical on every machine.
-pub const CLASS: &str = "cpu-0";
+pub const CLASS: &str = "cpu-1";
 
 /// How the records of a flush are executed. It never shows in a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,9 +44,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Threads {
-    /// A pool of `count` threads, the calling one included. Where the target has no threads there is one.
+    /// A pool of `count` threads, the calling one included: one starts no thread, so that targets without any will do.
     pub fn new(count: usize) -> Result<Self, Fault> {
-        let count = if cfg!(target_family = "wasm") { 1 } else { count.max(1) };
+        let count = count.max(1);
         let shared = Arc::new(Shared {
             job: Mutex::new(None),
             started: Condvar::new(),

@@ -5,8 +5,8 @@ use kernels::infer::infer;
 use kernels::spec::Spec;
 use std::collections::BTreeSet;
 
-const OPS: &str = include_str!("../../../kernels/src/op.rs");
-const SPECS: &str = include_str!("../../../kernels/src/spec.rs");
+const OPS: &str = include_str!("../../../../kernels/src/op.rs");
+const SPECS: &str = include_str!("../../../../kernels/src/spec.rs");
 
 /// The enums of a source, each with its variants.
 fn enums(source: &str) -> Vec<(String, Vec<String>)> {
