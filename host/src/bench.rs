@@ -297,7 +297,11 @@ impl Bench {
     }
 
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<Hash, StoreError> {
-        self.store.put_blob(&postcard::to_allocvec(checkpoint).unwrap_or_default())
+        let bytes = postcard::to_allocvec(checkpoint).map_err(|error| StoreError::BadRecord {
+            what: format!("the checkpoint of interval {}", checkpoint.interval),
+            reason: error.to_string(),
+        })?;
+        self.store.put_blob(&bytes)
     }
 
     /// One training run, nothing stored.
