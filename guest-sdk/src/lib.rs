@@ -27,6 +27,7 @@
 //! Sizes and axes are `usize`; axes count from 0. "Cost:" names the class whose rates on the reference device price an
 //! operation. A mistake (shapes that do not fit, an unknown name) ends the run
 //! with a message that names the operation, the shapes and the guest's line.
+#![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 #![warn(missing_docs)]
 
 #[allow(missing_docs, clippy::all, unsafe_op_in_unsafe_fn)]

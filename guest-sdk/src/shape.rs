@@ -106,7 +106,7 @@ impl Tensor {
     /// Cost: elementwise.
     #[track_caller]
     pub fn tril(&self, diagonal: i64) -> Tensor {
-        let below = self.columns_minus_rows().le(&Tensor::from_i64([], &[diagonal]));
+        let below = self.columns_minus_rows().le(Tensor::from_i64([], &[diagonal]));
         below.select(self, &self.zero())
     }
 
@@ -114,7 +114,7 @@ impl Tensor {
     /// Cost: elementwise.
     #[track_caller]
     pub fn triu(&self, diagonal: i64) -> Tensor {
-        let above = self.columns_minus_rows().ge(&Tensor::from_i64([], &[diagonal]));
+        let above = self.columns_minus_rows().ge(Tensor::from_i64([], &[diagonal]));
         above.select(self, &self.zero())
     }
 

@@ -1,5 +1,5 @@
 //! API keys: read from a variable or a private file, held where nothing can print them. Never part of a request's
-//! record; headers mark them as sensitive; words from a server pass through [`Key::redact`].
+//! record; headers mark them as sensitive; words from a server pass through `Key::redact`.
 
 use super::config::ModelConfig;
 use super::error::OpenError;

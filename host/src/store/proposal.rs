@@ -104,6 +104,9 @@ pub struct DecidedTurn {
     pub spend: Spend,
 }
 
+/// Blobs of a request and of its response, where they are kept.
+pub type Said = (Option<Hash>, Option<Hash>);
+
 impl Store {
     /// Files an answer and says which requests it came from.
     pub fn add_answer(&self, night: i64, answer: &NewAnswer, requests: &[i64]) -> Result<i64, StoreError> {
@@ -301,7 +304,7 @@ impl Store {
     }
 
     /// Blobs of a night's requests and answers, in order.
-    pub fn exchanges(&self, night: i64) -> Result<Vec<(Option<Hash>, Option<Hash>)>, StoreError> {
+    pub fn exchanges(&self, night: i64) -> Result<Vec<Said>, StoreError> {
         let sql = "SELECT request_blob, response_blob FROM requests WHERE night = ? ORDER BY id";
         self.rows(sql, [night], |row| Ok((row.get(0)?, row.get(1)?)))
     }

@@ -61,7 +61,7 @@ impl<'a> Packed<'a> {
 
     /// From a column on, which must begin a panel.
     pub fn columns_from(self, column: usize) -> Self {
-        assert!(column % NR == 0, "column {column} begins no panel");
+        assert!(column.is_multiple_of(NR), "column {column} begins no panel");
         Self { data: &self.data[column * self.terms..], ..self }
     }
 
@@ -163,8 +163,8 @@ pub fn multiply_edge(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile,
             let mut ahead = Ahead::new(path, (a, 0..m), (plain, columns.clone()), next, tiles);
             for rows in blocks(m, MC) {
                 let a = Rows::new(path, a, rows.clone(), terms.clone(), &mut packed_a);
-                let part = Part { sizes, rows, columns: columns.clone(), terms: terms.clone(), add, edge };
-                part.run(kernel, &a, &b, c, &mut ahead);
+                let part = Part { kernel, sizes, rows, columns: columns.clone(), terms: terms.clone(), add, edge };
+                part.run(&a, &b, c, &mut ahead);
             }
         }
     }
@@ -215,6 +215,7 @@ struct Panels<'a> {
 
 /// One block of rows, columns and terms.
 struct Part {
+    kernel: Kernel,
     sizes: Sizes,
     rows: Range<usize>,
     columns: Range<usize>,
@@ -224,29 +225,20 @@ struct Part {
 }
 
 impl Part {
-    fn run(&self, kernel: Kernel, a: &Rows, b: &Panels, c: &mut Tile, ahead: &mut Ahead) {
+    fn run(&self, a: &Rows, b: &Panels, c: &mut Tile, ahead: &mut Ahead) {
         for (j, start) in self.columns.clone().step_by(NR).enumerate() {
             let width = NR.min(self.columns.end - start);
             let panel = &b.data[(b.first + j) * b.step + b.skip..];
             for (i, first) in self.rows.clone().step_by(MR).enumerate() {
                 let rows = first..self.rows.end.min(first + MR);
-                self.tile(kernel, a, i, panel, c, rows, start..start + width);
+                self.tile(a, i, panel, c, rows, start..start + width);
                 ahead.touch();
             }
         }
     }
 
     /// Tile `i` of the block of rows.
-    fn tile(
-        &self,
-        kernel: Kernel,
-        a: &Rows,
-        i: usize,
-        panel: &[f32],
-        c: &mut Tile,
-        rows: Range<usize>,
-        columns: Range<usize>,
-    ) {
+    fn tile(&self, a: &Rows, i: usize, panel: &[f32], c: &mut Tile, rows: Range<usize>, columns: Range<usize>) {
         let (width, wanted) = self.edge.bounds(&rows, self.sizes);
         if columns.start >= width {
             return;
@@ -261,6 +253,6 @@ impl Part {
         }
         let skip = terms.start - self.terms.start;
         let left = Left { data: &a.data[i * a.tile + skip * a.term..], row: a.row, term: a.term };
-        kernel.tile(left, &panel[skip * NR..], terms.len(), c.part(rows, columns), add);
+        self.kernel.tile(left, &panel[skip * NR..], terms.len(), c.part(rows, columns), add);
     }
 }

@@ -1,7 +1,7 @@
 //! The bit-exact CPU executor: numerics class `cpu-1`. A result is a function of the op and its inputs; instruction
 //! set, thread count and planning never show. The way of a flush: records become a graph of nodes on blocks of memory
-//! ([`plan`]), nodes are cut into parts ([`split`]), threads take the parts ([`graph`]), each is arithmetic on slices
-//! ([`run`] and the kernels). Depends on `op`, `exec`, `spec` and `fault`.
+//! (`plan`), nodes are cut into parts (`split`), threads take the parts (`graph`), each is arithmetic on slices
+//! (`run` and the kernels). Depends on `op`, `exec`, `spec` and `fault`.
 
 mod ahead;
 mod any;

@@ -35,7 +35,7 @@ impl Cut {
     fn new(base: u64, parts: u64) -> Self {
         let parts = parts.clamp(1, base.max(1));
         // Even parts are the same fractions of whatever they are parts of.
-        let base = if base % parts == 0 { parts } else { base };
+        let base = if base.is_multiple_of(parts) { parts } else { base };
         Self { base, parts: parts as u32 }
     }
 

@@ -218,7 +218,7 @@ impl Guest {
                 _ => self.session.submit(Op::LayerNorm { eps: 1e-5 }, &[x])?,
             },
             32 => match call.n {
-                0 => self.session.submit(Op::CumSum { axis, reverse: call.b % 2 == 0 }, &[x])?,
+                0 => self.session.submit(Op::CumSum { axis, reverse: call.b.is_multiple_of(2) }, &[x])?,
                 1 => self.session.submit(Op::Binary(Binary::Pow), &[x, y])?,
                 2 => self.session.submit(Op::Pad { axis, before: 1, after: 0 }, &[x])?,
                 _ => self.integers(call, x, y)?,
@@ -267,7 +267,7 @@ impl Guest {
         let k = session.submit(Op::Cat { axis: 3 }, &[flat, flat])?;
         let turned = session.submit(Op::Rope { base: 100.0, inverse: false }, &[q])?;
         let y = session.submit(
-            Op::Attention(Attention { causal: call.a % 2 == 0, window: call.n, scale: 0.5 }),
+            Op::Attention(Attention { causal: call.a.is_multiple_of(2), window: call.n, scale: 0.5 }),
             &[turned, k, k],
         )?;
         for id in [flat, q, k, turned] {

@@ -2,7 +2,7 @@
 
 use crate::Peers;
 use crate::guests::{Kind, peer, threads, top};
-use crate::inputs::{Inputs, Layout};
+use crate::inputs::Inputs;
 use crate::machine;
 use crate::step::{Line, median};
 use anyhow::{Context, Result, bail};
@@ -35,8 +35,6 @@ pub struct Model {
     kind: Kind,
     /// Where its component lies.
     component: PathBuf,
-    /// What its files hold.
-    pub layout: Layout,
 }
 
 impl Model {
@@ -44,14 +42,13 @@ impl Model {
     pub fn prepare(name: &str, folder: &Path) -> Result<Self> {
         let kind = peer(name)?;
         let bytes = kind.compile()?;
-        let layout = kind.layout(&bytes)?;
         std::fs::create_dir_all(folder)?;
         if !folder.join(format!("init_{name}.bin")).exists() {
-            Inputs::make(layout.clone()).write(folder)?;
+            Inputs::make(kind.layout(&bytes)?).write(folder)?;
         }
         let component = folder.join(format!("{name}.wasm"));
         std::fs::write(&component, &bytes)?;
-        Ok(Self { kind, component, layout })
+        Ok(Self { kind, component })
     }
 
     /// A run through the sandbox.
