@@ -74,8 +74,8 @@ impl Part {
 pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
     let parent = &situation.parent;
     let mut parts = vec![
-        Part::cut(1, "The brief", cut_bytes(&escape::printable(&situation.brief), BRIEF_BYTES)),
-        Part::cut(3, "What train.rs can call", escape::printable(reference)),
+        Part::cut(1, "The brief", brief(situation)),
+        Part::cut(3, "What train.rs can call", closed(escape::printable(reference))),
         Part::new(0, "Where the night stands", standing(situation)),
         Part::new(2, "What the present train.rs does with its budget", Facts::new(&parent.dry_run, None).words()),
         Part::cut(4, "What was learned so far", digest_part(&situation.digest)),
@@ -100,7 +100,7 @@ pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
          characters in all, nothing else.\n"
     );
     let mut parts = vec![
-        Part::cut(3, "The brief", cut_bytes(&escape::printable(&situation.brief), BRIEF_BYTES)),
+        Part::cut(3, "The brief", brief(situation)),
         Part::new(0, "Where the night stands", standing(situation)),
         Part::cut(1, "The lessons before", digest_part(&situation.digest)),
         Part::cut(2, "Kept, best first", history::kept(situation)),
@@ -156,6 +156,21 @@ fn cut_lines(body: &str, over: usize) -> String {
     let cut = kept + MARK;
     // The fence may be longer than what was cut.
     if cut.len().saturating_add(over) > body.len() { String::new() } else { cut }
+}
+
+/// What a person asks for. A fence that it leaves open, or that is cut in the middle, would swallow the rest.
+fn brief(situation: &Situation) -> String {
+    closed(cut_bytes(&escape::printable(&situation.brief), BRIEF_BYTES))
+}
+
+/// The text, with its last fence closed.
+fn closed(mut text: String) -> String {
+    if let Some(fence) = open_fence(&text) {
+        text.push('\n');
+        text.push_str(&fence);
+        text.push('\n');
+    }
+    text
 }
 
 /// The fence that a text leaves open.

@@ -374,7 +374,8 @@ fn a_night_reads_as_it_was_written() {
 fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let other = Manifest { contract: "lab:train@0.1.0".into(), ..manifest(1) };
+    let numerics = kernels::cpu::CLASS.into();
+    let other = Manifest { contract: "lab:train@0.1.0".into(), numerics, ..manifest(1) };
     let finished = Finished {
         manifest: &other,
         outcome: &outcome(),
