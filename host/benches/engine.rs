@@ -118,7 +118,9 @@ fn boundary(threads: usize) -> Result<()> {
     let (mut guest, mut native) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let start = Start { state: inputs.state(), batches: Box::new(inputs.batches()) };
-        let found = measure::train(component.bytes(), &run, start, 10, || ()).map_err(|s| anyhow!("{s:?}"))?;
+        let found = measure::engine(&run)
+            .and_then(|engine| measure::train(component.bytes(), &run, engine, start, 10, || ()))
+            .map_err(|s| anyhow!("{s:?}"))?;
         guest.push(median(found.seconds.into_iter().skip(2).collect()));
         let lab = Lab::open(&inputs, threads, false)?;
         native.push(median(native_seconds(&lab, sizes, 10)?.into_iter().skip(2).collect()));

@@ -32,16 +32,12 @@ const ROUND_FLOPS: u64 = 1 << 30;
 
 /// Times every case: some ten seconds in all.
 pub fn measure(executor: &mut dyn Executor) -> Result<Vec<Timing>, Fault> {
-    let mut ids = 0..;
-    cases::cases()?.into_iter().map(|(op, inputs)| time(executor, &mut ids, op, &inputs)).collect()
+    cases::cases()?.into_iter().map(|(op, inputs)| time(executor, op, &inputs)).collect()
 }
 
-fn time(
-    executor: &mut dyn Executor,
-    ids: &mut impl Iterator<Item = u64>,
-    op: Op,
-    inputs: &[Spec],
-) -> Result<Timing, Fault> {
+/// Times one op on an executor that holds no tensors.
+pub fn time(executor: &mut dyn Executor, op: Op, inputs: &[Spec]) -> Result<Timing, Fault> {
+    let mut ids = 0..;
     let mut next = || TensorId(ids.next().unwrap_or(u64::MAX));
     let specs: Vec<&Spec> = inputs.iter().collect();
     let outputs = infer(&op, &specs)?;

@@ -5,6 +5,7 @@ use super::guest::Guest;
 use super::{DryRun, RunSpec};
 use crate::outcome::Status;
 use kernels::cpu::CpuExecutor;
+use kernels::exec::Executor;
 use kernels::session::{Batches, NamedState, Totals};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -36,22 +37,31 @@ struct Mark {
     spent_ps: u64,
 }
 
-/// Trains for `steps` steps; `at_step` is called as each begins and as the last one ends.
+/// The engine that a run has.
+///
+/// # Errors
+/// Its threads could not be started.
+pub fn engine(run: &RunSpec) -> Result<Box<dyn Executor>, Status> {
+    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(super::guest::fault)?;
+    Ok(Box::new(executor))
+}
+
+/// Trains for `steps` steps on `executor`; `at_step` is called as each begins and as the last one ends.
 ///
 /// # Errors
 /// How the run failed.
 pub fn train(
     component: &[u8],
     run: &RunSpec,
+    executor: Box<dyn Executor>,
     start: Start,
     steps: u64,
     mut at_step: impl FnMut() + Send + 'static,
 ) -> Result<Measured, Status> {
     let guest = Guest::new(component, run)?;
-    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(super::guest::fault)?;
     let marks = Arc::new(Mutex::new(Vec::new()));
     let watched = marks.clone();
-    let mut trained = guest.train_from(Box::new(executor), start, steps, move |spent_ps| {
+    let mut trained = guest.train_from(executor, start, steps, move |spent_ps| {
         at_step();
         if let Ok(mut marks) = watched.lock() {
             marks.push(Mark { at: Instant::now(), spent_ps });

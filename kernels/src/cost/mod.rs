@@ -78,6 +78,11 @@ pub const SMALL_PRODUCT: u64 = 1 << 22;
 /// Rows and columns of a product are computed in whole tiles of this size, which is what makes thin products dear.
 pub const TILE: u64 = 8;
 
+/// Operations that finding a row takes, where values move row by row …
+pub const MOVED_ROW: u64 = 25;
+/// … and where operands are broadcast.
+pub const BROADCAST_ROW: u64 = 300;
+
 /// What an op demands of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -107,17 +112,21 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
     match op {
         Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => per(Class::Copy, out, 0),
         Op::Reshape { .. } => Cost { bytes: 0, ..per(Class::Copy, out, 0) },
-        Op::Permute { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::Pad { .. } | Op::Copy => per(Class::Copy, out, 0),
-        Op::Narrow { .. } => Cost { bytes: made.saturating_mul(2), ..per(Class::Copy, out, 0) },
+        Op::Copy => per(Class::Copy, out, 0),
+        Op::Permute { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::Pad { .. } => moved(outputs, bytes),
+        Op::Narrow { .. } => moved(outputs, made.saturating_mul(2)),
         Op::Uniform { .. } => per(Class::Random, out, 10),
         Op::Normal { .. } => per(Class::Random, out, 30),
         Op::Unary(f) => per(Class::Elementwise, out, weight(*f)),
         Op::UnaryGrad(f) => per(Class::Elementwise, out, weight(*f) + 2),
         Op::Cast { .. } => per(Class::Elementwise, out, 1),
-        Op::Binary(Binary::Pow) => per(Class::Elementwise, out, 40),
+        Op::Binary(Binary::Pow) => broadcast(inputs, outputs, per(Class::Elementwise, out, 40)),
         Op::PowGrad { .. } => per(Class::Elementwise, out, 60),
-        Op::Binary(Binary::Div | Binary::Rem) if !float => per(Class::Elementwise, out, 8),
-        Op::Binary(_) | Op::ChosenGrad(_) | Op::Compare(_) | Op::Select => per(Class::Elementwise, out, 1),
+        Op::Binary(Binary::Div | Binary::Rem) if !float => {
+            broadcast(inputs, outputs, per(Class::Elementwise, out, 8))
+        }
+        Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, outputs, per(Class::Elementwise, out, 1)),
+        Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
         Op::Affine { .. } => per(Class::Elementwise, out, 2),
         Op::Softcap { .. } => per(Class::Elementwise, out, weight(Unary::Tanh) + 2),
         Op::SoftcapGrad { .. } => per(Class::Elementwise, out, 4),
@@ -167,6 +176,25 @@ fn weight(f: Unary) -> u64 {
         Unary::Sin | Unary::Cos | Unary::Tanh => 16,
         Unary::Gelu => 22,
     }
+}
+
+/// Values that move row by row.
+fn moved(outputs: &[Spec], bytes: u64) -> Cost {
+    Cost { class: Class::Copy, flops: 0, work: rows(outputs).saturating_mul(MOVED_ROW), bytes }
+}
+
+/// The demands where every operand has the result's elements or one, and what rows add where not.
+fn broadcast(inputs: &[&Spec], outputs: &[Spec], even: Cost) -> Cost {
+    let elements = outputs.first().map_or(0, |s| s.shape.elements());
+    if inputs.iter().all(|s| [1, elements].contains(&s.shape.elements())) {
+        return even;
+    }
+    Cost { work: even.work.saturating_add(rows(outputs).saturating_mul(BROADCAST_ROW)), ..even }
+}
+
+/// Rows along the last axis.
+fn rows(outputs: &[Spec]) -> u64 {
+    outputs.first().map_or(0, |s| s.shape.elements() / u64::from(s.shape.last()).max(1))
 }
 
 fn product(inputs: &[&Spec], out: u64, transpose_a: bool, bytes: u64) -> Cost {
@@ -220,8 +248,7 @@ fn sorting(inputs: &[&Spec]) -> u64 {
     4 * (u64::from(row.ilog2()) + 1)
 }
 
-/// Per step: A = x xᵀ, A², and the product with x, over the shorter side. The products are short and wait for each other,
-/// so that a flop takes 7/4 of what it takes in a free product (measured, 128×128 to 128×512).
+/// Per step: A = x xᵀ, A², and the product with x, over the shorter side.
 fn newton_schulz(inputs: &[&Spec], steps: u64, bytes: u64) -> Cost {
     let (rows, columns) = last_two(inputs.first());
     let lead = inputs.first().map_or(1, |x| x.shape.elements()) / (rows * columns).max(1);
@@ -231,7 +258,7 @@ fn newton_schulz(inputs: &[&Spec], steps: u64, bytes: u64) -> Cost {
         step.saturating_mul(steps).saturating_mul(lead)
     };
     let (short, long) = (rows.min(columns), rows.max(columns));
-    let work = count(short.next_multiple_of(TILE), long.next_multiple_of(TILE)).saturating_mul(7) / 4;
+    let work = count(short.next_multiple_of(TILE), long.next_multiple_of(TILE));
     let passes = bytes.saturating_mul(steps.max(1));
     Cost { class: Class::Product, flops: count(short, long), work, bytes: passes }
 }

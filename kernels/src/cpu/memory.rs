@@ -1,5 +1,5 @@
-//! Memory of tensors: blocks aligned to cache lines, reused by exact size without zeroing, the one that lay idle longest
-//! first. Blocks are handed out as addresses, since several threads write parts of one; who may read and write what is
+//! Memory of tensors: blocks aligned to cache lines, reused by exact size without zeroing after a rest, the one that lay idle
+//! longest first. Blocks are handed out as addresses, since several threads write parts of one; who may read and write what is
 //! decided by the plan. Depends on nothing.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -13,6 +13,12 @@ const HUGE: usize = 2 << 20;
 
 /// Idle blocks go when they and the rest take more than this times the most that was in use, in percent.
 const MOST_PERCENT: usize = 125;
+/// Idle blocks of a size that rest, where a few bytes more than the most that was in use are room for a new one: whoever
+/// takes a block waits for those that still read what it held before, and could run beside them otherwise (Muon's
+/// products, one matrix after the other).
+const RESTING: usize = 12;
+/// The few bytes.
+const SPARE: usize = 16 << 20;
 
 /// Plain numbers: every pattern of bits is a value.
 pub trait Element: Copy + Send + Sync + 'static {}
@@ -150,7 +156,8 @@ impl Memory {
         let held = bytes.next_multiple_of(LINE).max(LINE);
         self.used += held;
         self.peak = self.peak.max(self.used);
-        if let Some(id) = self.idle.get_mut(&held).and_then(VecDeque::pop_front) {
+        let resting = if self.held + held <= self.peak + SPARE { RESTING } else { 0 };
+        if let Some(id) = self.idle.get_mut(&held).filter(|idle| idle.len() > resting).and_then(VecDeque::pop_front) {
             let block = &mut self.blocks[id];
             (block.bytes, block.refs) = (bytes, 1);
             return BlockId(id);
@@ -172,7 +179,7 @@ impl Memory {
 
     /// Gives up idle blocks where too much would be held.
     fn make_room(&mut self, bytes: usize) {
-        while self.held + bytes > self.peak / 100 * MOST_PERCENT {
+        while self.held + bytes > (self.peak / 100 * MOST_PERCENT).max(self.peak + SPARE) {
             let Some(id) = self.idle.values_mut().rev().find_map(VecDeque::pop_front) else { return };
             if let Some(lines) = self.blocks[id].lines.take() {
                 self.held -= lines.bytes();
@@ -243,25 +250,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_aligned_and_reused_longest_idle_first() {
+    fn blocks_are_aligned_and_rest_before_the_one_longest_idle_is_reused() {
         let mut memory = Memory::default();
-        let (a, b) = (memory.take(1000), memory.take(1001));
+        let blocks: Vec<BlockId> = (0..RESTING + 2).map(|i| memory.take(1000 + i)).collect();
         // SAFETY: nobody else uses the block.
-        let elements = unsafe { memory.place(a).write::<f32>() };
+        let elements = unsafe { memory.place(blocks[0]).write::<f32>() };
         assert_eq!((elements.as_ptr() as usize % LINE, elements.len()), (0, 250));
-        memory.give(b);
-        memory.give(a);
-        assert_eq!((memory.take(1004), memory.take(1000)), (b, a));
-        assert_eq!((memory.peak(), memory.held), (2048, 2048));
+        for block in blocks.iter().rev() {
+            memory.give(*block);
+        }
+        let [.., third, second, first] = blocks[..] else { panic!("too few blocks") };
+        assert_eq!((memory.take(1004), memory.take(1000)), (first, second));
+        assert!(!blocks.contains(&memory.take(1000)));
+        // Without room for a new one nothing rests.
+        memory.held = memory.peak + SPARE;
+        assert_eq!(memory.take(1000), third);
     }
 
     #[test]
     fn idle_blocks_of_other_sizes_are_given_up() {
         let mut memory = Memory::default();
-        let a = memory.take(6400);
-        memory.give(a);
-        for bytes in [640, 1280, 1920] {
-            let id = memory.take(bytes);
+        for megabytes in [80, 40, 50, 60] {
+            let id = memory.take(megabytes << 20);
             memory.give(id);
             assert!(memory.held <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held);
         }
@@ -274,7 +284,8 @@ mod tests {
         memory.share(a);
         memory.give(a);
         assert!(memory.is_sole(a));
+        assert_eq!(memory.used, 64);
         memory.give(a);
-        assert_eq!(memory.take(64), a);
+        assert_eq!(memory.used, 0);
     }
 }

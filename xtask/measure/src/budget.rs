@@ -6,7 +6,7 @@ use crate::machine;
 use crate::step::median;
 use anyhow::Result;
 use host::sandbox::measure::{self, Measured, Start};
-use kernels::cost::{Class, Profile};
+use kernels::cost::Profile;
 use kernels::session::NamedState;
 
 /// Steps that come before the timed ones.
@@ -27,15 +27,6 @@ pub struct Row {
     pub predicted_ms: f64,
     /// Milliseconds per step here.
     pub measured_ms: f64,
-    /// What is predicted, by class in their order.
-    by_class: Vec<f64>,
-}
-
-impl Row {
-    /// What is predicted where each class's prices are multiplied by its factor.
-    pub fn predicted(&self, factors: &[f64]) -> f64 {
-        self.by_class.iter().zip(factors).map(|(ms, factor)| ms * factor).sum()
-    }
 }
 
 /// Prints the table.
@@ -44,15 +35,15 @@ pub fn budget(profile_name: &str, rounds: usize, only: &str) -> Result<()> {
     println!("profile {}; {}\n", profile.name, machine::describe());
     println!("| guest | ops per step | predicted, ms per step | measured | predicted / measured |");
     println!("|---|---|---|---|---|");
-    for Row { name, ops, predicted_ms, measured_ms, .. } in rows(&profile, rounds, only)? {
+    let kinds: Vec<&Kind> = MAKES.iter().filter(|kind| kind.name.contains(only)).collect();
+    for Row { name, ops, predicted_ms, measured_ms } in rows(&profile, rounds, &kinds)? {
         println!("| {name} | {ops:.0} | {predicted_ms:.2} | {measured_ms:.2} | {:.2} |", predicted_ms / measured_ms);
     }
     Ok(())
 }
 
-/// Guests whose name contains `only`, medians of interleaved rounds.
-pub fn rows(profile: &Profile, rounds: usize, only: &str) -> Result<Vec<Row>> {
-    let kinds: Vec<&Kind> = MAKES.iter().filter(|kind| kind.name.contains(only)).collect();
+/// Guests' training steps: medians over the steps, the best of interleaved rounds, since other programs only slow them down.
+pub fn rows(profile: &Profile, rounds: usize, kinds: &[&Kind]) -> Result<Vec<Row>> {
     let components = kinds.iter().map(|kind| kind.compile()).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<Vec<Row>> = kinds.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds.max(1) {
@@ -60,11 +51,8 @@ pub fn rows(profile: &Profile, rounds: usize, only: &str) -> Result<Vec<Row>> {
             found.push(one(kind, component, profile)?);
         }
     }
-    let middle = |rows: Vec<Row>| {
-        let measured_ms = median(rows.iter().map(|row| row.measured_ms).collect());
-        rows.into_iter().next().map(|row| Row { measured_ms, ..row })
-    };
-    Ok(found.into_iter().filter_map(middle).collect())
+    let best = |rows: Vec<Row>| rows.into_iter().min_by(|a, b| a.measured_ms.total_cmp(&b.measured_ms));
+    Ok(found.into_iter().filter_map(best).collect())
 }
 
 fn one(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Row> {
@@ -72,25 +60,27 @@ fn one(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Row> {
     let price = first.spent_ps.first().map_or(0.1, |ps| *ps as f64 / 1e12);
     let steps = WARM_UP as u64 + ((SECONDS / price) as u64).clamp(4, MAX_STEPS);
     let found = measured(kind, component, profile, steps)?;
-    let timed = (found.seconds.len() - WARM_UP) as f64;
     // All steps but the first, which both runs have.
     let more = (steps - 1) as f64;
-    let spent = |run: &Measured, class: Class| {
-        let by_class = run.totals.spent_by_class.iter();
-        by_class.filter(|(name, _)| name == class.name()).map(|(_, ps)| *ps as f64 / 1e9).sum::<f64>()
-    };
+    let timed = (found.seconds.len() - WARM_UP) as f64;
     Ok(Row {
         name: kind.name,
         ops: (found.totals.ops - first.totals.ops) as f64 / more,
         predicted_ms: found.spent_ps.iter().skip(WARM_UP).sum::<u64>() as f64 / 1e9 / timed,
-        measured_ms: found.seconds.iter().skip(WARM_UP).sum::<f64>() * 1e3 / timed,
-        by_class: Class::ALL.map(|class| (spent(&found, class) - spent(&first, class)) / more).to_vec(),
+        measured_ms: median(found.seconds.into_iter().skip(WARM_UP).collect()) * 1e3,
     })
 }
 
-fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<Measured> {
+/// What a run starts from: tokens, and the guest's own values.
+pub fn start(kind: &Kind) -> Result<Start> {
     let batches = Box::new(Inputs::make(kind.tokens()?).batches());
-    let start = Start { state: NamedState::default(), batches };
-    measure::train(component, &run(kind.vocab, profile), start, steps, || ())
+    Ok(Start { state: NamedState::default(), batches })
+}
+
+fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<Measured> {
+    let start = start(kind)?;
+    let run = run(kind.vocab, profile);
+    measure::engine(&run)
+        .and_then(|engine| measure::train(component, &run, engine, start, steps, || ()))
         .map_err(|status| anyhow::anyhow!("{}: {status:?}", kind.name))
 }

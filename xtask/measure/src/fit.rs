@@ -1,20 +1,19 @@
-//! Fits a profile to this machine: first each class of op to single ops timed alone, then all classes together to whole
-//! training steps, in which operations share caches and passes.
+//! Fits a profile to this machine: first each class of op to single ops timed alone, then all rates together to whole
+//! training steps too, in which operations share caches and passes.
 
-use crate::budget::{self, Row};
-use crate::guests::profile;
-use crate::machine;
+use crate::guests::{FITTED, profile};
+use crate::{budget, machine, ops};
 use anyhow::{Context, Result};
 use kernels::calibrate::{self, Timing};
-use kernels::cost::{Class, Prices, Profile, Rate};
+use kernels::cost::{Class, Cost, Prices, Profile, Rate};
 use kernels::cpu::CpuExecutor;
 use std::fmt::Write;
 use std::path::Path;
 
-/// How dearly a departure from the start is paid where the timings decide nothing: by squared logarithm.
+/// What a single op's squared logarithmic error counts, where a whole step's counts 1: steps are what budgets are made of.
+const SINGLE: f64 = 0.02;
+/// How dearly a departure from the start is paid, so that what no timing decides stays where it was: by squared logarithm.
 const INERTIA: f64 = 1e-3;
-/// The same for the correction by whole steps.
-const STEP_INERTIA: f64 = 1e-2;
 
 /// Writes a profile named `name`, fitted from `from`.
 pub fn fit(from: &str, name: &str, rounds: usize, file: &Path) -> Result<()> {
@@ -22,16 +21,55 @@ pub fn fit(from: &str, name: &str, rounds: usize, file: &Path) -> Result<()> {
     let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?)?;
     let start = Profile { name: name.to_owned(), ..profile(from)? };
     let alone = fit_classes(&start, &timings);
-    let rows = budget::rows(&alone, rounds, "")?;
-    let fitted = correct(&alone, &rows);
-    let before: Vec<f64> = rows.iter().map(|row| row.predicted_ms / row.measured_ms).collect();
-    println!("| guest | measured, ms per step | by single ops | by whole steps too |\n|---|---|---|---|");
-    let factors = class_factors(&alone, &fitted);
-    for (row, before) in rows.iter().zip(before) {
-        let after = row.predicted(&factors) / row.measured_ms;
-        println!("| {} | {:.2} | {before:.2} | {after:.2} |", row.name, row.measured_ms);
+    let rows = budget::rows(&start, rounds, &FITTED.iter().collect::<Vec<_>>())?;
+    let mut steps = Vec::new();
+    for (kind, row) in FITTED.iter().zip(&rows) {
+        let costs = ops::of_step(kind, &kind.compile()?, &start)?.into_iter().map(|asked| asked.cost).collect();
+        steps.push(Timed { costs, seconds: row.measured_ms / 1e3 });
+    }
+    let singles: Vec<Timed> =
+        timings.iter().map(|timing| Timed { costs: vec![timing.cost], seconds: timing.seconds }).collect();
+    let fitted = fit_together(&alone, &steps, &singles);
+    println!("| fitted to | measured, ms per step | by single ops | by whole steps too |\n|---|---|---|---|");
+    let (before, after) = (Prices::new(&alone), Prices::new(&fitted));
+    for (row, step) in rows.iter().zip(&steps) {
+        let ratio = |prices: &Prices| step.error(prices).exp();
+        println!("| {} | {:.2} | {:.2} | {:.2} |", row.name, row.measured_ms, ratio(&before), ratio(&after));
     }
     std::fs::write(file, text(&fitted)).with_context(|| format!("writing {}", file.display()))
+}
+
+/// Ops that were timed together.
+struct Timed {
+    costs: Vec<Cost>,
+    seconds: f64,
+}
+
+impl Timed {
+    /// Logarithm of predicted over measured time.
+    fn error(&self, prices: &Prices) -> f64 {
+        let ps: f64 = self.costs.iter().map(|cost| prices.price(cost) as f64).sum();
+        (ps / 1e12 / self.seconds).ln()
+    }
+}
+
+/// All rates of all classes by whole steps and single ops.
+fn fit_together(start: &Profile, steps: &[Timed], singles: &[Timed]) -> Profile {
+    let with = |at: &[f64]| {
+        let mut profile = start.clone();
+        for (rate, by) in profile.classes.iter_mut().zip(at.chunks(3)) {
+            scale(&mut rate.mflops, by[0]);
+            scale(&mut rate.bytes_per_us, by[1]);
+            scale(&mut rate.overhead_ps, by[2]);
+        }
+        profile
+    };
+    let error = |at: &[f64]| {
+        let prices = Prices::new(&with(at));
+        let sum = |timed: &[Timed]| timed.iter().map(|timed| timed.error(&prices).powi(2)).sum::<f64>();
+        sum(steps) + SINGLE * sum(singles) + INERTIA * at.iter().map(|x| x * x).sum::<f64>()
+    };
+    with(&descend(vec![0.0; 3 * start.classes.len()], error))
 }
 
 /// Each class by its own timings; a product's two rates together.
@@ -74,45 +112,19 @@ fn scale(number: &mut u64, by: f64) {
     *number = ((*number as f64 * by.exp()).round() as u64).max(1);
 }
 
-/// All classes by whole steps: each gets one factor on its prices.
-fn correct(profile: &Profile, rows: &[Row]) -> Profile {
-    let error = |at: &[f64]| {
-        let factors: Vec<f64> = at.iter().map(|x| x.exp()).collect();
-        let off = |row: &Row| (row.predicted(&factors) / row.measured_ms).ln().powi(2);
-        rows.iter().map(off).sum::<f64>() + STEP_INERTIA * at.iter().map(|x| x * x).sum::<f64>()
-    };
-    let found = descend(vec![0.0; Class::ALL.len()], error);
-    let mut corrected = profile.clone();
-    for rate in &mut corrected.classes {
-        // A small product is priced as a product.
-        let name = if rate.class == Class::ProductSmall.name() { Class::Product.name() } else { &rate.class };
-        if let Some(at) = Class::ALL.iter().position(|class| class.name() == name) {
-            scale(&mut rate.mflops, -found[at]);
-            scale(&mut rate.bytes_per_us, -found[at]);
-            scale(&mut rate.overhead_ps, found[at]);
-        }
-    }
-    corrected
-}
-
-/// What a class's prices in `new` are as a multiple of those in `old`.
-fn class_factors(old: &Profile, new: &Profile) -> Vec<f64> {
-    let overhead = |profile: &Profile, class: Class| {
-        let rate = profile.classes.iter().find(|rate| rate.class == class.name());
-        rate.map_or(1.0, |rate| rate.overhead_ps as f64)
-    };
-    Class::ALL.map(|class| overhead(new, class) / overhead(old, class)).to_vec()
-}
-
-/// A local minimum of `error` by steps along the axes that shrink (Hooke and Jeeves, 1961).
+/// A local minimum of `error` by steps that shrink (Hooke and Jeeves, 1961): along each axis, and along two at once, since
+/// one price may stand in for another.
 fn descend(mut at: Vec<f64>, error: impl Fn(&[f64]) -> f64) -> Vec<f64> {
-    let (mut best, mut step) = (error(&at), 0.5);
-    while step > 1e-3 {
+    let (mut best, mut step) = (error(&at), 0.4);
+    while step > 5e-3 {
         let mut better = false;
-        for axis in 0..at.len() {
-            for by in [step, -step] {
+        for (i, j) in (0..at.len()).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            for (by, with) in [(step, step), (step, -step), (-step, step), (-step, -step)] {
                 let mut next = at.clone();
-                next[axis] += by;
+                next[i] += by;
+                if j != i {
+                    next[j] += with;
+                }
                 let found = error(&next);
                 if found < best {
                     (at, best, better) = (next, found, true);
@@ -148,7 +160,6 @@ fn text(profile: &Profile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernels::cost::Cost;
 
     #[test]
     fn a_fit_finds_the_rates_that_made_the_timings() {

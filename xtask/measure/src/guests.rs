@@ -36,7 +36,7 @@ pub const PEERS: [Kind; 4] = [
     Kind { name: "seed", file: SEED, set: &[], vocab: 256 },
 ];
 
-/// Guests of different make-up, for the cost model.
+/// Guests of different make-up, by which a profile is judged. It is fitted to others: [`FITTED`].
 pub const MAKES: [Kind; 12] = [
     Kind { name: "seed guest", file: SEED, set: &[], vocab: 256 },
     PEERS[0],
@@ -47,11 +47,31 @@ pub const MAKES: [Kind; 12] = [
     Kind { name: "long sequences", file: GPT, set: &[("DEPTH", 2), ("BATCH", 2), ("SEQ", 1024)], vocab: 256 },
     Kind { name: "huge vocabulary", file: GPT, set: &[("DEPTH", 1), ("WIDTH", 64), ("HEADS", 2)], vocab: 16_384 },
     Kind { name: "tiny batches", file: GPT, set: &[("DEPTH", 2), ("BATCH", 1), ("SEQ", 32)], vocab: 256 },
-    Kind { name: "attention-free", file: "tests/guests/attention_free.rs", set: &[], vocab: 256 },
-    Kind { name: "optimizer-heavy", file: "tests/guests/optimizer_heavy.rs", set: &[], vocab: 256 },
+    Kind { name: "attention-free", file: FREE, set: &[], vocab: 256 },
+    Kind { name: "optimizer-heavy", file: HEAVY, set: &[], vocab: 256 },
     Kind { name: "small ops", file: SMALL_OPS, set: &[], vocab: 256 },
 ];
 
+/// Guests that a profile is fitted to: none of the sizes by which it is judged.
+pub const FITTED: [Kind; 14] = [
+    Kind { name: "seed guest, wider", file: SEED, set: &[("DEPTH", 3), ("WIDTH", 128), ("BATCH", 6)], vocab: 256 },
+    Kind { name: "seed guest, narrower", file: SEED, set: &[("WIDTH", 64), ("BATCH", 16), ("SEQ", 64)], vocab: 256 },
+    Kind { name: "192 wide", file: GPT, set: &[("DEPTH", 3), ("WIDTH", 192), ("HEADS", 6)], vocab: 256 },
+    Kind { name: "384 wide", file: GPT, set: &[("DEPTH", 2), ("WIDTH", 384), ("HEADS", 6)], vocab: 256 },
+    Kind { name: "64 wide, deep", file: GPT, set: &[("DEPTH", 8), ("WIDTH", 64), ("HEADS", 2)], vocab: 256 },
+    Kind { name: "40 wide", file: GPT, set: &[("DEPTH", 6), ("WIDTH", 40), ("HEADS", 2)], vocab: 256 },
+    Kind { name: "512 tokens", file: GPT, set: &[("DEPTH", 3), ("BATCH", 4), ("SEQ", 512)], vocab: 256 },
+    Kind { name: "4096 symbols", file: GPT, set: &[("DEPTH", 2), ("BATCH", 8)], vocab: 4096 },
+    Kind { name: "64 tokens a step", file: GPT, set: &[("DEPTH", 3), ("BATCH", 2), ("SEQ", 32)], vocab: 256 },
+    Kind { name: "256 tokens a step", file: GPT, set: &[("BATCH", 4), ("SEQ", 64)], vocab: 256 },
+    Kind { name: "attention-free, wider", file: FREE, set: &[("DEPTH", 3), ("WIDTH", 192)], vocab: 256 },
+    Kind { name: "optimizer-heavy, narrower", file: HEAVY, set: &[("DEPTH", 4), ("WIDTH", 160)], vocab: 256 },
+    Kind { name: "small ops, narrower", file: SMALL_OPS, set: &[("WIDTH", 64), ("HEADS", 2)], vocab: 256 },
+    Kind { name: "small ops, wider", file: SMALL_OPS, set: &[("DEPTH", 2), ("WIDTH", 192), ("HEADS", 6)], vocab: 256 },
+];
+
+const FREE: &str = "tests/guests/attention_free.rs";
+const HEAVY: &str = "tests/guests/optimizer_heavy.rs";
 /// Attention, norms and loss composed from small operations, at the size of S.
 pub const SMALL_OPS: &str = "tests/guests/small_ops.rs";
 

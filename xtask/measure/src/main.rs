@@ -16,6 +16,7 @@ mod inputs;
 #[path = "../../../kernels/examples/step/lab.rs"]
 mod lab;
 mod machine;
+mod ops;
 mod peers;
 #[path = "../../../kernels/examples/step/process.rs"]
 mod process;
@@ -54,9 +55,18 @@ enum Command {
         /// Shipped profile or a file.
         #[arg(long, default_value = "zen-2c")]
         profile: String,
-        /// Rounds; medians are shown.
+        /// Rounds; the best is shown.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
+        /// Only guests whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// The ops of one training step of a guest: what each costs by a profile, and what it takes by itself.
+    Ops {
+        /// Shipped profile or a file.
+        #[arg(long, default_value = "zen-2c")]
+        profile: String,
         /// Only guests whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
@@ -113,6 +123,7 @@ fn main() -> Result<ExitCode> {
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
+        Command::Ops { profile, only } => ops::table(&profile, &only)?,
         Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,
         Command::Step(step) => step::step(&step)?,
     }

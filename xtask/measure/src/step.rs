@@ -104,7 +104,9 @@ fn guest(component: &[u8], vocab: u32, inputs: &Inputs, steps: u64) -> Result<St
     };
     let start = Start { state: inputs.state(), batches: Box::new(inputs.batches()) };
     let run = run(vocab, &guests::profile("zen-2c")?);
-    let found = measure::train(component, &run, start, steps, at_step).map_err(|s| anyhow::anyhow!("{s:?}"))?;
+    let found = measure::engine(&run)
+        .and_then(|engine| measure::train(component, &run, engine, start, steps, at_step))
+        .map_err(|s| anyhow::anyhow!("{s:?}"))?;
     let faults = faults.lock().map(|faults| faults.clone()).unwrap_or_default();
     let faults = faults.windows(2).map(|pair| pair[1] - pair[0]).collect();
     Ok(Steps { seconds: found.seconds, faults, losses: found.losses, totals: found.totals })
