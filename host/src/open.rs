@@ -171,7 +171,7 @@ pub fn bench(
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
     let mut bench =
-        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, forward_ps_per_token: 0 };
+        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, jobs: 1, forward_ps_per_token: 0 };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
@@ -303,6 +303,7 @@ pub fn for_record(
         task,
         compressors: None,
         spec,
+        jobs: 1,
         forward_ps_per_token,
     };
     Ok((bench, component))

@@ -3,7 +3,7 @@
 
 use crate::bench::{Bench, BenchError, describe};
 use crate::outcome::{Outcome, Status, encode_state};
-use crate::sandbox::{Progress, Resume, Trained};
+use crate::sandbox::{Progress, Resume};
 use crate::store::{ExperimentRecord, StoreError};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -69,7 +69,8 @@ pub fn replay(
 ) -> Result<Replay, ReplayError> {
     let stored = bench.store.outcome(record)?;
     let started = Instant::now();
-    let trained = bench.train(component, record.manifest.random_seed, &mut |progress| {
+    let runner = bench.runner(1);
+    let trained = runner.train(component, record.manifest.random_seed, None, &mut |progress| {
         watch(&progress);
         ControlFlow::Continue(())
     });
@@ -77,7 +78,7 @@ pub fn replay(
         return Err(ReplayError::Host(describe(&trained.status)));
     }
     let state = trained.state.as_ref().map(encode_state).transpose().map_err(|e| ReplayError::Host(e.to_string()))?;
-    let found = bench.evaluated(component, record.manifest.random_seed, trained, state.as_deref());
+    let found = runner.outcome(component, &record.key, trained, state.as_deref(), &|| false);
     if !found.status.is_result() {
         return Err(ReplayError::Host(describe(&found.status)));
     }
@@ -123,7 +124,7 @@ pub fn replay_interval(
         .map_err(|error| ReplayError::Host(format!("the checkpoint does not decode: {error}")))?;
     let started = Instant::now();
     let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };
-    let trained: Trained = bench.resume(component, record.manifest.random_seed, &resume, &mut |progress| {
+    let trained = bench.runner(1).train(component, record.manifest.random_seed, Some(&resume), &mut |progress| {
         watch(&progress);
         ControlFlow::Continue(())
     });

@@ -4,18 +4,15 @@
 
 pub mod home;
 
-use host::bench::{Bench, Candidate, Run};
+use host::bench::{Bench, Experiment, Run};
 use host::component::Component;
 use host::data::corpus::{Corpus, Document};
 use host::data::task;
-use host::key::SourceKey;
 use host::policy::Policy;
-use host::sandbox::{DryRun, Limits, RunSpec, Sandbox};
+use host::sandbox::{Limits, RunSpec, Sandbox};
 use host::source::Source;
 use host::store::Store;
 use host::toolchain::Toolchain;
-use kernels::session::{NamedState, Totals};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -118,6 +115,7 @@ impl Place {
             task,
             compressors: None,
             spec,
+            jobs: 1,
             forward_ps_per_token: 0,
         };
         Self { bench, folder }
@@ -130,19 +128,7 @@ impl Place {
 
     /// Trains and scores a component without asking the dry run first.
     pub fn run(&self, component: &Component, random_seed: u64) -> Run {
-        let candidate = Candidate {
-            text: String::new(),
-            source_key: SourceKey::of(b""),
-            component: component.clone(),
-            dry_run: DryRun {
-                train: Totals::default(),
-                forward: Totals::default(),
-                named: NamedState::default(),
-                advisory: true,
-                fuel: 0,
-            },
-            behaviour: None,
-        };
-        self.bench.run(&candidate, random_seed, &mut |_| ControlFlow::Continue(())).unwrap()
+        let batch = [Experiment { component, random_seed }];
+        self.bench.run(&batch, &mut |_, _| {}, &|| false).unwrap().remove(0)
     }
 }

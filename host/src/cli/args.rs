@@ -16,6 +16,10 @@ pub struct Cli {
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
+    /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
+    /// out, each has at least one; each may take the whole memory that the policy allows a guest.
+    #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: u32,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

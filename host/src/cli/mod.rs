@@ -95,7 +95,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    bench.jobs = cli.jobs as usize;
     let bounds = match &recorded {
         Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
         None => Bounds {
@@ -136,7 +137,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    bench.jobs = cli.jobs as usize;
     let plan = Plan {
         policy: &policy,
         policy_name: &name,

@@ -301,7 +301,8 @@ pub fn search(cli: &Cli) -> Result<ExitCode> {
             eprintln!("{what:<16} {text}");
         }
     };
-    let (bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
+    let (mut bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
+    bench.jobs = cli.jobs as usize;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }

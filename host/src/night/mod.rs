@@ -23,6 +23,7 @@ pub mod ledger;
 mod memory;
 pub mod recorded;
 mod roster;
+mod runs;
 mod summary;
 pub mod trial;
 mod turn;

@@ -98,7 +98,7 @@ impl Night<'_> {
         }
         for who in contenders {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
+            match self.bench.score(&who.candidate.component, &run, Split::Test, "report", &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {}", describe(&status)) });
