@@ -1,7 +1,7 @@
 //! Putting a bench together: from a policy for a night, from a record for a replay. The only place that knows where
 //! compiler, corpus and profile come from.
 
-use crate::bench::{Bench, BenchError, Candidate, Refusal, describe};
+use crate::bench::{Bench, BenchError, Candidate, Refusal};
 use crate::command;
 use crate::component::Component;
 use crate::data::compress::{self, Compressors};
@@ -166,7 +166,7 @@ pub fn bench(
     });
     remember(&store, &task, &profile)?;
     let sandbox = Sandbox::new(None);
-    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(describe(&status)))?;
+    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);

@@ -1,7 +1,7 @@
 //! Replay: a stored experiment runs again from its manifest, and every link of its record is compared. Nothing is
 //! written to the store.
 
-use crate::bench::{Bench, BenchError, describe};
+use crate::bench::{Bench, BenchError};
 use crate::outcome::{Outcome, Status, encode_state};
 use crate::sandbox::{Progress, Resume};
 use crate::store::{ExperimentRecord, StoreError};
@@ -75,12 +75,12 @@ pub fn replay(
         ControlFlow::Continue(())
     });
     if !trained.status.is_result() {
-        return Err(ReplayError::Host(describe(&trained.status)));
+        return Err(ReplayError::Host(trained.status.to_string()));
     }
     let state = trained.state.as_ref().map(encode_state).transpose().map_err(|e| ReplayError::Host(e.to_string()))?;
     let found = runner.outcome(component, &record.key, trained, state.as_deref(), &|| false);
     if !found.status.is_result() {
-        return Err(ReplayError::Host(describe(&found.status)));
+        return Err(ReplayError::Host(found.status.to_string()));
     }
     let difference = first_difference(&stored, &found);
     Ok(Replay {
@@ -129,7 +129,7 @@ pub fn replay_interval(
         ControlFlow::Continue(())
     });
     if !trained.status.is_result() {
-        return Err(ReplayError::Host(describe(&trained.status)));
+        return Err(ReplayError::Host(trained.status.to_string()));
     }
     let found = trained.intervals.last();
     let identical = found == Some(expected);

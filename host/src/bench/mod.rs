@@ -70,7 +70,7 @@ pub enum Refusal {
     #[error("this bench has no compiler")]
     NoCompiler,
     /// Its component or its dry run.
-    #[error("{}", describe(.0))]
+    #[error("{0}")]
     Run(Status),
     /// Nothing that the mutation did.
     #[error(transparent)]
@@ -80,15 +80,6 @@ pub enum Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Bench(error.into())
-    }
-}
-
-/// A status in words.
-pub fn describe(status: &Status) -> String {
-    match status {
-        Status::Completed => "completed".into(),
-        Status::GuestFault { kind, message } => format!("{kind}: {message}"),
-        Status::HostFault { kind, message } => format!("{kind}: {message}"),
     }
 }
 

@@ -5,7 +5,7 @@ use super::event::{Baseline, Event};
 use super::runs::Runs;
 use super::trial::Champion;
 use super::{NightError, Stop, replica_seeds};
-use crate::bench::{Bench, Experiment, describe};
+use crate::bench::{Bench, Experiment};
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
 use crate::select::Noise;
@@ -33,7 +33,7 @@ pub fn measure(
         match (run.outcome.status, run.outcome.score) {
             (Status::Completed, Some(score)) => scores.push(score),
             _ if stop.now() => return Err(NightError::Interrupted),
-            (status, _) => return Err(NightError::SeedGuest(describe(&status))),
+            (status, _) => return Err(NightError::SeedGuest(status.to_string())),
         }
     }
     Ok((scores, trained))

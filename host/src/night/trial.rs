@@ -3,7 +3,7 @@
 
 use super::event::Event;
 use super::runs::Runs;
-use crate::bench::{Bench, BenchError, Candidate, Experiment, Refusal, Run, Split, describe};
+use crate::bench::{Bench, BenchError, Candidate, Experiment, Refusal, Run, Split};
 use crate::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
 use crate::night::Stop;
 use crate::outcome::{HostFault, Score, Status};
@@ -215,8 +215,8 @@ impl Judgement {
     fn fail(&mut self, status: &Status) {
         match status {
             Status::HostFault { kind: HostFault::Interrupted, .. } => self.end(Ending::HostFault, "interrupted"),
-            Status::HostFault { .. } => self.end(Ending::HostFault, describe(status)),
-            Status::GuestFault { .. } => self.end(Ending::Failed, describe(status)),
+            Status::HostFault { .. } => self.end(Ending::HostFault, status.to_string()),
+            Status::GuestFault { .. } => self.end(Ending::Failed, status.to_string()),
             Status::Completed => {
                 self.end(Ending::HostFault, "completed without a score: the store may be damaged");
             }
