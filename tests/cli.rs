@@ -84,6 +84,50 @@ fn every_command_that_only_looks_speaks_json() {
 }
 
 #[test]
+fn what_trains_speaks_json() {
+    let home = home();
+    let store = home.copy_of_store("working");
+    let store = ["--json", "--store", store.to_str().unwrap()];
+    let tiny = common::guest("guests/tiny");
+    std::fs::write(home.path("another.rs"), tiny.replace("LR: f32 = 0.02", "LR: f32 = 0.0123")).unwrap();
+    std::fs::write(home.path("wrong.rs"), tiny.replace("adam.step(", "adam.stop(")).unwrap();
+    let run = |code: i32, args: &[&str]| {
+        let output = home.host(&[&store, args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+        lines(&output)
+    };
+    let event = |lines: &[Value], name: &str| lines.iter().find(|line| line["event"] == name).cloned().unwrap();
+    let kept = run(0, &["try", "another.rs", "--policy", "./night.toml"]);
+    assert!(event(&kept, "baseline")["bpb"].is_number() && event(&kept, "trial")["bpb"].is_number(), "{kept:?}");
+    let refused = event(&run(1, &["try", "wrong.rs", "--policy", "./night.toml"]), "trial");
+    assert!(refused["verdict"] == "refused" && refused["reason"].as_str().unwrap().contains("stop"), "{refused}");
+
+    let guest = guest_path("guests/tiny");
+    let search = ["search", "--policy", "./night.toml", "--trials", "1", "--guest", guest.to_str().unwrap()];
+    let points = run(0, &search);
+    assert_eq!(points.len(), 2, "one line a point: {points:?}");
+    assert!(points.iter().all(|point| point["bpb"].is_number() && point["steps"].is_u64()), "{points:?}");
+    let nothing = run(1, &["search", "--guest", "nowhere.rs"]);
+    assert!(nothing[0]["error"].as_str().unwrap().contains("nowhere.rs"), "{nothing:?}");
+}
+
+#[test]
+fn what_measures_and_installs_speaks_json() {
+    let home = home();
+    let calibrated = home.host(&["calibrate", "--json"]);
+    assert_eq!(calibrated.status.code(), Some(0), "{}", said(&calibrated));
+    let [measured] = &lines(&calibrated)[..] else { panic!("{}", said(&calibrated)) };
+    assert!(measured["speed"].as_f64().unwrap() > 0.0, "{measured}");
+    let rows = measured["rows"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["measured_us"].as_f64().unwrap() > 0.0), "{measured}");
+    // With the cache that every other program uses too: what is there need not be fetched.
+    let setup = home.command(&["--json", "setup"]).env_remove("HOST_CACHE").output().unwrap();
+    assert_eq!(setup.status.code(), Some(0), "{}", said(&setup));
+    let [ready] = &lines(&setup)[..] else { panic!("{}", said(&setup)) };
+    assert!(ready["seed_guest_bytes"].as_u64().unwrap() > 1000 && ready["corpus"].is_string(), "{ready}");
+}
+
+#[test]
 fn the_log_accounts_for_every_trial() {
     let log = trials(&home().host(&["log", "--json"]));
     let numbers: Vec<u64> = log.iter().filter_map(|trial| trial["number"].as_u64()).collect();
