@@ -31,7 +31,7 @@ fn experiment() -> String {
 #[test]
 fn usage_errors_exit_with_2_and_failures_with_1() {
     let home = home();
-    for args in [&[][..], &["fly"], &["run", "--experiments", "0"], &["show"]] {
+    for args in [&[][..], &["fly"], &["run", "--experiments", "0"], &["run", "--jobs", "0"], &["show"]] {
         assert_eq!(home.host(args).status.code(), Some(2), "{args:?}");
     }
     assert_eq!(home.host(&["--help"]).status.code(), Some(0));

@@ -17,6 +17,7 @@ use crate::sandbox::{RunSpec, Sandbox};
 use crate::store::{ExperimentRecord, Found, Store, StoreError};
 use crate::toolchain::{Toolchain, ToolchainError};
 use kernels::cost::Profile;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Intervals of a run's hash chain: enough to find a difference quickly, few enough to cost nothing.
@@ -170,8 +171,16 @@ pub fn bench(
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
-    let mut bench =
-        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, jobs: 1, forward_ps_per_token: 0 };
+    let mut bench = Bench {
+        store,
+        toolchain: Some(toolchain),
+        sandbox,
+        task,
+        compressors,
+        spec,
+        jobs: NonZeroUsize::MIN,
+        forward_ps_per_token: 0,
+    };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
@@ -303,7 +312,7 @@ pub fn for_record(
         task,
         compressors: None,
         spec,
-        jobs: 1,
+        jobs: NonZeroUsize::MIN,
         forward_ps_per_token,
     };
     Ok((bench, component))

@@ -35,7 +35,7 @@ pub fn random_search(
     let mut drawn = (0..=trials).map_while(|number| draw(guest, number, random_seed, spread));
     let mut best: Option<(f64, String)> = None;
     loop {
-        let batch: Vec<(Point, String)> = drawn.by_ref().take(bench.jobs.max(1)).collect();
+        let batch: Vec<(Point, String)> = drawn.by_ref().take(bench.jobs.get()).collect();
         if batch.is_empty() {
             return Ok(best.map(|(_, text)| text));
         }

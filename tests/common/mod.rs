@@ -13,6 +13,7 @@ use host::sandbox::{Limits, RunSpec, Sandbox};
 use host::source::Source;
 use host::store::Store;
 use host::toolchain::Toolchain;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -115,7 +116,7 @@ impl Place {
             task,
             compressors: None,
             spec,
-            jobs: 1,
+            jobs: NonZeroUsize::MIN,
             forward_ps_per_token: 0,
         };
         Self { bench, folder }

@@ -1,28 +1,16 @@
 //! Experiments at the same time: each in a child of its own, with a thread that listens to it, while the calling thread
 //! alone reads and writes the store. Nothing that comes of one depends on the others.
 
-use super::runner::{Runner, Stopped};
-use super::{Bench, BenchError, unix_ms};
-use crate::component::Component;
+use super::{Bench, BenchError, Ended, Experiment, Stopped, unix_ms};
 use crate::key::{ExperimentKey, Hash, Manifest};
-use crate::outcome::{Outcome, StateError, encode_state};
+use crate::outcome::Outcome;
 use crate::sandbox::Progress;
 use crate::store::{ExperimentRecord, Finished, StoreError};
 use kernels::session::Checkpoint;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// What is to be run.
-#[derive(Clone, Copy, Debug)]
-pub struct Experiment<'a> {
-    /// The guest.
-    pub component: &'a Component,
-    /// Decides initial weights and batches.
-    pub random_seed: u64,
-}
+use std::time::Duration;
 
 /// One training run with its evaluation, done now or before.
 #[derive(Clone, Debug)]
@@ -47,14 +35,6 @@ struct Pending<'a> {
     checkpoints: Vec<(u32, Hash)>,
 }
 
-/// What came of one.
-struct Ended {
-    outcome: Outcome,
-    /// Encoded.
-    state: Option<Vec<u8>>,
-    wall: Duration,
-}
-
 impl Bench {
     /// Trains and scores a batch, all of it at the same time, but for what the store knows; [`Bench::jobs`] says how many
     /// a batch should hold. The runs are recorded when all have ended, in the order of the batch, in which they are
@@ -76,7 +56,7 @@ impl Bench {
         }
         let ended = self.run_pending(&mut pending, tell, stopped)?;
         // Each is recorded, whatever becomes of the others.
-        let recorded: Vec<_> = pending.iter().zip(ended).map(|(pending, ended)| self.record(pending, ended?)).collect();
+        let recorded: Vec<_> = pending.iter().zip(ended).map(|(pending, ended)| self.record(pending, ended)).collect();
         for (pending, run) in pending.iter().zip(recorded) {
             runs.push((pending.index, run?));
         }
@@ -102,14 +82,16 @@ impl Bench {
         pending: &mut [Pending],
         tell: &mut dyn FnMut(usize, &Progress),
         stopped: &Stopped,
-    ) -> Result<Vec<Result<Ended, StateError>>, StoreError> {
+    ) -> Result<Vec<Ended>, StoreError> {
         let runner = self.runner(pending.len());
         let (failed, mut failure) = (AtomicBool::new(false), None);
         let stopped = || failed.load(Ordering::Relaxed) || stopped();
         let experiments: Vec<_> = pending.iter().map(|p| (p.experiment, p.manifest.key())).collect();
         let work = experiments.iter().enumerate().map(|(i, (experiment, key))| {
             let (runner, stopped) = (&runner, &stopped);
-            move |say: &dyn Fn((usize, Progress))| runner.run(experiment, key, &|progress| say((i, progress)), stopped)
+            move |say: &dyn Fn((usize, Progress))| {
+                runner.run(experiment, key, &mut |progress| say((i, progress)), stopped)
+            }
         });
         let ended = at_the_same_time(work, &mut |(i, progress): (usize, Progress)| {
             let Some(pending) = pending.get_mut(i) else { return };
@@ -149,27 +131,6 @@ impl Bench {
             false => None,
         };
         Ok(Run { key: manifest.key(), outcome, record, wall: Some(wall) })
-    }
-}
-
-impl Runner<'_> {
-    /// One experiment from start to end.
-    fn run(
-        &self,
-        experiment: &Experiment,
-        key: &ExperimentKey,
-        say: &dyn Fn(Progress),
-        stopped: &Stopped,
-    ) -> Result<Ended, StateError> {
-        let started = Instant::now();
-        let Experiment { component, random_seed } = *experiment;
-        let trained = self.train(component, random_seed, None, &mut |progress| {
-            say(progress);
-            if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        let state = trained.state.as_ref().map(encode_state).transpose()?;
-        let outcome = self.outcome(component, key, trained, state.as_deref(), stopped);
-        Ok(Ended { outcome, state, wall: started.elapsed() })
     }
 }
 

@@ -12,20 +12,21 @@ mod batch;
 mod runner;
 mod score;
 
-pub use batch::{Experiment, Run};
-pub use runner::{Runner, Stopped};
+pub use batch::Run;
+pub use runner::{Ended, Experiment, Runner, Stopped};
 pub use score::Split;
 
 use crate::component::{self, Component};
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
 use crate::key::{BehaviourKey, CONTRACT, CompileKey, ContextKey, Manifest, ProfileHash, SourceKey};
-use crate::outcome::{StateError, Status};
+use crate::outcome::Status;
 use crate::sandbox::{DryRun, RunSpec, Sandbox};
 use crate::select::SelectError;
 use crate::source::{Source, SourceError};
 use crate::store::{ComponentRecord, Store, StoreError};
 use crate::toolchain::{CompileError, Toolchain};
+use std::num::NonZeroUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A mutation that passed the dry run.
@@ -49,9 +50,6 @@ pub enum BenchError {
     /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A state that cannot be encoded.
-    #[error("the state that training left cannot be stored: {0}")]
-    State(#[from] StateError),
     /// Scores that cannot be compared.
     #[error(transparent)]
     Select(#[from] SelectError),
@@ -97,8 +95,8 @@ pub struct Bench {
     pub compressors: Option<Compressors>,
     /// What each run is given; its random seed is set per run, its share of the threads per batch.
     pub spec: RunSpec,
-    /// Experiments that may run at the same time, from 1; never changes a result.
-    pub jobs: usize,
+    /// Experiments that may run at the same time; never changes a result.
+    pub jobs: NonZeroUsize,
     /// What `forward` may cost per token, from the seed guest's; 0 while that is being measured: no cap.
     pub forward_ps_per_token: u64,
 }

@@ -5,16 +5,37 @@ use super::{Bench, Split};
 use crate::component::Component;
 use crate::data::task::PreparedTask;
 use crate::key::{ExperimentKey, Hash};
-use crate::outcome::{GuestFault, Outcome, Score, Status};
+use crate::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
 use crate::sandbox::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sandbox, Trained};
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 /// Batches of an evaluation that go through the gates: all of them.
 const PROBES: u32 = u32::MAX;
 
 /// Asked a few times a second by each thread that waits for a child: is it to stop now?
 pub type Stopped<'a> = dyn Fn() -> bool + Sync + 'a;
+
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Experiment<'a> {
+    /// The guest.
+    pub component: &'a Component,
+    /// Decides initial weights and batches.
+    pub random_seed: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// With its score, where training ended well.
+    pub outcome: Outcome,
+    /// The state that training left, encoded.
+    pub state: Option<Vec<u8>>,
+    /// Training and evaluation.
+    pub wall: Duration,
+}
 
 /// See the module.
 pub struct Runner<'a> {
@@ -39,6 +60,28 @@ impl Bench {
 }
 
 impl Runner<'_> {
+    /// Trains and scores on the search split. `key` is the experiment's; `say` hears of progress.
+    pub fn run(
+        &self,
+        experiment: &Experiment,
+        key: &ExperimentKey,
+        say: &mut dyn FnMut(Progress),
+        stopped: &Stopped,
+    ) -> Ended {
+        let started = Instant::now();
+        let Experiment { component, random_seed } = *experiment;
+        let mut trained = self.train(component, random_seed, None, &mut |progress| {
+            say(progress);
+            if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let state = trained.state.as_ref().map(encode_state).transpose().unwrap_or_else(|error| {
+            trained = Trained::failed(Status::host(HostFault::Protocol, format!("the child's state: {error}")));
+            None
+        });
+        let outcome = self.outcome(component, key, trained, state.as_deref(), stopped);
+        Ended { outcome, state, wall: started.elapsed() }
+    }
+
     /// One training run; of a recorded one, `resume` tells which interval.
     pub fn train(
         &self,
@@ -51,9 +94,7 @@ impl Runner<'_> {
         self.sandbox.train(component.bytes(), &spec, &self.task.train, resume, on)
     }
 
-    /// The outcome of a training run: scored on the search split where training ended well. `state` is what it left,
-    /// encoded.
-    pub fn outcome(
+    fn outcome(
         &self,
         component: &Component,
         key: &ExperimentKey,

@@ -1,8 +1,8 @@
 //! A finished run on a split other than the one searched on. Each look is recorded and counted.
 
 use super::batch::at_the_same_time;
-use super::runner::{Stopped, probe_seed};
-use super::{Bench, BenchError, Run, unix_ms};
+use super::runner::probe_seed;
+use super::{Bench, BenchError, Run, Stopped, unix_ms};
 use crate::component::Component;
 use crate::outcome::{HostFault, Score, Status};
 use crate::store::ScoreRecord;
@@ -82,7 +82,7 @@ impl Bench {
         seeds: &[u64],
         stopped: &Stopped,
     ) -> Result<(), Status> {
-        for seeds in seeds.chunks(self.jobs.max(1)) {
+        for seeds in seeds.chunks(self.jobs.get()) {
             let runner = &self.runner(seeds.len());
             let evaluations =
                 seeds.iter().map(|&seed| move |_: &dyn Fn(())| runner.evaluate(component, state, split, seed, stopped));

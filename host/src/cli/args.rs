@@ -1,6 +1,8 @@
 //! The command line: what can be typed, once. Help comes from here.
 
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Runs nights of experiments on training code that anybody wrote, in a sandbox, and keeps what is better.
@@ -18,11 +20,15 @@ pub struct Cli {
     pub threads: Option<u32>,
     /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
     /// out, each has at least one; each may take the whole memory that the policy allows a guest.
-    #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub jobs: u32,
+    #[arg(long, global = true, default_value = "1", value_name = "N", value_parser = jobs())]
+    pub jobs: NonZeroUsize,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn jobs() -> impl TypedValueParser<Value = NonZeroUsize> {
+    RangedU64ValueParser::<usize>::new().range(1..=64).try_map(NonZeroUsize::try_from)
 }
 
 /// The commands.

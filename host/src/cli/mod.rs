@@ -97,7 +97,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
     let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    bench.jobs = cli.jobs as usize;
+    bench.jobs = cli.jobs;
     let bounds = match &recorded {
         Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
         None => Bounds {
@@ -139,7 +139,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
     let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    bench.jobs = cli.jobs as usize;
+    bench.jobs = cli.jobs;
     let plan = Plan {
         policy: &policy,
         policy_name: &name,

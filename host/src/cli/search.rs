@@ -29,7 +29,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         _ => {}
     };
     let (mut bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
-    bench.jobs = cli.jobs as usize;
+    bench.jobs = cli.jobs;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }

@@ -26,7 +26,7 @@ impl<'a> Runs<'a> {
     /// The next one's run; none after the last.
     pub fn next(&mut self, tell: &mut dyn FnMut(Event)) -> Result<Option<Run>, BenchError> {
         if self.ended.is_empty() {
-            let batch: Vec<_> = self.ahead.drain(..self.ahead.len().min(self.bench.jobs.max(1))).collect();
+            let batch: Vec<_> = self.ahead.drain(..self.ahead.len().min(self.bench.jobs.get())).collect();
             let experiments: Vec<Experiment> = batch.iter().map(|(_, experiment)| *experiment).collect();
             let mut clock = RunClock::start(batch.into_iter().map(|(role, _)| role));
             let mut watch = |index, progress: &_| clock.tell(index, progress, tell);

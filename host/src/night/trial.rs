@@ -187,14 +187,12 @@ impl Judgement {
     }
 
     /// A run belongs to the trial; the first one is the screening run.
-    fn note(&mut self, run: &Run) {
+    fn note(&mut self, run: &Run, role: Role) {
         self.trained += u64::from(run.wall.is_some());
-        if run.record.is_none() {
-            return;
+        if run.record.is_some() {
+            self.runs.push((run.key, role));
+            self.experiment.get_or_insert(run.key);
         }
-        let role = if self.runs.len() < 2 { Role::Search } else { Role::FreshSeed };
-        self.runs.push((run.key, role));
-        self.experiment.get_or_insert(run.key);
     }
 
     fn end(&mut self, ending: Ending, reason: impl Into<String>) {
@@ -301,7 +299,7 @@ impl Court<'_> {
         tell: &mut dyn FnMut(Event),
     ) -> Result<(), BenchError> {
         let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
-        let Some(first) = next_pair(&mut runs, found, tell)? else { return Ok(()) };
+        let Some(first) = next_pair(&mut runs, Role::Search, found, tell)? else { return Ok(()) };
         found.bpb = Some(first.candidate.score.bpb);
         let screened = select::screen(&self.noise, first.scores())?;
         found.delta = Some(-screened.gain.mean);
@@ -313,7 +311,7 @@ impl Court<'_> {
         let role = |(i, &seed): (usize, &u64)| (seed, format!("fresh random seed {} of {all}", i + 1));
         let mut runs = self.pairs(candidate, self.fresh_seeds.iter().enumerate().map(role));
         let mut fresh = Vec::new();
-        while let Some(pair) = next_pair(&mut runs, found, tell)? {
+        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, found, tell)? {
             fresh.push(pair);
             let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
             let decision = select::decide(self.rule, &self.noise, &pairs, None)?;
@@ -323,8 +321,7 @@ impl Court<'_> {
                 Verdict::NeedsFreshSeeds => {}
                 Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, found),
                 verdict => {
-                    let seeds = if fresh.len() == 1 { "seed" } else { "seeds" };
-                    found.decide(verdict, format!("did not hold on {} fresh random {seeds}", fresh.len()));
+                    found.decide(verdict, format!("did not hold on {}", counted(&fresh)));
                     return Ok(());
                 }
             }
@@ -354,7 +351,7 @@ impl Court<'_> {
             confirmed.iter().map(|(champion, candidate)| Pair { champion, candidate }).collect();
         let decision = select::decide(self.rule, &self.noise, &pairs, Some(&on_confirm))?;
         let reason = match decision.verdict {
-            Verdict::Keep => format!("{} fresh random seeds, confirmed", fresh.len()),
+            Verdict::Keep => format!("{}, confirmed", counted(fresh)),
             _ => "not better on the confirm split".into(),
         };
         found.decide(decision.verdict, reason);
@@ -396,24 +393,34 @@ impl Scored {
     }
 }
 
+/// On how many fresh random seeds there are pairs, in words.
+fn counted(fresh: &[Scored]) -> String {
+    match fresh.len() {
+        1 => "1 fresh random seed".into(),
+        n => format!("{n} fresh random seeds"),
+    }
+}
+
 /// None after the last pair, and where `found` says what failed.
 fn next_pair(
     runs: &mut Runs,
+    role: Role,
     found: &mut Judgement,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Scored>, BenchError> {
-    let Some(candidate) = next_contender(runs, found, tell)? else { return Ok(None) };
-    let Some(champion) = next_contender(runs, found, tell)? else { return Ok(None) };
+    let Some(candidate) = next_contender(runs, role, found, tell)? else { return Ok(None) };
+    let Some(champion) = next_contender(runs, role, found, tell)? else { return Ok(None) };
     Ok(Some(Scored { candidate, champion }))
 }
 
 fn next_contender(
     runs: &mut Runs,
+    role: Role,
     found: &mut Judgement,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Contender>, BenchError> {
     let Some(run) = runs.next(tell)? else { return Ok(None) };
-    found.note(&run);
+    found.note(&run, role);
     match (&run.outcome.status, &run.outcome.score) {
         (Status::Completed, Some(score)) => Ok(Some(Contender { score: score.clone(), run })),
         (status, _) => {
