@@ -3,7 +3,7 @@
 mod common;
 
 use common::home::{Home, lines, said, trials};
-use common::{HOST, Place, guest};
+use common::{HOST, Place, guest, tiny, unlucky};
 use host::bench::{Candidate, Experiment, Run};
 use host::night::trial::{Champion, Court, Judged, Judgement, Seen};
 use host::night::{Ending, Stop};
@@ -15,11 +15,6 @@ use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The tiny guest with another rate.
-fn tiny(rate: &str) -> String {
-    guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
-}
 
 /// All rows of a query, as text.
 fn rows(home: &Home, store: &str, sql: &str) -> Vec<String> {
@@ -144,12 +139,6 @@ fn what_ended_is_recorded_though_another_one_crashed() {
     }
 }
 
-/// The tiny guest at a good rate; on about half of the random seeds it fails.
-fn unlucky() -> String {
-    let unlucky = "    assert!(Tensor::normal([1], 0.0, 1.0).item() >= 0.0, \"no luck\");\n    let net = init(";
-    guest("guests/tiny").replacen("    let net = init(", unlucky, 1)
-}
-
 #[test]
 fn what_ran_ahead_and_was_not_needed_belongs_to_no_trial() {
     let judge = |jobs: usize| {
@@ -157,7 +146,7 @@ fn what_ran_ahead_and_was_not_needed_belongs_to_no_trial() {
         place.bench.jobs = NonZeroUsize::new(jobs).unwrap();
         let candidate = place.bench.prepare(&tiny("0.004")).unwrap();
         let champion = Champion { trial: 0, candidate, description: "slow".into() };
-        let trial = place.bench.prepare(&unlucky()).unwrap();
+        let trial = place.bench.prepare(&unlucky(&tiny("0.02"))).unwrap();
         let seeds: Vec<u64> = (1..=16).collect();
         let (lucky, others): (Vec<_>, Vec<_>) = {
             let elsewhere = Place::new();

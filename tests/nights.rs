@@ -4,12 +4,15 @@
 mod common;
 
 use common::home::{Home, said, trials};
-use common::{Place, guest};
+use common::{Place, guest, tiny, unlucky};
 use host::bench::Experiment;
 use host::component::Component;
-use host::night::{Bounds, Night, Plan, Stop};
-use host::policy::Policy;
+use host::night::trial::{Champion, Court, Judged, Seen};
+use host::night::{Bounds, Ending, Night, Plan, Stop};
+use host::outcome::Status;
+use host::policy::{Policy, Selection};
 use host::proposer::Proposal;
+use host::select::Noise;
 use serde_json::Value;
 
 fn log(home: &Home) -> Vec<Value> {
@@ -75,7 +78,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
         let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
         night.try_proposal("inbox", proposal).unwrap().unwrap()
     };
-    let slower = guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.002");
+    let slower = tiny("0.002");
     let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));
     assert_eq!(slower.1.verdict, "discard", "{:?}", slower.1);
     // As if it had run ahead, for nobody.
@@ -91,4 +94,29 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     }
     assert_eq!(checkpointed(&slower.0), (2, 0));
     assert_eq!(checkpointed(&seed_guest.component), (3, 3), "the champion's stay");
+}
+
+#[test]
+fn a_champion_that_fails_says_nothing_against_the_candidate() {
+    let place = Place::new();
+    let candidate = place.bench.prepare(&unlucky(&tiny("0.004"))).unwrap();
+    let completes = |seed: &u64| place.run(&candidate.component, *seed).outcome.status == Status::Completed;
+    let (lucky, others): (Vec<u64>, Vec<u64>) = (1..=16).partition(completes);
+    let champion = Champion { trial: 0, candidate: candidate.clone(), description: "fails now and then".into() };
+    let court = Court {
+        bench: &place.bench,
+        champion: &champion,
+        noise: Noise::prior(3.0),
+        rule: &Selection::default(),
+        seen: &Seen::default(),
+        screening_seed: lucky[0],
+        fresh_seeds: vec![lucky[1], others[0]],
+        stop: &Stop::new(),
+    };
+    let Judged::Done(found) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
+    assert_eq!((found.ending, found.runs.len()), (Ending::Noise, 6), "{found:?}");
+    assert!(
+        found.reason.starts_with("not proven: the champion failed") && found.reason.contains("no luck"),
+        "{found:?}"
+    );
 }

@@ -34,6 +34,17 @@ pub fn guest_path(name: &str) -> PathBuf {
     top.join("tests").join(format!("{name}.rs"))
 }
 
+/// `guests/tiny` with another learning rate.
+pub fn tiny(rate: &str) -> String {
+    guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
+}
+
+/// A guest that fails on about half of all random seeds, and otherwise does what it did.
+pub fn unlucky(guest: &str) -> String {
+    let luck = "    assert!(Tensor::normal([1], 0.0, 1.0).item() >= 0.0, \"no luck\");\n    let net = init(";
+    guest.replacen("    let net = init(", luck, 1)
+}
+
 /// Forty documents of pseudo-random words: a bigram model soon does much better than the unigram distribution.
 pub fn documents() -> Vec<Document> {
     const WORDS: [&str; 16] = [

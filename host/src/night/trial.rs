@@ -209,7 +209,15 @@ impl Judgement {
         self.end(ending, reason);
     }
 
-    /// A run came to no score.
+    /// The champion came to no score where the candidate did: there is nothing to compare with.
+    fn go_without_champion(&mut self, status: &Status) {
+        match status {
+            Status::GuestFault { .. } => self.end(Ending::Noise, format!("not proven: the champion failed ({status})")),
+            status => self.fail(status),
+        }
+    }
+
+    /// The candidate came to no score.
     fn fail(&mut self, status: &Status) {
         match status {
             Status::HostFault { kind: HostFault::Interrupted, .. } => self.end(Ending::HostFault, "interrupted"),
@@ -336,12 +344,17 @@ impl Court<'_> {
         };
         let mut confirmed = Vec::new();
         for pair in fresh {
-            let mine = score(candidate, &pair.candidate.run)?;
-            let theirs = score(&self.champion.candidate, &pair.champion.run)?;
-            match (theirs, mine) {
-                (Ok(champion), Ok(candidate)) => confirmed.push((champion, candidate)),
-                (Err(status), _) | (_, Err(status)) => {
+            let candidate = match score(candidate, &pair.candidate.run)? {
+                Ok(score) => score,
+                Err(status) => {
                     found.fail(&status);
+                    return Ok(());
+                }
+            };
+            match score(&self.champion.candidate, &pair.champion.run)? {
+                Ok(champion) => confirmed.push((champion, candidate)),
+                Err(status) => {
+                    found.go_without_champion(&status);
                     return Ok(());
                 }
             }
@@ -387,6 +400,16 @@ struct Contender {
     score: Score,
 }
 
+impl Contender {
+    /// A run that came to a score.
+    fn of(run: Run) -> Result<Self, Status> {
+        match (&run.outcome.status, &run.outcome.score) {
+            (Status::Completed, Some(score)) => Ok(Self { score: score.clone(), run }),
+            (status, _) => Err(status.clone()),
+        }
+    }
+}
+
 impl Scored {
     fn scores(&self) -> Pair<'_> {
         Pair { champion: &self.champion.score, candidate: &self.candidate.score }
@@ -408,23 +431,21 @@ fn next_pair(
     found: &mut Judgement,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Scored>, BenchError> {
-    let Some(candidate) = next_contender(runs, role, found, tell)? else { return Ok(None) };
-    let Some(champion) = next_contender(runs, role, found, tell)? else { return Ok(None) };
-    Ok(Some(Scored { candidate, champion }))
-}
-
-fn next_contender(
-    runs: &mut Runs,
-    role: Role,
-    found: &mut Judgement,
-    tell: &mut dyn FnMut(Event),
-) -> Result<Option<Contender>, BenchError> {
     let Some(run) = runs.next(tell)? else { return Ok(None) };
     found.note(&run, role);
-    match (&run.outcome.status, &run.outcome.score) {
-        (Status::Completed, Some(score)) => Ok(Some(Contender { score: score.clone(), run })),
-        (status, _) => {
-            found.fail(status);
+    let candidate = match Contender::of(run) {
+        Ok(candidate) => candidate,
+        Err(status) => {
+            found.fail(&status);
+            return Ok(None);
+        }
+    };
+    let Some(run) = runs.next(tell)? else { return Ok(None) };
+    found.note(&run, role);
+    match Contender::of(run) {
+        Ok(champion) => Ok(Some(Scored { candidate, champion })),
+        Err(status) => {
+            found.go_without_champion(&status);
             Ok(None)
         }
     }
