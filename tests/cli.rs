@@ -31,7 +31,7 @@ fn experiment() -> String {
 #[test]
 fn usage_errors_exit_with_2_and_failures_with_1() {
     let home = home();
-    for args in [&[][..], &["fly"], &["run", "--experiments", "0"], &["show"]] {
+    for args in [&[][..], &["fly"], &["run", "--experiments", "0"], &["run", "--jobs", "0"], &["show"]] {
         assert_eq!(home.host(args).status.code(), Some(2), "{args:?}");
     }
     assert_eq!(home.host(&["--help"]).status.code(), Some(0));
@@ -81,6 +81,50 @@ fn every_command_that_only_looks_speaks_json() {
     let failed = home.host(&["show", "0000000000", "--json"]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(lines(&failed)[0]["error"].is_string());
+}
+
+#[test]
+fn what_trains_speaks_json() {
+    let home = home();
+    let store = home.copy_of_store("working");
+    let store = ["--json", "--store", store.to_str().unwrap()];
+    let tiny = common::guest("guests/tiny");
+    std::fs::write(home.path("another.rs"), tiny.replace("LR: f32 = 0.02", "LR: f32 = 0.0123")).unwrap();
+    std::fs::write(home.path("wrong.rs"), tiny.replace("adam.step(", "adam.stop(")).unwrap();
+    let run = |code: i32, args: &[&str]| {
+        let output = home.host(&[&store, args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+        lines(&output)
+    };
+    let event = |lines: &[Value], name: &str| lines.iter().find(|line| line["event"] == name).cloned().unwrap();
+    let kept = run(0, &["try", "another.rs", "--policy", "./night.toml"]);
+    assert!(event(&kept, "baseline")["bpb"].is_number() && event(&kept, "trial")["bpb"].is_number(), "{kept:?}");
+    let refused = event(&run(1, &["try", "wrong.rs", "--policy", "./night.toml"]), "trial");
+    assert!(refused["verdict"] == "refused" && refused["reason"].as_str().unwrap().contains("stop"), "{refused}");
+
+    let guest = guest_path("guests/tiny");
+    let search = ["search", "--policy", "./night.toml", "--trials", "1", "--guest", guest.to_str().unwrap()];
+    let points = run(0, &search);
+    assert_eq!(points.len(), 2, "one line a point: {points:?}");
+    assert!(points.iter().all(|point| point["bpb"].is_number() && point["steps"].is_u64()), "{points:?}");
+    let nothing = run(1, &["search", "--guest", "nowhere.rs"]);
+    assert!(nothing[0]["error"].as_str().unwrap().contains("nowhere.rs"), "{nothing:?}");
+}
+
+#[test]
+fn what_measures_and_installs_speaks_json() {
+    let home = home();
+    let calibrated = home.host(&["calibrate", "--json"]);
+    assert_eq!(calibrated.status.code(), Some(0), "{}", said(&calibrated));
+    let [measured] = &lines(&calibrated)[..] else { panic!("{}", said(&calibrated)) };
+    assert!(measured["speed"].as_f64().unwrap() > 0.0, "{measured}");
+    let rows = measured["rows"].as_array().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["measured_us"].as_f64().unwrap() > 0.0), "{measured}");
+    // With the cache that every other program uses too: what is there need not be fetched.
+    let setup = home.command(&["--json", "setup"]).env_remove("HOST_CACHE").output().unwrap();
+    assert_eq!(setup.status.code(), Some(0), "{}", said(&setup));
+    let [ready] = &lines(&setup)[..] else { panic!("{}", said(&setup)) };
+    assert!(ready["seed_guest_bytes"].as_u64().unwrap() > 1000 && ready["corpus"].is_string(), "{ready}");
 }
 
 #[test]

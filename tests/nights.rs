@@ -4,6 +4,15 @@
 mod common;
 
 use common::home::{Home, said, trials};
+use common::{Place, guest, tiny, unlucky};
+use host::bench::Experiment;
+use host::component::Component;
+use host::night::trial::{Champion, Court, Judged, Seen};
+use host::night::{Bounds, Ending, Night, Plan, Stop};
+use host::outcome::Status;
+use host::policy::{Policy, Selection};
+use host::proposer::Proposal;
+use host::select::Noise;
 use serde_json::Value;
 
 fn log(home: &Home) -> Vec<Value> {
@@ -46,4 +55,68 @@ fn a_recorded_night_runs_again_without_whoever_wrote_it() {
     assert!(second.iter().all(|trial| trial["proposer"] == "recorded"));
     let missing = home.host(&["run", "--policy", "./night.toml", "--from-recorded", "77"]);
     assert!(said(&missing).contains("night 77 has no recorded proposals"), "{}", said(&missing));
+}
+
+#[test]
+fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
+    let place = Place::new();
+    let bench = &place.bench;
+    let policy = Policy::load("smoke").unwrap();
+    let seed_guest = bench.prepare(&guest("guests/tiny")).unwrap();
+    let plan = Plan {
+        policy: &policy,
+        policy_name: "smoke",
+        brief: "",
+        seed_guest: seed_guest.clone(),
+        bounds: Bounds::default(),
+        recorded: None,
+    };
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    let mut night = Night::begin(bench, plan, &stop, &mut tell).unwrap();
+    let mut attempt = |source: String| {
+        let description = "by hand".to_string();
+        let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
+        night.try_proposal("inbox", proposal).unwrap().unwrap()
+    };
+    let slower = tiny("0.002");
+    let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));
+    assert_eq!(slower.1.verdict, "discard", "{:?}", slower.1);
+    // As if it had run ahead, for nobody.
+    bench.run(&[Experiment { component: &slower.0, random_seed: 77 }], &mut |_, _| {}, &|| false).unwrap();
+    let checkpointed = |component: &Component| {
+        let runs = bench.store.experiments_of(&component.key()).unwrap();
+        let with = runs.iter().filter(|run| !bench.store.checkpoints(&run.key).unwrap().is_empty()).count();
+        (runs.len(), with)
+    };
+    assert_eq!(checkpointed(&slower.0), (2, 2));
+    for i in 2..=21 {
+        assert_eq!(attempt(format!("no Rust {i}")).verdict, "refused");
+    }
+    assert_eq!(checkpointed(&slower.0), (2, 0));
+    assert_eq!(checkpointed(&seed_guest.component), (3, 3), "the champion's stay");
+}
+
+#[test]
+fn a_champion_that_fails_says_nothing_against_the_candidate() {
+    let place = Place::new();
+    let candidate = place.bench.prepare(&unlucky(&tiny("0.004"))).unwrap();
+    let completes = |seed: &u64| place.run(&candidate.component, *seed).outcome.status == Status::Completed;
+    let (lucky, others): (Vec<u64>, Vec<u64>) = (1..=16).partition(completes);
+    let champion = Champion { trial: 0, candidate: candidate.clone(), description: "fails now and then".into() };
+    let court = Court {
+        bench: &place.bench,
+        champion: &champion,
+        noise: Noise::prior(3.0),
+        rule: &Selection::default(),
+        seen: &Seen::default(),
+        screening_seed: lucky[0],
+        fresh_seeds: vec![lucky[1], others[0]],
+        stop: &Stop::new(),
+    };
+    let Judged::Done(found) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
+    assert_eq!((found.ending, found.runs.len()), (Ending::Noise, 6), "{found:?}");
+    assert!(
+        found.reason.starts_with("not proven: the champion failed") && found.reason.contains("no luck"),
+        "{found:?}"
+    );
 }

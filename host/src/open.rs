@@ -1,7 +1,7 @@
 //! Putting a bench together: from a policy for a night, from a record for a replay. The only place that knows where
 //! compiler, corpus and profile come from.
 
-use crate::bench::{Bench, BenchError, Candidate, Refusal, describe};
+use crate::bench::{Bench, BenchError, Candidate, Refusal};
 use crate::command;
 use crate::component::Component;
 use crate::data::compress::{self, Compressors};
@@ -17,6 +17,7 @@ use crate::sandbox::{RunSpec, Sandbox};
 use crate::store::{ExperimentRecord, Found, Store, StoreError};
 use crate::toolchain::{Toolchain, ToolchainError};
 use kernels::cost::Profile;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// Intervals of a run's hash chain: enough to find a difference quickly, few enough to cost nothing.
@@ -166,12 +167,20 @@ pub fn bench(
     });
     remember(&store, &task, &profile)?;
     let sandbox = Sandbox::new(None);
-    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(describe(&status)))?;
+    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
-    let mut bench =
-        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, forward_ps_per_token: 0 };
+    let mut bench = Bench {
+        store,
+        toolchain: Some(toolchain),
+        sandbox,
+        task,
+        compressors,
+        spec,
+        jobs: NonZeroUsize::MIN,
+        forward_ps_per_token: 0,
+    };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
@@ -303,6 +312,7 @@ pub fn for_record(
         task,
         compressors: None,
         spec,
+        jobs: NonZeroUsize::MIN,
         forward_ps_per_token,
     };
     Ok((bench, component))

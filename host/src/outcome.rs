@@ -32,6 +32,16 @@ pub enum Status {
     },
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("completed"),
+            Self::GuestFault { kind, message } => write!(f, "{kind}: {message}"),
+            Self::HostFault { kind, message } => write!(f, "{kind}: {message}"),
+        }
+    }
+}
+
 macro_rules! kinds {
     ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $code:literal $text:literal,)+ }) => {
         $(#[$meta])*

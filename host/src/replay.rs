@@ -1,9 +1,11 @@
 //! Replay: a stored experiment runs again from its manifest, and every link of its record is compared. Nothing is
 //! written to the store.
 
-use crate::bench::{Bench, BenchError, describe};
-use crate::outcome::{Outcome, Status, encode_state};
-use crate::sandbox::{Progress, Resume, Trained};
+use crate::bench::{Bench, BenchError, Experiment};
+use crate::component::Component;
+use crate::key::Hash;
+use crate::outcome::{Outcome, Status};
+use crate::sandbox::{Progress, Resume};
 use crate::store::{ExperimentRecord, StoreError};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -64,22 +66,15 @@ pub enum ReplayError {
 pub fn replay(
     bench: &Bench,
     record: &ExperimentRecord,
-    component: &crate::component::Component,
+    component: &Component,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, ReplayError> {
     let stored = bench.store.outcome(record)?;
-    let started = Instant::now();
-    let trained = bench.train(component, record.manifest.random_seed, &mut |progress| {
-        watch(&progress);
-        ControlFlow::Continue(())
-    });
-    if !trained.status.is_result() {
-        return Err(ReplayError::Host(describe(&trained.status)));
-    }
-    let state = trained.state.as_ref().map(encode_state).transpose().map_err(|e| ReplayError::Host(e.to_string()))?;
-    let found = bench.evaluated(component, record.manifest.random_seed, trained, state.as_deref());
+    let experiment = Experiment { component, random_seed: record.manifest.random_seed };
+    let ended = bench.runner(1).run(&experiment, &record.key, &mut |progress| watch(&progress), &|| false);
+    let (found, took) = (ended.outcome, ended.wall);
     if !found.status.is_result() {
-        return Err(ReplayError::Host(describe(&found.status)));
+        return Err(ReplayError::Host(found.status.to_string()));
     }
     let difference = first_difference(&stored, &found);
     Ok(Replay {
@@ -91,8 +86,8 @@ pub fn replay(
         intervals: stored.intervals.len() as u32,
         steps: found.totals.steps,
         val_bpb: found.score.map(|score| score.bpb),
-        state: found.state.map(|hash| crate::key::Hash(hash).to_string()),
-        seconds: started.elapsed().as_secs_f64(),
+        state: found.state.map(|hash| Hash(hash).to_string()),
+        seconds: took.as_secs_f64(),
     })
 }
 
@@ -101,7 +96,7 @@ pub fn replay(
 pub fn replay_interval(
     bench: &Bench,
     record: &ExperimentRecord,
-    component: &crate::component::Component,
+    component: &Component,
     interval: u32,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, ReplayError> {
@@ -123,12 +118,12 @@ pub fn replay_interval(
         .map_err(|error| ReplayError::Host(format!("the checkpoint does not decode: {error}")))?;
     let started = Instant::now();
     let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };
-    let trained: Trained = bench.resume(component, record.manifest.random_seed, &resume, &mut |progress| {
+    let trained = bench.runner(1).train(component, record.manifest.random_seed, Some(&resume), &mut |progress| {
         watch(&progress);
         ControlFlow::Continue(())
     });
     if !trained.status.is_result() {
-        return Err(ReplayError::Host(describe(&trained.status)));
+        return Err(ReplayError::Host(trained.status.to_string()));
     }
     let found = trained.intervals.last();
     let identical = found == Some(expected);

@@ -1,6 +1,6 @@
 //! Sampling: a stored model writes text, through the same sandboxed `forward` that scored it.
 
-use crate::bench::{Bench, describe};
+use crate::bench::Bench;
 use crate::component::Component;
 use crate::outcome::Status;
 use crate::sandbox::Sampling;
@@ -74,6 +74,6 @@ pub fn sample(
     bench
         .sandbox
         .forward(component.bytes(), &state, &bench.spec, &sampling, &mut take)
-        .map_err(|status: Status| SampleError::Forward(describe(&status)))?;
+        .map_err(|status: Status| SampleError::Forward(status.to_string()))?;
     Ok(String::from_utf8_lossy(&bench.task.task.tokenizer.decode(&tokens).unwrap_or_default()).into_owned())
 }

@@ -53,6 +53,10 @@ fn train(component: &[u8], run: &RunSpec) -> Trained {
     sandbox().train(component, run, &text(), None, &mut |_| ControlFlow::Continue(()))
 }
 
+fn go_on() -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// `tiny.rs` with another body of `train` after its network is made.
 fn with_train(body: &str) -> Vec<u8> {
     let (head, tail) = TINY.split_once("    let mut adam").unwrap();
@@ -80,7 +84,7 @@ fn a_guest_learns_and_is_scored() {
     assert_eq!((dry.train.spent_ps, dry.fuel), (trained.totals.spent_ps, trained.fuel));
     assert_eq!(trained.intervals.len(), 4);
     let state = trained.state.unwrap();
-    let evaluated = sandbox().evaluate(&component, &state, &run, &eval());
+    let evaluated = sandbox().evaluate(&component, &state, &run, &eval(), &mut go_on);
     assert_eq!(evaluated.status, Status::Completed);
     let nats = evaluated.chunk_nats.iter().sum::<f64>() / (6.0 * 32.0);
     assert!(nats < 1.0, "a uniform guess has 4.16 nats, this guest {nats}");
@@ -96,7 +100,7 @@ fn a_guest_learns_and_is_scored() {
     assert_eq!(drawn, [14, 21, 28, 35]);
 
     let dear = EvalInput { forward_cap_ps_per_token: evaluated.forward_ps_per_token - 1, ..eval() };
-    let evaluated = sandbox().evaluate(&component, &state, &run, &dear);
+    let evaluated = sandbox().evaluate(&component, &state, &run, &dear, &mut go_on);
     assert_eq!(kind(&evaluated.status), GuestFault::TooExpensive.name());
 }
 

@@ -4,18 +4,16 @@
 
 pub mod home;
 
-use host::bench::{Bench, Candidate, Run};
+use host::bench::{Bench, Experiment, Run};
 use host::component::Component;
 use host::data::corpus::{Corpus, Document};
 use host::data::task;
-use host::key::SourceKey;
 use host::policy::Policy;
-use host::sandbox::{DryRun, Limits, RunSpec, Sandbox};
+use host::sandbox::{Limits, RunSpec, Sandbox};
 use host::source::Source;
 use host::store::Store;
 use host::toolchain::Toolchain;
-use kernels::session::{NamedState, Totals};
-use std::ops::ControlFlow;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -34,6 +32,17 @@ pub fn guest(name: &str) -> String {
 pub fn guest_path(name: &str) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     top.join("tests").join(format!("{name}.rs"))
+}
+
+/// `guests/tiny` with another learning rate.
+pub fn tiny(rate: &str) -> String {
+    guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
+}
+
+/// A guest that fails on about half of all random seeds, and otherwise does what it did.
+pub fn unlucky(guest: &str) -> String {
+    let luck = "    assert!(Tensor::normal([1], 0.0, 1.0).item() >= 0.0, \"no luck\");\n    let net = init(";
+    guest.replacen("    let net = init(", luck, 1)
 }
 
 /// Forty documents of pseudo-random words: a bigram model soon does much better than the unigram distribution.
@@ -118,6 +127,7 @@ impl Place {
             task,
             compressors: None,
             spec,
+            jobs: NonZeroUsize::MIN,
             forward_ps_per_token: 0,
         };
         Self { bench, folder }
@@ -130,19 +140,7 @@ impl Place {
 
     /// Trains and scores a component without asking the dry run first.
     pub fn run(&self, component: &Component, random_seed: u64) -> Run {
-        let candidate = Candidate {
-            text: String::new(),
-            source_key: SourceKey::of(b""),
-            component: component.clone(),
-            dry_run: DryRun {
-                train: Totals::default(),
-                forward: Totals::default(),
-                named: NamedState::default(),
-                advisory: true,
-                fuel: 0,
-            },
-            behaviour: None,
-        };
-        self.bench.run(&candidate, random_seed, &mut |_| ControlFlow::Continue(())).unwrap()
+        let batch = [Experiment { component, random_seed }];
+        self.bench.run(&batch, &mut |_, _| {}, &|| false).unwrap().remove(0)
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: what can be typed, once. Help comes from here.
 
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Runs nights of experiments on training code that anybody wrote, in a sandbox, and keeps what is better.
@@ -16,9 +18,17 @@ pub struct Cli {
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
+    /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
+    /// out, each has at least one; each may take the whole memory that the policy allows a guest.
+    #[arg(long, global = true, default_value = "1", value_name = "N", value_parser = jobs())]
+    pub jobs: NonZeroUsize,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+fn jobs() -> impl TypedValueParser<Value = NonZeroUsize> {
+    RangedU64ValueParser::<usize>::new().range(1..=64).try_map(NonZeroUsize::try_from)
 }
 
 /// The commands.
@@ -68,23 +78,7 @@ pub enum Command {
         interval: Option<u32>,
     },
     /// Let the champion (or any experiment's model) write.
-    Sample {
-        /// How the text begins.
-        #[arg(long, default_value = "ROMEO:")]
-        prompt: String,
-        /// Bytes to write.
-        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        length: u32,
-        /// 0 always takes the likeliest byte; 1 samples as the model believes.
-        #[arg(long, default_value_t = 0.8)]
-        temperature: f64,
-        /// Random seed of the sampling.
-        #[arg(long, default_value_t = 1)]
-        random_seed: u64,
-        /// An experiment instead of the champion.
-        #[arg(long, value_name = "HASH")]
-        experiment: Option<String>,
-    },
+    Sample(Sample),
     /// Find or install what a night needs: guest compiler, standard library, corpora.
     Setup,
     /// Say what this machine has and what is missing.
@@ -110,26 +104,7 @@ pub enum Command {
     /// Print the reference of the guest SDK: every function, with shapes, formula and cost.
     Reference,
     /// Search the seed guest's constants at random: a table of trials, reproducible from policy, random seed and size.
-    Search {
-        /// Policy that gives task and budget.
-        #[arg(long, default_value = "smoke", value_name = "NAME|FILE")]
-        policy: String,
-        /// Number of random points; the present constants come first, as point 0.
-        #[arg(long, default_value_t = 32)]
-        trials: u64,
-        /// Random seed of the search.
-        #[arg(long, default_value_t = 1)]
-        random_seed: u64,
-        /// Largest factor by which a constant moves.
-        #[arg(long, default_value_t = 2.0)]
-        spread: f64,
-        /// Guest to search around [default: the seed guest].
-        #[arg(long, value_name = "FILE")]
-        guest: Option<PathBuf>,
-        /// Where to write the best point's source.
-        #[arg(long, value_name = "FILE")]
-        write: Option<PathBuf>,
-    },
+    Search(Search),
     /// Housekeeping of the store.
     Store {
         /// What to do.
@@ -153,6 +128,49 @@ pub struct Run {
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
+}
+
+/// `host sample`.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// How the text begins.
+    #[arg(long, default_value = "ROMEO:")]
+    pub prompt: String,
+    /// Bytes to write.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub length: u32,
+    /// 0 always takes the likeliest byte; 1 samples as the model believes.
+    #[arg(long, default_value_t = 0.8)]
+    pub temperature: f64,
+    /// Random seed of the sampling.
+    #[arg(long, default_value_t = 1)]
+    pub random_seed: u64,
+    /// An experiment instead of the champion.
+    #[arg(long, value_name = "HASH")]
+    pub experiment: Option<String>,
+}
+
+/// `host search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// Policy that gives task and budget.
+    #[arg(long, default_value = "smoke", value_name = "NAME|FILE")]
+    pub policy: String,
+    /// Number of random points; the present constants come first, as point 0.
+    #[arg(long, default_value_t = 32)]
+    pub trials: u64,
+    /// Random seed of the search.
+    #[arg(long, default_value_t = 1)]
+    pub random_seed: u64,
+    /// Largest factor by which a constant moves.
+    #[arg(long, default_value_t = 2.0)]
+    pub spread: f64,
+    /// Guest to search around [default: the seed guest].
+    #[arg(long, value_name = "FILE")]
+    pub guest: Option<PathBuf>,
+    /// Where to write the best point's source.
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
 }
 
 /// `host data`.

@@ -47,7 +47,7 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     }
     match Sandbox::new(None).walls() {
         Ok(walls) => lines.push(("sandbox", walls.hold(), walls.to_string())),
-        Err(status) => lines.push(("sandbox", false, host::bench::describe(&status))),
+        Err(status) => lines.push(("sandbox", false, status.to_string())),
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     lines.push(match instructions::chosen() {

@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod lab;
 mod night_view;
+mod search;
 mod show;
 mod text;
 
@@ -49,14 +50,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Log { last } => show::log(&cli, *last),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
-        Command::Sample { .. } => sample_text(&cli),
+        Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),
         Command::Data { command } => data::data(&cli, command),
         Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
         Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
         Command::Reference => show::reference(&cli),
-        Command::Search { .. } => show::search(&cli),
+        Command::Search(what) => search::search(&cli, what),
         Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
     }
 }
@@ -95,7 +96,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    bench.jobs = cli.jobs;
     let bounds = match &recorded {
         Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
         None => Bounds {
@@ -136,7 +138,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
+    bench.jobs = cli.jobs;
     let plan = Plan {
         policy: &policy,
         policy_name: &name,
@@ -195,10 +198,8 @@ fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<Exi
     Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn sample_text(cli: &Cli) -> Result<ExitCode> {
-    let Command::Sample { prompt, length, temperature, random_seed, experiment } = &cli.command else {
-        bail!("not a sample command");
-    };
+fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
+    let args::Sample { prompt, length, temperature, random_seed, experiment } = what;
     let store = open::existing_store(&cli.store)?;
     let record = open::experiment_or_champion(&store, experiment.as_deref())?;
     let (bench, component) = open::for_record(store, &record, cli.threads)?;

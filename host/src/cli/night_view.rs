@@ -44,7 +44,7 @@ impl NightView {
     /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         if self.json {
-            if !matches!(event, Event::Progress { .. }) {
+            if !matches!(event, Event::Progress { .. }) || self.is_time() {
                 text::json_line(event);
             }
             return;
@@ -63,8 +63,11 @@ impl NightView {
                     bar.set_message(self.current.clone());
                 }
             }
-            Event::Progress { role, progress, steps, loss, seconds_left } => {
-                self.progress(role, *progress, *steps, *loss, *seconds_left);
+            Event::Progress { role, progress, steps, loss, seconds_left, at_once } => {
+                let loss = loss.map(|loss| format!("  loss {loss:.3}")).unwrap_or_default();
+                let left = seconds_left.map(|s| format!("  {} left", text::duration(s))).unwrap_or_default();
+                let others = if *at_once > 1 { format!("{at_once} at once, the slowest: ") } else { String::new() };
+                self.progress(*progress, &format!("{others}{role}"), &format!("step {steps}{loss}{left}"));
             }
             Event::Baseline(baseline) => self.line(&baseline_line(baseline)),
             Event::Trial(trial) => self.trial(trial),
@@ -82,16 +85,22 @@ impl NightView {
         let _ = std::io::stdout().flush();
     }
 
-    fn progress(&mut self, role: &str, progress: f64, steps: u64, loss: Option<f64>, seconds_left: Option<f64>) {
-        let loss = loss.map(|l| format!("  loss {:.3}", l)).unwrap_or_default();
-        let left = seconds_left.map(|s| format!("  {} left", text::duration(s))).unwrap_or_default();
+    fn progress(&mut self, progress: f64, role: &str, figures: &str) {
         if let Some(bar) = &self.bar {
             bar.set_position((progress.clamp(0.0, 1.0) * 1000.0) as u64);
-            bar.set_message(format!("{}  {role}  step {steps}{loss}{left}", self.current));
-        } else if self.plain_clock.elapsed() >= PLAIN_INTERVAL {
-            self.plain_clock = Instant::now();
-            self.line(&format!("     … {}  {role}  {:.0}%  step {steps}{loss}{left}", self.current, progress * 100.0));
+            bar.set_message(format!("{}  {role}  {figures}", self.current));
+        } else if self.is_time() {
+            self.line(&format!("     … {}  {role}  {:.0}%  {figures}", self.current, progress * 100.0));
         }
+    }
+
+    /// Whether another sign of life is due, which is given then.
+    fn is_time(&mut self) -> bool {
+        let is_time = self.plain_clock.elapsed() >= PLAIN_INTERVAL;
+        if is_time {
+            self.plain_clock = Instant::now();
+        }
+        is_time
     }
 
     fn trial(&mut self, trial: &TrialLine) {

@@ -1,8 +1,8 @@
 //! Commands that only look: log, show, policy check; and housekeeping.
 
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::Cli;
 use crate::cli::{night_view, text};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use host::key::ExperimentKey;
 use host::night::event::TrialLine;
 use host::open;
@@ -279,44 +279,6 @@ fn proposers(policy: &Policy) -> Result<()> {
         policy.search.repairs, policy.search.digest_every
     );
     Ok(())
-}
-
-/// `host search`.
-pub fn search(cli: &Cli) -> Result<ExitCode> {
-    let Command::Search { policy, trials, random_seed, spread, guest, write } = &cli.command else {
-        bail!("not a search command");
-    };
-    if !(*spread > 1.0 && *spread <= 100.0) {
-        bail!("--spread must be above 1 and at most 100");
-    }
-    let policy = Policy::load(policy)?;
-    let text = match guest {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
-        None => open::SEED_GUEST.to_string(),
-    };
-    let store = Store::open(&cli.store)?;
-    let _lock = store.lock_run()?;
-    let mut note = |event: host::night::event::Event| {
-        if let host::night::event::Event::Setup { what, text } = event {
-            eprintln!("{what:<16} {text}");
-        }
-    };
-    let (bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
-    if !cli.json {
-        println!("point\tval_bpb\tsteps\tconstants");
-    }
-    let best = host::search::random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
-        if cli.json {
-            text::json_line(point);
-        } else {
-            let bpb = point.bpb.map_or_else(|| text::clean(&point.status), |bpb| format!("{bpb:.4}"));
-            println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, text::clean(&point.constants));
-        }
-    })?;
-    if let (Some(path), Some(text)) = (write, best) {
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// `host store gc`.

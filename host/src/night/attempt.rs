@@ -1,7 +1,6 @@
 //! One trial within a night: under the store's lock, against the champion of the moment, and on record.
 
 use super::bandit::{cost, reward};
-use super::clock::RunClock;
 use super::event::{Event, TrialLine};
 use super::trial::{Champion, Court, Ending, Judged, Judgement, RepeatKey};
 use super::turn::Draft;
@@ -74,9 +73,7 @@ impl Night<'_> {
                 .collect(),
             stop: self.stop,
         };
-        let tell = &mut *self.tell;
-        let mut clock = RunClock::default();
-        let judged = court.judge(&draft.proposal.source, &mut |role, progress| clock.tell(role, progress, tell))?;
+        let judged = court.judge(&draft.proposal.source, &mut *self.tell)?;
         let Judged::Done(found) = judged else { return Ok(None) };
         self.record(draft, number, &found, started.elapsed()).map(Some)
     }
@@ -178,15 +175,17 @@ impl Tally {
     }
 }
 
-/// A trial that was not kept keeps its outcome, not its checkpoints: they are most of what a night writes.
+/// A trial that was not kept keeps its outcomes, not its checkpoints: they are most of what a night writes. Its component's
+/// runs on the same terms are its own, those that ran ahead and were not needed too.
 fn forget_checkpoints(store: &Store, old: &TrialRecord) -> Result<(), NightError> {
-    if old.trial.verdict == Ending::Keep.name() {
+    let screening = old.trial.experiment_key.filter(|_| old.trial.verdict != Ending::Keep.name());
+    let Some(screening) = screening.map(|key| store.find_experiment(&key)).transpose()?.flatten() else {
         return Ok(());
-    }
-    for (key, _) in store.runs(old.id)? {
-        let own = store.find_experiment(&key)?.map(|record| record.manifest.component) == old.trial.component_key;
-        if own {
-            store.forget_checkpoints(&key)?;
+    };
+    let terms = screening.manifest.context_key();
+    for run in store.experiments_of(&screening.manifest.component)? {
+        if run.manifest.context_key() == terms {
+            store.forget_checkpoints(&run.key)?;
         }
     }
     Ok(())

@@ -1,18 +1,17 @@
 //! The baseline: the seed guest on several random seeds. Its mean is what a night starts from, its spread the noise.
 
 use super::attempt::lock;
-use super::clock::RunClock;
 use super::event::{Baseline, Event};
+use super::runs::Runs;
 use super::trial::Champion;
-use super::{NightError, Stop, random_seed};
-use crate::bench::{Bench, describe};
+use super::{NightError, Stop, replica_seeds};
+use crate::bench::{Bench, Experiment};
 use crate::outcome::{Score, Status};
 use crate::policy::Policy;
 use crate::select::Noise;
-use std::ops::ControlFlow;
 
 /// The seed guest's scores, one per random seed that the policy asks for; and how many of these runs were not in the
-/// store yet. The store is locked for each run, not for all.
+/// store yet. The store is locked for each batch of runs, not for all.
 pub fn measure(
     bench: &Bench,
     policy: &Policy,
@@ -20,23 +19,21 @@ pub fn measure(
     stop: &Stop,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Vec<Score>, u64), NightError> {
-    let replicas = policy.selection.replicas.max(1);
+    let seeds = replica_seeds(policy);
+    let component = &baseline.candidate.component;
+    let experiment = |&random_seed: &u64| ("baseline".to_string(), Experiment { component, random_seed });
+    let mut runs = Runs::new(bench, stop, seeds.iter().map(experiment));
     let (mut scores, mut trained) = (Vec::new(), 0);
-    for i in 0..replicas {
+    for number in 1..=seeds.len() {
         let lock = if stop.soon() { None } else { lock(&bench.store, stop, tell)? };
         let Some(_lock) = lock else { return Err(NightError::Interrupted) };
-        tell(Event::Started { number: 0, description: format!("baseline, random seed {} of {replicas}", i + 1) });
-        let mut clock = RunClock::default();
-        let seed = random_seed(policy, "replica", 0, u64::from(i));
-        let run = bench.run(&baseline.candidate, seed, &mut |progress| {
-            clock.tell("baseline", &progress, tell);
-            if stop.now() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        tell(Event::Started { number: 0, description: format!("baseline, random seed {number} of {}", seeds.len()) });
+        let Some(run) = runs.next(tell)? else { break };
         trained += u64::from(run.wall.is_some());
         match (run.outcome.status, run.outcome.score) {
             (Status::Completed, Some(score)) => scores.push(score),
             _ if stop.now() => return Err(NightError::Interrupted),
-            (status, _) => return Err(NightError::SeedGuest(describe(&status))),
+            (status, _) => return Err(NightError::SeedGuest(status.to_string())),
         }
     }
     Ok((scores, trained))

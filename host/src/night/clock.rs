@@ -1,33 +1,78 @@
-//! How a run's progress is told: with the time left, now and then. Reads the clock; nothing of it enters a result.
+//! How experiments at the same time are told of: now and then, the slowest of them, with the time left. Reads the clock;
+//! nothing of it enters a result.
 
 use super::event::Event;
 use crate::sandbox::Progress;
 use std::time::{Duration, Instant};
 
-/// Turns progress into events with the time left, at most a few a second.
-#[derive(Default)]
+/// Between two reports.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Turns the progress of a batch into events.
 pub struct RunClock {
-    role: String,
-    started: Option<Instant>,
+    started: Instant,
     told: Option<Instant>,
+    runs: Vec<(String, Option<Step>)>,
+}
+
+/// How far one is.
+#[derive(Clone, Copy)]
+struct Step {
+    progress: f64,
+    steps: u64,
+    loss: Option<f64>,
 }
 
 impl RunClock {
-    /// One report of a run's progress; `role` says what the run is for.
-    pub fn tell(&mut self, role: &str, progress: &Progress, tell: &mut dyn FnMut(Event)) {
-        let Progress::Step { progress, steps, loss } = progress else { return };
-        let now = Instant::now();
-        if self.role != role {
-            self.role = role.into();
-            self.started = Some(now);
-            self.told = None;
+    /// The batch begins; a role says what a run is for.
+    pub fn start(roles: impl Iterator<Item = String>) -> Self {
+        Self { started: Instant::now(), told: None, runs: roles.map(|role| (role, None)).collect() }
+    }
+
+    /// Progress of one, by its place in the batch.
+    pub fn tell(&mut self, index: usize, progress: &Progress, tell: &mut dyn FnMut(Event)) {
+        let &Progress::Step { progress, steps, loss } = progress else { return };
+        if let Some((_, step)) = self.runs.get_mut(index) {
+            *step = Some(Step { progress, steps, loss });
         }
-        if self.told.is_some_and(|told| now.duration_since(told) < Duration::from_millis(200)) {
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now.duration_since(told) < INTERVAL) {
             return;
         }
+        let begun = self.runs.iter().filter_map(|(role, step)| step.map(|step| (role, step)));
+        let Some((role, Step { progress, steps, loss })) =
+            begun.clone().min_by(|(_, a), (_, b)| a.progress.total_cmp(&b.progress))
+        else {
+            return;
+        };
         self.told = Some(now);
-        let elapsed = self.started.map_or(0.0, |started| now.duration_since(started).as_secs_f64());
-        let seconds_left = (*progress > 0.02).then(|| elapsed * (1.0 - progress).max(0.0) / progress);
-        tell(Event::Progress { role: role.into(), progress: *progress, steps: *steps, loss: *loss, seconds_left });
+        let at_once = begun.filter(|(_, step)| step.progress < 1.0).count().max(1);
+        let elapsed = now.duration_since(self.started).as_secs_f64();
+        let seconds_left = (progress > 0.02).then(|| elapsed * (1.0 - progress).max(0.0) / progress);
+        tell(Event::Progress { role: role.clone(), progress, steps, loss, seconds_left, at_once });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_is_told_and_how_many_there_are() {
+        let mut clock = RunClock::start(["one", "two", "known already"].map(String::from).into_iter());
+        let mut heard = Vec::new();
+        for (index, progress) in [(0, 0.5), (1, 0.25), (0, 1.0)] {
+            clock.told = None;
+            let step = Progress::Step { progress, steps: 3, loss: None };
+            clock.tell(index, &step, &mut |event| heard.push(event));
+        }
+        let heard: Vec<_> = heard
+            .into_iter()
+            .map(|event| match event {
+                Event::Progress { role, progress, at_once, .. } => (role, progress, at_once),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(heard, [("one".into(), 0.5, 1), ("two".into(), 0.25, 2), ("two".into(), 0.25, 1)]);
     }
 }

@@ -28,9 +28,9 @@ pub enum Event {
         /// What is being run.
         description: String,
     },
-    /// An experiment is under way.
+    /// Experiments are under way; the slowest one's figures.
     Progress {
-        /// What the run is for.
+        /// What its run is for.
         role: String,
         /// Share of its budget used.
         progress: f64,
@@ -38,8 +38,10 @@ pub enum Event {
         steps: u64,
         /// Last logged loss in nats per token.
         loss: Option<f64>,
-        /// Seconds left for this experiment, by this machine's speed so far.
+        /// Seconds left until it is trained, by this machine's speed so far.
         seconds_left: Option<f64>,
+        /// Experiments that train at the same time.
+        at_once: usize,
     },
     /// The baseline is measured.
     Baseline(Baseline),

@@ -23,6 +23,7 @@ pub mod ledger;
 mod memory;
 pub mod recorded;
 mod roster;
+mod runs;
 mod summary;
 pub mod trial;
 mod turn;
@@ -173,10 +174,7 @@ impl<'a> Night<'a> {
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
         let text = policy.canonical().unwrap_or_default();
-        let id = match bench.store.open_night(&text, &context, now - SAME_NIGHT_MS)? {
-            Some(id) => id,
-            None => bench.store.start_night(policy_name, &text, &bench.task.hash(), &context, now)?,
-        };
+        let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
         let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
         let mut night = Self {
             bench,

@@ -4,7 +4,7 @@ use super::Night;
 use super::NightError;
 use super::event::{Event, Standing, Summary};
 use super::random_seed;
-use crate::bench::{Candidate, Run, Split, describe, unix_ms};
+use crate::bench::{Candidate, Run, Split, unix_ms};
 use crate::report;
 use crate::sample::{self, SampleError, Style};
 use crate::store::ExperimentRecord;
@@ -98,10 +98,10 @@ impl Night<'_> {
         }
         for who in contenders {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.score(&who.candidate.component, &run, Split::Test, "report")? {
+            match self.bench.score(&who.candidate.component, &run, Split::Test, "report", &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
                 Err(status) => {
-                    (self.tell)(Event::Note { text: format!("the test split was not scored: {}", describe(&status)) });
+                    (self.tell)(Event::Note { text: format!("the test split was not scored: {status}") });
                     return Ok(None);
                 }
             }

@@ -1,17 +1,17 @@
 //! One trial: a mutation from its text to a verdict. Screening on one random seed, fresh random seeds on which the
 //! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
-use crate::bench::{Bench, BenchError, Candidate, Refusal, Run, Split};
+use super::event::Event;
+use super::runs::Runs;
+use crate::bench::{Bench, BenchError, Candidate, Experiment, Refusal, Run, Split};
 use crate::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
 use crate::night::Stop;
 use crate::outcome::{HostFault, Score, Status};
 use crate::policy::Selection;
-use crate::sandbox::Progress;
 use crate::select::{self, Noise, Pair, Verdict};
 use crate::source::Source;
 use crate::store::Role;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 /// The mutation that the others are compared with.
 #[derive(Clone, Debug)]
@@ -167,21 +167,10 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// A run belongs to the trial; the first one is the screening run.
-    fn note(&mut self, run: &Run) {
-        self.trained += u64::from(run.wall.is_some());
-        if run.record.is_none() {
-            return;
-        }
-        let role = if self.runs.len() < 2 { Role::Search } else { Role::FreshSeed };
-        self.runs.push((run.key, role));
-        self.experiment.get_or_insert(run.key);
-    }
-
-    fn new(ending: Ending, reason: impl Into<String>) -> Self {
+    fn new() -> Self {
         Self {
-            ending,
-            reason: reason.into(),
+            ending: Ending::Refused,
+            reason: String::new(),
             bpb: None,
             delta: None,
             p_better: None,
@@ -194,6 +183,49 @@ impl Judgement {
             repeats: None,
             candidate: None,
             peak_bytes: None,
+        }
+    }
+
+    /// A run belongs to the trial; the first one is the screening run.
+    fn note(&mut self, run: &Run, role: Role) {
+        self.trained += u64::from(run.wall.is_some());
+        if run.record.is_some() {
+            self.runs.push((run.key, role));
+            self.experiment.get_or_insert(run.key);
+        }
+    }
+
+    fn end(&mut self, ending: Ending, reason: impl Into<String>) {
+        self.ending = ending;
+        self.reason = reason.into();
+    }
+
+    fn decide(&mut self, verdict: Verdict, reason: impl Into<String>) {
+        let ending = match verdict {
+            Verdict::Keep => Ending::Keep,
+            Verdict::Discard => Ending::Discard,
+            Verdict::Noise | Verdict::NeedsFreshSeeds | Verdict::NeedsConfirm => Ending::Noise,
+        };
+        self.end(ending, reason);
+    }
+
+    /// The champion came to no score where the candidate did: there is nothing to compare with.
+    fn go_without_champion(&mut self, status: &Status) {
+        match status {
+            Status::GuestFault { .. } => self.end(Ending::Noise, format!("not proven: the champion failed ({status})")),
+            status => self.fail(status),
+        }
+    }
+
+    /// The candidate came to no score.
+    fn fail(&mut self, status: &Status) {
+        match status {
+            Status::HostFault { kind: HostFault::Interrupted, .. } => self.end(Ending::HostFault, "interrupted"),
+            Status::HostFault { .. } => self.end(Ending::HostFault, status.to_string()),
+            Status::GuestFault { .. } => self.end(Ending::Failed, status.to_string()),
+            Status::Completed => {
+                self.end(Ending::HostFault, "completed without a score: the store may be damaged");
+            }
         }
     }
 }
@@ -228,88 +260,68 @@ pub enum Judged {
 
 impl Court<'_> {
     /// Takes a mutation through the three keys and the runs it deserves.
-    pub fn judge(&self, text: &str, watch: &mut dyn FnMut(&str, &Progress)) -> Result<Judged, BenchError> {
-        let mut found = Judgement::new(Ending::Refused, "");
-        match self.admit(text, &mut found)? {
-            Some(candidate) => self.try_candidate(candidate, found, watch),
-            None => Ok(Judged::Done(Box::new(found))),
+    pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Judged, BenchError> {
+        let mut found = Judgement::new();
+        match self.admit(text, &mut found) {
+            Ok(Some(candidate)) => {
+                found.candidate = Some(candidate.clone());
+                self.try_candidate(&candidate, &mut found, tell)?;
+            }
+            Ok(None) => {}
+            Err(Refusal::Bench(error)) => return Err(error),
+            Err(Refusal::Run(status)) if !status.is_result() => found.fail(&status),
+            Err(refusal) => found.end(Ending::Refused, refusal.to_string()),
         }
+        if found.ending == Ending::HostFault && self.stop.now() {
+            return Ok(Judged::Interrupted);
+        }
+        Ok(Judged::Done(Box::new(found)))
     }
 
-    /// Source, component and behaviour key, compiler and dry run: none means that `found` says why not.
-    fn admit(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, BenchError> {
-        match self.admit_or_refuse(text, found) {
-            Ok(candidate) => Ok(candidate),
-            Err(Refusal::Bench(error)) => Err(error),
-            Err(Refusal::Run(Status::HostFault { kind, message })) => {
-                found.ending = Ending::HostFault;
-                found.reason = format!("{kind}: {message}");
-                Ok(None)
-            }
-            Err(refusal) => {
-                found.ending = Ending::Refused;
-                found.reason = refusal.to_string();
-                Ok(None)
-            }
-        }
-    }
-
-    fn admit_or_refuse(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
+    /// Source, component and behaviour key, compiler and dry run; none for a repeat.
+    fn admit(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
         let source = Source::parse(text)?;
         let source_key = source.key();
         found.source = Some(source_key);
         if let Some(trial) = self.seen.source(&source_key) {
-            return Ok(self.repeat(found, RepeatKey::Source, trial));
+            return Ok(repeat(found, RepeatKey::Source, trial));
         }
         let component = self.bench.compile(&source)?;
         found.component = Some(component.key());
         if let Some(trial) = self.seen.component(&component.key()) {
-            return Ok(self.repeat(found, RepeatKey::Component, trial));
+            return Ok(repeat(found, RepeatKey::Component, trial));
         }
         let candidate = self.bench.dry_run(text, source_key, component)?;
         found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
         found.behaviour = candidate.behaviour;
         if let Some(trial) = candidate.behaviour.as_ref().and_then(|key| self.seen.behaviour(key)) {
-            return Ok(self.repeat(found, RepeatKey::Behaviour, trial));
+            return Ok(repeat(found, RepeatKey::Behaviour, trial));
         }
         Ok(Some(candidate))
     }
 
-    fn repeat(&self, found: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
-        found.ending = Ending::Same;
-        found.reason = if trial == 0 {
-            format!("as the baseline ({})", key.name())
-        } else {
-            format!("as #{trial} ({})", key.name())
-        };
-        found.repeats = Some((key, trial));
-        None
-    }
-
     fn try_candidate(
         &self,
-        candidate: Candidate,
-        mut found: Judgement,
-        watch: &mut dyn FnMut(&str, &Progress),
-    ) -> Result<Judged, BenchError> {
-        found.candidate = Some(candidate.clone());
-        let Some(first) = self.pair(&candidate, self.screening_seed, "screening", &mut found, watch)? else {
-            return Ok(self.ended(found));
-        };
-        found.bpb = Some(first.candidate.bpb);
-        let screened = select::screen(&self.noise, first.as_pair())?;
+        candidate: &Candidate,
+        found: &mut Judgement,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<(), BenchError> {
+        let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
+        let Some(first) = next_pair(&mut runs, Role::Search, found, tell)? else { return Ok(()) };
+        found.bpb = Some(first.candidate.score.bpb);
+        let screened = select::screen(&self.noise, first.scores())?;
         found.delta = Some(-screened.gain.mean);
+        found.decide(screened.verdict, "");
         if screened.verdict != Verdict::NeedsFreshSeeds {
-            return Ok(self.close(found, screened.verdict, ""));
+            return Ok(());
         }
+        let all = self.fresh_seeds.len();
+        let role = |(i, &seed): (usize, &u64)| (seed, format!("fresh random seed {} of {all}", i + 1));
+        let mut runs = self.pairs(candidate, self.fresh_seeds.iter().enumerate().map(role));
         let mut fresh = Vec::new();
-        for (i, &seed) in self.fresh_seeds.iter().enumerate() {
-            let what = format!("fresh random seed {} of {}", i + 1, self.fresh_seeds.len());
-            let Some(pair) = self.pair(&candidate, seed, &what, &mut found, watch)? else {
-                return Ok(self.ended(found));
-            };
+        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, found, tell)? {
             fresh.push(pair);
-            let pairs: Vec<Pair> = fresh.iter().map(Scored::as_pair).collect();
+            let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
             let decision = select::decide(self.rule, &self.noise, &pairs, None)?;
             found.delta = Some(-decision.gain.mean);
             found.p_better = Some(decision.p_better);
@@ -317,135 +329,124 @@ impl Court<'_> {
                 Verdict::NeedsFreshSeeds => {}
                 Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, found),
                 verdict => {
-                    let seeds = if fresh.len() == 1 {
-                        "1 fresh random seed".into()
-                    } else {
-                        format!("{} fresh random seeds", fresh.len())
-                    };
-                    return Ok(self.close(found, verdict, &format!("did not hold on {seeds}")));
+                    found.decide(verdict, format!("did not hold on {}", counted(&fresh)));
+                    return Ok(());
                 }
             }
         }
-        Ok(self.close(found, Verdict::Noise, "not proven"))
+        Ok(())
     }
 
     /// The last question: is it better on text that nothing was selected on?
-    fn confirm(&self, candidate: Candidate, fresh: &[Scored], mut found: Judgement) -> Result<Judged, BenchError> {
+    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], found: &mut Judgement) -> Result<(), BenchError> {
+        let score = |candidate: &Candidate, run: &Run| {
+            self.bench.score(&candidate.component, run, Split::Confirm, "keep", &|| self.stop.now())
+        };
         let mut confirmed = Vec::new();
         for pair in fresh {
-            let mine = self.bench.score(&candidate.component, &pair.candidate_run, Split::Confirm, "keep")?;
-            let theirs =
-                self.bench.score(&self.champion.candidate.component, &pair.champion_run, Split::Confirm, "keep")?;
-            match (theirs, mine) {
-                (Ok(champion), Ok(candidate)) => confirmed.push((champion, candidate)),
-                (Err(status), _) | (_, Err(status)) => {
-                    self.fail(&mut found, &status);
-                    return Ok(self.ended(found));
+            let candidate = match score(candidate, &pair.candidate.run)? {
+                Ok(score) => score,
+                Err(status) => {
+                    found.fail(&status);
+                    return Ok(());
+                }
+            };
+            match score(&self.champion.candidate, &pair.champion.run)? {
+                Ok(champion) => confirmed.push((champion, candidate)),
+                Err(status) => {
+                    found.go_without_champion(&status);
+                    return Ok(());
                 }
             }
         }
-        let pairs: Vec<Pair> = fresh.iter().map(Scored::as_pair).collect();
+        let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
         let on_confirm: Vec<Pair> =
             confirmed.iter().map(|(champion, candidate)| Pair { champion, candidate }).collect();
         let decision = select::decide(self.rule, &self.noise, &pairs, Some(&on_confirm))?;
         let reason = match decision.verdict {
-            Verdict::Keep => format!("{} fresh random seeds, confirmed", fresh.len()),
+            Verdict::Keep => format!("{}, confirmed", counted(fresh)),
             _ => "not better on the confirm split".into(),
         };
-        Ok(self.close(found, decision.verdict, &reason))
+        found.decide(decision.verdict, reason);
+        Ok(())
     }
 
-    fn close(&self, mut found: Judgement, verdict: Verdict, reason: &str) -> Judged {
-        found.ending = match verdict {
-            Verdict::Keep => Ending::Keep,
-            Verdict::Discard => Ending::Discard,
-            Verdict::Noise | Verdict::NeedsFreshSeeds | Verdict::NeedsConfirm => Ending::Noise,
-        };
-        found.reason = reason.into();
-        Judged::Done(Box::new(found))
+    /// Candidate, then champion, on each of these random seeds; beside each what it is for.
+    fn pairs<'a>(&'a self, candidate: &'a Candidate, seeds: impl IntoIterator<Item = (u64, String)>) -> Runs<'a> {
+        let of = |candidate: &'a Candidate, random_seed| Experiment { component: &candidate.component, random_seed };
+        let plan = seeds.into_iter().flat_map(|(seed, role)| {
+            let theirs = format!("champion, {role}");
+            [(role, of(candidate, seed)), (theirs, of(&self.champion.candidate, seed))]
+        });
+        Runs::new(self.bench, self.stop, plan)
     }
+}
 
-    fn ended(&self, found: Judgement) -> Judged {
-        if found.ending == Ending::HostFault && self.stop.now() {
-            Judged::Interrupted
-        } else {
-            Judged::Done(Box::new(found))
-        }
-    }
-
-    /// Candidate and champion on one random seed; none means that `found` says what failed.
-    fn pair(
-        &self,
-        candidate: &Candidate,
-        random_seed: u64,
-        role: &str,
-        found: &mut Judgement,
-        watch: &mut dyn FnMut(&str, &Progress),
-    ) -> Result<Option<Scored>, BenchError> {
-        let mine = self.run(candidate, random_seed, role, watch)?;
-        found.note(&mine);
-        let Some(candidate_score) = self.completed(&mine, found) else { return Ok(None) };
-        let theirs = self.run(&self.champion.candidate, random_seed, &format!("champion, {role}"), watch)?;
-        found.note(&theirs);
-        let Some(champion_score) = self.completed(&theirs, found) else { return Ok(None) };
-        Ok(Some(Scored {
-            candidate: candidate_score,
-            champion: champion_score,
-            candidate_run: mine,
-            champion_run: theirs,
-        }))
-    }
-
-    fn run(
-        &self,
-        candidate: &Candidate,
-        random_seed: u64,
-        role: &str,
-        watch: &mut dyn FnMut(&str, &Progress),
-    ) -> Result<Run, BenchError> {
-        self.bench.run(candidate, random_seed, &mut |progress| {
-            watch(role, &progress);
-            if self.stop.now() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-    }
-
-    fn completed(&self, run: &Run, found: &mut Judgement) -> Option<Score> {
-        if let (Status::Completed, Some(score)) = (&run.outcome.status, &run.outcome.score) {
-            return Some(score.clone());
-        }
-        self.fail(found, &run.outcome.status);
-        None
-    }
-
-    fn fail(&self, found: &mut Judgement, status: &Status) {
-        match status {
-            Status::HostFault { kind, message } => {
-                found.ending = Ending::HostFault;
-                found.reason =
-                    if *kind == HostFault::Interrupted { "interrupted".into() } else { format!("{kind}: {message}") };
-            }
-            Status::GuestFault { kind, message } => {
-                found.ending = Ending::Failed;
-                found.reason = format!("{kind}: {message}");
-            }
-            Status::Completed => {
-                found.ending = Ending::HostFault;
-                found.reason = "completed without a score: the store may be damaged".into();
-            }
-        }
-    }
+fn repeat(found: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
+    let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
+    found.end(Ending::Same, format!("as {of} ({})", key.name()));
+    found.repeats = Some((key, trial));
+    None
 }
 
 /// Candidate and champion on one random seed.
 struct Scored {
-    candidate: Score,
-    champion: Score,
-    candidate_run: Run,
-    champion_run: Run,
+    candidate: Contender,
+    champion: Contender,
+}
+
+struct Contender {
+    run: Run,
+    score: Score,
+}
+
+impl Contender {
+    /// A run that came to a score.
+    fn of(run: Run) -> Result<Self, Status> {
+        match (&run.outcome.status, &run.outcome.score) {
+            (Status::Completed, Some(score)) => Ok(Self { score: score.clone(), run }),
+            (status, _) => Err(status.clone()),
+        }
+    }
 }
 
 impl Scored {
-    fn as_pair(&self) -> Pair<'_> {
-        Pair { champion: &self.champion, candidate: &self.candidate }
+    fn scores(&self) -> Pair<'_> {
+        Pair { champion: &self.champion.score, candidate: &self.candidate.score }
+    }
+}
+
+/// On how many fresh random seeds there are pairs, in words.
+fn counted(fresh: &[Scored]) -> String {
+    match fresh.len() {
+        1 => "1 fresh random seed".into(),
+        n => format!("{n} fresh random seeds"),
+    }
+}
+
+/// None after the last pair, and where `found` says what failed.
+fn next_pair(
+    runs: &mut Runs,
+    role: Role,
+    found: &mut Judgement,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Option<Scored>, BenchError> {
+    let Some(run) = runs.next(tell)? else { return Ok(None) };
+    found.note(&run, role);
+    let candidate = match Contender::of(run) {
+        Ok(candidate) => candidate,
+        Err(status) => {
+            found.fail(&status);
+            return Ok(None);
+        }
+    };
+    let Some(run) = runs.next(tell)? else { return Ok(None) };
+    found.note(&run, role);
+    match Contender::of(run) {
+        Ok(champion) => Ok(Some(Scored { candidate, champion })),
+        Err(status) => {
+            found.go_without_champion(&status);
+            Ok(None)
+        }
     }
 }

@@ -93,8 +93,16 @@ impl Sandbox {
         }
     }
 
-    /// Scores a model.
-    pub fn evaluate(&self, component: &[u8], state: &NamedState, run: &RunSpec, input: &EvalInput) -> Evaluated {
+    /// Scores a model. Where `go_on`, asked a few times a second, breaks, the child is killed and the status is
+    /// `interrupted`.
+    pub fn evaluate(
+        &self,
+        component: &[u8],
+        state: &NamedState,
+        run: &RunSpec,
+        input: &EvalInput,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Evaluated {
         let job = Job::Evaluate {
             component: component.to_vec(),
             run: run.clone(),
@@ -102,7 +110,7 @@ impl Sandbox {
             input: input.clone(),
         };
         let failed = |status| Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 };
-        match self.converse(&job, &mut |_| ControlFlow::Continue(())) {
+        match self.converse(&job, &mut |_| go_on()) {
             Ok(Report::Evaluated(evaluated)) if evaluated.fits(input) => evaluated,
             Ok(Report::Evaluated(_)) => failed(protocol("a score that does not fit the chunks")),
             Ok(other) => failed(unexpected(&other)),

@@ -177,6 +177,25 @@ impl Store {
         self.first(sql, params![Hash::of(policy.as_bytes()), context, since_unix_ms], |row| row.get(0))
     }
 
+    /// The open night, or else a new one, which only one of several processes begins: they share its caps.
+    pub fn join_night(
+        &self,
+        policy_name: &str,
+        policy: &str,
+        task: &TaskHash,
+        context: &ContextKey,
+        unix_ms: i64,
+        since_unix_ms: i64,
+    ) -> Result<i64, StoreError> {
+        let transaction = self.begin()?;
+        let night = match self.open_night(policy, context, since_unix_ms)? {
+            Some(night) => night,
+            None => self.start_night(policy_name, policy, task, context, unix_ms)?,
+        };
+        self.sql(transaction.commit())?;
+        Ok(night)
+    }
+
     /// Ends a night.
     pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
         self.sql(self.db.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night])).map(drop)

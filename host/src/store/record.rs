@@ -138,6 +138,12 @@ impl Store {
         }
     }
 
+    /// The experiments of a component, on whatever terms, by key.
+    pub fn experiments_of(&self, component: &ComponentKey) -> Result<Vec<ExperimentRecord>, StoreError> {
+        let sql = "SELECT * FROM experiments WHERE component_key = ? ORDER BY key";
+        self.rows(sql, [component], experiment_row)
+    }
+
     /// An experiment on the same terms by a component that behaves the same: its score would be this one's.
     pub fn find_by_behaviour(
         &self,

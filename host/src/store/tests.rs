@@ -541,3 +541,20 @@ fn hosts_that_wait_for_the_lock_take_turns() {
     let other = Store::open(dir.path()).unwrap();
     assert!(other.wait_to_run(&mut |_| ControlFlow::Break(())).unwrap().is_none(), "and a wait can be given up");
 }
+
+#[test]
+fn processes_that_begin_at_the_same_time_share_a_night() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).unwrap();
+    let start = std::sync::Barrier::new(4);
+    let join = || {
+        let store = Store::open(folder.path()).unwrap();
+        start.wait();
+        store.join_night("n", "[search]", &TaskHash::of(b"task"), &manifest(1).context_key(), 100, 0).unwrap()
+    };
+    let nights: Vec<i64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(join)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(nights.iter().all(|night| *night == nights[0]), "{nights:?}");
+}

@@ -1,0 +1,48 @@
+//! `host search`: a table of points on standard output; what else there is to say goes to standard error.
+
+use crate::cli::args::{Cli, Search};
+use crate::cli::text;
+use anyhow::{Context, Result, bail};
+use host::night::event::Event;
+use host::open;
+use host::policy::Policy;
+use host::search::random_search;
+use host::store::Store;
+use std::process::ExitCode;
+
+/// Prints the table, a line a point; writes the best one's source where asked to.
+pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
+    let Search { policy, trials, random_seed, spread, guest, write } = what;
+    if !(*spread > 1.0 && *spread <= 100.0) {
+        bail!("--spread must be above 1 and at most 100");
+    }
+    let policy = Policy::load(policy)?;
+    let text = match guest {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => open::SEED_GUEST.to_string(),
+    };
+    let store = Store::open(&cli.store)?;
+    let _lock = store.lock_run()?;
+    let mut note = |event: Event| match event {
+        Event::Setup { what, text } => eprintln!("{what:<16} {}", text::clean(&text)),
+        Event::Note { text } => eprintln!("{}", text::clean(&text)),
+        _ => {}
+    };
+    let (mut bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
+    bench.jobs = cli.jobs;
+    if !cli.json {
+        println!("point\tval_bpb\tsteps\tconstants");
+    }
+    let best = random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
+        if cli.json {
+            text::json_line(point);
+        } else {
+            let bpb = point.bpb.map_or_else(|| text::clean(&point.status), |bpb| format!("{bpb:.4}"));
+            println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, text::clean(&point.constants));
+        }
+    })?;
+    if let (Some(path), Some(text)) = (write, best) {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
