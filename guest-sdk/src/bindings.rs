@@ -968,7 +968,8 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// f(a, b), broadcast. Cost: elementwise, 1 (pow 40, division of integers 8); broadcasting, 300 more for each row.
+            /// f(a, b), broadcast. Cost: elementwise, 1 (pow 40, division of integers 8); broadcasting, 300 more for each
+            /// row.
             #[allow(async_fn_in_trait)]
             pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Tensor {
                 unsafe {
@@ -1420,7 +1421,8 @@ pub mod lab {
             #[allow(unused_unsafe, clippy::all)]
             /// softmax(scale q k^T) v by heads. q [b, t, h, d]; k, v [b, t, g, d] with h a multiple of g -> [b, t, h, d].
             /// Position i sees none after itself where `causal`, and those nearer than `window`; window 0 sees any distance.
-            /// At most 65,536 positions. Cost: attention, 4d + 14 for each head and pair of positions that see each other.
+            /// At most 65,536 positions. Cost: attention, 4d + 14 for each head and pair of
+            /// positions that see each other, d in whole sixteens.
             #[allow(async_fn_in_trait)]
             pub fn attention(
                 q: &Tensor,

@@ -78,6 +78,9 @@ pub const SMALL_PRODUCT: u64 = 1 << 22;
 /// Rows and columns of a product are computed in whole tiles of this size, which is what makes thin products dear.
 pub const TILE: u64 = 8;
 
+/// Attention is computed in vectors of this many channels of a head.
+pub const LANES: u64 = 16;
+
 /// Operations that finding a row takes, where values move row by row …
 pub const MOVED_ROW: u64 = 25;
 /// … and where operands are broadcast.
@@ -223,8 +226,9 @@ fn attention(inputs: &[&Spec], how: &Attention, products: u64, bytes: u64) -> Co
     let before = reach * (reach + 1) / 2 + (time - reach) * reach;
     let pairs = if how.causal { before } else { 2 * before - time };
     let maps = (u64::from(batch) * u64::from(heads)).saturating_mul(pairs);
-    let flops = maps.saturating_mul(2 * products * u64::from(dim) + 14);
-    Cost { class: Class::Attention, flops, work: flops, bytes }
+    let count = |dim: u64| maps.saturating_mul(2 * products * dim + 14);
+    let dim = u64::from(dim);
+    Cost { class: Class::Attention, flops: count(dim), work: count(dim.next_multiple_of(LANES)), bytes }
 }
 
 /// One product for the logits, two more for the gradients, and the loss of each logit, which runs at about a sixth of a

@@ -70,7 +70,7 @@ fn golden_costs() {
             vec![f(&[1, 4, 2, 8]); 3],
             Class::Attention,
             20 * 46,
-            920,
+            20 * 78,
             1056,
         ),
         (
@@ -78,7 +78,7 @@ fn golden_costs() {
             vec![f(&[1, 4, 2, 8]); 3],
             Class::Attention,
             14 * 46,
-            644,
+            14 * 78,
             1056,
         ),
         (
