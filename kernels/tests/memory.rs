@@ -28,13 +28,13 @@ fn train(name: &str, dry: bool, tensor_bytes: u64) -> Result<Lab, Fault> {
     Ok(lab)
 }
 
-/// Less is possible: a planned run works in place where a step's accounting has both operand and result.
+/// The executor's blocks are whole cache lines, and ops of several steps take a little for themselves.
 #[test]
-fn the_executor_takes_no_more_than_the_dry_run_predicts() {
+fn the_executor_takes_what_the_dry_run_predicts() {
     let predicted = train("S", true, 1 << 30).unwrap().totals().peak_bytes;
     let real = train("S", false, 1 << 30).unwrap().executor_peak_bytes();
-    assert!(real as f64 <= predicted as f64 * 1.02, "predicted {predicted}, real {real}");
-    assert!(real as f64 >= predicted as f64 * 0.9, "predicted {predicted}, real {real}");
+    let ratio = predicted as f64 / real as f64;
+    assert!((0.98..=1.02).contains(&ratio), "predicted {predicted}, real {real}");
 }
 
 #[test]

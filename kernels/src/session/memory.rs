@@ -4,7 +4,7 @@
 use super::ids::IdMap;
 use super::tape::Node;
 use crate::fault::Fault;
-use crate::op::TensorId;
+use crate::op::{Op, TensorId};
 use crate::spec::Spec;
 use smallvec::{SmallVec, smallvec};
 
@@ -32,6 +32,14 @@ pub(super) struct Tensor {
     pub stale: bool,
     pub slot: Option<Slot>,
     has_values: bool,
+    storage: u64,
+}
+
+/// What tensors of equal values share until one of them changes in place.
+#[derive(Clone, Copy, Debug)]
+struct Storage {
+    bytes: u64,
+    tensors: u32,
 }
 
 impl Tensor {
@@ -45,9 +53,11 @@ impl Tensor {
 #[derive(Debug)]
 pub(super) struct Memory {
     tensors: IdMap<TensorId, Tensor>,
+    storages: IdMap<u64, Storage>,
     pub nodes: IdMap<u64, Node>,
     next_tensor: u64,
     next_node: u64,
+    next_storage: u64,
     bytes: u64,
     count: u64,
     peak: u64,
@@ -61,9 +71,11 @@ impl Memory {
     pub fn new(max_bytes: u64, max_tensors: u64) -> Self {
         Self {
             tensors: IdMap::default(),
+            storages: IdMap::default(),
             nodes: IdMap::default(),
             next_tensor: 0,
             next_node: 0,
+            next_storage: 0,
             bytes: 0,
             count: 0,
             peak: 0,
@@ -85,25 +97,122 @@ impl Memory {
     /// Makes a tensor per spec, each with one handle, or none if they do not all fit.
     pub fn reserve(&mut self, op: &'static str, specs: &[Spec]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
         let wanted = specs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
+        self.admit(op, wanted, specs.len())?;
+        let create = |spec: &Spec| {
+            let storage = self.store(spec.bytes());
+            self.create(spec.clone(), storage)
+        };
+        Ok(specs.iter().map(create).collect())
+    }
+
+    /// Makes what an op makes, as [`Memory::reserve`] does. A tensor of the same values takes no memory of its own; one
+    /// that changes in place gets memory of its own where others share it.
+    pub fn reserve_for(
+        &mut self,
+        op: &Op,
+        inputs: &[TensorId],
+        specs: &[Spec],
+    ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+        match (op, inputs, specs) {
+            (Op::Reshape { .. } | Op::Copy, &[x], [spec]) => {
+                self.admit(op.name(), 0, 1)?;
+                let storage = self.storage(x).ok_or(Fault::Dropped { op: op.name() })?;
+                self.join(storage);
+                Ok(smallvec![self.create(spec.clone(), storage)])
+            }
+            (Op::Assign, &[x, value], _) => {
+                let storage = self.storage(value).ok_or(Fault::Dropped { op: op.name() })?;
+                self.join(storage);
+                self.put_in(x, storage);
+                Ok(SmallVec::new())
+            }
+            _ if !op.written().is_empty() => {
+                for &id in op.written().iter().filter_map(|&i| inputs.get(i)) {
+                    self.part(op.name(), id)?;
+                }
+                Ok(SmallVec::new())
+            }
+            _ => self.reserve(op.name(), specs),
+        }
+    }
+
+    /// Whether so much more fits; then it counts.
+    fn admit(&mut self, op: &'static str, wanted: u64, tensors: usize) -> Result<(), Fault> {
         let bytes = self.bytes.saturating_add(wanted);
         if bytes > self.max_bytes {
             return Err(Fault::TensorLimit { op, live: self.bytes, wanted, limit: self.max_bytes });
         }
-        let count = self.count + specs.len() as u64;
+        let count = self.count + tensors as u64;
         if count > self.max_tensors {
             return Err(Fault::CountLimit { op, what: "live tensors", limit: self.max_tensors });
         }
         self.bytes = bytes;
         self.count = count;
         self.peak = self.peak.max(bytes);
-        Ok(specs.iter().map(|spec| self.create(spec.clone())).collect())
+        Ok(())
     }
 
-    fn create(&mut self, spec: Spec) -> TensorId {
+    /// Gives a tensor storage of its own.
+    fn part(&mut self, op: &'static str, id: TensorId) -> Result<(), Fault> {
+        let shared = self.storage(id).and_then(|storage| self.storages.get(&storage)).copied();
+        if let Some(Storage { bytes, tensors: 2.. }) = shared {
+            self.admit(op, bytes, 0)?;
+            let own = self.store(bytes);
+            self.put_in(id, own);
+        }
+        Ok(())
+    }
+
+    /// Storage that was admitted, for one tensor.
+    fn store(&mut self, bytes: u64) -> u64 {
+        let id = self.next_storage;
+        self.next_storage += 1;
+        self.storages.insert(id, Storage { bytes, tensors: 1 });
+        id
+    }
+
+    fn storage(&self, id: TensorId) -> Option<u64> {
+        self.tensors.get(&id).map(|tensor| tensor.storage)
+    }
+
+    fn join(&mut self, storage: u64) {
+        if let Some(storage) = self.storages.get_mut(&storage) {
+            storage.tensors += 1;
+        }
+    }
+
+    /// Moves a tensor to a storage that counts it already.
+    fn put_in(&mut self, id: TensorId, storage: u64) {
+        if let Some(tensor) = self.tensors.get_mut(&id) {
+            let old = std::mem::replace(&mut tensor.storage, storage);
+            self.leave(old);
+        }
+    }
+
+    fn leave(&mut self, id: u64) {
+        if let Some(storage) = self.storages.get_mut(&id) {
+            storage.tensors -= 1;
+            if storage.tensors == 0 {
+                self.bytes = self.bytes.saturating_sub(storage.bytes);
+                self.storages.remove(&id);
+            }
+        }
+    }
+
+    fn create(&mut self, spec: Spec, storage: u64) -> TensorId {
         let id = TensorId(self.next_tensor);
         self.next_tensor += 1;
-        let tensor =
-            Tensor { spec, handles: 1, saves: 0, edges: 0, producer: None, stale: false, slot: None, has_values: true };
+        let tensor = Tensor {
+            spec,
+            handles: 1,
+            saves: 0,
+            edges: 0,
+            producer: None,
+            stale: false,
+            slot: None,
+            has_values: true,
+            storage,
+        };
         self.tensors.insert(id, tensor);
         id
     }
@@ -225,10 +334,12 @@ impl Memory {
             };
             if tensor.has_values && tensor.handles == 0 && tensor.saves == 0 {
                 tensor.has_values = false;
-                self.bytes = self.bytes.saturating_sub(tensor.spec.bytes());
+                let storage = tensor.storage;
                 self.count = self.count.saturating_sub(1);
                 self.freed.push(id);
+                self.leave(storage);
             }
+            let Some(tensor) = self.tensors.get_mut(&id) else { continue };
             let reachable = tensor.handles > 0 || tensor.edges > 0;
             let producer = if reachable { None } else { tensor.producer.take() };
             if !reachable && !tensor.has_values {

@@ -9,7 +9,7 @@ use guest::{Call, Guest, Seen, call};
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Dry, Executor, Step};
 use kernels::fault::Fault;
-use kernels::op::TensorId;
+use kernels::op::{Op, TensorId};
 use kernels::session::Answers;
 use kernels::spec::{Spec, Values};
 use proptest::prelude::*;
@@ -19,11 +19,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Weighs what its executor holds.
+/// Weighs what its executor must hold: tensors of the same values once, until one of them changes.
 struct Scales {
     executor: Box<dyn Executor>,
-    held: BTreeMap<TensorId, u64>,
+    /// Which values a tensor has, and their bytes.
+    held: BTreeMap<TensorId, (u64, u64)>,
+    values: u64,
     peak: Arc<AtomicU64>,
+}
+
+impl Scales {
+    fn hold(&mut self, id: TensorId, bytes: u64) {
+        self.values += 1;
+        self.held.insert(id, (self.values, bytes));
+    }
+
+    fn share(&mut self, id: TensorId, with: TensorId) {
+        let values = self.held[&with];
+        self.held.insert(id, values);
+    }
+
+    /// An in-place update: others that have the old values keep them.
+    fn change(&mut self, id: TensorId) {
+        let (values, bytes) = self.held[&id];
+        if self.held.values().filter(|(other, _)| *other == values).count() > 1 {
+            self.hold(id, bytes);
+        }
+    }
+
+    fn weigh(&self) {
+        let held: BTreeMap<u64, u64> = self.held.values().copied().collect();
+        self.peak.fetch_max(held.values().sum(), Ordering::Relaxed);
+    }
 }
 
 impl Executor for Scales {
@@ -31,20 +58,29 @@ impl Executor for Scales {
         for step in steps.iter() {
             match step {
                 Step::Run { record, outputs, .. } => {
-                    let bytes = outputs.iter().map(Spec::bytes);
-                    self.held.extend(record.outputs.iter().copied().zip(bytes));
+                    let inputs = &record.inputs;
+                    match record.op {
+                        Op::Reshape { .. } | Op::Copy => self.share(record.outputs[0], inputs[0]),
+                        Op::Assign => self.share(inputs[0], inputs[1]),
+                        _ => record.op.written().iter().for_each(|&i| self.change(inputs[i])),
+                    }
+                    for (&id, spec) in record.outputs.iter().zip(outputs) {
+                        if !self.held.contains_key(&id) {
+                            self.hold(id, spec.bytes());
+                        }
+                    }
                 }
                 Step::Free(id) => {
                     assert!(self.held.remove(id).is_some(), "{id:?} is freed and was not there");
                 }
             }
-            self.peak.fetch_max(self.held.values().sum(), Ordering::Relaxed);
+            self.weigh();
         }
         self.executor.execute(steps)
     }
 
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
-        self.held.insert(id, spec.bytes());
+        self.hold(id, spec.bytes());
         self.executor.upload(id, spec, values)
     }
 
@@ -60,7 +96,7 @@ impl Executor for Scales {
 /// What is seen of the guest, and the most bytes that the executor held.
 fn weighed(executor: Box<dyn Executor>, calls: &[Call]) -> (Vec<Seen>, u64) {
     let peak = Arc::new(AtomicU64::new(0));
-    let scales = Scales { executor, held: BTreeMap::new(), peak: peak.clone() };
+    let scales = Scales { executor, held: BTreeMap::new(), values: 0, peak: peak.clone() };
     let seen = Guest::new(Box::new(scales), Answers::Execute).run(calls);
     (seen, peak.load(Ordering::Relaxed))
 }
