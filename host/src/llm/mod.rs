@@ -10,7 +10,9 @@ mod cost;
 mod dialect;
 mod error;
 pub mod key;
+mod redirect;
 mod sse;
+mod watch;
 mod writer;
 
 pub use client::Model;
