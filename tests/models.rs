@@ -3,7 +3,8 @@
 #[path = "common/model_server.rs"]
 mod model_server;
 
-use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Request, Response, Writer};
+use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
+use host::prompt::Prompt;
 use host::proposer::{
     Desk, Exchange, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
 };
@@ -20,8 +21,8 @@ const KEY: &str = "sk-test-0123456789abcdef";
 /// Longer than one event.
 const ANSWER: &str = "Hypothesis: a longer warm-down.\n```rust\nfn main() {} // naïve → ünï\n```\n";
 
-fn question() -> Request {
-    Request::new("You write mutations.", "Change one thing.")
+fn question() -> Prompt {
+    Prompt { system: "You write mutations.".into(), text: "Change one thing.".into() }
 }
 
 /// Accounts with one bound, in memory.

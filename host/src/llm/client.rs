@@ -4,13 +4,14 @@
 use super::backoff;
 use super::config::{Dialect, ModelConfig, is_loopback};
 use super::cost::{Prices, estimate};
-use super::dialect::{self, Reading, Request, Response};
+use super::dialect::{self, Reading, Response};
 use super::error::{AskError, Class, OpenError, Phase};
 use super::key::Key;
 use super::redirect;
 use super::sse::Events;
 use super::watch::Watch;
 use crate::escape;
+use crate::prompt::Prompt;
 use crate::proposer::{self, Desk, Spend};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Url};
@@ -25,8 +26,8 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 const MAX_FILED_BYTES: usize = 8 << 20;
 /// Version of the Messages API that is spoken.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
-/// Tokens that a server's template may add to a request and to each of its turns, at most.
-const TEMPLATE_TOKENS: u64 = 1024;
+/// Tokens that a server's template may add to a prompt, at most.
+const TEMPLATE_TOKENS: u64 = 2048;
 
 /// A model that can be asked.
 #[derive(Debug)]
@@ -81,14 +82,14 @@ impl Model {
     }
 
     /// The bytes that a request is sent as; the key is not among them.
-    pub fn body(&self, request: &Request) -> Vec<u8> {
-        dialect::body(&self.config, request, self.newer.load(Ordering::Relaxed))
+    pub fn body(&self, prompt: &Prompt) -> Vec<u8> {
+        dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed))
     }
 
     /// The most that one try of a request can use: a token has at least one byte, and an answer ends at its limit.
-    pub fn worst_case(&self, request: &Request) -> Spend {
-        let template = TEMPLATE_TOKENS.saturating_mul(request.messages.len() as u64 + 1);
-        self.prices.request((request.bytes() as u64).saturating_add(template), self.config.max_output_tokens)
+    pub fn worst_case(&self, prompt: &Prompt) -> Spend {
+        let input = (prompt.bytes() as u64).saturating_add(TEMPLATE_TOKENS);
+        self.prices.request(input, self.config.max_output_tokens)
     }
 
     /// Asks, and asks again where the failure is temporary. Each try is reserved at its worst case before it is sent, and
@@ -96,19 +97,19 @@ impl Model {
     ///
     /// # Errors
     /// The last try's, or the ledger's.
-    pub fn ask(&self, request: &Request, desk: &mut Desk) -> Result<Response, AskError> {
+    pub fn ask(&self, prompt: &Prompt, desk: &mut Desk) -> Result<Response, AskError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| AskError::Connect(error.to_string()))?;
-        let result = runtime.block_on(self.persist(request, desk));
+        let result = runtime.block_on(self.persist(prompt, desk));
         // Not waiting for a name that is still being looked up.
         runtime.shutdown_background();
         result
     }
 
-    async fn persist(&self, request: &Request, desk: &mut Desk<'_>) -> Result<Response, AskError> {
+    async fn persist(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
         let mut tries = 1;
         loop {
-            let error = match self.attempt(request, desk).await {
+            let error = match self.attempt(prompt, desk).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -130,14 +131,14 @@ impl Model {
     }
 
     /// One try, with its place in the accounts.
-    async fn attempt(&self, request: &Request, desk: &mut Desk<'_>) -> Result<Response, AskError> {
-        let worst = self.worst_case(request);
+    async fn attempt(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
+        let worst = self.worst_case(prompt);
         let reservation = desk.ledger.reserve(&worst).map_err(AskError::Ledger)?;
-        let body = self.body(request);
+        let body = self.body(prompt);
         let watch = Watch::new(&self.config, desk.cancelled);
         let mut exchange = Exchange::default();
         let read = self.exchange(body.clone(), &watch, &mut exchange).await;
-        let spend = exchange.spend(&read, worst, self.prices, estimate(request.bytes()));
+        let spend = exchange.spend(&read, worst, self.prices, estimate(prompt.bytes()));
         let received = std::mem::take(&mut exchange.received);
         let read = read.and_then(|()| exchange.reading.finish(&self.config));
         let (read, response) = self.without_key(read, received);

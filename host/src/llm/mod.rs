@@ -18,6 +18,6 @@ mod writer;
 pub use client::Model;
 pub use config::{Dialect, ModelConfig};
 pub use cost::Prices;
-pub use dialect::{Message, Request, Response, Role};
+pub use dialect::Response;
 pub use error::{AskError, Class, OpenError, Phase};
 pub use writer::Writer;

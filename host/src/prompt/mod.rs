@@ -40,6 +40,13 @@ pub struct Prompt {
     pub text: String,
 }
 
+impl Prompt {
+    /// Bytes of all that is said.
+    pub fn bytes(&self) -> usize {
+        self.system.len().saturating_add(self.text.len())
+    }
+}
+
 /// One part of a prompt.
 struct Part {
     /// 0 stays; of the others the highest goes first.

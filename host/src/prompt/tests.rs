@@ -265,7 +265,7 @@ proptest! {
             digest(&night, tokens),
             repair(&night, &failed(&words), REFERENCE, tokens),
         ] {
-            prop_assert!(prompt.system.len() + prompt.text.len() <= room);
+            prop_assert!(prompt.bytes() <= room);
             prop_assert_eq!(outside_fences(&prompt.text).matches("\n## Your answer\n").count(), 1);
         }
     }
