@@ -3,12 +3,12 @@
 #[path = "common/model_server.rs"]
 mod model_server;
 
+use host::facts::Facts;
 use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
 use host::prompt::Prompt;
 use host::proposer::{
     Desk, Exchange, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
 };
-use host::sandbox::DryRun;
 use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed, whole};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -477,12 +477,10 @@ fn keys_are_asked_for_where_they_are_missing() {
 const PARENT: &str = "use guest_sdk::prelude::*;\n\nconst LR: f32 = 0.02;\n\nguest!(train, model);\n";
 
 fn situation() -> Situation {
-    let totals = kernels::session::Totals::default;
-    let dry_run = DryRun { train: totals(), forward: totals(), named: Default::default(), advisory: false, fuel: 0 };
     let (source, description) = (PARENT.into(), "baseline".into());
     Situation {
         brief: "Lower is better.".into(),
-        parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, dry_run }),
+        parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, facts: Facts::default() }),
         past: Vec::new(),
         underway: Vec::new(),
         noise_floor: 0.01,

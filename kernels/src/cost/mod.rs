@@ -122,9 +122,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         Op::Cast { .. } => per(Class::Elementwise, out, 1),
         Op::Binary(Binary::Pow) => broadcast(inputs, outputs, per(Class::Elementwise, out, 40)),
         Op::PowGrad { .. } => per(Class::Elementwise, out, 60),
-        Op::Binary(Binary::Div | Binary::Rem) if !float => {
-            broadcast(inputs, outputs, per(Class::Elementwise, out, 8))
-        }
+        Op::Binary(Binary::Div | Binary::Rem) if !float => broadcast(inputs, outputs, per(Class::Elementwise, out, 8)),
         Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, outputs, per(Class::Elementwise, out, 1)),
         Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
         Op::Affine { .. } => per(Class::Elementwise, out, 2),

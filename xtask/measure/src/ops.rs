@@ -39,8 +39,7 @@ impl Executor for Recorder {
         for step in steps.iter() {
             match step {
                 Step::Run { record, outputs, .. } => {
-                    let inputs: Vec<Spec> =
-                        record.inputs.iter().filter_map(|id| self.specs.get(id).cloned()).collect();
+                    let inputs: Vec<Spec> = record.inputs.iter().filter_map(|id| self.specs.get(id).cloned()).collect();
                     let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs);
                     asked.push(Asked { op: record.op.clone(), inputs, cost });
                     self.specs.extend(record.outputs.iter().copied().zip(outputs.iter().cloned()));
