@@ -169,9 +169,8 @@ fn proposers(out: &mut String, accounts: &[Account]) {
     }
     out.push('\n');
     for line in stopped(accounts) {
-        let _ = writeln!(out, "- {}", escape(&line));
+        let _ = writeln!(out, "{}\n", escape(&line));
     }
-    out.push('\n');
 }
 
 fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {
