@@ -178,7 +178,10 @@ fn a_refused_key_stops_that_model_and_not_the_night() {
     assert_eq!(server.requests().len(), 1);
     assert!(notes(&all).contains("llm.m: "), "{}", notes(&all));
     assert!(events(&all, "trial").iter().all(|trial| trial["proposer"] == "evolve"));
-    let alone = Plan { proposers: "[\"llm.m\"]", ..plan }.run(&Home::new());
+    let home = Home::new();
+    let alone = Plan { proposers: "[\"llm.m\"]", ..plan }.run(&home);
+    let log = said(&home.host(&["log"]));
+    assert!(log.contains("llm.m: the server refuses the key (401: invalid x-api-key)"), "{log}");
     assert!(notes(&alone).contains("nobody has anything left to propose"), "{}", notes(&alone));
 }
 

@@ -20,44 +20,31 @@ use std::time::SystemTime;
 pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let store = open::existing_store(&cli.store)?;
     let trials = store.trials(None)?;
-    let from = last.map_or(0, |n| trials.len().saturating_sub(n));
+    let shown = trials.get(last.map_or(0, |n| trials.len().saturating_sub(n))..).unwrap_or_default();
     let colour = std::io::stdout().is_terminal();
-    let mut night = None;
-    for record in trials.iter().skip(from) {
-        if night != Some(record.night) {
-            end_of_night(cli, &store, night)?;
-        }
-        if cli.json {
-            night = Some(record.night);
-            text::json_line(&trial_json(&store, record)?);
+    for night in store.nights()? {
+        let of_night: Vec<&TrialRecord> = shown.iter().filter(|record| record.night == night.id).collect();
+        let accounts = store.accounts(night.id)?;
+        if of_night.is_empty() && (last.is_some() || accounts.is_empty()) {
             continue;
         }
-        if night != Some(record.night) {
-            night = Some(record.night);
-            let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
-            println!("night {} · policy {}", record.night, printable(&name.unwrap_or_default()));
+        if cli.json {
+            of_night.iter().try_for_each(|record| trial_json(&store, record).map(|trial| text::json_line(&trial)))?;
+            if !accounts.is_empty() {
+                text::json_line(&json!({ "night": night.id, "proposers": accounts }));
+            }
+            continue;
         }
-        println!("{}", night_view::trial_line(&line(&store, record)?, colour));
+        println!("night {} · policy {}", night.id, printable(&night.policy_name));
+        for record in of_night {
+            println!("{}", night_view::trial_line(&line(&store, record)?, colour));
+        }
+        text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
     }
-    end_of_night(cli, &store, night)?;
     if trials.is_empty() && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What each proposer of a night did and cost.
-fn end_of_night(cli: &Cli, store: &Store, night: Option<i64>) -> Result<()> {
-    let Some(night) = night else { return Ok(()) };
-    let accounts = store.accounts(night)?;
-    if cli.json {
-        if !accounts.is_empty() {
-            text::json_line(&json!({ "night": night, "proposers": accounts }));
-        }
-        return Ok(());
-    }
-    text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
-    Ok(())
 }
 
 fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {

@@ -141,7 +141,7 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
 
 /// What each proposer did and cost; nothing where one worked alone and for free, without a fault.
 pub fn accounts(accounts: &[Account]) -> Vec<String> {
-    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0;
+    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0 && a.stopped.is_none();
     if accounts.len() < 2 && accounts.iter().all(quiet) {
         return Vec::new();
     }
