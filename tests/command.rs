@@ -6,12 +6,12 @@ mod common;
 use common::HOST;
 use common::home::{Home, lines, said};
 use host::command::{Answer, Command, CommandError, Config, Program, Work};
+use host::facts::Facts;
 use host::history::Tried;
 use host::intake::IntakeError;
 use host::proposer::{
     Desk, Exchange, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
 };
-use host::sandbox::DryRun;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -310,9 +310,8 @@ impl Ledger for Book {
 }
 
 fn situation() -> Situation {
-    let (train, forward, named) = Default::default();
-    let dry_run = DryRun { train, forward, named, advisory: false, fuel: 0 };
-    let parent = Parent { number: 0, source: PARENT.into(), description: "baseline".into(), bpb: 2.5, dry_run };
+    let facts = Facts::default();
+    let parent = Parent { number: 0, source: PARENT.into(), description: "baseline".into(), bpb: 2.5, facts };
     Situation {
         brief: "Lower is better.".into(),
         parent: Arc::new(parent),

@@ -1,149 +1,177 @@
-//! The lab as coding agents see it: the real server over real pipes, from an empty folder to a verdict; two agents on one
-//! store; and clients that talk nonsense, change their mind, or vanish.
+//! The lab as coding agents see it: the real server over real pipes and a real client, from an empty folder to a verdict;
+//! two agents on one store; clients that change their mind or vanish, and one that talks nonsense.
 
 mod common;
 
 use common::home::{Home, lines, said};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientConfig, ClientRequest, Implementation,
+    ProgressNotificationParam,
+};
+use rmcp::service::{NotificationContext, PeerRequestOptions, RequestHandle, RunningService};
+use rmcp::{ClientHandler, RoleClient, ServiceError};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// Longest wait for anything that must come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A client: speaks JSON-RPC to a server that it started, and hears nothing else from it.
+/// What the client's own side is: a name, and an ear for progress.
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<Vec<ProgressNotificationParam>>>);
+
+impl ClientHandler for Listener {
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::new(Default::default(), Implementation::new("Test Agent", "1"))
+    }
+
+    async fn on_progress(&self, params: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.0.lock().unwrap().push(params);
+    }
+}
+
+/// An agent: rmcp's own client, and the server that it started.
 struct Agent {
-    server: Child,
-    to: Option<ChildStdin>,
-    from: Receiver<Value>,
-    next: u64,
-    progress: Vec<Value>,
+    runtime: Runtime,
+    server: tokio::process::Child,
+    client: Option<RunningService<RoleClient, Listener>>,
+    heard: Listener,
 }
 
 impl Agent {
     /// Starts a server in a folder and greets it.
-    fn start(command: Command, folder: &Path) -> Self {
-        let mut agent = Self::mute(command, folder);
-        let greeting = json!({
-            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "Test Agent", "version": "1" },
+    fn start(command: std::process::Command, folder: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let heard = Listener::default();
+        let (server, client) = runtime.block_on(async {
+            let mut command = tokio::process::Command::from(command);
+            command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut server = command.kill_on_drop(true).spawn().unwrap();
+            let pipes = (server.stdout.take().unwrap(), server.stdin.take().unwrap());
+            let client = timeout(PATIENCE, rmcp::serve_client(heard.clone(), pipes)).await.unwrap().unwrap();
+            (server, client)
         });
-        let hello = agent.request("initialize", greeting);
-        assert_eq!(hello["result"]["serverInfo"]["name"], "host", "{hello}");
-        agent.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        let agent = Self { runtime, server, client: Some(client), heard };
+        let info = agent.client().peer_info().unwrap();
+        assert_eq!(info.server_info.as_ref().unwrap().name, "host");
         agent
     }
 
-    fn mute(mut command: Command, folder: &Path) -> Self {
-        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = command.spawn().unwrap();
-        let (send, from) = channel();
-        let said = BufReader::new(server.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in said.lines().map_while(Result::ok) {
-                let message: Value =
-                    serde_json::from_str(&line).unwrap_or_else(|e| panic!("not the protocol: {e}: {line}"));
-                assert_eq!(message["jsonrpc"], "2.0");
-                if send.send(message).is_err() {
-                    break;
+    fn client(&self) -> &RunningService<RoleClient, Listener> {
+        self.client.as_ref().unwrap()
+    }
+
+    fn tools(&self) -> Vec<String> {
+        let tools = self.runtime.block_on(self.client().list_all_tools()).unwrap();
+        tools.into_iter().map(|tool| tool.name.into_owned()).collect()
+    }
+
+    /// Calls a tool.
+    fn call(&self, tool: &'static str, arguments: Value) -> Result<CallToolResult, ServiceError> {
+        let call = self.client().call_tool(params(tool, arguments));
+        self.runtime.block_on(async { timeout(PATIENCE, call).await.unwrap() })
+    }
+
+    fn good(&self, tool: &'static str, arguments: Value) -> (String, Value) {
+        let result = self.call(tool, arguments).unwrap();
+        assert_ne!(result.is_error, Some(true), "{tool}: {result:?}");
+        (text(&result), result.structured_content.unwrap())
+    }
+
+    fn bad(&self, tool: &'static str, arguments: Value) -> String {
+        let result = self.call(tool, arguments).unwrap();
+        assert_eq!(result.is_error, Some(true), "{tool}: {result:?}");
+        text(&result)
+    }
+
+    /// Starts a `try` and waits until something trains.
+    fn begin_try(&self, source: &str) -> RequestHandle<RoleClient> {
+        let request = CallToolRequest::new(params("try", json!({ "source": source })));
+        let trains = || {
+            let heard = self.heard.0.lock().unwrap();
+            heard.iter().any(|told| told.message.as_ref().is_some_and(|text| text.contains("step")))
+        };
+        self.runtime.block_on(async {
+            let options = PeerRequestOptions::no_options();
+            let request = ClientRequest::CallToolRequest(request);
+            let handle = self.client().send_cancellable_request(request, options).await.unwrap();
+            let heard = async {
+                while !trains() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-            }
-        });
-        Self { to: server.stdin.take(), server, from, next: 1, progress: Vec::new() }
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let to = self.to.as_mut().unwrap();
-        to.write_all(bytes).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush()).unwrap();
-    }
-
-    fn send(&mut self, message: &Value) {
-        self.write(message.to_string().as_bytes());
-    }
-
-    /// Sends a request; its number.
-    fn ask(&mut self, method: &str, params: Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
-        id
-    }
-
-    /// The next message that is no progress; none where the server has nothing to say in time.
-    fn hear(&mut self, patience: Duration) -> Option<Value> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.from.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(message) if message["method"] == "notifications/progress" => {
-                    self.progress.push(message["params"].clone());
-                }
-                Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
-            }
-        }
-    }
-
-    fn answer(&mut self, id: u64) -> Value {
-        let message = self.hear(PATIENCE).unwrap_or_else(|| panic!("no answer to {id}"));
-        assert_eq!(message["id"], id, "{message}");
-        message
-    }
-
-    fn request(&mut self, method: &str, params: Value) -> Value {
-        let id = self.ask(method, params);
-        self.answer(id)
-    }
-
-    /// Calls a tool; its result.
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        let answer = self.request("tools/call", json!({ "name": tool, "arguments": arguments }));
-        assert!(answer["result"]["content"][0]["text"].is_string(), "{tool}: {answer}");
-        answer["result"].clone()
-    }
-
-    fn good(&mut self, tool: &str, arguments: Value) -> (String, Value) {
-        let result = self.call(tool, arguments);
-        assert_ne!(result["isError"], true, "{tool}: {result}");
-        (result["content"][0]["text"].as_str().unwrap().to_owned(), result["structuredContent"].clone())
-    }
-
-    fn bad(&mut self, tool: &str, arguments: Value) -> String {
-        let result = self.call(tool, arguments);
-        assert_eq!(result["isError"], true, "{tool}: {result}");
-        result["content"][0]["text"].as_str().unwrap().to_owned()
-    }
-
-    /// Starts a `try` that tells its progress, and waits until it has something to tell.
-    fn begin_try(&mut self, source: &str) -> u64 {
-        let meta = json!({ "progressToken": 7 });
-        let id = self.ask("tools/call", json!({ "name": "try", "arguments": { "source": source }, "_meta": meta }));
-        let deadline = Instant::now() + PATIENCE;
-        let trains = |progress: &Value| progress["message"].as_str().is_some_and(|text| text.contains("step"));
-        while !self.progress.iter().any(trains) {
-            assert!(Instant::now() < deadline, "nothing was trained: {:?}", self.progress);
-            let other = self.hear(Duration::from_millis(100));
-            assert!(other.is_none(), "{other:?}");
-        }
-        id
+            };
+            timeout(PATIENCE, heard).await.expect("nothing was trained");
+            handle
+        })
     }
 
     /// Closes the connection; how the server ended.
     fn leave(&mut self) -> ExitStatus {
-        self.to = None;
-        let deadline = Instant::now() + PATIENCE;
+        let client = self.client.take().unwrap();
+        self.runtime.block_on(async {
+            client.cancel().await.unwrap();
+            timeout(PATIENCE, self.server.wait()).await.expect("the server outlives its client").unwrap()
+        })
+    }
+}
+
+fn params(tool: &'static str, arguments: Value) -> CallToolRequestParams {
+    let Value::Object(arguments) = arguments else { panic!("{arguments}") };
+    CallToolRequestParams::new(tool).with_arguments(arguments)
+}
+
+fn text(result: &CallToolResult) -> String {
+    result.content[0].as_text().unwrap().text.clone()
+}
+
+/// A client that says what no proper one would.
+struct Raw {
+    server: Child,
+    to: ChildStdin,
+    from: BufReader<std::process::ChildStdout>,
+}
+
+impl Raw {
+    fn start(home: &Home) -> Self {
+        let mut command = home.command(&["mcp", "--policy", "night.toml"]);
+        let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (to, from) = (server.stdin.take().unwrap(), BufReader::new(server.stdout.take().unwrap()));
+        let mut raw = Self { server, to, from };
+        let greeting = json!({
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "raw", "version": "1" },
+        });
+        assert_eq!(raw.request(1, "initialize", greeting)["result"]["serverInfo"]["name"], "host");
+        raw.write(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        raw
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.to.write_all(bytes).and_then(|()| self.to.write_all(b"\n")).and_then(|()| self.to.flush()).unwrap();
+    }
+
+    /// Sends a request; its answer. Every line that comes must be the protocol's.
+    fn request(&mut self, id: u64, method: &str, params: Value) -> Value {
+        self.write(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string().as_bytes());
         loop {
-            if let Some(status) = self.server.try_wait().unwrap() {
-                return status;
+            let mut line = String::new();
+            self.from.read_line(&mut line).unwrap();
+            let message: Value =
+                serde_json::from_str(&line).unwrap_or_else(|e| panic!("not the protocol: {e}: {line}"));
+            assert_eq!(message["jsonrpc"], "2.0");
+            if message["id"] == id {
+                return message;
             }
-            assert!(Instant::now() < deadline, "the server outlives its client");
-            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-impl Drop for Agent {
+impl Drop for Raw {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
@@ -178,10 +206,7 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     let arguments: Vec<&str> = server["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     let mut agent = Agent::start(home.command(&arguments), &lab);
 
-    let listed = agent.request("tools/list", json!({}));
-    let names: Vec<&str> =
-        listed["result"]["tools"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["brief", "reference", "champion", "ideas", "trial", "dry_run", "try", "night"]);
+    assert_eq!(agent.tools(), ["brief", "reference", "champion", "ideas", "trial", "dry_run", "try", "night"]);
     assert!(agent.good("brief", json!({})).0.contains("Fewer bits."));
     assert!(agent.good("reference", json!({ "find": "rms_norm" })).0.contains("rms_norm"));
     let (text, champion) = agent.good("champion", json!({}));
@@ -216,45 +241,52 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
 #[test]
 fn two_agents_share_one_store() {
     let home = Home::new();
-    let (mut one, mut two) = (agent(&home), agent(&home));
-    let ids: Vec<(u64, u64)> = ["0.021", "0.022"]
-        .iter()
-        .zip(["0.031", "0.032"])
-        .map(|(a, b)| {
-            let ask = |source: String| json!({ "name": "try", "arguments": { "source": source } });
-            (one.ask("tools/call", ask(tiny(a))), two.ask("tools/call", ask(tiny(b))))
-        })
-        .collect();
-    let mut numbers = Vec::new();
-    for _ in &ids {
-        for agent in [&mut one, &mut two] {
-            let answer = agent.hear(PATIENCE).expect("an answer");
-            numbers.push(answer["result"]["structuredContent"]["trial"].as_u64().unwrap_or_else(|| panic!("{answer}")));
+    let numbers = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for rates in [["0.021", "0.022"], ["0.031", "0.032"]] {
+            let (home, numbers) = (&home, &numbers);
+            scope.spawn(move || {
+                let mut agent = agent(home);
+                for rate in rates {
+                    let number = agent.good("try", json!({ "source": tiny(rate) })).1["trial"].as_u64().unwrap();
+                    numbers.lock().unwrap().push(number);
+                }
+                assert!(agent.leave().success());
+            });
         }
-    }
+    });
+    let mut numbers = numbers.into_inner().unwrap();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);
+    let one = agent(&home);
     assert_eq!(one.good("night", json!({})).1["trials"], 4);
     let log = lines(&home.host(&["log", "--json"]));
     assert_eq!(log.iter().map(|trial| trial["number"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[test]
-fn nonsense_is_answered_or_passed_over() {
+fn what_no_client_would_send_is_passed_over() {
     let home = Home::new();
-    let mut agent = agent(&home);
+    let mut raw = Raw::start(&home);
     for line in ["{", "not json", "", "\u{0}\u{1b}[2J", "{\"jsonrpc\":\"2.0\"", "[[[[[[[["] {
-        agent.write(line.as_bytes());
+        raw.write(line.as_bytes());
     }
-    agent.write(&vec![b'x'; 17 << 20]);
-    assert!(agent.request("ping", json!({}))["result"].is_object());
-    let unknown = agent.request("tools/call", json!({ "name": "rm", "arguments": {} }));
-    assert!(
-        unknown["error"]["message"].as_str().unwrap().contains("no tool is called `rm`: there are brief"),
-        "{unknown}"
-    );
-    assert!(agent.request("no/such", json!({}))["error"].is_object());
+    raw.write(&vec![b'x'; 17 << 20]);
+    assert!(raw.request(2, "ping", json!({}))["result"].is_object());
+    assert!(raw.request(3, "no/such", json!({}))["error"].is_object());
+    for id in 4..400 {
+        raw.write(json!({ "jsonrpc": "2.0", "id": id, "method": "ping", "params": {} }).to_string().as_bytes());
+    }
+    let called = raw.request(400, "tools/call", json!({ "name": "brief", "arguments": {} }));
+    assert!(called["result"]["content"][0]["text"].is_string(), "{called}");
+}
 
+#[test]
+fn wrong_arguments_are_told_what_is_right() {
+    let home = Home::new();
+    let agent = agent(&home);
+    let unknown = agent.call("rm", json!({})).unwrap_err().to_string();
+    assert!(unknown.contains("no tool is called `rm`: there are brief"), "{unknown}");
     assert!(agent.bad("dry_run", json!({ "sorce": "x" })).contains("unknown field `sorce`"));
     assert!(agent.bad("dry_run", json!({})).contains("give either `source`"));
     assert!(agent.bad("dry_run", json!({ "source": "x", "file": "train.rs" })).contains("give either `source`"));
@@ -281,11 +313,11 @@ fn a_cancelled_try_leaves_nothing_and_the_server_goes_on() {
     let home = Home::new();
     home.write_policy("night.toml", 5.0, 2);
     let mut agent = agent(&home);
-    let id = agent.begin_try(&tiny("0.03"));
-    let told: Vec<f64> = agent.progress.iter().map(|progress| progress["progress"].as_f64().unwrap()).collect();
-    assert!(agent.progress.iter().all(|progress| progress["progressToken"] == 7), "{:?}", agent.progress);
-    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
-    agent.send(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } }));
+    let call = agent.begin_try(&tiny("0.03"));
+    let told = agent.heard.0.lock().unwrap().clone();
+    assert!(told.iter().all(|progress| progress.progress_token == call.progress_token), "{told:?}");
+    assert!(told.windows(2).all(|pair| pair[0].progress < pair[1].progress), "{told:?}");
+    agent.runtime.block_on(call.cancel(Some("another idea".into()))).unwrap();
     let started = Instant::now();
     assert_eq!(agent.good("night", json!({})).1["trials"], 0);
     assert!(agent.leave().success());
@@ -297,7 +329,7 @@ fn a_client_that_vanishes_takes_its_try_along() {
     let home = Home::new();
     home.write_policy("night.toml", 5.0, 2);
     let mut gone = agent(&home);
-    gone.begin_try(&tiny("0.03"));
+    let _call = gone.begin_try(&tiny("0.03"));
     let started = Instant::now();
     gone.leave();
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());

@@ -3,12 +3,13 @@
 #[path = "common/model_server.rs"]
 mod model_server;
 
-use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Request, Response, Writer};
+use host::facts::Facts;
+use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
+use host::prompt::Prompt;
 use host::proposer::{
     Desk, Exchange, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
 };
-use host::sandbox::DryRun;
-use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed};
+use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed, whole};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +21,8 @@ const KEY: &str = "sk-test-0123456789abcdef";
 /// Longer than one event.
 const ANSWER: &str = "Hypothesis: a longer warm-down.\n```rust\nfn main() {} // naïve → ünï\n```\n";
 
-fn question() -> Request {
-    Request::new("You write mutations.", "Change one thing.")
+fn question() -> Prompt {
+    Prompt { system: "You write mutations.".into(), text: "Change one thing.".into() }
 }
 
 /// Accounts with one bound, in memory.
@@ -199,22 +200,55 @@ fn tries_are_counted_and_a_long_wait_is_not_waited() {
     assert_eq!(error.class(), Class::Retry);
 }
 
+/// A redirect.
+fn moved(code: u16, to: &str) -> Reply {
+    Reply::Status(code, vec![("location", to.into())], String::new())
+}
+
 #[test]
-fn no_redirect_is_followed() {
+fn a_redirect_to_another_server_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for dialect in BOTH {
         let elsewhere = ModelServer::scripted(dialect, vec![Reply::Say(ANSWER.into())]);
-        for code in [301, 302, 307, 308] {
+        for code in [301, 302, 303, 307, 308] {
             let to = format!("{}/v1/messages", elsewhere.url());
-            let server = ModelServer::scripted(
-                dialect,
-                vec![Reply::Status(code, vec![("location", to.clone())], String::new())],
-            );
-            let error = ask(&keyed(&server, &folder)).result.unwrap_err();
-            assert_eq!(error, AskError::Redirect { to });
-            assert_eq!(error.class(), Class::Stop);
+            // A name for this machine, a port of its own, and a path after the same server: none is the same server.
+            for to in [to.clone(), to.replace("127.0.0.1", "localhost"), to.replacen("http:", "", 1)] {
+                let server = ModelServer::scripted(dialect, vec![moved(code, &to)]);
+                let error = ask(&keyed(&server, &folder)).result.unwrap_err();
+                assert!(matches!(&error, AskError::Redirect { to: said, .. } if *said == to), "{error}");
+                assert!(error.to_string().contains("set `base_url`"), "{error}");
+                assert_eq!((error.class(), server.requests().len()), (Class::Stop, 1));
+            }
         }
         assert_eq!(elsewhere.requests().len(), 0);
+    }
+}
+
+#[test]
+fn a_redirect_within_the_server_is_followed_a_few_times() {
+    let folder = tempfile::tempdir().unwrap();
+    for dialect in BOTH {
+        for code in [301, 302, 307, 308] {
+            let server = ModelServer::scripted(
+                dialect,
+                vec![moved(code, "/proxy/v1"), moved(code, "v2"), Reply::Say(ANSWER.into())],
+            );
+            let asked = ask(&keyed(&server, &folder));
+            assert_eq!(asked.result.unwrap().text, ANSWER);
+            let requests = server.requests();
+            let paths: Vec<&str> = requests.iter().skip(1).map(|request| request.path.as_str()).collect();
+            assert_eq!(paths, ["/proxy/v1", "/proxy/v2"]);
+            let key = |request: &model_server::Request| request.headers.iter().any(|(_, value)| value.contains(KEY));
+            assert!(requests.iter().all(|request| key(request) && request.body == requests[0].body));
+            assert_eq!(asked.spent.requests, 1, "one question, wherever it was answered");
+        }
+        let server = ModelServer::scripted(dialect, vec![moved(307, "/round")]);
+        let error = ask(&server.config()).result.unwrap_err();
+        assert_eq!((error.class(), server.requests().len()), (Class::Stop, 4));
+        assert!(error.to_string().contains("too often"), "{error}");
+        let server = ModelServer::scripted(dialect, vec![moved(303, "/get")]);
+        assert_eq!((ask(&server.config()).result.unwrap_err().class(), server.requests().len()), (Class::Stop, 1));
     }
 }
 
@@ -342,18 +376,56 @@ fn no_bound_is_passed() {
 }
 
 #[test]
-fn every_try_is_filed_without_the_key() {
+fn every_try_is_filed_as_it_was_sent_and_came() {
+    for dialect in BOTH {
+        let server = ModelServer::scripted(
+            dialect,
+            vec![status(500, "<oops>"), Reply::Close, Reply::Whole(ANSWER.into()), Reply::Say(ANSWER.into())],
+        );
+        let (first, second) = (ask(&server.config()), ask(&server.config()));
+        assert_eq!(first.result.unwrap().text, second.result.unwrap().text);
+        let exchanges = [first.exchanges, second.exchanges].concat();
+        let statuses: Vec<&str> = exchanges.iter().map(|exchange| exchange.status.as_str()).collect();
+        assert_eq!(statuses, ["busy", "broken", "ok", "ok"]);
+        let sent: Vec<String> =
+            vec!["<oops>".into(), String::new(), whole(dialect, ANSWER), streamed(dialect, ANSWER, true)];
+        for ((exchange, request), sent) in exchanges.iter().zip(server.requests()).zip(sent) {
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&exchange.request).unwrap(), request.body);
+            assert_eq!(String::from_utf8_lossy(&exchange.response), sent);
+        }
+        let half = streamed(dialect, ANSWER, true)[..90].to_owned();
+        let asked = once(dialect, parts(vec![Part::Send(half.clone())]));
+        assert_eq!(String::from_utf8_lossy(&asked.exchanges[0].response), half, "what broke off is filed too");
+        let endless = once(dialect, parts(vec![Part::Forever(": keep-alive\n".repeat(1 << 14))]));
+        assert_eq!(endless.exchanges[0].response.len(), 8 << 20);
+    }
+}
+
+#[test]
+fn nothing_filed_or_said_holds_the_key() {
     let folder = tempfile::tempdir().unwrap();
-    let echo = status(500, &format!(r#"{{"error":{{"message":"{KEY}"}}}}"#));
-    let server = ModelServer::scripted(Dialect::Anthropic, vec![echo, Reply::Say(ANSWER.into())]);
-    let asked = ask(&keyed(&server, &folder));
-    let [busy, ok] = asked.exchanges.as_slice() else { panic!("{:?}", asked.exchanges) };
-    assert_eq!((busy.status.as_str(), ok.status.as_str()), ("busy", "ok"));
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(&ok.request).unwrap(), server.requests()[1].body);
-    assert_eq!(serde_json::from_slice::<Response>(&ok.response).unwrap(), asked.result.unwrap());
-    assert!(asked.exchanges.iter().all(|e| !format!("{e:?}").contains(KEY)));
-    let bytes = |e: &Exchange| [e.request.clone(), e.response.clone()].concat();
-    assert!(!asked.exchanges.iter().any(|e| String::from_utf8_lossy(&bytes(e)).contains(KEY)));
+    let echo = |words: &str| status(500, &format!(r#"{{"error":{{"message":"{words}"}}}}"#));
+    let escaped: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    for reply in [
+        echo(KEY),
+        echo(&format!("{}{KEY}", "x".repeat(285))),
+        echo(&escaped),
+        moved(307, &format!("http://elsewhere.example/{KEY}")),
+        Reply::Parts(KEY, Vec::new()),
+        parts(vec![Part::Send(format!(": {KEY}\ndata: {KEY}\n\n"))]),
+        parts(vec![Part::Send(format!(": {}", &KEY[..20]))]),
+        Reply::Say(format!("not quite thirty characters: {KEY}")),
+        Reply::Whole(KEY.into()),
+    ] {
+        let server = ModelServer::scripted(Dialect::Anthropic, vec![reply.clone()]);
+        let asked = ask(&ModelConfig { tries: 1, ..keyed(&server, &folder) });
+        let [exchange] = asked.exchanges.as_slice() else { panic!("{reply:?}") };
+        let filed = String::from_utf8_lossy(&[&exchange.request[..], b" ", &exchange.response].concat()).into_owned();
+        let said = asked.result.map_or_else(|error| format!("{error} {error:?}"), |response| response.text);
+        for text in [filed, said, format!("{exchange:?}")] {
+            assert!(!text.contains(&KEY[..12]) && !text.contains(&escaped), "{reply:?}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -405,12 +477,10 @@ fn keys_are_asked_for_where_they_are_missing() {
 const PARENT: &str = "use guest_sdk::prelude::*;\n\nconst LR: f32 = 0.02;\n\nguest!(train, model);\n";
 
 fn situation() -> Situation {
-    let totals = kernels::session::Totals::default;
-    let dry_run = DryRun { train: totals(), forward: totals(), named: Default::default(), advisory: false, fuel: 0 };
     let (source, description) = (PARENT.into(), "baseline".into());
     Situation {
         brief: "Lower is better.".into(),
-        parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, dry_run }),
+        parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, facts: Facts::default() }),
         past: Vec::new(),
         underway: Vec::new(),
         noise_floor: 0.01,

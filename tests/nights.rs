@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::home::{Home, said, trials};
+use common::home::{Home, Running, said, trials};
 use common::{Place, guest, tiny, unlucky};
 use host::bench::Experiment;
 use host::component::Component;
@@ -119,4 +119,26 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
         found.reason.starts_with("not proven: the champion failed") && found.reason.contains("no luck"),
         "{found:?}"
     );
+}
+
+#[test]
+fn the_policys_bound_holds_over_restarts_and_the_command_lines_from_now() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.1, 4);
+    let trained = || log(&home).iter().filter(|trial| trial["bpb"].is_number()).count();
+    let mut night = Running::start(&home, "./night.toml");
+    let mut told = night.events();
+    night.wait_for(&mut told, "trial");
+    night.wait_for(&mut told, "trial");
+    drop(night);
+    let before = trained();
+    assert!((1..4).contains(&before), "{before}");
+    let run = |args: &[&str]| {
+        let ran = home.host(&[&["run", "--policy", "./night.toml"], args].concat());
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    };
+    run(&[]);
+    assert_eq!(trained(), 4, "the night goes on to its own end");
+    run(&["--experiments", "1"]);
+    assert_eq!(trained(), 5);
 }

@@ -95,6 +95,15 @@ impl Tried {
     }
 }
 
+/// How the loss of a trial fell: steps with the mean since the step before, in nats per token.
+pub fn losses(past: &Past) -> String {
+    let point = |(step, loss): &(u64, f64)| match loss.abs() < 1e4 {
+        true => format!(" {step}: {loss:.3}"),
+        false => format!(" {step}: {loss:.0e}"),
+    };
+    past.losses.iter().map(point).collect::<Vec<_>>().join(",")
+}
+
 /// One JSON object a line, oldest first. JSON escapes whatever is in the texts.
 pub fn json_lines(tried: &[Tried]) -> String {
     tried.iter().filter_map(|one| serde_json::to_string(one).ok()).fold(String::new(), |all, line| all + &line + "\n")

@@ -94,9 +94,9 @@ pub struct Budget {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Search {
-    /// Stop after so many experiments; none: go on.
+    /// Stop after so many experiments of the night, restarts included; none: go on.
     pub experiments: Option<u64>,
-    /// Stop after so many hours; none: go on.
+    /// Stop after so many hours of the night, the time between restarts not counted; none: go on.
     pub hours: Option<f64>,
     /// Who proposes: `evolve`, `llm.NAME`, `command.NAME`. Several share the night by what they gain for what they cost.
     pub proposers: Vec<String>,

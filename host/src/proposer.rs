@@ -1,9 +1,9 @@
 //! Whatever writes the next mutation, seen from the night: a situation in, a proposal out, a problem back for repair, and
 //! a ledger without which nothing that costs is sent. Types and traits; no I/O.
 
+use crate::facts::Facts;
 use crate::key::SourceKey;
 use crate::night::Ending;
-use crate::sandbox::DryRun;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub struct Parent {
     /// Its bits per byte.
     pub bpb: f64,
     /// What the dry run found: steps, FLOPs, parameters, memory, where the budget goes.
-    pub dry_run: DryRun,
+    pub facts: Facts,
 }
 
 /// A trial that was decided, as proposers learn of it.
@@ -130,6 +130,8 @@ pub struct Past {
     pub bpb: Option<f64>,
     /// Candidate less champion in bits per byte, where measured: negative is better.
     pub delta: Option<f64>,
+    /// How its loss fell, where it was trained: see [`crate::facts::loss_curve`].
+    pub losses: Vec<(u64, f64)>,
 }
 
 /// A proposal that is waiting or being trained.
@@ -304,6 +306,7 @@ pub(crate) mod tests {
             reason: String::new(),
             bpb: delta.map(|delta| 2.5 + delta),
             delta,
+            losses: Vec::new(),
         })
     }
 
@@ -314,13 +317,7 @@ pub(crate) mod tests {
             source: "const LR: f32 = 0.02;\nfn train() {}\n".into(),
             description: "baseline".into(),
             bpb: 2.5,
-            dry_run: DryRun {
-                train: Default::default(),
-                forward: Default::default(),
-                named: Default::default(),
-                advisory: false,
-                fuel: 0,
-            },
+            facts: Facts::default(),
         };
         Situation {
             brief: "Lower is better.".into(),

@@ -126,32 +126,51 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
     out
 }
 
+/// What each proposer did and cost: a row of names, then a row for each.
+pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
+    let names = [
+        "proposer",
+        "proposed",
+        "lost to errors",
+        "saved by repair",
+        "repeats",
+        "kept",
+        "gain",
+        "requests",
+        "tokens",
+        "cost",
+    ];
+    let row = |a: &Account| {
+        let counts = [a.proposed, a.lost, a.mended, a.repeats, a.kept].map(|count| count.to_string());
+        let [proposed, lost, mended, repeats, kept] = counts;
+        let (gain, requests) = (format!("{:.4}", a.gain), a.spend.requests.to_string());
+        let (tokens, cost) = (a.spend.tokens().to_string(), dollars(a.spend.micro_dollars));
+        [a.proposer.clone(), proposed, lost, mended, repeats, kept, gain, requests, tokens, cost]
+    };
+    [names.map(String::from)].into_iter().chain(accounts.iter().map(row)).collect()
+}
+
+/// Why proposers stopped before the night did.
+pub fn stopped(accounts: &[Account]) -> impl Iterator<Item = String> {
+    accounts.iter().filter_map(|a| Some(format!("{}: {}", a.proposer, a.stopped.as_ref()?)))
+}
+
 /// Who proposed, at what cost, and what it brought.
 fn proposers(out: &mut String, accounts: &[Account]) {
     if accounts.is_empty() {
         return;
     }
-    out.push_str(
-        "## Proposers\n\n| proposer | proposed | lost to errors | saved by repair | repeats | kept | gain | requests | tokens | \
-         cost |\n|---|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for a in accounts {
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {} | {:.4} | {} | {} | {} |",
-            escape(&a.proposer),
-            a.proposed,
-            a.lost,
-            a.mended,
-            a.repeats,
-            a.kept,
-            a.gain,
-            a.spend.requests,
-            a.spend.tokens(),
-            dollars(a.spend.micro_dollars)
-        );
+    out.push_str("## Proposers\n\n");
+    for (i, row) in account_rows(accounts).iter().enumerate() {
+        let _ = writeln!(out, "| {} |", row.each_ref().map(|cell| escape(cell)).join(" | "));
+        if i == 0 {
+            let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+        }
     }
     out.push('\n');
+    for line in stopped(accounts) {
+        let _ = writeln!(out, "{}\n", escape(&line));
+    }
 }
 
 fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {

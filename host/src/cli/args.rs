@@ -63,7 +63,8 @@ pub enum Command {
         #[arg(long, short = 'n', value_name = "N")]
         last: Option<usize>,
     },
-    /// Show an experiment, a trial's source or a component by (the start of) its hash.
+    /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start of) its
+    /// hash.
     Show {
         /// At least 4 hex digits.
         hash: String,
@@ -119,10 +120,12 @@ pub struct Run {
     /// A shipped policy (smoke, overnight) or a file [default: policy.toml of this folder, else overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
-    /// Stop after this many trained mutations.
+    /// Stop after this many trained mutations, counted from now; takes the place of the policy's bound, which counts those
+    /// of the whole night, restarts included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub experiments: Option<u64>,
-    /// Stop after this many hours.
+    /// Stop after this many hours from now; takes the place of the policy's bound, which counts the time of the whole
+    /// night, restarts included.
     #[arg(long, value_name = "H")]
     pub hours: Option<f64>,
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].

@@ -4,6 +4,7 @@ use crate::cli::args::{Cli, Data};
 use crate::cli::text;
 use anyhow::Result;
 use host::data::compress;
+use host::escape::printable;
 use host::{cache, data};
 use serde_json::json;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ fn list(cli: &Cli) -> Result<ExitCode> {
         let facts = match &corpus.facts {
             Ok(Some(f)) => format!("{:>9}  {:>5} documents  {:.12}", text::bytes(f.bytes), f.documents, f.hash),
             Ok(None) => "not here yet; made when a night or `host setup` needs it".into(),
-            Err(why) => text::clean(why),
+            Err(why) => printable(why),
         };
         println!("{:<14} {facts}", corpus.name);
     }
@@ -84,6 +85,6 @@ fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
         "  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)",
         reached.gzip, reached.xz, reached.bzip2
     );
-    text::clean(&shown.sample).lines().for_each(|line| println!("  | {line}"));
+    printable(&shown.sample).lines().for_each(|line| println!("  | {line}"));
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use crate::cli::args::Cli;
 use crate::cli::text;
 use anyhow::{Result, bail};
+use host::escape::printable;
 use host::sandbox::{Sandbox, instructions};
 use host::store::Store;
 use host::toolchain::Toolchain;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 pub fn setup(cli: &Cli) -> Result<ExitCode> {
     let mut note = |line: &str| {
         if !cli.json {
-            println!("{}", text::clean(line));
+            println!("{}", printable(line));
         }
     };
     let toolchain = Toolchain::find_or_install(&mut note)?;
@@ -29,7 +30,7 @@ pub fn setup(cli: &Cli) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for (name, why) in &picked.passed_over {
-        println!("{:<16} not to be had: {}", name, text::clean(why));
+        println!("{:<16} not to be had: {}", name, printable(why));
     }
     println!("guest toolchain  {} (the seed guest compiles)", toolchain.describe());
     println!("corpus           {}, {}", picked.corpus.manifest.name, text::bytes(picked.corpus.bytes()));
@@ -82,7 +83,7 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         if cli.json {
             text::json_line(&json!({ "what": what, "ok": ok, "text": text }));
         } else {
-            println!("{} {what:<16} {}", if *ok { "ok  " } else { "MISS" }, text::clean(text));
+            println!("{} {what:<16} {}", if *ok { "ok  " } else { "MISS" }, printable(text));
         }
     }
     let all = lines.iter().all(|(_, ok, _)| *ok);

@@ -3,6 +3,7 @@
 use crate::cli::args::Cli;
 use crate::cli::text;
 use anyhow::Result;
+use host::escape::printable;
 use host::mcp::{self, Settings};
 use host::policy::Policy;
 use std::path::Path;
@@ -15,8 +16,8 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
         text::json_line(&serde_json::json!({ "dir": dir, "files": files }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{} has {}", text::clean(&dir.to_string_lossy()), files.join(", "));
-    println!("next: cd {}", text::clean(&dir.to_string_lossy()));
+    println!("{} has {}", printable(&dir.to_string_lossy()), files.join(", "));
+    println!("next: cd {}", printable(&dir.to_string_lossy()));
     println!("      host run    a night by its policy.toml");
     println!("      or start your coding agent there: AGENTS.md tells it what to do, .mcp.json connects it");
     Ok(ExitCode::SUCCESS)
@@ -32,7 +33,7 @@ pub fn mcp(cli: &Cli, policy: Option<&str>) -> Result<ExitCode> {
     match served {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
-            eprintln!("error: {}", text::clean(&text::error(&error)));
+            eprintln!("error: {}", printable(&text::error(&error)));
             Ok(ExitCode::FAILURE)
         }
     }

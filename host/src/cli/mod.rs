@@ -12,6 +12,7 @@ mod text;
 use anyhow::{Context, Result, bail};
 use args::{Cli, Command};
 use clap::Parser;
+use host::escape::printable;
 use host::night::event::Event;
 use host::night::recorded::Recorded;
 use host::night::{Bounds, Night, Plan, Stop};
@@ -34,7 +35,7 @@ pub fn run() -> ExitCode {
             if json {
                 text::json_line(&serde_json::json!({ "error": message }));
             } else {
-                eprintln!("error: {}", text::clean(&message));
+                eprintln!("error: {}", printable(&message));
             }
             ExitCode::FAILURE
         }
@@ -98,13 +99,6 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let brief = open::brief()?;
     let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
     bench.jobs = cli.jobs;
-    let bounds = match &recorded {
-        Some(_) => Bounds { experiments: run.experiments, hours: run.hours },
-        None => Bounds {
-            experiments: run.experiments.or(policy.search.experiments),
-            hours: run.hours.or(policy.search.hours),
-        },
-    };
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
         tell(Event::Setup { what: "proposals", text });
@@ -114,7 +108,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         policy_name,
         brief: &brief,
         seed_guest,
-        bounds,
+        bounds: Bounds { experiments: run.experiments, hours: run.hours },
         recorded: recorded.as_ref().map(Recorded::again),
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;
@@ -160,7 +154,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     }
     if !cli.json {
         let what = if line.verdict == "failed" { "failed" } else { "was not tried to its end" };
-        eprintln!("\nerror: {} {what}\n  {}", text::clean(&file), text::clean(&line.reason).replace('\n', "\n  "));
+        eprintln!("\nerror: {} {what}\n  {}", printable(&file), printable(&line.reason).replace('\n', "\n  "));
     }
     Ok(ExitCode::FAILURE)
 }
@@ -210,7 +204,7 @@ fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
             "experiment": record.key.to_string(), "prompt": prompt, "text": written,
         }));
     } else {
-        println!("{prompt}{}", text::clean(&written));
+        println!("{prompt}{}", printable(&written));
     }
     Ok(ExitCode::SUCCESS)
 }

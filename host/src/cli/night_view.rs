@@ -1,6 +1,7 @@
 //! How a night looks: events as lines (or JSON), with a progress bar on a terminal.
 
 use crate::cli::text;
+use host::escape::printable;
 use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
 use host::night::ledger::dollars;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,14 +51,11 @@ impl NightView {
             return;
         }
         match event {
-            Event::Setup { what, text } => self.line(&format!("{what:<16} {}", text::clean(text))),
-            Event::Note { text } => self.line(&text::clean(text)),
+            Event::Setup { what, text } => self.line(&format!("{what:<16} {}", printable(text))),
+            Event::Note { text } => self.line(&printable(text)),
             Event::Started { number, description } => {
-                self.current = if *number == 0 {
-                    text::clean(description)
-                } else {
-                    format!("#{number} {}", text::clean(description))
-                };
+                self.current =
+                    if *number == 0 { printable(description) } else { format!("#{number} {}", printable(description)) };
                 if let Some(bar) = &self.bar {
                     bar.set_position(0);
                     bar.set_message(self.current.clone());
@@ -166,8 +164,8 @@ pub fn trial_line(t: &TrialLine, colour: bool) -> String {
         t.number,
         text::clock(t.elapsed_s),
         t.verdict,
-        text::clean(&t.proposer),
-        text::clean(&t.description)
+        printable(&t.proposer),
+        printable(&t.description)
     );
     if colour && t.verdict == "keep" { format!("\x1b[32m{line}\x1b[0m") } else { line }
 }

@@ -3,6 +3,7 @@
 use crate::cli::args::{Cli, Search};
 use crate::cli::text;
 use anyhow::{Context, Result, bail};
+use host::escape::printable;
 use host::night::event::Event;
 use host::open;
 use host::policy::Policy;
@@ -24,8 +25,8 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
     let store = Store::open(&cli.store)?;
     let _lock = store.lock_run()?;
     let mut note = |event: Event| match event {
-        Event::Setup { what, text } => eprintln!("{what:<16} {}", text::clean(&text)),
-        Event::Note { text } => eprintln!("{}", text::clean(&text)),
+        Event::Setup { what, text } => eprintln!("{what:<16} {}", printable(&text)),
+        Event::Note { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
     let (mut bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
@@ -37,8 +38,8 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         if cli.json {
             text::json_line(point);
         } else {
-            let bpb = point.bpb.map_or_else(|| text::clean(&point.status), |bpb| format!("{bpb:.4}"));
-            println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, text::clean(&point.constants));
+            let bpb = point.bpb.map_or_else(|| printable(&point.status), |bpb| format!("{bpb:.4}"));
+            println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, printable(&point.constants));
         }
     })?;
     if let (Some(path), Some(text)) = (write, best) {

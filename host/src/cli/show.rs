@@ -3,11 +3,14 @@
 use crate::cli::args::Cli;
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result};
-use host::key::ExperimentKey;
+use host::escape::printable;
+use host::facts::loss_curve;
+use host::key::{ExperimentKey, Hash};
 use host::night::event::TrialLine;
+use host::night::ledger::dollars;
 use host::open;
 use host::policy::{CapsPolicy, Policy};
-use host::store::{Found, Store, TrialRecord};
+use host::store::{ExchangeRecord, Found, Store, TrialRecord};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -17,44 +20,31 @@ use std::time::SystemTime;
 pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let store = open::existing_store(&cli.store)?;
     let trials = store.trials(None)?;
-    let from = last.map_or(0, |n| trials.len().saturating_sub(n));
+    let shown = trials.get(last.map_or(0, |n| trials.len().saturating_sub(n))..).unwrap_or_default();
     let colour = std::io::stdout().is_terminal();
-    let mut night = None;
-    for record in trials.iter().skip(from) {
-        if night != Some(record.night) {
-            end_of_night(cli, &store, night)?;
-        }
-        if cli.json {
-            night = Some(record.night);
-            text::json_line(&trial_json(&store, record)?);
+    for night in store.nights()? {
+        let of_night: Vec<&TrialRecord> = shown.iter().filter(|record| record.night == night.id).collect();
+        let accounts = store.accounts(night.id)?;
+        if of_night.is_empty() && (last.is_some() || accounts.is_empty()) {
             continue;
         }
-        if night != Some(record.night) {
-            night = Some(record.night);
-            let name = store.nights()?.into_iter().find(|n| n.id == record.night).map(|n| n.policy_name);
-            println!("night {} · policy {}", record.night, text::clean(&name.unwrap_or_default()));
+        if cli.json {
+            of_night.iter().try_for_each(|record| trial_json(&store, record).map(|trial| text::json_line(&trial)))?;
+            if !accounts.is_empty() {
+                text::json_line(&json!({ "night": night.id, "proposers": accounts }));
+            }
+            continue;
         }
-        println!("{}", night_view::trial_line(&line(&store, record)?, colour));
+        println!("night {} · policy {}", night.id, printable(&night.policy_name));
+        for record in of_night {
+            println!("{}", night_view::trial_line(&line(&store, record)?, colour));
+        }
+        text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
     }
-    end_of_night(cli, &store, night)?;
     if trials.is_empty() && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What each proposer of a night did and cost.
-fn end_of_night(cli: &Cli, store: &Store, night: Option<i64>) -> Result<()> {
-    let Some(night) = night else { return Ok(()) };
-    let accounts = store.accounts(night)?;
-    if cli.json {
-        if !accounts.is_empty() {
-            text::json_line(&json!({ "night": night, "proposers": accounts }));
-        }
-        return Ok(());
-    }
-    text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
-    Ok(())
 }
 
 fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
@@ -83,13 +73,14 @@ fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
 fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> {
     let t = &record.trial;
     let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
+    let exchanges = t.proposal.map(|id| store.turn_exchanges(id)).transpose()?.unwrap_or_default();
     Ok(json!({
         "night": record.night, "number": t.number, "unix_ms": t.unix_ms, "proposer": t.proposer, "parent": t.parent,
         "source_key": t.source_key, "component_key": t.component_key, "behaviour_key": t.behaviour_key,
         "experiment": t.experiment_key, "verdict": t.verdict, "bpb": t.bpb, "delta": t.delta,
         "p_better": t.p_better, "description": t.description, "operator": t.operator, "reason": t.reason,
         "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms, "champion": t.champion, "hypothesis": t.hypothesis,
-        "repairs": repairs, "spend": spend,
+        "repairs": repairs, "spend": spend, "exchanges": exchanges,
     }))
 }
 
@@ -110,7 +101,7 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
                 println!("component {key}");
                 println!("  source     {}", record.source_key);
                 println!("  bytes      {}", text::count(size as u64));
-                println!("  compiler   {}", text::clean(&record.compiler));
+                println!("  compiler   {}", printable(&record.compiler));
             }
         }
         Found::Source(key) => {
@@ -124,11 +115,41 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
                 let trial = trial.as_ref().map(|record| trial_json(&store, record)).transpose()?;
                 text::json_line(&json!({ "source_key": key, "trial": trial, "source": source }));
             } else {
-                print!("{}", text::clean(&source));
+                print!("{}", printable(&source));
             }
         }
+        Found::Exchanged(blob) => exchanged(cli, &store, &blob)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was sent to a proposer or came from one, with the requests that it belongs to.
+fn exchanged(cli: &Cli, store: &Store, blob: &Hash) -> Result<()> {
+    let text = String::from_utf8_lossy(&store.get_blob(blob)?).into_owned();
+    let exchanges = store.exchanges_of_blob(blob)?;
+    if cli.json {
+        text::json_line(&json!({ "hash": blob, "exchanges": exchanges, "text": text }));
+        return Ok(());
+    }
+    exchanges.iter().for_each(|exchange| println!("{}", exchange_line(exchange)));
+    println!("\n{}", printable(&text));
+    Ok(())
+}
+
+/// Who was asked, both hashes, how it ended, what it cost.
+fn exchange_line(e: &ExchangeRecord) -> String {
+    let name = |blob: Option<Hash>| blob.map_or_else(|| "nothing".into(), |blob| blob.short());
+    format!(
+        "night {} · {} · request {} · answer {} · {} · {} tokens · {} · {}",
+        e.night,
+        printable(&e.proposer),
+        name(e.request),
+        name(e.response),
+        printable(&e.status),
+        text::count(e.spend.tokens()),
+        dollars(e.spend.micro_dollars),
+        text::duration(e.wall_ms as f64 / 1e3)
+    )
 }
 
 fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
@@ -145,7 +166,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             "tokens": outcome.totals.tokens, "flops": outcome.totals.flops, "parameters": outcome.totals.parameters,
             "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
             "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
-            "intervals": outcome.intervals.iter().map(|h| host::key::Hash(*h)).collect::<Vec<_>>(),
+            "intervals": outcome.intervals.iter().map(|h| Hash(*h)).collect::<Vec<_>>(),
             "curve": losses, "trial": trial.as_ref().map(|record| trial_json(store, record)).transpose()?,
             "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
         }));
@@ -155,13 +176,13 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     println!("experiment {key}");
     println!("  status     {}", record.status);
     if !record.message.is_empty() {
-        println!("             {}", text::clean(&record.message));
+        println!("             {}", printable(&record.message));
     }
     if let Some(bpb) = record.val_bpb {
         println!("  val_bpb    {bpb:.6}");
     }
     for score in &scores {
-        println!("  {:<10} {:.6} ({})", score.split, score.score.bpb, text::clean(&score.purpose));
+        println!("  {:<10} {:.6} ({})", score.split, score.score.bpb, printable(&score.purpose));
     }
     println!("  guest      {}   random seed {}   class {}", m.component.short(), m.random_seed, m.numerics);
     println!("  task       {}   profile {}", m.task.short(), m.profile.short());
@@ -187,14 +208,17 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     println!("  fuel       {}", text::count(outcome.fuel));
     println!("  took       {}", text::duration(record.wall_ms as f64 / 1e3));
     println!("  chain      {} intervals, last {}", outcome.intervals.len(), last_hash(&outcome.intervals));
-    for (step, value) in curve_points(&outcome.curve) {
-        println!("  loss       step {step:>6}  {value:.4}");
+    for (step, loss) in loss_curve(&outcome.curve) {
+        println!("  loss       to step {step:>6}  {loss:.4}");
     }
     if let Some(record) = trial {
         let t = &record.trial;
-        println!("  trial      #{} {}: {}", t.number, t.verdict, text::clean(&t.description));
+        println!("  trial      #{} {}: {}", t.number, t.verdict, printable(&t.description));
         if !t.hypothesis.is_empty() {
-            println!("  claim      {} ({})", text::clean(&t.hypothesis), text::clean(&t.proposer));
+            println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
+        }
+        for exchange in t.proposal.map(|id| store.turn_exchanges(id)).transpose()?.unwrap_or_default() {
+            println!("  asked      {}", exchange_line(&exchange));
         }
         if let Some(key) = t.source_key {
             println!("\nnext: host show {}      the source", key.short());
@@ -205,24 +229,14 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
 }
 
 fn last_hash(chain: &[[u8; 32]]) -> String {
-    chain.last().map_or_else(|| "–".into(), |hash| host::key::Hash(*hash).short())
-}
-
-/// Eight points of the logged loss, evenly spread.
-fn curve_points(curve: &[kernels::session::LogPoint]) -> Vec<(u64, f64)> {
-    let losses: Vec<_> = curve.iter().filter(|p| p.key == "loss").collect();
-    let last = losses.len().saturating_sub(1);
-    let mut points: Vec<(u64, f64)> =
-        (0..8).filter_map(|i| losses.get(last * i / 7)).map(|p| (p.step, p.value)).collect();
-    points.dedup();
-    points
+    chain.last().map_or_else(|| "–".into(), |hash| Hash(*hash).short())
 }
 
 /// `host policy check`.
 pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;
-    let hash = host::key::Hash(profile.hash());
+    let hash = Hash(profile.hash());
     if cli.json {
         text::json_line(&json!({ "ok": true, "policy": policy, "profile": profile.name, "profile_hash": hash }));
         return Ok(ExitCode::SUCCESS);

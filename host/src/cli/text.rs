@@ -1,8 +1,9 @@
 //! Words and figures for people: durations, hashes, escaped text. Every string that a stranger may have written passes
-//! through [`clean`] before it reaches a terminal.
+//! through [`printable`] before it reaches a terminal.
 
+use host::escape::printable;
 use host::night::event::Summary;
-use host::night::ledger::dollars;
+use host::report;
 use host::sandbox::Progress;
 use host::store::Account;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,17 +22,6 @@ pub fn json_line(value: &impl Serialize) {
     }
 }
 
-/// Control characters made visible, so that no text moves the cursor, recolours or retitles a terminal.
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
 /// An error with its causes, each said once.
 pub fn error(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message {
@@ -43,7 +33,7 @@ pub fn error(error: &anyhow::Error) -> String {
 
 /// The first line of a text, cut to what a table can hold.
 pub fn headline(text: &str) -> String {
-    let line = clean(text.lines().next().unwrap_or_default());
+    let line = printable(text.lines().next().unwrap_or_default());
     match line.char_indices().nth(HEADLINE_CHARS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -123,7 +113,7 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
             "champion         {:.4} bpb, trial #{}: {}",
             s.champion_bpb,
             s.champion,
-            clean(&s.champion_description)
+            printable(&s.champion_description)
         ));
     }
     if let Some((baseline, champion)) = s.test_bpb {
@@ -136,12 +126,12 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
     }
     if !s.sample.is_empty() {
         lines.push("\nthe champion writes:".into());
-        lines.extend(clean(&s.sample).lines().map(|l| format!("  | {l}")));
+        lines.extend(printable(&s.sample).lines().map(|l| format!("  | {l}")));
     }
     let experiment = s.champion_experiment.get(..8).unwrap_or(&s.champion_experiment);
     let host = match store.to_string_lossy() {
         default if default == ".host" => "host".into(),
-        other => format!("host --store {}", clean(&other)),
+        other => format!("host --store {}", printable(&other)),
     };
     lines.push(format!("\nnext: {host} show {experiment}      the champion: source, curve, costs"));
     lines.push(format!("      {host} replay {experiment}    prove it, bit for bit"));
@@ -151,30 +141,23 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
 
 /// What each proposer did and cost; nothing where one worked alone and for free, without a fault.
 pub fn accounts(accounts: &[Account]) -> Vec<String> {
-    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0;
+    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0 && a.stopped.is_none();
     if accounts.len() < 2 && accounts.iter().all(quiet) {
         return Vec::new();
     }
-    let mut lines = vec![format!(
-        "{:<16} {:>8} {:>5} {:>8} {:>6} {:>5} {:>9} {:>9} {:>11} {:>9}",
-        "proposer", "proposed", "lost", "repaired", "repeat", "kept", "gain", "requests", "tokens", "cost"
-    )];
-    lines.extend(accounts.iter().map(|a| {
-        format!(
-            "{:<16} {:>8} {:>5} {:>8} {:>6} {:>5} {:>9.4} {:>9} {:>11} {:>9}",
-            clean(&a.proposer),
-            a.proposed,
-            a.lost,
-            a.mended,
-            a.repeats,
-            a.kept,
-            a.gain,
-            a.spend.requests,
-            count(a.spend.tokens()),
-            dollars(a.spend.micro_dollars)
-        )
-    }));
-    lines
+    let rows =
+        report::account_rows(accounts).into_iter().map(|row| row.map(|cell| printable(&cell))).collect::<Vec<_>>();
+    let widths = rows.iter().fold([0; 10], |mut widths: [usize; 10], row| {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+        widths
+    });
+    let line = |row: &[String; 10]| {
+        let cells = row.iter().zip(&widths).enumerate();
+        let cells =
+            cells.map(|(i, (cell, &width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).chain(report::stopped(accounts).map(|line| printable(&line))).collect()
 }
 
 /// What a replay found, for people.
@@ -228,11 +211,6 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn terminal_control_is_defused() {
-        assert_eq!(clean("a\x1b[2Jb\u{9b}c\u{202e}"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
-    }
 
     #[test]
     fn figures_read_well() {

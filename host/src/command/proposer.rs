@@ -4,8 +4,7 @@
 use super::{Answer, Command, CommandError, Config, Work};
 use crate::change;
 use crate::escape;
-use crate::facts::Facts;
-use crate::history::Tried;
+use crate::history::{self, Tried};
 use crate::proposer::{Desk, Exchange, Failed, Proposal, ProposeError, Proposer, Situation, Spend};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -134,8 +133,11 @@ fn facts(situation: &Situation) -> String {
         parent.bpb,
         situation.budget_seconds,
         situation.noise_floor,
-        Facts::new(&parent.dry_run, None).words(),
+        parent.facts.words(),
     );
+    if let Some(past) = situation.past.iter().find(|past| past.number == parent.number) {
+        text += &format!("\nIts training loss, last step and mean of each eighth:{}\n", history::losses(past));
+    }
     if !situation.underway.is_empty() {
         text += "\n# Being tried now\n\n";
         for other in &situation.underway {
@@ -154,18 +156,17 @@ fn facts(situation: &Situation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Facts;
     use crate::proposer::{Parent, Underway};
-    use crate::sandbox::DryRun;
     use std::sync::Arc;
 
     fn situation() -> Situation {
-        let (train, forward, named) = Default::default();
         let parent = Parent {
             number: 3,
             source: "fn train() {}".into(),
             description: "LR 1 → 2".into(),
             bpb: 2.5,
-            dry_run: DryRun { train, forward, named, advisory: false, fuel: 0 },
+            facts: Facts::default(),
         };
         Situation {
             brief: "Lower is better.".into(),

@@ -4,28 +4,30 @@
 use super::backoff;
 use super::config::{Dialect, ModelConfig, is_loopback};
 use super::cost::{Prices, estimate};
-use super::dialect::{self, Reading, Request, Response};
+use super::dialect::{self, Reading, Response};
 use super::error::{AskError, Class, OpenError, Phase};
 use super::key::Key;
+use super::redirect;
 use super::sse::Events;
+use super::watch::Watch;
 use crate::escape;
+use crate::prompt::Prompt;
 use crate::proposer::{self, Desk, Spend};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Url};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Most bytes of an answer as sent: events wrap each few characters in some hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 20;
 /// Most bytes of an error's body that are read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// How often an exchange looks whether it is to stop.
-const TICK: Duration = Duration::from_millis(50);
+/// Most bytes of an answer that are filed; 8192 tokens, an event for each, are about two million.
+const MAX_FILED_BYTES: usize = 8 << 20;
 /// Version of the Messages API that is spoken.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
-/// Tokens that a server's template may add to a request and to each of its turns, at most.
-const TEMPLATE_TOKENS: u64 = 1024;
+/// Tokens that a server's template may add to a prompt, at most.
+const TEMPLATE_TOKENS: u64 = 2048;
 
 /// A model that can be asked.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Exchange {
     /// The server took the request: what it does with it may cost.
     taken: bool,
     reading: Reading,
+    /// The answer's body as it came, up to [`MAX_FILED_BYTES`].
+    received: Vec<u8>,
 }
 
 impl Model {
@@ -78,14 +82,14 @@ impl Model {
     }
 
     /// The bytes that a request is sent as; the key is not among them.
-    pub fn body(&self, request: &Request) -> Vec<u8> {
-        dialect::body(&self.config, request, self.newer.load(Ordering::Relaxed))
+    pub fn body(&self, prompt: &Prompt) -> Vec<u8> {
+        dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed))
     }
 
     /// The most that one try of a request can use: a token has at least one byte, and an answer ends at its limit.
-    pub fn worst_case(&self, request: &Request) -> Spend {
-        let template = TEMPLATE_TOKENS.saturating_mul(request.messages.len() as u64 + 1);
-        self.prices.request((request.bytes() as u64).saturating_add(template), self.config.max_output_tokens)
+    pub fn worst_case(&self, prompt: &Prompt) -> Spend {
+        let input = (prompt.bytes() as u64).saturating_add(TEMPLATE_TOKENS);
+        self.prices.request(input, self.config.max_output_tokens)
     }
 
     /// Asks, and asks again where the failure is temporary. Each try is reserved at its worst case before it is sent, and
@@ -93,19 +97,19 @@ impl Model {
     ///
     /// # Errors
     /// The last try's, or the ledger's.
-    pub fn ask(&self, request: &Request, desk: &mut Desk) -> Result<Response, AskError> {
+    pub fn ask(&self, prompt: &Prompt, desk: &mut Desk) -> Result<Response, AskError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| AskError::Connect(error.to_string()))?;
-        let result = runtime.block_on(self.persist(request, desk));
+        let result = runtime.block_on(self.persist(prompt, desk));
         // Not waiting for a name that is still being looked up.
         runtime.shutdown_background();
         result
     }
 
-    async fn persist(&self, request: &Request, desk: &mut Desk<'_>) -> Result<Response, AskError> {
+    async fn persist(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
         let mut tries = 1;
         loop {
-            let error = match self.attempt(request, desk).await {
+            let error = match self.attempt(prompt, desk).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -127,29 +131,44 @@ impl Model {
     }
 
     /// One try, with its place in the accounts.
-    async fn attempt(&self, request: &Request, desk: &mut Desk<'_>) -> Result<Response, AskError> {
-        let worst = self.worst_case(request);
+    async fn attempt(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
+        let worst = self.worst_case(prompt);
         let reservation = desk.ledger.reserve(&worst).map_err(AskError::Ledger)?;
-        let body = self.body(request);
+        let body = self.body(prompt);
         let watch = Watch::new(&self.config, desk.cancelled);
         let mut exchange = Exchange::default();
         let read = self.exchange(body.clone(), &watch, &mut exchange).await;
-        let spend = exchange.spend(&read, worst, self.prices, estimate(request.bytes()));
+        let spend = exchange.spend(&read, worst, self.prices, estimate(prompt.bytes()));
+        let received = std::mem::take(&mut exchange.received);
         let read = read.and_then(|()| exchange.reading.finish(&self.config));
-        let read = read.map(|response| Response { text: self.redact(response.text), ..response });
+        let (read, response) = self.without_key(read, received);
         let filed = proposer::Exchange {
             spend,
             request: body,
-            response: match &read {
-                // Strings and numbers cannot fail to be JSON.
-                Ok(response) => serde_json::to_vec(response).unwrap_or_default(),
-                Err(error) => error.to_string().into_bytes(),
-            },
+            response,
             status: read.as_ref().map_or_else(|error| error.name().to_owned(), |_| "ok".into()),
-            wall_ms: watch.started.elapsed().as_millis() as u64,
+            wall_ms: watch.elapsed_ms(),
         };
         desk.ledger.settle(reservation, &filed).map_err(AskError::Ledger)?;
         read
+    }
+
+    /// What was understood and what is filed, without the key.
+    fn without_key(
+        &self,
+        read: Result<Response, AskError>,
+        received: Vec<u8>,
+    ) -> (Result<Response, AskError>, Vec<u8>) {
+        let Some(key) = &self.key else { return (read, received) };
+        let said = match &read {
+            Ok(response) => response.text.clone(),
+            Err(error) => error.to_string(),
+        };
+        let clean = key.redact_text(said.clone());
+        // A server that repeats the key may have sent it in pieces or escaped: then the words alone are filed.
+        let filed = if clean == said { key.redact(&received) } else { clean.into_bytes() };
+        let read = read.map(|response| Response { text: key.redact_text(response.text), ..response });
+        (read.map_err(|error| error.map_said(|words| key.redact_text(words))), filed)
     }
 
     /// Some models take the limit under its newer name alone. True where that is news: ask again.
@@ -160,41 +179,62 @@ impl Model {
     }
 
     async fn exchange(&self, body: Vec<u8>, watch: &Watch<'_>, exchange: &mut Exchange) -> Result<(), AskError> {
-        let sending = self.http.post(self.endpoint.clone()).body(body).send();
-        // From here on the request may be with the server, whatever this end learns of it.
-        exchange.taken = true;
-        let sent = watch.within(Phase::FirstByte, sending).await?;
-        let response = sent.map_err(|error| {
-            exchange.taken = !error.is_connect();
-            self.broken(error)
-        })?;
+        let response = self.send(body, watch, exchange).await?;
         if !response.status().is_success() {
             exchange.taken = false;
-            return Err(self.refusal(response, watch).await);
+            return Err(refusal(response, watch, &mut exchange.received).await);
         }
         let found = response.headers().get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("unreadable"));
         let kind = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
-            "text/event-stream" => self.read_events(response, watch, &mut exchange.reading).await,
+            "text/event-stream" => self.read_events(response, watch, exchange).await,
             "application/json" => {
-                let body = self.read_body(response, watch, MAX_BODY_BYTES).await?;
-                exchange.reading.whole(self.config.dialect, &body).map_err(|error| self.redacted(error))
+                let body = read_body(response, watch, MAX_BODY_BYTES, &mut exchange.received).await?;
+                exchange.reading.whole(self.config.dialect, &body)
             }
-            _ => Err(self.redacted(AskError::ContentType { found: escape::line(found, 80) })),
+            _ => Err(AskError::ContentType { found: escape::line(found, 80) }),
         }
+    }
+
+    /// Sends the request, and sends it on where the server says that it is to go to another path of its own.
+    async fn send(
+        &self,
+        body: Vec<u8>,
+        watch: &Watch<'_>,
+        exchange: &mut Exchange,
+    ) -> Result<reqwest::Response, AskError> {
+        let mut url = self.endpoint.clone();
+        for _ in 0..=redirect::MOST {
+            let sending = self.http.post(url.clone()).body(body.clone()).send();
+            // From here on the request may be with the server, whatever this end learns of it.
+            exchange.taken = true;
+            let sent = watch.within(Phase::FirstByte, sending).await?;
+            let response = sent.map_err(|error| {
+                exchange.taken = !error.is_connect();
+                self.unsent(error)
+            })?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            exchange.taken = false;
+            url = redirect::target(&url, response.status().as_u16(), header(&response, LOCATION))?;
+        }
+        Err(redirect::too_many(&url))
     }
 
     async fn read_events(
         &self,
         mut response: reqwest::Response,
         watch: &Watch<'_>,
-        reading: &mut Reading,
+        exchange: &mut Exchange,
     ) -> Result<(), AskError> {
+        let Exchange { reading, received, .. } = exchange;
         let mut events = Events::default();
-        let mut take = |data: &str| reading.event(self.config.dialect, data).map_err(|error| self.redacted(error));
+        let mut take = |data: &str| reading.event(self.config.dialect, data);
         let (mut bytes, mut phase) = (0usize, Phase::FirstByte);
-        while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(|error| self.broken(error))? {
+        while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(broken)? {
             phase = Phase::Idle;
+            file(received, &piece);
             bytes = bytes.saturating_add(piece.len());
             if bytes > MAX_BODY_BYTES {
                 return Err(AskError::TooLarge { what: "body", limit: MAX_BODY_BYTES });
@@ -207,70 +247,57 @@ impl Model {
         events.finish(&mut take).map(|_| ())
     }
 
-    async fn read_body(
-        &self,
-        mut response: reqwest::Response,
-        watch: &Watch<'_>,
-        limit: usize,
-    ) -> Result<Vec<u8>, AskError> {
-        let (mut body, mut phase) = (Vec::new(), Phase::FirstByte);
-        while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(|error| self.broken(error))? {
-            phase = Phase::Idle;
-            if body.len().saturating_add(piece.len()) > limit {
-                return Err(AskError::TooLarge { what: "body", limit });
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
-    }
-
-    async fn refusal(&self, response: reqwest::Response, watch: &Watch<'_>) -> AskError {
-        let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        if status.is_redirection() {
-            let to = header(LOCATION).unwrap_or("an address that it does not say");
-            return self.redacted(AskError::Redirect { to: escape::line(to, 200) });
-        }
-        let retry_after = header(RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
-        match self.read_body(response, watch, MAX_ERROR_BYTES).await {
-            Err(AskError::Interrupted) => AskError::Interrupted,
-            // The status alone says enough.
-            body => self.redacted(dialect::refusal(status.as_u16(), &body.unwrap_or_default(), retry_after)),
-        }
-    }
-
-    fn broken(&self, error: reqwest::Error) -> AskError {
-        let error = error.without_url();
+    fn unsent(&self, error: reqwest::Error) -> AskError {
         if error.is_connect() && error.is_timeout() {
             return AskError::Timeout { phase: Phase::Connect, limit_s: self.config.connect_s.into() };
         }
-        let words = escape::line(&chain(&error), 200);
-        self.redacted(if error.is_connect() { AskError::Connect(words) } else { AskError::Broken(words) })
+        broken(error)
     }
+}
 
-    fn redact(&self, text: String) -> String {
-        match &self.key {
-            Some(key) => key.redact(text),
-            None => text,
+/// A body of at most `limit` bytes; `received` keeps what came of it, whatever happens.
+async fn read_body(
+    mut response: reqwest::Response,
+    watch: &Watch<'_>,
+    limit: usize,
+    received: &mut Vec<u8>,
+) -> Result<Vec<u8>, AskError> {
+    let (mut body, mut phase) = (Vec::new(), Phase::FirstByte);
+    while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(broken)? {
+        phase = Phase::Idle;
+        file(received, &piece);
+        if body.len().saturating_add(piece.len()) > limit {
+            return Err(AskError::TooLarge { what: "body", limit });
         }
+        body.extend_from_slice(&piece);
     }
+    Ok(body)
+}
 
-    /// The same error, without the key in a server's words.
-    fn redacted(&self, error: AskError) -> AskError {
-        match error {
-            AskError::Authentication { said } => AskError::Authentication { said: self.redact(said) },
-            AskError::Payment { said } => AskError::Payment { said: self.redact(said) },
-            AskError::NotFound { said } => AskError::NotFound { said: self.redact(said) },
-            AskError::Redirect { to } => AskError::Redirect { to: self.redact(to) },
-            AskError::BadRequest { said } => AskError::BadRequest { said: self.redact(said) },
-            AskError::Busy { said, retry_after } => AskError::Busy { said: self.redact(said), retry_after },
-            AskError::Connect(words) => AskError::Connect(self.redact(words)),
-            AskError::Broken(words) => AskError::Broken(self.redact(words)),
-            AskError::ContentType { found } => AskError::ContentType { found: self.redact(found) },
-            AskError::Malformed(words) => AskError::Malformed(self.redact(words)),
-            other => other,
-        }
+fn file(received: &mut Vec<u8>, piece: &[u8]) {
+    let room = MAX_FILED_BYTES.saturating_sub(received.len());
+    received.extend_from_slice(piece.get(..room).unwrap_or(piece));
+}
+
+/// The error that an unsuccessful answer means.
+async fn refusal(response: reqwest::Response, watch: &Watch<'_>, received: &mut Vec<u8>) -> AskError {
+    let status = response.status().as_u16();
+    let retry_after = header(&response, RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
+    match read_body(response, watch, MAX_ERROR_BYTES, received).await {
+        Err(AskError::Interrupted) => AskError::Interrupted,
+        // The status alone says enough.
+        body => dialect::refusal(status, &body.unwrap_or_default(), retry_after),
     }
+}
+
+fn header(response: &reqwest::Response, name: HeaderName) -> Option<&str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn broken(error: reqwest::Error) -> AskError {
+    let error = error.without_url();
+    let words = escape::line(&chain(&error), 200);
+    if error.is_connect() { AskError::Connect(words) } else { AskError::Broken(words) }
 }
 
 impl Exchange {
@@ -288,51 +315,6 @@ impl Exchange {
         let input = self.reading.tokens_in.unwrap_or(asked);
         let output = self.reading.tokens_out.unwrap_or(estimate(self.reading.bytes()));
         prices.request(input.min(worst.input_tokens), output.min(worst.output_tokens))
-    }
-}
-
-/// The limits of one try.
-struct Watch<'a> {
-    config: &'a ModelConfig,
-    cancelled: &'a AtomicBool,
-    started: Instant,
-}
-
-impl<'a> Watch<'a> {
-    fn new(config: &'a ModelConfig, cancelled: &'a AtomicBool) -> Self {
-        Self { config, cancelled, started: Instant::now() }
-    }
-
-    /// Waits for a part of an exchange, as long as its own limit and the whole's allow and nobody cancels.
-    async fn within<T>(&self, phase: Phase, part: impl Future<Output = T>) -> Result<T, AskError> {
-        let mut part = pin!(part);
-        let began = Instant::now();
-        loop {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(AskError::Interrupted);
-            }
-            for (phase, since) in [(phase, began), (Phase::Total, self.started)] {
-                let limit = self.config.limit(phase);
-                if since.elapsed() >= limit {
-                    return Err(AskError::Timeout { phase, limit_s: limit.as_secs() });
-                }
-            }
-            if let Ok(done) = tokio::time::timeout(TICK, part.as_mut()).await {
-                return Ok(done);
-            }
-        }
-    }
-
-    /// Waits between two tries.
-    async fn pause(&self, wait: Duration) -> Result<(), AskError> {
-        let began = Instant::now();
-        while let Some(left) = wait.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
-            if self.cancelled.load(Ordering::Relaxed) {
-                return Err(AskError::Interrupted);
-            }
-            tokio::time::sleep(left.min(TICK)).await;
-        }
-        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod openai;
 use super::config::{Dialect, ModelConfig};
 use super::error::AskError;
 use crate::escape;
+use crate::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -16,56 +17,8 @@ pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Characters of a server's words that an error repeats.
 const SAID_CHARS: usize = 300;
 
-/// What a model is asked: a conversation that ends with the user's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// Who it is and what it is to do.
-    pub system: String,
-    /// The turns so far, oldest first.
-    pub messages: Vec<Message>,
-}
-
-/// One turn.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Whose.
-    pub role: Role,
-    /// Its words.
-    pub text: String,
-}
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// The host.
-    User,
-    /// The model.
-    Assistant,
-}
-
-impl Request {
-    /// A first question.
-    pub fn new(system: impl Into<String>, question: impl Into<String>) -> Self {
-        Self { system: system.into(), messages: vec![Message { role: Role::User, text: question.into() }] }
-    }
-
-    /// The conversation gone on: what the model said, and what it is told.
-    #[must_use]
-    pub fn followed_by(mut self, answer: impl Into<String>, question: impl Into<String>) -> Self {
-        self.messages.push(Message { role: Role::Assistant, text: answer.into() });
-        self.messages.push(Message { role: Role::User, text: question.into() });
-        self
-    }
-
-    /// Bytes of all that is said.
-    pub fn bytes(&self) -> usize {
-        self.messages.iter().fold(self.system.len(), |sum, message| sum.saturating_add(message.text.len()))
-    }
-}
-
 /// What a model answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// Its words.
     pub text: String,
@@ -96,11 +49,18 @@ pub(super) struct Reading {
     ended: bool,
 }
 
+/// A turn of a conversation, in either dialect.
+#[derive(Serialize)]
+struct Turn<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
 /// The body of a request. `newer` says `max_completion_tokens` where the chat dialect has always said `max_tokens`.
-pub(super) fn body(config: &ModelConfig, request: &Request, newer: bool) -> Vec<u8> {
+pub(super) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> Vec<u8> {
     match config.dialect {
-        Dialect::Anthropic => anthropic::body(config, request),
-        Dialect::Openai => openai::body(config, request, newer),
+        Dialect::Anthropic => anthropic::body(config, prompt),
+        Dialect::Openai => openai::body(config, prompt, newer),
     }
 }
 

@@ -93,11 +93,13 @@ pub enum AskError {
         /// The server's words.
         said: String,
     },
-    /// Any redirect: none is followed, so that no key or prompt goes where nobody sent it.
-    #[error("the server redirects to {to}: redirects are not followed; set `base_url` to it if you trust it")]
+    /// A redirect that is not followed: no key or prompt goes where nobody sent it.
+    #[error("the server redirects to {to}, and {why}: set `base_url` to it if you trust it")]
     Redirect {
         /// Where to.
         to: String,
+        /// What keeps it from being followed.
+        why: &'static str,
     },
     /// Another 4xx.
     #[error("the server does not take the request ({said})")]
@@ -210,6 +212,24 @@ impl AskError {
             Self::Empty => "empty",
             Self::Interrupted => "interrupted",
             Self::Ledger(_) => "ledger",
+        }
+    }
+
+    /// The same error with a server's words changed.
+    #[must_use]
+    pub(super) fn map_said(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Authentication { said } => Self::Authentication { said: change(said) },
+            Self::Payment { said } => Self::Payment { said: change(said) },
+            Self::NotFound { said } => Self::NotFound { said: change(said) },
+            Self::Redirect { to, why } => Self::Redirect { to: change(to), why },
+            Self::BadRequest { said } => Self::BadRequest { said: change(said) },
+            Self::Busy { said, retry_after } => Self::Busy { said: change(said), retry_after },
+            Self::Connect(words) => Self::Connect(change(words)),
+            Self::Broken(words) => Self::Broken(change(words)),
+            Self::ContentType { found } => Self::ContentType { found: change(found) },
+            Self::Malformed(words) => Self::Malformed(change(words)),
+            other => other,
         }
     }
 

@@ -1,5 +1,5 @@
 //! API keys: read from a variable or a private file, held where nothing can print them. Never part of a request's
-//! record; headers mark them as sensitive; words from a server pass through `Key::redact`.
+//! record; headers mark them as sensitive; what a server says passes through `Key::redact`.
 
 use super::config::ModelConfig;
 use super::error::OpenError;
@@ -15,6 +15,11 @@ const MAX_KEY_BYTES: u64 = 4096;
 
 /// Shortest key that is looked for in what servers say: shorter ones would blot out common words.
 const MIN_REDACTED_BYTES: usize = 8;
+
+/// What stands in its place.
+const MARK: &[u8] = b"[key]";
+/// What an escaped line that was cut ends in.
+const ELLIPSIS: &[u8] = "…".as_bytes();
 
 /// A secret.
 pub struct Key(String);
@@ -84,9 +89,31 @@ impl Key {
         Ok(value)
     }
 
-    /// The text with every occurrence of the key taken out.
-    pub(super) fn redact(&self, text: String) -> String {
-        if self.0.len() >= MIN_REDACTED_BYTES && text.contains(&self.0) { text.replace(&self.0, "[key]") } else { text }
+    /// The text without the key.
+    pub(super) fn redact_text(&self, text: String) -> String {
+        String::from_utf8_lossy(&self.redact(text.as_bytes())).into_owned()
+    }
+
+    /// The bytes without the key: every occurrence is taken out, and a beginning of one at the very end, where somebody may
+    /// have cut it in two.
+    pub(super) fn redact(&self, bytes: &[u8]) -> Vec<u8> {
+        let key = self.0.as_bytes();
+        if key.len() < MIN_REDACTED_BYTES {
+            return bytes.to_vec();
+        }
+        let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+        while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
+            out.extend_from_slice(rest.get(..at).unwrap_or_default());
+            out.extend_from_slice(MARK);
+            rest = rest.get(at + key.len()..).unwrap_or_default();
+        }
+        let whole = rest.strip_suffix(ELLIPSIS).unwrap_or(rest);
+        let begins = |length: &usize| key.get(..*length).is_some_and(|begun| whole.ends_with(begun));
+        let begun = (MIN_REDACTED_BYTES..key.len()).rev().find(begins).unwrap_or(0);
+        out.extend_from_slice(whole.get(..whole.len() - begun).unwrap_or_default());
+        out.extend_from_slice(if begun > 0 { MARK } else { &[] });
+        out.extend_from_slice(rest.get(whole.len()..).unwrap_or_default());
+        out
     }
 }
 
@@ -139,6 +166,10 @@ mod tests {
         let key = Key::new("sk-secret-1").unwrap();
         assert_eq!(format!("{key:?}"), "Key(…)");
         assert!(!format!("{:?}", key.header("Bearer ").unwrap()).contains("secret"));
-        assert_eq!(key.redact("bad key sk-secret-1!".into()), "bad key [key]!");
+        let redacted = |text: &str| String::from_utf8(key.redact(text.as_bytes())).unwrap();
+        assert_eq!(redacted("bad sk-secret-1, sk-secret-1!"), "bad [key], [key]!");
+        assert_eq!(redacted("cut in two: sk-secret"), "cut in two: [key]");
+        assert_eq!(redacted("cut in two: sk-secre…"), "cut in two: [key]…");
+        assert_eq!(redacted("sk-sec and naïve…"), "sk-sec and naïve…");
     }
 }

@@ -10,12 +10,14 @@ mod cost;
 mod dialect;
 mod error;
 pub mod key;
+mod redirect;
 mod sse;
+mod watch;
 mod writer;
 
 pub use client::Model;
 pub use config::{Dialect, ModelConfig};
 pub use cost::Prices;
-pub use dialect::{Message, Request, Response, Role};
+pub use dialect::Response;
 pub use error::{AskError, Class, OpenError, Phase};
 pub use writer::Writer;

@@ -1,7 +1,7 @@
 //! A model as a proposer: a prompt, a request, an answer that is read and applied. What keeps it from a mutation goes back
 //! to the night, which decides whether it gets another try.
 
-use super::{Model, ModelConfig, OpenError, Request};
+use super::{Model, ModelConfig, OpenError};
 use crate::answer;
 use crate::change;
 use crate::prompt::{self, Prompt};
@@ -29,14 +29,9 @@ impl Writer {
         Ok(Self { name: format!("llm.{name}"), model: Model::open(config)?, reference: reference.into() })
     }
 
-    fn ask(&self, prompt: Prompt, desk: &mut Desk) -> Result<String, ProposeError> {
-        let request = Request::new(prompt.system, prompt.text);
-        Ok(self.model.ask(&request, desk)?.text)
-    }
-
     /// Asks for a change to `base`.
-    fn change(&self, prompt: Prompt, base: &str, desk: &mut Desk) -> Result<Proposal, ProposeError> {
-        let text = self.ask(prompt, desk)?;
+    fn change(&self, prompt: &Prompt, base: &str, desk: &mut Desk) -> Result<Proposal, ProposeError> {
+        let text = self.model.ask(prompt, desk)?.text;
         let made = answer::read(&text).and_then(|answer| Ok((answer::apply(&answer, base)?, answer.hypothesis)));
         match made {
             Ok((source, hypothesis)) => {
@@ -63,7 +58,7 @@ impl Proposer for Writer {
 
     fn propose(&mut self, situation: &Situation, desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
         let prompt = prompt::propose(situation, &self.reference, self.tokens());
-        self.change(prompt, &situation.parent.source, desk).map(Some)
+        self.change(&prompt, &situation.parent.source, desk).map(Some)
     }
 
     fn repair(
@@ -74,15 +69,15 @@ impl Proposer for Writer {
     ) -> Result<Option<Proposal>, ProposeError> {
         let prompt = prompt::repair(situation, failed, &self.reference, self.tokens());
         let parent = &situation.parent.source;
-        let Some(before) = &failed.proposal else { return self.change(prompt, parent, desk).map(Some) };
-        let mended = self.change(prompt, &before.source, desk)?;
+        let Some(before) = &failed.proposal else { return self.change(&prompt, parent, desk).map(Some) };
+        let mended = self.change(&prompt, &before.source, desk)?;
         let hypothesis = if before.hypothesis.is_empty() { mended.hypothesis } else { before.hypothesis.clone() };
         let description = change::describe(parent, &mended.source);
         Ok(Some(Proposal { hypothesis, description, ..mended }))
     }
 
     fn digest(&mut self, situation: &Situation, desk: &mut Desk) -> Result<Option<String>, ProposeError> {
-        let text = self.ask(prompt::digest(situation, self.tokens()), desk)?;
+        let text = self.model.ask(&prompt::digest(situation, self.tokens()), desk)?.text;
         Ok(prompt::read_digest(&text))
     }
 }

@@ -319,8 +319,7 @@ fn source_of(source: Option<&str>, file: Option<&str>) -> Result<String, Problem
 }
 
 fn facts(bench: &Bench, candidate: &Candidate) -> Facts {
-    let tokens = u64::from(bench.spec.eval_rows) * u64::from(bench.spec.context);
-    Facts::new(&candidate.dry_run, Some(tokens))
+    Facts::new(&candidate.dry_run, bench.spec.forward_tokens(), bench.forward_ps_per_token)
 }
 
 /// What is being done, in one line.

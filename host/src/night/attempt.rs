@@ -3,10 +3,10 @@
 use super::bandit::{cost, reward};
 use super::event::{Event, TrialLine};
 use super::trial::{Champion, Court, Ending, Judged, Judgement, RepeatKey};
-use super::turn::Draft;
+use super::turn::{Draft, Fault};
 use super::{Night, NightError, Stop, random_seed};
 use crate::bench::{BenchError, unix_ms};
-use crate::proposer::Proposal;
+use crate::proposer::{Proposal, Stage};
 use crate::report;
 use crate::store::{NewTrial, RunLock, Store, StoreError, TrialRecord};
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ impl Night<'_> {
     pub fn try_proposal(&mut self, author: &str, proposal: Proposal) -> Result<Option<TrialLine>, NightError> {
         let parent = self.champion.trial;
         let author = author.to_string();
-        let draft = Draft { author, parent, proposal, id: None, source_key: None, is_faulty: false };
+        let draft = Draft { author, parent, proposal, id: None, source_key: None, fault: None };
         Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
     }
 
@@ -73,7 +73,11 @@ impl Night<'_> {
                 .collect(),
             stop: self.stop,
         };
-        let judged = court.judge(&draft.proposal.source, &mut *self.tell)?;
+        let judged = match &draft.fault {
+            // The compiler has said it once, to the author.
+            Some(Fault { stage: Stage::Source | Stage::Compile, message }) => court.refuse(draft.source_key, message),
+            _ => court.judge(&draft.proposal.source, &mut *self.tell)?,
+        };
         let Judged::Done(found) = judged else { return Ok(None) };
         self.record(draft, number, &found, started.elapsed()).map(Some)
     }

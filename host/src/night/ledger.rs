@@ -159,7 +159,7 @@ mod tests {
         let mut accounts = Accounts::new(&again, night, "llm.b", caps);
         assert!(matches!(accounts.reserve(&spend(1, 0, 1)), Err(ProposeError::Stop(_))));
         assert_eq!(accounts.reserve(&spend(1, 0, 0)).unwrap(), Reservation(3));
-        assert_eq!(again.exchanges(night).unwrap()[0].0, Some(crate::key::Hash::of(b"q")));
+        assert_eq!(again.exchanges(night).unwrap()[0].request, Some(crate::key::Hash::of(b"q")));
     }
 
     #[test]

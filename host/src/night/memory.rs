@@ -2,6 +2,8 @@
 //! keys that stop repeats.
 
 use super::trial::{Champion, Ending, Seen};
+use crate::facts::loss_curve;
+use crate::key::ExperimentKey;
 use crate::proposer::Past;
 use crate::store::{Store, StoreError, TrialRecord};
 use std::sync::Arc;
@@ -18,8 +20,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of a night that has only its baseline.
-    pub fn new(baseline: &Champion, bpb: f64) -> Self {
+    /// Of a night that has only its baseline, with its score and loss curve.
+    pub fn new(baseline: &Champion, bpb: f64, losses: Vec<(u64, f64)>) -> Self {
         let first = &baseline.candidate;
         let mut seen = Seen::default();
         seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
@@ -37,6 +39,7 @@ impl Memory {
             reason: String::new(),
             bpb: Some(bpb),
             delta: None,
+            losses,
         };
         Self { past: vec![Arc::new(past)], seen, last: 0 }
     }
@@ -67,9 +70,20 @@ impl Memory {
             reason: trial.reason.clone(),
             bpb: trial.bpb,
             delta: trial.delta,
+            losses: losses_of(store, trial.experiment_key.as_ref())?,
         }));
         self.last = self.last.max(record.id);
         Ok(())
+    }
+}
+
+/// How the loss of an experiment fell; nothing where the store has lost it.
+fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64)>, StoreError> {
+    let Some(record) = key.map(|key| store.find_experiment(key)).transpose()?.flatten() else { return Ok(Vec::new()) };
+    match store.outcome(&record) {
+        Ok(outcome) => Ok(loss_curve(&outcome.curve)),
+        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

@@ -31,12 +31,13 @@ mod turn;
 pub use trial::{Champion, Ending, Judged, Judgement};
 
 use crate::bench::{Bench, BenchError, Candidate, unix_ms};
+use crate::facts::{Facts, loss_curve};
 use crate::key::ContextKey;
-use crate::policy::Policy;
+use crate::policy::{Policy, Search};
 use crate::proposer::{Parent, Proposer, Situation, Underway};
 use crate::report::ReportError;
 use crate::select::Noise;
-use crate::store::{StoreError, TrialRecord};
+use crate::store::{NightUsed, StoreError, TrialRecord};
 use attempt::Tally;
 use bandit::Bandit;
 use event::{Baseline, Event, Summary};
@@ -105,13 +106,24 @@ impl From<StoreError> for NightError {
     }
 }
 
-/// Bounds of a night, from the policy or the command line.
+/// Bounds of a night.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     /// Trained mutations.
     pub experiments: Option<u64>,
     /// Hours.
     pub hours: Option<f64>,
+}
+
+impl Bounds {
+    /// These, and where there is none what is left of a policy's to a night that was stopped.
+    fn or_rest_of(self, policy: &Search, used: &NightUsed) -> Self {
+        let hours = used.wall_ms as f64 / 3.6e6;
+        Self {
+            experiments: self.experiments.or(policy.experiments.map(|bound| bound.saturating_sub(used.trained))),
+            hours: self.hours.or(policy.hours.map(|bound| bound - hours)),
+        }
+    }
 }
 
 /// What a night is to do.
@@ -124,7 +136,7 @@ pub struct Plan<'a> {
     pub brief: &'a str,
     /// The guest that it starts from.
     pub seed_guest: Candidate,
-    /// When it ends.
+    /// When it ends, counted from now; takes the place of the policy's bounds, which hold for the whole night.
     pub bounds: Bounds,
     /// The night whose proposals are run again: it begins with what that night began with.
     pub recorded: Option<Again>,
@@ -175,6 +187,13 @@ impl<'a> Night<'a> {
         let context = recorded.map_or(terms, again);
         let text = policy.canonical().unwrap_or_default();
         let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
+        let bounds = match recorded {
+            Some(_) => bounds,
+            None => bounds.or_rest_of(&policy.search, &bench.store.night_used(id)?),
+        };
+        let first =
+            bench.run_before(&bench.manifest(&baseline.candidate.component, random_seed(policy, "replica", 0, 0)))?;
+        let losses = first.map(|run| loss_curve(&run.outcome.curve)).unwrap_or_default();
         let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
         let mut night = Self {
             bench,
@@ -187,7 +206,7 @@ impl<'a> Night<'a> {
             id,
             context,
             started,
-            memory: Memory::new(&baseline, baseline_figures.bpb),
+            memory: Memory::new(&baseline, baseline_figures.bpb, losses),
             champion: baseline.clone(),
             champion_bpb: baseline_figures.bpb,
             baseline,
@@ -385,7 +404,11 @@ impl<'a> Night<'a> {
                 source: self.champion.candidate.text.clone(),
                 description: self.champion.description.clone(),
                 bpb: self.champion_bpb,
-                dry_run: self.champion.candidate.dry_run.clone(),
+                facts: Facts::new(
+                    &self.champion.candidate.dry_run,
+                    self.bench.spec.forward_tokens(),
+                    self.bench.forward_ps_per_token,
+                ),
             }),
             past: self.memory.past.clone(),
             underway: Vec::<Underway>::new(),
@@ -424,4 +447,22 @@ fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policys_bounds_are_what_the_night_has_left_of_them() {
+        let policy = Search { experiments: Some(10), hours: Some(2.0), ..Search::default() };
+        let used = NightUsed { trained: 4, wall_ms: 1_800_000 };
+        let left = Bounds::default().or_rest_of(&policy, &used);
+        assert_eq!((left.experiments, left.hours), (Some(6), Some(1.5)));
+        let more = NightUsed { trained: 40, wall_ms: 36_000_000 };
+        let left = Bounds::default().or_rest_of(&policy, &more);
+        assert_eq!((left.experiments, left.hours), (Some(0), Some(-8.0)));
+        let typed = Bounds { experiments: Some(3), hours: Some(1.0) }.or_rest_of(&policy, &used);
+        assert_eq!((typed.experiments, typed.hours), (Some(3), Some(1.0)));
+    }
 }

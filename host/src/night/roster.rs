@@ -233,7 +233,7 @@ impl Arm {
         let (mut notes, mut lost) = (Vec::new(), None);
         match report.written {
             Written::Draft(draft) => {
-                self.failures = if draft.is_faulty { self.failures + 1 } else { 0 };
+                self.failures = if draft.fault.is_some() { self.failures + 1 } else { 0 };
                 self.state = State::Ready(draft);
             }
             Written::Nothing => {

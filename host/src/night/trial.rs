@@ -278,6 +278,17 @@ impl Court<'_> {
         Ok(Judged::Done(Box::new(found)))
     }
 
+    /// The verdict on a mutation that is known not to compile: tried before, or refused for that reason.
+    pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judged {
+        let mut found = Judgement::new();
+        found.source = source;
+        found.end(Ending::Refused, reason);
+        if let Some(trial) = source.and_then(|key| self.seen.source(&key)) {
+            repeat(&mut found, RepeatKey::Source, trial);
+        }
+        Judged::Done(Box::new(found))
+    }
+
     /// Source, component and behaviour key, compiler and dry run; none for a repeat.
     fn admit(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
         let source = Source::parse(text)?;

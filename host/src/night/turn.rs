@@ -35,8 +35,17 @@ pub struct Draft {
     pub id: Option<i64>,
     /// Key of its text, where it parses.
     pub source_key: Option<SourceKey>,
-    /// It is as its author left it after the last repair, and will not pass.
-    pub is_faulty: bool,
+    /// What is wrong with it, as its author left it after the last repair: it will not pass.
+    pub fault: Option<Fault>,
+}
+
+/// What the checks before a trial found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What found it.
+    pub stage: Stage,
+    /// In words.
+    pub message: String,
 }
 
 /// What came of a turn.
@@ -162,7 +171,7 @@ impl Filing<'_> {
                 Ok(Some(proposal)) => match check(self.bench, &proposal) {
                     Checked::Ready(key) => {
                         let id = self.file(&came, AnswerOutcome::Ready, None, "", Wrote::Proposal(&proposal));
-                        return (Written::Draft(Box::new(self.draft(proposal, id, Some(key), false))), None);
+                        return (Written::Draft(Box::new(self.draft(proposal, id, Some(key), None))), None);
                     }
                     Checked::Faulty(stage, message) => {
                         let wrote = Wrote::Proposal(&proposal);
@@ -196,17 +205,17 @@ impl Filing<'_> {
     fn give_up(&self, last: Option<(Failed, Option<i64>)>) -> Written {
         match last {
             None => Written::Halted,
-            Some((Failed { proposal: Some(proposal), .. }, id)) => {
+            Some((Failed { proposal: Some(proposal), stage, message, .. }, id)) => {
                 let key = Source::parse(&proposal.source).ok().map(|source| source.key());
-                Written::Draft(Box::new(self.draft(proposal, id, key, true)))
+                Written::Draft(Box::new(self.draft(proposal, id, key, Some(Fault { stage, message }))))
             }
             Some((Failed { message, .. }, _)) => Written::Lost(message),
         }
     }
 
-    fn draft(&self, proposal: Proposal, id: Option<i64>, source_key: Option<SourceKey>, is_faulty: bool) -> Draft {
+    fn draft(&self, proposal: Proposal, id: Option<i64>, source_key: Option<SourceKey>, fault: Option<Fault>) -> Draft {
         let (author, parent) = (self.name.to_string(), self.situation.parent.number);
-        Draft { author, parent, proposal, id, source_key, is_faulty }
+        Draft { author, parent, proposal, id, source_key, fault }
     }
 
     /// An answer that cannot be filed is used all the same: a full disk stops the trial that comes next, and says so.

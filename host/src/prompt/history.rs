@@ -2,6 +2,7 @@
 
 use super::fenced;
 use crate::escape;
+use crate::history;
 use crate::night::Ending;
 use crate::proposer::{Past, Situation};
 use similar::TextDiff;
@@ -11,6 +12,8 @@ use std::cmp::Reverse;
 const WORDS_CHARS: usize = 160;
 /// Most trials of a list.
 const LISTED: usize = 80;
+/// Trials whose loss is shown, beside the present text's.
+const CURVES: usize = 4;
 /// Most lines of a diff.
 const DIFF_LINES: usize = 60;
 /// Lines of a source above which no diff is made.
@@ -44,6 +47,19 @@ pub(super) fn without_gain(situation: &Situation) -> String {
         ));
     }
     out
+}
+
+/// How the loss of the present text fell, and that of the latest trials that were trained.
+pub(super) fn losses(situation: &Situation) -> String {
+    let parent = situation.parent.number;
+    let of_parent = situation.past.iter().map(AsRef::as_ref).filter(|past: &&Past| past.number == parent);
+    let latest = tried(situation).filter(|past| past.number != parent);
+    let latest: Vec<&Past> = latest.filter(|past| !past.losses.is_empty()).collect();
+    let latest = latest.into_iter().rev().take(CURVES);
+    list(of_parent.filter(|past| !past.losses.is_empty()).chain(latest), |past| {
+        let what = if past.number == parent { "the present train.rs" } else { past.ending.name() };
+        format!("#{} {what}:{}", past.number, history::losses(past))
+    })
 }
 
 /// What the three keys caught, and what is not decided yet.

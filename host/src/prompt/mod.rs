@@ -9,7 +9,6 @@ pub use repair::repair;
 
 use crate::answer::FORMAT;
 use crate::escape;
-use crate::facts::Facts;
 use crate::proposer::Situation;
 use std::fmt::Write as _;
 
@@ -38,6 +37,13 @@ pub struct Prompt {
     pub system: String,
     /// What it is asked.
     pub text: String,
+}
+
+impl Prompt {
+    /// Bytes of all that is said.
+    pub fn bytes(&self) -> usize {
+        self.system.len().saturating_add(self.text.len())
+    }
 }
 
 /// One part of a prompt.
@@ -69,7 +75,7 @@ impl Part {
 }
 
 /// Asks for the next mutation. Least useful first, what goes when `tokens` are too few: the repeats, the most different
-/// and the best of what was kept, results without gain, kept changes, the digest, the reference, the dry run's facts, the
+/// and the best of what was kept, loss curves, results without gain, kept changes, the digest, the reference, the dry run's facts, the
 /// brief. The figures of the night, train.rs and the form of the answer stay.
 pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
     let parent = &situation.parent;
@@ -77,13 +83,18 @@ pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
         Part::cut(1, "The brief", brief(situation)),
         Part::cut(3, "What train.rs can call", closed(escape::printable(reference))),
         Part::new(0, "Where the night stands", standing(situation)),
-        Part::new(2, "What the present train.rs does with its budget", Facts::new(&parent.dry_run, None).words()),
+        Part::new(2, "What the present train.rs does with its budget", parent.facts.words()),
         Part::cut(4, "What was learned so far", digest_part(&situation.digest)),
         Part::cut(5, "Kept, best first", history::kept(situation)),
         Part::cut(6, "Tried without gain, latest first: do not repeat", history::without_gain(situation)),
-        Part::new(7, "How the best of them changed train.rs", history::best(situation)),
-        Part::new(8, "The kept one that differs most from the present train.rs", history::most_different(situation)),
-        Part::cut(9, "Repeats that were caught, and proposals under way", history::repeats(situation)),
+        Part::new(
+            7,
+            "How the training loss fell: last step and mean of each eighth of a run",
+            history::losses(situation),
+        ),
+        Part::new(8, "How the best of them changed train.rs", history::best(situation)),
+        Part::new(9, "The kept one that differs most from the present train.rs", history::most_different(situation)),
+        Part::cut(10, "Repeats that were caught, and proposals under way", history::repeats(situation)),
         Part::new(0, "train.rs", code(&parent.source)),
         Part::new(0, "Your answer", FORMAT),
     ];

@@ -2,10 +2,9 @@
 //! golden files.
 
 use super::*;
+use crate::facts::{Facts, Share};
 use crate::night::Ending;
 use crate::proposer::{Failed, Parent, Past, Proposal, Stage, Underway};
-use crate::sandbox::DryRun;
-use kernels::session::{NamedState, Totals};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,29 +53,29 @@ fn past(number: u64, ending: Ending, delta: Option<f64>, description: &str, reas
         reason: reason.into(),
         bpb: delta.map(|delta| 2.5 + delta),
         delta,
+        losses: delta.map(|delta| vec![(50, 3.5 + delta), (100, 2.5 + delta)]).unwrap_or_default(),
     })
 }
 
 fn situation(past: Vec<Arc<Past>>) -> Situation {
-    let train = Totals {
+    let facts = Facts {
         steps: 100,
         tokens: 86_400,
         flops: 12_500_000_000,
-        spent_ps: 6_000_000_000_000,
-        spent_by_class: vec![
-            ("attention".into(), 1_500_000_000_000),
-            ("copy".into(), 0),
-            ("product".into(), 4_500_000_000_000),
-        ],
+        seconds: 6.0,
+        shares: [("product", 0.75), ("attention", 0.25)]
+            .map(|(class, share)| Share { class: class.into(), share })
+            .to_vec(),
+        forward_ps_per_token: 12_000,
+        forward_cap_ps_per_token: 40_000,
         parameters: 123_456,
         peak_bytes: 64_500_000,
-        ..Totals::default()
+        ..Facts::default()
     };
-    let dry_run = DryRun { train, forward: Totals::default(), named: NamedState::default(), advisory: false, fuel: 0 };
     let (description, source) = ("DEPTH 1 → 2".into(), SOURCE.into());
     Situation {
         brief: "# Program\n\nThe lowest **bits per byte**.\n".into(),
-        parent: Arc::new(Parent { number: 1, source, description, bpb: 2.49, dry_run }),
+        parent: Arc::new(Parent { number: 1, source, description, bpb: 2.49, facts }),
         number: past.len() as u64,
         past,
         underway: vec![Underway { source_key: None, description: "LR 0.02 → 0.04".into() }],
@@ -177,6 +176,7 @@ fn the_least_useful_goes_first_and_what_matters_stays() {
         "## Repeats",
         "## The kept one",
         "## How the best",
+        "## How the training loss",
         "## Tried without",
         "## Kept,",
         "## What was",
@@ -265,7 +265,7 @@ proptest! {
             digest(&night, tokens),
             repair(&night, &failed(&words), REFERENCE, tokens),
         ] {
-            prop_assert!(prompt.system.len() + prompt.text.len() <= room);
+            prop_assert!(prompt.bytes() <= room);
             prop_assert_eq!(outside_fences(&prompt.text).matches("\n## Your answer\n").count(), 1);
         }
     }

@@ -93,6 +93,13 @@ pub struct RunSpec {
     pub wall_limit_ms: u64,
 }
 
+impl RunSpec {
+    /// Tokens of one `forward` call in evaluation.
+    pub fn forward_tokens(&self) -> u64 {
+        u64::from(self.eval_rows) * u64::from(self.context)
+    }
+}
+
 /// What a dry run finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DryRun {

@@ -4,6 +4,7 @@
 use super::handles::HandleError;
 use super::lab::GuestPanic;
 use super::limiter::MemoryLimit;
+use crate::escape::printable;
 use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
@@ -180,14 +181,6 @@ fn legacy_segments(mut rest: &str) -> Vec<&str> {
     }
 }
 
-/// A guest's words, without control characters that could act on a terminal.
-fn printable(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() && c != '\n' { c.escape_default().collect() } else { c.to_string() }
-    };
-    text.chars().map(escape).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,10 +202,5 @@ mod tests {
         assert_eq!(short_name("_ZN5guest3mlp17h0123456789abcdefE").as_deref(), Some("mlp"));
         assert_eq!(short_name("guest::mlp::{{closure}}").as_deref(), Some("mlp"));
         assert_eq!(short_name("_ZN999"), None);
-    }
-
-    #[test]
-    fn control_characters_of_a_guest_are_escaped() {
-        assert_eq!(printable("a\u{1b}[31m\nb"), "a\\u{1b}[31m\nb");
     }
 }

@@ -24,8 +24,8 @@ mod tests;
 
 pub use blob::Collected;
 pub use lock::RunLock;
-pub use night::{NewTrial, NightRecord, NightSummary, Role, ScoreRecord, TrialRecord};
-pub use proposal::{Account, AnswerOutcome, DecidedTurn, NewAnswer};
+pub use night::{NewTrial, NightRecord, NightUsed, Role, ScoreRecord, TrialRecord};
+pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 
 use crate::encoding::DecodeError;

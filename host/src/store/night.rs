@@ -5,7 +5,6 @@ use crate::key::{BehaviourKey, ComponentKey, ContextKey, ExperimentKey, Hash, So
 use crate::outcome::Score;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, params};
-use std::collections::BTreeMap;
 
 /// A night.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,17 +135,13 @@ pub struct ScoreRecord {
     pub unix_ms: i64,
 }
 
-/// A night in figures.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NightSummary {
-    /// Trials in all.
-    pub trials: u64,
-    /// Trials by verdict.
-    pub by_verdict: BTreeMap<String, u64>,
-    /// Lowest bits per byte of any trial.
-    pub best_bpb: Option<f64>,
-    /// Time spent in trials.
-    pub wall_ms: i64,
+/// What a night has used of its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NightUsed {
+    /// Mutations of its proposers that were trained.
+    pub trained: u64,
+    /// Time that the trials of its proposers took.
+    pub wall_ms: u64,
 }
 
 impl Store {
@@ -287,16 +282,15 @@ impl Store {
         self.rows(sql, [trial], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// A night in figures.
-    pub fn night_summary(&self, night: i64) -> Result<NightSummary, StoreError> {
-        let mut summary = NightSummary::default();
-        for TrialRecord { trial, .. } in self.trials(Some(night))? {
-            summary.trials += 1;
-            summary.wall_ms = summary.wall_ms.saturating_add(trial.wall_ms);
-            summary.best_bpb = trial.bpb.into_iter().chain(summary.best_bpb).reduce(f64::min);
-            *summary.by_verdict.entry(trial.verdict).or_default() += 1;
-        }
-        Ok(summary)
+    /// What a night has used of its bounds; trials that others added to it do not count.
+    pub fn night_used(&self, night: i64) -> Result<NightUsed, StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE verdict NOT IN ('same', 'refused') AND peak_bytes IS NOT NULL),
+             coalesce(sum(wall_ms), 0) FROM trials WHERE night = ? AND proposal IS NOT NULL";
+        let used = self.first(sql, [night], |row| {
+            let (trained, wall_ms) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
+            Ok(NightUsed { trained: trained.unsigned_abs(), wall_ms: wall_ms.unsigned_abs() })
+        })?;
+        Ok(used.unwrap_or_default())
     }
 
     /// The trials of all nights in a context, in order.

@@ -89,6 +89,8 @@ pub struct Account {
     /// What it cost.
     #[serde(flatten)]
     pub spend: Spend,
+    /// Why nothing more comes of it in this night: a cap, a refused key; none where it may go on.
+    pub stopped: Option<String>,
 }
 
 /// One proposer's turn that was decided, for the bandit.
@@ -104,8 +106,27 @@ pub struct DecidedTurn {
     pub spend: Spend,
 }
 
-/// Blobs of a request and of its response, where they are kept.
-pub type Said = (Option<Hash>, Option<Hash>);
+/// A request on record, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExchangeRecord {
+    /// The night that paid.
+    pub night: i64,
+    /// Who was asked.
+    pub proposer: String,
+    /// When.
+    pub unix_ms: i64,
+    /// How it ended; `reserved` where nobody knows.
+    pub status: String,
+    /// What it cost, or may have.
+    #[serde(flatten)]
+    pub spend: Spend,
+    /// Blob of what was sent.
+    pub request: Option<Hash>,
+    /// Blob of what came back.
+    pub response: Option<Hash>,
+    /// From request to last byte.
+    pub wall_ms: i64,
+}
 
 impl Store {
     /// Files an answer and says which requests it came from.
@@ -237,6 +258,9 @@ impl Store {
             let sql = format!("SELECT {SPEND} FROM requests WHERE night = ? AND proposer = ?");
             account.spend =
                 self.first(&sql, params![night, account.proposer], |row| spend(row, 0))?.unwrap_or_default();
+            let last = "SELECT CASE outcome WHEN 'stopped' THEN fault END FROM proposals
+                 WHERE night = ? AND proposer = ? ORDER BY id DESC LIMIT 1";
+            account.stopped = self.first(last, params![night, account.proposer], |row| row.get(0))?.flatten();
         }
         Ok(accounts)
     }
@@ -303,11 +327,42 @@ impl Store {
         self.first(sql, [context], |row| Ok((count(row, 0)?, row.get(1)?)))
     }
 
-    /// Blobs of a night's requests and answers, in order.
-    pub fn exchanges(&self, night: i64) -> Result<Vec<Said>, StoreError> {
-        let sql = "SELECT request_blob, response_blob FROM requests WHERE night = ? ORDER BY id";
-        self.rows(sql, [night], |row| Ok((row.get(0)?, row.get(1)?)))
+    /// A night's requests, in order.
+    pub fn exchanges(&self, night: i64) -> Result<Vec<ExchangeRecord>, StoreError> {
+        self.rows("SELECT * FROM requests WHERE night = ? ORDER BY id", [night], exchange_row)
     }
+
+    /// The requests behind a proposal, those of the answers that it mends included, in order.
+    pub fn turn_exchanges(&self, proposal: i64) -> Result<Vec<ExchangeRecord>, StoreError> {
+        let sql = "SELECT requests.* FROM requests JOIN proposals ON proposals.id = requests.proposal
+             WHERE proposals.first = (SELECT first FROM proposals WHERE id = ?) ORDER BY requests.id";
+        self.rows(sql, [proposal], exchange_row)
+    }
+
+    /// The requests that sent this blob, or were answered by it.
+    pub fn exchanges_of_blob(&self, blob: &Hash) -> Result<Vec<ExchangeRecord>, StoreError> {
+        let sql = "SELECT * FROM requests WHERE request_blob = ?1 OR response_blob = ?1 ORDER BY id";
+        self.rows(sql, [blob], exchange_row)
+    }
+}
+
+fn exchange_row(row: &Row<'_>) -> rusqlite::Result<ExchangeRecord> {
+    let amount = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    Ok(ExchangeRecord {
+        night: row.get("night")?,
+        proposer: row.get("proposer")?,
+        unix_ms: row.get("unix_ms")?,
+        status: row.get("status")?,
+        spend: Spend {
+            requests: amount("requests")?,
+            input_tokens: amount("input_tokens")?,
+            output_tokens: amount("output_tokens")?,
+            micro_dollars: amount("micro_dollars")?,
+        },
+        request: row.get("request_blob")?,
+        response: row.get("response_blob")?,
+        wall_ms: row.get("wall_ms")?,
+    })
 }
 
 /// The columns that [`spend`] reads.

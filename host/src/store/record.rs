@@ -78,6 +78,8 @@ pub enum Found {
     Component(ComponentKey),
     /// A source.
     Source(SourceKey),
+    /// What was sent to a proposer, or came from one.
+    Exchanged(Hash),
 }
 
 impl Store {
@@ -224,7 +226,7 @@ impl Store {
         Ok(())
     }
 
-    /// The one experiment, component or source whose key begins with these digits.
+    /// The one experiment, component, source or part of an exchange whose key begins with these digits.
     pub fn resolve(&self, prefix: &str) -> Result<Found, StoreError> {
         let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !digits || !(4..=64).contains(&prefix.len()) {
@@ -235,12 +237,15 @@ impl Store {
              UNION SELECT 1, component_key FROM components WHERE component_key >= ?1 AND component_key < ?1 || 'g'
              UNION SELECT 2, source_key FROM components WHERE source_key >= ?1 AND source_key < ?1 || 'g'
              UNION SELECT 2, source_key FROM trials WHERE source_key >= ?1 AND source_key < ?1 || 'g'
+             UNION SELECT 3, request_blob FROM requests WHERE request_blob >= ?1 AND request_blob < ?1 || 'g'
+             UNION SELECT 3, response_blob FROM requests WHERE response_blob >= ?1 AND response_blob < ?1 || 'g'
              ORDER BY 1, 2 LIMIT 5";
         let found = self.rows(sql, [prefix], |row| {
             Ok(match row.get(0)? {
                 0 => Found::Experiment(row.get(1)?),
                 1 => Found::Component(row.get(1)?),
-                _ => Found::Source(row.get(1)?),
+                2 => Found::Source(row.get(1)?),
+                _ => Found::Exchanged(row.get(1)?),
             })
         })?;
         match found.as_slice() {
@@ -259,6 +264,7 @@ impl Found {
             Self::Experiment(key) => format!("experiment {}", key.short()),
             Self::Component(key) => format!("component {}", key.short()),
             Self::Source(key) => format!("source {}", key.short()),
+            Self::Exchanged(blob) => format!("exchange {}", blob.short()),
         }
     }
 }

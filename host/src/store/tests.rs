@@ -341,9 +341,6 @@ fn a_night_reads_as_it_was_written() {
     assert!(store.add_trial(night + 1, &second, &[]).is_err(), "the night must exist");
     store.end_night(night, 9).unwrap();
     assert_eq!(store.nights().unwrap()[0].ended_unix_ms, Some(9));
-    let summary = store.night_summary(night).unwrap();
-    assert_eq!((summary.trials, summary.best_bpb, summary.wall_ms), (2, Some(2.25), 20));
-    assert_eq!(summary.by_verdict, [("keep".into(), 1), ("noise".into(), 1)].into());
 
     let in_context = store.trials_in(&manifest(1).context_key()).unwrap();
     assert_eq!(
@@ -479,8 +476,14 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
         kept: 1,
         gain: 0.25,
         spend,
+        stopped: None,
     };
     assert_eq!(store.accounts(night).unwrap(), [account]);
+    let used = store.night_used(night).unwrap();
+    assert_eq!((used.trained, used.wall_ms), (u64::from(kept.peak_bytes.is_some()), kept.wall_ms.unsigned_abs()));
+    let refused = NewAnswer { fault: "a cap", ..answer(None, AnswerOutcome::Stopped, None) };
+    store.add_answer(night, &refused, &[]).unwrap();
+    assert_eq!(store.accounts(night).unwrap()[0].stopped.as_deref(), Some("a cap"));
     assert_eq!(store.spent(night).unwrap(), spend);
     let turn = Spend { requests: 2, input_tokens: 20, output_tokens: 10, micro_dollars: 120 };
     assert_eq!(store.turn_spend(mended).unwrap(), (turn, 1));
@@ -491,9 +494,12 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
 
     let later = SystemTime::now() + Duration::from_secs(7200);
     store.gc(&store.lock_run().unwrap(), later).unwrap();
-    let named = store.exchanges(night).unwrap()[0];
-    assert_eq!(store.get_blob(&named.0.unwrap()).unwrap(), b"ask");
-    assert_eq!(store.get_blob(&named.1.unwrap()).unwrap(), b"said");
+    let named = store.exchanges(night).unwrap()[0].clone();
+    let (ask, said) = (named.request.unwrap(), named.response.unwrap());
+    assert_eq!((store.get_blob(&ask).unwrap(), store.get_blob(&said).unwrap()), (b"ask".to_vec(), b"said".to_vec()));
+    assert_eq!(store.resolve(&said.to_string()[..12]).unwrap(), Found::Exchanged(said));
+    assert_eq!(store.turn_exchanges(mended).unwrap().len(), 2);
+    assert!(store.exchanges_of_blob(&said).unwrap().contains(&named));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
 use super::process::{self, Ended};
 use super::{FLAGS, TARGET, Toolchain};
+use crate::escape;
 use crate::source::Source;
 use serde::Deserialize;
 use std::fs;
@@ -185,9 +186,9 @@ fn diagnostics(said: &str) -> Option<String> {
     (!text.is_empty()).then(|| printable(text, "\n[more was said]"))
 }
 
-/// Capped, and without control characters, which could drive a terminal.
+/// Capped and escaped.
 fn printable(text: &str, note: &str) -> String {
-    let clean: String = text.trim().chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+    let clean = escape::printable(text.trim());
     if clean.len() <= MAX_DIAGNOSTIC_BYTES {
         return clean;
     }

@@ -1,8 +1,9 @@
 //! Anthropic Messages: <https://docs.anthropic.com/en/api/messages>, version 2023-06-01. Pure.
 
-use super::{Complaint, Finish, Reading, Request, Role, json};
+use super::{Complaint, Finish, Reading, Turn, json};
 use crate::llm::config::ModelConfig;
 use crate::llm::error::AskError;
+use crate::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -13,30 +14,17 @@ struct Body<'a> {
     temperature: Option<f64>,
     stream: bool,
     system: &'a str,
-    messages: Vec<Turn<'a>>,
+    messages: [Turn<'a>; 1],
 }
 
-#[derive(Serialize)]
-struct Turn<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-pub(super) fn body(config: &ModelConfig, request: &Request) -> Vec<u8> {
-    let turns = request.messages.iter().map(|message| Turn {
-        role: match message.role {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        },
-        content: &message.text,
-    });
+pub(super) fn body(config: &ModelConfig, prompt: &Prompt) -> Vec<u8> {
     let body = Body {
         model: &config.model,
         max_tokens: config.max_output_tokens,
         temperature: config.temperature,
         stream: true,
-        system: &request.system,
-        messages: turns.collect(),
+        system: &prompt.system,
+        messages: [Turn { role: "user", content: &prompt.text }],
     };
     // Strings and numbers cannot fail to be JSON.
     serde_json::to_vec(&body).unwrap_or_default()

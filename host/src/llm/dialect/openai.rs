@@ -1,9 +1,10 @@
 //! Chat completions: <https://platform.openai.com/docs/api-reference/chat>, as OpenAI, Ollama, vLLM, llama.cpp and many
 //! more have it, with what they differ in. Pure.
 
-use super::{Complaint, Finish, Reading, Request, Role, json};
+use super::{Complaint, Finish, Reading, Turn, json};
 use crate::llm::config::ModelConfig;
 use crate::llm::error::AskError;
+use crate::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -17,7 +18,7 @@ struct Body<'a> {
     temperature: Option<f64>,
     stream: bool,
     stream_options: StreamOptions,
-    messages: Vec<Turn<'a>>,
+    messages: [Turn<'a>; 2],
 }
 
 #[derive(Serialize)]
@@ -25,21 +26,8 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-#[derive(Serialize)]
-struct Turn<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-pub(super) fn body(config: &ModelConfig, request: &Request, newer: bool) -> Vec<u8> {
-    let system = (!request.system.is_empty()).then_some(Turn { role: "system", content: &request.system });
-    let turns = request.messages.iter().map(|message| Turn {
-        role: match message.role {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        },
-        content: &message.text,
-    });
+pub(super) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> Vec<u8> {
+    let system = Turn { role: "system", content: &prompt.system };
     let body = Body {
         model: &config.model,
         max_tokens: (!newer).then_some(config.max_output_tokens),
@@ -47,7 +35,7 @@ pub(super) fn body(config: &ModelConfig, request: &Request, newer: bool) -> Vec<
         temperature: config.temperature,
         stream: true,
         stream_options: StreamOptions { include_usage: true },
-        messages: system.into_iter().chain(turns).collect(),
+        messages: [system, Turn { role: "user", content: &prompt.text }],
     };
     // Strings and numbers cannot fail to be JSON.
     serde_json::to_vec(&body).unwrap_or_default()

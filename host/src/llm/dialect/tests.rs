@@ -30,15 +30,15 @@ fn response(text: &str, tokens_in: u64, tokens_out: u64) -> Response {
 
 #[test]
 fn bodies_are_as_documented() {
-    let request = Request::new("Be brief.", "Hi \"you\"").followed_by("Hello", "Again");
-    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &request, newer)).unwrap();
+    let prompt = Prompt { system: "Be brief.".into(), text: "Hi \"you\"".into() };
+    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &prompt, newer)).unwrap();
     assert_eq!(
         body(Dialect::Anthropic, false),
-        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"system":"Be brief.","messages":[{"role":"user","content":"Hi \"you\""},{"role":"assistant","content":"Hello"},{"role":"user","content":"Again"}]}"#
+        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"system":"Be brief.","messages":[{"role":"user","content":"Hi \"you\""}]}"#
     );
     assert_eq!(
         body(Dialect::Openai, false),
-        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi \"you\""},{"role":"assistant","content":"Hello"},{"role":"user","content":"Again"}]}"#
+        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi \"you\""}]}"#
     );
     assert!(body(Dialect::Openai, true).contains(r#""max_completion_tokens":8192"#));
 }
