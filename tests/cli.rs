@@ -52,7 +52,7 @@ fn a_typo_in_a_policy_is_shown_with_line_reason_and_remedy() {
         let checked = home.host(command);
         assert_eq!(checked.status.code(), Some(1));
         let said = said(&checked);
-        let wanted = ["typo.toml:9:1: unknown field `secnods`", "9 | secnods = 0.1", "did you mean `seconds`?"];
+        let wanted = ["typo.toml:9:1: unknown field `secnods`", "9 | secnods = 0.04", "did you mean `seconds`?"];
         assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
     }
     assert_eq!(home.host(&["policy", "check", "night.toml"]).status.code(), Some(0));
@@ -222,7 +222,7 @@ fn a_night_goes_on_after_kill_9() {
 #[test]
 fn several_hosts_share_one_store_trial_by_trial() {
     let home = Home::new();
-    home.write_policy("other.toml", 0.1, 3);
+    home.write_policy("other.toml", 0.04, 3);
     let mut night = Running::start(&home, "./night.toml");
     let mut events = night.events();
     night.wait_for(&mut events, "baseline");

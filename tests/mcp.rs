@@ -196,7 +196,7 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert!(said(&again).contains("already has program.md, policy.toml"), "{}", said(&again));
     let checked = home.host(&["policy", "check", "lab/policy.toml"]);
     assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
-    home.write_policy("lab/policy.toml", 0.1, 2);
+    home.write_policy("lab/policy.toml", 0.04, 2);
     let lab = home.path("lab");
     std::fs::write(lab.join("program.md"), "# Mine\n\nFewer bits.\n").unwrap();
     // The server is started as the lab's own file says.

@@ -28,7 +28,7 @@ fn essence(trial: &Value) -> Vec<Value> {
 fn a_night_with_evolve_alone_is_the_same_every_time() {
     let night = || {
         let home = Home::new();
-        home.write_policy("night.toml", 0.1, 5);
+        home.write_policy("night.toml", 0.04, 5);
         let night = home.host(&["run", "--policy", "./night.toml"]);
         assert_eq!(night.status.code(), Some(0), "{}", said(&night));
         log(&home).iter().map(essence).collect::<Vec<_>>()
@@ -124,7 +124,7 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
 #[test]
 fn the_policys_bound_holds_over_restarts_and_the_command_lines_from_now() {
     let home = Home::new();
-    home.write_policy("night.toml", 0.1, 4);
+    home.write_policy("night.toml", 0.04, 4);
     let trained = || log(&home).iter().filter(|trial| trial["bpb"].is_number()).count();
     let mut night = Running::start(&home, "./night.toml");
     let mut told = night.events();

@@ -21,7 +21,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn write(&self, home: &Home) {
-        home.write_policy("night.toml", 0.1, self.experiments);
+        home.write_policy("night.toml", 0.04, self.experiments);
         let path = home.path("night.toml");
         let base = std::fs::read_to_string(&path).unwrap();
         let search = format!("[search]\nproposers = {}\n", self.proposers);

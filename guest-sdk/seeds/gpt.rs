@@ -10,25 +10,25 @@ const WIDTH: usize = 96; // model width at scale 1; grows with the scale
 const HEAD_DIM: usize = 32; // width of one attention head
 const EXPANSION: usize = 2; // hidden units of the MLP per unit of width
 const WINDOWS: &[usize] = &[64, 0]; // attention windows, by layer in turn; 0 sees everything, as the last layer does
-const ROPE_BASE: f32 = 2800.0; // wavelength of the slowest rotation, over 2π
-const GATE_INPUTS: usize = 24; // channels that decide how much value embedding to add
-const SOFTCAP: f32 = 13.0; // logits stay within ± this
+const ROPE_BASE: f32 = 1400.0; // wavelength of the slowest rotation, over 2π
+const GATE_INPUTS: usize = 48; // channels that decide how much value embedding to add
+const SOFTCAP: f32 = 8.4; // logits stay within ± this
 
 // Data.
-const BATCH: usize = 9; // sequences per step
-const SEQ: usize = 96; // tokens per sequence
+const BATCH: usize = 18; // sequences per step
+const SEQ: usize = 192; // tokens per sequence
 
 // Optimizers.
-const MATRIX_LR: f32 = 0.03; // Muon
-const MOMENTUM: f32 = 0.94; // Muon
+const MATRIX_LR: f32 = 0.024; // Muon
+const MOMENTUM: f32 = 0.937; // Muon
 const NEWTON_STEPS: usize = 10; // Muon
-const EMBED_LR: f32 = 0.086; // AdamW: token and value embeddings
-const HEAD_LR: f32 = 0.0045; // AdamW: output matrix
-const SCALAR_LR: f32 = 0.016; // AdamW: residual scalars
-const BETA1: f32 = 0.68; // AdamW
-const BETA2: f32 = 0.961; // AdamW
-const WEIGHT_DECAY: f32 = 0.096; // of matrices
-const WARMDOWN: f32 = 0.48; // share of the budget over which rates fall
+const EMBED_LR: f32 = 0.046; // AdamW: token and value embeddings
+const HEAD_LR: f32 = 0.0079; // AdamW: output matrix
+const SCALAR_LR: f32 = 0.014; // AdamW: residual scalars
+const BETA1: f32 = 0.73; // AdamW
+const BETA2: f32 = 0.94; // AdamW
+const WEIGHT_DECAY: f32 = 0.099; // of matrices
+const WARMDOWN: f32 = 0.53; // share of the budget over which rates fall
 const FINAL_LR: f32 = 0.016; // what they fall to
 
 /// Tokens [batch, time] to logits [batch, time, vocab].

@@ -314,7 +314,7 @@ impl Policy {
         faults.within("task.eval_chunks", task.eval_chunks, 2, 1 << 20);
         faults.within("task.eval_rows", task.eval_rows, 2, 256);
         faults.unless(!task.seed_guest.is_empty(), "task.seed_guest", "must name a guest: `gpt`, or a path");
-        faults.within("budget.seconds", budget.seconds, 0.1, 86_400.0);
+        faults.within("budget.seconds", budget.seconds, 0.01, 86_400.0);
         let hex = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let pinned = budget.profile_hash.as_ref().is_none_or(hex);
         faults.unless(pinned, "budget.profile_hash", "must be 64 lower-case hexadecimal digits");
@@ -498,7 +498,7 @@ mod tests {
             fault(&MINIMAL.replace("context = 64", "context = 4")),
             "night.toml:3:11: task.context: 4 is out of range: 8 to 4096\n  3 | context = 4\n    |           ^"
         );
-        assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.1 to 86400"));
+        assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.01 to 86400"));
         let proposer = format!("{MINIMAL}\n[search]\nproposers = [\"oracle\"]\n");
         assert!(fault(&proposer).contains("night.toml:11:13: search.proposers: no proposer is called `oracle`"));
     }

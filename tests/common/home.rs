@@ -24,7 +24,7 @@ impl Home {
         for document in documents() {
             std::fs::write(home.path("words").join(document.name), document.bytes).unwrap();
         }
-        home.write_policy("night.toml", 0.1, 2);
+        home.write_policy("night.toml", 0.04, 2);
         let added = home.host(&["data", "add", "words", "words"]);
         assert!(added.status.success(), "{added:?}");
         home
@@ -42,7 +42,7 @@ impl Home {
             "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
              [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
              [search]\nexperiments = {experiments}\n\n\
-             [limits]\nfuel_per_budget_second = 200_000_000\n\n\
+             [limits]\nfuel_per_budget_second = 500_000_000\n\n\
              [selection]\nreplicas = 2\nfresh_seeds = 1\n"
         );
         std::fs::write(self.path(name), text).unwrap();

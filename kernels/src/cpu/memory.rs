@@ -11,14 +11,16 @@ const LINE: usize = 64;
 /// training step is 6% faster where the processor finds them (256 wide, 6 layers).
 const HUGE: usize = 2 << 20;
 
-/// Idle blocks go when they and the rest take more than this times the most that was in use, in percent.
+/// Idle blocks go when they and the rest take more than this times the most that was in use, in percent …
 const MOST_PERCENT: usize = 125;
-/// Idle blocks of a size that rest, where a few bytes more than the most that was in use are room for a new one: whoever
-/// takes a block waits for those that still read what it held before, and could run beside them otherwise (Muon's
-/// products, one matrix after the other).
+/// … and this many bytes more than that.
+const MOST_SPARE: usize = 32 << 20;
+/// Idle blocks of a size that rest, where there is room for a new one: whoever takes a block waits for those that still
+/// read what it held before, and could run beside them otherwise (Muon's products, one matrix after the other).
 const RESTING: usize = 12;
-/// The few bytes.
-const SPARE: usize = 16 << 20;
+/// There is room while no more than this many bytes are held beyond the most that was in use: fewer than what makes idle
+/// blocks go, or resting ones would drive out those that the next step needs.
+const RESTING_SPARE: usize = 16 << 20;
 
 /// Plain numbers: every pattern of bits is a value.
 pub trait Element: Copy + Send + Sync + 'static {}
@@ -156,7 +158,7 @@ impl Memory {
         let held = bytes.next_multiple_of(LINE).max(LINE);
         self.used += held;
         self.peak = self.peak.max(self.used);
-        let resting = if self.held + held <= self.peak + SPARE { RESTING } else { 0 };
+        let resting = if self.held + held <= self.peak + RESTING_SPARE { RESTING } else { 0 };
         if let Some(id) = self.idle.get_mut(&held).filter(|idle| idle.len() > resting).and_then(VecDeque::pop_front) {
             let block = &mut self.blocks[id];
             (block.bytes, block.refs) = (bytes, 1);
@@ -179,7 +181,7 @@ impl Memory {
 
     /// Gives up idle blocks where too much would be held.
     fn make_room(&mut self, bytes: usize) {
-        while self.held + bytes > (self.peak / 100 * MOST_PERCENT).max(self.peak + SPARE) {
+        while self.held + bytes > (self.peak / 100 * MOST_PERCENT).max(self.peak + MOST_SPARE) {
             let Some(id) = self.idle.values_mut().rev().find_map(VecDeque::pop_front) else { return };
             if let Some(lines) = self.blocks[id].lines.take() {
                 self.held -= lines.bytes();
@@ -263,14 +265,14 @@ mod tests {
         assert_eq!((memory.take(1004), memory.take(1000)), (first, second));
         assert!(!blocks.contains(&memory.take(1000)));
         // Without room for a new one nothing rests.
-        memory.held = memory.peak + SPARE;
+        memory.held = memory.peak + RESTING_SPARE;
         assert_eq!(memory.take(1000), third);
     }
 
     #[test]
     fn idle_blocks_of_other_sizes_are_given_up() {
         let mut memory = Memory::default();
-        for megabytes in [80, 40, 50, 60] {
+        for megabytes in [160, 80, 100, 120] {
             let id = memory.take(megabytes << 20);
             memory.give(id);
             assert!(memory.held <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held);
