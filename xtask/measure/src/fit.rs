@@ -57,11 +57,7 @@ impl Timed {
 fn fit_together(start: &Profile, steps: &[Timed], singles: &[Timed]) -> Profile {
     let with = |at: &[f64]| {
         let mut profile = start.clone();
-        for (rate, by) in profile.classes.iter_mut().zip(at.chunks(3)) {
-            scale(&mut rate.mflops, by[0]);
-            scale(&mut rate.bytes_per_us, by[1]);
-            scale(&mut rate.overhead_ps, by[2]);
-        }
+        profile.classes.iter_mut().zip(at.chunks(3)).for_each(|(rate, by)| scale_rate(rate, by));
         profile
     };
     let error = |at: &[f64]| {
@@ -98,14 +94,19 @@ fn moved(profile: &Profile, class: Class, by: &[f64]) -> Profile {
     let small = Class::ProductSmall.name();
     for rate in &mut moved.classes {
         if rate.class == class.name() {
-            scale(&mut rate.mflops, by[0]);
-            scale(&mut rate.bytes_per_us, by[1]);
-            scale(&mut rate.overhead_ps, by[2]);
+            scale_rate(rate, by);
         } else if class == Class::Product && rate.class == small {
             scale(&mut rate.mflops, by[3]);
         }
     }
     moved
+}
+
+/// Megaflops, bandwidth and overhead times e to each.
+fn scale_rate(rate: &mut Rate, by: &[f64]) {
+    scale(&mut rate.mflops, by[0]);
+    scale(&mut rate.bytes_per_us, by[1]);
+    scale(&mut rate.overhead_ps, by[2]);
 }
 
 fn scale(number: &mut u64, by: f64) {

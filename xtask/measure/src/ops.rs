@@ -3,7 +3,7 @@
 use crate::budget::start;
 use crate::guests::{Kind, MAKES, profile, run, threads};
 use crate::machine;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use host::sandbox::measure;
 use kernels::calibrate;
 use kernels::cost::{self, Cost, Prices, Profile};
@@ -70,7 +70,6 @@ impl Executor for Recorder {
 pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<Asked>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let recorder = Recorder { dry: Dry::default(), specs: BTreeMap::new(), asked: asked.clone() };
-    let mut begins = Vec::new();
     let marks = Arc::new(Mutex::new(Vec::new()));
     let (watched, seen) = (asked.clone(), marks.clone());
     let at_step = move || {
@@ -81,11 +80,12 @@ pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<A
     let run = run(kind.vocab, profile);
     measure::train(component, &run, Box::new(recorder), start(kind)?, 3, at_step)
         .map_err(|status| anyhow!("{}: {status:?}", kind.name))?;
-    begins.append(&mut marks.lock().unwrap_or_else(PoisonError::into_inner));
+    let marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
     let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-    let range = begins.get(2).copied().zip(begins.get(3).copied());
-    let found = range.and_then(|(from, to)| asked.get(from..to)).map(<[Asked]>::to_vec);
-    found.ok_or_else(|| anyhow!("{}: no third step", kind.name))
+    match marks[..] {
+        [_, _, from, to] => Ok(asked[from..to].to_vec()),
+        _ => bail!("{}: no third step", kind.name),
+    }
 }
 
 /// Prints each different op of the guests' steps.
