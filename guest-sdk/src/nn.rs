@@ -109,7 +109,7 @@ impl Tensor {
 
     /// `self.linear(weight).cross_entropy_with(targets, softcap, z_loss)` without ever holding the logits:
     /// self [.., d], `weight` [v, d], `targets` [..] (u32) → a scalar. Cost: product and loss; gradients are computed
-    /// at once.
+    /// at once. Takes memory for 512 rows of logits and two copies of the weight meanwhile.
     #[track_caller]
     pub fn linear_cross_entropy(&self, weight: &Tensor, targets: &Tensor, softcap: f32, z_loss: f32) -> Tensor {
         tensors::linear_cross_entropy(self.handle(), weight.handle(), targets.handle(), softcap, z_loss).into()

@@ -150,11 +150,11 @@ pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
 }
 
 /// Everything that a night stands on: compiler (found or installed), corpus (found or fetched), profile, sandbox; and
-/// the guest that it starts from, run dry.
+/// the guest that it starts from, run dry. It may use so many threads (none: all cores) for so many experiments at a time.
 pub fn bench(
     store: Store,
     policy: &Policy,
-    threads: Option<u32>,
+    (threads, jobs): (Option<u32>, NonZeroUsize),
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
     let toolchain = Toolchain::find_or_install(&mut |line| tell(Event::Note { text: line.into() }))?;
@@ -171,16 +171,8 @@ pub fn bench(
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
-    let mut bench = Bench {
-        store,
-        toolchain: Some(toolchain),
-        sandbox,
-        task,
-        compressors,
-        spec,
-        jobs: NonZeroUsize::MIN,
-        forward_ps_per_token: 0,
-    };
+    let mut bench =
+        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, jobs, forward_ps_per_token: 0 };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }

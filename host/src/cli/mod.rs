@@ -97,8 +97,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    bench.jobs = cli.jobs;
+    let (bench, seed_guest) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
         tell(Event::Setup { what: "proposals", text });
@@ -132,8 +131,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
-    let (mut bench, seed_guest) = open::bench(store, &policy, cli.threads, &mut tell)?;
-    bench.jobs = cli.jobs;
+    let (bench, seed_guest) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
     let plan = Plan {
         policy: &policy,
         policy_name: &name,

@@ -29,8 +29,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         Event::Note { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
-    let (mut bench, _) = open::bench(store, &policy, cli.threads, &mut note)?;
-    bench.jobs = cli.jobs;
+    let (bench, _) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }

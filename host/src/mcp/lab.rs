@@ -20,6 +20,7 @@ use crate::select::Noise;
 use crate::source::MAX_SOURCE_BYTES;
 use crate::store::{Store, StoreError, TrialRecord};
 use serde_json::json;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub policy_name: String,
     /// Threads of the engine; none: all cores.
     pub threads: Option<u32>,
+    /// Most experiments at the same time.
+    pub jobs: NonZeroUsize,
 }
 
 /// See the module.
@@ -79,9 +82,9 @@ impl Lab {
         let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if opened.is_none() {
             tell("opening the lab".into());
-            let Settings { store, policy, threads, .. } = &self.settings;
+            let Settings { store, policy, threads, jobs, .. } = &self.settings;
             let store = Store::open(store)?;
-            *opened = Some(open::bench(store, policy, *threads, &mut |event| tell(line(&event)))?);
+            *opened = Some(open::bench(store, policy, (*threads, *jobs), &mut |event| tell(line(&event)))?);
         }
         match opened.as_ref() {
             Some((bench, seed_guest)) => Ok((bench.twin()?, seed_guest.clone())),

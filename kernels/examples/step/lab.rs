@@ -22,7 +22,7 @@ pub struct Lab {
 
 /// The CPU executor, shared so that its memory can be looked at.
 #[derive(Clone)]
-struct Watched(Arc<Mutex<CpuExecutor>>);
+pub struct Watched(Arc<Mutex<CpuExecutor>>);
 
 /// A handle.
 pub struct Tensor {
@@ -37,6 +37,16 @@ impl Drop for Tensor {
 }
 
 impl Watched {
+    /// An executor of so many threads.
+    pub fn new(threads: usize, random_seed: u64) -> Result<Self, Fault> {
+        Ok(Self(Arc::new(Mutex::new(CpuExecutor::new(threads, random_seed)?))))
+    }
+
+    /// Most bytes of tensors that were in use at once.
+    pub fn peak_bytes(&self) -> u64 {
+        self.lock().peak_bytes()
+    }
+
     fn lock(&self) -> MutexGuard<'_, CpuExecutor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,8 +98,7 @@ impl Lab {
             random_seed: 1,
             intervals: 1,
         };
-        let cpu = || CpuExecutor::new(threads, config.random_seed).map(|cpu| Watched(Arc::new(Mutex::new(cpu))));
-        let executor = if dry { None } else { Some(cpu()?) };
+        let executor = if dry { None } else { Some(Watched::new(threads, config.random_seed)?) };
         let (boxed, answers): (Box<dyn Executor>, _) = match &executor {
             Some(watched) => (Box::new(watched.clone()), Answers::Execute),
             None => (Box::<Dry>::default(), Answers::StandIn),
@@ -101,7 +110,7 @@ impl Lab {
 
     /// Most bytes of tensors that the executor had in use at once; 0 in a dry run.
     pub fn executor_peak_bytes(&self) -> u64 {
-        self.executor.as_ref().map_or(0, |watched| watched.lock().peak_bytes())
+        self.executor.as_ref().map_or(0, Watched::peak_bytes)
     }
 
     fn tensor(&self, id: TensorId) -> Tensor {

@@ -3,8 +3,10 @@
 //! Price = max(⌈work / rate⌉, ⌈bytes / bandwidth⌉) + overhead in picoseconds, saturating; more elements never cost less.
 
 mod profile;
+mod workspace;
 
 pub use profile::{Prices, Profile, ProfileError, Rate};
+pub use workspace::{LOGIT_ROWS, workspace};
 
 use crate::op::{Attention, Binary, Loss, Op, Unary};
 use crate::spec::Spec;

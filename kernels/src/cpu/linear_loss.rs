@@ -1,13 +1,15 @@
 //! The loss of a language model's last layer without all its logits: rows go in chunks of [`ROWS`], and each chunk's logits
-//! become gradients in place (as in Hsu et al., *Liger Kernel*, 2024). Depends on `gemm`, `loss` and `scratch`.
+//! become gradients in place (as in Hsu et al., *Liger Kernel*, 2024). Depends on `gemm`, `loss` and `cost`.
 
 use super::gemm::{Factor, Packed, Sizes, Tile, View, multiply};
 use super::loss;
 use super::path::Path;
+use crate::cost::LOGIT_ROWS;
 use crate::op::Loss;
 
 /// Rows of one chunk: a block of terms of the weight's gradient, so part of the numerics class.
 pub const ROWS: usize = super::gemm::KC;
+const _: () = assert!(ROWS as u64 == LOGIT_ROWS, "what is charged for the logits is what is held");
 
 /// Some rows of what the loss is of.
 #[derive(Clone, Copy, Debug)]

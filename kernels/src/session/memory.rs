@@ -94,10 +94,16 @@ impl Memory {
         self.bytes
     }
 
-    /// Makes a tensor per spec, each with one handle, or none if they do not all fit.
-    pub fn reserve(&mut self, op: &'static str, specs: &[Spec]) -> Result<SmallVec<[TensorId; 3]>, Fault> {
-        let wanted = specs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
+    /// Makes a tensor per spec, each with one handle, or none if they do not all fit beside the workspace.
+    pub fn reserve(
+        &mut self,
+        op: &'static str,
+        specs: &[Spec],
+        workspace: u64,
+    ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
+        let wanted = specs.iter().fold(workspace, |n, s| n.saturating_add(s.bytes()));
         self.admit(op, wanted, specs.len())?;
+        self.bytes -= workspace;
         let create = |spec: &Spec| {
             let storage = self.store(spec.bytes());
             self.create(spec.clone(), storage)
@@ -105,13 +111,15 @@ impl Memory {
         Ok(specs.iter().map(create).collect())
     }
 
-    /// Makes what an op makes, as [`Memory::reserve`] does. A tensor of the same values takes no memory of its own; one
+    /// Makes what an op makes, as [`Memory::reserve`] does; the bytes of its `workspace` must fit too, and are free
+    /// again when it is done. A tensor of the same values takes no memory of its own; one
     /// that changes in place gets memory of its own where others share it.
     pub fn reserve_for(
         &mut self,
         op: &Op,
         inputs: &[TensorId],
         specs: &[Spec],
+        workspace: u64,
     ) -> Result<SmallVec<[TensorId; 3]>, Fault> {
         match (op, inputs, specs) {
             (Op::Reshape { .. } | Op::Copy, &[x], [spec]) => {
@@ -132,7 +140,7 @@ impl Memory {
                 }
                 Ok(SmallVec::new())
             }
-            _ => self.reserve(op.name(), specs),
+            _ => self.reserve(op.name(), specs, workspace),
         }
     }
 

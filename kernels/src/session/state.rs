@@ -41,7 +41,7 @@ impl Session {
     }
 
     fn place(&mut self, tag: Tag, name: &str, spec: &Spec, values: &Values) -> Result<TensorId, Fault> {
-        let made = self.memory.reserve("input", std::slice::from_ref(spec))?;
+        let made = self.memory.reserve("input", std::slice::from_ref(spec), 0)?;
         let id = made.first().copied().ok_or(Fault::Dropped { op: "input" })?;
         if self.execution.running() {
             self.executor.upload(id, spec, values)?;

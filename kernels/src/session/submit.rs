@@ -151,7 +151,7 @@ impl Session {
         let cost = cost::cost(&op, &borrowed, &made);
         let index = self.ledger.count(name)?;
         self.ledger.charge(name, &cost, self.prices.price(&cost))?;
-        let outputs = self.memory.reserve_for(&op, inputs, &made)?;
+        let outputs = self.memory.reserve_for(&op, inputs, &made, cost::workspace(&op, &borrowed))?;
         self.advance(&op);
         if record {
             self.record(&op, inputs, &specs, &outputs);

@@ -6,6 +6,7 @@ mod guest;
 mod reference;
 
 use guest::{Call, Guest, Seen, call};
+use kernels::cost;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Dry, Executor, Step};
 use kernels::fault::Fault;
@@ -22,34 +23,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Weighs what its executor must hold: tensors of the same values once, until one of them changes.
 struct Scales {
     executor: Box<dyn Executor>,
-    /// Which values a tensor has, and their bytes.
-    held: BTreeMap<TensorId, (u64, u64)>,
+    /// Which values a tensor has, and what they are.
+    held: BTreeMap<TensorId, (u64, Spec)>,
     values: u64,
     peak: Arc<AtomicU64>,
 }
 
 impl Scales {
-    fn hold(&mut self, id: TensorId, bytes: u64) {
+    fn hold(&mut self, id: TensorId, spec: &Spec) {
         self.values += 1;
-        self.held.insert(id, (self.values, bytes));
+        self.held.insert(id, (self.values, spec.clone()));
     }
 
-    fn share(&mut self, id: TensorId, with: TensorId) {
-        let values = self.held[&with];
-        self.held.insert(id, values);
+    fn share(&mut self, id: TensorId, with: TensorId, spec: &Spec) {
+        let (values, _) = self.held[&with];
+        self.held.insert(id, (values, spec.clone()));
     }
 
     /// An in-place update: others that have the old values keep them.
     fn change(&mut self, id: TensorId) {
-        let (values, bytes) = self.held[&id];
+        let (values, spec) = self.held[&id].clone();
         if self.held.values().filter(|(other, _)| *other == values).count() > 1 {
-            self.hold(id, bytes);
+            self.hold(id, &spec);
         }
     }
 
-    fn weigh(&self) {
-        let held: BTreeMap<u64, u64> = self.held.values().copied().collect();
-        self.peak.fetch_max(held.values().sum(), Ordering::Relaxed);
+    fn weigh(&self, workspace: u64) {
+        let held: BTreeMap<u64, u64> = self.held.values().map(|(values, spec)| (*values, spec.bytes())).collect();
+        self.peak.fetch_max(held.values().sum::<u64>() + workspace, Ordering::Relaxed);
     }
 }
 
@@ -59,28 +60,30 @@ impl Executor for Scales {
             match step {
                 Step::Run { record, outputs, .. } => {
                     let inputs = &record.inputs;
+                    let specs: Vec<Spec> = inputs.iter().map(|id| self.held[id].1.clone()).collect();
                     match record.op {
-                        Op::Reshape { .. } | Op::Copy => self.share(record.outputs[0], inputs[0]),
-                        Op::Assign => self.share(inputs[0], inputs[1]),
+                        Op::Reshape { .. } | Op::Copy => self.share(record.outputs[0], inputs[0], &outputs[0]),
+                        Op::Assign => self.share(inputs[0], inputs[1], &specs[0]),
                         _ => record.op.written().iter().for_each(|&i| self.change(inputs[i])),
                     }
                     for (&id, spec) in record.outputs.iter().zip(outputs) {
                         if !self.held.contains_key(&id) {
-                            self.hold(id, spec.bytes());
+                            self.hold(id, spec);
                         }
                     }
+                    self.weigh(cost::workspace(&record.op, &specs.iter().collect::<Vec<_>>()));
                 }
                 Step::Free(id) => {
                     assert!(self.held.remove(id).is_some(), "{id:?} is freed and was not there");
                 }
             }
-            self.weigh();
         }
         self.executor.execute(steps)
     }
 
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
-        self.hold(id, spec.bytes());
+        self.hold(id, spec);
+        self.weigh(0);
         self.executor.upload(id, spec, values)
     }
 
@@ -93,7 +96,7 @@ impl Executor for Scales {
     }
 }
 
-/// What is seen of the guest, and the most bytes that the executor held.
+/// What is seen of the guest, and the most bytes that the executor held, with each op's workspace.
 fn weighed(executor: Box<dyn Executor>, calls: &[Call]) -> (Vec<Seen>, u64) {
     let peak = Arc::new(AtomicU64::new(0));
     let scales = Scales { executor, held: BTreeMap::new(), values: 0, peak: peak.clone() };

@@ -2,6 +2,7 @@
 
 use crate::guests::{Kind, MAKES, profile, run};
 use crate::inputs::Inputs;
+use crate::lab::Watched;
 use crate::machine;
 use crate::step::median;
 use anyhow::Result;
@@ -27,17 +28,26 @@ pub struct Row {
     pub predicted_ms: f64,
     /// Milliseconds per step here.
     pub measured_ms: f64,
+    /// Tensor bytes at the peak by the accounting.
+    pub predicted_bytes: u64,
+    /// Most tensor bytes that the executor had in use at once.
+    pub measured_bytes: u64,
 }
 
 /// Prints the table.
 pub fn budget(profile_name: &str, rounds: usize, only: &str) -> Result<()> {
     let profile = profile(profile_name)?;
     println!("profile {}; {}\n", profile.name, machine::describe());
-    println!("| guest | ops per step | predicted, ms per step | measured | predicted / measured |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| guest | ops per step | predicted, ms per step | measured | ratio | predicted, MB of tensors | measured | ratio |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let kinds: Vec<&Kind> = MAKES.iter().filter(|kind| kind.name.contains(only)).collect();
-    for Row { name, ops, predicted_ms, measured_ms } in rows(&profile, rounds, &kinds)? {
-        println!("| {name} | {ops:.0} | {predicted_ms:.2} | {measured_ms:.2} | {:.2} |", predicted_ms / measured_ms);
+    for row in rows(&profile, rounds, &kinds)? {
+        let (predicted, measured) = (row.predicted_bytes as f64, row.measured_bytes as f64);
+        print!("| {} | {:.0} | {:.2} | {:.2} ", row.name, row.ops, row.predicted_ms, row.measured_ms);
+        print!("| {:.2} ", row.predicted_ms / row.measured_ms);
+        println!("| {:.1} | {:.1} | {:.3} |", predicted / 1e6, measured / 1e6, predicted / measured);
     }
     Ok(())
 }
@@ -56,10 +66,10 @@ pub fn rows(profile: &Profile, rounds: usize, kinds: &[&Kind]) -> Result<Vec<Row
 }
 
 fn one(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Row> {
-    let first = measured(kind, component, profile, 1)?;
+    let (first, _) = measured(kind, component, profile, 1)?;
     let price = first.spent_ps.first().map_or(0.1, |ps| *ps as f64 / 1e12);
     let steps = WARM_UP as u64 + ((SECONDS / price) as u64).clamp(4, MAX_STEPS);
-    let found = measured(kind, component, profile, steps)?;
+    let (found, measured_bytes) = measured(kind, component, profile, steps)?;
     // All steps but the first, which both runs have.
     let more = (steps - 1) as f64;
     let timed = (found.seconds.len() - WARM_UP) as f64;
@@ -68,6 +78,8 @@ fn one(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Row> {
         ops: (found.totals.ops - first.totals.ops) as f64 / more,
         predicted_ms: found.spent_ps.iter().skip(WARM_UP).sum::<u64>() as f64 / 1e9 / timed,
         measured_ms: median(found.seconds.into_iter().skip(WARM_UP).collect()) * 1e3,
+        predicted_bytes: found.totals.peak_bytes,
+        measured_bytes,
     })
 }
 
@@ -77,10 +89,11 @@ pub fn start(kind: &Kind) -> Result<Start> {
     Ok(Start { state: NamedState::default(), batches })
 }
 
-fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<Measured> {
-    let start = start(kind)?;
+/// What so many steps took, and the executor's peak.
+fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<(Measured, u64)> {
     let run = run(kind.vocab, profile);
-    measure::engine(&run)
-        .and_then(|engine| measure::train(component, &run, engine, start, steps, || ()))
-        .map_err(|status| anyhow::anyhow!("{}: {status:?}", kind.name))
+    let executor = Watched::new(run.threads as usize, run.random_seed)?;
+    let found = measure::train(component, &run, Box::new(executor.clone()), start(kind)?, steps, || ())
+        .map_err(|status| anyhow::anyhow!("{}: {status:?}", kind.name))?;
+    Ok((found, executor.peak_bytes()))
 }
