@@ -4,7 +4,6 @@
 mod common;
 
 use common::{HOST, Place, guest};
-use host::bench::Refusal;
 use host::component::{Component, ComponentError};
 use host::outcome::{GuestFault, Status};
 use host::sandbox::Sandbox;
@@ -46,6 +45,7 @@ hostile! {
     panics: Dry "panic" "last words";
     panics_in_forward: Dry "panic" "named missing";
     shape_error: Dry "shape-error" "at train.rs:11";
+    diverges: Run "diverged" "the loss of step";
     nan_logits: Run "bad-eval: not finite" "chunk 0";
     looks_ahead: Run "bad-eval: looks ahead" "change when only tokens from position";
     mixes_rows: Run "bad-eval: mixes rows" "rows trade places";
@@ -91,6 +91,13 @@ fn meets(name: &str, found: Found, status: &str, said: &str) {
     assert_eq!(stored.is_some(), end.is_result(), "results are stored, host faults are not");
 }
 
+#[test]
+fn what_forward_may_cost_is_known_before_training() {
+    let place = Place::new();
+    let refused = place.bench.prepare(&guest("hostile/expensive_forward")).unwrap_err().to_string();
+    assert!(refused.contains("the task allows") && refused.contains("it goes to "), "{refused}");
+}
+
 fn message(status: &Status) -> &str {
     match status {
         Status::Completed => "",
@@ -110,17 +117,6 @@ fn every_hostile_guest_is_tried() {
     tried.sort_unstable();
     files.sort();
     assert_eq!(files, tried);
-}
-
-#[test]
-fn endless_recursion_is_nobodys_result() {
-    let place = Place::new();
-    let refused = place.bench.prepare(&guest("hostile/endless_recursion"));
-    let Err(Refusal::Run(status)) = refused else { panic!("{refused:?}") };
-    assert!(!status.is_result(), "{status:?}");
-    let component = place.compile(&guest("hostile/endless_recursion"));
-    let key = place.bench.manifest(&component, 0).dry_run_key();
-    assert!(place.bench.store.find_dry_run(&key).unwrap().is_none());
 }
 
 #[test]

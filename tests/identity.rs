@@ -174,3 +174,13 @@ fn a_damaged_blob_costs_a_run_and_is_mended() {
     assert_eq!(again.outcome, first.outcome);
     assert!(place.run(&component, 1).wall.is_none(), "the same bits mend it");
 }
+
+#[test]
+fn the_sealed_split_is_read_once_for_each_model() {
+    let place = Place::new();
+    let run = place.run(&place.compile(&guest("guests/tiny")), 1);
+    let component = place.compile(&guest("guests/tiny"));
+    let look = || place.bench.sealed_score(&component, &run, &|| false).unwrap().unwrap();
+    assert_eq!(look(), look());
+    assert_eq!(place.bench.store.count_scores(&place.bench.task.hash(), "test").unwrap(), 1);
+}

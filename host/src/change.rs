@@ -29,6 +29,17 @@ pub fn describe(before: &str, after: &str) -> String {
     }
 }
 
+/// Whether a text looks like a change of `one` more than of `other`: fewer of its lines differ.
+pub fn is_nearer(text: &str, one: &str, other: &str) -> bool {
+    let text = code(text);
+    let apart = |from: &str| {
+        let from = code(from);
+        let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&from, &text);
+        diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Equal).count()
+    };
+    text.len() <= MAX_SOURCE_BYTES && apart(one) < apart(other)
+}
+
 /// Constants that both texts declare, with their old and new values; and the names of these constants.
 fn constants(before: &str, after: &str) -> (Option<String>, BTreeSet<String>) {
     let (old, new) = (constants_of(before), constants_of(after));

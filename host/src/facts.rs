@@ -2,7 +2,7 @@
 //! how the loss fell. Pure.
 
 use crate::sandbox::DryRun;
-use kernels::session::LogPoint;
+use kernels::session::{LogPoint, Totals};
 use serde::Serialize;
 
 /// Parts of a run whose losses are told.
@@ -51,12 +51,6 @@ impl Facts {
     /// Of a dry run whose `forward` saw that many tokens and may cost so much for each.
     pub fn new(dry_run: &DryRun, forward_tokens: u64, forward_cap_ps_per_token: u64) -> Self {
         let t = &dry_run.train;
-        let total = t.spent_ps.max(1) as f64;
-        let mut shares: Vec<Share> = (t.spent_by_class.iter())
-            .map(|(class, ps)| Share { class: class.clone(), share: *ps as f64 / total })
-            .filter(|share| share.share >= SMALL_SHARE)
-            .collect();
-        shares.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.class.cmp(&b.class)));
         Self {
             steps: t.steps,
             tokens: t.tokens,
@@ -65,7 +59,7 @@ impl Facts {
             peak_bytes: t.peak_bytes,
             ops: t.ops,
             seconds: t.spent_ps as f64 / 1e12,
-            shares,
+            shares: shares(t),
             forward_ps_per_token: dry_run.forward.spent_ps.div_ceil(forward_tokens.max(1)),
             forward_cap_ps_per_token,
             advisory: dry_run.advisory,
@@ -74,7 +68,6 @@ impl Facts {
 
     /// In four lines or five.
     pub fn words(&self) -> String {
-        let shares: Vec<String> = self.shares.iter().map(|s| format!("{} {:.0}%", s.class, s.share * 100.0)).collect();
         let mut text = format!(
             "{} steps, {} tokens, {:.3} TFLOP, {} parameters\n\
              {:.1} MB of tensors at most; {:.2} s of budget time\n\
@@ -86,7 +79,7 @@ impl Facts {
             self.parameters,
             self.peak_bytes as f64 / 1e6,
             self.seconds,
-            if shares.is_empty() { "nothing".into() } else { shares.join(", ") },
+            share_words(&self.shares),
             self.forward_ps_per_token,
         );
         if self.forward_cap_ps_per_token > 0 {
@@ -98,6 +91,23 @@ impl Facts {
         }
         text
     }
+}
+
+/// Where the time of a run goes, the largest share first.
+pub fn shares(totals: &Totals) -> Vec<Share> {
+    let total = totals.spent_ps.max(1) as f64;
+    let mut shares: Vec<Share> = (totals.spent_by_class.iter())
+        .map(|(class, ps)| Share { class: class.clone(), share: *ps as f64 / total })
+        .filter(|share| share.share >= SMALL_SHARE)
+        .collect();
+    shares.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.class.cmp(&b.class)));
+    shares
+}
+
+/// `product 71%, attention 20%`.
+pub fn share_words(shares: &[Share]) -> String {
+    let words: Vec<String> = shares.iter().map(|s| format!("{} {:.0}%", s.class, s.share * 100.0)).collect();
+    if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }
 
 /// What a run logged as `loss`, as a few points: the last step of each eighth of them and their mean in it, in nats per

@@ -127,6 +127,10 @@ kinds! {
         NoLearning = 25 "bad-eval: no learning",
         /// The saved state is larger than the limit.
         StateTooLarge = 26 "state-too-large",
+        /// Endless or very deep recursion. Where exactly it strikes depends on the machine's code.
+        StackOverflow = 27 "stack-overflow",
+        /// The logged loss is NaN or infinite.
+        Diverged = 28 "diverged",
     }
 }
 
@@ -135,9 +139,6 @@ kinds! {
     HostFault {
         /// The wall-clock backstop fired.
         Timeout = 1 "timeout",
-        /// Native stack overflow: most likely endless recursion in the guest, but where it strikes depends on code
-        /// generation, so it is never a result.
-        StackOverflow = 2 "stack-overflow",
         /// The child was killed by a signal (out of memory, by a person).
         Killed = 3 "killed",
         /// The child ended without a report.

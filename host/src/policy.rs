@@ -4,6 +4,7 @@
 
 use crate::command;
 use crate::evolve::proposer::Offline;
+use crate::key::ProfileHash;
 use crate::llm::ModelConfig;
 use crate::night::ledger::Caps;
 use crate::sandbox::Limits;
@@ -295,7 +296,7 @@ impl Policy {
     /// Loads the reference profile and checks the pin.
     pub fn profile(&self) -> Result<Profile, PolicyError> {
         let profile = load_profile(&self.budget.profile)?;
-        let found = blake3::Hash::from_bytes(profile.hash()).to_hex().to_string();
+        let found = ProfileHash::new(&profile).to_string();
         match &self.budget.profile_hash {
             Some(pinned) if *pinned != found => {
                 Err(PolicyError::ProfileDiffers { name: profile.name, found, pinned: pinned.clone() })

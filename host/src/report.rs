@@ -85,8 +85,8 @@ pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
     let b = &summary.baseline;
     let _ = writeln!(
         out,
-        "Baseline {:.4} bits per byte ± {:.4} over {} random seeds. On the same bytes the unigram distribution reaches \
-         {:.2}, gzip {:.2}, xz {:.2}, bzip2 {:.2}.\n",
+        "Baseline {:.4} bits per byte ± {:.4} over {} random seeds. On the same bytes, of which they \
+         know no others, the unigram distribution reaches {:.2}, gzip {:.2}, xz {:.2}, bzip2 {:.2}.\n",
         b.bpb, b.noise, b.replicas, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
     );
     if summary.champion == 0 {

@@ -95,6 +95,14 @@ pub enum Fault {
         /// What is wrong.
         reason: String,
     },
+    /// What was logged as `loss` is no number any more.
+    #[error("the loss of step {step} is {value}: training has diverged; lower the rates, or bound what grows")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// NaN or infinite.
+        value: f64,
+    },
     /// The executor itself failed: never the guest's fault.
     #[error("executor: {0}")]
     Executor(String),

@@ -19,8 +19,9 @@ pub use score::Split;
 use crate::component::{self, Component};
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
+use crate::facts::{self, Facts};
 use crate::key::{BehaviourKey, CONTRACT, CompileKey, ContextKey, Manifest, ProfileHash, SourceKey};
-use crate::outcome::Status;
+use crate::outcome::{GuestFault, Status};
 use crate::sandbox::{DryRun, RunSpec, Sandbox};
 use crate::select::SelectError;
 use crate::source::{Source, SourceError};
@@ -186,8 +187,24 @@ impl Bench {
             }
         };
         let dry_run = found.map_err(|(kind, message)| Refusal::Run(Status::GuestFault { kind, message }))?;
+        self.can_pay_for_forward(&dry_run)?;
         let behaviour = BehaviourKey::new(&dry_run);
         Ok(Candidate { text: text.into(), source_key, component, dry_run, behaviour })
+    }
+
+    /// Evaluation would find a too expensive `forward` only after the training.
+    fn can_pay_for_forward(&self, dry_run: &DryRun) -> Result<(), Refusal> {
+        let facts = Facts::new(dry_run, self.spec.forward_tokens(), self.forward_ps_per_token);
+        let (cost, cap) = (facts.forward_ps_per_token, facts.forward_cap_ps_per_token);
+        if cap == 0 || cost <= cap {
+            return Ok(());
+        }
+        let message = format!(
+            "forward costs {cost} ps per token, and the task allows {cap}, {} times what the seed guest's costs; it goes to {}",
+            self.spec.limits.forward_cost_factor,
+            facts::share_words(&facts::shares(&dry_run.forward))
+        );
+        Err(Refusal::Run(Status::guest(GuestFault::TooExpensive, message)))
     }
 
     /// From text to candidate in one go.

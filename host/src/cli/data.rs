@@ -16,12 +16,15 @@ pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
         Data::Add { name, path } => {
             let corpus = data::local::add(name, path, &cache::cache_dir()?)?;
             let (documents, bytes) = (corpus.documents.len(), corpus.bytes());
+            let warning = data::split::split(&corpus)?.report.warning();
             if cli.json {
                 text::json_line(&json!({
                     "corpus": name, "documents": documents, "bytes": bytes, "hash": corpus.manifest.hash_hex(),
+                    "warning": warning,
                 }));
             } else {
                 println!("{name}: {documents} documents, {}", text::bytes(bytes));
+                warning.iter().for_each(|warning| println!("warning: {warning}"));
                 println!("next: put \"{name}\" first in a policy's `corpora`, or host data show {name}");
             }
             Ok(ExitCode::SUCCESS)
@@ -81,6 +84,7 @@ fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
         shown.report.identical,
         text::bytes(shown.report.bytes_removed)
     );
+    shown.report.warning().iter().for_each(|warning| println!("  warning  {warning}"));
     println!(
         "  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)",
         reached.gzip, reached.xz, reached.bzip2

@@ -132,6 +132,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
     let (bench, seed_guest) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let seed_text = seed_guest.text.clone();
     let plan = Plan {
         policy: &policy,
         policy_name: &name,
@@ -142,7 +143,17 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     };
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let file = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
-    let description = host::change::describe(&night.situation().parent.source, &source);
+    let champion = night.situation().parent.clone();
+    let description = host::change::describe(&champion.source, &source);
+    if host::change::is_nearer(&source, &seed_text, &champion.source) {
+        eprintln!(
+            "note: {} looks like a change of the seed guest; it competes with the champion, trial #{}, and takes back what that \
+             gained. Start from {}",
+            printable(&file),
+            champion.number,
+            cli.store.join("champion/train.rs").display()
+        );
+    }
     let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
     let Some(line) = night.try_proposal("inbox", proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");

@@ -103,9 +103,7 @@ impl NightView {
 
     fn trial(&mut self, trial: &TrialLine) {
         if !self.header_printed {
-            self.line(
-                "\n  #    time     bpb        Δ   verdict   proposer   mutation   (Δ: to the champion on the same random seed)",
-            );
+            self.line(&format!("\n{}", header("at")));
             self.header_printed = true;
         }
         self.line(&trial_line(trial, std::io::stdout().is_terminal()));
@@ -138,6 +136,13 @@ fn baseline_line(b: &Baseline) -> String {
     format!(
         "{:<16} {:.4} bpb ± {:.4} ({} random seeds)      unigram {:.2}  gzip {:.2}  xz {:.2}  bzip2 {:.2}",
         "baseline", b.bpb, b.noise, b.replicas, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
+    )
+}
+
+/// The head of a table of trials, and of its column of time: when a trial ended, or how long it took.
+pub fn header(time: &str) -> String {
+    format!(
+        "  #  {time:>5}     bpb        Δ   verdict   proposer   mutation   (Δ: to the champion on the same random seed)"
     )
 }
 

@@ -2,10 +2,12 @@
 
 use crate::cli::args::Cli;
 use crate::cli::{night_view, text};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use host::cache;
+use host::data;
 use host::escape::printable;
 use host::facts::loss_curve;
-use host::key::{ExperimentKey, Hash};
+use host::key::{ExperimentKey, Hash, ProfileHash};
 use host::night::event::TrialLine;
 use host::night::ledger::dollars;
 use host::open;
@@ -36,6 +38,9 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
             continue;
         }
         println!("night {} · policy {}", night.id, printable(&night.policy_name));
+        if !of_night.is_empty() {
+            println!("{}", night_view::header("took"));
+        }
         for record in of_night {
             println!("{}", night_view::trial_line(&line(&store, record)?, colour));
         }
@@ -236,7 +241,15 @@ fn last_hash(chain: &[[u8; 32]]) -> String {
 pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;
-    let hash = Hash(profile.hash());
+    let hash = ProfileHash::new(&profile);
+    let here: Vec<String> = data::list_all(&cache::cache_dir()?)?.into_iter().map(|corpus| corpus.name).collect();
+    if !policy.task.corpora.iter().any(|name| here.contains(name)) {
+        bail!(
+            "{name}: no corpus of task.corpora is here ({}); `host data list` names those that are, `host data add NAME FOLDER` \
+             adds one",
+            policy.task.corpora.join(", ")
+        );
+    }
     if cli.json {
         text::json_line(&json!({ "ok": true, "policy": policy, "profile": profile.name, "profile_hash": hash }));
         return Ok(ExitCode::SUCCESS);

@@ -117,7 +117,8 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
         ));
     }
     if let Some((baseline, champion)) = s.test_bpb {
-        let reads = if s.test_reads == 1 { "read once".into() } else { format!("read {} times", s.test_reads) };
+        let times = if s.test_reads == 1 { "once".into() } else { format!("{} times", s.test_reads) };
+        let reads = format!("test split read {times}");
         if s.champion == 0 {
             lines.push(format!("sealed test      {champion:.4} ({reads})"));
         } else {

@@ -15,6 +15,9 @@ const SECTION: usize = 64 << 10;
 const SECTIONS: usize = 40;
 const SHORTEST: usize = 4 << 10;
 
+/// A held-out split below this many bytes says little about other text.
+const ENOUGH: u64 = 16 << 10;
+
 const RANK_CONTEXT: &str = "host 2026 split rank v1";
 const SPLIT_CONTEXT: &str = "host 2026 split v1";
 
@@ -42,6 +45,19 @@ pub struct Report {
     pub sizes: [(usize, u64); 4],
     /// Names of what is held out: search, confirm, test.
     pub held_out: [Vec<String>; 3],
+}
+
+impl Report {
+    /// What to know before trusting scores on little text; nothing where there is enough.
+    pub fn warning(&self) -> Option<String> {
+        let [_, search, confirm, test] = self.sizes.map(|(_, bytes)| bytes);
+        (search.min(confirm).min(test) < ENOUGH).then(|| {
+            format!(
+                "little text to judge by: {search} bytes search, {confirm} confirm, {test} test, where {ENOUGH} are little enough; \
+                 scores depend on which text these are, more than the noise over random seeds says. Add more text"
+            )
+        })
+    }
 }
 
 /// The four splits.

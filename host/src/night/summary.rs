@@ -39,7 +39,7 @@ impl Night<'_> {
         }
     }
 
-    /// Sums up: the sealed test split is read now, once for the champion and once for the baseline. A night that was
+    /// Sums up: the sealed test split is read now, for whichever of champion and baseline it was not read yet. A night that was
     /// interrupted is not over: the same command goes on with it, and with what it has left of its caps.
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
@@ -98,7 +98,7 @@ impl Night<'_> {
         }
         for who in contenders {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.score(&who.candidate.component, &run, Split::Test, "report", &|| self.stop.now())? {
+            match self.bench.sealed_score(&who.candidate.component, &run, &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {status}") });

@@ -395,7 +395,12 @@ impl Court<'_> {
 
 fn repeat(found: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
     let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
-    found.end(Ending::Same, format!("as {of} ({})", key.name()));
+    let what = match key {
+        RepeatKey::Source => "the same source",
+        RepeatKey::Component => "compiles to the same",
+        RepeatKey::Behaviour => "asks for the same operations",
+    };
+    found.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
     found.repeats = Some((key, trial));
     None
 }

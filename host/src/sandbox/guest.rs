@@ -88,9 +88,10 @@ impl Guest {
         let config = self.config(Mode::Train, self.run.budget_ps);
         let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
         let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
-        self.call_train(&mut store).map_err(|e| trap::status(&e))?;
+        let ended = self.call_train(&mut store);
         let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
         let session = &mut store.data_mut().session;
+        ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
         let named = self.named_state(session)?;
         let train = session.totals();
@@ -389,12 +390,23 @@ fn trained(session: &Session) -> Result<(), Status> {
     Ok(())
 }
 
+/// A guest that stumbles over what it has read should know what it read.
+fn after_reads(status: Status, reads: u64) -> Status {
+    match status {
+        Status::GuestFault { kind, message } if reads > 0 => {
+            Status::guest(kind, format!("{message}\n  in the dry run, where every value that is read is 0"))
+        }
+        other => other,
+    }
+}
+
 fn too_expensive(status: Status) -> Status {
     match status {
-        Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => Status::guest(
-            GuestFault::TooExpensive,
-            format!("forward costs more per token than the task allows: {message}"),
-        ),
+        Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => {
+            let place = message.split_once('\n').map_or("", |(_, place)| place.trim());
+            let message = format!("forward costs more per token than the task allows\n  {place}");
+            Status::guest(GuestFault::TooExpensive, message)
+        }
         other => other,
     }
 }

@@ -11,6 +11,8 @@ use wasmtime::{Trap, WasmBacktrace};
 
 /// Where guests' source is found in line tables.
 const SOURCE: &str = "train.rs";
+/// Characters of a guest's own message that are kept.
+const MAX_PANIC: usize = 2000;
 
 /// The status of a run that ended in this error, with the guest's line where one is known.
 pub fn status(error: &wasmtime::Error) -> Status {
@@ -30,14 +32,20 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
         };
     }
     if let Some(GuestPanic(message)) = error.downcast_ref() {
-        return Status::guest(GuestFault::Panic, printable(message));
+        let said = match message.char_indices().nth(MAX_PANIC) {
+            Some((end, _)) => format!("{} … (cut)", &message[..end]),
+            None => message.clone(),
+        };
+        // Where the standard library panicked says nothing; which call of the guest's led there does.
+        let knows_place = said.contains(&format!("at {SOURCE}:"));
+        return Status::guest(GuestFault::Panic, if knows_place { printable(&said) } else { located(said) });
     }
     if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
         return Status::guest(GuestFault::MemoryLimit, located(limit.to_string()));
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap_kind(*trap) {
-            Ok(kind) => Status::guest(kind, located(trap.to_string())),
+            Ok(kind) => Status::guest(kind, located(words(*trap))),
             Err(kind) => Status::host(kind, located(trap.to_string())),
         };
     }
@@ -54,6 +62,20 @@ fn other_kind(error: &wasmtime::Error) -> GuestFault {
     }
 }
 
+/// A trap, with what it means for a guest.
+fn words(trap: Trap) -> String {
+    let advice = match trap {
+        Trap::StackOverflow => "the guest calls itself too often: use a loop",
+        Trap::OutOfFuel => {
+            "the guest's own computing is used up: an endless loop, or work that belongs in tensor calls"
+        }
+        Trap::MemoryOutOfBounds => "deep recursion and large arrays on the stack end like this too",
+        Trap::UnreachableCodeReached => "a panic without a message, or an exit",
+        _ => return trap.to_string(),
+    };
+    format!("{trap}; {advice}")
+}
+
 /// Kind of a fault of the tensor API.
 pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
     Ok(match fault {
@@ -67,6 +89,7 @@ pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
         Fault::BudgetExceeded { .. } => GuestFault::BudgetExceeded,
         Fault::Evaluation { .. } => GuestFault::ForbiddenInForward,
         Fault::Execution { .. } => GuestFault::BadValue,
+        Fault::Diverged { .. } => GuestFault::Diverged,
         Fault::Executor(_) => return Err(HostFault::System),
     })
 }
@@ -78,8 +101,7 @@ const KNOWN_TRAPS: usize = 50;
 /// Kind of a trap of the engine.
 pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
     match trap {
-        // Where a native stack ends depends on code generation.
-        Trap::StackOverflow => Err(HostFault::StackOverflow),
+        Trap::StackOverflow => Ok(GuestFault::StackOverflow),
         Trap::Interrupt => Err(HostFault::Timeout),
         Trap::OutOfFuel => Ok(GuestFault::FuelExhausted),
         Trap::AllocationTooLarge => Ok(GuestFault::MemoryLimit),
@@ -192,9 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn native_stack_overflow_is_no_result() {
-        assert!(!status(&Trap::StackOverflow.into()).is_result());
+    fn what_the_guest_used_up_is_its_own_fault() {
+        assert_eq!(status(&Trap::StackOverflow.into()).name(), "stack-overflow");
         assert_eq!(status(&Trap::OutOfFuel.into()).name(), "fuel-exhausted");
+        assert!(!status(&Trap::Interrupt.into()).is_result());
+    }
+
+    #[test]
+    fn a_long_panic_keeps_its_place() {
+        let panic = wasmtime::Error::from(GuestPanic("x".repeat(2 * MAX_PANIC)));
+        let said = status_at(&panic, Some("at train.rs:7:1 in train".into())).to_string();
+        assert!(said.contains("x … (cut)") && said.ends_with("at train.rs:7:1 in train"), "{said}");
     }
 
     #[test]

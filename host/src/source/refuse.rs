@@ -208,6 +208,14 @@ impl<'a> Visit<'a> for Check {
         self.use_root(&item.tree, item.leading_colon.is_some());
     }
 
+    fn visit_stmt(&mut self, statement: &'a syn::Stmt) {
+        // A lone semicolon, which the parser has no other name for.
+        let empty = matches!(statement, syn::Stmt::Expr(syn::Expr::Verbatim(tokens), Some(_)) if tokens.is_empty());
+        if !empty {
+            visit::visit_stmt(self, statement);
+        }
+    }
+
     refuse_verbatim! {
         visit_expr: Expr,
         visit_item: Item,

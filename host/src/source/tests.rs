@@ -30,6 +30,13 @@ fn comments_docs_and_layout_do_not_count() {
 }
 
 #[test]
+fn lone_semicolons_are_no_statements() {
+    let with = GUEST.replace("step(&b, LR, [1, 2]);", "step(&b, LR, [1, 2]);; ;");
+    assert_ne!(with, GUEST);
+    assert_eq!(key_of(GUEST), key_of(&with));
+}
+
+#[test]
 fn layout_counts_where_the_program_can_see_it() {
     for see in ["line!()", "stringify!(a)", "std::panic::Location::caller()"] {
         let (near, far) = (format!("fn f() {{ {see}; }}"), format!("\nfn f() {{ {see}; }}"));

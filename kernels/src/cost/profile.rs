@@ -62,28 +62,6 @@ impl Profile {
         Ok(())
     }
 
-    /// What hashing the profile hashes: per class in order of name, the name's length (u8) and bytes, then megaflops
-    /// per second, bytes per microsecond and overhead (u64, little-endian). The profile's own name stays out: it
-    /// changes no price.
-    pub fn canonical(&self) -> Vec<u8> {
-        let mut rates: Vec<&Rate> = self.classes.iter().collect();
-        rates.sort_by(|a, b| a.class.cmp(&b.class));
-        let mut bytes = Vec::new();
-        for rate in rates {
-            bytes.push(rate.class.len() as u8);
-            bytes.extend_from_slice(rate.class.as_bytes());
-            for n in [rate.mflops, rate.bytes_per_us, rate.overhead_ps] {
-                bytes.extend_from_slice(&n.to_le_bytes());
-            }
-        }
-        bytes
-    }
-
-    /// blake3 of [`Profile::canonical`], keyed to this use.
-    pub fn hash(&self) -> [u8; 32] {
-        blake3::derive_key("lab 2026 profile v1", &self.canonical())
-    }
-
     fn rate(&self, class: Class) -> Option<&Rate> {
         self.classes.iter().find(|r| r.class == class.name())
     }

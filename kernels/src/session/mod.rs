@@ -30,6 +30,8 @@ use submit::{Execution, Ledger, Queue};
 pub const MAX_READ: u64 = 65_536;
 /// Most values that a run may read.
 pub const MAX_READS: u64 = 1 << 24;
+/// What a guest logs its training loss as.
+pub const LOSS: &str = "loss";
 /// Most points of a curve; later ones are charged and not kept.
 pub const MAX_POINTS: usize = 100_000;
 /// Most bytes of a log key.
@@ -93,6 +95,16 @@ pub struct LogPoint {
     pub key: String,
     /// Value; NaN canonical.
     pub value: f64,
+}
+
+impl LogPoint {
+    /// A loss that is no number will not become one: the rest of the budget would be spent on nothing.
+    fn check(&self) -> Result<(), Fault> {
+        match self.key == LOSS && !self.value.is_finite() {
+            true => Err(Fault::Diverged { step: self.step, value: self.value }),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What a session has counted so far. All of it is a function of the op stream.
@@ -341,7 +353,12 @@ impl Session {
 
     /// Keeps a number for the curve. Charged as a copy.
     pub fn log_number(&mut self, key: &str, value: f64) -> Result<(), Fault> {
-        self.point(key, if value.is_nan() { f64::NAN } else { value }).map(|_| ())
+        let kept = self.point(key, if value.is_nan() { f64::NAN } else { value })?;
+        match self.curve.last() {
+            // What is computed from the zeros of a run that does not execute says nothing.
+            Some(point) if kept && self.execution.running() => point.check(),
+            _ => Ok(()),
+        }
     }
 
     /// Adds a point where there is room.

@@ -238,6 +238,7 @@ impl Session {
                 && let (Some(&value), Some(point)) = (self.download(id)?.first(), self.curve.get_mut(point))
             {
                 point.value = f64::from(value);
+                point.check()?;
             }
             self.memory.unsave(id);
         }

@@ -23,7 +23,6 @@ pub const HANDLE_FUEL: u64 = 16;
 pub const CALL_BYTES: usize = 64 << 20;
 /// Most handles of a guest at once.
 pub const MAX_HANDLES: usize = 200_000;
-const MAX_MESSAGE: usize = 4096;
 
 /// What a handle of the guest stands for is in [`State::handles`].
 #[derive(Debug)]
@@ -237,7 +236,5 @@ fn session(api: &mut Interface<'_>) -> Reply<()> {
         Ok(state.session.log(&key, value)?)
     })?;
     api.command("log-number", |cx, (key, value): (String, f64)| Ok(cx.data_mut().session.log_number(&key, value)?))?;
-    api.command("fail", |_, (message,): (String,)| -> Reply<()> {
-        Err(GuestPanic(message.chars().take(MAX_MESSAGE).collect()).into())
-    })
+    api.command("fail", |_, (message,): (String,)| -> Reply<()> { Err(GuestPanic(message).into()) })
 }
