@@ -40,6 +40,13 @@ pub struct Dry {
     alive: BTreeMap<TensorId, Spec>,
 }
 
+impl Dry {
+    /// What a tensor is, while it is there.
+    pub fn spec(&self, id: TensorId) -> Option<&Spec> {
+        self.alive.get(&id)
+    }
+}
+
 impl Executor for Dry {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
         let gone = |id: TensorId| Fault::Executor(format!("tensor {} is not there", id.0));

@@ -117,7 +117,7 @@ pub enum Command {
 /// `host run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A shipped policy (smoke, overnight) or a file [default: policy.toml of this folder, else overnight].
+    /// A shipped policy (smoke, overnight, llm, ollama) or a file [default: policy.toml of this folder, else overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
     /// Stop after this many trained mutations, counted from now; takes the place of the policy's bound, which counts those

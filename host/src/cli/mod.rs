@@ -43,6 +43,7 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode> {
+    host::sandbox::instructions::chosen()?;
     match &cli.command {
         Command::Run(run) => run_night(&cli, run),
         Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),

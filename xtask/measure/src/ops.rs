@@ -29,31 +29,24 @@ pub struct Asked {
 /// Executes nothing and notes what it is asked for.
 struct Recorder {
     dry: Dry,
-    specs: BTreeMap<TensorId, Spec>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Executor for Recorder {
     fn execute(&mut self, steps: &mut Vec<Step>) -> Result<(), Fault> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        for step in steps.iter() {
-            match step {
-                Step::Run { record, outputs, .. } => {
-                    let inputs: Vec<Spec> = record.inputs.iter().filter_map(|id| self.specs.get(id).cloned()).collect();
-                    let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs);
-                    asked.push(Asked { op: record.op.clone(), inputs, cost });
-                    self.specs.extend(record.outputs.iter().copied().zip(outputs.iter().cloned()));
-                }
-                Step::Free(id) => {
-                    self.specs.remove(id);
-                }
+        for step in steps.drain(..) {
+            if let Step::Run { record, outputs, .. } = &step {
+                let inputs: Vec<Spec> = record.inputs.iter().filter_map(|id| self.dry.spec(*id).cloned()).collect();
+                let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs);
+                asked.push(Asked { op: record.op.clone(), inputs, cost });
             }
+            self.dry.execute(&mut vec![step])?;
         }
-        self.dry.execute(steps)
+        Ok(())
     }
 
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault> {
-        self.specs.insert(id, spec.clone());
         self.dry.upload(id, spec, values)
     }
 
@@ -69,7 +62,7 @@ impl Executor for Recorder {
 /// What the guest asks for in its third step.
 pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<Asked>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let recorder = Recorder { dry: Dry::default(), specs: BTreeMap::new(), asked: asked.clone() };
+    let recorder = Recorder { dry: Dry::default(), asked: asked.clone() };
     let marks = Arc::new(Mutex::new(Vec::new()));
     let (watched, seen) = (asked.clone(), marks.clone());
     let at_step = move || {
