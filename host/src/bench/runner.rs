@@ -151,10 +151,14 @@ impl Runner<'_> {
             return Err(status);
         }
         let score = self.task.score(chunk_nats);
-        if split == Split::Search && score.bpb >= self.task.unigram_bpb {
+        let unigram = self.task.unigram_bpb;
+        if split == Split::Search && score.bpb >= unigram {
             return Err(Status::guest(
                 GuestFault::NoLearning,
-                format!("{:.4} bpb; the unigram distribution reaches {:.4}", score.bpb, self.task.unigram_bpb),
+                match score.bpb {
+                    wild if wild > 1e4 => format!("{wild:.1e} bpb; the unigram distribution reaches {unigram:.4}"),
+                    bpb => format!("{bpb:.4} bpb; the unigram distribution reaches {unigram:.4}"),
+                },
             ));
         }
         Ok(score)

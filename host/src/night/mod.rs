@@ -90,7 +90,7 @@ pub enum NightError {
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// The guest that the night starts from does not run.
-    #[error("the seed guest cannot be trained: {0}")]
+    #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]
     SeedGuest(String),
     /// The report.
     #[error(transparent)]

@@ -337,7 +337,10 @@ impl Guest {
         let bytes: u64 = state.tensors.iter().map(|(_, _, spec, _)| spec.bytes()).sum();
         let limit = self.run.limits.state_bytes;
         if bytes > limit {
-            let message = format!("{bytes} bytes of parameters and buffers exceed the limit of {limit}");
+            let largest = state.tensors.iter().max_by_key(|(_, _, spec, _)| spec.bytes());
+            let largest =
+                largest.map(|(name, _, spec, _)| format!("; the largest is {name}, {spec}")).unwrap_or_default();
+            let message = format!("{bytes} bytes of parameters and buffers exceed the limit of {limit}{largest}");
             return Err(Status::guest(GuestFault::StateTooLarge, message));
         }
         Ok(state)
