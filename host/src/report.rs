@@ -57,7 +57,7 @@ pub fn results_tsv(trials: &[TrialRecord], spends: &BTreeMap<i64, Spend>) -> Str
         // Writing to a String does not fail.
         let _ = writeln!(
             out,
-            "{commit}\t{:.6}\t{memory:.1}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
+            "{commit}\t{:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
             t.bpb.unwrap_or(0.0),
             cell(&t.description),
             t.number,
