@@ -5,6 +5,7 @@ use super::backoff;
 use super::config::{Dialect, ModelConfig, is_loopback};
 use super::cost::{Prices, estimate};
 use super::dialect::{self, Reading, Response};
+use super::echo;
 use super::error::{AskError, Class, OpenError, Phase};
 use super::key::Key;
 use super::redirect;
@@ -200,9 +201,11 @@ impl Model {
             Ok(Came::Moved(_)) => return (read, received),
             Err(error) => error.to_string(),
         };
-        let clean = key.redact_text(said.clone());
-        // A server that repeats the key may have sent it in pieces or escaped: then the words alone are filed.
-        let filed = if clean == said { key.redact(&received) } else { clean.into_bytes() };
+        let mut filed = key.redact(&received);
+        if echo::holds(key, &filed) {
+            // It can still be put together from the pieces: then the words alone are filed.
+            filed = key.redact_text(said).into_bytes();
+        }
         let read = read.map(|came| match came {
             Came::Answer(response) => Came::Answer(Response { text: key.redact_text(response.text), ..response }),
             moved => moved,
