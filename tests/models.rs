@@ -241,12 +241,18 @@ fn a_redirect_within_the_server_is_followed_a_few_times() {
             assert_eq!(paths, ["/proxy/v1", "/proxy/v2"]);
             let key = |request: &model_server::Request| request.headers.iter().any(|(_, value)| value.contains(KEY));
             assert!(requests.iter().all(|request| key(request) && request.body == requests[0].body));
-            assert_eq!(asked.spent.requests, 1, "one question, wherever it was answered");
+            assert_eq!(asked.spent.requests, 3, "each was a request");
+            let server = ModelServer::scripted(dialect, vec![moved(code, "/v2"), Reply::Say(ANSWER.into())]);
+            let cap = Spend { requests: 1, input_tokens: 1 << 40, output_tokens: 0, micro_dollars: 0 };
+            let model = Model::open(&server.config()).unwrap();
+            let capped = ask_within(&model, Some(cap), &AtomicBool::new(false)).result.unwrap_err();
+            assert!(matches!(capped, AskError::Ledger(_)), "{capped}");
+            assert_eq!(server.requests().len(), 1, "not one more than the cap allows");
         }
         let server = ModelServer::scripted(dialect, vec![moved(307, "/round")]);
         let error = ask(&server.config()).result.unwrap_err();
         assert_eq!((error.class(), server.requests().len()), (Class::Stop, 4));
-        assert!(error.to_string().contains("too often"), "{error}");
+        assert!(error.to_string().contains("too often") && !error.to_string().contains("trust"), "{error}");
         let server = ModelServer::scripted(dialect, vec![moved(303, "/get")]);
         assert_eq!((ask(&server.config()).result.unwrap_err().class(), server.requests().len()), (Class::Stop, 1));
     }
@@ -279,6 +285,41 @@ fn what_is_no_answer_is_said_to_be_none() {
         assert!(matches!(malformed, AskError::Malformed(_)), "{malformed}");
         assert_eq!(failure(dialect, Reply::Say(String::new())), AskError::Empty);
     }
+}
+
+#[test]
+fn an_answer_that_is_called_nothing_is_read_as_what_it_is() {
+    for dialect in BOTH {
+        for body in [streamed(dialect, ANSWER, true), whole(dialect, ANSWER), format!("\n{}", whole(dialect, ANSWER))] {
+            let asked = once(dialect, Reply::Parts("", vec![Part::Send(body)]));
+            assert_eq!(asked.result.unwrap().text, ANSWER);
+        }
+        for blank in ["", " \n"] {
+            let error = failure(dialect, Reply::Parts("", vec![Part::Send(blank.into())]));
+            assert_eq!(error, AskError::NoBody { status: 200 });
+        }
+        let error = failure(dialect, status(204, ""));
+        assert!(error.to_string().contains("answers 204 and nothing more"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_never_fits_is_asked_three_times_in_a_row() {
+    for (reply, asked_first) in [(status(413, "too large"), 1), (Reply::Parts("text/html", Vec::new()), 3)] {
+        let server = ModelServer::scripted(Dialect::Openai, vec![reply]);
+        let model = Model::open(&server.config()).unwrap();
+        let ask = || ask_within(&model, None, &AtomicBool::new(false)).result.unwrap_err();
+        let first = ask();
+        assert_eq!(server.requests().len(), asked_first);
+        let last = if asked_first == 1 { [ask(), ask()][1].clone() } else { first };
+        assert_eq!((last.class(), server.requests().len()), (Class::Stop, 3), "{last}");
+        assert!(last.to_string().contains("do not fit together"), "{last}");
+    }
+    let replies = vec![status(400, "no"), status(400, "no"), Reply::Say(ANSWER.into()), status(400, "no")];
+    let server = ModelServer::scripted(Dialect::Openai, replies);
+    let model = Model::open(&server.config()).unwrap();
+    let asked: Vec<_> = (0..4).map(|_| ask_within(&model, None, &AtomicBool::new(false)).result).collect();
+    assert!(asked[2].is_ok() && asked[3].as_ref().is_err_and(|error| error.class() == Class::Refused), "{asked:?}");
 }
 
 #[test]

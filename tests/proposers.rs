@@ -173,12 +173,26 @@ fn a_cheat_is_found_out_and_a_guests_words_arrive_as_data() {
 fn a_refused_key_stops_that_model_and_not_the_night() {
     let server = ModelServer::start(Dialect::Anthropic, |_, _| Reply::Status(401, vec![], "invalid x-api-key".into()));
     let home = Home::new();
-    let plan = Plan { proposers: "[\"llm.m\", \"evolve\"]", models: &[("m", &server, "")], rest: "", experiments: 3 };
+    // Two more that cannot even begin.
+    let models = [("m", &server, ""), ("keyless", &server, "key_env = \"KEY_THAT_NOBODY_SETS\"")];
+    let proposers = "[\"evolve\", \"llm.keyless\", \"command.absent\", \"llm.m\"]";
+    let rest = "[command.absent]\nargv = [\"a-program-that-nobody-has\"]";
+    let plan = Plan { proposers, models: &models, rest, experiments: 3 };
     let all = plan.run(&home);
     assert_eq!(server.requests().len(), 1);
     assert!(notes(&all).contains("llm.m: "), "{}", notes(&all));
+    let before = all.iter().take_while(|event| event["event"] != "baseline").cloned().collect::<Vec<_>>();
+    for (who, why) in [("llm.keyless", "KEY_THAT_NOBODY_SETS is not set"), ("command.absent", "was not found")] {
+        assert!(notes(&before).contains(&format!("{who}: ")), "it is said before anything trains: {before:?}");
+        assert!(account(&all, who)["stopped"].as_str().unwrap().contains(why), "{}", account(&all, who));
+    }
     assert!(events(&all, "trial").iter().all(|trial| trial["proposer"] == "evolve"));
     let home = Home::new();
+    Plan { proposers: "[\"llm.keyless\"]", ..plan }.write(&home);
+    let nobody = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    let nobody = said(&nobody);
+    assert!(nobody.contains("nobody can propose: llm.keyless") && !nobody.contains("corpus"), "{nobody}");
     let alone = Plan { proposers: "[\"llm.m\"]", ..plan }.run(&home);
     let log = said(&home.host(&["log"]));
     assert!(log.contains("llm.m: the server refuses the key (401: invalid x-api-key)"), "{log}");

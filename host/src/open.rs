@@ -69,17 +69,9 @@ pub enum OpenError {
     /// A folder without a store.
     #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
     NoStore(PathBuf),
-    /// A model that cannot be asked.
-    #[error("{name}: {source}")]
-    Model {
-        /// As the policy calls it.
-        name: String,
-        /// Why.
-        source: llm::OpenError,
-    },
-    /// A proposer that the policy does not describe.
-    #[error("no proposer is called `{0}` in this policy; `host policy check` lists what there is")]
-    NoProposer(String),
+    /// Every proposer of the policy is faulty.
+    #[error("nobody can propose: {}", words(.0))]
+    NoProposer(Vec<Unfit>),
     /// No child could be started or confined.
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
@@ -97,6 +89,34 @@ pub enum OpenError {
     /// No champion to sample from.
     #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
     NoModel,
+}
+
+/// A proposer that cannot work here, whatever comes: its name and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// As the policy calls it.
+    pub name: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.reason)
+    }
+}
+
+fn words(unfit: &[Unfit]) -> String {
+    unfit.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// The proposers of a policy, in its order.
+#[derive(Default)]
+pub struct Proposers {
+    /// Who can work.
+    pub fit: Vec<Box<dyn Proposer>>,
+    /// Who cannot.
+    pub unfit: Vec<Unfit>,
 }
 
 /// The brief that proposers get: `program.md` of the working folder, or the one that is shipped.
@@ -122,22 +142,36 @@ pub fn reference() -> String {
     crate::reference::markdown()
 }
 
-/// The proposers that a policy names, in its order. Keys are read here and addresses checked; nothing is sent.
-pub fn proposers(policy: &Policy) -> Result<Vec<Box<dyn Proposer>>, OpenError> {
-    policy.search.proposers.iter().map(|name| proposer(policy, name)).collect()
+/// The proposers that a policy names. Keys are read here, addresses and programs checked; nothing is sent or started.
+///
+/// # Errors
+/// Where none of them can work.
+pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
+    let mut all = Proposers::default();
+    for name in &policy.search.proposers {
+        match proposer(policy, name) {
+            Ok(proposer) => all.fit.push(proposer),
+            Err(reason) => all.unfit.push(Unfit { name: name.clone(), reason }),
+        }
+    }
+    if all.fit.is_empty() { Err(OpenError::NoProposer(all.unfit)) } else { Ok(all) }
 }
 
-fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, OpenError> {
+/// One proposer, or why it cannot work.
+fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     let model = name.strip_prefix("llm.").and_then(|name| policy.llm.get_key_value(name));
     let program = name.strip_prefix("command.").and_then(|name| policy.command.get(name));
     Ok(match (model, program) {
         (Some((model, config)), _) => {
-            let refused = |source| OpenError::Model { name: name.into(), source };
-            Box::new(llm::Writer::open(model, config, reference()).map_err(refused)?)
+            Box::new(llm::Writer::open(model, config, reference()).map_err(|error| error.to_string())?)
         }
-        (None, Some(config)) => Box::new(command::Program::new(name.into(), config.clone(), None, reference())),
+        (None, Some(config)) => {
+            let program = command::Program::new(name.into(), config.clone(), None, reference());
+            program.check().map_err(|error| error.to_string())?;
+            Box::new(program)
+        }
         _ if name == Offline::NAME => Box::new(Offline::default()),
-        _ => return Err(OpenError::NoProposer(name.into())),
+        _ => return Err("the policy describes no such proposer; `host policy check` lists what there is".into()),
     })
 }
 

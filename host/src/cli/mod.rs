@@ -92,11 +92,17 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let policy_name = run.policy.as_deref().unwrap_or(open::default_policy());
     let policy = policy::Policy::load(policy_name)?;
+    // A faulty key is said now, not after the minutes that a baseline takes.
+    let proposers = match run.from_recorded {
+        Some(_) => open::Proposers::default(),
+        None => open::proposers(&policy)?,
+    };
     let store = Store::open(&cli.store)?;
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &cli.store);
     let mut tell = |event: Event| view.show(&event);
+    proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = open::brief()?;
     let (bench, seed_guest) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
     if let Some(recorded) = &recorded {
@@ -112,11 +118,11 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         recorded: recorded.as_ref().map(Recorded::again),
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;
-    let proposers = match recorded {
+    proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;
+    night.run(match recorded {
         Some(recorded) => vec![Box::new(recorded) as Box<dyn Proposer>],
-        None => open::proposers(&policy)?,
-    };
-    night.run(proposers)?;
+        None => proposers.fit,
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -194,6 +194,16 @@ impl Command {
         Self { config, supervisor }
     }
 
+    /// Whether it could be started: the program is there, and so is every variable that it is to get.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self) -> Result<(), CommandError> {
+        process::find(&self.config.argv)?;
+        process::environment(&self.config.env)?;
+        Ok(())
+    }
+
     /// Runs the program on a folder of its own, which is gone afterwards. `stopped` is asked a few times a second; where
     /// it says yes, or the time is up, the program is killed with everything that it started.
     ///

@@ -26,6 +26,14 @@ impl Program {
         Self { name, argv: config.argv.clone(), command: Command::new(config, supervisor), reference }
     }
 
+    /// Whether its program could be started: see [`Command::check`].
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self) -> Result<(), CommandError> {
+        self.command.check()
+    }
+
     fn ask(
         &self,
         situation: &Situation,

@@ -5,6 +5,7 @@ use super::backoff;
 use super::config::{Dialect, ModelConfig, is_loopback};
 use super::cost::{Prices, estimate};
 use super::dialect::{self, Reading, Response};
+use super::echo;
 use super::error::{AskError, Class, OpenError, Phase};
 use super::key::Key;
 use super::redirect;
@@ -15,7 +16,7 @@ use crate::prompt::Prompt;
 use crate::proposer::{self, Desk, Spend};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Url};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// Most bytes of an answer as sent: events wrap each few characters in some hundred bytes.
@@ -24,6 +25,8 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Most bytes of an answer that are filed; 8192 tokens, an event for each, are about two million.
 const MAX_FILED_BYTES: usize = 8 << 20;
+/// Answers in a row by which server and settings do not fit together, before nothing more is expected of it.
+const MOST_MISFITS: u32 = 3;
 /// Version of the Messages API that is spoken.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// Tokens that a server's template may add to a prompt, at most.
@@ -39,9 +42,19 @@ pub struct Model {
     http: Client,
     /// The server wants `max_completion_tokens`.
     newer: AtomicBool,
+    /// Answers since the last good one by which server and settings do not fit together.
+    misfits: AtomicU32,
 }
 
-/// One try under way.
+/// What came of a request.
+#[derive(Debug)]
+enum Came {
+    Answer(Response),
+    /// It is to be sent there instead.
+    Moved(Url),
+}
+
+/// One request under way.
 #[derive(Debug, Default)]
 struct Exchange {
     /// The server took the request: what it does with it may cost.
@@ -49,6 +62,8 @@ struct Exchange {
     reading: Reading,
     /// The answer's body as it came, up to [`MAX_FILED_BYTES`].
     received: Vec<u8>,
+    /// Where the server wants the request to go.
+    moved: Option<Url>,
 }
 
 impl Model {
@@ -73,7 +88,7 @@ impl Model {
         }
         let http = builder.build().map_err(|error| OpenError::Client(chain(&error)))?;
         let (config, prices) = (config.clone(), config.prices());
-        Ok(Self { config, endpoint, key, prices, http, newer: AtomicBool::new(false) })
+        Ok(Self { config, endpoint, key, prices, http, newer: AtomicBool::new(false), misfits: AtomicU32::new(0) })
     }
 
     /// What it was opened with.
@@ -110,11 +125,17 @@ impl Model {
         let mut tries = 1;
         loop {
             let error = match self.attempt(prompt, desk).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.misfits.store(0, Ordering::Relaxed);
+                    return Ok(response);
+                }
                 Err(error) => error,
             };
             if self.learn(&error) {
                 continue;
+            }
+            if error.is_misfit() && self.misfits.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MISFITS {
+                return Err(AskError::Misfit { last: Box::new(error) });
             }
             if error.class() != Class::Retry || tries >= self.config.tries {
                 return Err(error);
@@ -130,23 +151,42 @@ impl Model {
         }
     }
 
-    /// One try, with its place in the accounts.
+    /// One try: a request, and another one for each time that the server says that it is to go to another path of its own.
     async fn attempt(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
+        let mut url = self.endpoint.clone();
+        for _ in 0..=redirect::MOST {
+            match self.request(&url, prompt, desk).await? {
+                Came::Answer(response) => return Ok(response),
+                Came::Moved(to) => url = to,
+            }
+        }
+        Err(redirect::too_many(&url))
+    }
+
+    /// One request, with its place in the accounts.
+    async fn request(&self, url: &Url, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Came, AskError> {
         let worst = self.worst_case(prompt);
         let reservation = desk.ledger.reserve(&worst).map_err(AskError::Ledger)?;
         let body = self.body(prompt);
         let watch = Watch::new(&self.config, desk.cancelled);
         let mut exchange = Exchange::default();
-        let read = self.exchange(body.clone(), &watch, &mut exchange).await;
+        let read = self.exchange(url, body.clone(), &watch, &mut exchange).await;
         let spend = exchange.spend(&read, worst, self.prices, estimate(prompt.bytes()));
-        let received = std::mem::take(&mut exchange.received);
-        let read = read.and_then(|()| exchange.reading.finish(&self.config));
+        let Exchange { reading, received, moved, .. } = exchange;
+        let read = read.and_then(|()| match moved {
+            Some(to) => Ok(Came::Moved(to)),
+            None => reading.finish(&self.config).map(Came::Answer),
+        });
         let (read, response) = self.without_key(read, received);
         let filed = proposer::Exchange {
             spend,
             request: body,
             response,
-            status: read.as_ref().map_or_else(|error| error.name().to_owned(), |_| "ok".into()),
+            status: match &read {
+                Ok(Came::Answer(_)) => "ok".into(),
+                Ok(Came::Moved(_)) => "redirect".into(),
+                Err(error) => error.name().into(),
+            },
             wall_ms: watch.elapsed_ms(),
         };
         desk.ledger.settle(reservation, &filed).map_err(AskError::Ledger)?;
@@ -154,20 +194,22 @@ impl Model {
     }
 
     /// What was understood and what is filed, without the key.
-    fn without_key(
-        &self,
-        read: Result<Response, AskError>,
-        received: Vec<u8>,
-    ) -> (Result<Response, AskError>, Vec<u8>) {
+    fn without_key(&self, read: Result<Came, AskError>, received: Vec<u8>) -> (Result<Came, AskError>, Vec<u8>) {
         let Some(key) = &self.key else { return (read, received) };
         let said = match &read {
-            Ok(response) => response.text.clone(),
+            Ok(Came::Answer(response)) => response.text.clone(),
+            Ok(Came::Moved(_)) => return (read, received),
             Err(error) => error.to_string(),
         };
-        let clean = key.redact_text(said.clone());
-        // A server that repeats the key may have sent it in pieces or escaped: then the words alone are filed.
-        let filed = if clean == said { key.redact(&received) } else { clean.into_bytes() };
-        let read = read.map(|response| Response { text: key.redact_text(response.text), ..response });
+        let mut filed = key.redact(&received);
+        if echo::holds(key, &filed) {
+            // It can still be put together from the pieces: then the words alone are filed.
+            filed = key.redact_text(said).into_bytes();
+        }
+        let read = read.map(|came| match came {
+            Came::Answer(response) => Came::Answer(Response { text: key.redact_text(response.text), ..response }),
+            moved => moved,
+        });
         (read.map_err(|error| error.map_said(|words| key.redact_text(words))), filed)
     }
 
@@ -178,59 +220,42 @@ impl Model {
             && !self.newer.swap(true, Ordering::Relaxed)
     }
 
-    async fn exchange(&self, body: Vec<u8>, watch: &Watch<'_>, exchange: &mut Exchange) -> Result<(), AskError> {
-        let response = self.send(body, watch, exchange).await?;
-        if !response.status().is_success() {
-            exchange.taken = false;
-            return Err(refusal(response, watch, &mut exchange.received).await);
-        }
-        let found = response.headers().get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("unreadable"));
-        let kind = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match kind.as_str() {
-            "text/event-stream" => self.read_events(response, watch, exchange).await,
-            "application/json" => {
-                let body = read_body(response, watch, MAX_BODY_BYTES, &mut exchange.received).await?;
-                exchange.reading.whole(self.config.dialect, &body)
-            }
-            _ => Err(AskError::ContentType { found: escape::line(found, 80) }),
-        }
-    }
-
-    /// Sends the request, and sends it on where the server says that it is to go to another path of its own.
-    async fn send(
+    async fn exchange(
         &self,
+        url: &Url,
         body: Vec<u8>,
         watch: &Watch<'_>,
         exchange: &mut Exchange,
-    ) -> Result<reqwest::Response, AskError> {
-        let mut url = self.endpoint.clone();
-        for _ in 0..=redirect::MOST {
-            let sending = self.http.post(url.clone()).body(body.clone()).send();
-            // From here on the request may be with the server, whatever this end learns of it.
-            exchange.taken = true;
-            let sent = watch.within(Phase::FirstByte, sending).await?;
-            let response = sent.map_err(|error| {
-                exchange.taken = !error.is_connect();
-                self.unsent(error)
-            })?;
-            if !response.status().is_redirection() {
-                return Ok(response);
-            }
-            exchange.taken = false;
-            url = redirect::target(&url, response.status().as_u16(), header(&response, LOCATION))?;
+    ) -> Result<(), AskError> {
+        let sending = self.http.post(url.clone()).body(body).send();
+        // From here on the request may be with the server, whatever this end learns of it.
+        exchange.taken = true;
+        let response = watch.within(Phase::FirstByte, sending).await?.map_err(|error| {
+            exchange.taken = !error.is_connect();
+            self.unsent(error)
+        })?;
+        let status = response.status();
+        exchange.taken = status.is_success();
+        if status.is_redirection() {
+            exchange.moved = Some(redirect::target(url, status.as_u16(), header(&response, LOCATION))?);
+            return Ok(());
         }
-        Err(redirect::too_many(&url))
+        if !status.is_success() {
+            return Err(refusal(response, watch, &mut exchange.received).await);
+        }
+        self.read(response, watch, exchange).await
     }
 
-    async fn read_events(
+    /// Reads an answer as what it is called, and one that is called nothing as what it begins like.
+    async fn read(
         &self,
         mut response: reqwest::Response,
         watch: &Watch<'_>,
         exchange: &mut Exchange,
     ) -> Result<(), AskError> {
+        let (mut form, status) = (Form::named(&response)?, response.status().as_u16());
         let Exchange { reading, received, .. } = exchange;
-        let mut events = Events::default();
-        let mut take = |data: &str| reading.event(self.config.dialect, data);
+        let (mut body, mut events) = (Vec::new(), Events::default());
         let (mut bytes, mut phase) = (0usize, Phase::FirstByte);
         while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(broken)? {
             phase = Phase::Idle;
@@ -239,12 +264,24 @@ impl Model {
             if bytes > MAX_BODY_BYTES {
                 return Err(AskError::TooLarge { what: "body", limit: MAX_BODY_BYTES });
             }
-            // A server may keep the connection open after the last event.
-            if events.push(&piece, &mut take)? {
-                return Ok(());
+            form = form.or_else(|| Form::of(&piece));
+            match form {
+                Some(Form::Json) => body.extend_from_slice(&piece),
+                // A server may keep the connection open after the last event.
+                Some(Form::Events) => {
+                    if events.push(&piece, &mut |data| reading.event(self.config.dialect, data))? {
+                        return Ok(());
+                    }
+                }
+                None => {}
             }
         }
-        events.finish(&mut take).map(|_| ())
+        match form {
+            None => Err(AskError::NoBody { status }),
+            Some(Form::Json) if body.is_empty() => Err(AskError::NoBody { status }),
+            Some(Form::Json) => reading.whole(self.config.dialect, &body),
+            Some(Form::Events) => events.finish(&mut |data| reading.event(self.config.dialect, data)).map(|_| ()),
+        }
     }
 
     fn unsent(&self, error: reqwest::Error) -> AskError {
@@ -252,6 +289,35 @@ impl Model {
             return AskError::Timeout { phase: Phase::Connect, limit_s: self.config.connect_s.into() };
         }
         broken(error)
+    }
+}
+
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Events,
+    Json,
+}
+
+impl Form {
+    /// What the server calls it; none where it says nothing.
+    fn named(response: &reqwest::Response) -> Result<Option<Self>, AskError> {
+        let Some(found) = response.headers().get(CONTENT_TYPE) else { return Ok(None) };
+        let found = found.to_str().unwrap_or("unreadable");
+        match found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "" => Ok(None),
+            "text/event-stream" => Ok(Some(Self::Events)),
+            "application/json" => Ok(Some(Self::Json)),
+            _ => Err(AskError::ContentType { found: escape::line(found, 80) }),
+        }
+    }
+
+    /// What a body begins like; none where this is blank.
+    fn of(piece: &[u8]) -> Option<Self> {
+        match piece.trim_ascii_start().first()? {
+            b'{' => Some(Self::Json),
+            _ => Some(Self::Events),
+        }
     }
 }
 
@@ -301,8 +367,8 @@ fn broken(error: reqwest::Error) -> AskError {
 }
 
 impl Exchange {
-    /// What a try counts for. A whole answer counts as the server says, and by its length (`asked` for the prompt) where
-    /// it says nothing; claims above the worst case are impossible and cut to it. An answer that broke off may be billed
+    /// What a request counts for. A whole answer counts as the server says, and by its length (`asked` for the prompt)
+    /// where it says nothing or that there was nothing; claims above the worst case are impossible and cut to it. An answer that broke off may be billed
     /// in full without ever saying so: it counts as the worst case, so that no cap is passed unseen.
     fn spend(&self, read: &Result<(), AskError>, worst: Spend, prices: Prices, asked: u64) -> Spend {
         if !self.taken {
@@ -312,8 +378,9 @@ impl Exchange {
         if read.is_err() || !self.reading.is_complete() {
             return worst;
         }
-        let input = self.reading.tokens_in.unwrap_or(asked);
-        let output = self.reading.tokens_out.unwrap_or(estimate(self.reading.bytes()));
+        let told = |tokens: Option<u64>| tokens.filter(|&count| count > 0);
+        let input = told(self.reading.tokens_in).unwrap_or(asked);
+        let output = told(self.reading.tokens_out).unwrap_or(estimate(self.reading.bytes()));
         prices.request(input.min(worst.input_tokens), output.min(worst.output_tokens))
     }
 }

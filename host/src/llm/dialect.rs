@@ -8,7 +8,9 @@ use super::config::{Dialect, ModelConfig};
 use super::error::AskError;
 use crate::escape;
 use crate::prompt::Prompt;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Longest text of an answer; the longest source is a quarter of it.
@@ -124,7 +126,7 @@ enum Complaint {
         #[serde(default, rename = "type")]
         kind: Option<String>,
         #[serde(default)]
-        code: Option<serde_json::Value>,
+        code: Option<Value>,
         #[serde(default)]
         message: Option<String>,
     },
@@ -174,6 +176,11 @@ impl Complaint {
         let ours = status.is_some_and(|status| status < 500) || is(&["invalid_request_error"]);
         if ours && !temporary { AskError::BadRequest { said } } else { AskError::Busy { said, retry_after } }
     }
+}
+
+/// A part of an answer that it is good without: one that is not as the dialect has it is taken as missing.
+fn lenient<'de, T: DeserializeOwned, D: Deserializer<'de>>(part: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(part)?).ok())
 }
 
 /// JSON as the dialect has it; the error says where it is not.

@@ -94,11 +94,11 @@ pub enum AskError {
         said: String,
     },
     /// A redirect that is not followed: no key or prompt goes where nobody sent it.
-    #[error("the server redirects to {to}, and {why}: set `base_url` to it if you trust it")]
+    #[error("the server redirects to {to}, and {why}")]
     Redirect {
         /// Where to.
         to: String,
-        /// What keeps it from being followed.
+        /// What keeps it from being followed, and what to do.
         why: &'static str,
     },
     /// Another 4xx.
@@ -137,6 +137,18 @@ pub enum AskError {
     ContentType {
         /// What it claims to be.
         found: String,
+    },
+    /// Nothing.
+    #[error("the server answers {status} and nothing more: is `base_url` an API, and `dialect` its own?")]
+    NoBody {
+        /// The status.
+        status: u16,
+    },
+    /// Again and again an answer that no other request will mend.
+    #[error("the server and the settings do not fit together, for the same came of several requests in a row: {last}")]
+    Misfit {
+        /// What came last.
+        last: Box<AskError>,
     },
     /// Not what the dialect says.
     #[error("the answer is not what the dialect says: {0}")]
@@ -177,6 +189,7 @@ impl AskError {
             | Self::Payment { .. }
             | Self::NotFound { .. }
             | Self::Redirect { .. }
+            | Self::Misfit { .. }
             | Self::Ledger(_) => Class::Stop,
             Self::Busy { .. }
             | Self::Connect(_)
@@ -184,6 +197,7 @@ impl AskError {
             | Self::Timeout { .. }
             | Self::Truncated
             | Self::ContentType { .. }
+            | Self::NoBody { .. }
             | Self::Malformed(_)
             | Self::TooLarge { .. } => Class::Retry,
             Self::BadRequest { .. } | Self::Cut { .. } | Self::Declined | Self::Empty => Class::Refused,
@@ -191,8 +205,13 @@ impl AskError {
         }
     }
 
+    /// Whether another request will hardly fare better, where several in a row fared so.
+    pub(super) fn is_misfit(&self) -> bool {
+        matches!(self, Self::BadRequest { .. } | Self::ContentType { .. } | Self::NoBody { .. } | Self::Malformed(_))
+    }
+
     /// One word for the record.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Authentication { .. } => "authentication",
             Self::Payment { .. } => "payment",
@@ -205,6 +224,8 @@ impl AskError {
             Self::Timeout { .. } => "timeout",
             Self::Truncated => "truncated",
             Self::ContentType { .. } => "content-type",
+            Self::NoBody { .. } => "no-body",
+            Self::Misfit { last } => last.name(),
             Self::Malformed(_) => "malformed",
             Self::TooLarge { .. } => "too-large",
             Self::Cut { .. } => "cut",

@@ -73,7 +73,7 @@ impl Key {
         Self::new(&text)
     }
 
-    fn new(text: &str) -> Result<Self, OpenError> {
+    pub(super) fn new(text: &str) -> Result<Self, OpenError> {
         let text = text.trim();
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.is_empty() || !visible || text.len() as u64 > MAX_KEY_BYTES {
@@ -92,6 +92,11 @@ impl Key {
     /// The text without the key.
     pub(super) fn redact_text(&self, text: String) -> String {
         String::from_utf8_lossy(&self.redact(text.as_bytes())).into_owned()
+    }
+
+    /// Whether [`Key::redact`] would find anything.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        self.redact(text.as_bytes()) != text.as_bytes()
     }
 
     /// The bytes without the key: every occurrence is taken out, and a beginning of one at the very end, where somebody may

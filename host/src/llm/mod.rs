@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod cost;
 mod dialect;
+mod echo;
 mod error;
 pub mod key;
 mod redirect;

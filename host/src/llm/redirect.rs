@@ -18,20 +18,20 @@ pub(super) fn target(from: &Url, status: u16, location: Option<&str>) -> Result<
     let to = location.unwrap_or("an address that it does not say");
     let refused = |why| Err(refusal(to, why));
     if !matches!(status, 301 | 302 | 307 | 308) {
-        return refused("such a status is not followed");
+        return refused("such a status is not followed: is `base_url` an API?");
     }
     let Some(url) = location.and_then(|location| from.join(location).ok()) else {
-        return refused("there is nothing to follow");
+        return refused("there is nothing to follow: is `base_url` an API?");
     };
     if url.origin() != from.origin() || !url.username().is_empty() || url.password().is_some() {
-        return refused("no other scheme, host or port is followed to");
+        return refused("no other scheme, host or port is followed to: set `base_url` to it if you trust it");
     }
     Ok(url)
 }
 
 /// Of one redirect too many.
 pub(super) fn too_many(to: &Url) -> AskError {
-    refusal(to.as_str(), "it has done so too often in a row")
+    refusal(to.as_str(), "it has done so too often in a row: is `base_url` right?")
 }
 
 fn refusal(to: &str, why: &'static str) -> AskError {

@@ -37,7 +37,7 @@ use crate::policy::{Policy, Search};
 use crate::proposer::{Parent, Proposer, Situation, Underway};
 use crate::report::ReportError;
 use crate::select::Noise;
-use crate::store::{NightUsed, StoreError, TrialRecord};
+use crate::store::{AnswerOutcome, NewAnswer, NightUsed, StoreError, TrialRecord};
 use attempt::Tally;
 use bandit::Bandit;
 use event::{Baseline, Event, Summary};
@@ -281,6 +281,26 @@ impl<'a> Night<'a> {
         self.champion_bpb = trial.bpb.unwrap_or(self.champion_bpb);
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
         Ok(true)
+    }
+
+    /// Records that a proposer of the policy cannot work in this night, and why.
+    pub fn leave_out(&self, proposer: &str, reason: &str) -> Result<(), NightError> {
+        let answer = NewAnswer {
+            first: None,
+            unix_ms: unix_ms(),
+            proposer,
+            parent: self.champion.trial,
+            outcome: AnswerOutcome::Stopped,
+            stage: None,
+            fault: reason,
+            text: None,
+            hypothesis: "",
+            description: "",
+            operator: "",
+            wall_ms: 0,
+        };
+        self.bench.store.add_answer(self.id, &answer, &[])?;
+        Ok(())
     }
 
     /// Tries what the proposers write until a bound is reached or nobody has anything left, and sums up.

@@ -1,6 +1,6 @@
 //! Anthropic Messages: <https://docs.anthropic.com/en/api/messages>, version 2023-06-01. Pure.
 
-use super::{Complaint, Finish, Reading, Turn, json};
+use super::{Complaint, Finish, Reading, Turn, json, lenient};
 use crate::llm::config::ModelConfig;
 use crate::llm::error::AskError;
 use crate::prompt::Prompt;
@@ -41,7 +41,7 @@ enum Event {
     },
     MessageDelta {
         delta: Stopped,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient")]
         usage: Option<Usage>,
     },
     MessageStop,
@@ -59,7 +59,7 @@ struct Message {
     content: Vec<Delta>,
     #[serde(default)]
     stop_reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     usage: Option<Usage>,
 }
 
@@ -81,13 +81,13 @@ struct Stopped {
 
 #[derive(Deserialize)]
 struct Usage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     cache_creation_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     output_tokens: Option<u64>,
 }
 

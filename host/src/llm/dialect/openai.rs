@@ -1,7 +1,7 @@
 //! Chat completions: <https://platform.openai.com/docs/api-reference/chat>, as OpenAI, Ollama, vLLM, llama.cpp and many
 //! more have it, with what they differ in. Pure.
 
-use super::{Complaint, Finish, Reading, Turn, json};
+use super::{Complaint, Finish, Reading, Turn, json, lenient};
 use crate::llm::config::ModelConfig;
 use crate::llm::error::AskError;
 use crate::prompt::Prompt;
@@ -46,7 +46,7 @@ pub(super) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> Vec<u8
 struct Chunk {
     #[serde(default)]
     choices: Option<Vec<Choice>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     usage: Option<Usage>,
     #[serde(default)]
     error: Option<Complaint>,
@@ -73,9 +73,9 @@ struct Said {
 
 #[derive(Deserialize)]
 struct Usage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     prompt_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     completion_tokens: Option<u64>,
 }
 

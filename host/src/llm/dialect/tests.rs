@@ -97,6 +97,29 @@ fn answers_in_one_piece() {
 }
 
 #[test]
+fn what_cannot_be_a_count_is_taken_as_missing() {
+    let counts = ["\"none\"", "null", "[]", "7"].map(String::from);
+    let odd = ["\"100\"", "100.5", "-1", "1e30", "1000000000000000000000000", "null", "{}"];
+    let odd = odd
+        .map(|n| format!(r#"{{"prompt_tokens":{n},"completion_tokens":{n},"input_tokens":{n},"output_tokens":{n}}}"#));
+    for usage in counts.iter().chain(&odd) {
+        let missing = Ok(Response { text: "Hi".into(), tokens_in: None, tokens_out: None });
+        let anthropic =
+            format!(r#"{{"content":[{{"type":"text","text":"Hi"}}],"stop_reason":"end_turn","usage":{usage}}}"#);
+        assert_eq!(answer(Dialect::Anthropic, &anthropic), missing, "{usage}");
+        let openai =
+            format!(r#"{{"choices":[{{"message":{{"content":"Hi"}},"finish_reason":"stop"}}],"usage":{usage}}}"#);
+        assert_eq!(answer(Dialect::Openai, &openai), missing, "{usage}");
+        let events = [
+            format!(r#"{{"type":"message_start","message":{{"content":[],"usage":{usage}}}}}"#),
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#.into(),
+            format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#),
+        ];
+        assert_eq!(read(Dialect::Anthropic, &events.each_ref().map(String::as_str)), missing, "{usage}");
+    }
+}
+
+#[test]
 fn refusals_are_what_they_mean() {
     let class = |status, body: &str| refusal(status, body.as_bytes(), None).class();
     for (status, body) in [
