@@ -25,7 +25,7 @@ impl Grads {
         match self.0.get(&parameter.handle().handle()) {
             Some(gradient) => gradient,
             None => panic!(
-                "no gradient by a tensor of shape {:?}: `backward` differentiates by what `Net::parameter` had declared",
+                "backward: no gradient by a tensor of shape {:?}; there is one by each that `Net::parameter` had declared",
                 parameter.shape()
             ),
         }

@@ -24,7 +24,7 @@ fn make(mistake: usize, grads: &Grads) {
         11 => drop(t([6]).heads(2)), // heads of [6]: [batch, time, width] is needed
         12 => drop(t([6]).merge_heads()), // merge_heads of [6]: [batch, time, heads, dim] is needed
         13 => drop(t([2, 3, 4]).attention(&t([2, 3, 4]), &t([2, 3, 4]), 0)), // attention of [2, 3, 4]: [batch, time, h
-        14 => drop(t([2, 3]).index_select(1, &ids([2, 2]))), // index_select of [2, 3] by indices [2, 2]: they must be [k]
+        14 => drop(t([2, 3]).index_select(1, &ids([2, 2]))), // index_select of [2, 3] by indices [2, 2]: they must
         15 => drop(t([2, 3]).index_select(1, &ids([]))), // index_select of [2, 3] by indices []: they must be [k]
         16 => drop(t([]).index_select(0, &ids([1]))), // index_select of []: axis 0 does not exist
         17 => drop(t([2]).one_hot(3)), // one_hot of [2]: u32 and at least one class are needed
@@ -33,8 +33,8 @@ fn make(mistake: usize, grads: &Grads) {
         20 => drop(t([3, 3]).newton_schulz(1_000_000_000)), // newton_schulz: 1000000000 steps; at most 64 are allowed
         21 => drop(Muon::new(vec![t([3])], 0.9, 5, 0.0)), // Muon::new of [3]: matrices [rows, cols] are needed
         22 => drop(Muon::new(vec![], 0.9, 65, 0.0)), // Muon::new: 65 steps; at most 64 are allowed
-        23 => drop(grads.of(&t([3]))), // no gradient by a tensor of shape [3]
-        24 => AdamW::new(0.9, 0.9, 0.0).group(vec![t([3])], 0.1).step(grads, 1.0), // no gradient by a tensor of shape [3]
+        23 => drop(grads.of(&t([3]))), // backward: no gradient by a tensor
+        24 => AdamW::new(0.9, 0.9, 0.0).group(vec![t([3])], 0.1).step(grads, 1.0), // backward: no gradient by a tensor
         25 => drop(!t([3])), // ! of [3]: it must be bool
         26 => drop(ids([3]).sum_over([])), // a reduction of [3] over no axes: it must be f32
         27 => drop(Tensor::uniform([3], -3e38, 3e38)), // uniform: no range from -3e38 to 3e38
