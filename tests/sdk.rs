@@ -5,6 +5,7 @@ mod common;
 
 use common::{Place, guest};
 use host::outcome::Status;
+use host::sandbox::RunSpec;
 use kernels::spec::{DType, Values};
 
 #[test]
@@ -40,4 +41,23 @@ fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
         };
         assert_eq!(tensor.dtype(), expected, "{name}");
     }
+}
+
+#[test]
+fn a_mistake_is_told_with_the_operation_and_the_guests_line() {
+    let place = Place::new();
+    let text = guest("guests/mistakes");
+    let component = place.compile(&text);
+    let mistakes = text.lines().zip(1..).filter_map(|(line, number)| Some((number, line.split_once("), // ")?.1)));
+    let mut made = 0;
+    for (context, (line, said)) in (1..).zip(mistakes) {
+        let spec = RunSpec { context, ..place.bench.spec.clone() };
+        let Err(Status::GuestFault { message, .. }) = place.bench.sandbox.dry_run(component.bytes(), &spec) else {
+            panic!("mistake {context} passes: {said}");
+        };
+        assert!(message.starts_with(said), "mistake {context}: {message}");
+        assert!(message.contains(&format!("at train.rs:{line}:")), "mistake {context} is in line {line}: {message}");
+        made += 1;
+    }
+    assert!(made > 30, "{made} mistakes");
 }

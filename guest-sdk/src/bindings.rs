@@ -477,8 +477,9 @@ pub mod lab {
             }
             impl Tensor {
                 #[allow(unused_unsafe, clippy::all)]
-                /// The values, row-major. A read value is an input of the guest: it enters the replay log, and a guest that
-                /// reads has no behaviour key. At most 65,536 values, f32 only (cast first). Cost: copy.
+                /// The values, row-major; zeros in a dry run, which computes nothing. A read value is an input of the guest: it
+                /// enters the replay log, and a guest that reads has no behaviour key. At most 65,536 values, f32 only (cast
+                /// first). Cost: copy.
                 #[allow(async_fn_in_trait)]
                 pub fn read(&self) -> _rt::Vec<f32> {
                     unsafe {
@@ -667,8 +668,8 @@ pub mod lab {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Uniform in [low, high). `random-stream` is any number; each stream has its own position, and both with the
-            /// experiment's random seed decide the values. Cost: random, 10.
+            /// Uniform in [low, high), whose difference is finite. `random-stream` is any number; each stream has its own
+            /// position, and both with the experiment's random seed decide the values. Cost: random, 10.
             #[allow(async_fn_in_trait)]
             pub fn uniform(
                 random_stream: u32,

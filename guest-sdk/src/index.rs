@@ -1,7 +1,7 @@
 //! Lookup by index, and order. Indices are u32 (cast i64); one beyond its axis ends the run with the value and the line.
 
 use crate::bindings::lab::train::tensors;
-use crate::tensor::{DType, Tensor, size};
+use crate::tensor::{DType, Tensor, no_axis, size};
 
 /// Indexing. Cost: gather, where nothing else is said.
 impl Tensor {
@@ -14,13 +14,18 @@ impl Tensor {
     /// Positions of `axis` in the order of `indices` [k]: [.., n, ..] → [.., k, ..]. Any dtype. Cost: gather and copies.
     #[track_caller]
     pub fn index_select(&self, axis: usize, indices: &Tensor) -> Tensor {
-        let first = if axis == 0 { self.clone() } else { self.transpose(0, axis) };
-        let shape = first.shape();
-        let [n, ref rest @ ..] = shape[..] else {
-            panic!("index_select of a scalar");
+        let (shape, picked) = (self.shape(), indices.shape());
+        let [k] = picked[..] else {
+            panic!("index_select of {shape:?} by indices {picked:?}: they must be [k]; reshape them");
         };
-        let picked = first.reshape([n, rest.iter().product()]).embedding(indices);
-        let picked = picked.reshape([indices.shape().as_slice(), rest].concat());
+        if axis >= shape.len() {
+            no_axis("index_select", axis, &shape);
+        }
+        let first = if axis == 0 { self.clone() } else { self.transpose(0, axis) };
+        let mut shape = first.shape();
+        let rows = first.reshape([shape[0], shape[1..].iter().product()]).embedding(indices);
+        shape[0] = k;
+        let picked = rows.reshape(shape);
         if axis == 0 { picked } else { picked.transpose(0, axis) }
     }
 
@@ -41,8 +46,12 @@ impl Tensor {
     /// Cost: elementwise.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
-        let rank = self.shape().len();
-        self.unsqueeze(rank).eq(Tensor::arange(classes)).cast(DType::F32)
+        let shape = self.shape();
+        assert!(
+            self.dtype() == DType::U32 && classes > 0,
+            "one_hot of {shape:?}: u32 and at least one class are needed"
+        );
+        self.unsqueeze(shape.len()).eq(Tensor::arange(classes)).cast(DType::F32)
     }
 
     /// The first place (u32) of the largest along `axis`, which goes. NaN is above every number. f32, u8, u32, i64.
@@ -52,9 +61,11 @@ impl Tensor {
         tensors::argmax(self.handle(), size(axis)).into()
     }
 
-    /// The first place (u32) of the smallest along `axis`, which goes; f32. Cost: reduction.
+    /// The first place (u32) of the smallest along `axis`, which goes. NaN is below every number. f32.
+    /// Cost: elementwise and reduction.
     #[track_caller]
     pub fn argmin(&self, axis: usize) -> Tensor {
+        assert!(self.dtype() == DType::F32, "argmin of {:?}: it must be f32; cast it first", self.shape());
         (-self).argmax(axis)
     }
 
@@ -76,7 +87,10 @@ impl Tensor {
     /// Cost: as argsort, and a gather.
     #[track_caller]
     pub fn topk(&self, k: usize) -> (Tensor, Tensor) {
-        let axis = self.shape().len().saturating_sub(1);
+        let shape = self.shape();
+        let axis = shape.len().saturating_sub(1);
+        let n = shape.last().copied().unwrap_or(0);
+        assert!((1..=n).contains(&k), "topk of {shape:?}: k is {k}; it must be 1 to {n}, the last axis");
         let places = self.argsort(true).narrow(axis, 0, k);
         (self.gather(axis, &places), places)
     }

@@ -36,7 +36,8 @@ impl Lab {
         Task { vocab: task.vocab as usize, context: task.context as usize, scale: task.scale }
     }
 
-    /// The next batch of the training text, or none once the budget is used up. Shapes may change from call to call.
+    /// The next batch of the training text, [batch, seq] of each, or none once the budget is used up or would not last
+    /// for another step like the last. Shapes may change from call to call. Cost: copy.
     #[track_caller]
     pub fn next_batch(&mut self, batch: usize, seq: usize) -> Option<Batch> {
         let next = session::next_batch(size(batch), size(seq))?;
@@ -48,13 +49,14 @@ impl Lab {
         session::progress() as f32
     }
 
-    /// Keeps a one-element tensor for the report's curve; "loss" is drawn.
+    /// Keeps a one-element f32 tensor for the report's curve; "loss" is drawn, and one that is no number ends the run.
+    /// Not a read. Cost: copy, which for one element is the overhead of an operation: log what is worth it.
     #[track_caller]
     pub fn log(&mut self, key: &str, value: &Tensor) {
         session::log(key, value.handle());
     }
 
-    /// Keeps a number for the report.
+    /// Keeps a number for the report. Cost: as [`Lab::log`].
     #[track_caller]
     pub fn log_number(&mut self, key: &str, value: f64) {
         session::log_number(key, value);

@@ -24,9 +24,18 @@
 //! guest!(train, model);
 //! ```
 //!
-//! Sizes and axes are `usize`; axes count from 0. "Cost:" names the class whose rates on the reference device price an
-//! operation. A mistake (shapes that do not fit, an unknown name) ends the run
-//! with a message that names the operation, the shapes and the guest's line.
+//! Sizes and axes are `usize`; axes count from 0. "Cost:" names, for a function or for the group in which it stands, the
+//! class whose rates on the reference device price it; what has none is free. A mistake (shapes that do not fit, an
+//! unknown name) ends the run with a message that names the operation, the shapes and the guest's line; a function that
+//! is made of others may name the one of them that refused (`zeros`: full, `x * 2.0`: affine).
+//!
+//! Limits: a tensor has at most 6 axes, each of size 1 or more, and at most 2³¹ elements; attention sees at most 65,536
+//! positions; one call carries at most 64 MB from the guest. A policy sets the others, by default 2 GB of live tensors,
+//! 100,000 tensors at once, 256 MB of parameters and buffers, 100,000 logged points. Beyond 64 MB of live tensors a run is
+//! replayed from its beginning only, for want of checkpoints.
+//!
+//! Each run is tried dry first: every operation is checked and priced, none is computed, and what a guest reads
+//! ([`Tensor::read`], [`Tensor::item`]) is 0. A guest that asserts on values it read, or indexes by them, fails there.
 #![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 #![warn(missing_docs)]
 
@@ -39,7 +48,9 @@ mod lab;
 mod math;
 mod net;
 mod nn;
+mod operators;
 mod optim;
+mod random;
 mod reduce;
 #[doc(hidden)]
 pub mod rt;
@@ -52,12 +63,13 @@ pub use math::Operand;
 pub use net::{Key, Net};
 pub use nn::{JORDAN, POLAR_EXPRESS, QuinticStep};
 pub use optim::{AdamW, Average, Muon, Snapshot};
+pub use random::RandomStream;
 pub use tensor::{DType, Tensor};
 
 /// All that a guest usually needs: `use guest_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::{AdamW, Average, Batch, DType, Grads, JORDAN, Key, Lab, Muon, Net, POLAR_EXPRESS, Snapshot};
-    pub use crate::{Task, Tensor, checkpoint, guest, no_grad};
+    pub use crate::{RandomStream, Task, Tensor, checkpoint, guest, no_grad};
 }
 
 /// `guest!(train, model);` makes the file a guest. `train: fn(&mut Lab)` trains; `model: fn(&Net, &Tensor) -> Tensor`

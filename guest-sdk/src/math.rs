@@ -1,13 +1,12 @@
 //! Elementwise functions, comparisons and operators. Operands broadcast as in NumPy: aligned from the last axis, sizes
-//! equal or 1. All are pure.
+//! equal or 1. All are pure. Arithmetic operators are in `operators`.
 
 use crate::bindings::lab::train::tensors::{self, BinaryOp, CompareOp, UnaryOp};
 use crate::tensor::{DType, Tensor};
-use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Sub};
 
 macro_rules! unary {
     ($($(#[$doc:meta])* $name:ident => $op:ident;)*) => {
-        /// Elementwise functions of an f32 tensor: any shape, kept. Cost: elementwise.
+        /// Functions of an f32 tensor: any shape, kept. Cost: elementwise, 1 to 22 operations each.
         impl Tensor {
             $($(#[$doc])*
             #[track_caller]
@@ -23,7 +22,7 @@ unary! {
     exp => Exp;
     /// Natural logarithm.
     log => Log;
-    /// √x
+    /// √x. Its gradient at 0 is infinite, and NaN through x² or whatever else passes 0 on.
     sqrt => Sqrt;
     /// 1/√x
     rsqrt => Rsqrt;
@@ -33,9 +32,9 @@ unary! {
     abs => Abs;
     /// −1, 0 or 1. Passes no gradient.
     sign => Sign;
-    /// sin x
+    /// sin x; 0 for finite |x| above 2⁵⁰, where neighbouring numbers lie further apart than a turn
     sin => Sin;
-    /// cos x
+    /// cos x; 1 for finite |x| above 2⁵⁰
     cos => Cos;
     /// Hyperbolic tangent.
     tanh => Tanh;
@@ -57,7 +56,8 @@ unary! {
     round => Round;
 }
 
-/// The second operand of a function: a tensor, or a number that takes the first operand's dtype.
+/// The second operand of a function: a tensor, a number (an f32 is an f32 tensor without axes, a u32 takes the first
+/// operand's dtype) or a bool.
 pub trait Operand {
     /// As a tensor of the dtype of `first`.
     fn beside(self, first: &Tensor) -> Tensor;
@@ -97,23 +97,29 @@ impl Operand for bool {
     }
 }
 
-/// Functions of two operands of one dtype (f32, u8, u32 or i64; the second may be a number). Integers wrap around.
-/// Cost: elementwise. The operators + − * / work alike; `%` is [`Tensor::rem`], `^ & | << >>` work on bits of integers
-/// (`^ & | !` also on bool; a count outside 0 .. width shifts everything out).
+/// Functions of two operands of one dtype, f32, u8, u32 or i64, which broadcast; where `impl Operand` stands, the second
+/// may be a number: f32 for an f32 tensor, u32 for any. Integers wrap around. Cost: elementwise; where an operand of
+/// more than one element is broadcast, 300 operations more for each row of the result.
+///
+/// The operators `+ - * /` take two tensors, which broadcast, or a tensor and a number on either side. `/` of integers
+/// rounds down and gives 0 where the divisor is 0. With an f32 they are [`Tensor::affine`], one operation without
+/// broadcasting: `x / s` is x·(1/s), and `x * s` adds 0, so that −0 becomes 0; only `s / x` divides. `-x` is of f32. `%`
+/// is [`Tensor::rem`]; `^ & | << >>` work on bits of integers (`^ & | !` also on bool; a count outside 0 .. width shifts
+/// everything out).
 impl Tensor {
-    /// The larger of the two; NaN if either is.
+    /// The larger of the two; NaN if either is. The gradient of a tie goes to the first.
     #[track_caller]
     pub fn maximum(&self, other: impl Operand) -> Tensor {
         self.binary(BinaryOp::Maximum, other)
     }
 
-    /// The smaller of the two; NaN if either is.
+    /// The smaller of the two; NaN if either is. The gradient of a tie goes to the first.
     #[track_caller]
     pub fn minimum(&self, other: impl Operand) -> Tensor {
         self.binary(BinaryOp::Minimum, other)
     }
 
-    /// x^y, f32.
+    /// x^y, f32. Cost: elementwise, 40 operations per element.
     #[track_caller]
     pub fn pow(&self, exponent: impl Operand) -> Tensor {
         self.binary(BinaryOp::Pow, exponent)
@@ -125,13 +131,13 @@ impl Tensor {
         self.binary(BinaryOp::Rem, divisor)
     }
 
-    /// Within low ..= high, f32.
+    /// Within low ..= high, f32: the smaller of `high` and the larger of x and `low`. Cost: two elementwise operations.
     #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
         self.maximum(low).minimum(high)
     }
 
-    /// self + (other − self)·weight, f32.
+    /// self + (other − self)·weight, f32. Cost: three elementwise operations.
     #[track_caller]
     pub fn lerp(&self, other: &Tensor, weight: impl Operand) -> Tensor {
         let difference = other - self;
@@ -151,12 +157,12 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn binary(&self, op: BinaryOp, other: impl Operand) -> Tensor {
+    pub(crate) fn binary(&self, op: BinaryOp, other: impl Operand) -> Tensor {
         tensors::binary(op, self.handle(), other.beside(self).handle()).into()
     }
 }
 
-/// Comparisons, which give bool; NaN differs from everything and is not ordered. Cost: elementwise.
+/// Comparisons of two operands of one dtype (f32, u8, u32, i64; `eq` and `ne` also bool), which give bool and broadcast; NaN differs from everything and is not ordered. Cost: elementwise.
 impl Tensor {
     /// x = y
     #[track_caller]
@@ -205,104 +211,3 @@ impl Tensor {
         tensors::compare(op, self.handle(), other.beside(self).handle()).into()
     }
 }
-
-macro_rules! operators {
-    ($($trait:ident::$method:ident => $op:ident;)*) => {$(
-        operators!(@tensors $trait $method $op, Tensor, Tensor);
-        operators!(@tensors $trait $method $op, Tensor, &Tensor);
-        operators!(@tensors $trait $method $op, &Tensor, Tensor);
-        operators!(@tensors $trait $method $op, &Tensor, &Tensor);
-    )*};
-    (@tensors $trait:ident $method:ident $op:ident, $left:ty, $right:ty) => {
-        impl $trait<$right> for $left {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, right: $right) -> Tensor {
-                tensors::binary(BinaryOp::$op, self.handle(), right.handle()).into()
-            }
-        }
-    };
-}
-
-operators! {
-    Add::add => Add;
-    Sub::sub => Sub;
-    Mul::mul => Mul;
-    Div::div => Div;
-}
-
-macro_rules! integer_operators {
-    ($($trait:ident::$method:ident => $op:ident;)*) => {$(
-        integer_operators!(@left $trait $method $op, Tensor);
-        integer_operators!(@left $trait $method $op, &Tensor);
-    )*};
-    (@left $trait:ident $method:ident $op:ident, $left:ty) => {
-        impl<R: Operand> $trait<R> for $left {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, right: R) -> Tensor {
-                Tensor::binary(&self, BinaryOp::$op, right)
-            }
-        }
-    };
-}
-
-integer_operators! {
-    Rem::rem => Rem;
-    BitAnd::bitand => And;
-    BitOr::bitor => Or;
-    BitXor::bitxor => Xor;
-    Shl::shl => Shl;
-    Shr::shr => Shr;
-}
-
-macro_rules! scalars {
-    ($($tensor:ty),*) => {$(
-        scalars!(@right $tensor, Add add, |x, s| x.affine(1.0, s));
-        scalars!(@right $tensor, Sub sub, |x, s| x.affine(1.0, -s));
-        scalars!(@right $tensor, Mul mul, |x, s| x.affine(s, 0.0));
-        scalars!(@right $tensor, Div div, |x, s| x.affine(1.0 / s, 0.0));
-        scalars!(@left $tensor, Add add, |s, x| x.affine(1.0, s));
-        scalars!(@left $tensor, Sub sub, |s, x| x.affine(-1.0, s));
-        scalars!(@left $tensor, Mul mul, |s, x| x.affine(s, 0.0));
-        scalars!(@left $tensor, Div div, |s, x| Tensor::full([], s).binary(BinaryOp::Div, x));
-
-        impl Neg for $tensor {
-            type Output = Tensor;
-            #[track_caller]
-            fn neg(self) -> Tensor {
-                tensors::unary(UnaryOp::Neg, self.handle()).into()
-            }
-        }
-
-        impl Not for $tensor {
-            type Output = Tensor;
-            #[track_caller]
-            fn not(self) -> Tensor {
-                Tensor::eq(&self, false)
-            }
-        }
-    )*};
-    (@right $tensor:ty, $trait:ident $method:ident, |$x:ident, $s:ident| $result:expr) => {
-        impl $trait<f32> for $tensor {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, $s: f32) -> Tensor {
-                let $x = self;
-                $result
-            }
-        }
-    };
-    (@left $tensor:ty, $trait:ident $method:ident, |$s:ident, $x:ident| $result:expr) => {
-        impl $trait<$tensor> for f32 {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, $x: $tensor) -> Tensor {
-                let $s = self;
-                $result
-            }
-        }
-    };
-}
-
-scalars!(Tensor, &Tensor);

@@ -43,7 +43,8 @@ impl Net {
         Self::default()
     }
 
-    /// Declares a parameter that starts as `init`. Its `group` is what an optimizer asks for, see [`Net::group`].
+    /// Declares a parameter that starts as `init`, f32. Its `group` is what an optimizer asks for, see [`Net::group`].
+    /// Cost: copy.
     #[track_caller]
     pub fn parameter(&mut self, group: &str, key: impl Into<Key>, init: Tensor) {
         let key = key.into();
@@ -53,8 +54,8 @@ impl Net {
         self.declared.insert(key, parameter);
     }
 
-    /// Declares a buffer that starts as `init`: a running average, a counter. Change it by [`Tensor::assign`] and
-    /// [`Tensor::blend`].
+    /// Declares a buffer that starts as `init`, of any dtype: a running average, a counter. Change it by
+    /// [`Tensor::assign`] and [`Tensor::blend`]. Cost: copy.
     #[track_caller]
     pub fn buffer(&mut self, key: impl Into<Key>, init: Tensor) {
         let key = key.into();
@@ -89,7 +90,7 @@ impl Net {
         }
     }
 
-    /// Rows of the table [n, d] of that name for `tokens` [..] → [.., d].
+    /// Rows of the table [n, d] of that name for `tokens` [..] → [.., d]. Cost: gather.
     #[track_caller]
     pub fn embed(&self, key: impl Into<Key>, tokens: &Tensor) -> Tensor {
         self.weight(key).embedding(tokens)

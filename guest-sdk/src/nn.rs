@@ -6,6 +6,9 @@ use crate::tensor::{Tensor, size};
 /// Added to the mean square in [`Tensor::rms_norm`].
 const NORM_EPS: f32 = 1e-6;
 
+/// Most steps of one orthogonalisation.
+const MAX_STEPS: usize = 64;
+
 /// One step of the quintic Newton–Schulz iteration (a, b, c): x ← a·x + (b·A + c·A²)·x with A = x·xᵀ.
 pub type QuinticStep = (f32, f32, f32);
 
@@ -43,18 +46,25 @@ impl Tensor {
     }
 
     /// The nearest matrix with singular values about 1, for the last two axes, by `steps` of [`JORDAN`]'s
-    /// Newton–Schulz iteration. 5 steps are usual. Has no gradient.
+    /// Newton–Schulz iteration. 5 steps are usual, at most 64 are allowed. f32. Has no gradient. Cost: as orthogonalize.
     #[track_caller]
     pub fn newton_schulz(&self, steps: usize) -> Tensor {
-        self.orthogonalize(&vec![JORDAN; steps])
+        self.orthogonalize(&jordan("newton_schulz", steps))
     }
 
     /// x/|x|, then one quintic step for each (a, b, c), for the last two axes: `update.orthogonalize(&POLAR_EXPRESS)`.
-    /// At most 64 steps. Has no gradient.
+    /// At most 64 steps. f32. Has no gradient. Cost: product, 4r²c + 2r³ a step for r rows and c ≥ r columns.
     #[track_caller]
     pub fn orthogonalize(&self, steps: &[QuinticStep]) -> Tensor {
         tensors::newton_schulz(self.handle(), steps).into()
     }
+}
+
+/// [`JORDAN`]'s step, so many times.
+#[track_caller]
+pub(crate) fn jordan(operation: &str, steps: usize) -> Vec<QuinticStep> {
+    assert!(steps <= MAX_STEPS, "{operation}: {steps} steps; at most {MAX_STEPS} are allowed (5 is usual)");
+    vec![JORDAN; steps]
 }
 
 /// Norms, attention and loss, of f32.
@@ -71,19 +81,23 @@ impl Tensor {
         tensors::layer_norm(self.handle(), eps).into()
     }
 
-    /// Rotary position embedding (Su et al., 2021) of [b, t, h, d]: position t turns the j-th pair by t·base^(−2j/d).
-    /// Cost: norm.
+    /// Rotary position embedding (Su et al., 2021) of [b, t, h, d], d even: position t turns the pair of channels j and
+    /// j + d/2 by the angle t·base^(−2j/d), for j below d/2. Cost: norm.
     #[track_caller]
     pub fn rope(&self, base: f32) -> Tensor {
         tensors::rope(self.handle(), base).into()
     }
 
-    /// Causal attention of queries (self) [b, t, h, d] over `k`, `v` [b, t, g, d], h a multiple of g → [b, t, h, d].
-    /// Scores are divided by √d. A position sees itself and the `window` − 1 before it; window 0 sees all before.
+    /// Causal attention of queries (self) [b, t, h, d] over `k`, `v` [b, t, g, d], h a multiple of g → [b, t, h, d]:
+    /// softmax(q·kᵀ/√d)·v, at most 65,536 positions. One sees itself and the `window` − 1 before it; window 0: all before.
     /// Cost: attention, by the pairs that see each other.
     #[track_caller]
     pub fn attention(&self, k: &Tensor, v: &Tensor, window: usize) -> Tensor {
-        self.attention_with(k, v, true, window, 1.0 / (self.size(3) as f32).sqrt())
+        let shape = self.shape();
+        let [_, _, _, dim] = shape[..] else {
+            panic!("attention of {shape:?}: [batch, time, heads, dim] is needed");
+        };
+        self.attention_with(k, v, true, window, 1.0 / (dim as f32).sqrt())
     }
 
     /// [`Tensor::attention`] with scores multiplied by `scale` instead; where not `causal`, a position sees the

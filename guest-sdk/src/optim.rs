@@ -2,13 +2,15 @@
 
 use crate::bindings::lab::train::tensors;
 use crate::grad::Grads;
-use crate::nn::{JORDAN, QuinticStep};
+use crate::nn::{QuinticStep, jordan};
 use crate::tensor::Tensor;
 
 const ADAM_EPS: f32 = 1e-8;
 
 /// Muon (Jordan et al., 2024): Nesterov momentum, then the update's singular values set to about 1. For matrices
-/// [rows, cols] inside the network; not for embeddings, the head or scalars.
+/// [rows, cols] inside the network; not for embeddings, the head or scalars. With velocity v, momentum m and gradient g:
+/// v ← m·v + (1 − m)·g; u = orthogonalize(m·v + (1 − m)·g);
+/// w ← (1 − lr·weight_decay)·w − lr·√max(1, rows/cols)·u.
 pub struct Muon {
     matrices: Vec<Matrix>,
     momentum: f32,
@@ -24,21 +26,25 @@ struct Matrix {
 }
 
 impl Muon {
-    /// Over `weights`, each of rank 2. `momentum` is usually 0.95, `newton_steps` 5. Decay is decoupled:
-    /// w ← w − lr·weight_decay·w.
+    /// Over `weights`, each of rank 2. `momentum` is usually 0.95, `newton_steps` (of [`Tensor::newton_schulz`]) 5, at
+    /// most 64. Cost: copy, for the velocities.
     #[track_caller]
     pub fn new(weights: Vec<Tensor>, momentum: f32, newton_steps: usize, weight_decay: f32) -> Muon {
-        let matrices = weights.into_iter().map(Matrix::new).collect();
-        Muon { matrices, momentum, steps: vec![JORDAN; newton_steps], weight_decay }
+        let mut matrices = Vec::new();
+        for weight in weights {
+            matrices.push(Matrix::new(weight));
+        }
+        Muon { matrices, momentum, steps: jordan("Muon::new", newton_steps), weight_decay }
     }
 
-    /// Orthogonalises by these steps instead: `.orthogonalize_by(&POLAR_EXPRESS)`.
+    /// Orthogonalises by these steps instead, at most 64: `.orthogonalize_by(&POLAR_EXPRESS)`.
     pub fn orthogonalize_by(mut self, steps: &[QuinticStep]) -> Muon {
         self.steps = steps.to_vec();
         self
     }
 
-    /// One update at learning rate `lr`.
+    /// One update at learning rate `lr`. Cost: for each matrix two optimizer and three elementwise operations, and the
+    /// products of [`Tensor::orthogonalize`].
     #[track_caller]
     pub fn step(&mut self, grads: &Grads, lr: f32) {
         for Matrix { weight, velocity, rate } in &self.matrices {
@@ -56,7 +62,7 @@ impl Matrix {
     fn new(weight: Tensor) -> Matrix {
         let shape = weight.shape();
         let [rows, cols] = shape[..] else {
-            panic!("Muon takes matrices; a parameter has shape {shape:?}");
+            panic!("Muon::new of {shape:?}: matrices [rows, cols] are needed");
         };
         let rate = (rows as f32 / cols as f32).max(1.0).sqrt();
         Matrix { velocity: Tensor::zeros([rows, cols]).variable(), weight, rate }
@@ -64,7 +70,8 @@ impl Matrix {
 }
 
 /// AdamW (Loshchilov and Hutter, 2017): Adam with bias-corrected moments and decoupled weight decay, with a learning
-/// rate per group of parameters.
+/// rate per group of parameters. With gradient g, at the n-th step: m ← beta1·m + (1 − beta1)·g;
+/// v ← beta2·v + (1 − beta2)·g²; w ← w − lr·weight_decay·w − lr·(m / (1 − beta1ⁿ)) / (√(v / (1 − beta2ⁿ)) + 10⁻⁸).
 pub struct AdamW {
     groups: Vec<(Vec<Moments>, f32)>,
     beta1: f32,
@@ -80,19 +87,23 @@ struct Moments {
 }
 
 impl AdamW {
-    /// Without parameters yet: add them by [`AdamW::group`].
+    /// Without parameters yet: add them by [`AdamW::group`]. The betas lie in [0, 1).
     pub fn new(beta1: f32, beta2: f32, weight_decay: f32) -> AdamW {
         AdamW { groups: Vec::new(), beta1, beta2, weight_decay, steps: 0 }
     }
 
-    /// Adds parameters that learn at rate `lr`.
+    /// Adds parameters that learn at rate `lr`. Cost: copy, for the moments.
     #[track_caller]
     pub fn group(mut self, weights: Vec<Tensor>, lr: f32) -> AdamW {
-        self.groups.push((weights.into_iter().map(Moments::new).collect(), lr));
+        let mut parameters = Vec::new();
+        for weight in weights {
+            parameters.push(Moments::new(weight));
+        }
+        self.groups.push((parameters, lr));
         self
     }
 
-    /// One update, each group at its own rate times `factor`: the schedule.
+    /// One update, each group at its own rate times `factor`: the schedule. Cost: optimizer, once for each parameter.
     #[track_caller]
     pub fn step(&mut self, grads: &Grads, factor: f32) {
         self.steps += 1;
@@ -127,13 +138,13 @@ pub struct Average {
 }
 
 impl Average {
-    /// Starts as the present values.
+    /// Starts as the present values. Cost: copy.
     #[track_caller]
     pub fn of(parameters: &[Tensor]) -> Average {
         Average { pairs: parameters.iter().map(|parameter| (parameter.clone(), parameter.variable())).collect() }
     }
 
-    /// Takes the present values in. With decay 1 − 1/n at the n-th call it is their plain mean.
+    /// Takes the present values in. With decay 1 − 1/n at the n-th call it is their plain mean. Cost: optimizer.
     #[track_caller]
     pub fn update(&mut self, decay: f32) {
         for (parameter, average) in &self.pairs {
@@ -141,7 +152,7 @@ impl Average {
         }
     }
 
-    /// The parameters become their averages: at the end of training, for the model that is scored.
+    /// The parameters become their averages: at the end of training, for the model that is scored. Cost: optimizer.
     #[track_caller]
     pub fn store(&self) {
         self.pairs.iter().for_each(|(parameter, average)| parameter.assign(average));
@@ -154,13 +165,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies the present values.
+    /// Copies the present values. Cost: copy.
     #[track_caller]
     pub fn of(parameters: &[Tensor]) -> Snapshot {
         Snapshot { pairs: parameters.iter().map(|parameter| (parameter.clone(), parameter.detach())).collect() }
     }
 
-    /// The parameters get these values back.
+    /// The parameters get these values back. Cost: optimizer.
     #[track_caller]
     pub fn restore(&self) {
         self.pairs.iter().for_each(|(parameter, saved)| parameter.assign(saved));

@@ -2,9 +2,10 @@
 //! what it was made of.
 
 use crate::bindings::lab::train::tensors::{self, ReduceOp};
-use crate::tensor::{Tensor, size, sizes};
+use crate::tensor::{DType, Tensor, size, sizes};
 
-/// Reductions. Cost: reduction, where nothing else is said.
+/// Reductions of f32. What ends in `_over` keeps the axes with size 1, [a, b, c] → [a, 1, c] over axis 1; axes are given
+/// in any order, each once, and no axes leave the values as they are. Cost: reduction, where nothing else is said.
 impl Tensor {
     /// The sum of all elements, a scalar.
     #[track_caller]
@@ -18,56 +19,58 @@ impl Tensor {
         self.reduce(ReduceOp::Mean, &[], false)
     }
 
-    /// The largest element, a scalar; NaN if any is NaN.
+    /// The largest element, a scalar; NaN if any is NaN. Equals share the gradient.
     #[track_caller]
     pub fn max(&self) -> Tensor {
         self.reduce(ReduceOp::Max, &[], false)
     }
 
-    /// The smallest element, a scalar; NaN if any is NaN.
+    /// The smallest element, a scalar; NaN if any is NaN. Equals share the gradient.
     #[track_caller]
     pub fn min(&self) -> Tensor {
         self.reduce(ReduceOp::Min, &[], false)
     }
 
-    /// √Σx², a scalar.
+    /// √Σx², a scalar. The gradient at a vector of zeros is NaN; add a little under a root of your own where that can
+    /// be. Cost: elementwise and reduction.
     #[track_caller]
     pub fn norm(&self) -> Tensor {
         self.square().sum().sqrt()
     }
 
-    /// Sums over `axes`.
+    /// Sums over `axes`, which stay with size 1.
     #[track_caller]
     pub fn sum_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.over(ReduceOp::Sum, axes)
     }
 
-    /// Means over `axes`.
+    /// Means over `axes`, which stay with size 1.
     #[track_caller]
     pub fn mean_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.over(ReduceOp::Mean, axes)
     }
 
-    /// The largest over `axes`. Equals share the gradient.
+    /// The largest over `axes`, which stay with size 1. Equals share the gradient.
     #[track_caller]
     pub fn max_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.over(ReduceOp::Max, axes)
     }
 
-    /// The smallest over `axes`. Equals share the gradient.
+    /// The smallest over `axes`, which stay with size 1. Equals share the gradient.
     #[track_caller]
     pub fn min_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.over(ReduceOp::Min, axes)
     }
 
-    /// mean((x − mean(x))²) over `axes`.
+    /// mean((x − mean(x))²) over `axes`, which stay with size 1. Cost: two reductions and two elementwise.
     #[track_caller]
     pub fn var_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         let axes = axes.as_ref();
         (self - self.mean_over(axes)).square().mean_over(axes)
     }
 
-    /// √Σx² over `axes`.
+    /// √Σx² over `axes`, which stay with size 1. The gradient at zeros is NaN, as of [`Tensor::norm`]. Cost: elementwise
+    /// and reduction.
     #[track_caller]
     pub fn norm_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.square().sum_over(axes).sqrt()
@@ -85,11 +88,11 @@ impl Tensor {
         tensors::softmax(self.handle()).into()
     }
 
-    /// x − ln Σ e^x along the last axis. Cost: loss.
+    /// x − ln Σ e^x along the last axis. Cost: loss and elementwise.
     #[track_caller]
     pub fn log_softmax(&self) -> Tensor {
-        let rank = self.shape().len();
-        self - self.logsumexp().unsqueeze(rank.saturating_sub(1))
+        let sums = self.logsumexp();
+        self - sums.unsqueeze(sums.shape().len())
     }
 
     /// ln Σ e^x along the last axis, which goes: [.., n] → [..]. Cost: loss.
@@ -102,7 +105,11 @@ impl Tensor {
     fn over(&self, op: ReduceOp, axes: impl AsRef<[usize]>) -> Tensor {
         let axes = sizes(axes);
         // The contract's empty list means all axes.
-        if axes.is_empty() { self.clone() } else { self.reduce(op, &axes, true) }
+        if !axes.is_empty() {
+            return self.reduce(op, &axes, true);
+        }
+        assert!(self.dtype() == DType::F32, "a reduction of {:?} over no axes: it must be f32", self.shape());
+        self.clone()
     }
 
     #[track_caller]

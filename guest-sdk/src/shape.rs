@@ -2,7 +2,7 @@
 
 use crate::bindings::lab::train::tensors;
 use crate::rt::Handle;
-use crate::tensor::{DType, Tensor, size, sizes};
+use crate::tensor::{DType, Tensor, no_axis, size, sizes};
 
 /// Shape.
 impl Tensor {
@@ -12,11 +12,11 @@ impl Tensor {
         tensors::reshape(self.handle(), &sizes(shape)).into()
     }
 
-    /// An axis of size 1 put in at `axis`: [a, b] → [a, 1, b] for axis 1.
+    /// An axis of size 1 put in at `axis`: [a, b] → [a, 1, b] for axis 1. Cost: next to nothing.
     #[track_caller]
     pub fn unsqueeze(&self, axis: usize) -> Tensor {
         let mut shape = self.shape();
-        assert!(axis <= shape.len(), "unsqueeze({axis}) of a tensor of shape {shape:?}");
+        assert!(axis <= shape.len(), "unsqueeze of {shape:?}: axis {axis} must be at most {}", shape.len());
         shape.insert(axis, 1);
         self.reshape(shape)
     }
@@ -30,9 +30,11 @@ impl Tensor {
     /// Two axes swapped. Cost: copy.
     #[track_caller]
     pub fn transpose(&self, a: usize, b: usize) -> Tensor {
-        let rank = self.shape().len();
-        assert!(a < rank && b < rank, "transpose of axes {a} and {b} in a tensor of rank {rank}");
-        let mut axes: Vec<usize> = (0..rank).collect();
+        let shape = self.shape();
+        let mut axes: Vec<usize> = (0..shape.len()).collect();
+        if a.max(b) >= axes.len() {
+            no_axis("transpose", a.max(b), &shape);
+        }
         axes.swap(a, b);
         self.permute(axes)
     }
@@ -59,20 +61,24 @@ impl Tensor {
     /// `parts` of one shape joined along a new axis: n of [a, b] → [n, a, b] for axis 0. Cost: copy.
     #[track_caller]
     pub fn stack(parts: &[&Tensor], axis: usize) -> Tensor {
-        let parts: Vec<Tensor> = parts.iter().map(|part| part.unsqueeze(axis)).collect();
-        Tensor::cat(&parts.iter().collect::<Vec<_>>(), axis)
+        let mut raised = Vec::new();
+        for part in parts {
+            raised.push(part.unsqueeze(axis));
+        }
+        Tensor::cat(&raised.iter().collect::<Vec<_>>(), axis)
     }
 
     /// Parts of the given lengths along `axis`, in order. Cost: copy.
     #[track_caller]
     pub fn split(&self, axis: usize, lengths: impl AsRef<[usize]>) -> Vec<Tensor> {
+        let size = self.size_for("split", axis);
         let mut parts = Vec::new();
         let mut start = 0;
         for &len in lengths.as_ref() {
             parts.push(self.narrow(axis, start, len));
             start += len;
         }
-        assert!(start == self.size(axis), "split: the lengths make {start}, axis {axis} has {}", self.size(axis));
+        assert!(start == size, "split of {:?}: the lengths make {start}, axis {axis} has {size}", self.shape());
         parts
     }
 
@@ -85,7 +91,7 @@ impl Tensor {
     /// The axis backwards. Cost: gather and copies.
     #[track_caller]
     pub fn flip(&self, axis: usize) -> Tensor {
-        let last = self.size(axis) - 1;
+        let last = self.size_for("flip", axis) - 1;
         let backwards = Tensor::from_u32([], &[size(last)]) - Tensor::arange(last + 1);
         self.index_select(axis, &backwards)
     }
@@ -93,7 +99,7 @@ impl Tensor {
     /// Position i of `axis` goes to i + `by`, round the end; a negative `by` goes back. Cost: copies.
     #[track_caller]
     pub fn roll(&self, axis: usize, by: isize) -> Tensor {
-        let n = self.size(axis);
+        let n = self.size_for("roll", axis);
         let by = by.rem_euclid(n as isize) as usize;
         if by == 0 {
             return self.clone();
@@ -103,27 +109,27 @@ impl Tensor {
     }
 
     /// The last two axes [.., m, n] with 0 above the diagonal that lies `diagonal` columns right of the main one.
-    /// Cost: elementwise.
+    /// Any dtype. Cost: elementwise.
     #[track_caller]
     pub fn tril(&self, diagonal: i64) -> Tensor {
-        let below = self.columns_minus_rows().le(Tensor::from_i64([], &[diagonal]));
+        let below = self.columns_minus_rows("tril").le(Tensor::from_i64([], &[diagonal]));
         below.select(self, &self.zero())
     }
 
     /// The last two axes [.., m, n] with 0 below the diagonal that lies `diagonal` columns right of the main one.
-    /// Cost: elementwise.
+    /// Any dtype. Cost: elementwise.
     #[track_caller]
     pub fn triu(&self, diagonal: i64) -> Tensor {
-        let above = self.columns_minus_rows().ge(Tensor::from_i64([], &[diagonal]));
+        let above = self.columns_minus_rows("triu").ge(Tensor::from_i64([], &[diagonal]));
         above.select(self, &self.zero())
     }
 
     /// How far right of the main diagonal each element of the last two axes lies: [m, n] i64.
     #[track_caller]
-    fn columns_minus_rows(&self) -> Tensor {
+    fn columns_minus_rows(&self, operation: &str) -> Tensor {
         let shape = self.shape();
         let [.., rows, columns] = shape[..] else {
-            panic!("tril or triu of a tensor of shape {shape:?}: at least 2 axes are needed");
+            panic!("{operation} of {shape:?}: at least 2 axes are needed");
         };
         let count = |n: usize| Tensor::arange(n).cast(DType::I64);
         count(columns) - count(rows).reshape([rows, 1])
@@ -135,23 +141,24 @@ impl Tensor {
         Tensor::zeros([]).cast(self.dtype())
     }
 
-    /// The width divided among heads of `dim` each: [b, t, w] → [b, t, w/dim, dim].
+    /// The width divided among heads of `dim` each: [b, t, w] → [b, t, w/dim, dim]. Cost: next to nothing.
     #[track_caller]
     pub fn heads(&self, dim: usize) -> Tensor {
         let shape = self.shape();
         match shape[..] {
             [batch, time, width] if dim > 0 && width % dim == 0 => self.reshape([batch, time, width / dim, dim]),
-            _ => panic!("heads({dim}) of {shape:?}: it takes [batch, time, width], width a multiple of {dim}"),
+            [_, _, width] => panic!("heads of {shape:?}: the width {width} does not divide into heads of {dim}"),
+            _ => panic!("heads of {shape:?}: [batch, time, width] is needed"),
         }
     }
 
-    /// The heads side by side: [b, t, h, d] → [b, t, h·d].
+    /// The heads side by side: [b, t, h, d] → [b, t, h·d]. Cost: next to nothing.
     #[track_caller]
     pub fn merge_heads(&self) -> Tensor {
         let shape = self.shape();
         match shape[..] {
             [batch, time, heads, dim] => self.reshape([batch, time, heads * dim]),
-            _ => panic!("merge_heads() of {shape:?}: it takes [batch, time, heads, dim]"),
+            _ => panic!("merge_heads of {shape:?}: [batch, time, heads, dim] is needed"),
         }
     }
 }

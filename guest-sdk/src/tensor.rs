@@ -1,5 +1,5 @@
-//! The tensor: a shared handle to values in the host. Creation, reading, casts and in-place changes; what is computed
-//! with tensors is in `shape`, `math`, `reduce`, `index` and `nn`.
+//! The tensor: a shared handle to values in the host. Creation, reading, casts and in-place changes; random tensors are
+//! in `random`, what is computed with tensors in `shape`, `math`, `reduce`, `index` and `nn`.
 
 use crate::bindings::lab::train::{state, tensors};
 use crate::rt::Handle;
@@ -32,15 +32,28 @@ impl fmt::Debug for Tensor {
     }
 }
 
+/// Ends the run because `operation` was given an axis that the tensor does not have.
+#[track_caller]
+pub(crate) fn no_axis(operation: &str, axis: usize, shape: &[usize]) -> ! {
+    panic!("{operation} of {shape:?}: axis {axis} does not exist; axes are counted from 0, there are {}", shape.len())
+}
+
 /// A size as the contract has it.
 #[track_caller]
 pub(crate) fn size(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or_else(|_| panic!("{n} is too large for a size; at most {} is allowed", u32::MAX))
+    match u32::try_from(n) {
+        Ok(n) => n,
+        Err(_) => panic!("{n} is too large for a size; at most {} is allowed", u32::MAX),
+    }
 }
 
 #[track_caller]
 pub(crate) fn sizes(list: impl AsRef<[usize]>) -> Vec<u32> {
-    list.as_ref().iter().map(|&n| size(n)).collect()
+    let mut sizes = Vec::new();
+    for &n in list.as_ref() {
+        sizes.push(size(n));
+    }
+    sizes
 }
 
 /// Creation.
@@ -86,29 +99,6 @@ impl Tensor {
     pub fn from_i64(shape: impl AsRef<[usize]>, values: &[i64]) -> Tensor {
         tensors::from_i64(&sizes(shape), values).into()
     }
-
-    /// Uniform in [low, high), f32; the experiment's random seed decides the values. Cost: random.
-    #[track_caller]
-    pub fn uniform(shape: impl AsRef<[usize]>, low: f32, high: f32) -> Tensor {
-        tensors::uniform(0, &sizes(shape), low, high).into()
-    }
-
-    /// Normal, f32; the experiment's random seed decides the values. Cost: random.
-    #[track_caller]
-    pub fn normal(shape: impl AsRef<[usize]>, mean: f32, std: f32) -> Tensor {
-        tensors::normal(0, &sizes(shape), mean, std).into()
-    }
-
-    /// A random matrix [rows, cols] with orthonormal rows or columns, whichever are fewer: the polar factor of a normal
-    /// one. The experiment's random seed decides the values. Cost: random, and 24 steps of Newton–Schulz.
-    #[track_caller]
-    pub fn orthogonal(rows: usize, cols: usize) -> Tensor {
-        // Twelve steps bring every singular value near 1, the cubic ones then exactly there.
-        let mut coefficients = [(3.4445, -4.7750, 2.0315); 24];
-        coefficients[12..].fill((1.5, -0.5, 0.0));
-        let normal = Tensor::normal([rows, cols], 0.0, 1.0);
-        tensors::newton_schulz(normal.handle(), &coefficients).into()
-    }
 }
 
 /// Values and dtypes.
@@ -121,8 +111,17 @@ impl Tensor {
     /// The size of one axis.
     #[track_caller]
     pub fn size(&self, axis: usize) -> usize {
+        self.size_for("size", axis)
+    }
+
+    /// The size of the axis that `operation` was given.
+    #[track_caller]
+    pub(crate) fn size_for(&self, operation: &str, axis: usize) -> usize {
         let shape = self.shape();
-        *shape.get(axis).unwrap_or_else(|| panic!("no axis {axis} in a tensor of shape {shape:?}"))
+        match shape.get(axis) {
+            Some(&size) => size,
+            None => no_axis(operation, axis, &shape),
+        }
     }
 
     /// The element type.
@@ -138,14 +137,16 @@ impl Tensor {
         tensors::cast(&self.0, to).into()
     }
 
-    /// The values, row-major; at most 65,536, f32 only. A guest that reads has no behaviour key (the host can't tell
-    /// that two such guests do the same), so compute with tensors where that is possible. Cost: copy.
+    /// The values, row-major; at most 65,536 of one tensor and 2²⁴ of a run, f32 only. In the dry run that comes before
+    /// every run nothing is computed and all are 0: never assert on what was read, and never take an index, a size or a
+    /// number of steps from it that 0 would make wrong. A guest that reads has no behaviour key (the host can't tell that
+    /// two such guests do the same), so compute with tensors where that is possible. Cost: copy.
     #[track_caller]
     pub fn read(&self) -> Vec<f32> {
         self.0.read()
     }
 
-    /// The value of a tensor of one element. Counts as [`Tensor::read`].
+    /// The value of a tensor of one element, f32; 0 in the dry run. Otherwise as [`Tensor::read`]. Cost: copy.
     #[track_caller]
     pub fn item(&self) -> f32 {
         match self.read()[..] {
@@ -164,13 +165,13 @@ impl Tensor {
         state::variable(&self.0).into()
     }
 
-    /// self ← value. Cost: optimizer.
+    /// self ← value, of this tensor's shape and dtype. Cost: optimizer.
     #[track_caller]
     pub fn assign(&self, value: &Tensor) {
         tensors::assign(&self.0, &value.0);
     }
 
-    /// self ← keep·self + scale·value. Cost: optimizer.
+    /// self ← keep·self + scale·value, of this tensor's shape, both f32. Cost: optimizer.
     #[track_caller]
     pub fn blend(&self, keep: f32, value: &Tensor, scale: f32) {
         tensors::blend(&self.0, keep, &value.0, scale);

@@ -9,8 +9,9 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Expr, Ident, Item, Lit, Meta, Token, Visibility};
 
 /// Files in the order of reading, and what they hold; what is not here is not for guests.
-const ORDER: [(&str, &str); 10] = [
+const ORDER: [(&str, &str); 11] = [
     ("tensor.rs", "Tensors: creation, values, changes in place"),
+    ("random.rs", "Random tensors"),
     ("shape.rs", "Shape"),
     ("math.rs", "Elementwise functions and comparisons"),
     ("reduce.rs", "Reductions"),
@@ -55,7 +56,9 @@ fn contract_docs() -> String {
 }
 
 fn section(out: &mut String, text: &str) {
-    let _ = write!(out, "\n{}\n", text.trim());
+    if !text.is_empty() {
+        let _ = write!(out, "\n{}\n", text.trim());
+    }
 }
 
 fn entry(out: &mut String, item: &Item) {
@@ -94,7 +97,10 @@ fn entry(out: &mut String, item: &Item) {
         Item::Use(item) if public(&item.vis) => section(out, &docs(&item.attrs)),
         Item::Macro(item) if item.mac.path.is_ident("unary") => {
             if let Ok(table) = item.mac.parse_body::<Table>() {
-                section(out, "Elementwise functions of an f32 tensor: any shape, kept. Cost: elementwise.");
+                section(
+                    out,
+                    "Functions of an f32 tensor: any shape, kept. Cost: elementwise, 1 to 22 operations each.",
+                );
                 separate(out, true);
                 table.0.iter().for_each(|(name, docs)| line(out, &format!("fn {name}(&self) -> Tensor"), docs));
             }

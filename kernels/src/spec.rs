@@ -68,33 +68,58 @@ impl DType {
 #[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
 pub struct Shape(SmallVec<[u32; 4]>);
 
-/// Why a list of sizes is no shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a list of sizes, which each case shows, is no shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// More than [`MAX_RANK`] axes.
-    #[error("{0} axes; at most {MAX_RANK} are allowed")]
-    Rank(usize),
+    #[error("{sizes} has {axes} axes; at most {MAX_RANK} are allowed")]
+    Rank {
+        /// The list.
+        sizes: String,
+        /// Its length.
+        axes: usize,
+    },
     /// An axis of size 0.
-    #[error("axis {0} has size 0; every size must be at least 1")]
-    Zero(usize),
+    #[error("{sizes} has size 0 at axis {axis}; every size must be at least 1")]
+    Zero {
+        /// The list.
+        sizes: String,
+        /// The first such axis.
+        axis: usize,
+    },
     /// More than [`MAX_ELEMENTS`] elements.
-    #[error("more than 2^31 elements")]
-    Elements,
+    #[error("{sizes} has more than 2^31 elements")]
+    Elements {
+        /// The list.
+        sizes: String,
+    },
+}
+
+/// Numbers of a list that a message shows; a guest chooses how many it gives.
+const MAX_SHOWN: usize = 8;
+
+/// Sizes or axes as messages show them: `[16,128,256]`, long lists cut.
+pub fn listed(numbers: &[u32]) -> String {
+    let mut shown: Vec<String> = numbers.iter().take(MAX_SHOWN).map(u32::to_string).collect();
+    if let Some(more @ 1..) = numbers.len().checked_sub(MAX_SHOWN) {
+        shown.push(format!("… {more} more"));
+    }
+    format!("[{}]", shown.join(","))
 }
 
 impl Shape {
     /// Checks rank, sizes and element count.
     pub fn new(dims: &[u32]) -> Result<Self, ShapeError> {
         if dims.len() > MAX_RANK {
-            return Err(ShapeError::Rank(dims.len()));
+            return Err(ShapeError::Rank { sizes: listed(dims), axes: dims.len() });
         }
         let mut elements = 1u64;
         for (axis, &size) in dims.iter().enumerate() {
             if size == 0 {
-                return Err(ShapeError::Zero(axis));
+                return Err(ShapeError::Zero { sizes: listed(dims), axis });
             }
-            elements =
-                elements.checked_mul(u64::from(size)).filter(|&n| n <= MAX_ELEMENTS).ok_or(ShapeError::Elements)?;
+            let more = elements.checked_mul(u64::from(size)).filter(|&n| n <= MAX_ELEMENTS);
+            elements = more.ok_or_else(|| ShapeError::Elements { sizes: listed(dims) })?;
         }
         Ok(Self(SmallVec::from_slice(dims)))
     }
@@ -141,14 +166,7 @@ impl From<Shape> for Vec<u32> {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (i, d) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str(",")?;
-            }
-            write!(f, "{d}")?;
-        }
-        f.write_str("]")
+        f.write_str(&listed(&self.0))
     }
 }
 

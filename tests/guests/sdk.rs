@@ -31,6 +31,23 @@ fn creation() {
     }
 }
 
+/// A stream goes on where it was left, whatever is drawn from others in between.
+fn randomness() {
+    const POSITIONS: usize = 8;
+    let (quiet, busy) = (RandomStream::new(7), RandomStream::new(8));
+    let first = quiet.normal([POSITIONS], 0.0, 1.0).read();
+    busy.uniform([5], -1.0, 1.0);
+    Tensor::normal([3], 0.0, 1.0);
+    let second = quiet.normal([POSITIONS], 0.0, 1.0).read();
+    assert_ne!(first, second);
+    let other = RandomStream::new(9).normal([2 * POSITIONS], 0.0, 1.0).read();
+    assert_ne!(other, [first, second].concat(), "streams 7 and 9 are alike");
+    let values = busy.uniform([100], 2.0, 3.0).read();
+    assert!(values.iter().all(|x| (2.0..3.0).contains(x)), "{values:?}");
+    let q = busy.orthogonal(3, 3);
+    same("orthogonal of a stream", &q.linear(&q), &[3, 3], &identity(3));
+}
+
 fn shapes() {
     let x = x();
     same("unsqueeze", &x.unsqueeze(1), &[2, 1, 3], &X);
@@ -69,6 +86,10 @@ fn elementwise() {
     same("hash", &((&n * Tensor::from_u32([], &[7])) ^ 5u32).rem(4u32), &[6], &[1.0, 2.0, 3.0, 0.0, 1.0, 2.0]);
     same("shift", &((&n << 3u32) >> 1u32), &[6], &[0.0, 4.0, 8.0, 12.0, 16.0, 20.0]);
     same("bits", &((&n & 3u32) | 8u32), &[6], &[8.0, 9.0, 10.0, 11.0, 8.0, 9.0]);
+    same("integer numbers", &((&n * 7 + 3) / 2 - 1), &[6], &[0.0, 4.0, 7.0, 11.0, 14.0, 18.0]);
+    same("number first", &(5 - &n), &[6], &[5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
+    same("integer number of f32", &(&x * 2), &[2, 3], &each(|x| 2.0 * x));
+    same("by zero", &(60u32 / n.cast(DType::U8)), &[6], &[0.0, 60.0, 30.0, 20.0, 15.0, 12.0]);
     same("i64", &(n.cast(DType::I64) % 4u32), &[6], &[0.0, 1.0, 2.0, 3.0, 0.0, 1.0]);
     same("bf16", &Tensor::from_f32([2], &[1.003, 3.0]).cast(DType::Bf16), &[2], &[1.0, 3.0]);
 }
@@ -176,6 +197,7 @@ fn train(lab: &mut Lab) {
         net.buffer(key, Tensor::from_f32([3], &[0.0, 1.0, 2.5]).cast(dtype));
     }
     creation();
+    randomness();
     shapes();
     elementwise();
     reductions();

@@ -6,7 +6,7 @@ mod fused;
 
 use crate::fault::Fault;
 use crate::op::{AdamW, Loss, Op};
-use crate::spec::{DType, Shape, Spec};
+use crate::spec::{DType, Shape, Spec, listed};
 use smallvec::{SmallVec, smallvec};
 use std::fmt::Arguments;
 
@@ -102,8 +102,10 @@ impl Call<'_> {
         let check = |ok: bool, reason: Arguments<'_>| if ok { Ok(()) } else { Err(self.misuse(reason.to_string())) };
         match self.op {
             &Op::Uniform { low, high, .. } => check(
-                low.is_finite() && high.is_finite() && low <= high,
-                format_args!("no range from {low} to {high}; low must be at most high, both finite"),
+                low <= high && (high - low).is_finite(),
+                format_args!(
+                    "no range from {low:?} to {high:?}; low must be at most high, their difference finite in f32"
+                ),
             ),
             &Op::Normal { mean, std, .. } => check(
                 mean.is_finite() && std.is_finite() && std >= 0.0,
@@ -258,7 +260,7 @@ impl Call<'_> {
                 let mut sorted = axes.clone();
                 sorted.sort_unstable();
                 if !sorted.iter().copied().eq(0..from.rank() as u32) {
-                    let reason = format!("axes {:?} must name each of the {} axes once", axes.as_slice(), from.rank());
+                    let reason = format!("axes {} must name each of the {} axes once", listed(axes), from.rank());
                     return Err(self.shape_fault(reason));
                 }
                 for (dim, &axis) in dims.iter_mut().zip(axes) {
@@ -276,7 +278,13 @@ impl Call<'_> {
             Op::Pad { axis, before, after } => {
                 let index = self.axis(*axis)?;
                 let size = dims[index].checked_add(*before).and_then(|n| n.checked_add(*after));
-                dims[index] = size.ok_or_else(|| self.shape_fault("the padded axis is too long"))?;
+                dims[index] = size.ok_or_else(|| {
+                    self.shape_fault(format!(
+                        "axis {axis} of size {} with {before} before and {after} after is longer than {}",
+                        dims[index],
+                        u32::MAX
+                    ))
+                })?;
             }
             Op::Cat { axis } => dims[self.axis(*axis)?] = self.joined(*axis as usize)?,
             _ => {}
@@ -296,7 +304,9 @@ impl Call<'_> {
                 return Err(self.shape_fault(format!("sizes may differ along axis {axis} only")));
             }
             let size = dims.get(axis).copied().unwrap_or(0);
-            total = total.checked_add(size).ok_or_else(|| self.shape_fault("the joined axis is too long"))?;
+            total = total
+                .checked_add(size)
+                .ok_or_else(|| self.shape_fault(format!("the joined axis {axis} is longer than {}", u32::MAX)))?;
         }
         Ok(total)
     }
@@ -317,7 +327,7 @@ impl Call<'_> {
             self.axis(axis)?;
         }
         if !axes.is_sorted_by(|a, b| a < b) {
-            return Err(self.misuse(format!("axes {axes:?} must be sorted and distinct")));
+            return Err(self.misuse(format!("axes {} must rise; each is given once", listed(axes))));
         }
         let dims: SmallVec<[u32; 6]> = (0u32..)
             .zip(from.dims())

@@ -54,7 +54,7 @@ fn faults_say_what_is_wrong_and_what_to_do() {
     );
     assert_eq!(
         says(Op::NextBatch { batch: 1 << 20, seq: 1 << 20, drawn: 0 }, &[]),
-        "next-batch: more than 2^31 elements"
+        "next-batch: [1048576,1048576] has more than 2^31 elements"
     );
 }
 
@@ -92,7 +92,12 @@ fn operands_of_indexing_and_order_fit() {
     let condition = Spec { dtype: DType::Bool, ..f(&[3]) };
     assert_eq!(gives(Op::Select, &[condition.clone(), u(&[2, 1]), u(&[])]), [u(&[2, 3])]);
     assert!(says(Op::Select, &[condition, f(&[2]), f(&[])]).contains("do not broadcast"));
-    assert!(says(Op::Pad { axis: 0, before: u32::MAX, after: 1 }, &[f(&[4])]).contains("too long"));
+    assert_eq!(
+        says(Op::Pad { axis: 0, before: u32::MAX, after: 1 }, &[f(&[4])]),
+        "pad of [4]: axis 0 of size 4 with 4294967295 before and 1 after is longer than 4294967295"
+    );
+    let twice = Op::Sum { axes: smallvec![0; 1000], keep: true };
+    assert_eq!(says(twice, &[f(&[4])]), "sum: axes [0,0,0,0,0,0,0,0,… 992 more] must rise; each is given once");
 }
 
 #[test]
@@ -124,12 +129,30 @@ fn bad_scalars_and_sizes_are_refused() {
     let how = Attention { causal: true, window: 0, scale: f32::NAN };
     let q = f(&[1, 2, 3, 4]);
     assert!(infer(&Op::Attention(how), &[&q, &q, &q]).is_err());
-    assert_eq!(Shape::new(&[2, 0]), Err(crate::spec::ShapeError::Zero(1)));
-    assert_eq!(Shape::new(&[1; 7]), Err(crate::spec::ShapeError::Rank(7)));
-    assert_eq!(Shape::new(&[u32::MAX, u32::MAX]), Err(crate::spec::ShapeError::Elements));
+    let refused = |dims: &[u32]| Shape::new(dims).unwrap_err().to_string();
+    assert_eq!(refused(&[2, 0]), "[2,0] has size 0 at axis 1; every size must be at least 1");
+    assert_eq!(refused(&[1; 7]), "[1,1,1,1,1,1,1] has 7 axes; at most 6 are allowed");
+    assert_eq!(refused(&[1; 100]), "[1,1,1,1,1,1,1,1,… 92 more] has 100 axes; at most 6 are allowed");
+    assert_eq!(refused(&[u32::MAX, u32::MAX]), "[4294967295,4294967295] has more than 2^31 elements");
     let wide = f(&[1 << 16, 1, 1]);
     assert!(says(Op::Binary(crate::op::Binary::Add), &[wide.clone(), f(&[1, 1 << 16])]).contains("more than 2^31"));
     assert!(says(Op::Compare(crate::op::Compare::Lt), &[wide, f(&[1, 1 << 16])]).contains("more than 2^31"));
+}
+
+#[test]
+fn a_uniform_range_is_one_that_f32_can_span() {
+    let uniform = |low, high| Op::Uniform { shape: Shape::scalar(), low, high, stream: 0, position: 0 };
+    for (low, high) in [(0.0, 0.0), (-1.0, 1.0), (f32::MIN / 2.0, f32::MAX / 2.0)] {
+        assert_eq!(gives(uniform(low, high), &[]), [f(&[])]);
+    }
+    let bad = [(1.0, 0.0), (f32::MIN, f32::MAX), (0.0, f32::INFINITY), (f32::NEG_INFINITY, 0.0), (f32::NAN, 1.0)];
+    for (low, high) in bad {
+        assert!(says(uniform(low, high), &[]).contains("their difference finite"), "{low} to {high}");
+    }
+    assert_eq!(
+        says(uniform(-3e38, 3e38), &[]),
+        "uniform: no range from -3e38 to 3e38; low must be at most high, their difference finite in f32"
+    );
 }
 
 #[test]
