@@ -25,8 +25,11 @@ pub enum InitError {
         /// What is in the way.
         names: Vec<String>,
     },
+    /// Something else is in the folder's place.
+    #[error("{0} is a file: name a folder, such as `host init lab`")]
+    NoFolder(PathBuf),
     /// The system refused.
-    #[error("{path}: {source}")]
+    #[error("cannot write {path}: {source}; choose a folder that you may write in")]
     Io {
         /// Which file or folder.
         path: PathBuf,
@@ -45,6 +48,9 @@ pub fn init(dir: &Path) -> Result<Vec<&'static str>, InitError> {
     let names: Vec<String> = FILES.iter().map(|(name, _)| *name).filter(is_there).map(String::from).collect();
     if !names.is_empty() {
         return Err(InitError::Exists { dir: dir.to_owned(), names });
+    }
+    if fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
+        return Err(InitError::NoFolder(dir.to_owned()));
     }
     fs::create_dir_all(dir).map_err(|source| InitError::Io { path: dir.to_owned(), source })?;
     for (name, parts) in FILES {
@@ -75,6 +81,14 @@ mod tests {
         assert_eq!(read("train.rs"), crate::open::SEED_GUEST);
         let mcp: serde_json::Value = serde_json::from_str(&read(".mcp.json")).unwrap();
         assert_eq!(mcp["mcpServers"]["host"]["command"], "host");
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(init(file.path()), Err(InitError::NoFolder(_))));
+        let below = init(&file.path().join("lab")).unwrap_err().to_string();
+        assert!(below.contains("choose a folder"), "{below}");
     }
 
     #[test]

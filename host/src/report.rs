@@ -150,9 +150,23 @@ pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
     [names.map(String::from)].into_iter().chain(accounts.iter().map(row)).collect()
 }
 
-/// Why proposers stopped before the night did.
-pub fn stopped(accounts: &[Account]) -> impl Iterator<Item = String> {
-    accounts.iter().filter_map(|a| Some(format!("{}: {}", a.proposer, a.stopped.as_ref()?)))
+/// What kept proposers from proposing, a line each, and why they stopped before the night did.
+pub fn troubles(accounts: &[Account]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for account in accounts {
+        let who = &account.proposer;
+        if let Some(why) = &account.failure {
+            // What a program said last may go on for lines.
+            let why = why.lines().next().unwrap_or_default();
+            lines.push(match account.unanswered {
+                0 => format!("{who}: the last answer that was lost: {why}"),
+                1 => format!("{who}: no answer in 1 turn; the last failure: {why}"),
+                turns => format!("{who}: no answer in {turns} turns; the last failure: {why}"),
+            });
+        }
+        lines.extend(account.stopped.iter().map(|why| format!("{who}: {why}")));
+    }
+    lines
 }
 
 /// Who proposed, at what cost, and what it brought.
@@ -168,7 +182,7 @@ fn proposers(out: &mut String, accounts: &[Account]) {
         }
     }
     out.push('\n');
-    for line in stopped(accounts) {
+    for line in troubles(accounts) {
         let _ = writeln!(out, "{}\n", escape(&line));
     }
 }
@@ -296,6 +310,20 @@ mod tests {
     fn hostile_text_stays_in_its_cell() {
         assert_eq!(cell("a\tb\nc\x1b"), "a b c ");
         assert_eq!(escape("a|b<script>"), "a\\|b\\<script\\>");
+    }
+
+    #[test]
+    fn what_kept_a_proposer_from_proposing_is_said() {
+        let failure = Some("the program ended with code 3; it said last:\nno network".to_string());
+        let failed = Account { proposer: "command.a".into(), unanswered: 2, failure, ..Account::default() };
+        let stopped = Account { proposer: "llm.b".into(), stopped: Some("no credit".into()), ..Account::default() };
+        assert_eq!(
+            troubles(&[failed, Account::default(), stopped]),
+            [
+                "command.a: no answer in 2 turns; the last failure: the program ended with code 3; it said last:",
+                "llm.b: no credit"
+            ]
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn read(text: &str) -> Result<Answer, AnswerError> {
     let lines: Vec<&str> = without_thoughts(&text).split('\n').collect();
     let (blocks, around) = blocks(&lines)?;
     let (change, around) = match blocks.as_slice() {
-        [] => whole_file(&lines)?,
+        [] => whole_file(&lines, true)?,
         [Block { search, replace }] if is_blank(search) && is_file(replace) => (whole(replace), around),
         _ => (Change::Blocks(blocks), around),
     };
@@ -128,8 +128,8 @@ fn closes(line: &str, open: &Fence<'_>) -> bool {
     line.chars().all(|c| c == open.sign) && line.chars().count() >= open.count
 }
 
-/// The one file among the fenced code, and the lines around all fences.
-fn whole_file<'a>(lines: &[&'a str]) -> Result<(Change, Vec<&'a str>), AnswerError> {
+/// The one file among the fenced code, and the lines around all fences. The whole answer may be wrapped in one more fence.
+fn whole_file<'a>(lines: &[&'a str], may_be_wrapped: bool) -> Result<(Change, Vec<&'a str>), AnswerError> {
     let (mut codes, mut around): (Vec<Vec<&str>>, Vec<&str>) = (Vec::new(), Vec::new());
     let mut rest = lines.iter().copied();
     while let Some(line) = rest.next() {
@@ -138,7 +138,12 @@ fn whole_file<'a>(lines: &[&'a str]) -> Result<(Change, Vec<&'a str>), AnswerErr
             continue;
         };
         let inside = rest.by_ref().take_while(|line| !closes(line, &open));
-        codes.push(inside.map(|line| line.strip_prefix(open.indent).unwrap_or(line)).collect());
+        let inside: Vec<&str> = inside.map(|line| line.strip_prefix(open.indent).unwrap_or(line)).collect();
+        if may_be_wrapped && !line.contains("rust") && inside.iter().any(|line| fence(line).is_some()) {
+            let (change, within) = whole_file(&inside, false)?;
+            return Ok((change, [around, within].concat()));
+        }
+        codes.push(inside);
     }
     if codes.is_empty() {
         return unfenced_file(lines);

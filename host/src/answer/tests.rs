@@ -61,6 +61,7 @@ fn a_whole_file_is_taken_with_and_without_fence() {
         format!("**Hypothesis:** faster.\n~~~~ rust train.rs\n{child}~~~~"),
         format!("## Hypothesis\nfaster.\n\n````rust\n{child}````"),
         format!("Hypothesis: faster.\n\n{child}\n"),
+        format!("````markdown\nHypothesis: faster.\n```rust\n{child}```\n````\n"),
         format!("Hypothesis: faster.\n```rust\n{child}"),
         format!("<think>\nHypothesis: no.\n```rust\n{PARENT}```</think>\nHypothesis: faster.\n```rust\n{child}```\n"),
         format!("Hypothesis: faster.\n{}", block("", &child)),

@@ -100,7 +100,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let store = Store::open(&cli.store)?;
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
-    let mut view = NightView::new(cli.json, &cli.store);
+    let mut view = NightView::new(cli.json, policy_name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = open::brief()?;
@@ -135,7 +135,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     };
     let policy = policy::Policy::load(&name)?;
     let stop = stop_on_ctrl_c()?;
-    let mut view = NightView::new(cli.json, &cli.store);
+    let mut view = NightView::new(cli.json, &name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = open::brief()?;
     let (bench, seed_guest) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;

@@ -15,6 +15,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 /// Prints events as they come.
 pub struct NightView {
     json: bool,
+    policy: String,
     store: PathBuf,
     bar: Option<ProgressBar>,
     current: String,
@@ -24,7 +25,7 @@ pub struct NightView {
 
 impl NightView {
     /// JSON lines, or text; a bar only where standard error is a terminal.
-    pub fn new(json: bool, store: &Path) -> Self {
+    pub fn new(json: bool, policy: &str, store: &Path) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(1000);
             bar.set_style(
@@ -34,6 +35,7 @@ impl NightView {
         });
         Self {
             json,
+            policy: policy.to_owned(),
             store: store.to_owned(),
             bar,
             current: String::new(),
@@ -52,7 +54,8 @@ impl NightView {
         }
         match event {
             Event::Setup { what, text } => self.line(&format!("{what:<16} {}", printable(text))),
-            Event::Note { text } => self.line(&printable(text)),
+            // Further lines are somebody's words, set off so that they pass for nothing else.
+            Event::Note { text } => self.line(&printable(text).replace('\n', "\n  | ")),
             Event::Started { number, description } => {
                 self.current =
                     if *number == 0 { printable(description) } else { format!("#{number} {}", printable(description)) };
@@ -126,7 +129,7 @@ impl NightView {
             bar.finish_and_clear();
         }
         println!();
-        for line in text::summary(s, &self.store) {
+        for line in text::summary(s, &self.policy, &self.store) {
             println!("{line}");
         }
     }
@@ -159,7 +162,8 @@ pub fn trial_line(t: &TrialLine, colour: bool) -> String {
     };
     let mended = match t.repairs {
         0 => String::new(),
-        _ if t.verdict == "refused" => format!("  {} repairs did not help", t.repairs),
+        1 if t.verdict == "refused" => "  1 repair did not help".into(),
+        n if t.verdict == "refused" => format!("  {n} repairs did not help"),
         1 => "  mended once".into(),
         n => format!("  mended {n} times"),
     };

@@ -83,8 +83,8 @@ pub fn count(n: u64) -> String {
     out
 }
 
-/// The night's last lines; `store` is the folder, for commands to copy.
-pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
+/// The last lines of a night of this policy; `store` is the folder, for commands to copy.
+pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let verdicts: Vec<String> = s.verdicts.iter().map(|(v, n)| format!("{n} {v}")).collect();
     lines.push(format!(
@@ -136,13 +136,20 @@ pub fn summary(s: &Summary, store: &Path) -> Vec<String> {
     };
     lines.push(format!("\nnext: {host} show {experiment}      the champion: source, curve, costs"));
     lines.push(format!("      {host} replay {experiment}    prove it, bit for bit"));
-    lines.push(format!("      {host} run --policy overnight    a whole night"));
+    lines.push(match policy {
+        "smoke" => format!("      {host} run --policy overnight    a whole night"),
+        _ => format!(
+            "      {host} log    every trial; {} tells the night",
+            printable(&store.join("report.md").to_string_lossy())
+        ),
+    });
     lines
 }
 
 /// What each proposer did and cost; nothing where one worked alone and for free, without a fault.
 pub fn accounts(accounts: &[Account]) -> Vec<String> {
-    let quiet = |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0 && a.stopped.is_none();
+    let quiet =
+        |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0 && a.unanswered == 0 && a.stopped.is_none();
     if accounts.len() < 2 && accounts.iter().all(quiet) {
         return Vec::new();
     }
@@ -158,7 +165,7 @@ pub fn accounts(accounts: &[Account]) -> Vec<String> {
             cells.map(|(i, (cell, &width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
         cells.collect::<Vec<_>>().join("  ")
     };
-    rows.iter().map(line).chain(report::stopped(accounts).map(|line| printable(&line))).collect()
+    rows.iter().map(line).chain(report::troubles(accounts).iter().map(|line| printable(line))).collect()
 }
 
 /// What a replay found, for people.

@@ -120,11 +120,9 @@ fn propose_error(error: CommandError) -> ProposeError {
     match error {
         CommandError::Interrupted => ProposeError::Interrupted,
         error if error.is_final() => ProposeError::Stop(error.to_string()),
-        // What it says then is of no use to it; a crash is often a service that has no time.
-        error @ (CommandError::Crashed { .. } | CommandError::TimedOut { .. }) => {
-            ProposeError::Later { reason: error.to_string(), after: None }
-        }
-        error => ProposeError::Answer { reason: error.to_string(), answer: String::new() },
+        // What it says then is of no use to it, and another run may take as long again: a crash is often a service that has
+        // no time, and who left no source will leave none when told so.
+        error => ProposeError::Later { reason: error.to_string(), after: None },
     }
 }
 
@@ -205,7 +203,7 @@ mod tests {
             kind(CommandError::TimedOut { seconds: 1, output: String::new() }),
             ProposeError::Later { .. }
         ));
-        assert!(matches!(kind(CommandError::Unchanged { output: String::new() }), ProposeError::Answer { .. }));
+        assert!(matches!(kind(CommandError::Unchanged { output: String::new() }), ProposeError::Later { .. }));
         assert!(matches!(kind(CommandError::Interrupted), ProposeError::Interrupted));
     }
 }

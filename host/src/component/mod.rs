@@ -60,7 +60,7 @@ pub enum ComponentError {
         power: &'static str,
     },
     /// `train` or `forward` is missing, or the core module differs from the contract.
-    #[error("does not fit the contract lab:train@0.2.0: {0}")]
+    #[error("does not fit the contract lab:train@0.2.0: {0}; a source has to end with `guest!(train, model);`")]
     WrongWorld(String),
 }
 
@@ -236,9 +236,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
     }
     match missing.first() {
         None => Ok(()),
-        Some(name) => Err(ComponentError::WrongWorld(format!(
-            "no `{name}` is exported: `guest!(train, forward);` at the end of the file exports both"
-        ))),
+        Some(name) => Err(ComponentError::WrongWorld(format!("no `{name}` is exported"))),
     }
 }
 

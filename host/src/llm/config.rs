@@ -173,8 +173,10 @@ impl ModelConfig {
                 faults.push((field, reason.to_owned()));
             }
         };
-        if let Err(error) = self.endpoint() {
-            unless(false, "base_url", &error.to_string());
+        match self.endpoint() {
+            Ok(_) => {}
+            Err(OpenError::BaseUrl { why }) => unless(false, "base_url", why),
+            Err(error) => unless(false, "base_url", &error.to_string()),
         }
         unless((1..=200).contains(&self.model.trim().len()), "model", "name a model, as the server calls it");
         let warm = self.temperature.is_none_or(|t| (0.0..=2.0).contains(&t));

@@ -116,13 +116,22 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// These, and where there is none what is left of a policy's to a night that was stopped.
-    fn or_rest_of(self, policy: &Search, used: &NightUsed) -> Self {
+    /// What is left of a policy's to a night that was stopped.
+    fn rest_of(policy: &Search, used: &NightUsed) -> Self {
         let hours = used.wall_ms as f64 / 3.6e6;
         Self {
-            experiments: self.experiments.or(policy.experiments.map(|bound| bound.saturating_sub(used.trained))),
-            hours: self.hours.or(policy.hours.map(|bound| bound - hours)),
+            experiments: policy.experiments.map(|bound| bound.saturating_sub(used.trained)),
+            hours: policy.hours.map(|bound| bound - hours),
         }
+    }
+
+    /// These, and others where there is none.
+    fn or(self, others: Self) -> Self {
+        Self { experiments: self.experiments.or(others.experiments), hours: self.hours.or(others.hours) }
+    }
+
+    fn are_reached(&self, trained: u64, hours: f64) -> bool {
+        self.experiments.is_some_and(|n| trained >= n) || self.hours.is_some_and(|bound| hours >= bound)
     }
 }
 
@@ -146,7 +155,12 @@ pub struct Plan<'a> {
 pub struct Night<'a> {
     bench: &'a Bench,
     policy: &'a Policy,
+    /// When this process ends it.
     bounds: Bounds,
+    /// When it is over, whoever runs it.
+    whole: Bounds,
+    /// Nobody had anything left to propose.
+    exhausted: bool,
     caps: Caps,
     brief: Arc<str>,
     stop: &'a Stop,
@@ -187,9 +201,9 @@ impl<'a> Night<'a> {
         let context = recorded.map_or(terms, again);
         let text = policy.canonical().unwrap_or_default();
         let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
-        let bounds = match recorded {
+        let whole = match recorded {
             Some(_) => bounds,
-            None => bounds.or_rest_of(&policy.search, &bench.store.night_used(id)?),
+            None => Bounds::rest_of(&policy.search, &bench.store.night_used(id)?),
         };
         let first =
             bench.run_before(&bench.manifest(&baseline.candidate.component, random_seed(policy, "replica", 0, 0)))?;
@@ -198,7 +212,9 @@ impl<'a> Night<'a> {
         let mut night = Self {
             bench,
             policy,
-            bounds,
+            bounds: bounds.or(whole),
+            whole,
+            exhausted: false,
             caps: policy.caps.in_whole_numbers(),
             brief: brief.into(),
             stop,
@@ -358,6 +374,7 @@ impl<'a> Night<'a> {
             }
             let Some((wakes, who)) = roster.next_to_wake(self.champion.trial) else {
                 (self.tell)(Event::Note { text: "nobody has anything left to propose: the night ends here".into() });
+                self.exhausted = true;
                 return Ok(None);
             };
             if !told {
@@ -378,9 +395,7 @@ impl<'a> Night<'a> {
             if let Some(spend) = news.lost {
                 roster.lost(&news.proposer, bandit::cost(&spend, &self.caps));
             }
-            if let Some(text) = news.note {
-                (self.tell)(Event::Note { text });
-            }
+            news.notes.into_iter().for_each(|text| (self.tell)(Event::Note { text }));
             if let Some(digest) = news.digest {
                 let (author, text) = match digest {
                     Some(text) => (news.proposer, text),
@@ -445,10 +460,18 @@ impl<'a> Night<'a> {
         self.take_up().map(drop)
     }
 
+    /// Whether this process is to end it.
     fn over(&self) -> bool {
-        self.stop.soon()
-            || self.bounds.experiments.is_some_and(|n| self.tally.trained >= n)
-            || self.hours_left().is_some_and(|left| left <= 0.0)
+        self.stop.soon() || self.bounds.are_reached(self.tally.trained, self.hours())
+    }
+
+    /// Whether nothing is left of it, whoever runs it.
+    fn is_whole(&self) -> bool {
+        self.exhausted || self.whole.are_reached(self.tally.trained, self.hours())
+    }
+
+    fn hours(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() / 3600.0
     }
 }
 
@@ -477,12 +500,13 @@ mod tests {
     fn a_policys_bounds_are_what_the_night_has_left_of_them() {
         let policy = Search { experiments: Some(10), hours: Some(2.0), ..Search::default() };
         let used = NightUsed { trained: 4, wall_ms: 1_800_000 };
-        let left = Bounds::default().or_rest_of(&policy, &used);
+        let left = Bounds::rest_of(&policy, &used);
         assert_eq!((left.experiments, left.hours), (Some(6), Some(1.5)));
         let more = NightUsed { trained: 40, wall_ms: 36_000_000 };
-        let left = Bounds::default().or_rest_of(&policy, &more);
+        let left = Bounds::rest_of(&policy, &more);
         assert_eq!((left.experiments, left.hours), (Some(0), Some(-8.0)));
-        let typed = Bounds { experiments: Some(3), hours: Some(1.0) }.or_rest_of(&policy, &used);
+        assert!(left.are_reached(0, 0.0));
+        let typed = Bounds { experiments: Some(3), hours: Some(1.0) }.or(Bounds::rest_of(&policy, &used));
         assert_eq!((typed.experiments, typed.hours), (Some(3), Some(1.0)));
     }
 }

@@ -78,8 +78,8 @@ impl Arm {
 pub struct News {
     /// Who reported.
     pub proposer: String,
-    /// In words, where people should know.
-    pub note: Option<String>,
+    /// In words, what people should know.
+    pub notes: Vec<String>,
     /// A digest was asked for: its text, or none where the proposer has none.
     pub digest: Option<Option<String>>,
     /// The turn brought nothing that could be tried: what it cost.
@@ -265,9 +265,9 @@ impl Arm {
             }
             _ => self.rests_until = None,
         }
-        let note = (!notes.is_empty()).then(|| format!("{}: {}", self.name, notes.join("; ")));
+        let notes = notes.into_iter().map(|note| format!("{}: {note}", self.name)).collect();
         let digest = report.wanted_digest.then_some(report.digest);
-        News { proposer: self.name.clone(), note, digest, lost }
+        News { proposer: self.name.clone(), notes, digest, lost }
     }
 }
 
@@ -302,7 +302,7 @@ mod tests {
         let mut arm = arm();
         let mut rest = || {
             let news = arm.take_report(report(Written::Lost("no code".into()), None), 0);
-            assert!(news.lost.is_some() && news.note.unwrap().starts_with("llm.a: gave no mutation: no code"));
+            assert!(news.lost.is_some() && news.notes[0] == "llm.a: gave no mutation: no code");
             let available = arm.is_available(0, Instant::now());
             (available, arm.rests_until.map_or(0, |until| until.duration_since(Instant::now()).as_secs().div_ceil(30)))
         };
@@ -319,11 +319,11 @@ mod tests {
         let mut arm = arm();
         let later = ProposeError::Later { reason: "429".into(), after: Some(Duration::from_secs(90)) };
         let news = arm.take_report(report(Written::Halted, Some(later)), 0);
-        assert_eq!(news.note.as_deref(), Some("llm.a: rests for 90 s: 429"));
+        assert_eq!(news.notes, ["llm.a: rests for 90 s: 429"]);
         assert!(!arm.is_available(0, Instant::now()));
         assert!(arm.is_available(0, Instant::now() + Duration::from_secs(91)));
         let news = arm.take_report(report(Written::Halted, Some(ProposeError::Stop("the key is refused".into()))), 0);
-        assert_eq!(news.note.as_deref(), Some("llm.a: the key is refused"));
+        assert_eq!(news.notes, ["llm.a: the key is refused"]);
         assert!(!arm.is_available(0, Instant::now() + LONGEST_REST * 9));
     }
 }

@@ -14,7 +14,7 @@ const PROMPT_TOKENS: usize = 32;
 
 impl Night<'_> {
     pub(super) fn hours_left(&self) -> Option<f64> {
-        self.bounds.hours.map(|hours| hours - self.started.elapsed().as_secs_f64() / 3600.0)
+        self.bounds.hours.map(|hours| hours - self.hours())
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -40,7 +40,8 @@ impl Night<'_> {
     }
 
     /// Sums up: the sealed test split is read now, for whichever of champion and baseline it was not read yet. A night that was
-    /// interrupted is not over: the same command goes on with it, and with what it has left of its caps.
+    /// interrupted, or that a bound of the command line alone ended, is not over: the same policy goes on with it, and with
+    /// what it has left of its caps.
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
         let seed = random_seed(self.policy, "replica", 0, 0);
@@ -72,7 +73,7 @@ impl Night<'_> {
             seconds: self.started.elapsed().as_secs_f64(),
             interrupted,
         };
-        if !interrupted {
+        if !interrupted && self.is_whole() {
             store.end_night(self.id, unix_ms())?;
         }
         let champion = &self.champion.candidate;

@@ -57,6 +57,17 @@ pub enum SourceError {
         /// Of the text.
         bytes: usize,
     },
+    /// Nothing.
+    #[error("the source is empty: it has to end with `guest!(train, model);`")]
+    Empty,
+    /// A character that hides, reorders or ends what is read.
+    #[error("{at}: the character U+{code:04X} is invisible or changes how the text is read: take it out")]
+    Character {
+        /// Where.
+        at: Position,
+        /// Which.
+        code: u32,
+    },
     /// Not Rust.
     #[error("{at}: {message}")]
     Syntax {
@@ -92,6 +103,10 @@ impl Source {
         if text.len() > MAX_SOURCE_BYTES {
             return Err(SourceError::TooLarge { bytes: text.len() });
         }
+        if text.trim().is_empty() {
+            return Err(SourceError::Empty);
+        }
+        check_characters(text)?;
         // A thread of its own: for the stack, and because source positions live in a thread-local map that only grows.
         let owned = text.to_owned();
         let parsed = std::thread::Builder::new()
@@ -111,6 +126,21 @@ impl Source {
     pub fn key(&self) -> SourceKey {
         self.key
     }
+}
+
+/// Controls, direction marks and the byte order mark: nobody means them, and compilers say of them what few understand.
+fn check_characters(text: &str) -> Result<(), SourceError> {
+    let is_bad = |c: char| match c {
+        '\t' | '\r' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
+        c => c.is_control(),
+    };
+    for (line, words) in text.split('\n').enumerate() {
+        if let Some((column, c)) = words.chars().enumerate().find(|(_, c)| is_bad(*c)) {
+            return Err(SourceError::Character { at: Position { line: line + 1, column: column + 1 }, code: c.into() });
+        }
+    }
+    Ok(())
 }
 
 fn read(text: String) -> Result<Source, SourceError> {

@@ -84,6 +84,20 @@ fn refused_with_position() {
 }
 
 #[test]
+fn characters_that_hide_are_named() {
+    for (text, line, column, code) in [
+        ("\u{feff}fn f() {}", 1, 1, "U+FEFF"),
+        ("fn f() {}\n// a\u{202e}b", 2, 5, "U+202E"),
+        ("fn f() {}\0", 1, 10, "U+0000"),
+    ] {
+        let said = refusal(text);
+        assert!(said.starts_with(&format!("train.rs:{line}:{column}: ")) && said.contains(code), "{said}");
+    }
+    assert_eq!(Source::parse(" \n"), Err(SourceError::Empty));
+    Source::parse("fn f() {}\r\n\tconst A: &str = \"👩‍💻 naïve\";").unwrap();
+}
+
+#[test]
 fn ordinary_rust_passes() {
     for text in [
         "#![allow(dead_code)]\n//! Doc.\nuse std::collections::BTreeMap; mod a { pub fn f() {} } use a::f;",
@@ -131,7 +145,7 @@ fn depth_is_refused_before_it_is_recursed_into() {
 
 #[test]
 fn size_is_capped() {
-    let at = " ".repeat(MAX_SOURCE_BYTES);
+    let at = format!("fn f() {{}}{}", " ".repeat(MAX_SOURCE_BYTES - 9));
     assert!(Source::parse(&at).is_ok());
     assert_eq!(Source::parse(&format!("{at} ")), Err(SourceError::TooLarge { bytes: MAX_SOURCE_BYTES + 1 }));
 }

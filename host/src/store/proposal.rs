@@ -89,6 +89,10 @@ pub struct Account {
     /// What it cost.
     #[serde(flatten)]
     pub spend: Spend,
+    /// Turns in which no answer came: a server or program that failed.
+    pub unanswered: u64,
+    /// Why the last turn that brought no mutation did not, whatever came after it.
+    pub failure: Option<String>,
     /// Why nothing more comes of it in this night: a cap, a refused key; none where it may go on.
     pub stopped: Option<String>,
 }
@@ -233,7 +237,8 @@ impl Store {
         let turns = "SELECT proposer,
                count(*) FILTER (WHERE first = id AND outcome NOT IN ('later', 'stopped')),
                count(*) FILTER (WHERE outcome IN ('faulty', 'unreadable')),
-               count(*) FILTER (WHERE outcome = 'ready' AND first <> id)
+               count(*) FILTER (WHERE outcome = 'ready' AND first <> id),
+               count(*) FILTER (WHERE outcome = 'later')
              FROM proposals WHERE night = ? GROUP BY proposer ORDER BY min(id)";
         let mut accounts = self.rows(turns, [night], |row| {
             Ok(Account {
@@ -241,6 +246,7 @@ impl Store {
                 proposed: count(row, 1)?,
                 faults: count(row, 2)?,
                 mended: count(row, 3)?,
+                unanswered: count(row, 4)?,
                 ..Account::default()
             })
         })?;
@@ -258,6 +264,11 @@ impl Store {
             let sql = format!("SELECT {SPEND} FROM requests WHERE night = ? AND proposer = ?");
             account.spend =
                 self.first(&sql, params![night, account.proposer], |row| spend(row, 0))?.unwrap_or_default();
+            let failed = "SELECT fault FROM proposals AS failed WHERE night = ? AND proposer = ?
+                 AND outcome IN ('later', 'unreadable') AND NOT EXISTS (SELECT 1 FROM proposals AS mended
+                 WHERE mended.first = failed.first AND mended.outcome IN ('ready', 'faulty') AND mended.id > failed.id)
+                 ORDER BY id DESC LIMIT 1";
+            account.failure = self.first(failed, params![night, account.proposer], |row| row.get(0))?;
             let last = "SELECT CASE outcome WHEN 'stopped' THEN fault END FROM proposals
                  WHERE night = ? AND proposer = ? ORDER BY id DESC LIMIT 1";
             account.stopped = self.first(last, params![night, account.proposer], |row| row.get(0))?.flatten();

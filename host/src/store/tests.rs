@@ -476,6 +476,8 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
         kept: 1,
         gain: 0.25,
         spend,
+        unanswered: 1,
+        failure: Some(answer(None, AnswerOutcome::Later, None).fault.into()),
         stopped: None,
     };
     assert_eq!(store.accounts(night).unwrap(), [account]);
