@@ -219,6 +219,8 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert!(fault.contains("train.rs:") && fault.contains("call `dry_run` again"), "{fault}");
     let fault = agent.bad("try", json!({ "source": broken }));
     assert!(fault.contains("Nothing was trained"), "{fault}");
+    let fault = agent.bad("dry_run", json!({ "source": "x".repeat(20 << 20) }));
+    assert!(fault.contains("the limit is"), "too large for a line of the protocol is answered too: {fault}");
     std::fs::write(lab.join("train.rs"), tiny("0.03")).unwrap();
     let (_, facts) = agent.good("dry_run", json!({ "file": "train.rs" }));
     assert!(facts["facts"]["steps"].as_u64().unwrap() > 0 && facts["repeats"].is_null(), "{facts}");

@@ -141,4 +141,6 @@ fn the_policys_bound_holds_over_restarts_and_the_command_lines_from_now() {
     assert_eq!(trained(), 4, "the night goes on to its own end");
     run(&["--experiments", "1"]);
     assert_eq!(trained(), 5);
+    run(&[]);
+    assert_eq!(trained(), 8, "a night that only the command line ended goes on");
 }

@@ -47,7 +47,10 @@ impl Key {
         let valid = !name.is_empty() && !name.contains(['=', '\0']);
         let value = if valid { std::env::var(name).ok() } else { None };
         let value = value.filter(|value| !value.trim().is_empty());
-        value.ok_or_else(|| OpenError::NoVariable { name: name.to_owned() }).and_then(|text| Self::new(&text))
+        let key =
+            value.ok_or_else(|| OpenError::NoVariable { name: name.to_owned() }).and_then(|text| Self::new(&text))?;
+        close_to_others();
+        Ok(key)
     }
 
     /// The open file is examined, not its path: nobody can put another in its place between the two.
@@ -122,6 +125,14 @@ impl Key {
     }
 }
 
+/// Closes this process's memory and environment, where the variable stays, to its user's other processes: programs that
+/// propose are among them. Children that are executed are open again; root is kept from nothing.
+fn close_to_others() {
+    // Where the system has no such thing the key is as safe as any variable.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +168,14 @@ mod tests {
         for path in [folder.path(), &folder.path().join("absent"), &pipe] {
             assert!(matches!(Key::from_file(path), Err(OpenError::KeyFile { .. })), "{}", path.display());
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_holds_a_key_is_closed_to_others() {
+        Key::from_env("PATH").unwrap();
+        let behaviour = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(behaviour, rustix::process::DumpableBehavior::NotDumpable);
     }
 
     #[test]

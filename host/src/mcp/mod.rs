@@ -22,6 +22,10 @@ use rmcp::transport::async_rw::AsyncRwTransport;
 use server::Server;
 use std::io;
 
+/// Longest line from a client: rmcp drops longer ones without a reply, so that what is only too large for a source is well
+/// below it and gets an answer.
+const MAX_LINE_BYTES: usize = 64 << 20;
+
 /// Why a server ended other than by its client's leave.
 #[derive(Debug, thiserror::Error)]
 pub enum McpError {
@@ -45,6 +49,7 @@ pub fn serve(settings: Settings) -> Result<(), McpError> {
     let served = runtime.block_on(async {
         let server = Server::new(Lab::new(settings));
         let transport = AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout());
+        let transport = transport.with_max_line_length(MAX_LINE_BYTES);
         let running = rmcp::serve_server(server.clone(), transport).await;
         let running = running.map_err(|error| McpError::Greeting(error.to_string()))?;
         let ended = running.waiting().await;
