@@ -265,15 +265,14 @@ impl Model {
                 return Err(AskError::TooLarge { what: "body", limit: MAX_BODY_BYTES });
             }
             form = form.or_else(|| Form::of(&piece));
-            match form {
-                Some(Form::Json) => body.extend_from_slice(&piece),
-                // A server may keep the connection open after the last event.
-                Some(Form::Events) => {
-                    if events.push(&piece, &mut |data| reading.event(self.config.dialect, data))? {
-                        return Ok(());
-                    }
-                }
-                None => {}
+            if form == Some(Form::Json) {
+                body.extend_from_slice(&piece);
+            }
+            // A server may keep the connection open after the last event.
+            if form == Some(Form::Events)
+                && events.push(&piece, &mut |data| reading.event(self.config.dialect, data))?
+            {
+                return Ok(());
             }
         }
         match form {
