@@ -16,6 +16,7 @@
 mod attempt;
 pub mod bandit;
 mod baseline;
+mod bounds;
 mod clock;
 pub mod digest;
 pub mod event;
@@ -28,16 +29,17 @@ mod summary;
 pub mod trial;
 mod turn;
 
+pub use bounds::Bounds;
 pub use trial::{Champion, Ending, Judged, Judgement};
 
 use crate::bench::{Bench, BenchError, Candidate, unix_ms};
 use crate::facts::{Facts, loss_curve};
 use crate::key::ContextKey;
-use crate::policy::{Policy, Search};
+use crate::policy::Policy;
 use crate::proposer::{Parent, Proposer, Situation, Underway};
 use crate::report::ReportError;
 use crate::select::Noise;
-use crate::store::{AnswerOutcome, NewAnswer, NightUsed, StoreError, TrialRecord};
+use crate::store::{AnswerOutcome, NewAnswer, StoreError, TrialRecord};
 use attempt::Tally;
 use bandit::Bandit;
 use event::{Baseline, Event, Summary};
@@ -103,35 +105,6 @@ pub enum NightError {
 impl From<StoreError> for NightError {
     fn from(error: StoreError) -> Self {
         Self::Bench(error.into())
-    }
-}
-
-/// Bounds of a night.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bounds {
-    /// Trained mutations.
-    pub experiments: Option<u64>,
-    /// Hours.
-    pub hours: Option<f64>,
-}
-
-impl Bounds {
-    /// What is left of a policy's to a night that was stopped.
-    fn rest_of(policy: &Search, used: &NightUsed) -> Self {
-        let hours = used.wall_ms as f64 / 3.6e6;
-        Self {
-            experiments: policy.experiments.map(|bound| bound.saturating_sub(used.trained)),
-            hours: policy.hours.map(|bound| bound - hours),
-        }
-    }
-
-    /// These, and others where there is none.
-    fn or(self, others: Self) -> Self {
-        Self { experiments: self.experiments.or(others.experiments), hours: self.hours.or(others.hours) }
-    }
-
-    fn are_reached(&self, trained: u64, hours: f64) -> bool {
-        self.experiments.is_some_and(|n| trained >= n) || self.hours.is_some_and(|bound| hours >= bound)
     }
 }
 
@@ -490,23 +463,4 @@ fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut bytes = [0; 8];
     hasher.finalize_xof().fill(&mut bytes);
     u64::from_le_bytes(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policys_bounds_are_what_the_night_has_left_of_them() {
-        let policy = Search { experiments: Some(10), hours: Some(2.0), ..Search::default() };
-        let used = NightUsed { trained: 4, wall_ms: 1_800_000 };
-        let left = Bounds::rest_of(&policy, &used);
-        assert_eq!((left.experiments, left.hours), (Some(6), Some(1.5)));
-        let more = NightUsed { trained: 40, wall_ms: 36_000_000 };
-        let left = Bounds::rest_of(&policy, &more);
-        assert_eq!((left.experiments, left.hours), (Some(0), Some(-8.0)));
-        assert!(left.are_reached(0, 0.0));
-        let typed = Bounds { experiments: Some(3), hours: Some(1.0) }.or(Bounds::rest_of(&policy, &used));
-        assert_eq!((typed.experiments, typed.hours), (Some(3), Some(1.0)));
-    }
 }
