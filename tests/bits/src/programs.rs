@@ -192,7 +192,7 @@ impl Program {
         let square = self.session.submit(Op::Unary(Unary::Square), &[x])?;
         let loss = self.session.submit(Op::Mean { axes, keep: false }, &[square])?;
         self.session.release(square);
-        self.session.log("loss", loss)?;
+        self.session.log("value", loss)?;
         let wanted: Vec<TensorId> = self.parameters.iter().map(|p| p[0]).collect();
         // Where nothing was recorded, or a parameter has changed since, there is no gradient: the same for everyone.
         let made = self.session.backward(loss, &wanted);
