@@ -43,8 +43,14 @@ impl Model {
         let kind = peer(name)?;
         let bytes = kind.compile()?;
         std::fs::create_dir_all(folder)?;
-        if !folder.join(format!("init_{name}.bin")).exists() {
-            Inputs::make(kind.layout(&bytes)?).write(folder)?;
+        let layout = kind.layout(&bytes)?;
+        match folder.join(format!("init_{name}.bin")).exists() {
+            // Said before anything is timed.
+            true => drop(
+                Inputs::read(folder, layout)
+                    .with_context(|| format!("delete the files of {name} to have them made anew"))?,
+            ),
+            false => Inputs::make(layout).write(folder)?,
         }
         let component = folder.join(format!("{name}.wasm"));
         std::fs::write(&component, &bytes)?;
