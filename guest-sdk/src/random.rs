@@ -1,6 +1,7 @@
 //! Random numbers. The experiment's random seed, the stream and how many numbers were drawn from it before decide each.
 
 use crate::bindings::lab::train::tensors;
+use crate::nn::JORDAN;
 use crate::tensor::{Tensor, sizes};
 
 /// Random tensors, f32, from stream 0.
@@ -52,7 +53,7 @@ impl RandomStream {
     #[track_caller]
     pub fn orthogonal(self, rows: usize, cols: usize) -> Tensor {
         // Twelve steps bring every singular value near 1, the cubic ones then exactly there.
-        let mut coefficients = [(3.4445, -4.7750, 2.0315); 24];
+        let mut coefficients = [JORDAN; 24];
         coefficients[12..].fill((1.5, -0.5, 0.0));
         tensors::newton_schulz(self.normal([rows, cols], 0.0, 1.0).handle(), &coefficients).into()
     }

@@ -2,7 +2,7 @@
 //! how the loss fell. Pure.
 
 use crate::sandbox::DryRun;
-use kernels::session::{LogPoint, Totals};
+use kernels::session::{LOSS, LogPoint, Totals};
 use serde::Serialize;
 
 /// Parts of a run whose losses are told.
@@ -60,7 +60,7 @@ impl Facts {
             ops: t.ops,
             seconds: t.spent_ps as f64 / 1e12,
             shares: shares(t),
-            forward_ps_per_token: dry_run.forward.spent_ps.div_ceil(forward_tokens.max(1)),
+            forward_ps_per_token: dry_run.forward_ps_per_token(forward_tokens),
             forward_cap_ps_per_token,
             advisory: dry_run.advisory,
         }
@@ -113,7 +113,7 @@ pub fn share_words(shares: &[Share]) -> String {
 /// What a run logged as `loss`, as a few points: the last step of each eighth of them and their mean in it, in nats per
 /// token.
 pub fn loss_curve(log: &[LogPoint]) -> Vec<(u64, f64)> {
-    let losses: Vec<&LogPoint> = log.iter().filter(|point| point.key == "loss").collect();
+    let losses: Vec<&LogPoint> = log.iter().filter(|point| point.key == LOSS).collect();
     let parts = losses.chunks(losses.len().div_ceil(PARTS).max(1));
     let point = |part: &[&LogPoint]| {
         let mean = part.iter().map(|point| point.value).sum::<f64>() / part.len() as f64;

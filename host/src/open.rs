@@ -270,7 +270,7 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
         refusal => OpenError::SeedGuest { name: name.clone(), refusal: Box::new(refusal) },
     };
     let candidate = bench.prepare(&text).map_err(refused)?;
-    let per_token = candidate.dry_run.forward.spent_ps.div_ceil(bench.spec.forward_tokens().max(1));
+    let per_token = candidate.dry_run.forward_ps_per_token(bench.spec.forward_tokens());
     bench.forward_ps_per_token = per_token.saturating_mul(u64::from(bench.spec.limits.forward_cost_factor));
     Ok(candidate)
 }

@@ -19,7 +19,7 @@ pub use score::Split;
 use crate::component::{self, Component};
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
-use crate::facts::{self, Facts};
+use crate::facts;
 use crate::key::{BehaviourKey, CONTRACT, CompileKey, ContextKey, Manifest, ProfileHash, SourceKey};
 use crate::outcome::{GuestFault, Status};
 use crate::sandbox::{DryRun, RunSpec, Sandbox};
@@ -194,8 +194,7 @@ impl Bench {
 
     /// Evaluation would find a too expensive `forward` only after the training.
     fn can_pay_for_forward(&self, dry_run: &DryRun) -> Result<(), Refusal> {
-        let facts = Facts::new(dry_run, self.spec.forward_tokens(), self.forward_ps_per_token);
-        let (cost, cap) = (facts.forward_ps_per_token, facts.forward_cap_ps_per_token);
+        let (cost, cap) = (dry_run.forward_ps_per_token(self.spec.forward_tokens()), self.forward_ps_per_token);
         if cap == 0 || cost <= cap {
             return Ok(());
         }

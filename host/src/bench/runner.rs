@@ -153,12 +153,10 @@ impl Runner<'_> {
         let score = self.task.score(chunk_nats);
         let unigram = self.task.unigram_bpb;
         if split == Split::Search && score.bpb >= unigram {
+            let bpb = if score.bpb > 1e4 { format!("{:.1e}", score.bpb) } else { format!("{:.4}", score.bpb) };
             return Err(Status::guest(
                 GuestFault::NoLearning,
-                match score.bpb {
-                    wild if wild > 1e4 => format!("{wild:.1e} bpb; the unigram distribution reaches {unigram:.4}"),
-                    bpb => format!("{bpb:.4} bpb; the unigram distribution reaches {unigram:.4}"),
-                },
+                format!("{bpb} bpb; the unigram distribution reaches {unigram:.4}"),
             ));
         }
         Ok(score)

@@ -3,16 +3,14 @@
 use crate::cli::args::Cli;
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
-use host::cache;
-use host::data;
 use host::escape::printable;
-use host::facts::loss_curve;
+use host::facts::{self, loss_curve};
 use host::key::{ExperimentKey, Hash, ProfileHash};
 use host::night::event::TrialLine;
 use host::night::ledger::dollars;
-use host::open;
 use host::policy::{CapsPolicy, Policy};
 use host::store::{ExchangeRecord, Found, Store, TrialRecord};
+use host::{cache, data, open};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -201,15 +199,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     );
     println!("  memory     {} of tensors at most", text::bytes(t.peak_bytes));
     println!("  budget     {:.2} s of {:.2} s", t.spent_ps as f64 / 1e12, m.budget_ps as f64 / 1e12);
-    let mut classes = t.spent_by_class.clone();
-    classes.sort_by_key(|(_, ps)| std::cmp::Reverse(*ps));
-    let total = t.spent_ps.max(1) as f64;
-    let shares: Vec<String> = classes
-        .iter()
-        .filter(|(_, ps)| *ps as f64 / total >= 0.005)
-        .map(|(class, ps)| format!("{class} {:.0}%", *ps as f64 / total * 100.0))
-        .collect();
-    println!("             {}", shares.join(", "));
+    println!("             {}", facts::share_words(&facts::shares(t)));
     println!("  fuel       {}", text::count(outcome.fuel));
     println!("  took       {}", text::duration(record.wall_ms as f64 / 1e3));
     println!("  chain      {} intervals, last {}", outcome.intervals.len(), last_hash(&outcome.intervals));
@@ -242,8 +232,8 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;
     let hash = ProfileHash::new(&profile);
-    let here: Vec<String> = data::list_all(&cache::cache_dir()?)?.into_iter().map(|corpus| corpus.name).collect();
-    if !policy.task.corpora.iter().any(|name| here.contains(name)) {
+    let cache = cache::cache_dir()?;
+    if !policy.task.corpora.iter().any(|name| data::is_known(name, &cache)) {
         bail!(
             "{name}: no corpus of task.corpora is here ({}); `host data list` names those that are, `host data add NAME FOLDER` \
              adds one",

@@ -170,6 +170,11 @@ pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
     Ok(corpus)
 }
 
+/// Whether [`open`] would know where to take the corpus from: it is built in, or was added here.
+pub fn is_known(name: &str, cache: &Path) -> bool {
+    BUILT_IN.contains(&name) || (corpus::check_name(name).is_ok() && corpus::path(cache, name).exists())
+}
+
 /// The manifest hash that a built-in corpus must have.
 fn pinned(name: &str) -> Option<&'static str> {
     match name {

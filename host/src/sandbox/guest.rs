@@ -10,7 +10,7 @@ use super::{DryRun, EvalInput, Progress, Resume, RunSpec, Trained, trap};
 use crate::outcome::{GuestFault, HostFault, Status};
 use kernels::exec::{Dry, Executor};
 use kernels::fault::Fault;
-use kernels::session::{Answers, Batches, Checkpoint, Config, Mode, NamedState, Session, Totals};
+use kernels::session::{Answers, Batches, Checkpoint, Config, LOSS, Mode, NamedState, Session, Totals};
 use kernels::spec::{DType, Shape, Spec, Values};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
@@ -128,7 +128,7 @@ impl Guest {
             if until.is_some_and(|intervals| session.interval_hashes().len() >= intervals as usize) {
                 return Err(Reached.into());
             }
-            let loss = session.curve().iter().rev().find(|point| point.key == "loss").map(|point| point.value);
+            let loss = session.curve().iter().rev().find(|point| point.key == LOSS).map(|point| point.value);
             report(&on, Progress::Step { progress: session.progress(), steps: session.totals().steps, loss });
             Ok(())
         });
@@ -406,8 +406,8 @@ fn after_reads(status: Status, reads: u64) -> Status {
 fn too_expensive(status: Status) -> Status {
     match status {
         Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => {
-            let place = message.split_once('\n').map_or("", |(_, place)| place.trim());
-            let message = format!("forward costs more per token than the task allows\n  {place}");
+            let place = message.find('\n').map_or("", |at| &message[at..]);
+            let message = format!("forward costs more per token than the task allows{place}");
             Status::guest(GuestFault::TooExpensive, message)
         }
         other => other,

@@ -6,7 +6,7 @@ use super::{DryRun, RunSpec};
 use crate::outcome::Status;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::Executor;
-use kernels::session::{Batches, NamedState, Totals};
+use kernels::session::{Batches, LOSS, NamedState, Totals};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub struct Measured {
     pub seconds: Vec<f64>,
     /// Price of each step in picoseconds.
     pub spent_ps: Vec<u64>,
-    /// Logged as "loss".
+    /// Logged as [`LOSS`].
     pub losses: Vec<f64>,
     /// Counters after the last step and the batch after it.
     pub totals: Totals,
@@ -71,7 +71,7 @@ pub fn train(
         return Err(trained.status);
     }
     let marks = marks.lock().map(|mut marks| std::mem::take(&mut *marks)).unwrap_or_default();
-    trained.curve.retain(|point| point.key == "loss");
+    trained.curve.retain(|point| point.key == LOSS);
     Ok(Measured {
         seconds: marks.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect(),
         spent_ps: marks.windows(2).map(|pair| pair[1].spent_ps - pair[0].spent_ps).collect(),

@@ -115,6 +115,13 @@ pub struct DryRun {
     pub fuel: u64,
 }
 
+impl DryRun {
+    /// Price of `forward`, which saw so many tokens, in picoseconds for each.
+    pub fn forward_ps_per_token(&self, tokens: u64) -> u64 {
+        self.forward.spent_ps.div_ceil(tokens.max(1))
+    }
+}
+
 /// What training leaves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
