@@ -5,13 +5,14 @@ mod common;
 
 use common::HOST;
 use common::home::{Home, lines, said};
-use host::command::{Answer, Command, CommandError, Config, Program, Work};
-use host::facts::Facts;
-use host::history::Tried;
-use host::intake::IntakeError;
-use host::proposer::{
-    Desk, Exchange, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
+use nightlab::propose::command::{Answer, Command, CommandError, Config, Program, Work};
+use nightlab::propose::facts::Facts;
+use nightlab::propose::history::Tried;
+use nightlab::propose::proposer::{
+    Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Stage,
 };
+use nightlab::record::spend::{Exchange, Spend};
+use nightlab::system::untrusted_files::IntakeError;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -341,7 +342,7 @@ fn in_a_night_a_program_proposes_and_repairs_on_account() {
     );
     let first = program.propose(&situation(), &mut desk).unwrap().unwrap();
     assert_eq!((first.source, first.hypothesis.as_str()), (PARENT.replace("0.1", "0.x"), "faster"));
-    let proposal = Some(host::proposer::Proposal {
+    let proposal = Some(nightlab::propose::proposer::Proposal {
         source: PARENT.replace("0.1", "0.x"),
         hypothesis: "faster".into(),
         description: String::new(),

@@ -4,10 +4,10 @@
 mod common;
 
 use common::{HOST, Place, guest};
-use host::component::{Component, ComponentError};
-use host::outcome::{GuestFault, Status};
-use host::sandbox::Sandbox;
-use host::source::{Source, SourceError};
+use nightlab::guest::component::{Component, ComponentError};
+use nightlab::guest::source::{Source, SourceError};
+use nightlab::record::outcome::{GuestFault, Status};
+use nightlab::sandbox::Sandbox;
 
 /// What finds a guest out first.
 #[derive(Clone, Copy, PartialEq)]

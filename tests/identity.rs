@@ -4,11 +4,11 @@
 mod common;
 
 use common::{Place, guest};
-use host::bench::Candidate;
-use host::key::BehaviourKey;
-use host::outcome::Status;
-use host::replay::{replay, replay_interval};
-use host::source::Source;
+use nightlab::experiment::bench::Candidate;
+use nightlab::experiment::replay::{replay, replay_interval};
+use nightlab::guest::source::Source;
+use nightlab::record::key::BehaviourKey;
+use nightlab::record::outcome::Status;
 
 fn tiny(place: &Place) -> Candidate {
     place.bench.prepare(&guest("guests/tiny")).unwrap()
@@ -162,7 +162,7 @@ fn a_damaged_blob_costs_a_run_and_is_mended() {
     let component = place.compile(&guest("guests/tiny"));
     let first = place.run(&component, 1);
     let record = first.record.clone().unwrap();
-    let state = host::key::Hash(first.outcome.state.unwrap());
+    let state = nightlab::record::key::Hash(first.outcome.state.unwrap());
     let path = place.bench.store.blob_path(&state);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 1;

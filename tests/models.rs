@@ -3,13 +3,14 @@
 #[path = "common/model_server.rs"]
 mod model_server;
 
-use host::facts::Facts;
-use host::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
-use host::prompt::Prompt;
-use host::proposer::{
-    Desk, Exchange, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Spend, Stage,
-};
 use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed, whole};
+use nightlab::propose::facts::Facts;
+use nightlab::propose::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
+use nightlab::propose::prompt::Prompt;
+use nightlab::propose::proposer::{
+    Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Stage,
+};
+use nightlab::record::spend::{Exchange, Spend};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,14 +5,15 @@ mod common;
 
 use common::home::{Home, Running, said, trials};
 use common::{Place, guest, tiny, unlucky};
-use host::bench::Experiment;
-use host::component::Component;
-use host::night::trial::{Champion, Court, Judged, Seen};
-use host::night::{Bounds, Ending, Night, Plan, Stop};
-use host::outcome::Status;
-use host::policy::{Policy, Selection};
-use host::proposer::Proposal;
-use host::select::Noise;
+use nightlab::experiment::judge::{Noise, Selection};
+use nightlab::experiment::runner::Experiment;
+use nightlab::guest::component::Component;
+use nightlab::night::trial::{Court, Judged};
+use nightlab::night::{Bounds, Champion, Night, Plan, Seen, Stop};
+use nightlab::policy::Policy;
+use nightlab::propose::proposer::Proposal;
+use nightlab::record::ending::Ending;
+use nightlab::record::outcome::Status;
 use serde_json::Value;
 
 fn log(home: &Home) -> Vec<Value> {

@@ -6,8 +6,8 @@ mod common;
 mod model_server;
 
 use common::home::{Home, Running, lines, said, trials};
-use host::llm::Dialect;
 use model_server::{ModelServer, Part, Reply, Request};
+use nightlab::propose::llm::Dialect;
 use serde_json::Value;
 use std::time::Duration;
 

@@ -4,9 +4,9 @@
 mod common;
 
 use common::{Place, guest};
-use host::outcome::Status;
-use host::sandbox::RunSpec;
 use kernels::spec::{DType, Values};
+use nightlab::record::outcome::Status;
+use nightlab::sandbox::RunSpec;
 
 #[test]
 fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
@@ -25,7 +25,7 @@ fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
     assert_eq!(of("count.i64"), Some(Values::I64(vec![0, 1, 2])));
     assert_eq!(of("flag.bool"), Some(Values::Bool(vec![false, true, true])));
 
-    let exported = host::report::safetensors(&state).unwrap();
+    let exported = nightlab::night::report::safetensors(&state).unwrap();
     let exported = safetensors::SafeTensors::deserialize(&exported).unwrap();
     for (name, _, spec, _) in &state.tensors {
         let tensor = exported.tensor(name).unwrap();

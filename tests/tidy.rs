@@ -130,7 +130,7 @@ fn libraries_are_silent() {
 
 #[test]
 fn the_kernels_know_nothing_of_the_host() {
-    let named = naming(&["host::", "wasm", "policy", "rusqlite"]);
+    let named = naming(&["nightlab::", "wasm", "policy", "rusqlite"]);
     let lower: Vec<_> = named.iter().filter(|path| path.starts_with("kernels/")).collect();
     assert!(lower.is_empty(), "{lower:?}");
 }

@@ -14,17 +14,17 @@ mod lab;
 
 use anyhow::{Context, Result, anyhow};
 use gpt::{Gpt, SIZES, Sizes};
-use host::component::componentise;
-use host::policy::Policy;
-use host::sandbox::measure::{self, Start};
-use host::sandbox::{Limits, RunSpec};
-use host::source::Source;
-use host::toolchain::Toolchain;
 use inputs::Inputs;
 use kernels::calibrate;
 use kernels::cpu::CpuExecutor;
 use kernels::cpu::ceilings::Ceilings;
 use lab::Lab;
+use nightlab::guest::component::componentise;
+use nightlab::guest::source::Source;
+use nightlab::guest::toolchain::Toolchain;
+use nightlab::policy::Policy;
+use nightlab::record::limits::Limits;
+use nightlab::sandbox::{RunSpec, Start, measure};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,7 +34,7 @@ const GUEST: &str = include_str!("../../tests/guests/gpt.rs");
 const DRY_SECONDS: u64 = 300;
 
 fn main() -> Result<ExitCode> {
-    if let Some(code) = host::child::main_if_child() {
+    if let Some(code) = nightlab::main_if_child() {
         return Ok(code);
     }
     // `cargo test --benches` runs benches too, to see that they build.

@@ -6,5 +6,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Children are this same binary, started again.
-    host::child::main_if_child().unwrap_or_else(cli::run)
+    nightlab::main_if_child().unwrap_or_else(cli::run)
 }

@@ -2,12 +2,13 @@
 //! with `/` or `.toml` is a path. Unknown fields, wrong types and values out of range are errors with their line, the
 //! reason and the nearest remedy. Depends on nothing but the types that a policy is made of.
 
-use crate::command;
-use crate::evolve::proposer::Offline;
-use crate::key::ProfileHash;
-use crate::llm::ModelConfig;
-use crate::night::ledger::Caps;
-use crate::sandbox::Limits;
+use crate::experiment::judge::Selection;
+use crate::propose::command;
+use crate::propose::evolve::proposer::Offline;
+use crate::propose::llm::ModelConfig;
+use crate::record::key::ProfileHash;
+use crate::record::limits::Limits;
+use crate::record::spend::Caps;
 use kernels::cost::Profile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -140,24 +141,6 @@ impl CapsPolicy {
     pub fn in_whole_numbers(&self) -> Caps {
         let micro_dollars = self.dollars.map(|dollars| (dollars * 1e6).round() as u64);
         Caps { requests: self.requests, tokens: self.tokens, micro_dollars }
-    }
-}
-
-/// Selection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Selection {
-    /// Replicas of the baseline that measure the noise floor.
-    pub replicas: u32,
-    /// Fresh random seeds on which a promising mutation must hold before it is kept.
-    pub fresh_seeds: u32,
-    /// P(better) needed to keep.
-    pub keep_probability: f64,
-}
-
-impl Default for Selection {
-    fn default() -> Self {
-        Self { replicas: 3, fresh_seeds: 2, keep_probability: 0.95 }
     }
 }
 

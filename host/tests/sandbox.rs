@@ -1,11 +1,12 @@
 //! Whole path of one experiment: source to component, dry run, training, evaluation, each in its confined child; and
 //! guests that do harm, each with its status.
 
-use host::component::componentise;
-use host::outcome::{GuestFault, HostFault, Status};
-use host::sandbox::{EvalInput, Limits, Progress, Resume, RunSpec, Sampling, Sandbox, Trained};
-use host::source::Source;
-use host::toolchain::Toolchain;
+use nightlab::guest::component::componentise;
+use nightlab::guest::source::Source;
+use nightlab::guest::toolchain::Toolchain;
+use nightlab::record::limits::Limits;
+use nightlab::record::outcome::{GuestFault, HostFault, Status};
+use nightlab::sandbox::{EvalInput, Progress, Resume, RunSpec, Sampling, Sandbox, Trained};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 

@@ -17,7 +17,7 @@ impl Home {
         // The compiler is found or installed once, in the cache that every other program uses too.
         toolchain();
         let home = Self { folder: tempfile::tempdir().unwrap() };
-        let installed = host::cache::cache_dir().unwrap().join("toolchain");
+        let installed = nightlab::system::cache::cache_dir().unwrap().join("toolchain");
         std::fs::create_dir(home.path("cache")).unwrap();
         std::os::unix::fs::symlink(installed, home.path("cache/toolchain")).unwrap();
         std::fs::create_dir(home.path("words")).unwrap();

@@ -4,15 +4,18 @@
 
 pub mod home;
 
-use host::bench::{Bench, Experiment, Run};
-use host::component::Component;
-use host::data::corpus::{Corpus, Document};
-use host::data::task;
-use host::policy::Policy;
-use host::sandbox::{Limits, RunSpec, Sandbox};
-use host::source::Source;
-use host::store::Store;
-use host::toolchain::Toolchain;
+use nightlab::data::corpus::{Corpus, Document};
+use nightlab::data::task;
+use nightlab::experiment::batch::Run;
+use nightlab::experiment::bench::Bench;
+use nightlab::experiment::runner::Experiment;
+use nightlab::guest::component::Component;
+use nightlab::guest::source::Source;
+use nightlab::guest::toolchain::Toolchain;
+use nightlab::policy::Policy;
+use nightlab::record::limits::Limits;
+use nightlab::record::store::Store;
+use nightlab::sandbox::{RunSpec, Sandbox};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

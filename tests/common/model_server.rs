@@ -2,7 +2,7 @@
 //! language model. Records every request.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use host::llm::{Dialect, ModelConfig};
+use nightlab::propose::llm::{Dialect, ModelConfig};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

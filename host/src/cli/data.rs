@@ -3,9 +3,9 @@
 use crate::cli::args::{Cli, Data};
 use crate::cli::text;
 use anyhow::Result;
-use host::data::compress;
-use host::escape::printable;
-use host::{cache, data};
+use nightlab::data::{self, compress};
+use nightlab::system::cache;
+use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
     match command {
         Data::List => list(cli),
         Data::Add { name, path } => {
-            let corpus = data::local::add(name, path, &cache::cache_dir()?)?;
+            let corpus = data::add(name, path, &cache::cache_dir()?)?;
             let (documents, bytes) = (corpus.documents.len(), corpus.bytes());
             let warning = data::split::split(&corpus)?.report.warning();
             if cli.json {

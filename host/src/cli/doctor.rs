@@ -3,11 +3,14 @@
 use crate::cli::args::Cli;
 use crate::cli::text;
 use anyhow::{Result, bail};
-use host::escape::printable;
-use host::sandbox::{Sandbox, instructions};
-use host::store::Store;
-use host::toolchain::Toolchain;
-use host::{cache, calibrate, data, open};
+use nightlab::data;
+use nightlab::experiment::calibrate;
+use nightlab::guest::toolchain::Toolchain;
+use nightlab::night::setup;
+use nightlab::record::store::Store;
+use nightlab::sandbox::{Sandbox, instructions};
+use nightlab::system::cache;
+use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -19,7 +22,7 @@ pub fn setup(cli: &Cli) -> Result<ExitCode> {
         }
     };
     let toolchain = Toolchain::find_or_install(&mut note)?;
-    let source = host::source::Source::parse(open::SEED_GUEST)?;
+    let source = nightlab::guest::source::Source::parse(nightlab::guest::seed::SEED_GUEST)?;
     let bytes = toolchain.compile(&source)?.len();
     let names: Vec<String> = data::BUILT_IN.iter().map(|&name| name.into()).collect();
     let picked = data::pick(&names, &mut note)?;
@@ -92,8 +95,8 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
 
 /// Measures this machine against a profile.
 pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
-    let profile = host::policy::load_profile(profile)?;
-    let threads = cli.threads.unwrap_or_else(open::all_cores);
+    let profile = nightlab::policy::load_profile(profile)?;
+    let threads = cli.threads.unwrap_or_else(setup::all_cores);
     let found = calibrate::calibrate(&profile, threads)?;
     if found.rows.is_empty() {
         bail!("nothing was measured");

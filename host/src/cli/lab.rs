@@ -3,15 +3,15 @@
 use crate::cli::args::Cli;
 use crate::cli::text;
 use anyhow::Result;
-use host::escape::printable;
-use host::mcp::{self, Settings};
-use host::policy::Policy;
+use nightlab::mcp::{self, Settings};
+use nightlab::policy::Policy;
+use nightlab::system::sanitize::printable;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// `host init`.
 pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
-    let files = host::init::init(dir)?;
+    let files = nightlab::mcp::init::init(dir)?;
     if cli.json {
         text::json_line(&serde_json::json!({ "dir": dir, "files": files }));
         return Ok(ExitCode::SUCCESS);
@@ -25,7 +25,7 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
 
 /// `host mcp`. Standard output is the protocol's, so errors are told on standard error whatever the flags.
 pub fn mcp(cli: &Cli, policy: Option<&str>) -> Result<ExitCode> {
-    let policy_name = policy.unwrap_or(host::open::default_policy()).to_owned();
+    let policy_name = policy.unwrap_or(nightlab::night::setup::default_policy()).to_owned();
     let served = Policy::load(&policy_name).map_err(anyhow::Error::from).and_then(|policy| {
         let Cli { store, threads, jobs, .. } = cli;
         let settings = Settings { store: store.clone(), policy, policy_name, threads: *threads, jobs: *jobs };

@@ -1,10 +1,10 @@
 //! How a night looks: events as lines (or JSON), with a progress bar on a terminal.
 
 use crate::cli::text;
-use host::escape::printable;
-use host::night::event::{Baseline, Event, Standing, Summary, TrialLine};
-use host::night::ledger::dollars;
 use indicatif::{ProgressBar, ProgressStyle};
+use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
+use nightlab::record::spend::dollars;
+use nightlab::system::sanitize::printable;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

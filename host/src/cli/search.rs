@@ -3,12 +3,12 @@
 use crate::cli::args::{Cli, Search};
 use crate::cli::text;
 use anyhow::{Context, Result, bail};
-use host::escape::printable;
-use host::night::event::Event;
-use host::open;
-use host::policy::Policy;
-use host::search::random_search;
-use host::store::Store;
+use nightlab::night::event::Event;
+use nightlab::night::search::random_search;
+use nightlab::night::setup;
+use nightlab::policy::Policy;
+use nightlab::record::store::Store;
+use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
 
 /// Prints the table, a line a point; writes the best one's source where asked to.
@@ -20,7 +20,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
     let policy = Policy::load(policy)?;
     let text = match guest {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
-        None => open::SEED_GUEST.to_string(),
+        None => nightlab::guest::seed::SEED_GUEST.to_string(),
     };
     let store = Store::open(&cli.store)?;
     let _lock = store.lock_run()?;
@@ -29,7 +29,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         Event::Note { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
-    let (bench, _) = open::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
+    let (bench, _) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }

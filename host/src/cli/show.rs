@@ -3,14 +3,16 @@
 use crate::cli::args::Cli;
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
-use host::escape::printable;
-use host::facts::{self, loss_curve};
-use host::key::{ExperimentKey, Hash, ProfileHash};
-use host::night::event::TrialLine;
-use host::night::ledger::dollars;
-use host::policy::{CapsPolicy, Policy};
-use host::store::{ExchangeRecord, Found, Store, TrialRecord};
-use host::{cache, data, open};
+use nightlab::data;
+use nightlab::night::event::TrialLine;
+use nightlab::night::setup;
+use nightlab::policy::{CapsPolicy, Policy};
+use nightlab::propose::facts::{self, loss_curve};
+use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
+use nightlab::record::spend::dollars;
+use nightlab::record::store::{ExchangeRecord, Found, Store, TrialRecord};
+use nightlab::system::cache;
+use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -18,7 +20,7 @@ use std::time::SystemTime;
 
 /// `host log`.
 pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
-    let store = open::existing_store(&cli.store)?;
+    let store = setup::existing_store(&cli.store)?;
     let trials = store.trials(None)?;
     let shown = trials.get(last.map_or(0, |n| trials.len().saturating_sub(n))..).unwrap_or_default();
     let colour = std::io::stdout().is_terminal();
@@ -89,7 +91,7 @@ fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> 
 
 /// `host show`.
 pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
-    let store = open::existing_store(&cli.store)?;
+    let store = setup::existing_store(&cli.store)?;
     match store.resolve(hash)? {
         Found::Experiment(key) => experiment(cli, &store, &key)?,
         Found::Component(key) => {
@@ -300,7 +302,7 @@ fn proposers(policy: &Policy) -> Result<()> {
 
 /// `host store gc`.
 pub fn gc(cli: &Cli) -> Result<ExitCode> {
-    let store = open::existing_store(&cli.store)?;
+    let store = setup::existing_store(&cli.store)?;
     let lock = store.lock_run()?;
     let collected = store.gc(&lock, SystemTime::now())?;
     if cli.json {
@@ -313,7 +315,7 @@ pub fn gc(cli: &Cli) -> Result<ExitCode> {
 
 /// `host reference`.
 pub fn reference(cli: &Cli) -> Result<ExitCode> {
-    let markdown = host::reference::markdown();
+    let markdown = nightlab::guest::reference::markdown();
     if cli.json {
         text::json_line(&serde_json::json!({ "markdown": markdown }));
     } else {

@@ -1,12 +1,12 @@
 //! Words and figures for people: durations, hashes, escaped text. Every string that a stranger may have written passes
 //! through [`printable`] before it reaches a terminal.
 
-use host::escape::printable;
-use host::night::event::Summary;
-use host::report;
-use host::sandbox::Progress;
-use host::store::Account;
 use indicatif::{ProgressBar, ProgressStyle};
+use nightlab::night::event::Summary;
+use nightlab::night::report;
+use nightlab::record::store::Account;
+use nightlab::sandbox::Progress;
+use nightlab::system::sanitize::printable;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -169,7 +169,7 @@ pub fn accounts(accounts: &[Account]) -> Vec<String> {
 }
 
 /// What a replay found, for people.
-pub fn replay(r: &host::replay::Replay) -> Vec<String> {
+pub fn replay(r: &nightlab::experiment::replay::Replay) -> Vec<String> {
     let took = duration(r.seconds);
     if !r.identical {
         let what = r.difference.clone().unwrap_or_default();

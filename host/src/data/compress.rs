@@ -1,8 +1,8 @@
 //! What ordinary compressors reach on the same bytes: it makes bits per byte readable to a newcomer. Reported beside a
 //! score, part of no hash.
 
-use super::DataError;
-use crate::cache;
+use crate::data::error::DataError;
+use crate::system::cache;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read};

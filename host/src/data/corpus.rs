@@ -1,8 +1,8 @@
 //! Documents and the manifest that pins them. A corpus is one file in the cache: a line with the manifest's hash,
 //! a line with the manifest as JSON, then the bytes of the documents. May use the cache's file operations.
 
-use super::DataError;
-use crate::cache;
+use crate::data::error::DataError;
+use crate::system::cache;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};

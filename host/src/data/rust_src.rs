@@ -1,9 +1,9 @@
 //! `rust-src`: sources of this project's own dependencies as cargo unpacked them when the project was built. Real text
 //! without a download, for a machine with nothing else. Reads cargo's registry folder only.
 
-use super::DataError;
-use super::corpus::{Corpus, Document};
-use super::local;
+use crate::data::corpus::{Corpus, Document};
+use crate::data::error::DataError;
+use crate::data::local;
 use std::fs;
 use std::path::{Path, PathBuf};
 

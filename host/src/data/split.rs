@@ -1,8 +1,8 @@
 //! Which text trains and which judges. Pure: a function of the documents' contents, not of their names or order.
 
-use super::DataError;
-use super::corpus::Corpus;
-use super::duplicates;
+use crate::data::corpus::Corpus;
+use crate::data::duplicates;
+use crate::data::error::DataError;
 use std::collections::BTreeSet;
 
 /// Fewer documents than this are cut into sections.
@@ -172,6 +172,29 @@ fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) 
         }
     }
     kept
+}
+
+/// Which held-out text a score is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Read for every experiment.
+    Search,
+    /// Read before a keep.
+    Confirm,
+    /// Read once a night, for the report.
+    Test,
+}
+
+impl Split {
+    /// Its name in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Confirm => "confirm",
+            Self::Test => "test",
+        }
+    }
 }
 
 #[cfg(test)]

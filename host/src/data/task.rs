@@ -1,10 +1,10 @@
 //! What experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash. Pure.
 
-use super::DataError;
-use super::corpus::Corpus;
-use super::split::{self, Report, Section};
-use crate::key::{Hash, TaskHash};
-use crate::outcome::Score;
+use crate::data::corpus::Corpus;
+use crate::data::error::DataError;
+use crate::data::split::{self, Report, Section};
+use crate::record::key::{Hash, TaskHash};
+use crate::record::outcome::Score;
 use serde::{Deserialize, Serialize};
 
 /// blake3 key-derivation context of task hashes.

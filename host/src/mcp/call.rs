@@ -134,7 +134,7 @@ impl Call {
             "night" => read(name, arguments).map(Self::Night),
             _ => {
                 let known: Vec<String> = tools().into_iter().map(|tool| tool.name.into_owned()).collect();
-                let name = crate::escape::line(name, 80);
+                let name = crate::system::sanitize::line(name, 80);
                 Err(CallError::Unknown(format!("no tool is called `{name}`: there are {}", known.join(", "))))
             }
         }
@@ -143,7 +143,7 @@ impl Call {
 
 fn read<T: DeserializeOwned>(name: &str, arguments: Option<JsonObject>) -> Result<T, CallError> {
     serde_json::from_value(Value::Object(arguments.unwrap_or_default())).map_err(|error| {
-        let reason = crate::escape::line(&error.to_string(), 300);
+        let reason = crate::system::sanitize::line(&error.to_string(), 300);
         CallError::Arguments(format!("the arguments of `{name}` do not read: {reason}. Call it again with others."))
     })
 }

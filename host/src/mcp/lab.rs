@@ -1,24 +1,25 @@
 //! What answers calls: the bench, opened once; the store, opened for each call; and the night, for what trains. Blocking;
 //! each call has a thread of its own. Looking needs no lock and trains nothing.
 
-use super::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
-use super::reply::{self, Problem, Reply};
-use crate::bench::{Bench, BenchError, Candidate, Refusal};
-use crate::change;
 use crate::data::DataError;
-use crate::escape;
-use crate::facts::Facts;
-use crate::history::{self, Tried};
-use crate::intake::Folder;
-use crate::key::BehaviourKey;
+use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::judge::Noise;
+use crate::guest::source::MAX_SOURCE_BYTES;
+use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
+use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::event::Event;
-use crate::night::{self, Bounds, Ending, Night, NightError, Plan, Stop};
-use crate::open::{self, OpenError};
+use crate::night::setup::{self, OpenError};
+use crate::night::{self, Bounds, Night, NightError, Plan, Stop};
 use crate::policy::Policy;
-use crate::proposer::Proposal;
-use crate::select::Noise;
-use crate::source::MAX_SOURCE_BYTES;
-use crate::store::{Store, StoreError, TrialRecord};
+use crate::propose::description;
+use crate::propose::facts::Facts;
+use crate::propose::history::{self, Tried};
+use crate::propose::proposer::Proposal;
+use crate::record::ending::Ending;
+use crate::record::key::BehaviourKey;
+use crate::record::store::{Store, StoreError, TrialRecord};
+use crate::system::sanitize;
+use crate::system::untrusted_files::Folder;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ impl Lab {
             tell("opening the lab".into());
             let Settings { store, policy, threads, jobs, .. } = &self.settings;
             let store = Store::open(store)?;
-            *opened = Some(open::bench(store, policy, (*threads, *jobs), &mut |event| tell(line(&event)))?);
+            *opened = Some(setup::bench(store, policy, (*threads, *jobs), &mut |event| tell(line(&event)))?);
         }
         match opened.as_ref() {
             Some((bench, seed_guest)) => Ok((bench.twin()?, seed_guest.clone())),
@@ -132,14 +133,14 @@ impl Lab {
             }
             _ => "not measured yet: the first `try` measures the baseline before it trains yours".into(),
         };
-        let what = escape::line(&description, 200);
+        let what = sanitize::line(&description, 200);
         let text = format!(
             "#{number} {what}\n{figures}\n\nDry run, for {} s of budget time:\n{}\n\n{}",
             self.settings.policy.budget.seconds,
             facts.words(),
             reply::fenced(&candidate.text)
         );
-        let source = escape::printable(&candidate.text);
+        let source = sanitize::printable(&candidate.text);
         let data = json!({
             "number": number, "description": what, "bpb": bpb, "noise_floor": floor, "facts": facts, "source": source,
         });
@@ -165,7 +166,7 @@ impl Lab {
         let (bench, seed_guest) = self.bench(tell)?;
         if *number == 0 {
             let text = format!("#0 the baseline\n\n{}", reply::fenced(&seed_guest.text));
-            return Ok(Reply { text, data: json!({ "trial": null, "source": escape::printable(&seed_guest.text) }) });
+            return Ok(Reply { text, data: json!({ "trial": null, "source": sanitize::printable(&seed_guest.text) }) });
         }
         let trials = self.trials(&bench, &seed_guest)?;
         let found = trials.iter().find(|record| record.trial.number == *number);
@@ -177,7 +178,7 @@ impl Lab {
         let source = String::from_utf8_lossy(&bench.store.get_blob(&trial.source_blob)?).into_owned();
         let tried = Tried::from(trial).cleaned();
         let text = format!("{}\n\n{}", tried.words(), reply::fenced(&source));
-        Ok(Reply { text, data: json!({ "trial": tried, "source": escape::printable(&source) }) })
+        Ok(Reply { text, data: json!({ "trial": tried, "source": sanitize::printable(&source) }) })
     }
 
     fn dry_run(&self, text: &Text, tell: &mut Tell) -> Result<Reply, Problem> {
@@ -218,14 +219,14 @@ impl Lab {
         // Before the lock: a fault is the author's to mend, and no trial.
         bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
         let Settings { policy, policy_name, .. } = &self.settings;
-        let brief = open::brief()?;
+        let brief = setup::brief()?;
         let plan = Plan { policy, policy_name, brief: &brief, seed_guest, bounds: Bounds::default(), recorded: None };
         let mut watch = |event: Event| tell(line(&event));
         let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
         let proposal = Proposal {
-            description: change::describe(&night.situation().parent.source, &source),
+            description: description::describe(&night.situation().parent.source, &source),
             source,
-            hypothesis: escape::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS),
+            hypothesis: sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS),
             operator: "mcp".into(),
         };
         let Some(decided) = night.try_proposal(client, proposal)? else { return Err(NightError::Interrupted.into()) };
@@ -238,8 +239,8 @@ impl Lab {
         text += &format!("\nchampion: #{}, {:.4} bits per byte", parent.number, parent.bpb);
         let data = json!({
             "trial": decided.number, "verdict": decided.verdict, "bpb": decided.bpb, "delta": decided.delta,
-            "p_better": decided.p_better, "description": escape::line(&decided.description, 200),
-            "reason": escape::printable(&decided.reason), "experiment": decided.experiment,
+            "p_better": decided.p_better, "description": sanitize::line(&decided.description, 200),
+            "reason": sanitize::printable(&decided.reason), "experiment": decided.experiment,
             "champion": { "number": parent.number, "bpb": parent.bpb },
         });
         Ok(Reply { text, data })
@@ -279,17 +280,17 @@ impl Lab {
 }
 
 fn brief() -> Result<Reply, Problem> {
-    let text = open::brief()?;
+    let text = setup::brief()?;
     Ok(Reply { data: json!({ "brief": text }), text })
 }
 
 /// The whole reference, or what of it holds a word.
 fn reference(find: Option<&str>) -> Result<Reply, Problem> {
-    let mut text = open::reference();
+    let mut text = setup::reference();
     if let Some(word) = find.map(str::trim).filter(|word| !word.is_empty()) {
         text = entries_with(&text, word);
         if text.is_empty() {
-            let what = format!("nothing in the reference holds `{}`", escape::line(word, 80));
+            let what = format!("nothing in the reference holds `{}`", sanitize::line(word, 80));
             return Err(Problem::new(what, "Try a shorter word, or call `reference` without `find`."));
         }
     }
@@ -328,13 +329,13 @@ fn facts(bench: &Bench, candidate: &Candidate) -> Facts {
 /// What is being done, in one line.
 fn line(event: &Event) -> String {
     match event {
-        Event::Setup { what, text } => format!("{what}: {}", escape::line(text, 200)),
-        Event::Note { text } => escape::line(text, 300),
-        Event::Started { number: 0, description } => escape::line(description, 200),
-        Event::Started { number, description } => format!("#{number}: {}", escape::line(description, 200)),
+        Event::Setup { what, text } => format!("{what}: {}", sanitize::line(text, 200)),
+        Event::Note { text } => sanitize::line(text, 300),
+        Event::Started { number: 0, description } => sanitize::line(description, 200),
+        Event::Started { number, description } => format!("#{number}: {}", sanitize::line(description, 200)),
         Event::Progress { role, progress, steps, loss, .. } => {
             let loss = loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
-            format!("{}: {:.0}%, step {steps}{loss}", escape::line(role, 80), progress * 100.0)
+            format!("{}: {:.0}%, step {steps}{loss}", sanitize::line(role, 80), progress * 100.0)
         }
         Event::Baseline(baseline) => format!("baseline: {:.4} bits per byte", baseline.bpb),
         Event::Trial(line) => format!("#{}: {}", line.number, line.verdict),

@@ -1,8 +1,8 @@
 //! How answers and problems read: text for models and people, the same as data for programs. Pure. What guests and other
 //! authors wrote is escaped and capped, and said to be data.
 
-use crate::escape;
 use crate::night::event::TrialLine;
+use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ impl Problem {
 
 /// The start of a problem that may hold a guest's own words.
 fn capped(text: &str) -> String {
-    let text = escape::printable(text);
+    let text = sanitize::printable(text);
     match text.char_indices().nth(MAX_PROBLEM_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
@@ -61,13 +61,13 @@ pub fn result(answered: Result<Reply, Problem>) -> CallToolResult {
 pub fn fenced(source: &str) -> String {
     let longest = source.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let source = escape::printable(source);
+    let source = sanitize::printable(source);
     format!("{fence}rust\n{}\n{fence}", source.trim_end())
 }
 
 /// What became of a trial, and what that means for the next one.
 pub fn verdict(line: &TrialLine) -> String {
-    let mut text = format!("#{} {}: {}", line.number, line.verdict, escape::line(&line.description, 200));
+    let mut text = format!("#{} {}: {}", line.number, line.verdict, sanitize::line(&line.description, 200));
     if let Some(bpb) = line.bpb {
         text += &format!("\n{bpb:.4} bits per byte");
     }

@@ -1,9 +1,9 @@
 //! The protocol's side: lists tools, runs each call on a thread of its own, passes progress on, and hears when a call is
 //! cancelled or the client is gone.
 
-use super::call::{Call, CallError, tools};
-use super::lab::Lab;
-use super::reply::{self, Problem};
+use crate::mcp::call::{Call, CallError, tools};
+use crate::mcp::lab::Lab;
+use crate::mcp::reply::{self, Problem};
 use crate::night::Stop;
 use rmcp::ServerHandler;
 use rmcp::model::{

@@ -1,21 +1,24 @@
 //! One trial within a night: under the store's lock, against the champion of the moment, and on record.
 
-use super::bandit::{cost, reward};
-use super::event::{Event, TrialLine};
-use super::trial::{Champion, Court, Ending, Judged, Judgement, RepeatKey};
-use super::turn::{Draft, Fault};
-use super::{Night, NightError, Stop, random_seed};
-use crate::bench::{BenchError, unix_ms};
-use crate::proposer::{Proposal, Stage};
-use crate::report;
-use crate::store::{NewTrial, RunLock, Store, StoreError, TrialRecord};
-use std::ops::ControlFlow;
+use crate::experiment::bench::BenchError;
+use crate::night::bandit::{cost, reward};
+use crate::night::champion::Champion;
+use crate::night::error::NightError;
+use crate::night::event::{Event, TrialLine};
+use crate::night::lock::lock;
+use crate::night::report;
+use crate::night::run::Night;
+use crate::night::seeds::random_seed;
+use crate::night::trial::{Court, Judged, Judgement};
+use crate::night::turn::{Draft, Fault};
+use crate::propose::proposer::{Proposal, Stage};
+use crate::record::ending::Ending;
+use crate::record::store::{NewTrial, Store, StoreError, TrialRecord};
+use crate::system::clock::unix_ms;
 use std::time::{Duration, Instant};
 
 /// Trials whose checkpoints stay, beside those of the kept ones.
 const CHECKPOINTED_TRIALS: u64 = 20;
-/// A wait for the store's lock that people are told of.
-const LONG_WAIT: Duration = Duration::from_secs(2);
 /// Between two tries while a disk is full.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
 
@@ -150,35 +153,6 @@ impl Night<'_> {
     }
 }
 
-/// What this process did of a night.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Mutations that were trained.
-    pub trained: u64,
-    /// Trials and how long they took.
-    pub decided: Vec<(Ending, Duration)>,
-    /// Repeats stopped, by key: source, component, behaviour.
-    pub repeats: [u64; 3],
-    /// Training runs.
-    pub runs: u64,
-}
-
-impl Tally {
-    fn count(&mut self, found: &Judgement, wall: Duration) {
-        self.runs += found.trained;
-        self.trained += u64::from(found.candidate.is_some());
-        self.decided.push((found.ending, wall));
-        if let Some((key, _)) = found.repeats {
-            let slot = match key {
-                RepeatKey::Source => 0,
-                RepeatKey::Component => 1,
-                RepeatKey::Behaviour => 2,
-            };
-            self.repeats[slot] += 1;
-        }
-    }
-}
-
 /// A trial that was not kept keeps its outcomes, not its checkpoints: they are most of what a night writes. Its component's
 /// runs on the same terms are its own, those that ran ahead and were not needed too.
 fn forget_checkpoints(store: &Store, old: &TrialRecord) -> Result<(), NightError> {
@@ -193,17 +167,4 @@ fn forget_checkpoints(store: &Store, old: &TrialRecord) -> Result<(), NightError
         }
     }
     Ok(())
-}
-
-/// The store's lock, in turn with other processes. None where the user stops the wait.
-pub(super) fn lock(store: &Store, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<Option<RunLock>, NightError> {
-    let (since, mut told) = (Instant::now(), false);
-    let lock = store.wait_to_run(&mut |held| {
-        if !told && since.elapsed() > LONG_WAIT {
-            tell(Event::Note { text: format!("waiting: {held}") });
-            told = true;
-        }
-        if stop.soon() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(lock)
 }

@@ -10,8 +10,7 @@
 //! worth = (Σ reward / Σ cost) / best + EXPLORATION · √(2 ln(1 + Σ all turns) / its turns)
 //! ```
 
-use super::ledger::Caps;
-use crate::proposer::Spend;
+use crate::record::spend::{Caps, Spend};
 use std::collections::BTreeMap;
 
 /// Weight that a turn keeps when another one is decided.

@@ -1,14 +1,17 @@
 //! The baseline: the seed guest on several random seeds. Its mean is what a night starts from, its spread the noise.
 
-use super::attempt::lock;
-use super::event::{Baseline, Event};
-use super::runs::Runs;
-use super::trial::Champion;
-use super::{NightError, Stop, replica_seeds};
-use crate::bench::{Bench, Experiment};
-use crate::outcome::{Score, Status};
+use crate::experiment::bench::Bench;
+use crate::experiment::judge::Noise;
+use crate::experiment::runner::Experiment;
+use crate::night::champion::Champion;
+use crate::night::error::NightError;
+use crate::night::event::{Baseline, Event};
+use crate::night::lock::lock;
+use crate::night::runs::Runs;
+use crate::night::seeds::replica_seeds;
+use crate::night::stop::Stop;
 use crate::policy::Policy;
-use crate::select::Noise;
+use crate::record::outcome::{Score, Status};
 
 /// The seed guest's scores, one per random seed that the policy asks for; and how many of these runs were not in the
 /// store yet. The store is locked for each batch of runs, not for all.

@@ -1,7 +1,7 @@
 //! When a night ends: a policy's bounds, what a night has used of them, and those of a command line. Pure.
 
 use crate::policy::Search;
-use crate::store::NightUsed;
+use crate::record::store::NightUsed;
 
 /// Bounds of a night.
 #[derive(Clone, Copy, Debug, Default)]

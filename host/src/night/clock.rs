@@ -1,7 +1,7 @@
 //! How experiments at the same time are told of: now and then, the slowest of them, with the time left. Reads the clock;
 //! nothing of it enters a result.
 
-use super::event::Event;
+use crate::night::event::Event;
 use crate::sandbox::Progress;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! What a night has taught so far, without a model's help: figures by kind of change, the best and the worst. Pure.
-//! A proposer that can write does it better ([`crate::proposer::Proposer::digest`]); this one always works.
+//! A proposer that can write does it better ([`crate::propose::proposer::Proposer::digest`]); this one always works.
 
-use super::Ending;
-use crate::proposer::Past;
+use crate::propose::proposer::Past;
+use crate::record::ending::Ending;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ fn kinds(out: &mut String, trials: &[&Past]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proposer::tests::past;
+    use crate::propose::proposer::tests::past;
 
     #[test]
     fn the_page_says_what_helped_what_harmed_and_what_failed() {

@@ -1,8 +1,8 @@
 //! What a night tells whoever watches: data, no formatting. Pure.
 
 use crate::data::compress::Compressors;
-use crate::proposer::Spend;
-use crate::store::Account;
+use crate::record::spend::Spend;
+use crate::record::store::Account;
 use serde::Serialize;
 
 /// Something that happened.

@@ -1,70 +1,10 @@
 //! The night's accounts: caps, and what is reserved and spent under them. Every figure is in the store before a request
 //! leaves, so that caps hold across processes and restarts.
 
-use crate::bench::unix_ms;
-use crate::proposer::{Exchange, Ledger, ProposeError, Reservation, Spend};
-use crate::store::{Store, StoreError};
-
-/// Bounds on what a night may spend; none: no bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Caps {
-    /// Requests.
-    pub requests: Option<u64>,
-    /// Tokens, read and written.
-    pub tokens: Option<u64>,
-    /// Millionths of a dollar.
-    pub micro_dollars: Option<u64>,
-}
-
-impl Caps {
-    /// The largest share that a spending takes of any cap.
-    pub fn share(&self, spend: &Spend) -> f64 {
-        let share = |used: u64, cap: Option<u64>| cap.map_or(0.0, |cap| used as f64 / cap.max(1) as f64);
-        share(spend.requests, self.requests)
-            .max(share(spend.tokens(), self.tokens))
-            .max(share(spend.micro_dollars, self.micro_dollars))
-    }
-
-    /// Whether no cap is passed.
-    pub fn allow(&self, total: &Spend) -> bool {
-        let within = |used: u64, cap: Option<u64>| cap.is_none_or(|cap| used <= cap);
-        within(total.requests, self.requests)
-            && within(total.tokens(), self.tokens)
-            && within(total.micro_dollars, self.micro_dollars)
-    }
-
-    /// Each cap with what is left of it.
-    pub fn words(&self, spent: &Spend) -> String {
-        let left = |cap: u64, used: u64| cap.saturating_sub(used);
-        let caps = [
-            self.micro_dollars.map(|n| format!("{} ({} left)", dollars(n), dollars(left(n, spent.micro_dollars)))),
-            self.tokens.map(|n| format!("{n} tokens ({} left)", left(n, spent.tokens()))),
-            self.requests.map(|n| format!("{n} requests ({} left)", left(n, spent.requests))),
-        ];
-        let caps: Vec<String> = caps.into_iter().flatten().collect();
-        if caps.is_empty() { "none".into() } else { caps.join(", ") }
-    }
-
-    /// Why `spent` and `worst` together are too much.
-    fn refusal(&self, spent: &Spend, worst: &Spend) -> String {
-        let total = spent.plus(worst);
-        let above = |used: u64, cap: Option<u64>| cap.filter(|cap| used > *cap);
-        let (cap, used, next) = if let Some(cap) = above(total.requests, self.requests) {
-            (format!("{cap} requests"), spent.requests.to_string(), worst.requests.to_string())
-        } else if let Some(cap) = above(total.tokens(), self.tokens) {
-            (format!("{cap} tokens"), spent.tokens().to_string(), worst.tokens().to_string())
-        } else {
-            let cap = self.micro_dollars.unwrap_or(0);
-            (dollars(cap), dollars(spent.micro_dollars), dollars(worst.micro_dollars))
-        };
-        format!("done for this night: its cap is {cap}, {used} are spent, and the next request may take {next}")
-    }
-}
-
-/// Micro-dollars as people read them.
-pub fn dollars(micro: u64) -> String {
-    format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
-}
+use crate::propose::proposer::{Ledger, ProposeError, Reservation};
+use crate::record::spend::{Caps, Exchange, Spend};
+use crate::record::store::{Store, StoreError};
+use crate::system::clock::unix_ms;
 
 /// One proposer's view of the night's accounts, during one turn.
 pub struct Accounts<'a> {
@@ -112,7 +52,7 @@ impl Ledger for Accounts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{ContextKey, TaskHash};
+    use crate::record::key::{ContextKey, TaskHash};
 
     fn spend(requests: u64, tokens: u64, micro_dollars: u64) -> Spend {
         Spend { requests, input_tokens: tokens, output_tokens: 0, micro_dollars }
@@ -159,7 +99,7 @@ mod tests {
         let mut accounts = Accounts::new(&again, night, "llm.b", caps);
         assert!(matches!(accounts.reserve(&spend(1, 0, 1)), Err(ProposeError::Stop(_))));
         assert_eq!(accounts.reserve(&spend(1, 0, 0)).unwrap(), Reservation(3));
-        assert_eq!(again.exchanges(night).unwrap()[0].request, Some(crate::key::Hash::of(b"q")));
+        assert_eq!(again.exchanges(night).unwrap()[0].request, Some(crate::record::key::Hash::of(b"q")));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What a night remembers of every trial on its terms, whoever ran it: the past that proposers learn from, and the three
 //! keys that stop repeats.
 
-use super::trial::{Champion, Ending, Seen};
-use crate::facts::loss_curve;
-use crate::key::ExperimentKey;
-use crate::proposer::Past;
-use crate::store::{Store, StoreError, TrialRecord};
+use crate::night::champion::Champion;
+use crate::night::seen::Seen;
+use crate::propose::facts::loss_curve;
+use crate::propose::proposer::Past;
+use crate::record::ending::Ending;
+use crate::record::key::ExperimentKey;
+use crate::record::store::{Store, StoreError, TrialRecord};
 use std::sync::Arc;
 
 /// See the module.

@@ -1,8 +1,8 @@
 //! A night's proposals once more, from the store and without whoever wrote them: same sources, same order.
 
-use super::memory::source_of;
-use crate::proposer::{Desk, Proposal, ProposeError, Proposer, Situation};
-use crate::store::{Store, StoreError, TrialRecord};
+use crate::night::memory::source_of;
+use crate::propose::proposer::{Desk, Proposal, ProposeError, Proposer, Situation};
+use crate::record::store::{Store, StoreError, TrialRecord};
 use std::collections::VecDeque;
 
 /// Why a night cannot be run from the store.

@@ -5,12 +5,12 @@
 //! a free one too, which fills in should the other be late. When a run ends, the first ranked of those that are ready
 //! is taken: nothing waits while something is ready.
 
-use super::bandit::Bandit;
-use super::ledger::Caps;
-use super::turn::{Draft, Report, Turn, Worker, Written};
-use crate::bench::Bench;
-use crate::proposer::{ProposeError, Proposer, Situation, Spend, Underway};
-use crate::store::StoreError;
+use crate::experiment::bench::Bench;
+use crate::night::bandit::Bandit;
+use crate::night::turn::{Draft, Report, Turn, Worker, Written};
+use crate::propose::proposer::{ProposeError, Proposer, Situation, Underway};
+use crate::record::spend::{Caps, Spend};
+use crate::record::store::StoreError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};

@@ -2,10 +2,12 @@
 //! asks for them. A result that nobody asks for stays in the store and belongs to no trial: what is decided does not
 //! depend on how many run at the same time.
 
-use super::Stop;
-use super::clock::RunClock;
-use super::event::Event;
-use crate::bench::{Bench, BenchError, Experiment, Run};
+use crate::experiment::batch::Run;
+use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runner::Experiment;
+use crate::night::clock::RunClock;
+use crate::night::event::Event;
+use crate::night::stop::Stop;
 use std::collections::VecDeque;
 
 /// See the module.

@@ -1,13 +1,16 @@
 //! Where a night stands, and how it ends: the sealed test split is read, the champion writes, the report is made.
 
-use super::Night;
-use super::NightError;
-use super::event::{Event, Standing, Summary};
-use super::random_seed;
-use crate::bench::{Candidate, Run, Split, unix_ms};
-use crate::report;
-use crate::sample::{self, SampleError, Style};
-use crate::store::ExperimentRecord;
+use crate::data::Split;
+use crate::experiment::batch::Run;
+use crate::experiment::bench::Candidate;
+use crate::experiment::sample::{self, SampleError, Style};
+use crate::night::error::NightError;
+use crate::night::event::{Event, Standing, Summary};
+use crate::night::report;
+use crate::night::run::Night;
+use crate::night::seeds::random_seed;
+use crate::record::store::ExperimentRecord;
+use crate::system::clock::unix_ms;
 
 /// Tokens of held-out text that the sample at the end of a night goes on from.
 const PROMPT_TOKENS: usize = 32;

@@ -1,137 +1,21 @@
 //! One trial: a mutation from its text to a verdict. Screening on one random seed, fresh random seeds on which the
 //! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
-use super::event::Event;
-use super::runs::Runs;
-use crate::bench::{Bench, BenchError, Candidate, Experiment, Refusal, Run, Split};
-use crate::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
-use crate::night::Stop;
-use crate::outcome::{HostFault, Score, Status};
-use crate::policy::Selection;
-use crate::select::{self, Noise, Pair, Verdict};
-use crate::source::Source;
-use crate::store::Role;
-use std::collections::BTreeMap;
-
-/// The mutation that the others are compared with.
-#[derive(Clone, Debug)]
-pub struct Champion {
-    /// Its trial; 0 for the baseline.
-    pub trial: u64,
-    /// What runs.
-    pub candidate: Candidate,
-    /// The change that made it.
-    pub description: String,
-}
-
-/// What was tried before on the same terms, by each of the three keys.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    sources: BTreeMap<SourceKey, u64>,
-    components: BTreeMap<ComponentKey, u64>,
-    behaviours: BTreeMap<BehaviourKey, u64>,
-}
-
-/// Which key stopped a repeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RepeatKey {
-    /// Found before compiling.
-    Source,
-    /// Found before the dry run.
-    Component,
-    /// Found before training.
-    Behaviour,
-}
-
-impl RepeatKey {
-    /// As users read it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source key",
-            Self::Component => "component key",
-            Self::Behaviour => "behaviour key",
-        }
-    }
-}
-
-impl Seen {
-    /// Remembers what is known of a trial.
-    pub fn insert(
-        &mut self,
-        trial: u64,
-        source: Option<SourceKey>,
-        component: Option<ComponentKey>,
-        behaviour: Option<BehaviourKey>,
-    ) {
-        if let Some(key) = source {
-            self.sources.entry(key).or_insert(trial);
-        }
-        if let Some(key) = component {
-            self.components.entry(key).or_insert(trial);
-        }
-        if let Some(key) = behaviour {
-            self.behaviours.entry(key).or_insert(trial);
-        }
-    }
-
-    /// The trial that had this source.
-    pub fn source(&self, key: &SourceKey) -> Option<u64> {
-        self.sources.get(key).copied()
-    }
-
-    /// The trial that had this component.
-    pub fn component(&self, key: &ComponentKey) -> Option<u64> {
-        self.components.get(key).copied()
-    }
-
-    /// The trial that behaved like this.
-    pub fn behaviour(&self, key: &BehaviourKey) -> Option<u64> {
-        self.behaviours.get(key).copied()
-    }
-}
-
-/// How a trial ended, as users read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The new champion.
-    Keep,
-    /// Worse.
-    Discard,
-    /// Within the noise, or not proven.
-    Noise,
-    /// Tried before.
-    Same,
-    /// Not trained: source, compiler, component or dry run.
-    Refused,
-    /// The guest failed while it trained or was evaluated.
-    Failed,
-    /// The host could not finish it: says nothing about the mutation.
-    HostFault,
-}
-
-impl Ending {
-    /// Every ending.
-    pub const ALL: [Self; 7] =
-        [Self::Keep, Self::Discard, Self::Noise, Self::Same, Self::Refused, Self::Failed, Self::HostFault];
-
-    /// The ending of that name; what a later version may have written reads as a host fault, which decides nothing.
-    pub fn from_name(name: &str) -> Self {
-        Self::ALL.into_iter().find(|ending| ending.name() == name).unwrap_or(Self::HostFault)
-    }
-
-    /// As the log and the store have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Discard => "discard",
-            Self::Noise => "noise",
-            Self::Same => "same",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::HostFault => "host-fault",
-        }
-    }
-}
+use crate::data::Split;
+use crate::experiment::batch::Run;
+use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::judge::{self, Noise, Pair, Selection, Verdict};
+use crate::experiment::runner::Experiment;
+use crate::guest::source::Source;
+use crate::night::champion::Champion;
+use crate::night::event::Event;
+use crate::night::runs::Runs;
+use crate::night::seen::{RepeatKey, Seen};
+use crate::night::stop::Stop;
+use crate::record::ending::Ending;
+use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
+use crate::record::outcome::{HostFault, Score, Status};
+use crate::record::store::Role;
 
 /// What a trial found out.
 #[derive(Clone, Debug)]
@@ -320,7 +204,7 @@ impl Court<'_> {
         let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
         let Some(first) = next_pair(&mut runs, Role::Search, found, tell)? else { return Ok(()) };
         found.bpb = Some(first.candidate.score.bpb);
-        let screened = select::screen(&self.noise, first.scores())?;
+        let screened = judge::screen(&self.noise, first.scores())?;
         found.delta = Some(-screened.gain.mean);
         found.decide(screened.verdict, "");
         if screened.verdict != Verdict::NeedsFreshSeeds {
@@ -333,7 +217,7 @@ impl Court<'_> {
         while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, found, tell)? {
             fresh.push(pair);
             let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
-            let decision = select::decide(self.rule, &self.noise, &pairs, None)?;
+            let decision = judge::decide(self.rule, &self.noise, &pairs, None)?;
             found.delta = Some(-decision.gain.mean);
             found.p_better = Some(decision.p_better);
             match decision.verdict {
@@ -373,7 +257,7 @@ impl Court<'_> {
         let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
         let on_confirm: Vec<Pair> =
             confirmed.iter().map(|(champion, candidate)| Pair { champion, candidate }).collect();
-        let decision = select::decide(self.rule, &self.noise, &pairs, Some(&on_confirm))?;
+        let decision = judge::decide(self.rule, &self.noise, &pairs, Some(&on_confirm))?;
         let reason = match decision.verdict {
             Verdict::Keep => format!("{}, confirmed", counted(fresh)),
             _ => "not better on the confirm split".into(),

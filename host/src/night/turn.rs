@@ -2,15 +2,17 @@
 //! repair while there is something to mend. Every answer is filed. What passes is in the store's memos, so that the trial
 //! finds it compiled and run dry. Depends on the bench and the seam; decides nothing about the night.
 
-use super::digest;
-use super::ledger::{Accounts, Caps};
-use crate::bench::{Bench, Refusal, unix_ms};
-use crate::key::SourceKey;
-use crate::outcome::Status;
-use crate::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation, Spend, Stage};
-use crate::source::Source;
-use crate::store::{AnswerOutcome, NewAnswer};
-use crate::toolchain::CompileError;
+use crate::experiment::bench::{Bench, Refusal};
+use crate::guest::source::Source;
+use crate::guest::toolchain::CompileError;
+use crate::night::digest;
+use crate::night::ledger::Accounts;
+use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation, Stage};
+use crate::record::key::SourceKey;
+use crate::record::outcome::Status;
+use crate::record::spend::{Caps, Spend};
+use crate::record::store::{AnswerOutcome, NewAnswer};
+use crate::system::clock::unix_ms;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 

@@ -1,11 +1,13 @@
 //! The child's side: confine itself, read one job from the connection on descriptor 0, do it, report, end. Runs in a
 //! process of its own, re-executed from the host's binary with an empty environment.
 
-use super::confine::{self, Rlimits, Walls};
-use super::guest::Guest;
-use super::wire::{Frames, Job, Report, WireError, send};
-use super::{Progress, batches::Crops, engine, evaluate, sample};
-use crate::outcome::{HostFault, Status};
+use crate::record::outcome::{HostFault, Status};
+use crate::sandbox::batches::Crops;
+use crate::sandbox::guest::Guest;
+use crate::sandbox::run_spec::Progress;
+use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
+use crate::sandbox::{engine, evaluate, sample};
+use crate::system::confinement::{self, Rlimits, Walls};
 use kernels::cpu::CpuExecutor;
 use kernels::cpu::path::Path;
 use kernels::exec::Executor;
@@ -40,7 +42,7 @@ pub fn main_if_child() -> Option<ExitCode> {
 fn serve(parent: u32, path: Path) -> Result<(), WireError> {
     // SAFETY: descriptor 0 is the connection that the parent passed, and nothing else in this process uses it.
     let mut connection = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
-    if confine::die_with_parent(parent).is_err() {
+    if confinement::die_with_parent(parent).is_err() {
         return Err(WireError::Ended);
     }
     let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
@@ -82,9 +84,9 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
         files: 64,
         cpu_seconds: None,
     };
-    confine::limits(&limits).map_err(|e| refuse(&e))?;
-    confine::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
-    let landlock = confine::files_refused();
+    confinement::limits(&limits).map_err(|e| refuse(&e))?;
+    confinement::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
+    let landlock = confinement::files_refused();
     let threads = job.run().map_or(1, |run| run.threads.max(1));
     let executors = Executors(CpuExecutor::with_path(threads as usize, 0, path).map_err(|e| refuse(&e))?);
     let (start, started) = std::sync::mpsc::channel();
@@ -95,8 +97,8 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
             work(connection, job, walls, &executors)
         })
         .map_err(|e| refuse(&e))?;
-    confine::seccomp_worker().map_err(|e| refuse(&e))?;
-    let seccomp = confine::files_refused() && confine::sockets_and_threads_refused();
+    confinement::seccomp_worker().map_err(|e| refuse(&e))?;
+    let seccomp = confinement::files_refused() && confinement::sockets_and_threads_refused();
     if !seccomp {
         return Err(refuse(&"seccomp let a forbidden act pass"));
     }
@@ -114,11 +116,13 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
                 let on = reporter(connection.clone());
                 guest.train(executors.make(run.random_seed), Box::new(Crops::new(text)), resume, on)
             }
-            Err(status) => super::Trained::failed(status),
+            Err(status) => crate::sandbox::run_spec::Trained::failed(status),
         })),
         Job::Evaluate { component, run, state, input } => Report::Evaluated(match Guest::new(&component, &run) {
             Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
-            Err(status) => super::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 },
+            Err(status) => {
+                crate::sandbox::run_spec::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 }
+            }
         }),
         Job::Sample { component, run, state, how } => {
             let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();

@@ -6,9 +6,10 @@
 //! must keep their bits; there the score is taken from this pass, so that no pass is "only a probe"), and one
 //! where the rows are rotated (the logits must rotate with them).
 
-use super::guest::{Forward, Guest};
-use super::{EvalInput, Evaluated, RunSpec, score};
-use crate::outcome::{GuestFault, Status};
+use crate::record::outcome::{GuestFault, Status};
+use crate::sandbox::guest::{Forward, Guest};
+use crate::sandbox::run_spec::{EvalInput, Evaluated, RunSpec};
+use crate::sandbox::score;
 use kernels::exec::Executor;
 use kernels::session::NamedState;
 

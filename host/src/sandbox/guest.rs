@@ -1,13 +1,14 @@
 //! One component, ready to run: checked, compiled, linked; each run is a fresh store with a fresh session. Knows nothing
 //! of processes.
 
-use super::engine;
-use super::handles::Handles;
-use super::lab::{self, OnStep, State, Task, Tensor};
-use super::limiter::Limiter;
-use super::measure::Start;
-use super::{DryRun, EvalInput, Progress, Resume, RunSpec, Trained, trap};
-use crate::outcome::{GuestFault, HostFault, Status};
+use crate::record::dry_run::DryRun;
+use crate::record::outcome::{GuestFault, HostFault, Status};
+use crate::sandbox::handles::Handles;
+use crate::sandbox::lab::{self, OnStep, State, Task, Tensor};
+use crate::sandbox::limiter::Limiter;
+use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
+use crate::sandbox::start::Start;
+use crate::sandbox::{engine, trap};
 use kernels::exec::{Dry, Executor};
 use kernels::fault::Fault;
 use kernels::session::{Answers, Batches, Checkpoint, Config, LOSS, Mode, NamedState, Session, Totals};

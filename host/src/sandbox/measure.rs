@@ -1,12 +1,14 @@
 //! A guest's run in this process, timed by the step: what the repository's own tools measure with. Everything of a run
 //! but the second wall, so it is for guests of this repository alone; others run in children.
 
-use super::guest::Guest;
-use super::{DryRun, RunSpec};
-use crate::outcome::Status;
+use crate::record::dry_run::DryRun;
+use crate::record::outcome::Status;
+use crate::sandbox::guest::Guest;
+use crate::sandbox::run_spec::RunSpec;
+use crate::sandbox::start::Start;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::Executor;
-use kernels::session::{Batches, LOSS, NamedState, Totals};
+use kernels::session::{LOSS, Totals};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -23,14 +25,6 @@ pub struct Measured {
     pub totals: Totals,
 }
 
-/// What a run starts from.
-pub struct Start {
-    /// Values of named state instead of the guest's own.
-    pub state: NamedState,
-    /// Training text.
-    pub batches: Box<dyn Batches>,
-}
-
 /// When a step began.
 struct Mark {
     at: Instant,
@@ -42,7 +36,7 @@ struct Mark {
 /// # Errors
 /// Its threads could not be started.
 pub fn engine(run: &RunSpec) -> Result<Box<dyn Executor>, Status> {
-    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(super::guest::fault)?;
+    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(crate::sandbox::guest::fault)?;
     Ok(Box::new(executor))
 }
 

@@ -1,12 +1,13 @@
 //! The parent's side: starts a child, gives it its job, listens until it ends, and makes a status of every way in which a
 //! child can die. Believes nothing of what a child says but its shape.
 
-use super::child::MODE;
-use super::confine::Walls;
-use super::instructions;
-use super::wire::{Frames, Job, Report, WireError, send};
-use super::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
-use crate::outcome::{HostFault, Status};
+use crate::record::dry_run::DryRun;
+use crate::record::outcome::{HostFault, Status};
+use crate::sandbox::child::MODE;
+use crate::sandbox::instructions;
+use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
+use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
+use crate::system::confinement::Walls;
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -31,7 +32,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Children are re-executed from `child_exe`, or from this binary; its `main` has to call
-    /// [`super::child::main_if_child`] first.
+    /// [`crate::sandbox::child::main_if_child`] first.
     pub fn new(child_exe: Option<PathBuf>) -> Self {
         Self { child_exe }
     }

@@ -1,8 +1,9 @@
 //! Draws text from a model, one token per `forward` call. Runs in a child; knows nothing of processes.
 
-use super::guest::{Forward, Guest};
-use super::{RunSpec, Sampling, score};
-use crate::outcome::{GuestFault, Status};
+use crate::record::outcome::{GuestFault, Status};
+use crate::sandbox::guest::{Forward, Guest};
+use crate::sandbox::run_spec::{RunSpec, Sampling};
+use crate::sandbox::score;
 use kernels::exec::Executor;
 use kernels::session::NamedState;
 

@@ -1,11 +1,11 @@
 //! From whatever stopped a guest to a status: every trap of the engine and every fault of the tensor API has one place
 //! in the list of kinds, decided here. Pure.
 
-use super::handles::HandleError;
-use super::lab::GuestPanic;
-use super::limiter::MemoryLimit;
-use crate::escape::printable;
-use crate::outcome::{GuestFault, HostFault, Status};
+use crate::record::outcome::{GuestFault, HostFault, Status};
+use crate::sandbox::handles::HandleError;
+use crate::sandbox::lab::GuestPanic;
+use crate::sandbox::limiter::MemoryLimit;
+use crate::system::sanitize::printable;
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
 

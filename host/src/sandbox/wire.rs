@@ -1,8 +1,9 @@
 //! Frames between parent and child: length (u32, little endian), version (u8), postcard. The reader takes the writer for
 //! hostile: it never allocates for bytes that have not come, and never for more than the cap. No policy in here.
 
-use super::{DryRun, EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
-use crate::outcome::Status;
+use crate::record::dry_run::DryRun;
+use crate::record::outcome::Status;
+use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub enum Report {
     /// The child could not begin.
     Failed(Status),
     /// Walls.
-    Walls(super::confine::Walls),
+    Walls(crate::system::confinement::Walls),
     /// While training.
     Progress(Progress),
     /// While sampling.

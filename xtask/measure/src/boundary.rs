@@ -4,7 +4,7 @@ use crate::guests::{Kind, SMALL_OPS, peer, profile, run};
 use crate::peers::line;
 use crate::step::{Line, median};
 use anyhow::{Result, bail};
-use host::sandbox::{RunSpec, measure};
+use nightlab::sandbox::{RunSpec, measure};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;

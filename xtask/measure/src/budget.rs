@@ -6,9 +6,10 @@ use crate::lab::Watched;
 use crate::machine;
 use crate::step::median;
 use anyhow::Result;
-use host::sandbox::measure::{self, Measured, Start};
 use kernels::cost::Profile;
 use kernels::session::NamedState;
+use nightlab::sandbox::Start;
+use nightlab::sandbox::measure::{self, Measured};
 
 /// Steps that come before the timed ones.
 const WARM_UP: usize = 2;

@@ -3,11 +3,12 @@
 use crate::gpt::SIZES;
 use crate::inputs::Layout;
 use anyhow::{Context, Result, bail};
-use host::component::componentise;
-use host::sandbox::{Limits, RunSpec, measure};
-use host::source::Source;
-use host::toolchain::Toolchain;
 use kernels::cost::Profile;
+use nightlab::guest::component::componentise;
+use nightlab::guest::source::Source;
+use nightlab::guest::toolchain::Toolchain;
+use nightlab::record::limits::Limits;
+use nightlab::sandbox::{RunSpec, measure};
 use std::path::{Path, PathBuf};
 
 /// One guest to measure.

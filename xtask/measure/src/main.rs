@@ -115,7 +115,7 @@ struct Peers {
 }
 
 fn main() -> Result<ExitCode> {
-    if let Some(code) = host::child::main_if_child() {
+    if let Some(code) = nightlab::main_if_child() {
         return Ok(code);
     }
     match Cli::parse().command {

@@ -4,7 +4,6 @@ use crate::budget::start;
 use crate::guests::{Kind, MAKES, profile, run, threads};
 use crate::machine;
 use anyhow::{Result, anyhow, bail};
-use host::sandbox::measure;
 use kernels::calibrate;
 use kernels::cost::{self, Cost, Prices, Profile};
 use kernels::cpu::CpuExecutor;
@@ -12,6 +11,7 @@ use kernels::exec::{Dry, Executor, Step};
 use kernels::fault::Fault;
 use kernels::op::{Op, TensorId};
 use kernels::spec::{Spec, Values};
+use nightlab::sandbox::measure;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,10 +1,9 @@
 //! One training step through the sandbox and on its peers: child processes in interleaved rounds, medians, a table.
 
-use crate::Peers;
 use crate::guests::{Kind, peer, threads, top};
 use crate::inputs::Inputs;
-use crate::machine;
 use crate::step::{Line, median};
+use crate::{Peers, machine};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! The interface `tensors`: each function is one line of a table, in the contract's order.
 
-use super::types::{Adamw, BinaryOp, CompareOp, Dtype, Lifted, ReduceOp, UnaryOp};
-use super::{Handle, Interface, Reply, Tensor, charge, hand_out};
+use crate::sandbox::lab::interface::{Interface, Reply, charge, hand_out};
+use crate::sandbox::lab::types::{Adamw, BinaryOp, CompareOp, Dtype, Handle, Lifted, ReduceOp, Tensor, UnaryOp};
 use kernels::fault::Fault;
 use kernels::op::{AdamW, Attention, Loss, Op};
 use kernels::spec::{Shape, Values};

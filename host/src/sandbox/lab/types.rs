@@ -1,7 +1,6 @@
 //! Types of the contract as the engine lifts and lowers them, what they stand for in `kernels`, and what they cost in
 //! fuel.
 
-use super::Handle;
 use kernels::op::{Binary, Compare, Unary};
 use kernels::spec::DType;
 use wasmtime::component::{ComponentType, Lift, Lower};
@@ -176,3 +175,9 @@ lifted_tuple!(A B C);
 lifted_tuple!(A B C D);
 lifted_tuple!(A B C D E);
 lifted_tuple!(A B C D E F);
+
+/// What a handle of the guest stands for is in [`State::handles`].
+#[derive(Debug)]
+pub struct Tensor;
+
+pub(super) type Handle = wasmtime::component::Resource<Tensor>;

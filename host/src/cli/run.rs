@@ -1,0 +1,221 @@
+//! The commands that run experiments, and which function each command calls.
+
+use crate::cli::args::{self, Cli, Command};
+use crate::cli::night_view::NightView;
+use crate::cli::{data, doctor, lab, search, show, text};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use nightlab::experiment::{replay, sample};
+use nightlab::night::event::Event;
+use nightlab::night::recorded::Recorded;
+use nightlab::night::{Bounds, Night, Plan, Stop, setup};
+use nightlab::policy;
+use nightlab::propose::proposer::{Proposal, Proposer};
+use nightlab::record::store::{Found, Store};
+use nightlab::sandbox::Progress;
+use nightlab::system::sanitize::printable;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Parses the command line, does what it says, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let message = text::error(&error);
+            if json {
+                text::json_line(&serde_json::json!({ "error": message }));
+            } else {
+                eprintln!("error: {}", printable(&message));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    nightlab::sandbox::instructions::chosen()?;
+    match &cli.command {
+        Command::Run(run) => run_night(&cli, run),
+        Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
+        Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
+        Command::Init { dir } => lab::init(&cli, dir),
+        Command::Log { last } => show::log(&cli, *last),
+        Command::Show { hash } => show::show(&cli, hash),
+        Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
+        Command::Sample(what) => sample_text(&cli, what),
+        Command::Setup => doctor::setup(&cli),
+        Command::Doctor => doctor::doctor(&cli),
+        Command::Data { command } => data::data(&cli, command),
+        Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
+        Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
+        Command::Reference => show::reference(&cli),
+        Command::Search(what) => search::search(&cli, what),
+        Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
+    }
+}
+
+/// Counts Ctrl-C: the night asks.
+fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
+    let stop = Arc::new(Stop::new());
+    let handler = stop.clone();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .context("cannot listen for Ctrl-C")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            handler.press();
+            if signal == signal_hook::consts::SIGTERM {
+                handler.press();
+            }
+            if handler.now() {
+                eprintln!("\nstopping now; what was finished is kept");
+            } else {
+                eprintln!("\nfinishing the experiment in hand; Ctrl-C again stops now");
+            }
+        }
+    });
+    Ok(stop)
+}
+
+fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
+    if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
+        bail!("--hours must be above 0 and at most 10000");
+    }
+    let policy_name = run.policy.as_deref().unwrap_or(setup::default_policy());
+    let policy = policy::Policy::load(policy_name)?;
+    // A faulty key is said now, not after the minutes that a baseline takes.
+    let proposers = match run.from_recorded {
+        Some(_) => setup::Proposers::default(),
+        None => setup::proposers(&policy)?,
+    };
+    let store = Store::open(&cli.store)?;
+    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
+    let stop = stop_on_ctrl_c()?;
+    let mut view = NightView::new(cli.json, policy_name, &cli.store);
+    let mut tell = |event: Event| view.show(&event);
+    proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
+    let brief = setup::brief()?;
+    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    if let Some(recorded) = &recorded {
+        let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
+        tell(Event::Setup { what: "proposals", text });
+    }
+    let plan = Plan {
+        policy: &policy,
+        policy_name,
+        brief: &brief,
+        seed_guest,
+        bounds: Bounds { experiments: run.experiments, hours: run.hours },
+        recorded: recorded.as_ref().map(Recorded::again),
+    };
+    let night = Night::begin(&bench, plan, &stop, &mut tell)?;
+    proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;
+    night.run(match recorded {
+        Some(recorded) => vec![Box::new(recorded) as Box<dyn Proposer>],
+        None => proposers.fit,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
+    let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let store = Store::open(&cli.store)?;
+    let name = match policy {
+        Some(name) => name.to_string(),
+        None => {
+            store.nights()?.last().map_or_else(|| setup::default_policy().into(), |night| night.policy_name.clone())
+        }
+    };
+    let policy = policy::Policy::load(&name)?;
+    let stop = stop_on_ctrl_c()?;
+    let mut view = NightView::new(cli.json, &name, &cli.store);
+    let mut tell = |event: Event| view.show(&event);
+    let brief = setup::brief()?;
+    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let seed_text = seed_guest.text.clone();
+    let plan = Plan {
+        policy: &policy,
+        policy_name: &name,
+        brief: &brief,
+        seed_guest,
+        bounds: Bounds::default(),
+        recorded: None,
+    };
+    let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
+    let file = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
+    let champion = night.situation().parent.clone();
+    let description = nightlab::propose::description::describe(&champion.source, &source);
+    if nightlab::propose::description::is_nearer(&source, &seed_text, &champion.source) {
+        eprintln!(
+            "note: {} looks like a change of the seed guest; it competes with the champion, trial #{}, and takes back what that \
+             gained. Start from {}",
+            printable(&file),
+            champion.number,
+            cli.store.join("champion/train.rs").display()
+        );
+    }
+    let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
+    let Some(line) = night.try_proposal("inbox", proposal)? else {
+        bail!("stopped; nothing was decided, what was finished is kept");
+    };
+    if !matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !cli.json {
+        let what = if line.verdict == "failed" { "failed" } else { "was not tried to its end" };
+        eprintln!("\nerror: {} {what}\n  {}", printable(&file), printable(&line.reason).replace('\n', "\n  "));
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<ExitCode> {
+    let store = setup::existing_store(&cli.store)?;
+    let key = match store.resolve(hash)? {
+        Found::Experiment(key) => key,
+        _ => bail!("{hash} is not an experiment; `host log` lists experiments"),
+    };
+    let record = store.find_experiment(&key)?.context("the experiment is gone from the index")?;
+    let (bench, component) = setup::for_record(store, &record, cli.threads)?;
+    if !cli.json {
+        let m = &record.manifest;
+        println!(
+            "experiment {}  guest {}  random seed {}  class {}",
+            key.short(),
+            m.component.short(),
+            m.random_seed,
+            m.numerics
+        );
+    }
+    let mut bar = text::Bar::new(cli.json, "replaying");
+    let mut watch = |progress: &Progress| bar.progress(progress);
+    let found = match interval {
+        None => replay::replay(&bench, &record, &component, &mut watch)?,
+        Some(k) => replay::replay_interval(&bench, &record, &component, k, &mut watch)?,
+    };
+    bar.finish();
+    if cli.json {
+        text::json_line(&found);
+    } else {
+        text::replay(&found).iter().for_each(|line| println!("{line}"));
+    }
+    Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
+    let args::Sample { prompt, length, temperature, random_seed, experiment } = what;
+    let store = setup::existing_store(&cli.store)?;
+    let record = setup::experiment_or_champion(&store, experiment.as_deref())?;
+    let (bench, component) = setup::for_record(store, &record, cli.threads)?;
+    let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
+    let written = sample::sample(&bench, &record, &component, prompt.as_bytes(), &style)?;
+    if cli.json {
+        text::json_line(&serde_json::json!({
+            "experiment": record.key.to_string(), "prompt": prompt, "text": written,
+        }));
+    } else {
+        println!("{prompt}{}", printable(&written));
+    }
+    Ok(ExitCode::SUCCESS)
+}

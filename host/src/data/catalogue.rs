@@ -1,0 +1,220 @@
+//! The corpora by name: which are built in, which the cache holds, which one a policy gets. A new built-in corpus is a file
+//! beside this one and a row in [`open`].
+
+use crate::data::corpus::{self, Corpus};
+use crate::data::error::DataError;
+use crate::data::{fetch, local, rust_src, split};
+use crate::system::cache;
+use std::path::{Path, PathBuf};
+
+/// The corpora that need no `host data add`, in order of preference.
+pub const BUILT_IN: [&str; 2] = [fetch::NAME, rust_src::NAME];
+
+/// A corpus out of a preference list.
+#[derive(Debug)]
+pub struct Pick {
+    /// What was taken.
+    pub corpus: Corpus,
+    /// Those preferred to it and why they could not be had: (name, reason).
+    pub passed_over: Vec<(String, String)>,
+}
+
+/// The first of `names` that can be had. `progress` is told, in words, of work that takes a while.
+pub fn pick(names: &[String], progress: &mut dyn FnMut(&str)) -> Result<Pick, DataError> {
+    let cache = cache::cache_dir()?;
+    pick_with(names, |name| open(name, &cache, progress))
+}
+
+fn pick_with(names: &[String], mut open: impl FnMut(&str) -> Result<Corpus, DataError>) -> Result<Pick, DataError> {
+    let mut passed_over = Vec::new();
+    for name in names {
+        match open(name) {
+            Ok(corpus) => {
+                return Ok(Pick { corpus, passed_over });
+            }
+            Err(e) => passed_over.push((name.clone(), e.to_string())),
+        }
+    }
+    Err(DataError::NoneLeft(passed_over))
+}
+
+/// Makes a built-in corpus; tells, in words, of work that takes a while.
+type Maker = fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError>;
+
+/// The corpus `name`: from the cache, or made (built-in ones) and put there. One process at a time.
+pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
+    corpus::check_name(name)?;
+    let path = corpus::path(cache, name);
+    let make: Maker = match name {
+        fetch::NAME => fetch::shakespeare,
+        rust_src::NAME => rust_src::rust_src,
+        _ if path.exists() => return Corpus::load(name, &path),
+        _ => return Err(DataError::Unknown(name.to_owned())),
+    };
+    let _held = cache::lock(&path.with_extension("lock"))?;
+    if path.exists() {
+        match Corpus::load(name, &path) {
+            Ok(corpus) if Some(corpus.manifest.hash_hex().as_str()) == pinned(name) => {
+                return Ok(corpus);
+            }
+            Ok(_) => progress(&format!("{name}: the cached copy is of another version; making it again")),
+            Err(_) => progress(&format!("{name}: the cached copy is corrupt; making it again")),
+        }
+    }
+    let corpus = make(progress)?;
+    if let Some(pinned) = pinned(name).filter(|pinned| *pinned != corpus.manifest.hash_hex()) {
+        return Err(DataError::WrongHash { name: name.to_owned(), got: corpus.manifest.hash_hex(), pinned });
+    }
+    corpus.save(&path)?;
+    Ok(corpus)
+}
+
+/// Whether [`open`] would know where to take the corpus from: it is built in, or was added here.
+pub fn is_known(name: &str, cache: &Path) -> bool {
+    BUILT_IN.contains(&name) || (corpus::check_name(name).is_ok() && corpus::path(cache, name).exists())
+}
+
+/// The manifest hash that a built-in corpus must have.
+fn pinned(name: &str) -> Option<&'static str> {
+    match name {
+        fetch::NAME => Some(fetch::MANIFEST),
+        rust_src::NAME => Some(rust_src::MANIFEST),
+        _ => None,
+    }
+}
+
+/// A corpus in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its file, where it is here already.
+    pub path: Option<PathBuf>,
+    /// What is known of a file that is here.
+    pub facts: Result<Option<Facts>, String>,
+}
+
+/// What there is to know of a corpus without splitting it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Size of all documents together.
+    pub bytes: u64,
+    /// How many documents.
+    pub documents: usize,
+    /// Manifest hash, hex.
+    pub hash: String,
+}
+
+impl Facts {
+    fn of(corpus: &Corpus) -> Self {
+        Self { bytes: corpus.bytes(), documents: corpus.documents.len(), hash: corpus.manifest.hash_hex() }
+    }
+}
+
+/// Every corpus that is built in or was added, by name. Fetches nothing.
+pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
+    let mut names: std::collections::BTreeSet<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
+    names.extend(corpus::names(cache)?);
+    let listed = names.into_iter().map(|name| {
+        let path = Some(corpus::path(cache, &name)).filter(|path| path.exists());
+        let facts = match &path {
+            Some(path) => Corpus::load(&name, path).map(|c| Some(Facts::of(&c))).map_err(|e| e.to_string()),
+            None => Ok(None),
+        };
+        Listed { name, path, facts }
+    });
+    Ok(listed.collect())
+}
+
+/// One corpus in detail.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its file.
+    pub path: PathBuf,
+    /// Size, documents, hash.
+    pub facts: Facts,
+    /// How it is split, and the sizes.
+    pub report: split::Report,
+    /// The first 400 bytes of the training split, as text.
+    pub sample: String,
+}
+
+/// Opens (and, where built in, makes) the corpus `name`, splits it and describes it.
+pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
+    let corpus = open(name, cache, progress)?;
+    let splits = split::split(&corpus)?;
+    let head: Vec<u8> = splits.train.iter().flat_map(|s| s.bytes.iter().copied()).take(400).collect();
+    Ok(Shown {
+        path: corpus::path(cache, name),
+        facts: Facts::of(&corpus),
+        report: splits.report,
+        sample: String::from_utf8_lossy(&head).into_owned(),
+    })
+}
+
+/// Copies the file or folder `source` into the cache as the corpus `name`; a corpus of that name is replaced.
+/// Documents are files, bytes as they are; empty ones and symlinks are left out.
+pub fn add(name: &str, source: &Path, cache: &Path) -> Result<Corpus, DataError> {
+    corpus::check_name(name)?;
+    if BUILT_IN.contains(&name) {
+        return Err(DataError::Taken(name.to_owned()));
+    }
+    let path = corpus::path(cache, name);
+    let _held = cache::lock(&path.with_extension("lock"))?;
+    let corpus = local::read(name, source)?;
+    corpus.save(&path)?;
+    Ok(corpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn falls_through_with_reasons() {
+        let names = ["absent".to_owned(), "here".to_owned()];
+        let open = |name: &str| match name {
+            "here" => Ok(Corpus::new("here", vec![])),
+            _ => Err(DataError::Unknown(name.to_owned())),
+        };
+        let pick = pick_with(&names, open).unwrap();
+        assert_eq!(pick.corpus.manifest.name, "here");
+        assert_eq!(pick.passed_over[0].0, "absent");
+        let error = pick_with(&names[..1], open).unwrap_err().to_string();
+        assert!(error.contains("absent: no corpus") && error.contains("host data add"), "{error}");
+    }
+
+    #[test]
+    fn a_corrupt_copy_of_a_built_in_corpus_is_made_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = corpus::path(cache.path(), rust_src::NAME);
+        let opened = || {
+            let mut said = Vec::new();
+            let corpus = open(rust_src::NAME, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
+            assert_eq!(corpus.manifest.hash_hex(), rust_src::MANIFEST);
+            said
+        };
+        assert_eq!(opened().len(), 1);
+        assert!(opened().is_empty());
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let said = opened();
+        assert!(said[0].contains("corrupt") && said.len() == 2, "{said:?}");
+        assert!(opened().is_empty());
+    }
+
+    #[test]
+    fn lists_what_is_built_in_added_or_broken() {
+        let cache = tempfile::tempdir().unwrap();
+        let document = corpus::Document { name: "a".into(), bytes: b"text".to_vec() };
+        Corpus::new("mine", vec![document]).save(&corpus::path(cache.path(), "mine")).unwrap();
+        cache::write_atomic(&corpus::path(cache.path(), "broken"), &[b"nonsense"]).unwrap();
+        let listed = list_all(cache.path()).unwrap();
+        let names: Vec<_> = listed.iter().map(|l| l.name.as_str()).collect();
+        assert_eq!(names, ["broken", "mine", "rust-src", "shakespeare"]);
+        assert!(listed[0].facts.is_err());
+        assert_eq!(listed[1].facts.as_ref().unwrap().as_ref().unwrap().bytes, 4);
+        assert_eq!(listed[2].path, None);
+    }
+}

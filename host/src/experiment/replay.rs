@@ -1,0 +1,180 @@
+//! Replay: a stored experiment runs again from its manifest, and every link of its record is compared. Nothing is
+//! written to the store.
+
+use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runner::Experiment;
+use crate::guest::component::Component;
+use crate::record::key::Hash;
+use crate::record::outcome::{Outcome, Status};
+use crate::record::store::{ExperimentRecord, StoreError};
+use crate::sandbox::{Progress, Resume};
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+/// What a replay found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Replay {
+    /// The experiment.
+    pub experiment: String,
+    /// Everything compared was identical.
+    pub identical: bool,
+    /// Where the first difference is, in words.
+    pub difference: Option<String>,
+    /// Index of the first differing interval, from 0.
+    pub interval: Option<u32>,
+    /// Intervals compared.
+    pub compared: u32,
+    /// Intervals of the record.
+    pub intervals: u32,
+    /// Steps of the replayed run.
+    pub steps: u64,
+    /// Bits per byte, where the whole was replayed.
+    pub val_bpb: Option<f64>,
+    /// Hash of the final state, where the whole was replayed.
+    pub state: Option<String>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Why an experiment cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The run.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// No such interval, or no checkpoint before it.
+    #[error(
+        "experiment {key} has no checkpoint before interval {interval}: it has {known}; leave --interval out to replay all of it"
+    )]
+    NoCheckpoint {
+        /// The experiment.
+        key: String,
+        /// What was asked for.
+        interval: u32,
+        /// What there is.
+        known: String,
+    },
+    /// The host could not finish the replay.
+    #[error("the replay could not be finished: {0}")]
+    Host(String),
+}
+
+/// Runs the whole experiment again, training and evaluation, and compares outcome with outcome.
+pub fn replay(
+    bench: &Bench,
+    record: &ExperimentRecord,
+    component: &Component,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Replay, ReplayError> {
+    let stored = bench.store.outcome(record)?;
+    let experiment = Experiment { component, random_seed: record.manifest.random_seed };
+    let ended = bench.runner(1).run(&experiment, &record.key, &mut |progress| watch(&progress), &|| false);
+    let (found, took) = (ended.outcome, ended.wall);
+    if !found.status.is_result() {
+        return Err(ReplayError::Host(found.status.to_string()));
+    }
+    let difference = first_difference(&stored, &found);
+    Ok(Replay {
+        experiment: record.key.to_string(),
+        identical: difference.is_none(),
+        interval: first_interval(&stored.intervals, &found.intervals),
+        difference,
+        compared: stored.intervals.len() as u32,
+        intervals: stored.intervals.len() as u32,
+        steps: found.totals.steps,
+        val_bpb: found.score.map(|score| score.bpb),
+        state: found.state.map(|hash| Hash(hash).to_string()),
+        seconds: took.as_secs_f64(),
+    })
+}
+
+/// Executes one interval only: the guest runs without execution up to the checkpoint before it, reads answered from
+/// the record, then the checkpoint's tensors are put in place and the interval is executed.
+pub fn replay_interval(
+    bench: &Bench,
+    record: &ExperimentRecord,
+    component: &Component,
+    interval: u32,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Replay, ReplayError> {
+    let stored = bench.store.outcome(record)?;
+    let checkpoints = bench.store.checkpoints(&record.key)?;
+    let no_checkpoint = || ReplayError::NoCheckpoint {
+        key: record.key.short(),
+        interval,
+        known: match checkpoints.as_slice() {
+            [] => "none".into(),
+            [first, .., last] => format!("those before intervals {} to {}", first.0 + 1, last.0 + 1),
+            [only] => format!("the one before interval {}", only.0 + 1),
+        },
+    };
+    let before = interval.checked_sub(1).ok_or_else(no_checkpoint)?;
+    let (_, blob) = checkpoints.iter().find(|(index, _)| *index == before).ok_or_else(no_checkpoint)?;
+    let expected = stored.intervals.get(interval as usize).ok_or_else(no_checkpoint)?;
+    let from = postcard::from_bytes(&bench.store.get_blob(blob)?)
+        .map_err(|error| ReplayError::Host(format!("the checkpoint does not decode: {error}")))?;
+    let started = Instant::now();
+    let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };
+    let trained = bench.runner(1).train(component, record.manifest.random_seed, Some(&resume), &mut |progress| {
+        watch(&progress);
+        ControlFlow::Continue(())
+    });
+    if !trained.status.is_result() {
+        return Err(ReplayError::Host(trained.status.to_string()));
+    }
+    let found = trained.intervals.last();
+    let identical = found == Some(expected);
+    Ok(Replay {
+        experiment: record.key.to_string(),
+        identical,
+        difference: (!identical).then(|| format!("interval {interval} has another state hash")),
+        interval: (!identical).then_some(interval),
+        compared: 1,
+        intervals: stored.intervals.len() as u32,
+        steps: trained.totals.steps,
+        val_bpb: None,
+        state: None,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn first_interval(stored: &[[u8; 32]], found: &[[u8; 32]]) -> Option<u32> {
+    let common = stored.iter().zip(found).position(|(a, b)| a != b);
+    common.or((stored.len() != found.len()).then_some(stored.len().min(found.len()))).map(|i| i as u32)
+}
+
+/// The first difference in the order in which a run comes about: intervals, then what is made of the final state.
+fn first_difference(stored: &Outcome, found: &Outcome) -> Option<String> {
+    if let Some(interval) = first_interval(&stored.intervals, &found.intervals) {
+        return Some(format!("interval {interval} of {} has another state hash", stored.intervals.len()));
+    }
+    let bpb = |outcome: &Outcome| outcome.score.as_ref().map(|score| score.bpb.to_bits());
+    let name = |status: &Status| status.name();
+    if name(&stored.status) != name(&found.status) {
+        return Some(format!("the status was {} and is {}", name(&stored.status), name(&found.status)));
+    }
+    if stored.state != found.state {
+        return Some("the final state has another hash".into());
+    }
+    if bpb(stored) != bpb(found) {
+        return Some("val_bpb differs".into());
+    }
+    (stored.hash() != found.hash()).then(|| "the outcomes differ beyond intervals, state and score".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_differing_interval_is_named() {
+        let (a, b, c) = ([1; 32], [2; 32], [3; 32]);
+        assert_eq!(first_interval(&[a, b], &[a, b]), None);
+        assert_eq!(first_interval(&[a, b, c], &[a, c, c]), Some(1));
+        assert_eq!(first_interval(&[a, b], &[a]), Some(1));
+    }
+}

@@ -1,0 +1,79 @@
+//! Sampling: a stored model writes text, through the same sandboxed `forward` that scored it.
+
+use crate::experiment::bench::Bench;
+use crate::guest::component::Component;
+use crate::record::outcome::Status;
+use crate::record::store::{ExperimentRecord, StoreError};
+use crate::sandbox::Sampling;
+use std::ops::ControlFlow;
+
+/// How to sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Style {
+    /// Tokens to write.
+    pub length: u32,
+    /// 0 always takes the likeliest token.
+    pub temperature: f64,
+    /// Random seed of the choices.
+    pub random_seed: u64,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { length: 240, temperature: 0.8, random_seed: 1 }
+    }
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An experiment that left no model.
+    #[error("experiment {0} left no model: it ended as {1}; `host log` shows which were completed")]
+    NoModel(String, String),
+    /// An empty prompt.
+    #[error("the prompt is empty: a model needs at least one byte to go on from")]
+    EmptyPrompt,
+    /// A temperature that is no temperature.
+    #[error("temperature {0} is not between 0 and 100")]
+    Temperature(f64),
+    /// `forward` failed.
+    #[error("{0}")]
+    Forward(String),
+}
+
+/// Writes `style.length` tokens after the prompt. The text is a function of model, prompt and style.
+pub fn sample(
+    bench: &Bench,
+    record: &ExperimentRecord,
+    component: &Component,
+    prompt: &[u8],
+    style: &Style,
+) -> Result<String, SampleError> {
+    if prompt.is_empty() {
+        return Err(SampleError::EmptyPrompt);
+    }
+    if !(0.0..=100.0).contains(&style.temperature) {
+        return Err(SampleError::Temperature(style.temperature));
+    }
+    let state =
+        bench.store.state(record)?.ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
+    let sampling = Sampling {
+        prompt: bench.task.task.tokenizer.encode(prompt),
+        count: style.length,
+        temperature: style.temperature as f32,
+        random_seed: style.random_seed,
+    };
+    let mut tokens = Vec::new();
+    let mut take = |token| {
+        tokens.push(token);
+        ControlFlow::Continue(())
+    };
+    bench
+        .sandbox
+        .forward(component.bytes(), &state, &bench.spec, &sampling, &mut take)
+        .map_err(|status: Status| SampleError::Forward(status.to_string()))?;
+    Ok(String::from_utf8_lossy(&bench.task.task.tokenizer.decode(&tokens).unwrap_or_default()).into_owned())
+}

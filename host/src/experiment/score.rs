@@ -1,0 +1,89 @@
+//! A finished run on a split other than the one searched on. Each look is recorded and counted.
+
+use crate::data::Split;
+use crate::experiment::batch::{Run, at_the_same_time};
+use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runner::{Stopped, probe_seed};
+use crate::guest::component::Component;
+use crate::record::outcome::{HostFault, Score, Status};
+use crate::record::store::ScoreRecord;
+use crate::system::clock::unix_ms;
+use kernels::session::NamedState;
+
+/// Further evaluations of the confirm split, each with cuts of its own: a look at the future that is rare enough to slip
+/// past one cut per chunk should not be kept.
+const CONFIRM_PROBES: u64 = 6;
+
+impl Bench {
+    /// The score of a finished run on the sealed split: read once, whoever asks again.
+    pub fn sealed_score(
+        &self,
+        component: &Component,
+        run: &Run,
+        stopped: &Stopped,
+    ) -> Result<Result<Score, Status>, BenchError> {
+        // A damaged record is no record: the split is read anew.
+        let known = self.store.scores(&run.key).unwrap_or_default();
+        let read = known.into_iter().find(|record| record.split == Split::Test.name());
+        match read {
+            Some(record) => Ok(Ok(record.score)),
+            None => self.score(component, run, Split::Test, "report", stopped),
+        }
+    }
+
+    /// Scores a finished run, and says in the store what for.
+    pub fn score(
+        &self,
+        component: &Component,
+        run: &Run,
+        split: Split,
+        purpose: &str,
+        stopped: &Stopped,
+    ) -> Result<Result<Score, Status>, BenchError> {
+        let state = match &run.record {
+            Some(record) => self.store.state(record)?,
+            None => None,
+        };
+        let Some(state) = state else {
+            return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
+        };
+        let seed = probe_seed(&run.key);
+        if split == Split::Confirm {
+            let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
+            if let Err(status) = self.probe(component, &state, split, &seeds, stopped) {
+                return Ok(Err(status));
+            }
+        }
+        let scored = self.runner(1).evaluate(component, &state, split, seed, stopped);
+        if let Ok(score) = &scored {
+            self.store.add_score(&ScoreRecord {
+                experiment_key: run.key,
+                split: split.name().into(),
+                score: score.clone(),
+                purpose: purpose.into(),
+                unix_ms: unix_ms(),
+            })?;
+        }
+        Ok(scored)
+    }
+
+    /// Evaluates with the cuts of each of these seeds, as many at a time as there may be. What fails first in their order
+    /// is what comes of it, whichever ends first.
+    fn probe(
+        &self,
+        component: &Component,
+        state: &NamedState,
+        split: Split,
+        seeds: &[u64],
+        stopped: &Stopped,
+    ) -> Result<(), Status> {
+        for seeds in seeds.chunks(self.jobs.get()) {
+            let runner = &self.runner(seeds.len());
+            let evaluations =
+                seeds.iter().map(|&seed| move |_: &dyn Fn(())| runner.evaluate(component, state, split, seed, stopped));
+            let evaluated = at_the_same_time(evaluations, &mut |()| ());
+            evaluated.into_iter().try_for_each(|scored| scored.map(drop))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! From a text to a source: characters, depth, syntax, and its key.
+
+use crate::guest::source::error::{Position, SourceError};
+use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
+use crate::guest::source::refuse;
+use crate::record::key::SourceKey;
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::visit_mut::VisitMut;
+
+/// Stack of the parsing thread: 64 KiB for each open token, several times what a debug build uses. Only touched pages
+/// cost memory.
+const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
+
+/// A source that parsed and holds nothing that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    text: String,
+    key: SourceKey,
+}
+
+impl Source {
+    /// Parses and checks a source.
+    pub fn parse(text: &str) -> Result<Self, SourceError> {
+        if text.len() > MAX_SOURCE_BYTES {
+            return Err(SourceError::TooLarge { bytes: text.len() });
+        }
+        if text.trim().is_empty() {
+            return Err(SourceError::Empty);
+        }
+        check_characters(text)?;
+        // A thread of its own: for the stack, and because source positions live in a thread-local map that only grows.
+        let owned = text.to_owned();
+        let parsed = std::thread::Builder::new()
+            .name("parse".into())
+            .stack_size(PARSE_STACK_BYTES)
+            .spawn(move || read(owned))
+            .map_err(|e| SourceError::Parser(format!("no thread for the parser: {e}")))?;
+        parsed.join().unwrap_or_else(|_| Err(SourceError::Parser("the parser failed on it".into())))
+    }
+
+    /// The text, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its key, apart from comments and layout.
+    pub fn key(&self) -> SourceKey {
+        self.key
+    }
+}
+
+/// Controls, direction marks and the byte order mark: nobody means them, and compilers say of them what few understand.
+fn check_characters(text: &str) -> Result<(), SourceError> {
+    let is_bad = |c: char| match c {
+        '\t' | '\r' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
+        c => c.is_control(),
+    };
+    for (line, words) in text.split('\n').enumerate() {
+        if let Some((column, c)) = words.chars().enumerate().find(|(_, c)| is_bad(*c)) {
+            return Err(SourceError::Character { at: Position { line: line + 1, column: column + 1 }, code: c.into() });
+        }
+    }
+    Ok(())
+}
+
+fn read(text: String) -> Result<Source, SourceError> {
+    let tokens: TokenStream = text.parse().map_err(|e: proc_macro2::LexError| SourceError::Syntax {
+        at: e.span().start().into(),
+        message: "this is no Rust token: an unclosed quote, comment or bracket".into(),
+    })?;
+    check_depth(tokens.clone(), 0)?;
+    let scan = refuse::tokens(tokens.clone())?;
+    let mut file: syn::File =
+        syn::parse2(tokens).map_err(|e| SourceError::Syntax { at: e.span().start().into(), message: e.to_string() })?;
+    refuse::syntax(&file)?;
+    let key = if scan.sees_layout {
+        key(1, &text)
+    } else {
+        StripDocs.visit_file_mut(&mut file);
+        key(0, &prettyplease::unparse(&file))
+    };
+    Ok(Source { text, key })
+}
+
+/// Names what a source says, apart from comments and layout: the key of one byte (0: re-printed, 1: raw) and the text.
+/// That is the syntax tree re-printed without comments and doc comments, or, where the source can observe its own
+/// layout (`line!`, `stringify!`, panic locations through a hook or `Location`), the raw text.
+///
+/// Sound because it is only the name of a memo: it decides whether a component that was compiled before can be used
+/// again. Results hang on the component's own key. Panic locations differ with layout, but a guest without the names
+/// above can't see them: they reach only messages and line tables, which no hash covers, and which then speak of the
+/// text that was compiled first.
+fn key(form: u8, text: &str) -> SourceKey {
+    let mut bytes = vec![form];
+    bytes.extend_from_slice(text.as_bytes());
+    SourceKey::of(&bytes)
+}
+
+/// See [`MAX_OPEN_TOKENS`]. An `else` reopens what its block had closed: chains of them nest.
+fn check_depth(tokens: TokenStream, outer: usize) -> Result<(), SourceError> {
+    let (mut open, mut before_block) = (outer, outer);
+    for token in tokens {
+        open += 1;
+        if open > MAX_OPEN_TOKENS {
+            return Err(SourceError::TooDeep { at: token.span().start().into() });
+        }
+        match token {
+            TokenTree::Punct(p) if matches!(p.as_char(), ',' | ';') => open = outer,
+            TokenTree::Ident(word) if word == "else" => open = before_block + 1,
+            TokenTree::Group(group) => {
+                check_depth(group.stream(), open)?;
+                if group.delimiter() == Delimiter::Brace {
+                    before_block = open;
+                    open = outer;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes doc comments, which say nothing to the compiler.
+struct StripDocs;
+
+impl VisitMut for StripDocs {
+    fn visit_attributes_mut(&mut self, attributes: &mut Vec<syn::Attribute>) {
+        attributes.retain(|a| !a.path().is_ident("doc"));
+    }
+}

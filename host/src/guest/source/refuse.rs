@@ -1,0 +1,228 @@
+//! What no guest's source may say, found in its tokens (macros' included) and in its syntax tree. Pure.
+//!
+//! A macro can assemble tokens in ways that no reader of tokens foresees; names that do harm by themselves are therefore
+//! refused wherever they stand, and the confined compiler stands behind the rest.
+
+use crate::guest::source::error::{Position, SourceError};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use std::collections::BTreeSet;
+use syn::ext::IdentExt;
+use syn::visit::{self, Visit};
+
+const ONE_FILE: &str = "a guest is one file and reads no other; write the value into the source";
+const NO_ENVIRONMENT: &str = "a guest has no environment; `lab.task()` tells what it may know";
+const NO_ASSEMBLY: &str = "the target is WebAssembly; use the tensor operations";
+const NO_SYMBOLS: &str = "`guest!(train, forward)` makes the only exports";
+const NO_LINKING: &str = "a guest links only to guest_sdk";
+const NO_CRATES: &str = "std, core, alloc and guest_sdk are all there is";
+
+/// Names that are refused anywhere, even inside macros: an alias or a macro could carry them to where they work.
+const NAMES: &[(&str, &str)] = &[
+    ("include", ONE_FILE),
+    ("include_str", ONE_FILE),
+    ("include_bytes", ONE_FILE),
+    ("env", NO_ENVIRONMENT),
+    ("option_env", NO_ENVIRONMENT),
+    ("asm", NO_ASSEMBLY),
+    ("naked_asm", NO_ASSEMBLY),
+    ("global_asm", NO_ASSEMBLY),
+    ("no_mangle", NO_SYMBOLS),
+    ("export_name", NO_SYMBOLS),
+    ("link_name", NO_LINKING),
+    ("link_section", NO_LINKING),
+    ("link_args", NO_LINKING),
+    ("extern", NO_LINKING),
+];
+
+/// Names that are refused inside attributes, where they mean something else than in code.
+const IN_ATTRIBUTES: &[(&str, &str)] = &[
+    ("path", ONE_FILE),
+    ("link", NO_LINKING),
+    ("feature", "guests are stable Rust"),
+    ("proc_macro", "a guest is no compiler plugin"),
+    ("proc_macro_derive", "a guest is no compiler plugin"),
+    ("proc_macro_attribute", "a guest is no compiler plugin"),
+];
+
+/// Inner attributes (`#![...]`) that may stand; doc comments are among them.
+const INNER_ATTRIBUTES: &[&str] = &["allow", "doc"];
+
+/// Names through which a program can see where its own text stands.
+const LAYOUT: &[&str] =
+    &["line", "column", "file", "stringify", "dbg", "Location", "set_hook", "take_hook", "update_hook"];
+
+/// First segments of `use` paths that always exist.
+const ROOTS: &[&str] = &["std", "core", "alloc", "guest_sdk", "crate", "self", "super"];
+
+/// What the tokens tell.
+#[derive(Default)]
+pub(super) struct Scan {
+    /// The program may observe its own lines and columns.
+    pub sees_layout: bool,
+}
+
+/// Reads all tokens, those inside macros and attributes too.
+pub(super) fn tokens(stream: TokenStream) -> Result<Scan, SourceError> {
+    let mut scan = Scan::default();
+    scan.stream(stream, false)?;
+    Ok(scan)
+}
+
+impl Scan {
+    fn stream(&mut self, stream: TokenStream, in_attribute: bool) -> Result<(), SourceError> {
+        let mut tokens = stream.into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            match token {
+                TokenTree::Ident(word) => {
+                    self.word(&word, in_attribute)?;
+                    if word == "mod" {
+                        inline_module(word.span(), tokens.clone())?;
+                    }
+                }
+                TokenTree::Punct(mark) if mark.as_char() == '#' => {
+                    let inner = tokens.next_if(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == '!')).is_some();
+                    if let Some(TokenTree::Group(group)) = tokens.next_if(is_bracket) {
+                        if inner {
+                            inner_attribute(group.stream(), group.span())?;
+                        }
+                        self.stream(group.stream(), true)?;
+                    }
+                }
+                TokenTree::Group(group) => self.stream(group.stream(), in_attribute)?,
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &Ident, in_attribute: bool) -> Result<(), SourceError> {
+        let name = word.unraw().to_string();
+        let find = |table: &[(&str, &'static str)]| table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
+        let why = find(NAMES).or_else(|| if in_attribute { find(IN_ATTRIBUTES) } else { None });
+        if let Some(why) = why {
+            return Err(refused(word.span(), format!("`{name}`"), why));
+        }
+        self.sees_layout |= LAYOUT.contains(&name.as_str());
+        Ok(())
+    }
+}
+
+fn is_bracket(token: &TokenTree) -> bool {
+    matches!(token, TokenTree::Group(g) if g.delimiter() == Delimiter::Bracket)
+}
+
+fn refused(span: Span, what: String, why: &'static str) -> SourceError {
+    SourceError::Refused { at: Position::from(span.start()), what, why }
+}
+
+/// `mod name { ... }` and nothing else may follow a `mod`.
+fn inline_module(span: Span, mut rest: impl Iterator<Item = TokenTree>) -> Result<(), SourceError> {
+    let name = rest.next();
+    let body = rest.next();
+    match (name, body) {
+        (Some(TokenTree::Ident(_)), Some(TokenTree::Group(g))) if g.delimiter() == Delimiter::Brace => Ok(()),
+        _ => Err(refused(span, "a `mod` without its body".into(), ONE_FILE)),
+    }
+}
+
+fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {
+    match stream.into_iter().next() {
+        Some(TokenTree::Ident(name)) if INNER_ATTRIBUTES.contains(&name.to_string().as_str()) => Ok(()),
+        Some(name) => Err(refused(span, format!("`#![{name}]`"), "only `#![allow]` and docs may stand there")),
+        None => Err(refused(span, "`#![]`".into(), "it says nothing")),
+    }
+}
+
+/// Reads the syntax tree: foreign crates, and syntax that stable Rust doesn't have (which the printer can't print).
+pub(super) fn syntax(file: &syn::File) -> Result<(), SourceError> {
+    let mut declared = Declared::default();
+    declared.visit_file(file);
+    let mut check = Check { declared: declared.0, error: None };
+    check.visit_file(file);
+    check.error.map_or(Ok(()), Err)
+}
+
+/// Names that the file itself declares in module position.
+#[derive(Default)]
+struct Declared(BTreeSet<String>);
+
+impl<'a> Visit<'a> for Declared {
+    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+        self.0.insert(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+    }
+    fn visit_use_name(&mut self, name: &'a syn::UseName) {
+        self.0.insert(name.ident.to_string());
+    }
+    fn visit_use_rename(&mut self, name: &'a syn::UseRename) {
+        self.0.insert(name.rename.to_string());
+    }
+}
+
+struct Check {
+    declared: BTreeSet<String>,
+    error: Option<SourceError>,
+}
+
+impl Check {
+    fn refuse(&mut self, span: Span, what: String, why: &'static str) {
+        self.error.get_or_insert_with(|| refused(span, what, why));
+    }
+
+    fn verbatim(&mut self, tokens: &TokenStream) {
+        let span = tokens.clone().into_iter().next().map_or_else(Span::call_site, |t| t.span());
+        self.refuse(span, "this syntax".into(), "guests are stable Rust");
+    }
+
+    /// A crate's name is in snake case, a type's is not; types and what they hold are the compiler's to find.
+    fn is_foreign(&self, name: &Ident, from_root: bool) -> bool {
+        let name = name.unraw().to_string();
+        let known = ROOTS.contains(&name.as_str()) || (!from_root && self.declared.contains(&name));
+        !known && name.starts_with(|c: char| c.is_lowercase() || c == '_')
+    }
+
+    fn use_root(&mut self, tree: &syn::UseTree, from_root: bool) {
+        match tree {
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.use_root(tree, from_root)),
+            syn::UseTree::Path(path) if self.is_foreign(&path.ident, from_root) => {
+                self.refuse(path.ident.span(), format!("the crate `{}`", path.ident), NO_CRATES);
+            }
+            _ => {}
+        }
+    }
+}
+
+macro_rules! refuse_verbatim {
+    ($($method:ident: $node:ident,)+) => {
+        $(fn $method(&mut self, node: &'a syn::$node) {
+            match node {
+                syn::$node::Verbatim(tokens) => self.verbatim(tokens),
+                _ => visit::$method(self, node),
+            }
+        })+
+    };
+}
+
+impl<'a> Visit<'a> for Check {
+    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
+        self.use_root(&item.tree, item.leading_colon.is_some());
+    }
+
+    fn visit_stmt(&mut self, statement: &'a syn::Stmt) {
+        // A lone semicolon, which the parser has no other name for.
+        let empty = matches!(statement, syn::Stmt::Expr(syn::Expr::Verbatim(tokens), Some(_)) if tokens.is_empty());
+        if !empty {
+            visit::visit_stmt(self, statement);
+        }
+    }
+
+    refuse_verbatim! {
+        visit_expr: Expr,
+        visit_item: Item,
+        visit_impl_item: ImplItem,
+        visit_trait_item: TraitItem,
+        visit_pat: Pat,
+        visit_type: Type,
+        visit_type_param_bound: TypeParamBound,
+    }
+}

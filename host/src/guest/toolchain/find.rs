@@ -1,0 +1,125 @@
+//! A compiler that is ready to use, and its memo key.
+
+use crate::guest::source::Source;
+use crate::guest::toolchain::error::ToolchainError;
+use crate::guest::toolchain::places;
+use crate::guest::toolchain::rustc::{FLAGS, PROBE_LIMIT, Rustc, TARGET, has_std, sdk_hash};
+use crate::record::key::CompileKey;
+use crate::system::process;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A compiler that is ready to use.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    pub(super) rustc: Rustc,
+    /// Set where the library was built into the cache.
+    pub(super) built_sysroot: Option<PathBuf>,
+    pub(super) linker: PathBuf,
+    linker_version: String,
+    /// Folder that holds `libguest_sdk.rlib`.
+    pub(super) sdk: PathBuf,
+    /// What re-executes as the confined child.
+    pub(super) helper: Vec<PathBuf>,
+    pub(super) limits: CompileLimits,
+    pub(super) unconfined: bool,
+}
+
+/// What bounds one compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Wall clock and processor time. A guest takes about half a second.
+    pub time: Duration,
+    /// Address space of the compiler and of the linker, each.
+    pub memory_bytes: u64,
+    /// The core module.
+    pub output_bytes: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(60), memory_bytes: 4 << 30, output_bytes: 8 << 20 }
+    }
+}
+
+impl Toolchain {
+    /// What is ready to use, without installing anything.
+    pub fn find() -> Result<Option<Self>, ToolchainError> {
+        let cache = places::cache_folder()?;
+        Ok(Rustc::all().into_iter().find_map(|rustc| Self::ready(rustc, &cache)))
+    }
+
+    pub(super) fn ready(rustc: Rustc, cache: &Path) -> Option<Self> {
+        let built = places::built_sysroot(&rustc, cache);
+        let built_sysroot = match rustc.has_target() {
+            true => None,
+            false => Some(built).filter(|sysroot| has_std(sysroot)),
+        };
+        if built_sysroot.is_none() && !rustc.has_target() {
+            return None;
+        }
+        let sdk = places::sdk_folder(&rustc, cache);
+        if !sdk.join("libguest_sdk.rlib").is_file() {
+            return None;
+        }
+        let linker = rustc.linker()?;
+        let linker_version = linker_version(&linker)?;
+        let helper = vec![std::env::current_exe().ok()?, PathBuf::from("__compile")];
+        let limits = CompileLimits::default();
+        Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits, unconfined: false })
+    }
+
+    /// Re-executes this `host` binary as the confined helper instead of the running one.
+    #[must_use]
+    pub fn with_helper(mut self, host: PathBuf) -> Self {
+        self.helper = vec![host, PathBuf::from("__compile")];
+        self
+    }
+
+    /// Other limits than the defaults.
+    #[must_use]
+    pub fn with_limits(mut self, limits: CompileLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Compiles without the second wall. Only for sources that the user wrote or trusts, on systems that have none.
+    #[must_use]
+    pub fn trusting_sources(mut self) -> Self {
+        self.unconfined = true;
+        self
+    }
+
+    /// One line for people: `rustc 1.96.0, wasm32-unknown-unknown, std built from source (cached)`.
+    pub fn describe(&self) -> String {
+        let library =
+            if self.built_sysroot.is_some() { "std built from source (cached)" } else { "std of the toolchain" };
+        format!("rustc {}, {TARGET}, {library}", self.rustc.line("release:"))
+    }
+
+    /// Compiler and linker, as they enter [`CompileKey`] and an experiment's record.
+    pub fn version(&self) -> String {
+        let rustc = &self.rustc;
+        format!(
+            "rustc {} {} llvm {}, {}, {TARGET}",
+            rustc.line("release:"),
+            rustc.line("commit-hash:"),
+            rustc.line("LLVM version:"),
+            self.linker_version
+        )
+    }
+
+    /// The memo key of compiling a source with this toolchain.
+    pub fn compile_key(&self, source: &Source) -> CompileKey {
+        CompileKey::new(&source.key(), &sdk_hash(), &self.version(), FLAGS)
+    }
+}
+
+fn linker_version(linker: &Path) -> Option<String> {
+    let mut command = process::command(linker);
+    if linker.file_name().is_some_and(|name| name == "rust-lld") {
+        command.args(["-flavor", "wasm"]);
+    }
+    command.arg("--version");
+    Some(process::output(command, PROBE_LIMIT).ok()?.trim().to_owned())
+}

@@ -1,0 +1,28 @@
+//! Why a night ends early.
+
+use crate::experiment::bench::BenchError;
+use crate::night::report::ReportError;
+use crate::record::store::StoreError;
+
+/// Why a night ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum NightError {
+    /// The bench failed.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// The guest that the night starts from does not run.
+    #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]
+    SeedGuest(String),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Ctrl-C before there was anything to go on from.
+    #[error("stopped before the baseline was measured; the runs that were finished are kept")]
+    Interrupted,
+}
+
+impl From<StoreError> for NightError {
+    fn from(error: StoreError) -> Self {
+        Self::Bench(error.into())
+    }
+}

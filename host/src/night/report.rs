@@ -1,0 +1,332 @@
+//! What a person reads in the morning: `results.tsv`, `report.md` and the champion's files in the store's folder.
+//! Written whole and renamed into place, so that a reader never sees half a file.
+
+use crate::experiment::bench::Bench;
+use crate::night::event::Summary;
+use crate::record::ending::Ending;
+use crate::record::spend::{Spend, dollars};
+use crate::record::store::{Account, ExperimentRecord, Store, StoreError, TrialRecord};
+use kernels::session::NamedState;
+use kernels::spec::DType;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// autoresearch's five columns first, ours after.
+const COLUMNS: &str = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\ttrial\tverdict\tdelta\tp_better\tproposer\t\
+                       parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\n";
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file.
+    #[error("cannot write {path}: {source}; nothing stored is harmed, `host log` shows the same")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The weights.
+    #[error("cannot write the weights: {0}")]
+    Weights(#[from] safetensors::SafeTensorError),
+}
+
+/// All trials as a table: the commit column holds the start of the experiment's key, which `host show` takes.
+/// `spends` has what proposals cost.
+pub fn results_tsv(trials: &[TrialRecord], spends: &BTreeMap<i64, Spend>) -> String {
+    let mut out = COLUMNS.to_string();
+    for TrialRecord { trial: t, .. } in trials {
+        let status = match Ending::from_name(&t.verdict) {
+            Ending::Keep => "keep",
+            Ending::Discard | Ending::Noise | Ending::Same => "discard",
+            Ending::Refused | Ending::Failed | Ending::HostFault => "crash",
+        };
+        let key = t.experiment_key.map(|key| key.short()).unwrap_or_else(|| "-".into());
+        let commit = key.get(..7).unwrap_or(&key);
+        let memory = t.peak_bytes.unwrap_or(0) as f64 / 1e9;
+        let delta = t.delta.map(|d| format!("{d:.6}")).unwrap_or_default();
+        let p = t.p_better.map(|p| format!("{p:.4}")).unwrap_or_default();
+        let spend = t.proposal.and_then(|id| spends.get(&id)).copied().unwrap_or_default();
+        let whole = t.experiment_key.map(|key| key.to_string()).unwrap_or_default();
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            out,
+            "{commit}\t{:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
+            t.bpb.unwrap_or(0.0),
+            cell(&t.description),
+            t.number,
+            t.verdict,
+            t.proposer,
+            t.parent,
+            t.wall_ms as f64 / 1e3,
+            cell(&t.reason),
+            spend.requests,
+            spend.tokens(),
+            spend.micro_dollars as f64 / 1e6,
+        );
+    }
+    out
+}
+
+/// Text that stays within its cell.
+fn cell(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The night in words, as Markdown.
+pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
+    let mut out = String::from("# The night\n\n");
+    let b = &summary.baseline;
+    let _ = writeln!(
+        out,
+        "Baseline {:.4} bits per byte ± {:.4} over {} random seeds. On the same bytes, of which they \
+         know no others, the unigram distribution reaches {:.2}, gzip {:.2}, xz {:.2}, bzip2 {:.2}.\n",
+        b.bpb, b.noise, b.replicas, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
+    );
+    if summary.champion == 0 {
+        out.push_str("Nothing beat the noise floor: the champion is the baseline.\n\n");
+    } else {
+        let _ = writeln!(
+            out,
+            "Champion: trial #{} ({}), {:.4} on the split it was selected on.\n",
+            summary.champion,
+            escape(&summary.champion_description),
+            summary.champion_bpb
+        );
+    }
+    if let Some((baseline, champion)) = summary.test_bpb {
+        let _ = writeln!(
+            out,
+            "Sealed test split: champion {champion:.4}, baseline {baseline:.4} (scores read from it so far: {}).\n",
+            summary.test_reads
+        );
+    }
+    proposers(&mut out, &summary.proposers);
+    section(&mut out, "Kept", trials, |ending, _| ending == Ending::Keep);
+    section(&mut out, "Promising on one random seed, not on fresh ones", trials, |ending, retried| {
+        ending == Ending::Noise && retried
+    });
+    section(&mut out, "Within the noise", trials, |ending, retried| ending == Ending::Noise && !retried);
+    section(&mut out, "Discarded", trials, |ending, _| ending == Ending::Discard);
+    section(&mut out, "Failed or refused", trials, |ending, _| {
+        matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault)
+    });
+    if !summary.sample.is_empty() {
+        let _ = writeln!(out, "## The champion writes\n");
+        for line in summary.sample.lines() {
+            let _ = writeln!(out, "    {}", cell(line));
+        }
+    }
+    out
+}
+
+/// What each proposer did and cost: a row of names, then a row for each.
+pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
+    let names = [
+        "proposer",
+        "proposed",
+        "lost to errors",
+        "saved by repair",
+        "repeats",
+        "kept",
+        "gain",
+        "requests",
+        "tokens",
+        "cost",
+    ];
+    let row = |a: &Account| {
+        let counts = [a.proposed, a.lost, a.mended, a.repeats, a.kept].map(|count| count.to_string());
+        let [proposed, lost, mended, repeats, kept] = counts;
+        let (gain, requests) = (format!("{:.4}", a.gain), a.spend.requests.to_string());
+        let (tokens, cost) = (a.spend.tokens().to_string(), dollars(a.spend.micro_dollars));
+        [a.proposer.clone(), proposed, lost, mended, repeats, kept, gain, requests, tokens, cost]
+    };
+    [names.map(String::from)].into_iter().chain(accounts.iter().map(row)).collect()
+}
+
+/// What kept proposers from proposing, a line each, and why they stopped before the night did.
+pub fn troubles(accounts: &[Account]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for account in accounts {
+        let who = &account.proposer;
+        if let Some(why) = &account.failure {
+            // What a program said last may go on for lines.
+            let why = why.lines().next().unwrap_or_default();
+            lines.push(match account.unanswered {
+                0 => format!("{who}: the last answer that was lost: {why}"),
+                1 => format!("{who}: no answer in 1 turn; the last failure: {why}"),
+                turns => format!("{who}: no answer in {turns} turns; the last failure: {why}"),
+            });
+        }
+        lines.extend(account.stopped.iter().map(|why| format!("{who}: {why}")));
+    }
+    lines
+}
+
+/// Who proposed, at what cost, and what it brought.
+fn proposers(out: &mut String, accounts: &[Account]) {
+    if accounts.is_empty() {
+        return;
+    }
+    out.push_str("## Proposers\n\n");
+    for (i, row) in account_rows(accounts).iter().enumerate() {
+        let _ = writeln!(out, "| {} |", row.each_ref().map(|cell| escape(cell)).join(" | "));
+        if i == 0 {
+            let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+        }
+    }
+    out.push('\n');
+    for line in troubles(accounts) {
+        let _ = writeln!(out, "{}\n", escape(&line));
+    }
+}
+
+fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {
+    let rows: Vec<_> =
+        trials.iter().filter(|t| belongs(Ending::from_name(&t.trial.verdict), t.trial.p_better.is_some())).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "## {title}\n\n| # | bpb | Δ | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|"
+    );
+    for TrialRecord { trial: t, .. } in rows {
+        let number = |x: Option<f64>, digits: usize| x.map_or("–".into(), |x| format!("{x:.digits$}"));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            t.number,
+            number(t.bpb, 4),
+            number(t.delta, 4),
+            number(t.p_better, 3),
+            escape(&t.description),
+            escape(&t.reason),
+            t.experiment_key.map(|key| key.short()).unwrap_or_else(|| "–".into())
+        );
+    }
+    out.push('\n');
+}
+
+/// Text that neither breaks a table nor becomes markup.
+fn escape(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '<' | '>' | '`' | '*' | '_' | '[' | ']' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Writes `results.tsv`.
+pub fn write_results(store: &Store, trials: &[TrialRecord]) -> Result<(), ReportError> {
+    replace(&store.dir().join("results.tsv"), results_tsv(trials, &store.spends()?).as_bytes())
+}
+
+/// Writes `report.md` and the champion's source, component and weights.
+pub fn write_report(
+    bench: &Bench,
+    summary: &Summary,
+    trials: &[TrialRecord],
+    champion: Option<(&str, &[u8], Option<&ExperimentRecord>)>,
+) -> Result<(), ReportError> {
+    let dir = bench.store.dir();
+    write_results(&bench.store, trials)?;
+    replace(&dir.join("report.md"), report_md(summary, trials).as_bytes())?;
+    let Some((source, component, record)) = champion else { return Ok(()) };
+    let folder = dir.join("champion");
+    std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
+    replace(&folder.join("train.rs"), source.as_bytes())?;
+    replace(&folder.join("component.wasm"), component)?;
+    if let Some(record) = record
+        && let Some(state) = bench.store.state(record)?
+    {
+        replace(&folder.join("model.safetensors"), &safetensors(&state)?)?;
+    }
+    Ok(())
+}
+
+/// Named state in the safetensors format.
+pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTensorError> {
+    let bytes: Vec<Vec<u8>> = state
+        .tensors
+        .iter()
+        .map(|(_, _, _, values)| {
+            let mut bytes = Vec::new();
+            values.extend_le_bytes(&mut bytes);
+            bytes
+        })
+        .collect();
+    let views: Result<Vec<_>, _> = state
+        .tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, _, spec, values), bytes)| {
+            let dtype = match values.dtype() {
+                DType::F32 => safetensors::Dtype::F32,
+                DType::U32 => safetensors::Dtype::U32,
+                DType::Bf16 => safetensors::Dtype::BF16,
+                DType::F16 => safetensors::Dtype::F16,
+                DType::U8 => safetensors::Dtype::U8,
+                DType::I64 => safetensors::Dtype::I64,
+                DType::Bool => safetensors::Dtype::BOOL,
+            };
+            let shape = spec.shape.dims().iter().map(|&d| d as usize).collect();
+            safetensors::tensor::TensorView::new(dtype, shape, bytes).map(|view| (name.clone(), view))
+        })
+        .collect();
+    safetensors::serialize(views?, None)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let write = || -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|source| ReportError::Write { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_in_its_cell() {
+        assert_eq!(cell("a\tb\nc\x1b"), "a b c ");
+        assert_eq!(escape("a|b<script>"), "a\\|b\\<script\\>");
+    }
+
+    #[test]
+    fn what_kept_a_proposer_from_proposing_is_said() {
+        let failure = Some("the program ended with code 3; it said last:\nno network".to_string());
+        let failed = Account { proposer: "command.a".into(), unanswered: 2, failure, ..Account::default() };
+        let stopped = Account { proposer: "llm.b".into(), stopped: Some("no credit".into()), ..Account::default() };
+        assert_eq!(
+            troubles(&[failed, Account::default(), stopped]),
+            [
+                "command.a: no answer in 2 turns; the last failure: the program ended with code 3; it said last:",
+                "llm.b: no credit"
+            ]
+        );
+    }
+
+    #[test]
+    fn autoresearch_columns_come_first() {
+        assert!(results_tsv(&[], &BTreeMap::new()).starts_with("commit\tval_bpb\tmemory_gb\tstatus\tdescription\t"));
+    }
+}

@@ -1,0 +1,375 @@
+//! The course of a night: begin, take up what others left, hand out turns, try, and end.
+
+use crate::experiment::bench::{Bench, Candidate};
+use crate::experiment::judge::Noise;
+use crate::night::bandit::{self, Bandit};
+use crate::night::bounds::Bounds;
+use crate::night::champion::Champion;
+use crate::night::error::NightError;
+use crate::night::event::{Baseline, Event, Summary};
+use crate::night::memory::{self, Memory};
+use crate::night::recorded::Again;
+use crate::night::roster::{self, Roster, Terms};
+use crate::night::seeds::random_seed;
+use crate::night::stop::Stop;
+use crate::night::tally::Tally;
+use crate::night::turn::Draft;
+use crate::night::{baseline, digest};
+use crate::policy::Policy;
+use crate::propose::facts::{Facts, loss_curve};
+use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
+use crate::record::ending::Ending;
+use crate::record::key::ContextKey;
+use crate::record::spend::Caps;
+use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
+use crate::system::clock::unix_ms;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often a night that waits for a proposer looks whether it is over.
+const TICK: Duration = Duration::from_millis(100);
+/// A wait for a proposal that people are told of.
+const LONG_WAIT: Duration = Duration::from_secs(20);
+/// A night that was stopped or killed goes on when its policy is run again within this time.
+const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
+
+/// What a night is to do.
+pub struct Plan<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its name, for the record.
+    pub policy_name: &'a str,
+    /// What proposers are told.
+    pub brief: &'a str,
+    /// The guest that it starts from.
+    pub seed_guest: Candidate,
+    /// When it ends, counted from now; takes the place of the policy's bounds, which hold for the whole night.
+    pub bounds: Bounds,
+    /// The night whose proposals are run again: it begins with what that night began with.
+    pub recorded: Option<Again>,
+}
+
+/// A night under way.
+pub struct Night<'a> {
+    pub(super) bench: &'a Bench,
+    pub(super) policy: &'a Policy,
+    /// When this process ends it.
+    pub(super) bounds: Bounds,
+    /// When it is over, whoever runs it.
+    whole: Bounds,
+    /// Nobody had anything left to propose.
+    exhausted: bool,
+    pub(super) caps: Caps,
+    brief: Arc<str>,
+    pub(super) stop: &'a Stop,
+    pub(super) tell: &'a mut dyn FnMut(Event),
+    pub(super) id: i64,
+    pub(super) context: ContextKey,
+    pub(super) started: Instant,
+    pub(super) baseline: Champion,
+    pub(super) baseline_figures: Baseline,
+    pub(super) champion: Champion,
+    pub(super) champion_bpb: f64,
+    pub(super) noise: Noise,
+    pub(super) memory: Memory,
+    digest: Arc<str>,
+    digested: u64,
+    pub(super) tally: Tally,
+}
+
+impl<'a> Night<'a> {
+    /// Measures the baseline (or finds it measured), takes up what earlier nights on the same terms left, and records
+    /// that a night has begun, or goes on.
+    pub fn begin(
+        bench: &'a Bench,
+        plan: Plan<'a>,
+        stop: &'a Stop,
+        tell: &'a mut dyn FnMut(Event),
+    ) -> Result<Self, NightError> {
+        let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let terms = bench.context_key(&seed_guest.component);
+        let started = Instant::now();
+        let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
+        let (scores, runs) = baseline::measure(bench, policy, &baseline, stop, tell)?;
+        let (baseline_figures, noise) = baseline::figures(bench, &scores);
+        tell(Event::Baseline(baseline_figures.clone()));
+        let now = unix_ms();
+        // Proposals that are run again must not meet themselves as repeats: they have a context of their own.
+        let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
+        let context = recorded.map_or(terms, again);
+        let text = policy.canonical().unwrap_or_default();
+        let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
+        let whole = match recorded {
+            Some(_) => bounds,
+            None => Bounds::rest_of(&policy.search, &bench.store.night_used(id)?),
+        };
+        let first =
+            bench.run_before(&bench.manifest(&baseline.candidate.component, random_seed(policy, "replica", 0, 0)))?;
+        let losses = first.map(|run| loss_curve(&run.outcome.curve)).unwrap_or_default();
+        let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
+        let mut night = Self {
+            bench,
+            policy,
+            bounds: bounds.or(whole),
+            whole,
+            exhausted: false,
+            caps: policy.caps.in_whole_numbers(),
+            brief: brief.into(),
+            stop,
+            tell,
+            id,
+            context,
+            started,
+            memory: Memory::new(&baseline, baseline_figures.bpb, losses),
+            champion: baseline.clone(),
+            champion_bpb: baseline_figures.bpb,
+            baseline,
+            baseline_figures,
+            noise,
+            digest: digest.into(),
+            digested,
+            tally: Tally { runs, ..Tally::default() },
+        };
+        let before = match recorded {
+            Some(again) => night.take_up_before(&terms, again)?,
+            None => 0,
+        };
+        let after = night.take_up()?;
+        night.tell_what_was_taken_up(before + after);
+        Ok(night)
+    }
+
+    fn tell_what_was_taken_up(&mut self, trials: usize) {
+        if trials == 0 {
+            return;
+        }
+        (self.tell)(Event::Setup { what: "going on", text: format!("after {trials} earlier trials") });
+        if self.champion.trial > 0 {
+            let text = format!("#{} {:.4}: {}", self.champion.trial, self.champion_bpb, self.champion.description);
+            (self.tell)(Event::Setup { what: "champion", text });
+        }
+    }
+
+    /// What the night that is run again began with; returns how many trials that were.
+    fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
+        let mut trials = self.bench.store.trials_in(terms)?;
+        trials.retain(|record| record.id < again.first_trial);
+        self.take_up_trials(&trials)?;
+        Ok(trials.len())
+    }
+
+    /// What was recorded on the same terms since last time, by whatever process; returns how many trials that were.
+    pub(super) fn take_up(&mut self) -> Result<usize, NightError> {
+        let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
+        self.take_up_trials(&trials)?;
+        Ok(trials.len())
+    }
+
+    fn take_up_trials(&mut self, trials: &[TrialRecord]) -> Result<(), NightError> {
+        for record in trials {
+            self.memory.remember(&self.bench.store, record)?;
+        }
+        for record in trials.iter().rev().filter(|record| record.trial.verdict == Ending::Keep.name()) {
+            if self.reinstate(record)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a kept trial the champion; false, with a note, where it cannot be: the one before it then is.
+    fn reinstate(&mut self, record: &TrialRecord) -> Result<bool, NightError> {
+        let trial = &record.trial;
+        let prepared = match memory::source_of(&self.bench.store, record)? {
+            Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
+            None => Err("its source is damaged or missing in the store".into()),
+        };
+        let candidate = match prepared {
+            Ok(candidate) => candidate,
+            Err(reason) => {
+                let text = format!("champion #{} is passed over: {reason}", trial.number);
+                (self.tell)(Event::Note { text });
+                return Ok(false);
+            }
+        };
+        self.champion_bpb = trial.bpb.unwrap_or(self.champion_bpb);
+        self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
+        Ok(true)
+    }
+
+    /// Records that a proposer of the policy cannot work in this night, and why.
+    pub fn leave_out(&self, proposer: &str, reason: &str) -> Result<(), NightError> {
+        let answer = NewAnswer {
+            first: None,
+            unix_ms: unix_ms(),
+            proposer,
+            parent: self.champion.trial,
+            outcome: AnswerOutcome::Stopped,
+            stage: None,
+            fault: reason,
+            text: None,
+            hypothesis: "",
+            description: "",
+            operator: "",
+            wall_ms: 0,
+        };
+        self.bench.store.add_answer(self.id, &answer, &[])?;
+        Ok(())
+    }
+
+    /// Tries what the proposers write until a bound is reached or nobody has anything left, and sums up.
+    pub fn run(mut self, proposers: Vec<Box<dyn Proposer>>) -> Result<Summary, NightError> {
+        if proposers.iter().any(|proposer| !proposer.is_free()) {
+            let names: Vec<&str> = proposers.iter().map(|proposer| proposer.name()).collect();
+            let spent = self.bench.store.spent(self.id)?;
+            let text = format!("{}; caps: {}", names.join(", "), self.caps.words(&spent));
+            (self.tell)(Event::Setup { what: "proposers", text });
+        }
+        let mut bandit = Bandit::default();
+        for turn in self.bench.store.decided_turns(&self.context)? {
+            let reward = bandit::reward(turn.delta, self.noise.floor());
+            bandit.observe(&turn.proposer, reward, bandit::cost(&turn.spend, &self.caps));
+        }
+        let cancelled = AtomicBool::new(false);
+        let terms =
+            Terms { night: self.id, caps: self.caps, repairs: self.policy.search.repairs, cancelled: &cancelled };
+        std::thread::scope(|scope| {
+            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms)
+                .map_err(NightError::from)
+                .and_then(|mut roster| self.work(&mut roster));
+            // The threads end with the scope: what they still write is given up.
+            cancelled.store(true, Ordering::Relaxed);
+            worked
+        })?;
+        self.end()
+    }
+
+    fn work(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        while let Some(draft) = self.next_draft(roster)? {
+            self.hand_out(roster, Some(&draft))?;
+            let decided = self.try_patiently(&draft)?;
+            roster.decided(decided.map(|decided| decided.reward_and_cost));
+        }
+        Ok(())
+    }
+
+    /// The next mutation to try; waits for one where none is ready. None where the night is over.
+    fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
+        let (since, mut told) = (Instant::now(), false);
+        while !self.over() {
+            self.listen(roster, Duration::ZERO)?;
+            if let Some(draft) = roster.take(self.champion.trial) {
+                return Ok(Some(draft));
+            }
+            self.hand_out(roster, None)?;
+            if roster.is_at_work() {
+                if !told && since.elapsed() > LONG_WAIT {
+                    (self.tell)(Event::Note { text: "nothing is ready to train: waiting for a proposal".into() });
+                    told = true;
+                }
+                self.listen(roster, TICK)?;
+                continue;
+            }
+            let Some((wakes, who)) = roster.next_to_wake(self.champion.trial) else {
+                (self.tell)(Event::Note { text: "nobody has anything left to propose: the night ends here".into() });
+                self.exhausted = true;
+                return Ok(None);
+            };
+            if !told {
+                let seconds = wakes.saturating_duration_since(Instant::now()).as_secs() + 1;
+                (self.tell)(Event::Note { text: format!("waiting for {who}, {seconds} s") });
+                told = true;
+            }
+            std::thread::sleep(TICK);
+        }
+        Ok(None)
+    }
+
+    /// Takes what the proposers report: all that is there, or the first that comes in time.
+    fn listen(&mut self, roster: &mut Roster, patience: Duration) -> Result<(), NightError> {
+        let mut patience = patience;
+        while let Some(news) = roster.wait(patience, self.champion.trial) {
+            patience = Duration::ZERO;
+            if let Some(spend) = news.lost {
+                roster.lost(&news.proposer, bandit::cost(&spend, &self.caps));
+            }
+            news.notes.into_iter().for_each(|text| (self.tell)(Event::Note { text }));
+            if let Some(digest) = news.digest {
+                let (author, text) = match digest {
+                    Some(text) => (news.proposer, text),
+                    None => (digest::AUTHOR.to_string(), digest::plain(&self.memory.past)),
+                };
+                self.keep_digest(&author, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns for those who should write while `in_training` trains. A digest that is due is asked of one of them, or
+    /// made without.
+    fn hand_out(&mut self, roster: &mut Roster, in_training: Option<&Draft>) -> Result<(), NightError> {
+        let mut situation = self.situation();
+        situation.number += u64::from(in_training.is_some());
+        situation.underway = in_training.map(roster::underway).into_iter().chain(roster.ready()).collect();
+        let after = self.memory.next_number() - 1;
+        let is_due = after >= self.digested + self.policy.search.digest_every;
+        if roster.hand_out(&situation, is_due) {
+            self.digested = after;
+        } else if is_due && !roster.has_writers() {
+            self.keep_digest(digest::AUTHOR, digest::plain(&self.memory.past))?;
+        }
+        Ok(())
+    }
+
+    fn keep_digest(&mut self, author: &str, text: String) -> Result<(), NightError> {
+        self.digested = self.memory.next_number() - 1;
+        self.bench.store.add_digest(&self.context, self.digested, unix_ms(), author, &text)?;
+        self.digest = text.into();
+        Ok(())
+    }
+
+    /// What proposers, and whoever else asks, may know at this moment.
+    pub fn situation(&self) -> Situation {
+        Situation {
+            brief: self.brief.clone(),
+            parent: Arc::new(Parent {
+                number: self.champion.trial,
+                source: self.champion.candidate.text.clone(),
+                description: self.champion.description.clone(),
+                bpb: self.champion_bpb,
+                facts: Facts::new(
+                    &self.champion.candidate.dry_run,
+                    self.bench.spec.forward_tokens(),
+                    self.bench.forward_ps_per_token,
+                ),
+            }),
+            past: self.memory.past.clone(),
+            underway: Vec::<Underway>::new(),
+            noise_floor: self.noise.floor(),
+            budget_seconds: self.policy.budget.seconds,
+            digest: self.digest.clone(),
+            number: self.memory.next_number(),
+            random_seed: self.policy.search.random_seed,
+        }
+    }
+
+    /// Takes up what other processes have recorded since; for one that only looks.
+    pub fn refresh(&mut self) -> Result<(), NightError> {
+        self.take_up().map(drop)
+    }
+
+    /// Whether this process is to end it.
+    fn over(&self) -> bool {
+        self.stop.soon() || self.bounds.are_reached(self.tally.trained, self.hours())
+    }
+
+    /// Whether nothing is left of it, whoever runs it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.exhausted || self.whole.are_reached(self.tally.trained, self.hours())
+    }
+
+    pub(super) fn hours(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() / 3600.0
+    }
+}

@@ -1,0 +1,37 @@
+//! Regroups learning rates: two groups of parameters share one rate, or all rates move together, which no step on a
+//! single constant can do.
+
+use crate::propose::evolve::constants::{Constant, Value};
+use crate::propose::evolve::operators::guest::{Guest, Site};
+
+pub const NAME: &str = "optimizer groups";
+
+/// Factors on all rates at once.
+const FACTORS: &[f64] = &[0.5, 0.7, 1.4, 2.0];
+
+pub fn sites(guest: &Guest) -> Vec<Site> {
+    let rates: Vec<&Constant> =
+        guest.constants.iter().filter(|c| c.name.ends_with("_LR") && !c.name.starts_with("FINAL")).collect();
+    let mut sites = Vec::new();
+    if rates.len() < 2 {
+        return sites;
+    }
+    for factor in FACTORS {
+        let (edits, words): (Vec<_>, Vec<_>) = rates.iter().map(|c| c.set(c.scaled(*factor))).unzip();
+        sites.push(Site { operator: NAME, description: format!("all rates ×{factor}: {}", words.join(", ")), edits });
+    }
+    for group in &rates {
+        for other in rates.iter().filter(|o| o.value != group.value) {
+            let Value::Float(_) = other.value else {
+                continue;
+            };
+            let (edit, words) = group.set(other.value);
+            sites.push(Site {
+                operator: NAME,
+                description: format!("one rate for two groups: {words}, as {}", other.name),
+                edits: vec![edit],
+            });
+        }
+    }
+    sites
+}

@@ -1,0 +1,77 @@
+//! The offline proposer as a night sees it: turns the night's past into what [`Evolve`] learns from. Pure.
+
+use crate::guest::source::Source;
+use crate::propose::evolve::search::{Evolve, History, Trial, steps_between};
+use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
+use crate::record::ending::Ending;
+use crate::record::key::SourceKey;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The offline proposer with what it derived from the past so far.
+#[derive(Default)]
+pub struct Offline {
+    trials: BTreeMap<u64, Trial>,
+}
+
+impl Offline {
+    /// Its name in policies, logs and the store.
+    pub const NAME: &'static str = "evolve";
+
+    /// Derives what is new in the past; sources are parsed once. What failed on a champion long gone says nothing more.
+    fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
+        let past: &[Arc<Past>] = &situation.past;
+        let sources: BTreeMap<u64, &str> = past.iter().map(|p| (p.number, p.source.as_str())).collect();
+        for p in past.iter().filter(|p| p.number > 0) {
+            self.trials.entry(p.number).or_insert_with(|| Trial {
+                operator: p.operator.clone(),
+                steps: sources.get(&p.parent).map(|parent| steps_between(parent, &p.source)).unwrap_or_default(),
+                gain: p.delta.map(|delta| -delta),
+                kept: p.ending == Ending::Keep,
+            });
+        }
+        let fresh = past.iter().filter(|p| !situation.is_expired(p));
+        fresh.filter_map(|p| self.trials.get(&p.number)).cloned().collect()
+    }
+}
+
+impl Proposer for Offline {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn is_free(&self) -> bool {
+        true
+    }
+
+    fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
+        let trials = self.learn(situation);
+        let underway = situation.underway.iter().filter_map(|u| u.source_key);
+        let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).chain(underway).collect();
+        let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
+        let evolve = Evolve { random_seed: situation.random_seed };
+        let history = History { trials: &trials, tried: &tried };
+        let mutation = evolve.propose(&situation.parent.source, &history, situation.number);
+        Ok(mutation.map(|mutation| Proposal {
+            source: mutation.source,
+            hypothesis: String::new(),
+            description: mutation.description,
+            operator: mutation.operator.into(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::propose::proposer::tests::{past, situation};
+
+    #[test]
+    fn what_failed_long_ago_is_forgotten_and_what_was_kept_is_not() {
+        let old = [past(0, Ending::Keep, None), past(1, Ending::Discard, Some(0.2)), past(2, Ending::Keep, Some(-0.1))];
+        let later = (3..6).map(|n| past(n, Ending::Keep, Some(-0.1)));
+        let mut offline = Offline::default();
+        assert_eq!(offline.learn(&situation(old.to_vec())).len(), 2);
+        assert_eq!(offline.learn(&situation(old.into_iter().chain(later).collect())).len(), 4, "#1 has expired");
+    }
+}

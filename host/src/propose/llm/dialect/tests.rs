@@ -1,0 +1,171 @@
+//! Requests and answers in both dialects, without a network.
+
+use super::*;
+use crate::propose::llm::config::Dialect;
+use crate::propose::llm::config::ModelConfig;
+use crate::propose::llm::error::AskError;
+use crate::propose::llm::error::Class;
+use crate::propose::prompt::Prompt;
+use proptest::prelude::*;
+
+fn config(dialect: Dialect) -> ModelConfig {
+    ModelConfig { temperature: Some(0.5), ..ModelConfig::new(dialect, "http://localhost:1", "model-1") }
+}
+
+fn read(dialect: Dialect, events: &[&str]) -> Result<Response, AskError> {
+    let mut reading = Reading::default();
+    for data in events {
+        if reading.event(dialect, data)? {
+            break;
+        }
+    }
+    reading.finish(&config(dialect))
+}
+
+fn answer(dialect: Dialect, body: &str) -> Result<Response, AskError> {
+    let mut reading = Reading::default();
+    reading.whole(dialect, body.as_bytes())?;
+    reading.finish(&config(dialect))
+}
+
+fn response(text: &str, tokens_in: u64, tokens_out: u64) -> Response {
+    Response { text: text.into(), tokens_in: Some(tokens_in), tokens_out: Some(tokens_out) }
+}
+
+#[test]
+fn bodies_are_as_documented() {
+    let prompt = Prompt { system: "Be brief.".into(), text: "Hi \"you\"".into() };
+    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &prompt, newer)).unwrap();
+    assert_eq!(
+        body(Dialect::Anthropic, false),
+        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"system":"Be brief.","messages":[{"role":"user","content":"Hi \"you\""}]}"#
+    );
+    assert_eq!(
+        body(Dialect::Openai, false),
+        r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi \"you\""}]}"#
+    );
+    assert!(body(Dialect::Openai, true).contains(r#""max_completion_tokens":8192"#));
+}
+
+#[test]
+fn an_anthropic_stream() {
+    let events = [
+        r#"{"type":"message_start","message":{"id":"m","content":[],"usage":{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+        r#"{"type":"ping"}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hel"}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"lo"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    assert_eq!(read(Dialect::Anthropic, &events), Ok(response("Hello", 15, 7)));
+    assert_eq!(read(Dialect::Anthropic, &events[..6]), Err(AskError::Truncated));
+    let cut = r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"},"usage":{"output_tokens":7}}"#;
+    assert_eq!(read(Dialect::Anthropic, &[events[4], cut, events[7]]), Err(AskError::Cut { limit: 8192 }));
+    let busy = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let error = read(Dialect::Anthropic, &[events[4], busy]).unwrap_err();
+    assert_eq!(error, AskError::Busy { said: "Overloaded".into(), retry_after: None });
+}
+
+#[test]
+fn an_openai_stream() {
+    let events = [
+        r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}"#,
+        r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"},"finish_reason":null}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+        "[DONE]",
+    ];
+    assert_eq!(read(Dialect::Openai, &events), Ok(response("Hello", 3, 2)));
+    assert_eq!(read(Dialect::Openai, &events[..5]), Ok(response("Hello", 3, 2)), "no [DONE]");
+    assert_eq!(read(Dialect::Openai, &events[..3]), Err(AskError::Truncated));
+    assert_eq!(read(Dialect::Openai, &[events[3], "[DONE]"]), Err(AskError::Empty));
+    let error = read(Dialect::Openai, &[events[2], r#"{"error":"model ran out of memory"}"#]).unwrap_err();
+    assert_eq!(error.class(), Class::Retry);
+}
+
+#[test]
+fn answers_in_one_piece() {
+    let anthropic = r#"{"type":"message","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":2}}"#;
+    assert_eq!(answer(Dialect::Anthropic, anthropic), Ok(response("Hi", 1, 2)));
+    let openai = r#"{"choices":[{"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+    assert_eq!(answer(Dialect::Openai, openai), Ok(response("Hi", 1, 2)));
+    let filtered = r#"{"choices":[{"message":{"content":null},"finish_reason":"content_filter"}]}"#;
+    assert_eq!(answer(Dialect::Openai, filtered), Err(AskError::Declined));
+    for bad in ["", "[]", "{}", "null", "{\"choices\":3}", "<html>"] {
+        assert!(answer(Dialect::Openai, bad).is_err(), "{bad}");
+        assert!(answer(Dialect::Anthropic, bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_cannot_be_a_count_is_taken_as_missing() {
+    let counts = ["\"none\"", "null", "[]", "7"].map(String::from);
+    let odd = ["\"100\"", "100.5", "-1", "1e30", "1000000000000000000000000", "null", "{}"];
+    let odd = odd
+        .map(|n| format!(r#"{{"prompt_tokens":{n},"completion_tokens":{n},"input_tokens":{n},"output_tokens":{n}}}"#));
+    for usage in counts.iter().chain(&odd) {
+        let missing = Ok(Response { text: "Hi".into(), tokens_in: None, tokens_out: None });
+        let anthropic =
+            format!(r#"{{"content":[{{"type":"text","text":"Hi"}}],"stop_reason":"end_turn","usage":{usage}}}"#);
+        assert_eq!(answer(Dialect::Anthropic, &anthropic), missing, "{usage}");
+        let openai =
+            format!(r#"{{"choices":[{{"message":{{"content":"Hi"}},"finish_reason":"stop"}}],"usage":{usage}}}"#);
+        assert_eq!(answer(Dialect::Openai, &openai), missing, "{usage}");
+        let events = [
+            format!(r#"{{"type":"message_start","message":{{"content":[],"usage":{usage}}}}}"#),
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}"#.into(),
+            format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{usage}}}"#),
+        ];
+        assert_eq!(read(Dialect::Anthropic, &events.each_ref().map(String::as_str)), missing, "{usage}");
+    }
+}
+
+#[test]
+fn refusals_are_what_they_mean() {
+    let class = |status, body: &str| refusal(status, body.as_bytes(), None).class();
+    for (status, body) in [
+        (401, r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#),
+        (403, "forbidden"),
+        (402, ""),
+        (404, r#"{"error":"model 'x' not found, try pulling it first"}"#),
+        (400, r#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#),
+        (429, r#"{"error":{"type":"insufficient_quota","code":"insufficient_quota","message":"quota"}}"#),
+        (400, r#"{"error":{"type":"invalid_request_error","code":"model_not_found","message":"no"}}"#),
+    ] {
+        assert_eq!(class(status, body), Class::Stop, "{status} {body}");
+    }
+    for status in [408, 409, 429, 500, 502, 503, 504, 529] {
+        assert_eq!(class(status, "<html>"), Class::Retry, "{status}");
+    }
+    for status in [400, 413, 422] {
+        assert_eq!(class(status, r#"{"error":{"message":"too long"}}"#), Class::Refused, "{status}");
+    }
+    let said = refusal(400, "\u{1b}[2Jno\nsecond".as_bytes(), None).to_string();
+    assert_eq!(said, "the server does not take the request (400: \\u{1b}[2Jno)");
+}
+
+#[test]
+fn a_text_without_end_is_cut_off() {
+    let mut reading = Reading::default();
+    let piece = format!(r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(1 << 18));
+    let error = (0..5).find_map(|_| reading.event(Dialect::Openai, &piece).err()).unwrap();
+    assert!(matches!(error, AskError::TooLarge { what: "text", .. }));
+}
+
+proptest! {
+    #[test]
+    fn no_words_of_a_server_are_too_strange(data in "\\PC{0,200}", nested in "[\\[\\]{}\":,a-z]{0,200}") {
+        for dialect in [Dialect::Anthropic, Dialect::Openai] {
+            for text in [&data, &nested] {
+                let mut reading = Reading::default();
+                let _ = reading.event(dialect, text);
+                let _ = reading.whole(dialect, text.as_bytes());
+                let _ = reading.finish(&config(dialect));
+                let _ = refusal(500, text.as_bytes(), None).to_string();
+            }
+        }
+    }
+}

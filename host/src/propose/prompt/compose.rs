@@ -1,0 +1,96 @@
+//! The prompts themselves: what a model is told before it writes a mutation or a digest.
+
+use crate::propose::answer::FORMAT;
+use crate::propose::prompt::history;
+use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, closed, code, cut_bytes, cut_chars, fenced, fit};
+use crate::propose::proposer::Situation;
+use crate::system::sanitize;
+use std::fmt::Write as _;
+
+/// Longest digest that is shown or asked for, in characters.
+pub(super) const DIGEST_CHARS: usize = 4000;
+/// Longest brief, in bytes.
+const BRIEF_BYTES: usize = 64 << 10;
+
+/// Asks for the next mutation. Least useful first, what goes when `tokens` are too few: the repeats, the most different
+/// and the best of what was kept, loss curves, results without gain, kept changes, the digest, the reference, the dry run's facts, the
+/// brief. The figures of the night, train.rs and the form of the answer stay.
+pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
+    let parent = &situation.parent;
+    let mut parts = vec![
+        Part::cut(1, "The brief", brief(situation)),
+        Part::cut(3, "What train.rs can call", closed(sanitize::printable(reference))),
+        Part::new(0, "Where the night stands", standing(situation)),
+        Part::new(2, "What the present train.rs does with its budget", parent.facts.words()),
+        Part::cut(4, "What was learned so far", digest_part(&situation.digest)),
+        Part::cut(5, "Kept, best first", history::kept(situation)),
+        Part::cut(6, "Tried without gain, latest first: do not repeat", history::without_gain(situation)),
+        Part::new(
+            7,
+            "How the training loss fell: last step and mean of each eighth of a run",
+            history::losses(situation),
+        ),
+        Part::new(8, "How the best of them changed train.rs", history::best(situation)),
+        Part::new(9, "The kept one that differs most from the present train.rs", history::most_different(situation)),
+        Part::cut(10, "Repeats that were caught, and proposals under way", history::repeats(situation)),
+        Part::new(0, "train.rs", code(&parent.source)),
+        Part::new(0, "Your answer", FORMAT),
+    ];
+    let text = fit(&mut parts, tokens);
+    Prompt { system: SYSTEM.into(), text }
+}
+
+/// Asks for the lessons of the night so far, in place of the ones before.
+pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
+    let task = format!(
+        "Write down what this night has taught, for whoever proposes the next mutations: what helped, what harmed, what \
+         failed and why, what seems true of this task, what is worth trying next. Keep what still holds of the lessons \
+         before. Say what the figures show and no more. Plain lines that begin with `- `, at most {DIGEST_CHARS} \
+         characters in all, nothing else.\n"
+    );
+    let mut parts = vec![
+        Part::cut(3, "The brief", brief(situation)),
+        Part::new(0, "Where the night stands", standing(situation)),
+        Part::cut(1, "The lessons before", digest_part(&situation.digest)),
+        Part::cut(2, "Kept, best first", history::kept(situation)),
+        Part::cut(4, "Tried without gain, latest first", history::without_gain(situation)),
+        Part::new(0, "Your answer", task),
+    ];
+    let text = fit(&mut parts, tokens);
+    Prompt { system: SYSTEM.into(), text }
+}
+
+/// What a model answered to [`digest`], as it is kept.
+pub fn read_digest(answer: &str) -> Option<String> {
+    let text = sanitize::printable(answer.trim());
+    (!text.is_empty()).then(|| cut_chars(&text, DIGEST_CHARS))
+}
+
+/// What a person asks for. A fence that it leaves open, or that is cut in the middle, would swallow the rest.
+fn brief(situation: &Situation) -> String {
+    closed(cut_bytes(&sanitize::printable(&situation.brief), BRIEF_BYTES))
+}
+
+fn digest_part(digest: &str) -> String {
+    if digest.trim().is_empty() {
+        return String::new();
+    }
+    fenced("data", &cut_chars(&sanitize::printable(digest.trim()), DIGEST_CHARS))
+}
+
+fn standing(situation: &Situation) -> String {
+    let Situation { parent, past, noise_floor, budget_seconds, .. } = situation;
+    let mut out = format!("- Each mutation trains for {budget_seconds} seconds of budget time.\n");
+    if let Some(bpb) = past.iter().find(|p| p.number == 0).and_then(|p| p.bpb) {
+        let _ = writeln!(out, "- Baseline: {bpb:.4} bits per byte.");
+    }
+    let which = match parent.number {
+        0 => "the baseline".to_owned(),
+        number => format!("#{number}, {}", sanitize::line(&parent.description, 160)),
+    };
+    let _ = writeln!(out, "- The train.rs to change: {:.4} bits per byte ({which}).", parent.bpb);
+    let _ = writeln!(out, "- A difference below {noise_floor:.4} is noise; a gain must hold on fresh random seeds.");
+    let tried = past.iter().filter(|p| p.number > 0).count();
+    let _ = writeln!(out, "- Mutations tried so far: {tried}.");
+    out
+}

@@ -1,0 +1,168 @@
+//! What a model is told when its mutation cannot be trained as it is: the fault, the lines around it, what the reference
+//! says of the ops that are involved, the whole file. Pure.
+
+use crate::propose::answer::FORMAT;
+use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, code, cut_bytes, cut_chars, fenced, fit};
+use crate::propose::proposer::{Failed, Situation};
+use crate::system::sanitize;
+use similar::get_close_matches;
+use std::collections::BTreeSet;
+
+/// Lines shown before and after a fault.
+const AROUND: usize = 4;
+/// Faults whose lines are shown.
+const PLACES: usize = 3;
+/// Characters of an error; compilers say the important first.
+const ERROR_CHARS: usize = 4000;
+/// Bytes of an answer that could not be read.
+const ANSWER_BYTES: usize = 16 << 10;
+/// Lines of the reference.
+const REFERENCE_LINES: usize = 40;
+/// Shortest name that is looked up: shorter ones are everywhere.
+const NAME_CHARS: usize = 3;
+/// Names of the reference that are taken for a name of the error.
+const NEAR_NAMES: usize = 3;
+/// How alike two such names are, from 0 to 1: models often ask for `softmax_last` or `rmsnorm`.
+const LIKENESS: f32 = 0.75;
+/// Where compilers, the dry run and traps say a guest's line is.
+const FILE: &str = "train.rs:";
+
+/// Asks to mend what failed. Of a file that does not fit, nothing is left out: a part of it could not be mended.
+pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u64) -> Prompt {
+    let error = cut_chars(&sanitize::printable(failed.message.trim()), ERROR_CHARS);
+    let mut parts = match &failed.proposal {
+        Some(proposal) => vec![
+            Part::new(0, "", opening(failed, &proposal.hypothesis)),
+            Part::new(0, "The fault", fenced("data", &error)),
+            Part::new(2, "Where it is", excerpt(&proposal.source, &failed.message)),
+            Part::cut(1, "What the reference says", relevant(reference, &proposal.source, &error)),
+            Part::new(0, "train.rs", code(&proposal.source)),
+        ],
+        None => vec![
+            Part::new(0, "", "Your answer could not be used. Give the same change again, in the right form."),
+            Part::new(0, "The fault", fenced("data", &error)),
+            Part::cut(
+                1,
+                "What you answered",
+                fenced("data", &cut_bytes(&sanitize::printable(failed.answer.trim()), ANSWER_BYTES)),
+            ),
+            Part::new(0, "train.rs", code(&situation.parent.source)),
+        ],
+    };
+    parts.push(Part::new(0, "Your answer", FORMAT));
+    let text = fit(&mut parts, tokens);
+    Prompt { system: SYSTEM.into(), text }
+}
+
+fn opening(failed: &Failed, hypothesis: &str) -> String {
+    let idea = match sanitize::line(hypothesis, 200) {
+        none if none.is_empty() => String::new(),
+        idea => format!(" The idea was: {idea}"),
+    };
+    format!(
+        "Your mutation does not pass ({}). Mend it with as little change as you can, and keep its idea. This is repair \
+         {}.{idea}\n",
+        failed.stage.name(),
+        failed.repair
+    )
+}
+
+/// The lines that a message points at, in order of appearance, each once.
+fn places(message: &str) -> Vec<usize> {
+    let mut lines: Vec<usize> = Vec::new();
+    for (at, _) in message.match_indices(FILE) {
+        let digits: String =
+            message.get(at + FILE.len()..).unwrap_or_default().chars().take_while(char::is_ascii_digit).collect();
+        if let Ok(line) = digits.parse::<usize>()
+            && line > 0
+            && !lines.contains(&line)
+        {
+            lines.push(line);
+        }
+    }
+    lines.truncate(PLACES);
+    lines
+}
+
+/// The lines around each place, numbered, the place itself marked.
+fn excerpt(source: &str, message: &str) -> String {
+    let places = places(message);
+    let near = |number: usize| places.iter().any(|&place| number.abs_diff(place) <= AROUND);
+    let mut out = String::new();
+    let mut last = 0;
+    for (i, line) in source.lines().enumerate().filter(|(i, _)| near(i + 1)) {
+        let number = i + 1;
+        if last > 0 && number > last + 1 {
+            out.push_str("      …\n");
+        }
+        last = number;
+        let mark = if places.contains(&number) { '>' } else { ' ' };
+        out.push_str(&format!("{mark}{number:>5} | {}\n", sanitize::printable(line)));
+    }
+    if out.is_empty() { out } else { fenced("data", &out) }
+}
+
+/// Lines of the reference that define what the error and the faulty lines name, or something that is spelt nearly so,
+/// under their headings.
+fn relevant(reference: &str, source: &str, message: &str) -> String {
+    let lines: Vec<&str> = source.lines().collect();
+    let mut named = words(message);
+    for place in places(message) {
+        named.extend(called(lines.get(place - 1).copied().unwrap_or_default()));
+    }
+    let known: BTreeSet<String> = reference.lines().filter_map(defined).collect();
+    let all: Vec<&str> = known.iter().map(String::as_str).collect();
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    for name in &named {
+        wanted.extend(get_close_matches(name.as_str(), &all, NEAR_NAMES, LIKENESS));
+    }
+    let (mut out, mut heading, mut count) = (String::new(), "", 0);
+    let mut told = "";
+    for line in reference.lines() {
+        if line.starts_with('#') {
+            heading = line.trim_start_matches('#').trim();
+        }
+        let section = heading.trim_matches('`');
+        let about = defined(line).is_some_and(|name| wanted.contains(name.as_str()) || named.contains(section));
+        if !about || count >= REFERENCE_LINES {
+            continue;
+        }
+        if told != heading {
+            out.push_str(&format!("{heading}:\n"));
+            told = heading;
+        }
+        out.push_str(&format!("{line}\n"));
+        count += 1;
+    }
+    if out.is_empty() { out } else { fenced("data", &sanitize::printable(&out)) }
+}
+
+/// Names in a text, with `-` and `_` alike: ops are `rms-norm` in errors and `rms_norm` in Rust.
+fn words(text: &str) -> BTreeSet<String> {
+    let name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let words = text.split(|c| !name(c)).map(|word| word.trim_matches('-').replace('-', "_"));
+    words.filter(|word| word.chars().count() >= NAME_CHARS).collect()
+}
+
+/// Names that a line of code calls.
+fn called(line: &str) -> BTreeSet<String> {
+    let before_bracket = line.split('(').filter_map(|before| before.rsplit(|c: char| !is_name(c)).next());
+    before_bracket.filter(|name| name.chars().count() >= NAME_CHARS).map(str::to_owned).collect()
+}
+
+/// The name that a line of the reference defines: after `fn`, else the last one before its first bracket or colon.
+fn defined(line: &str) -> Option<String> {
+    let after_fn = line.split_once("fn ").map(|(_, rest)| rest);
+    let name = match after_fn {
+        Some(rest) => rest.split(|c| !is_name(c)).next(),
+        None if line.starts_with("- ") => {
+            line.split(['(', ':']).next().and_then(|before| before.rsplit(|c| !is_name(c)).next())
+        }
+        None => None,
+    };
+    name.filter(|name| name.chars().count() >= NAME_CHARS).map(str::to_owned)
+}
+
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}

@@ -1,0 +1,44 @@
+//! What bounds a guest.
+
+use serde::{Deserialize, Serialize};
+
+/// What bounds a run. All of it can change a result and is part of the experiment, but for `wall_limit_ms` and
+/// `threads`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a component.
+    pub component_bytes: u64,
+    /// Linear memory of the guest, all memories and tables together, in bytes.
+    pub memory_bytes: u64,
+    /// Live tensor bytes.
+    pub tensor_bytes: u64,
+    /// Live tensors.
+    pub max_tensors: u64,
+    /// Ops of a run.
+    pub max_ops: u64,
+    /// Fuel per second of budget. By default 2% of what the reference machines execute in a second.
+    pub fuel_per_budget_second: u64,
+    /// Bytes of named state.
+    pub state_bytes: u64,
+    /// Logged points.
+    pub log_points: u64,
+    /// Cost of `forward` per token as a multiple of the seed guest's.
+    pub forward_cost_factor: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 8 << 20,
+            memory_bytes: 256 << 20,
+            tensor_bytes: 2 << 30,
+            max_tensors: 100_000,
+            max_ops: 50_000_000,
+            fuel_per_budget_second: 50_000_000,
+            state_bytes: 256 << 20,
+            log_points: 100_000,
+            forward_cost_factor: 3,
+        }
+    }
+}

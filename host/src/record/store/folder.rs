@@ -1,0 +1,86 @@
+//! The open store: its folder, its index, its lock.
+
+use crate::record::store::error::{StoreError, io_error};
+use crate::record::store::lock::RunLock;
+use crate::record::store::schema;
+use crate::system::atomic_file;
+use rusqlite::Connection;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// The points at which a crash can strike while something is recorded, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritePoint {
+    /// A blob's temporary file exists and is empty.
+    BlobCreated,
+    /// It is written, but may not have reached the disk.
+    BlobWritten,
+    /// It has reached the disk, under its temporary name.
+    BlobSynced,
+    /// It has its name, but the folder may not have reached the disk.
+    BlobRenamed,
+    /// All rows are written, but not committed.
+    BeforeCommit,
+    /// Committed.
+    Committed,
+}
+
+/// Called at each [`WritePoint`]; an error is treated as the failure of the write that follows.
+pub type Faults = Box<dyn Fn(WritePoint) -> io::Result<()> + Send>;
+
+/// A store that is open. One per thread: it can be sent, not shared.
+pub struct Store {
+    pub(super) dir: PathBuf,
+    pub(super) db: Connection,
+    faults: Faults,
+}
+
+impl Store {
+    /// Opens the store in a folder, and makes it where there is none.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with_faults(dir, Box::new(|_| Ok(())))
+    }
+
+    /// Opens a store whose writes can be made to fail: for tests of what is built on it.
+    pub fn open_with_faults(dir: &Path, faults: Faults) -> Result<Self, StoreError> {
+        let new = !dir.exists();
+        for folder in ["blobs", "incoming"] {
+            let path = dir.join(folder);
+            std::fs::create_dir_all(&path).map_err(|source| io_error(&path, source))?;
+        }
+        atomic_file::sync_folder(dir).map_err(|source| io_error(dir, source))?;
+        if new {
+            atomic_file::sync_folder(&dir.join("..")).map_err(|source| io_error(dir, source))?;
+        }
+        let db = schema::open(&dir.join(schema::FILE))?;
+        Ok(Self { dir: dir.to_owned(), db, faults })
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Claims the store for a process that runs experiments, until the lock is dropped or the process ends, however.
+    pub fn lock_run(&self) -> Result<RunLock, StoreError> {
+        RunLock::take(&self.dir)
+    }
+
+    /// Waits for the lock in turn with the other processes that want it. `waiting` hears a few times a second who holds
+    /// it, and may give up: then there is no lock.
+    pub fn wait_to_run(
+        &self,
+        waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,
+    ) -> Result<Option<RunLock>, StoreError> {
+        RunLock::wait(&self.dir, waiting)
+    }
+
+    pub(super) fn reach(&self, point: WritePoint) -> Result<(), StoreError> {
+        (self.faults)(point).map_err(|source| io_error(&self.dir, source))
+    }
+
+    pub(super) fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|source| schema::error(&self.dir.join(schema::FILE), source))
+    }
+}

@@ -1,0 +1,75 @@
+//! The lock that keeps two hosts from running experiments on one store at the same time: on one machine they would only
+//! slow each other down, and numbers are given under it. The system releases it when the process ends.
+
+use crate::record::store::error::{StoreError, io_error};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a waiting process looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Held by the one process that runs an experiment on a store.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunLock {
+    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+        let mut file = open(dir, "lock")?;
+        if !try_lock(dir, &file)? {
+            let mut holder = String::new();
+            let read = file.take(20).read_to_string(&mut holder);
+            let known = read.is_ok() && !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_digit());
+            let holder = if known { holder } else { "(unknown)".into() };
+            return Err(StoreError::Locked { path: dir.to_owned(), holder });
+        }
+        // The number only serves the message above: a full disk must not keep a night from starting.
+        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+
+    /// Whoever waits holds the queue: a process that gives the lock back and wants it again at once finds the queue taken
+    /// and lets the other go first.
+    pub(super) fn wait(
+        dir: &Path,
+        waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,
+    ) -> Result<Option<Self>, StoreError> {
+        let queue = open(dir, "queue")?;
+        let mut is_next = try_lock(dir, &queue)?;
+        loop {
+            let found = match is_next {
+                true => Self::take(dir),
+                false => Err(StoreError::Locked { path: dir.to_owned(), holder: "(another one)".into() }),
+            };
+            match found {
+                Err(locked @ StoreError::Locked { .. }) => {
+                    if waiting(&locked).is_break() {
+                        return Ok(None);
+                    }
+                }
+                taken => return taken.map(Some),
+            }
+            std::thread::sleep(LOOK);
+            is_next = is_next || try_lock(dir, &queue)?;
+        }
+    }
+}
+
+pub(super) fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
+    let path = dir.join(name);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    file.map_err(|source| io_error(&path, source))
+}
+
+fn try_lock(dir: &Path, file: &File) -> Result<bool, StoreError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(io_error(dir, error.into())),
+    }
+}

@@ -1,0 +1,34 @@
+//! The store: everything a host knows, in one folder, safe against `kill -9` and power loss at any point.
+//!
+//! ```text
+//! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores, what was sent to
+//!                proposers and what they answered
+//! incoming/      blobs being written
+//! index.sqlite   what the blobs are and how they belong together; see schema.sql and schema_2.sql
+//! lock           held by the process that runs an experiment
+//! queue          held by the process whose turn it is next
+//! ```
+//!
+//! A blob is durable before the transaction that names it commits: a crash leaves whole records, or unreferenced blobs,
+//! which [`Store::gc`] removes. Reading needs no lock; any number of processes may. Depends on `key`, `outcome` and the
+//! plain types they hash; on nothing that runs guests.
+
+mod blob;
+mod error;
+mod folder;
+mod index;
+mod lock;
+mod night;
+mod proposal;
+mod record;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use blob::Collected;
+pub use error::StoreError;
+pub use folder::{Faults, Store, WritePoint};
+pub use lock::RunLock;
+pub use night::{NewTrial, NightRecord, NightUsed, Role, ScoreRecord, TrialRecord};
+pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer};
+pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};

@@ -1,0 +1,296 @@
+//! Results and memos: experiments, components, dry runs, and finding any of them by the beginning of its key.
+
+use crate::record::dry_run::DryRun;
+use crate::record::key::{
+    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, SourceKey,
+};
+use crate::record::outcome::{GuestFault, Outcome, Status, decode_state};
+use crate::record::store::error::{StoreError, bad_record, undecodable};
+use crate::record::store::folder::{Store, WritePoint};
+use kernels::session::NamedState;
+use rusqlite::{Row, params};
+
+/// An experiment that has just ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'a> {
+    /// What was run.
+    pub manifest: &'a Manifest,
+    /// What it yielded; must be a result.
+    pub outcome: &'a Outcome,
+    /// The encoded state ([`crate::record::outcome::encode_state`]) that the outcome names, if it names one.
+    pub state: Option<&'a [u8]>,
+    /// Interval and blob of each checkpoint; the blobs are stored already.
+    pub checkpoints: &'a [(u32, Hash)],
+    /// When it ended.
+    pub finished_unix_ms: i64,
+    /// How long it took.
+    pub wall_ms: i64,
+}
+
+/// An experiment on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExperimentRecord {
+    /// Its key.
+    pub key: ExperimentKey,
+    /// What was run.
+    pub manifest: Manifest,
+    /// Hash of the outcome.
+    pub outcome_hash: OutcomeHash,
+    /// Blob of the encoded outcome.
+    pub outcome_blob: Hash,
+    /// Name of the status.
+    pub status: String,
+    /// Status message; empty where completed.
+    pub message: String,
+    /// Bits per byte on the search split, where completed.
+    pub val_bpb: Option<f64>,
+    /// Blob of the encoded state.
+    pub state_blob: Option<Hash>,
+    /// When it ended.
+    pub finished_unix_ms: i64,
+    /// How long it took.
+    pub wall_ms: i64,
+}
+
+/// What compiling a source yielded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentRecord {
+    /// Its key.
+    pub component_key: ComponentKey,
+    /// Blob of the component as compiled, names included.
+    pub component_blob: Hash,
+    /// Key of the source.
+    pub source_key: SourceKey,
+    /// Blob of the source.
+    pub source_blob: Hash,
+    /// Compiler, its version and target.
+    pub compiler: String,
+}
+
+/// What a dry run found: its facts, or the guest's fault with its message.
+pub type DryRunResult = Result<DryRun, (GuestFault, String)>;
+
+/// What a prefix stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An experiment.
+    Experiment(ExperimentKey),
+    /// A component.
+    Component(ComponentKey),
+    /// A source.
+    Source(SourceKey),
+    /// What was sent to a proposer, or came from one.
+    Exchanged(Hash),
+}
+
+impl Store {
+    /// Records a result: its blobs first, then all rows in one transaction. Recording it again changes nothing; a
+    /// different outcome for the same experiment is an error.
+    pub fn record_experiment(&self, finished: &Finished<'_>) -> Result<ExperimentRecord, StoreError> {
+        let Finished { manifest, outcome, state, checkpoints, finished_unix_ms, wall_ms } = *finished;
+        let key = manifest.key();
+        if !outcome.status.is_result() {
+            return Err(StoreError::NotAResult(key));
+        }
+        if state.map(|bytes| Hash::of(bytes).0) != outcome.state {
+            return Err(StoreError::WrongState(key));
+        }
+        let found = outcome.hash();
+        let outcome_blob = self.put_blob(&outcome.encode())?;
+        let state_blob = state.map(|bytes| self.put_blob(bytes)).transpose()?;
+        let message = match &outcome.status {
+            Status::Completed => "",
+            Status::GuestFault { message, .. } | Status::HostFault { message, .. } => message,
+        };
+        let transaction = self.begin()?;
+        if let Some(record) = self.find_experiment(&key)? {
+            let stored = record.outcome_hash;
+            return if stored == found { Ok(record) } else { Err(StoreError::Disagrees { key, stored, found }) };
+        }
+        self.sql(transaction.execute(
+            "INSERT INTO experiments (key, manifest, outcome_hash, outcome_blob, status, message, val_bpb, state_blob,
+             finished_unix_ms, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                key,
+                manifest,
+                found,
+                outcome_blob,
+                outcome.status.name(),
+                message,
+                outcome.score.as_ref().map(|score| score.bpb),
+                state_blob,
+                finished_unix_ms,
+                wall_ms
+            ],
+        ))?;
+        for (interval, blob) in checkpoints {
+            self.sql(transaction.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", params![key, interval, blob]))?;
+        }
+        self.reach(WritePoint::BeforeCommit)?;
+        self.sql(transaction.commit())?;
+        self.reach(WritePoint::Committed)?;
+        self.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))
+    }
+
+    /// The experiment with this key, if it is on record.
+    pub fn find_experiment(&self, key: &ExperimentKey) -> Result<Option<ExperimentRecord>, StoreError> {
+        let record = self.first("SELECT * FROM experiments WHERE key = ?", [key], experiment_row)?;
+        match record {
+            Some(record) if record.manifest.key() != *key => Err(bad_record(key, "its manifest has another key")),
+            record => Ok(record),
+        }
+    }
+
+    /// The experiments of a component, on whatever terms, by key.
+    pub fn experiments_of(&self, component: &ComponentKey) -> Result<Vec<ExperimentRecord>, StoreError> {
+        let sql = "SELECT * FROM experiments WHERE component_key = ? ORDER BY key";
+        self.rows(sql, [component], experiment_row)
+    }
+
+    /// An experiment on the same terms by a component that behaves the same: its score would be this one's.
+    pub fn find_by_behaviour(
+        &self,
+        manifest: &Manifest,
+        behaviour: &BehaviourKey,
+    ) -> Result<Option<ExperimentRecord>, StoreError> {
+        let sql = "SELECT DISTINCT component_key FROM behaviours WHERE behaviour_key = ? ORDER BY component_key";
+        for component in self.rows(sql, [behaviour], |row| row.get(0))? {
+            if let Some(record) = self.find_experiment(&Manifest { component, ..manifest.clone() }.key())? {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An experiment's outcome, checked against its hash.
+    pub fn outcome(&self, record: &ExperimentRecord) -> Result<Outcome, StoreError> {
+        let bytes = self.get_blob(&record.outcome_blob)?;
+        let outcome = Outcome::decode(&bytes, &record.message).map_err(undecodable(record.key))?;
+        if outcome.hash() == record.outcome_hash {
+            Ok(outcome)
+        } else {
+            Err(bad_record(record.key, "its outcome has another hash"))
+        }
+    }
+
+    /// The state that training left, where it left one.
+    pub fn state(&self, record: &ExperimentRecord) -> Result<Option<NamedState>, StoreError> {
+        let Some(blob) = &record.state_blob else {
+            return Ok(None);
+        };
+        decode_state(&self.get_blob(blob)?).map(Some).map_err(undecodable(record.key))
+    }
+
+    /// Interval and blob of each checkpoint, in order.
+    pub fn checkpoints(&self, key: &ExperimentKey) -> Result<Vec<(u32, Hash)>, StoreError> {
+        let sql = "SELECT interval, blob FROM checkpoints WHERE experiment_key = ? ORDER BY interval";
+        self.rows(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// What was compiled under this key.
+    pub fn find_component(&self, key: &CompileKey) -> Result<Option<ComponentRecord>, StoreError> {
+        self.first("SELECT * FROM components WHERE compile_key = ?", [key], component_row)
+    }
+
+    /// Any compilation that yielded this component.
+    pub fn component(&self, key: &ComponentKey) -> Result<Option<ComponentRecord>, StoreError> {
+        let sql = "SELECT * FROM components WHERE component_key = ? ORDER BY compile_key LIMIT 1";
+        self.first(sql, [key], component_row)
+    }
+
+    /// Remembers a compilation whose blobs are stored.
+    pub fn put_component(&self, key: &CompileKey, record: &ComponentRecord) -> Result<(), StoreError> {
+        let ComponentRecord { component_key, component_blob, source_key, source_blob, compiler } = record;
+        self.sql(self.db.execute(
+            "INSERT OR REPLACE INTO components VALUES (?, ?, ?, ?, ?, ?)",
+            params![key, component_key, component_blob, source_key, source_blob, compiler],
+        ))?;
+        Ok(())
+    }
+
+    /// What the dry run of this key found.
+    pub fn find_dry_run(&self, key: &DryRunKey) -> Result<Option<DryRunResult>, StoreError> {
+        let facts =
+            self.first("SELECT facts FROM behaviours WHERE dry_run_key = ?", [key], |row| row.get::<_, String>(0))?;
+        facts.map(|json| serde_json::from_str(&json).map_err(|error| bad_record(key, error))).transpose()
+    }
+
+    /// Remembers what a dry run found.
+    pub fn put_dry_run(&self, manifest: &Manifest, result: &DryRunResult) -> Result<(), StoreError> {
+        let key = manifest.dry_run_key();
+        let behaviour = result.as_ref().ok().and_then(BehaviourKey::new);
+        let facts = serde_json::to_string(result).map_err(|error| bad_record(key, error))?;
+        self.sql(self.db.execute(
+            "INSERT OR REPLACE INTO behaviours VALUES (?, ?, ?, ?, ?)",
+            params![key, manifest.component, manifest.task, behaviour, facts],
+        ))?;
+        Ok(())
+    }
+
+    /// The one experiment, component, source or part of an exchange whose key begins with these digits.
+    pub fn resolve(&self, prefix: &str) -> Result<Found, StoreError> {
+        let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !digits || !(4..=64).contains(&prefix.len()) {
+            return Err(StoreError::BadPrefix(prefix.chars().take(80).collect()));
+        }
+        // `g` follows every hexadecimal digit.
+        let sql = "SELECT 0, key FROM experiments WHERE key >= ?1 AND key < ?1 || 'g'
+             UNION SELECT 1, component_key FROM components WHERE component_key >= ?1 AND component_key < ?1 || 'g'
+             UNION SELECT 2, source_key FROM components WHERE source_key >= ?1 AND source_key < ?1 || 'g'
+             UNION SELECT 2, source_key FROM trials WHERE source_key >= ?1 AND source_key < ?1 || 'g'
+             UNION SELECT 3, request_blob FROM requests WHERE request_blob >= ?1 AND request_blob < ?1 || 'g'
+             UNION SELECT 3, response_blob FROM requests WHERE response_blob >= ?1 AND response_blob < ?1 || 'g'
+             ORDER BY 1, 2 LIMIT 5";
+        let found = self.rows(sql, [prefix], |row| {
+            Ok(match row.get(0)? {
+                0 => Found::Experiment(row.get(1)?),
+                1 => Found::Component(row.get(1)?),
+                2 => Found::Source(row.get(1)?),
+                _ => Found::Exchanged(row.get(1)?),
+            })
+        })?;
+        match found.as_slice() {
+            [] => Err(StoreError::NotFound(prefix.into())),
+            [one] => Ok(*one),
+            many => {
+                Err(StoreError::Ambiguous { prefix: prefix.into(), matches: many.iter().map(Found::name).collect() })
+            }
+        }
+    }
+}
+
+impl Found {
+    fn name(&self) -> String {
+        match self {
+            Self::Experiment(key) => format!("experiment {}", key.short()),
+            Self::Component(key) => format!("component {}", key.short()),
+            Self::Source(key) => format!("source {}", key.short()),
+            Self::Exchanged(blob) => format!("exchange {}", blob.short()),
+        }
+    }
+}
+
+fn experiment_row(row: &Row<'_>) -> rusqlite::Result<ExperimentRecord> {
+    Ok(ExperimentRecord {
+        key: row.get("key")?,
+        manifest: row.get("manifest")?,
+        outcome_hash: row.get("outcome_hash")?,
+        outcome_blob: row.get("outcome_blob")?,
+        status: row.get("status")?,
+        message: row.get("message")?,
+        val_bpb: row.get("val_bpb")?,
+        state_blob: row.get("state_blob")?,
+        finished_unix_ms: row.get("finished_unix_ms")?,
+        wall_ms: row.get("wall_ms")?,
+    })
+}
+
+fn component_row(row: &Row<'_>) -> rusqlite::Result<ComponentRecord> {
+    Ok(ComponentRecord {
+        component_key: row.get("component_key")?,
+        component_blob: row.get("component_blob")?,
+        source_key: row.get("source_key")?,
+        source_blob: row.get("source_blob")?,
+        compiler: row.get("compiler")?,
+    })
+}

@@ -1,0 +1,173 @@
+//! Files that somebody else left: read without following a link, waiting for a pipe, or taking more than the cap. Thin
+//! I/O edge; depends on nothing else here.
+
+use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Nothing there.
+    #[error("{0} is not there")]
+    Missing(String),
+    /// An absolute path, or one with `..`.
+    #[error("`{0}` leaves the folder: name a file inside it by its relative path")]
+    Outside(String),
+    /// A link, on the way or at its end.
+    #[error("{0} is a symbolic link, or lies behind one: leave a plain file")]
+    Link(String),
+    /// A folder, pipe, socket or device.
+    #[error("{0} is no plain file")]
+    NotAFile(String),
+    /// Above the cap.
+    #[error("{name} has more than {cap} bytes")]
+    TooLarge {
+        /// Its path.
+        name: String,
+        /// The cap.
+        cap: u64,
+    },
+    /// Not UTF-8.
+    #[error("{name} is no UTF-8 text: byte {at} is wrong")]
+    NotText {
+        /// Its path.
+        name: String,
+        /// Offset of the first wrong byte.
+        at: usize,
+    },
+    /// The system refused.
+    #[error("{name}: {source}")]
+    Io {
+        /// Its path.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A folder that is held open: its name may come to mean something else, what is read from it may not.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens a folder that the caller vouches for.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
+    }
+
+    /// The text of a plain file in it of at most `cap` bytes.
+    ///
+    /// # Errors
+    /// See [`IntakeError`].
+    pub fn read(&self, path: &Path, cap: u64) -> Result<String, IntakeError> {
+        let name = || crate::system::sanitize::line(&path.to_string_lossy(), 200);
+        let file = self.open_inside(path)?;
+        let io = |source: io::Error| IntakeError::Io { name: name(), source };
+        let kind = fstat(&file).map_err(|error| io(error.into()))?;
+        if FileType::from_raw_mode(kind.st_mode) != FileType::RegularFile {
+            return Err(IntakeError::NotAFile(name()));
+        }
+        let mut bytes = Vec::new();
+        File::from(file).take(cap.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > cap {
+            return Err(IntakeError::TooLarge { name: name(), cap });
+        }
+        String::from_utf8(bytes)
+            .map_err(|error| IntakeError::NotText { name: name(), at: error.utf8_error().valid_up_to() })
+    }
+
+    /// Each part of the path is opened by itself, so that none can be a link.
+    fn open_inside(&self, path: &Path) -> Result<OwnedFd, IntakeError> {
+        let name = crate::system::sanitize::line(&path.to_string_lossy(), 200);
+        let mut parts = Vec::new();
+        for part in path.components() {
+            match part {
+                Component::Normal(part) => parts.push(part),
+                Component::CurDir => {}
+                _ => return Err(IntakeError::Outside(name)),
+            }
+        }
+        let Some((last, folders)) = parts.split_last() else { return Err(IntakeError::NotAFile(name)) };
+        let failed = |error: Errno| match error {
+            Errno::NOENT => IntakeError::Missing(name.clone()),
+            Errno::LOOP => IntakeError::Link(name.clone()),
+            Errno::NXIO => IntakeError::NotAFile(name.clone()),
+            error => IntakeError::Io { name: name.clone(), source: error.into() },
+        };
+        let careful = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at = None;
+        for folder in folders {
+            let from = at.as_ref().unwrap_or(&self.0);
+            let opened = openat(from, *folder, careful | OFlags::PATH, Mode::empty()).map_err(failed)?;
+            let kind = FileType::from_raw_mode(fstat(&opened).map_err(failed)?.st_mode);
+            match kind {
+                FileType::Directory => at = Some(opened),
+                FileType::Symlink => return Err(IntakeError::Link(name)),
+                _ => return Err(IntakeError::Missing(name)),
+            }
+        }
+        // Without waiting: opening a pipe would otherwise hang until somebody writes to it.
+        let flags = careful | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        openat(at.as_ref().unwrap_or(&self.0), *last, flags, Mode::empty()).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn read(folder: &Path, name: &str) -> Result<String, IntakeError> {
+        Folder::open(folder).unwrap().read(Path::new(name), 8)
+    }
+
+    #[test]
+    fn plain_files_are_read_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        std::fs::write(at("sub/plain"), "12345678").unwrap();
+        std::fs::write(at("huge"), "123456789").unwrap();
+        std::fs::write(at("bytes"), b"ab\xff").unwrap();
+        symlink(at("sub/plain"), at("link")).unwrap();
+        symlink(at("sub"), at("linked")).unwrap();
+        let pipe = rustix::fs::CWD;
+        rustix::fs::mknodat(pipe, at("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(read(folder.path(), "sub/plain").unwrap(), "12345678");
+        assert_eq!(read(folder.path(), "./sub/./plain").unwrap(), "12345678");
+        let refused = |name: &str| read(folder.path(), name).unwrap_err();
+        assert!(matches!(refused("huge"), IntakeError::TooLarge { cap: 8, .. }));
+        assert!(matches!(refused("bytes"), IntakeError::NotText { at: 2, .. }));
+        assert!(matches!(refused("link"), IntakeError::Link(_)));
+        assert!(matches!(refused("linked/plain"), IntakeError::Link(_)));
+        assert!(matches!(refused("none"), IntakeError::Missing(_)));
+        assert!(matches!(refused("sub/plain/more"), IntakeError::Missing(_)));
+        for outside in ["../x", "sub/../../x", "/dev/null"] {
+            assert!(matches!(refused(outside), IntakeError::Outside(_)), "{outside}");
+        }
+        for odd in ["sub", "pipe", "socket", "", "."] {
+            assert!(matches!(refused(odd), IntakeError::NotAFile(_)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_swapped_for_a_link_is_still_itself() {
+        let outer = tempfile::tempdir().unwrap();
+        let at = |name: &str| outer.path().join(name);
+        std::fs::create_dir(at("work")).unwrap();
+        std::fs::create_dir(at("other")).unwrap();
+        std::fs::write(at("other/train.rs"), "other").unwrap();
+        let folder = Folder::open(&at("work")).unwrap();
+        std::fs::remove_dir(at("work")).unwrap();
+        symlink(at("other"), at("work")).unwrap();
+        assert!(matches!(folder.read(Path::new("train.rs"), 8), Err(IntakeError::Missing(_))));
+    }
+}
