@@ -120,7 +120,7 @@ fn failed(message: &str) -> Failed {
 }
 
 fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/prompt/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/propose/prompt/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
     }

@@ -132,7 +132,7 @@ fn kill_at_every_write_point_leaves_a_whole_record_or_none() {
     for at in 0.. {
         let dir = tempfile::tempdir().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["store::tests::crash_child", "--exact", "--ignored"])
+            .args(["record::store::tests::crash_child", "--exact", "--ignored"])
             .env(CRASH_STORE, dir.path())
             .env(CRASH_AT, at.to_string())
             .output()
