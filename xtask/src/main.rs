@@ -3,6 +3,10 @@
 //!
 //! `cargo xtask golden`: writes the golden digests and vectors of the numerics class as they come out here. A test in
 //! `bits` compares them; a change of them is a new class.
+//!
+//! `cargo xtask features`: says which packages the README's two commands would build twice.
+
+mod features;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -19,7 +23,8 @@ fn main() -> Result<()> {
         ["bindings"] => std::fs::write(&path, generate()?).with_context(|| format!("writing {}", path.display())),
         ["bindings", "--check"] => check(&path),
         ["golden"] => golden(),
-        _ => bail!("usage: cargo xtask bindings [--check] | cargo xtask golden"),
+        ["features"] => features::check(),
+        _ => bail!("usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask features"),
     }
 }
 
