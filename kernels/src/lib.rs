@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fault;
 pub mod grad;
 pub mod infer;
+mod named;
 pub mod op;
 pub mod session;
 pub mod spec;

@@ -1,5 +1,6 @@
-//! Shapes and dtypes of tensors, with checked arithmetic. Depends on nothing else in the crate.
+//! Shapes and dtypes of tensors, with checked arithmetic.
 
+use crate::named::named;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::fmt;
@@ -9,30 +10,37 @@ pub const MAX_RANK: usize = 6;
 /// Most elements a tensor can have: element offsets fit in 31 bits on every platform.
 pub const MAX_ELEMENTS: u64 = 1 << 31;
 
-/// Element type. The discriminants enter canonical encodings and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum DType {
-    /// IEEE 754 binary32: what arithmetic is done in.
-    F32 = 0,
-    /// Unsigned 32-bit integers: tokens and indices.
-    U32 = 1,
-    /// The upper half of binary32: storage, and operands of products.
-    Bf16 = 2,
-    /// IEEE 754 binary16: storage, and operands of products.
-    F16 = 3,
-    /// Bytes.
-    U8 = 4,
-    /// Signed 64-bit integers.
-    I64 = 5,
-    /// 0 or 1 in a byte.
-    Bool = 6,
+/// Hands a macro the table of element types: code, name in the contract.
+#[macro_export]
+macro_rules! dtypes {
+    ($with:ident $($before:tt)*) => {
+        $with! {
+            $($before)* {
+                /// IEEE 754 binary32: what arithmetic is done in.
+                F32 = 0 "f32",
+                /// Unsigned 32-bit integers: tokens and indices.
+                U32 = 1 "u32",
+                /// The upper half of binary32: storage, and operands of products.
+                Bf16 = 2 "bf16",
+                /// IEEE 754 binary16: storage, and operands of products.
+                F16 = 3 "f16",
+                /// Bytes.
+                U8 = 4 "u8",
+                /// Signed 64-bit integers.
+                I64 = 5 "i64",
+                /// 0 or 1 in a byte.
+                Bool = 6 "bool",
+            }
+        }
+    };
+}
+
+dtypes! { named
+    /// Element type. The codes enter canonical encodings and never change.
+    DType
 }
 
 impl DType {
-    /// Every dtype, in order of code.
-    pub const ALL: [DType; 7] = [DType::F32, DType::U32, DType::Bf16, DType::F16, DType::U8, DType::I64, DType::Bool];
-
     /// Bytes per element.
     pub const fn size(self) -> u64 {
         match self {
@@ -40,19 +48,6 @@ impl DType {
             DType::F32 | DType::U32 => 4,
             DType::Bf16 | DType::F16 => 2,
             DType::U8 | DType::Bool => 1,
-        }
-    }
-
-    /// Its name, as the contract spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DType::F32 => "f32",
-            DType::U32 => "u32",
-            DType::Bf16 => "bf16",
-            DType::F16 => "f16",
-            DType::U8 => "u8",
-            DType::I64 => "i64",
-            DType::Bool => "bool",
         }
     }
 

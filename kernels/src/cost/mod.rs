@@ -8,68 +8,35 @@ mod workspace;
 pub use profile::{Prices, Profile, ProfileError, Rate};
 pub use workspace::{LOGIT_ROWS, workspace};
 
+use crate::named::named;
 use crate::op::{Attention, Binary, Loss, Op, Unary};
 use crate::spec::Spec;
 
-/// Kind of op with speeds of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(usize)]
-pub enum Class {
-    /// Attention and its gradient.
-    Attention = 0,
-    /// Moves values, or only renames them (reshape).
-    Copy = 1,
-    /// One output element per input element.
-    Elementwise = 2,
-    /// What is picked or added by index.
-    Gather = 3,
-    /// Cross-entropy, softmax, logsumexp.
-    Loss = 4,
-    /// Norms and rotary embedding.
-    Norm = 5,
-    /// In-place updates.
-    Optimizer = 6,
-    /// A matrix product beyond its first [`SMALL_PRODUCT`] operations.
-    Product = 7,
-    /// A matrix product's first [`SMALL_PRODUCT`] operations.
-    ProductSmall = 8,
-    /// Random numbers.
-    Random = 9,
-    /// Sums, extremes, running sums, sorting.
-    Reduction = 10,
-}
-
-impl Class {
-    /// Every class, in order of name.
-    pub const ALL: [Class; 11] = [
-        Class::Attention,
-        Class::Copy,
-        Class::Elementwise,
-        Class::Gather,
-        Class::Loss,
-        Class::Norm,
-        Class::Optimizer,
-        Class::Product,
-        Class::ProductSmall,
-        Class::Random,
-        Class::Reduction,
-    ];
-
-    /// Its name in profiles and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Attention => "attention",
-            Class::Copy => "copy",
-            Class::Elementwise => "elementwise",
-            Class::Gather => "gather",
-            Class::Loss => "loss",
-            Class::Norm => "norm",
-            Class::Optimizer => "optimizer",
-            Class::Product => "product",
-            Class::ProductSmall => "product-small",
-            Class::Random => "random",
-            Class::Reduction => "reduction",
-        }
+named! {
+    /// Kind of op with speeds of its own; named in profiles and reports.
+    Class {
+        /// Attention and its gradient.
+        Attention = 0 "attention",
+        /// Moves values, or only renames them (reshape).
+        Copy = 1 "copy",
+        /// One output element per input element.
+        Elementwise = 2 "elementwise",
+        /// Rows and elements picked or added by index.
+        Gather = 3 "gather",
+        /// Cross-entropy, softmax, logsumexp.
+        Loss = 4 "loss",
+        /// Norms and rotary embedding.
+        Norm = 5 "norm",
+        /// In-place updates.
+        Optimizer = 6 "optimizer",
+        /// A matrix product beyond its first [`SMALL_PRODUCT`] operations.
+        Product = 7 "product",
+        /// A matrix product's first [`SMALL_PRODUCT`] operations.
+        ProductSmall = 8 "product-small",
+        /// Random numbers.
+        Random = 9 "random",
+        /// Sums, extremes, running sums, sorting.
+        Reduction = 10 "reduction",
     }
 }
 
@@ -122,8 +89,8 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         Op::Narrow { .. } => moved(outputs, made.saturating_mul(2)),
         Op::Uniform { .. } => per(Class::Random, out, 10),
         Op::Normal { .. } => per(Class::Random, out, 30),
-        Op::Unary(f) => per(Class::Elementwise, out, weight(*f)),
-        Op::UnaryGrad(f) => per(Class::Elementwise, out, weight(*f) + 2),
+        Op::Unary(f) => per(Class::Elementwise, out, f.operations()),
+        Op::UnaryGrad(f) => per(Class::Elementwise, out, f.operations() + 2),
         Op::Cast { .. } => per(Class::Elementwise, out, 1),
         Op::Binary(Binary::Pow) => broadcast(inputs, outputs, per(Class::Elementwise, out, 40)),
         Op::PowGrad { .. } => per(Class::Elementwise, out, 60),
@@ -131,7 +98,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
         Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, outputs, per(Class::Elementwise, out, 1)),
         Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
         Op::Affine { .. } => per(Class::Elementwise, out, 2),
-        Op::Softcap { .. } => per(Class::Elementwise, out, weight(Unary::Tanh) + 2),
+        Op::Softcap { .. } => per(Class::Elementwise, out, Unary::Tanh.operations() + 2),
         Op::SoftcapGrad { .. } => per(Class::Elementwise, out, 4),
         Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => per(Class::Reduction, first, 1),
         Op::Max { .. } | Op::Min { .. } | Op::ArgMax { .. } => per(Class::Reduction, first, 1),
@@ -165,20 +132,6 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Cost {
 /// A copy of `bytes` between device and guest or host: what reading and logging are charged.
 pub fn transfer(bytes: u64) -> Cost {
     Cost { class: Class::Copy, flops: 0, work: 0, bytes }
-}
-
-/// Operations per element, from the lengths of the polynomials.
-fn weight(f: Unary) -> u64 {
-    match f {
-        Unary::Neg | Unary::Square | Unary::Abs | Unary::Relu => 1,
-        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => 1,
-        Unary::ReluSquared => 2,
-        Unary::Sqrt | Unary::Rsqrt => 6,
-        Unary::Exp | Unary::Log => 12,
-        Unary::Sigmoid | Unary::Silu => 15,
-        Unary::Sin | Unary::Cos | Unary::Tanh => 16,
-        Unary::Gelu => 22,
-    }
 }
 
 /// Values that move row by row.

@@ -1,11 +1,10 @@
 //! Shapes and dtypes: what an op makes of its operands, or why it cannot take them. Pure; depends on `op`, `spec` and
 //! `fault`. Every size is checked before anything is allocated.
 
-mod dtypes;
 mod fused;
 
 use crate::fault::Fault;
-use crate::op::{AdamW, Loss, Op};
+use crate::op::{AdamW, Loss, Op, Operand, Operands};
 use crate::spec::{DType, Shape, Spec, listed};
 use smallvec::{SmallVec, smallvec};
 use std::fmt::Arguments;
@@ -72,21 +71,12 @@ impl Call<'_> {
 
     fn arity(&self) -> Result<(), Fault> {
         let given = self.inputs.len();
-        let wanted = match self.op {
-            Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } => 0,
-            Op::Uniform { .. } | Op::Normal { .. } | Op::NextBatch { .. } => 0,
-            Op::Cat { .. } if given == 0 => {
+        let wanted = match self.op.operands() {
+            Operands::Each(operands) => operands.len(),
+            Operands::Alike(_) if given == 0 => {
                 return Err(self.misuse("nothing to join; give at least one tensor"));
             }
-            Op::Cat { .. } => given,
-            Op::SoftcapGrad { .. } | Op::SoftmaxGrad | Op::RmsNormGrad { .. } | Op::LayerNormGrad { .. } => 2,
-            Op::Binary(_) | Op::Compare(_) | Op::MatMul { .. } | Op::Embedding | Op::EmbeddingGrad { .. } => 2,
-            Op::CrossEntropy(_) | Op::Assign | Op::Blend { .. } | Op::Gather { .. } => 2,
-            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::PowGrad { .. } | Op::Attention(_) => 3,
-            Op::Select | Op::ScatterAdd { .. } | Op::LinearCrossEntropy { .. } => 3,
-            Op::CrossEntropyGrad(_) | Op::AdamW(_) => 4,
-            Op::AttentionGrad(_) => 6,
-            _ => 1,
+            Operands::Alike(_) => given,
         };
         if given == wanted {
             return Ok(());
@@ -95,7 +85,24 @@ impl Call<'_> {
     }
 
     fn dtypes(&self) -> Result<(), Fault> {
-        dtypes::wrong(self.op, self.inputs).map_or(Ok(()), |reason| Err(self.shape_fault(reason)))
+        let operands = self.op.operands();
+        for (place, spec) in self.inputs.iter().enumerate() {
+            let Operand { dtypes, like } = match operands {
+                Operands::Each(operands) => operands[place],
+                Operands::Alike(dtypes) => Operand { dtypes, like: Some(0) },
+            };
+            let twin = like.map_or(spec.dtype, |place| self.inputs[place].dtype);
+            let wanted = if !dtypes.has(spec.dtype) {
+                dtypes.names()
+            } else if spec.dtype != twin {
+                twin.name().to_owned()
+            } else {
+                continue;
+            };
+            let reason = format!("operand {} is {}, it must be {wanted}", place + 1, spec.dtype.name());
+            return Err(self.shape_fault(reason));
+        }
+        Ok(())
     }
 
     fn scalars(&self) -> Result<(), Fault> {

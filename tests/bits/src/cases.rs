@@ -1,5 +1,5 @@
 //! Every op on made-up operands: sizes of three scales, odd ones above all, and values of three flavours. An op that is
-//! missing here is named by `tests/coverage.rs`. Depends on `sample` and `digest`.
+//! missing here is named by `tests/here/coverage.rs`. Depends on `sample` and `digest`.
 
 mod draw;
 mod families;
