@@ -139,6 +139,11 @@ impl Shape {
         self.0.iter().map(|&d| u64::from(d)).product()
     }
 
+    /// Size of the first axis; 1 for a scalar.
+    pub fn first(&self) -> u32 {
+        self.0.first().copied().unwrap_or(1)
+    }
+
     /// Size of the last axis; 1 for a scalar.
     pub fn last(&self) -> u32 {
         self.0.last().copied().unwrap_or(1)

@@ -3,7 +3,8 @@
 //! block. Probabilities are computed again for the gradient (Dao et al., *FlashAttention*, 2022). Depends on `gemm`, `reduce`, `math` and
 //! `scratch`.
 
-use super::gemm::{self, Edge, Factor, Packed, Sizes, Tile, View};
+use super::gemm::{self, Edge, Factor, Packed, Sizes};
+use super::matrix::{Tile, View};
 use super::path::{Path, kernel};
 use super::scratch;
 use super::{math, reduce};

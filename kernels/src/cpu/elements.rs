@@ -30,21 +30,21 @@ pub enum ElementsMut<'a> {
 /// needs to know no more.
 macro_rules! by_width {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.size() {
-            1 => {
+        match $dtype {
+            $crate::spec::DType::U8 | $crate::spec::DType::Bool => {
                 type $T = u8;
                 $body
             }
-            2 => {
+            $crate::spec::DType::Bf16 | $crate::spec::DType::F16 => {
                 type $T = u16;
                 $body
             }
-            8 => {
-                type $T = i64;
+            $crate::spec::DType::F32 | $crate::spec::DType::U32 => {
+                type $T = u32;
                 $body
             }
-            _ => {
-                type $T = u32;
+            $crate::spec::DType::I64 => {
+                type $T = i64;
                 $body
             }
         }

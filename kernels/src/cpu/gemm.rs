@@ -4,12 +4,11 @@
 //! (2008). One thread; callers spread pieces. Depends on `matrix`, `micro`, `pack`,
 //! `path` and `scratch`.
 
-pub use super::matrix::{Tile, View};
-
-use super::ahead::Ahead;
+use super::matrix::{Tile, View};
 use super::micro::{Kernel, Left, MR, NR};
 use super::pack;
 use super::path::Path;
+use super::prefetch::Prefetch;
 use super::scratch::{self, Scratch};
 use std::ops::Range;
 
@@ -160,11 +159,11 @@ pub fn multiply_edge(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile,
             };
             let next = terms.end..k.min(terms.end + KC);
             let tiles = m.div_ceil(MR) * columns.len().div_ceil(NR);
-            let mut ahead = Ahead::new(path, (a, 0..m), (plain, columns.clone()), next, tiles);
+            let mut prefetch = Prefetch::new(path, (a, 0..m), (plain, columns.clone()), next, tiles);
             for rows in blocks(m, MC) {
                 let a = Rows::new(path, a, rows.clone(), terms.clone(), &mut packed_a);
                 let part = Part { kernel, sizes, rows, columns: columns.clone(), terms: terms.clone(), add, edge };
-                part.run(&a, &b, c, &mut ahead);
+                part.run(&a, &b, c, &mut prefetch);
             }
         }
     }
@@ -225,14 +224,14 @@ struct Part {
 }
 
 impl Part {
-    fn run(&self, a: &Rows, b: &Panels, c: &mut Tile, ahead: &mut Ahead) {
+    fn run(&self, a: &Rows, b: &Panels, c: &mut Tile, prefetch: &mut Prefetch) {
         for (j, start) in self.columns.clone().step_by(NR).enumerate() {
             let width = NR.min(self.columns.end - start);
             let panel = &b.data[(b.first + j) * b.step + b.skip..];
             for (i, first) in self.rows.clone().step_by(MR).enumerate() {
                 let rows = first..self.rows.end.min(first + MR);
                 self.tile(a, i, panel, c, rows, start..start + width);
-                ahead.touch();
+                prefetch.touch();
             }
         }
     }

@@ -2,8 +2,9 @@
 //! finds its operands in that thread's cache. In which order parts run never shows in a result. Depends on `plan`, `run`
 //! and `threads`.
 
-use super::plan::Node;
-use super::run::{self, Machine};
+use super::call::Machine;
+use super::node::Node;
+use super::run;
 use super::threads::Threads;
 use crate::fault::Fault;
 use smallvec::SmallVec;

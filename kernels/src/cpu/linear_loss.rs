@@ -1,8 +1,9 @@
 //! The loss of a language model's last layer without all its logits: rows go in chunks of [`ROWS`], and each chunk's logits
 //! become gradients in place (as in Hsu et al., *Liger Kernel*, 2024). Depends on `gemm`, `loss` and `cost`.
 
-use super::gemm::{Factor, Packed, Sizes, Tile, View, multiply};
+use super::gemm::{Factor, Packed, Sizes, multiply};
 use super::loss;
+use super::matrix::{Tile, View};
 use super::path::Path;
 use crate::cost::LOGIT_ROWS;
 use crate::op::Loss;

@@ -1,9 +1,10 @@
 //! How an op is cut into parts that can be done on their own: a part is the same op on smaller tensors, so that no
-//! arithmetic depends on the cut. Pure; depends on `op` and `spec`.
+//! arithmetic depends on the cut. Pure.
 //!
 //! Part i of P covers the fraction from ⌊i·base/P⌋/base to ⌊(i+1)·base/P⌋/base of each streamed tensor. Two ops with
 //! the same cut can follow each other part by part, without waiting for the whole.
 
+use crate::fault::Fault;
 use crate::op::Op;
 use crate::spec::{Shape, Spec};
 use smallvec::{SmallVec, smallvec};
@@ -61,14 +62,14 @@ pub enum Mode {
 
 impl Mode {
     /// Spec of a part that covers `range` of `base` units.
-    pub fn part(self, spec: &Spec, cut: Cut, i: u32) -> Spec {
+    pub fn part(self, spec: &Spec, cut: Cut, i: u32) -> Result<Spec, Fault> {
         let dims = spec.shape.dims();
         let covered = |len: u64| {
             let range = cut.range(i, len);
             (range.end - range.start) as u32
         };
         let dims: SmallVec<[u32; 6]> = match (self, dims) {
-            (Mode::Whole, _) | (_, []) => return spec.clone(),
+            (Mode::Whole, _) | (_, []) => return Ok(spec.clone()),
             (Mode::Lead, [first, rest @ ..]) => {
                 std::iter::once(covered(u64::from(*first))).chain(rest.iter().copied()).collect()
             }
@@ -77,8 +78,13 @@ impl Mode {
                 smallvec![covered(lead.iter().map(|d| u64::from(*d)).product()), *last]
             }
         };
-        Spec { shape: Shape::new(&dims).unwrap_or_default(), dtype: spec.dtype }
+        Ok(Spec { shape: planned_shape(&dims)?, dtype: spec.dtype })
     }
+}
+
+/// The shape of a part or of a temporary tensor.
+pub fn planned_shape(dims: &[u32]) -> Result<Shape, Fault> {
+    Shape::new(dims).map_err(|error| Fault::Executor(format!("the plan of an op is wrong: {error}")))
 }
 
 /// How an op is cut: one mode per input and output.
@@ -112,10 +118,10 @@ pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Spli
     if inputs.iter().chain(outputs).all(|s| s.shape.elements() < SMALL) {
         return whole;
     }
-    let lead = first.shape.dims().first().map_or(1, |d| u64::from(*d));
+    let lead = u64::from(first.shape.first());
     let cut = match (op, mode) {
         (Op::MatMul { transpose_a: true, .. }, _) if inner[0] == Mode::Whole => {
-            let inner = inputs[0].shape.dims().first().map_or(1, |k| u64::from(*k));
+            let inner = u64::from(inputs[0].shape.first());
             let work = first.shape.elements().saturating_mul(inner);
             Cut::new(lead, work.div_ceil(PRODUCT_PART).min(lead / PRODUCT_ROWS))
         }
@@ -195,7 +201,13 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
             None => some(&[Mode::Whole], &[Mode::Lead]),
         },
         Op::NewtonSchulz { .. } if inputs.first()?.shape.rank() > 2 => all(Mode::Lead),
-        _ => None,
+        // The first axis cannot be cut.
+        Op::Permute { .. } | Op::Narrow { .. } | Op::Pad { .. } | Op::Cat { .. } | Op::ScatterAdd { .. } => None,
+        Op::ArgMax { .. } | Op::CumSum { .. } | Op::Sum { .. } | Op::Mean { .. } | Op::Max { .. } => None,
+        Op::Min { .. } | Op::NewtonSchulz { .. } => None,
+        // Cheap, planned otherwise, or only names for memory.
+        Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => None,
+        Op::Reshape { .. } | Op::Assign | Op::LinearCrossEntropy { .. } => None,
     }
 }
 

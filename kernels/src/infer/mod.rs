@@ -4,7 +4,7 @@
 mod fused;
 
 use crate::fault::Fault;
-use crate::op::{AdamW, Loss, Op, Operand, Operands};
+use crate::op::{AdamW, Loss, Misfit, Op};
 use crate::spec::{DType, Shape, Spec, listed};
 use smallvec::{SmallVec, smallvec};
 use std::fmt::Arguments;
@@ -21,8 +21,7 @@ const MAX_SHOWN: usize = 6;
 /// Specs of what `op` makes of `inputs`. In-place ops make nothing.
 pub fn infer(op: &Op, inputs: &[&Spec]) -> Result<Specs, Fault> {
     let call = Call { op, inputs };
-    call.arity()?;
-    call.dtypes()?;
+    call.operands()?;
     call.scalars()?;
     call.outputs()
 }
@@ -69,40 +68,12 @@ impl Call<'_> {
         Shape::new(dims).map_err(|source| Fault::Size { op: self.op.name(), source })
     }
 
-    fn arity(&self) -> Result<(), Fault> {
-        let given = self.inputs.len();
-        let wanted = match self.op.operands() {
-            Operands::Each(operands) => operands.len(),
-            Operands::Alike(_) if given == 0 => {
-                return Err(self.misuse("nothing to join; give at least one tensor"));
-            }
-            Operands::Alike(_) => given,
-        };
-        if given == wanted {
-            return Ok(());
-        }
-        Err(self.misuse(format!("{wanted} operands are needed, {given} were given")))
-    }
-
-    fn dtypes(&self) -> Result<(), Fault> {
-        let operands = self.op.operands();
-        for (place, spec) in self.inputs.iter().enumerate() {
-            let Operand { dtypes, like } = match operands {
-                Operands::Each(operands) => operands[place],
-                Operands::Alike(dtypes) => Operand { dtypes, like: Some(0) },
-            };
-            let twin = like.map_or(spec.dtype, |place| self.inputs[place].dtype);
-            let wanted = if !dtypes.has(spec.dtype) {
-                dtypes.names()
-            } else if spec.dtype != twin {
-                twin.name().to_owned()
-            } else {
-                continue;
-            };
-            let reason = format!("operand {} is {}, it must be {wanted}", place + 1, spec.dtype.name());
-            return Err(self.shape_fault(reason));
-        }
-        Ok(())
+    fn operands(&self) -> Result<(), Fault> {
+        let fit = self.op.operands().check(self.inputs.iter().map(|spec| spec.dtype));
+        fit.map_err(|misfit| match misfit {
+            Misfit::Count { .. } | Misfit::Nothing => self.misuse(misfit.to_string()),
+            Misfit::DType { .. } => self.shape_fault(misfit.to_string()),
+        })
     }
 
     fn scalars(&self) -> Result<(), Fault> {

@@ -12,7 +12,7 @@ mod scalars;
 mod table;
 
 pub use functions::{Binary, Compare, Unary};
-pub use operands::{Dtypes, Operand, Operands};
+pub use operands::{Dtypes, Misfit, Operand, Operands};
 pub use record::{Record, TensorId};
 pub use scalars::{AdamW, Attention, Loss, Scalar};
 pub use table::Op;

@@ -25,6 +25,59 @@ pub enum Operands {
     Alike(Dtypes),
 }
 
+/// Why operands are not what an op takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// Another number of them.
+    #[error("{wanted} operands are needed, {given} were given")]
+    Count {
+        /// How many the op takes.
+        wanted: usize,
+        /// How many there are.
+        given: usize,
+    },
+    /// None, where one or more are joined.
+    #[error("nothing to join; give at least one tensor")]
+    Nothing,
+    /// A dtype that the op does not take in this place.
+    #[error("operand {place} is {given}, it must be {wanted}")]
+    DType {
+        /// The operand, counted from 1.
+        place: usize,
+        /// Its dtype.
+        given: &'static str,
+        /// What it may be.
+        wanted: String,
+    },
+}
+
+impl Operands {
+    /// Whether operands of these dtypes, in order, are what the op takes.
+    pub fn check(self, given: impl ExactSizeIterator<Item = DType> + Clone) -> Result<(), Misfit> {
+        match self {
+            Self::Each(operands) if operands.len() != given.len() => {
+                return Err(Misfit::Count { wanted: operands.len(), given: given.len() });
+            }
+            Self::Alike(_) if given.len() == 0 => return Err(Misfit::Nothing),
+            Self::Each(_) | Self::Alike(_) => {}
+        }
+        for (place, dtype) in given.clone().enumerate() {
+            let Operand { dtypes, like } = match self {
+                Self::Each(operands) => operands[place],
+                Self::Alike(dtypes) => Operand { dtypes, like: Some(0) },
+            };
+            let twin = like.and_then(|place| given.clone().nth(place)).filter(|twin| *twin != dtype);
+            let wanted = match twin {
+                _ if !dtypes.has(dtype) => dtypes.names(),
+                Some(twin) => twin.name().to_owned(),
+                None => continue,
+            };
+            return Err(Misfit::DType { place: place + 1, given: dtype.name(), wanted });
+        }
+        Ok(())
+    }
+}
+
 impl Dtypes {
     const fn of(list: &[DType]) -> Self {
         let (mut bits, mut i) = (0, 0);

@@ -52,13 +52,13 @@ impl<'a> Block<'a> {
 }
 
 /// Both operands' next blocks.
-pub struct Ahead<'a> {
+pub struct Prefetch<'a> {
     blocks: [Block<'a>; 2],
     each: usize,
 }
 
-impl<'a> Ahead<'a> {
-    /// Of A [rows, terms] and B [terms, columns], fetched in so many calls of [`Ahead::touch`].
+impl<'a> Prefetch<'a> {
+    /// Of A [rows, terms] and B [terms, columns], fetched in so many calls of [`Prefetch::touch`].
     pub fn new(
         path: Path,
         (a, rows): (View<'a>, Range<usize>),
