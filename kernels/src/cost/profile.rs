@@ -1,6 +1,6 @@
 //! Profiles: the reference device's rates, and prices from them. Pure.
 
-use super::{Class, Cost, SMALL_PRODUCT};
+use super::class::{Class, Cost, SMALL_PRODUCT};
 use serde::{Deserialize, Serialize};
 
 /// A reference device's speed: what defines budget time. All integers. Stored as TOML under `policies/profiles/`.

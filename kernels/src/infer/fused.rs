@@ -1,6 +1,6 @@
 //! Shapes of products, lookups and the fused ops.
 
-use super::{Call, Specs};
+use super::call::{Call, Specs};
 use crate::fault::Fault;
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};

@@ -7,8 +7,9 @@
 //! the values read since the previous hash (u64 count, u32 each); live tensors (u64 count), in order of id: id (u64),
 //! dtype (u8), shape (u8 rank, u32 sizes), values (u64 count, then each, NaN canonical).
 
-use super::submit::Execution;
-use super::{Answers, Checkpoint, Session};
+use super::interface::Checkpoint;
+use super::queue::Execution;
+use super::state::Session;
 use crate::encode::{encode_spec, encode_values};
 use crate::fault::Fault;
 use crate::op::TensorId;
@@ -16,28 +17,6 @@ use crate::spec::Spec;
 
 /// Live tensors beyond this are hashed, but no checkpoint of them is given out: checkpoints must not fill a disk.
 pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
-
-pub(super) struct Intervals {
-    pub sink: Option<Box<dyn FnMut(Checkpoint) + Send>>,
-    chain: Vec<[u8; 32]>,
-    last: [u8; 32],
-    /// Index of the present interval.
-    index: u32,
-    /// Multiples of 1/intervals that were passed.
-    passed: u32,
-    /// Place in the read log up to which reads are hashed.
-    read: usize,
-}
-
-impl Intervals {
-    pub fn new(answers: &Answers) -> Self {
-        let last = match answers {
-            Answers::FastForward { from, .. } => from.hash,
-            Answers::Execute | Answers::StandIn => [0; 32],
-        };
-        Self { sink: None, chain: Vec::new(), last, index: 0, passed: 0, read: 0 }
-    }
-}
 
 impl Session {
     /// Chain of interval hashes so far. After going on from a checkpoint: of the intervals after it.

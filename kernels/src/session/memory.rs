@@ -2,7 +2,7 @@
 //! the node that made it alive. Everything is freed at once when the last hold goes, without recursion.
 
 use super::ids::IdMap;
-use super::tape::Node;
+use super::node::Node;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use crate::spec::Spec;

@@ -2,26 +2,12 @@
 //! between `begin_checkpoint` and `end_checkpoint` is a segment, whose nodes keep nothing that the segment itself made.
 //! The backward pass computes it again, from records, when it comes to it: charged as any op.
 
-use super::Session;
-use super::tape::{Node, reads};
+use super::node::{Node, reads};
+use super::state::Session;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Which segment is open. One within another is a part of it.
-#[derive(Debug, Default)]
-pub(super) struct Segments {
-    depth: u32,
-    begun: u64,
-}
-
-impl Segments {
-    /// The segment that is open.
-    pub fn open(&self) -> Option<u64> {
-        (self.depth > 0).then_some(self.begun)
-    }
-}
 
 impl Session {
     /// From here on a segment is recorded.

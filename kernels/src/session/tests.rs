@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::exec::Dry;
-use crate::op::{AdamW, Binary, Loss, Unary};
-use crate::spec::Shape;
+use crate::fault::Fault;
+use crate::op::{AdamW, Binary, Loss, Op, TensorId, Unary};
+use crate::spec::{Shape, Spec, Values};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const BUDGET: u64 = 1_000_000_000_000;
 const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 1 };

@@ -1,0 +1,59 @@
+//! Classes of ops, demands, and the constants by which demands are counted.
+
+use crate::named::named;
+
+named! {
+    /// Kind of op with speeds of its own; named in profiles and reports.
+    Class {
+        /// Attention and its gradient.
+        Attention = 0 "attention",
+        /// Moves values, or only renames them (reshape).
+        Copy = 1 "copy",
+        /// One output element per input element.
+        Elementwise = 2 "elementwise",
+        /// Rows and elements picked or added by index.
+        Gather = 3 "gather",
+        /// Cross-entropy, softmax, logsumexp.
+        Loss = 4 "loss",
+        /// Norms and rotary embedding.
+        Norm = 5 "norm",
+        /// In-place updates.
+        Optimizer = 6 "optimizer",
+        /// A matrix product beyond its first [`SMALL_PRODUCT`] operations.
+        Product = 7 "product",
+        /// A matrix product's first [`SMALL_PRODUCT`] operations.
+        ProductSmall = 8 "product-small",
+        /// Random numbers.
+        Random = 9 "random",
+        /// Sums, extremes, running sums, sorting.
+        Reduction = 10 "reduction",
+    }
+}
+
+/// Floating-point operations of a product that run at the rate of [`Class::ProductSmall`]: packing and splitting over
+/// threads pay only later. A bracket, as in taxes, so that a larger product never costs less.
+pub const SMALL_PRODUCT: u64 = 1 << 22;
+
+/// Rows and columns of a product are computed in whole tiles of this size, which is what makes thin products dear.
+pub const TILE: u64 = 8;
+
+/// Attention is computed in vectors of this many channels of a head.
+pub const LANES: u64 = 16;
+
+/// Operations that finding a row takes, where values move row by row …
+pub const MOVED_ROW: u64 = 25;
+/// … and where operands are broadcast.
+pub const BROADCAST_ROW: u64 = 300;
+
+/// What an op demands of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Whose rates apply.
+    pub class: Class,
+    /// Floating-point operations, for reports: a product of m×k and k×n has 2·m·k·n.
+    pub flops: u64,
+    /// Operations that are priced: `flops` with whole tiles in products, weighted for transcendental functions.
+    pub work: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
