@@ -207,6 +207,7 @@ fn check_indices(op: &Op, inputs: &[Tensor], position: u64) -> Result<(), Fault>
             (targets, size(logits, logits.rank().saturating_sub(1)))
         }
         (Op::LinearCrossEntropy { .. }, [_, weight, targets]) => (targets, size(weight, 0)),
+        // Others read no indices.
         _ => return Ok(()),
     };
     let limit = limit.ok_or_else(|| Fault::Executor(format!("{} got an operand without that axis", op.name())))?;

@@ -105,8 +105,9 @@ pub(super) fn linear_loss(
     let (x, targets) = (x.reshaped(&[rows, width])?, targets.reshaped(&[rows])?);
     let (losses, lse) = (planner.temporary(&[rows])?, made[1].reshaped(&[rows])?);
     let gradients = match made {
+        [_, _] => None,
         [_, _, dx, dweight] => Some((dx.reshaped(&[rows, width])?, dweight)),
-        _ => None,
+        _ => return Err(Fault::Executor(format!("a linear cross-entropy cannot make {} tensors", made.len()))),
     };
     let mut packs: SmallVec<[Tensor; 2]> = smallvec![planner.packed(weight, true, index)?];
     if gradients.is_some() {

@@ -209,9 +209,10 @@ impl Memory {
     /// One tensor less needs the block; without any it is idle.
     pub fn give(&mut self, id: BlockId) {
         let block = &mut self.blocks[id.0];
-        block.refs = block.refs.saturating_sub(1);
+        assert!(block.refs > 0, "block {} is given back twice", id.0);
+        block.refs -= 1;
         if block.refs == 0 {
-            let held = block.lines.as_ref().map_or(0, Lines::bytes);
+            let Some(held) = block.lines.as_ref().map(Lines::bytes) else { panic!("block {} has no memory", id.0) };
             self.used -= held;
             self.idle.entry(held).or_default().push_back(id.0);
         }
@@ -225,7 +226,7 @@ impl Memory {
                 let skipped = if self.at_end { lines.bytes() - block.bytes } else { 0 };
                 Place { start: lines.start, bytes: lines.bytes() }.part(skipped..skipped + block.bytes)
             }
-            None => Place { start: std::ptr::dangling_mut::<u64>().cast(), bytes: 0 },
+            None => panic!("block {} was given up", id.0),
         }
     }
 
@@ -277,6 +278,15 @@ mod tests {
             memory.give(id);
             assert!(memory.held <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "given back twice")]
+    fn an_idle_block_cannot_be_given_back() {
+        let mut memory = Memory::default();
+        let block = memory.take(64);
+        memory.give(block);
+        memory.give(block);
     }
 
     #[test]

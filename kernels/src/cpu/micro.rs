@@ -39,7 +39,8 @@ impl Kernel {
             3 => self.rows::<3>(a, panel, terms, &mut c, add),
             4 => self.rows::<4>(a, panel, terms, &mut c, add),
             5 => self.rows::<5>(a, panel, terms, &mut c, add),
-            _ => self.rows::<MR>(a, panel, terms, &mut c, add),
+            MR => self.rows::<MR>(a, panel, terms, &mut c, add),
+            rows => panic!("a tile has at most {MR} rows, not {rows}"),
         }
     }
 

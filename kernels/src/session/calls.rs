@@ -167,6 +167,7 @@ impl Session {
     /// Counters so far.
     pub fn totals(&self) -> Totals {
         let elements = |parameter: bool| -> u64 {
+            // A name holds its tensor.
             let of = |named: &Named| self.memory.get(named.id).map_or(0, |t| t.spec.shape.elements());
             self.named.values().filter(|n| n.parameter == parameter).map(of).sum()
         };

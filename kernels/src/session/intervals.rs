@@ -121,7 +121,7 @@ impl Session {
             put(&stream.to_le_bytes());
             put(&position.to_le_bytes());
         }
-        let read = self.read_log.get(self.intervals.read..).unwrap_or_default();
+        let read = &self.read_log[self.intervals.read..];
         put(&(read.len() as u64).to_le_bytes());
         for bits in read {
             put(&bits.to_le_bytes());

@@ -68,6 +68,7 @@ impl Session {
     /// Fills in a random op's place in its stream.
     fn position(&self, op: &mut Op) {
         if let Op::Uniform { stream, position, .. } | Op::Normal { stream, position, .. } = op {
+            // A stream starts at 0.
             *position = self.streams.get(stream).copied().unwrap_or(0);
         }
     }

@@ -131,7 +131,7 @@ impl Case {
     }
 }
 
-/// The shape of sizes that are made up here, which are always in bounds.
+/// The shape of sizes that are made up here, which are in bounds.
 fn shape(dims: &[u32]) -> Shape {
-    Shape::new(dims).unwrap_or_default()
+    Shape::new(dims).expect("sizes in bounds")
 }

@@ -177,5 +177,5 @@ impl Model {
 
 /// The shape of sizes that are fixed here, all in bounds.
 fn shape(dims: &[u32]) -> Shape {
-    Shape::new(dims).unwrap_or_default()
+    Shape::new(dims).expect("sizes in bounds")
 }
