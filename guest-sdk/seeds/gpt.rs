@@ -1,5 +1,5 @@
-//! A small GPT trained with Muon and AdamW: the guest that every night starts from. Any part may change; the host judges
-//! by bits per byte on text that training never sees.
+//! A small GPT trained with Muon and AdamW: the guest that every night starts from. Any part may change; the host
+//! judges by bits per byte on text that training never sees.
 //!
 //! The recipe follows autoresearch and modded-nanoGPT at a smaller scale: RMSNorm, rotary positions, normalised queries
 //! and keys, ReLU², value embeddings, a shortcut from the embedding to every layer, sliding windows, capped logits.
@@ -55,8 +55,8 @@ fn attention(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
     q.attention(&k, &v, window(layer)).merge_heads().linear(&net.weight(("o", layer)))
 }
 
-/// A vector for each token, looked up in a table of its own and added to the values of attention. Each head scales it by
-/// a gate between 0 and 2, which some channels of the input decide.
+/// A vector for each token, looked up in a table of its own and added to the values of attention. Each head scales it
+/// by a gate between 0 and 2, which some channels of the input decide.
 fn value_embedding(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
     let values = net.embed(("ve", layer), tokens).heads(HEAD_DIM);
     let inputs = x.narrow(2, 0, GATE_INPUTS);

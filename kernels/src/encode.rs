@@ -15,7 +15,7 @@
 use crate::op::{Op, Scalar, TensorId};
 use crate::spec::{Spec, Values};
 
-/// What a slot or a tensor from the host is.
+/// Kinds of slots and of tensors from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the module's list says what each is")]
@@ -82,14 +82,14 @@ impl OpHasher {
     }
 }
 
-/// What the entry of a record is made of.
+/// The parts of a record's entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     /// Kind and scalar operands.
     pub op: &'a Op,
-    /// What it reads.
+    /// Tensors that it reads.
     pub inputs: &'a [TensorId],
-    /// What it makes.
+    /// Tensors that it makes.
     pub outputs: &'a [TensorId],
     /// Their specs.
     pub specs: &'a [Spec],

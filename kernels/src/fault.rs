@@ -1,4 +1,4 @@
-//! What a guest can do wrong in the tensor API, in words that help to mend it. Depends on `spec` only.
+//! Mistakes that a guest can make in the tensor API, in words that help to mend them.
 
 use crate::spec::ShapeError;
 
@@ -12,15 +12,15 @@ pub enum Fault {
         op: &'static str,
         /// Operand shapes, as in `[16,128,256] and [128,512]`.
         operands: String,
-        /// What is wrong with them.
+        /// The reason.
         reason: String,
     },
-    /// A list of sizes that is no shape.
+    /// A list of sizes that is not a shape.
     #[error("{op}: {source}")]
     Size {
         /// The operation.
         op: &'static str,
-        /// Why.
+        /// The reason.
         source: ShapeError,
     },
     /// A handle that was dropped, or belongs to something else.
@@ -34,7 +34,7 @@ pub enum Fault {
     Misuse {
         /// The operation.
         op: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A graph that needs a value from before an in-place update, or that was freed.
@@ -42,7 +42,7 @@ pub enum Fault {
     StaleGraph {
         /// The operation.
         op: &'static str,
-        /// Which tensor.
+        /// The tensor and the reason.
         reason: String,
     },
     /// An op that has no gradient stands between loss and parameter.
@@ -79,7 +79,7 @@ pub enum Fault {
         /// The operation.
         op: &'static str,
     },
-    /// Not allowed in evaluation.
+    /// An operation that evaluation does not allow.
     #[error("{op} is not allowed in forward: evaluation has no data, gradients, randomness or changes of state")]
     Evaluation {
         /// The operation.
@@ -92,10 +92,10 @@ pub enum Fault {
         op: &'static str,
         /// Index of the record in the op stream.
         index: u64,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// What was logged as `loss` is no number any more.
+    /// The logged loss is NaN or infinite.
     #[error("the loss of step {step} is {value}: training has diverged; lower the rates, or bound what grows")]
     Diverged {
         /// The step.

@@ -16,7 +16,7 @@ macro_rules! dtypes {
     ($with:ident $($before:tt)*) => {
         $with! {
             $($before)* {
-                /// IEEE 754 binary32: what arithmetic is done in.
+                /// IEEE 754 binary32: arithmetic is done in it.
                 F32 = 0 "f32",
                 /// Unsigned 32-bit integers: tokens and indices.
                 U32 = 1 "u32",
@@ -63,7 +63,7 @@ impl DType {
 #[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
 pub struct Shape(SmallVec<[u32; 4]>);
 
-/// Why a list of sizes, which each case shows, is no shape.
+/// Why a list of sizes is not a shape. Each case shows the list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// More than [`MAX_RANK`] axes.
@@ -90,7 +90,7 @@ pub enum ShapeError {
     },
 }
 
-/// Numbers of a list that a message shows; a guest chooses how many it gives.
+/// Numbers of a list that a message shows: a guest may give any number of them.
 const MAX_SHOWN: usize = 8;
 
 /// Sizes or axes as messages show them: `[16,128,256]`, long lists cut.
@@ -170,7 +170,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What is known of a tensor without its values.
+/// Shape and dtype of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Spec {
     /// Its sizes.
@@ -225,7 +225,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// No values of a dtype.
+    /// An empty list of a dtype.
     pub fn none(dtype: DType) -> Self {
         Self::zeros(dtype, 0)
     }
@@ -256,7 +256,7 @@ impl Values {
         }
     }
 
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(v) => v.len(),
@@ -268,12 +268,12 @@ impl Values {
         }
     }
 
-    /// There are none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// They fill a tensor of this spec.
+    /// Whether they fill a tensor of this spec.
     pub fn fill(&self, spec: &Spec) -> bool {
         self.dtype() == spec.dtype && self.len() as u64 == spec.shape.elements()
     }

@@ -3,8 +3,8 @@
 use crate::spec::Shape;
 use candle_core::{D, Result, Tensor};
 
-/// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and its
-/// reductions then divide by a stride of 0.
+/// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and
+/// its reductions then divide by a stride of 0.
 pub(super) fn row_major(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.reshape(x.dims())
 }

@@ -34,7 +34,7 @@ named! {
 /// threads pay only later. A bracket, as in taxes, so that a larger product never costs less.
 pub const SMALL_PRODUCT: u64 = 1 << 22;
 
-/// Rows and columns of a product are computed in whole tiles of this size, which is what makes thin products dear.
+/// Rows and columns of a product are computed in whole tiles of this size, which makes thin products dear.
 pub const TILE: u64 = 8;
 
 /// Attention is computed in vectors of this many channels of a head.
@@ -45,7 +45,7 @@ pub const MOVED_ROW: u64 = 25;
 /// … and where operands are broadcast.
 pub const BROADCAST_ROW: u64 = 300;
 
-/// What an op demands of the device.
+/// Demands of an op on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Whose rates apply.

@@ -1,4 +1,4 @@
-//! What each op demands of the device: work and bytes, from shapes and dtypes alone.
+//! The demands of each op: work and bytes, from shapes and dtypes alone.
 
 use super::class::{BROADCAST_ROW, Class, Cost, LANES, MOVED_ROW, TILE};
 use crate::fault::Fault;
@@ -76,12 +76,12 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
     })
 }
 
-/// A copy of `bytes` between device and guest or host: what reading and logging are charged.
+/// A copy of `bytes` between device and guest or host: the price of reading and logging.
 pub fn transfer(bytes: u64) -> Cost {
     Cost { class: Class::Copy, flops: 0, work: 0, bytes }
 }
 
-/// No demand can be told: inference lets no such operands come here.
+/// The demand is unknown: inference lets no such operands pass.
 fn unpriced(op: &Op, reason: String) -> Fault {
     Fault::Executor(format!("the price of {}: {reason}", op.name()))
 }
@@ -91,7 +91,7 @@ fn moved(rows: u64, bytes: u64) -> Cost {
     Cost { class: Class::Copy, flops: 0, work: rows.saturating_mul(MOVED_ROW), bytes }
 }
 
-/// The demands where every operand has the result's elements or one, and what rows add where not.
+/// Demands of an op whose operands broadcast: rows add to them, unless each operand has the result's elements or one.
 fn broadcast(inputs: &[&Spec], (elements, rows): (u64, u64), even: Cost) -> Cost {
     if inputs.iter().all(|s| [1, elements].contains(&s.shape.elements())) {
         return even;

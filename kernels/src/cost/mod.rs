@@ -1,7 +1,7 @@
 //! What an op costs on the reference device: integers from shapes and dtypes alone.
 //!
-//! Price = max(⌈work / rate⌉, ⌈bytes / bandwidth⌉) + overhead in picoseconds, saturating; more elements never cost less.
-//! Start at [`cost()`] in `demand`, then [`Prices::price`] in `profile`. May import `op`, `spec` and `fault`.
+//! Price = max(⌈work / rate⌉, ⌈bytes / bandwidth⌉) + overhead in picoseconds, saturating; more elements never cost
+//! less. Start at [`cost()`] in `demand`, then [`Prices::price`] in `profile`. May import `op`, `spec` and `fault`.
 
 mod class;
 mod demand;

@@ -10,8 +10,8 @@ const PANEL: u64 = 16;
 /// Bytes of an element.
 const ELEMENT: u64 = 4;
 
-/// Bytes on the executor of class `cpu-1` with one or two threads. What stays below a few percent of the operands is left
-/// out: the packed factors of single products, the lines that blocks are rounded up to.
+/// Bytes on the executor of class `cpu-1` with one or two threads. What stays below a few percent of the operands is
+/// left out: the packed factors of single products, the lines that blocks are rounded up to.
 pub fn workspace(op: &Op, inputs: &[&Spec]) -> u64 {
     match op {
         Op::LinearCrossEntropy { gradients, .. } => {

@@ -155,7 +155,7 @@ fn argmax(x: &Input, axis: usize, y: &mut [u32]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Inference lets no such operands come here.
+/// Inference lets no such operands pass.
 fn not_of(op: &str, dtype: DType) -> Fault {
     Fault::Executor(format!("no kernel does {op} of {}", dtype.name()))
 }

@@ -1,5 +1,4 @@
-//! Conversions between dtypes, all exact or correctly rounded, and so the same everywhere. Depends on `elements`
-//! and `scratch`.
+//! Conversions between dtypes, all exact or correctly rounded, and so the same everywhere.
 
 use super::elements::{Elements, ElementsMut};
 use super::scratch::Scratch;

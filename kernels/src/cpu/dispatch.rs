@@ -1,5 +1,5 @@
-//! From an op to the kernel that does it: sizes are taken from the specs, which inference has checked. A part of an op is
-//! the op on smaller tensors. Imports `any_dtype` and the kernels.
+//! From an op to the kernel that does it: sizes are taken from the specs, which inference has checked. A part of an op
+//! is the op on smaller tensors. Imports `any_dtype` and the kernels.
 
 use super::attention::{self, Geometry};
 use super::call::Call;
@@ -66,7 +66,7 @@ pub(super) fn op(call: &Call, op: &Op, inputs: &[Input], outputs: &mut [Output])
 }
 
 impl Call<'_> {
-    /// Which heads a part computes: results of three axes are those of some key heads, apart.
+    /// The heads that a part computes: results of three axes are those of some key heads, apart.
     fn attention_part(&self, g: Geometry, result: &[u32]) -> Result<attention::Part, Fault> {
         match *result {
             [pairs, time, width] => {
@@ -229,7 +229,7 @@ fn operand(x: &[f32], step: usize, from: usize, len: usize) -> Operand<'_> {
     if step == 0 { Operand::One(x[from]) } else { Operand::Each(&x[from..from + len]) }
 }
 
-/// No kernel takes the op in this form: neither inference nor the plan lets one come here.
+/// No kernel takes the op in this form: inference and the plan let no such op pass.
 fn no_kernel(op: &Op, inputs: usize, outputs: usize) -> Fault {
     Fault::Executor(format!("no kernel does {op:?} with {inputs} operands and {outputs} results"))
 }

@@ -1,4 +1,4 @@
-//! Elementwise functions over slices of equal length, and steps of optimizers. Depends on `math`.
+//! Elementwise functions over slices of equal length, and steps of optimizers.
 
 use super::math::{self, fma};
 use super::path::kernel;

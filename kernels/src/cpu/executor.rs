@@ -20,9 +20,9 @@ pub const CLASS: &str = "cpu-1";
 /// How the records of a flush are executed. It never shows in a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planning {
-    /// Cut into parts that run as soon as what they need is there.
+    /// Cut into parts that run as soon as their operands are there.
     On,
-    /// One whole op after another on one thread: what planning is compared with.
+    /// One whole op after another on one thread: the reference for planning.
     Off,
 }
 
@@ -58,8 +58,8 @@ impl CpuExecutor {
         self
     }
 
-    /// Tensors end exactly where their memory ends, instead of starting with a cache line: for tests that guard what
-    /// follows them. To be called before there are any.
+    /// Tensors end exactly where their memory ends, instead of starting with a cache line: for tests that guard the
+    /// memory behind them. To be called before there are tensors.
     pub fn tensors_at_end(self) -> Self {
         Self { memory: Memory::at_end(), ..self }
     }
@@ -132,7 +132,7 @@ mod tests {
         Spec { shape: Shape::new(dims).unwrap(), dtype }
     }
 
-    /// What an executor says to a record that inference would not let pass.
+    /// Executes a record that inference would not let pass.
     fn run(op: Op, inputs: &[Spec], outputs: &[Spec], planning: Planning) -> Result<(), Fault> {
         let mut executor = CpuExecutor::new(2, 0)?.planning(planning);
         let mut ids = (0..).map(TensorId);

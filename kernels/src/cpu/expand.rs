@@ -1,5 +1,5 @@
-//! Ops that take several nodes: tables that are kept, sums over parts, attention by heads. Imports `node`, `planner` and
-//! `split`.
+//! Ops that take several nodes: tables that are kept, sums over parts, attention by heads. Imports `node`, `planner`
+//! and `split`.
 
 use super::linear_loss;
 use super::node::{Tensor, Work};
@@ -31,7 +31,7 @@ pub(super) fn rope(
     Ok(())
 }
 
-/// A table for as many positions as x [batch, time, heads, dim] has, or more.
+/// A table for at least the positions of x [batch, time, heads, dim].
 fn rope_table(planner: &mut Planner, base: f32, x: &Spec, index: u64) -> Result<Tensor, Fault> {
     let &[_, time, _, dim] = x.shape.dims() else { return Err(no_plan("a rotation", x)) };
     let key = (base.to_bits(), dim);
@@ -129,7 +129,7 @@ pub(super) fn linear_loss(
             outputs.push(of(dx)?);
         }
         let work = Work::LinearLoss { op: op.clone(), first: first as usize, rows: rows as usize };
-        // A chunk is no more cut: each passes over the whole packed weight.
+        // A chunk is not cut further: each passes over the whole packed weight.
         planner.node(work, &inputs, &outputs, Split::whole(inputs.len(), outputs.len()), index);
         if let Some((_, dweight)) = &gradients {
             let split = split::linear_loss_weight(chunk.end - chunk.start, vocab, width, planner.threads);
@@ -161,7 +161,7 @@ pub(super) fn cross_entropy(
     Ok(())
 }
 
-/// Inference lets no such operand come here.
+/// Inference lets no such operand pass.
 fn no_plan(what: &str, operand: &Spec) -> Fault {
     Fault::Executor(format!("{what} cannot be planned for an operand {operand}"))
 }

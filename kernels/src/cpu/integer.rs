@@ -1,4 +1,4 @@
-//! Arithmetic of integers: it wraps around; division rounds down, and by zero gives zero. Depends on `op`.
+//! Arithmetic of integers: it wraps around; division rounds down, and by zero gives zero.
 
 use crate::op::Binary;
 

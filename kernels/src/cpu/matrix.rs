@@ -1,4 +1,4 @@
-//! Matrices within slices, to read and to write. Depends on nothing.
+//! Matrices within slices, to read and to write.
 
 use crate::fault::Fault;
 use crate::spec::listed;

@@ -1,5 +1,5 @@
-//! The bit-exact CPU executor: numerics class `cpu-1`. A result is a function of the op and its inputs; instruction set,
-//! thread count and planning never show.
+//! The bit-exact CPU executor: numerics class `cpu-1`. A result is a function of the op and its inputs; instruction
+//! set, thread count and planning never show.
 //!
 //! Start at [`executor`]. A flush goes this way: records become nodes on blocks of memory (`record`, `expand`,
 //! `planner`), nodes are cut into parts (`split`), threads take the parts (`graph`), and each part is arithmetic on

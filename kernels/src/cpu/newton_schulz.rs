@@ -1,4 +1,4 @@
-//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024). Depends on `gemm`, `reduce` and `scratch`.
+//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024).
 
 use super::gemm::{Factor, Sizes, multiply};
 use super::math::fma;

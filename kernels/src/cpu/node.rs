@@ -1,4 +1,4 @@
-//! Nodes of a plan: what each does, on which blocks of memory, in how many parts. Imports `memory` and `split`.
+//! Nodes of a plan: their work, their blocks of memory, their parts. Imports `memory` and `split`.
 
 use super::memory::{BlockId, Place};
 use super::split::{Cut, Mode, planned_shape};
@@ -9,26 +9,26 @@ use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a node does.
+/// The work of a node.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// An op; in-place ops have what they write among the outputs only.
+    /// An op; in-place ops have the tensors that they write among the outputs only.
     Op(Op),
     /// Packs the second operand of a product, transposed where flagged.
     Pack {
-        /// Whether its columns are what the product calls rows.
+        /// Whether it is stored with rows and columns exchanged.
         transposed: bool,
     },
     /// A product whose second operand is packed.
     PackedProduct,
     /// Angles of a rotary embedding.
     RopeTable {
-        /// See [`Op::Rope`].
+        /// As in [`Op::Rope`].
         base: f32,
     },
     /// Rotation of the first operand by a table, the other way where `inverse`.
     Rotate {
-        /// See [`Op::Rope`].
+        /// As in [`Op::Rope`].
         inverse: bool,
     },
     /// An attention or its gradient, cut by key heads: results are [batch·key heads, time, what each key head has].
@@ -36,7 +36,7 @@ pub enum Work {
     /// Some rows of a linear cross-entropy: x, the weight packed across and (for gradients) down, targets → losses,
     /// logsumexps, logits, which become their own gradients, and the gradient of x.
     LinearLoss {
-        /// What is wanted.
+        /// The loss, and whether gradients are wanted.
         op: Op,
         /// Rows before these.
         first: usize,
@@ -61,12 +61,12 @@ pub struct Operand {
     pub spec: Spec,
     /// Where its elements are.
     pub place: Place,
-    /// What a part sees of it.
+    /// How it is divided among parts.
     pub mode: Mode,
 }
 
 impl Operand {
-    /// What part `i` sees.
+    /// The piece of part `i`.
     pub fn part(&self, cut: Cut, i: u32) -> Result<(Spec, Place), Fault> {
         if self.mode == Mode::Whole {
             return Ok((self.spec.clone(), self.place));
@@ -81,13 +81,13 @@ impl Operand {
 /// One op, or a step of one.
 #[derive(Debug)]
 pub struct Node {
-    /// What to do.
+    /// The work.
     pub work: Work,
     /// Index of the record, for faults.
     pub index: u64,
-    /// What is read.
+    /// Tensors that are read.
     pub inputs: SmallVec<[Operand; 4]>,
-    /// What is written.
+    /// Tensors that are written.
     pub outputs: SmallVec<[Operand; 4]>,
     /// How it is cut.
     pub cut: Cut,

@@ -15,7 +15,7 @@ use std::ops::Range;
 /// Tables of rotary embeddings that are kept, by the bits of the base and the width of a head.
 pub type Tables = BTreeMap<(u32, u32), Tensor>;
 
-/// Who touched a block last.
+/// The nodes that touched a block last.
 #[derive(Clone, Debug, Default)]
 struct Uses {
     writers: SmallVec<[Use; 2]>,
@@ -27,7 +27,7 @@ struct Use {
     node: u32,
     /// Bytes of the block.
     range: Range<usize>,
-    /// How the node's parts divide them; none where each sees all of it.
+    /// How the node's parts divide them; `None` if every part sees all of it.
     cut: Option<Cut>,
 }
 
@@ -165,7 +165,7 @@ impl<'a> Planner<'a> {
             let here = Use { node: id, range: tensor.range(), cut: (!whole).then_some(cut) };
             let uses = &mut self.uses[tensor.block.number()];
             waits.extend(uses.writers.iter().chain(&uses.readers).filter_map(|there| there.before(&here)));
-            // Whoever comes later and would wait for what was there waits for this node, which waits for it.
+            // A later node that would wait for the earlier uses waits for this node, which waits for them.
             uses.readers.retain(|there| !here.covers(there));
             uses.writers.retain(|there| !here.covers(there));
             uses.writers.push(here);
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
         self.nodes.push(Node { work, index, inputs, outputs, cut, same: Vec::new(), all: Vec::new(), waits });
     }
 
-    /// Tells each node once who waits for it; a wait for the whole includes one for a part.
+    /// Enters this node once with each node that it waits for; a wait for the whole includes one for a part.
     fn link(&mut self, id: u32, mut waits: SmallVec<[(u32, bool); 8]>) -> u32 {
         waits.sort_unstable();
         waits.dedup_by_key(|(node, _)| *node);
@@ -195,14 +195,14 @@ impl<'a> Planner<'a> {
 }
 
 impl Use {
-    /// What a later use waits for, where the two touch the same bytes: this node, and whether part by part will do.
+    /// If the two touch the same bytes: the node that the later use waits for, and whether it can wait part by part.
     fn before(&self, later: &Use) -> Option<(u32, bool)> {
         let apart = self.range.end <= later.range.start || later.range.end <= self.range.start;
         let alike = self.cut.is_some() && self.cut == later.cut && self.range == later.range;
         (!apart).then_some((self.node, alike))
     }
 
-    /// Whether it touches all that another did.
+    /// Whether it touches all bytes that another did.
     fn covers(&self, other: &Use) -> bool {
         self.range.start <= other.range.start && other.range.end <= self.range.end
     }

@@ -1,5 +1,5 @@
-//! From records to nodes: which ops are names for memory that exists, which are one node, which several. Imports
-//! `expand`, `planner` and `split`.
+//! From records to nodes. An op may be another name for memory that exists, one node, or several. Imports `expand`,
+//! `planner` and `split`.
 
 use super::expand;
 use super::node::{Tensor, Work};
@@ -32,7 +32,7 @@ fn record_op(planner: &mut Planner, record: Record, outputs: &[Spec], index: u64
         .collect::<Result<_, _>>()?;
     let Record { op, inputs: ids, outputs: made, data } = record;
     op.operands().check(inputs.iter().map(|x| x.spec.dtype)).map_err(|misfit| {
-        // Inference lets no such record come here.
+        // Inference lets no such record pass.
         Fault::Executor(format!("{}: {misfit}", op.name()))
     })?;
     match (&op, inputs.as_slice(), data) {
@@ -86,7 +86,7 @@ fn given(
     Ok(())
 }
 
-/// An op that writes tensors which exist. What shares a written block keeps the old values.
+/// An op that writes tensors in place. Tensors that share a written block keep the old values.
 fn in_place(planner: &mut Planner, op: Op, written: &[TensorId], read: &Tensor, index: u64) -> Result<(), Fault> {
     let mut outputs = SmallVec::<[Tensor; 3]>::new();
     for id in written {
@@ -102,7 +102,7 @@ fn in_place(planner: &mut Planner, op: Op, written: &[TensorId], read: &Tensor, 
     planner.op(op, std::slice::from_ref(read), &outputs, index)
 }
 
-/// The values fill the tensor from an element on.
+/// Checks that the values from an index on fill the tensor.
 pub fn check(spec: &Spec, values: &Values, from: usize) -> Result<(), Fault> {
     let enough = values.len().saturating_sub(from) as u64 >= spec.shape.elements();
     if values.dtype() == spec.dtype && enough {

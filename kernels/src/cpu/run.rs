@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 /// Does part `i` of a node.
 ///
 /// # Safety
-/// What the part waits for must be done, the part must be done once only, and the blocks must live. Then nobody else writes
-/// what it reads or touches what it writes.
+/// The nodes that the part waits for must be done, the part must be done once only, and the blocks must live. Then
+/// nothing else writes what it reads or touches what it writes.
 pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> {
     let read = |x: &Operand| {
         let (spec, place) = x.part(node.cut, i)?;
@@ -65,7 +65,7 @@ pub unsafe fn part(machine: &Machine, node: &Node, i: u32) -> Result<(), Fault> 
     }
 }
 
-/// The plan gave a step other tensors than it takes.
+/// The plan gave a node other tensors than its work takes.
 fn misfit(node: &Node) -> Fault {
     let (inputs, outputs) = (node.inputs.len(), node.outputs.len());
     Fault::Executor(format!("{:?} does not take {inputs} operands and {outputs} results of these shapes", node.work))

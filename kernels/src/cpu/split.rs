@@ -20,10 +20,10 @@ const PRODUCT_ROWS: u64 = 256;
 /// Multiply-adds of a part of one product in a chunk of rows of a linear cross-entropy.
 const CHUNK_PART: u64 = 32_000_000;
 
-/// In how many parts.
+/// A number of parts and what they are parts of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Units of the first axis, or whatever is cut.
+    /// Units of the first axis, or of the elements or rows that are cut.
     pub base: u64,
     /// Parts, at most `base`.
     pub parts: u32,
@@ -35,7 +35,7 @@ impl Cut {
 
     fn new(base: u64, parts: u64) -> Self {
         let parts = parts.clamp(1, base.max(1));
-        // Even parts are the same fractions of whatever they are parts of.
+        // Even parts are the same fractions of every tensor.
         let base = if base.is_multiple_of(parts) { parts } else { base };
         Self { base, parts: parts as u32 }
     }
@@ -90,11 +90,11 @@ pub fn planned_shape(dims: &[u32]) -> Result<Shape, Fault> {
 /// How an op is cut: one mode per input and output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// In how many parts.
+    /// The parts.
     pub cut: Cut,
-    /// Of the inputs.
+    /// Modes of the inputs.
     pub inputs: SmallVec<[Mode; 6]>,
-    /// Of the outputs.
+    /// Modes of the outputs.
     pub outputs: SmallVec<[Mode; 4]>,
 }
 
@@ -109,7 +109,7 @@ impl Split {
     }
 }
 
-/// How to cut an op for so many threads.
+/// How to cut an op for a number of threads.
 pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Split {
     let whole = Split::whole(inputs.len(), outputs.len());
     let target = (4 * threads as u64).clamp(8, 64);
@@ -146,7 +146,7 @@ pub fn attention(q: &Spec, k: &Spec, threads: usize) -> Option<Cut> {
     Some(Cut::new(pairs, parts(pairs, 4 * threads as u64)))
 }
 
-/// How to cut what a chunk adds to the weight's gradient.
+/// How to cut the part of the weight's gradient that a chunk adds.
 pub fn linear_loss_weight(rows: u32, vocab: u32, width: u32, threads: usize) -> Split {
     let work = u64::from(rows) * u64::from(vocab) * u64::from(width);
     let parts = (work / CHUNK_PART).clamp(1, 4 * threads.max(1) as u64).min(u64::from(vocab) / PRODUCT_ROWS);
@@ -165,7 +165,7 @@ fn parts(n: u64, target: u64) -> u64 {
 
 type Modes = (SmallVec<[Mode; 6]>, SmallVec<[Mode; 4]>);
 
-/// Modes of inputs and outputs; none for an op that is one part.
+/// Modes of inputs and outputs; `None` for an op that is one part.
 fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
     let all = |mode: Mode| Some((SmallVec::from_elem(mode, inputs.len()), SmallVec::from_elem(mode, outputs.len())));
     let some = |inputs: &[Mode], outputs: &[Mode]| Some((SmallVec::from_slice(inputs), SmallVec::from_slice(outputs)));
@@ -205,7 +205,7 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
         Op::Permute { .. } | Op::Narrow { .. } | Op::Pad { .. } | Op::Cat { .. } | Op::ScatterAdd { .. } => None,
         Op::ArgMax { .. } | Op::CumSum { .. } | Op::Sum { .. } | Op::Mean { .. } | Op::Max { .. } => None,
         Op::Min { .. } | Op::NewtonSchulz { .. } => None,
-        // Cheap, planned otherwise, or only names for memory.
+        // Cheap, planned in other ways, or only names for memory.
         Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => None,
         Op::Reshape { .. } | Op::Assign | Op::LinearCrossEntropy { .. } => None,
     }
@@ -223,8 +223,8 @@ fn broadcast(inputs: &[Spec], output: &Spec) -> Option<Modes> {
     Some((inputs.iter().map(mode).collect(), smallvec![out]))
 }
 
-/// Rows of the result stream with rows of the first operand, or with leading indices of both; where the first operand is
-/// transposed, parts of the result read all of it.
+/// Rows of the result stream with rows of the first operand, or with leading indices of both; where the first operand
+/// is transposed, parts of the result read all of it.
 fn product(transpose_a: bool, inputs: &[Spec]) -> Option<Modes> {
     let [a, b] = inputs else { return None };
     let (a, b) = (a.shape.rank(), b.shape.rank());

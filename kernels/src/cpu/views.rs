@@ -15,13 +15,13 @@ pub struct Input {
 
 impl Input {
     /// # Safety
-    /// Nobody may write the place while the tensor lives.
+    /// Nothing may write the place while this lives.
     pub(super) unsafe fn new(spec: Spec, place: Place) -> Self {
         Self { spec, place }
     }
 
     pub(super) fn slice<T: Element>(&self) -> &[T] {
-        // SAFETY: who made the tensor promised that nobody writes it.
+        // SAFETY: the caller of `new` promised that nothing writes it.
         unsafe { self.place.read() }
     }
 
@@ -67,13 +67,13 @@ pub struct Output {
 
 impl Output {
     /// # Safety
-    /// Nobody else may read or write the place while this lives.
+    /// Nothing else may read or write the place while this lives.
     pub(super) unsafe fn new(spec: Spec, place: Place) -> Self {
         Self { spec, place }
     }
 
     pub(super) fn slice_mut<T: Element>(&mut self) -> &mut [T] {
-        // SAFETY: who made the result promised that nobody else touches it, and the borrow is exclusive.
+        // SAFETY: the caller of `new` promised that nothing else touches it, and the borrow is exclusive.
         unsafe { self.place.write() }
     }
 

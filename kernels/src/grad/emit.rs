@@ -1,4 +1,4 @@
-//! What a gradient rule is given, and how it submits ops.
+//! The inputs of a gradient rule, and how it submits ops.
 
 use crate::fault::Fault;
 use crate::infer::broadcast;
@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 pub trait Emit {
     /// Submits an op; the handles of all its outputs are the caller's.
     fn emit(&mut self, op: Op, inputs: &[TensorId]) -> Result<SmallVec<[TensorId; 3]>, Fault>;
-    /// One more handle on the same tensor.
+    /// Takes one more handle on the same tensor.
     fn share(&mut self, id: TensorId) -> TensorId;
     /// Gives a handle back.
     fn release(&mut self, id: TensorId);
@@ -21,11 +21,11 @@ pub trait Emit {
 pub struct Done<'a> {
     /// The op.
     pub op: &'a Op,
-    /// What it read.
+    /// Tensors that it read.
     pub inputs: &'a [TensorId],
-    /// Specs of what it read.
+    /// Their specs.
     pub specs: &'a [Spec],
-    /// What it made.
+    /// Tensors that it made.
     pub outputs: &'a [TensorId],
 }
 
@@ -85,7 +85,7 @@ impl Rule<'_> {
         Ok(y)
     }
 
-    /// What the operands' shapes broadcast to.
+    /// The shape that the operands' shapes broadcast to.
     pub fn wide(&self) -> Result<Shape, Fault> {
         let op = self.done.op.name();
         self.done.specs[1..].iter().try_fold(self.shape(0), |wide, spec| {

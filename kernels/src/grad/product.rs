@@ -62,7 +62,7 @@ impl Rule<'_> {
         Ok(Op::Reshape { shape })
     }
 
-    /// Exchanges the last two axes of something of an input's rank.
+    /// Exchanges the last two axes of a tensor of an input's rank.
     fn swap(&self, input: usize) -> Op {
         let rank = self.done.specs[input].shape.rank();
         let mut axes: SmallVec<[u32; 4]> = (0..rank as u32).collect();

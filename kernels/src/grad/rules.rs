@@ -12,7 +12,7 @@ pub fn gradients(done: Done<'_>, dy: TensorId, wanted: &[bool], emit: &mut dyn E
 }
 
 impl Rule<'_> {
-    /// Moves; the rest in its own functions.
+    /// Moves of values; the next functions have the other ops.
     fn apply(&mut self) -> Result<Gradients, Fault> {
         let Done { op, .. } = self.done;
         let dy = self.dy;

@@ -3,7 +3,7 @@
 use crate::op::{Binary, Op, Unary};
 use crate::spec::Spec;
 
-/// Whose values the rule reads: bit i for input i, and for output i.
+/// Tensors whose values the rule reads: bit i for input i, and for output i.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saves {
     /// Inputs.
@@ -12,13 +12,13 @@ pub struct Saves {
     pub outputs: u8,
 }
 
-/// Gradients flow through the op to its operands: its result is a float and changes with them other than in steps.
+/// Whether gradients flow through the op to its operands: its result is a float and does not change in steps.
 pub fn flows(op: &Op, result: &Spec) -> bool {
     let in_steps = matches!(op, Op::Unary(f) if f.is_step());
     result.dtype.is_float() && !in_steps
 }
 
-/// What must be kept so that the gradients of the `wanted` inputs can be computed later.
+/// The values to keep so that the gradients of the `wanted` inputs can be computed later.
 pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
     let want = |i: usize| wanted.get(i) == Some(&true);
     let bit = |condition: bool, i: u8| u8::from(condition) << i;
@@ -36,12 +36,12 @@ pub fn saves(op: &Op, wanted: &[bool]) -> Saves {
         Op::Attention(_) => (7, 3),
         Op::CrossEntropy(_) => (3, 2),
         Op::LinearCrossEntropy { .. } => (0, bit(want(0), 2) | bit(want(1), 3)),
-        // The gradient is a function of the result's alone.
+        // The gradient of the result is enough.
         Op::Binary(Binary::Add | Binary::Sub) | Op::Affine { .. } | Op::Sum { .. } | Op::Mean { .. } => (0, 0),
         Op::Copy | Op::Cast { .. } | Op::Reshape { .. } | Op::Permute { .. } | Op::Narrow { .. } => (0, 0),
         Op::Pad { .. } | Op::Cat { .. } | Op::Expand { .. } | Op::SumTo { .. } | Op::CumSum { .. } => (0, 0),
         Op::Rope { .. } => (0, 0),
-        // There is none.
+        // There is no gradient.
         Op::Binary(Binary::Rem | Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr) => (0, 0),
         Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::Uniform { .. } => (0, 0),
         Op::Normal { .. } | Op::NextBatch { .. } | Op::Compare(_) | Op::ArgMax { .. } => (0, 0),

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 /// Specs of an op's outputs, in order.
 pub type Specs = SmallVec<[Spec; 2]>;
 
-/// Operands that a fault shows; a guest chooses how many it joins.
+/// Operands that a fault shows: a guest may join any number of tensors.
 const MAX_SHOWN: usize = 6;
 
 /// An op and the operands that it is given.

@@ -1,5 +1,5 @@
-//! Shapes and dtypes: what an op makes of its operands, or why it cannot take them. Every size is checked before anything
-//! is allocated.
+//! Shapes and dtypes of an op's outputs, or the reason why it cannot take its operands. Every size is checked before
+//! anything is allocated.
 //!
 //! Start at [`infer()`] in `rules`. Pure; may import `op`, `spec` and `fault`.
 

@@ -1,4 +1,4 @@
-//! What each op makes of its operands: the entry, checks of scalars, and a line for each op's outputs.
+//! The specs of each op's outputs: the entry, checks of scalars, and a line for each op.
 
 use super::call::{Call, Specs};
 use crate::fault::Fault;
@@ -10,7 +10,7 @@ use std::fmt::Arguments;
 /// Most Newton–Schulz steps of one op.
 pub const MAX_NEWTON_SCHULZ_STEPS: usize = 64;
 
-/// Specs of what `op` makes of `inputs`. In-place ops make nothing.
+/// Specs of the outputs of `op` on `inputs`. In-place ops have none.
 pub fn infer(op: &Op, inputs: &[&Spec]) -> Result<Specs, Fault> {
     let call = Call { op, inputs };
     call.operands()?;
@@ -76,7 +76,7 @@ impl Call<'_> {
                 check((0.0..1.0).contains(&beta2), format_args!("beta2 is {beta2}; it must be in [0, 1)"))?;
                 check(eps.is_finite() && eps >= 0.0, format_args!("eps is {eps}; it must be at least 0"))
             }
-            // Every value of the other scalars is allowed, or shapes decide.
+            // Every value of the other scalars is allowed, or the rule for shapes checks it.
             _ => Ok(()),
         }
     }

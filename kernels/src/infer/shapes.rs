@@ -6,7 +6,7 @@ use crate::op::Op;
 use crate::spec::{Shape, listed};
 use smallvec::{SmallVec, smallvec};
 
-/// NumPy's broadcasting of two shapes; none where sizes differ and neither is 1.
+/// NumPy's broadcasting of two shapes; `None` if two sizes differ and neither is 1.
 pub fn broadcast(a: &Shape, b: &Shape) -> Option<SmallVec<[u32; 6]>> {
     let rank = a.rank().max(b.rank());
     let size = |s: &Shape, i: usize| (i + s.rank()).checked_sub(rank).map_or(1, |axis| s.dims()[axis]);
@@ -21,7 +21,7 @@ pub fn broadcast(a: &Shape, b: &Shape) -> Option<SmallVec<[u32; 6]>> {
 }
 
 impl Call<'_> {
-    /// What the operands' shapes broadcast to.
+    /// The shape that the operands' shapes broadcast to.
     pub fn wide(&self) -> Result<Shape, Fault> {
         let reason = "the shapes do not broadcast: aligned from the last axis, two sizes differ and neither is 1";
         let (first, rest) = self.inputs.split_first().ok_or_else(|| self.misuse("no operands"))?;
@@ -114,7 +114,7 @@ impl Call<'_> {
         Ok(total)
     }
 
-    /// Broadcasting `small` gives `large`.
+    /// Checks that broadcasting `small` gives `large`.
     pub fn repeats(&self, small: &Shape, large: &Shape) -> Result<(), Fault> {
         if broadcast(small, large).is_some_and(|dims| dims.as_slice() == large.dims()) {
             return Ok(());

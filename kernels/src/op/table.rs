@@ -201,7 +201,8 @@ ops! {
     LayerNorm { eps: f32 } = 50, "layer-norm", [F32];
     /// x, dy → dx.
     LayerNormGrad { eps: f32 } = 51, "layer-norm-gradient", [F32, F32];
-    /// a, b, dy (all of one shape) → dy·b·a^(b−1), 0 where b = 0; or, for the `exponent`, dy·a^b·ln a, 0 where a = 0 ≤ b.
+    /// a, b, dy (all of one shape) → dy·b·a^(b−1), 0 where b = 0; or, for the `exponent`, dy·a^b·ln a, 0 where a = 0 ≤
+    /// b.
     PowGrad { exponent: bool } = 52, "pow-gradient", [F32, F32, F32];
     /// x [.., d], weight [v, d], targets [..] → the [`Op::CrossEntropy`] of logits x·weightᵀ, which are never held
     /// whole; and where `gradients`, dx and dweight for a loss whose gradient is 1.

@@ -1,4 +1,5 @@
-//! The calls that a guest makes, but for slots, checkpoints and gradients: operations, reads, batches, the log.
+//! A guest's calls for operations, reads, batches and the log. Slots, checkpoints and gradients have files of their
+//! own.
 
 use super::interface::{Checkpoint, LogPoint, MAX_KEY, MAX_POINTS, MAX_READ, MAX_READS, Mode, Totals};
 use super::state::{Named, Session};
@@ -73,7 +74,7 @@ impl Session {
         Ok(values)
     }
 
-    /// The host's own look at an f32 tensor: neither logged nor counted (evaluation logits). Zeros in a dry run.
+    /// Values of an f32 tensor for the host: neither logged nor counted (evaluation logits). Zeros in a dry run.
     pub fn peek(&mut self, id: TensorId) -> Result<Vec<f32>, Fault> {
         let count = self.memory.held("peek", id)?.spec.shape.elements();
         self.flush()?;
@@ -91,7 +92,7 @@ impl Session {
         std::mem::replace(&mut self.recording, on && self.config.mode == Mode::Train)
     }
 
-    /// Tokens and targets, or none at the end of the budget. Ends an interval where one is due.
+    /// Tokens and targets, or `None` at the end of the budget. Ends an interval if one is due.
     pub fn next_batch(&mut self, batch: u32, seq: u32) -> Result<Option<(TensorId, TensorId)>, Fault> {
         self.flush()?;
         self.end_interval_if_due()?;
@@ -132,7 +133,7 @@ impl Session {
             self.memory.save(value);
             self.awaited.push((self.curve.len() - 1, value));
         }
-        // A slot may change before the next flush comes by itself.
+        // A slot may change before the next flush.
         if slot { self.flush() } else { Ok(()) }
     }
 
@@ -140,7 +141,7 @@ impl Session {
     pub fn log_number(&mut self, key: &str, value: f64) -> Result<(), Fault> {
         let kept = self.point(key, if value.is_nan() { f64::NAN } else { value })?;
         match self.curve.last() {
-            // What is computed from the zeros of a run that does not execute says nothing.
+            // In a run that does not execute, the number was computed from zeros.
             Some(point) if kept && self.execution.running() => point.check(),
             _ => Ok(()),
         }

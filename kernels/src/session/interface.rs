@@ -1,4 +1,4 @@
-//! What a session is given and what it gives: limits, data, checkpoints, totals, named state.
+//! Inputs and results of a session: limits, data, checkpoints, totals, named state.
 
 use crate::cost::Profile;
 use crate::fault::Fault;
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 pub const MAX_READ: u64 = 65_536;
 /// Most values that a run may read.
 pub const MAX_READS: u64 = 1 << 24;
-/// What a guest logs its training loss as.
+/// The key under which a guest logs its training loss.
 pub const LOSS: &str = "loss";
 /// Most points of a curve; later ones are charged and not kept.
 pub const MAX_POINTS: usize = 100_000;
 /// Most bytes of a log key.
 pub const MAX_KEY: usize = 64;
 
-/// What a session may do.
+/// Whether a session trains or evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// Everything.
+    /// Everything is allowed.
     Train,
     /// Named state is read-only; no data, gradients, randomness, new state or in-place ops.
     Evaluate,
@@ -29,7 +29,7 @@ pub enum Mode {
 /// Limits and inputs of a session; everything here can change a result and is part of the experiment.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is allowed.
+    /// Training or evaluation.
     pub mode: Mode,
     /// Prices of ops.
     pub profile: Profile,
@@ -78,7 +78,7 @@ pub struct LogPoint {
 }
 
 impl LogPoint {
-    /// A loss that is no number will not become one: the rest of the budget would be spent on nothing.
+    /// A loss that is NaN or infinite stays so: the rest of the budget would be wasted.
     pub(super) fn check(&self) -> Result<(), Fault> {
         match self.key == LOSS && !self.value.is_finite() {
             true => Err(Fault::Diverged { step: self.step, value: self.value }),
@@ -87,7 +87,7 @@ impl LogPoint {
     }
 }
 
-/// What a session has counted so far. All of it is a function of the op stream.
+/// Counters of a session. All of them are functions of the op stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Records submitted.
@@ -116,14 +116,14 @@ pub struct Totals {
     pub constant_bytes: u64,
 }
 
-/// Named state: what a model is, beside its component. In order of name.
+/// Named parameters and buffers, in order of name. With its component they are the model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NamedState {
-    /// name, is it a parameter, shape, values.
+    /// Name, whether it is a parameter, spec, values.
     pub tensors: Vec<(String, bool, Spec, Values)>,
 }
 
-/// Where reads are answered from, and what is executed.
+/// Whether ops are executed, and where answers to reads come from.
 pub enum Answers {
     /// Execute everything; log the reads.
     Execute,

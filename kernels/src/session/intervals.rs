@@ -1,7 +1,7 @@
 //! Intervals: the chain of state hashes that pins a run, and going on from a checkpoint.
 //!
-//! An interval ends at the first `next_batch` at which progress has passed the next multiple of 1/intervals and no graph
-//! node is alive; the last one ends with the run. Its hash is blake3, keyed to this use, over (little-endian):
+//! An interval ends at the first `next_batch` at which progress has passed the next multiple of 1/intervals and no
+//! graph node is alive; the last one ends with the run. Its hash is blake3, keyed to this use, over (little-endian):
 //! the previous hash (32 bytes, zeros at first); records submitted (u64); op stream hash so far (32 bytes); picoseconds
 //! spent, tokens drawn (u64 each); random streams (u64 count, then u32 stream and u64 position each, in order); bits of
 //! the values read since the previous hash (u64 count, u32 each); live tensors (u64 count), in order of id: id (u64),
@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::op::TensorId;
 use crate::spec::Spec;
 
-/// Live tensors beyond this are hashed, but no checkpoint of them is given out: checkpoints must not fill a disk.
+/// Above this many bytes of live tensors an interval has a hash but no checkpoint: checkpoints must not fill a disk.
 pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
 
 impl Session {

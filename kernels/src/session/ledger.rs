@@ -1,9 +1,9 @@
-//! The budget: what has been spent and counted, and what may be.
+//! The budget and the number of ops, used and allowed.
 
 use crate::cost::{Class, Cost};
 use crate::fault::Fault;
 
-/// What has been spent and counted.
+/// Budget and counters.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub spent: u64,

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 pub(super) struct Saved {
     pub tensor: TensorId,
-    /// The slot's version when it was saved; 0 for what cannot change.
+    /// The slot's version when it was saved; 0 for a tensor that cannot change.
     pub version: u64,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Node {
     pub saved: SmallVec<[Saved; 4]>,
     /// The checkpointed segment that it belongs to.
     pub segment: Option<u64>,
-    /// Outputs that something reaches, and the backward pass that walks it.
+    /// Number of its outputs that are still held, and 1 more during a backward pass that walks it.
     pub holders: u32,
 }
 

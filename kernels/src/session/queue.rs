@@ -1,4 +1,4 @@
-//! What waits for execution, and whether anything is executed at all.
+//! Steps that wait for execution, and whether anything is executed at all.
 
 use super::interface::{Answers, Checkpoint};
 use crate::exec::Step;
@@ -9,7 +9,7 @@ const MAX_STEPS: usize = 1024;
 /// Bytes of constants and batches that may wait.
 const MAX_DATA_BYTES: u64 = 16 << 20;
 
-/// What waits for execution. Where nothing is executed it is only counted, so that every run flushes at the same ops.
+/// Steps that wait for execution. A run that executes nothing counts them, so that every run flushes at the same ops.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub steps: Vec<Step>,
@@ -23,7 +23,7 @@ impl Queue {
     }
 }
 
-/// What is executed, and where answers to reads come from.
+/// Whether ops are executed, and where answers to reads come from.
 #[derive(Debug)]
 pub(super) enum Execution {
     Running,

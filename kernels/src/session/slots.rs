@@ -1,4 +1,4 @@
-//! Slots: tensors that can change in place, some of them named. And what the host puts in place before a run.
+//! Slots: tensors that can change in place, some of them named; and tensors that the host uploads before a run.
 
 use super::interface::{Mode, NamedState};
 use super::memory::Slot;
@@ -73,7 +73,7 @@ impl Session {
         let id = self.slot(op, init, parameter)?;
         self.op_hash.tensor(if parameter { Tag::Parameter } else { Tag::Buffer }, id, name, None);
         self.replace_initial(op, name, id)?;
-        // The session's own handle: named state stays when the guest lets go.
+        // The session's own handle: named state outlives the guest's handles.
         self.memory.share(id);
         self.named.insert(name.to_owned(), Named { id, parameter });
         Ok(id)
@@ -116,7 +116,7 @@ impl Session {
         }
     }
 
-    /// The named tensor, or none. Each call gives the guest one more handle on it (released on its own).
+    /// The named tensor, if there is one. Each call gives the guest one more handle, which it releases on its own.
     pub fn get(&mut self, name: &str) -> Result<Option<TensorId>, Fault> {
         let id = self.named.get(name).map(|n| n.id);
         if let Some(id) = id {
@@ -145,7 +145,7 @@ impl Session {
         self.update(Op::AdamW(how), &[x, grad, m, v])
     }
 
-    /// Changes slots in place. What is written must be a slot, and no other operand.
+    /// Changes slots in place. An operand that is written must be a slot and must be given once.
     fn update(&mut self, op: Op, inputs: &[TensorId]) -> Result<(), Fault> {
         let (name, written) = (op.name(), op.written());
         if self.config.mode == Mode::Evaluate {
@@ -178,7 +178,7 @@ impl Session {
         Ok(())
     }
 
-    /// Named parameters and buffers (values empty where nothing is executed).
+    /// Named parameters and buffers; without values if nothing is executed.
     pub fn named_state(&mut self) -> Result<NamedState, Fault> {
         self.flush()?;
         let mut state = NamedState::default();
@@ -198,5 +198,5 @@ fn check_name(op: &'static str, name: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let shown: String = name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect();
-    Err(Fault::Misuse { op, reason: format!("\"{shown}\" is no name: 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -") })
+    Err(Fault::Misuse { op, reason: format!("\"{shown}\" is not a name; use 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -") })
 }

@@ -1,4 +1,4 @@
-//! What a session holds between calls. The other files of this folder add the calls to [`Session`].
+//! The state of a session between calls. The other files of this folder add the calls to [`Session`].
 
 use super::interface::{Answers, Batches, Checkpoint, Config, LogPoint, Mode};
 use super::ledger::Ledger;
@@ -27,12 +27,12 @@ pub struct Session {
     /// Elements drawn from each random stream.
     pub(super) streams: BTreeMap<u32, u64>,
     pub(super) named: BTreeMap<String, Named>,
-    /// First values that wait for parameters and buffers of their names.
+    /// First values for parameters and buffers that are not declared yet, by name.
     pub(super) initial: BTreeMap<String, (Spec, Values)>,
     pub(super) steps: u64,
     pub(super) tokens: u64,
     pub(super) constant_bytes: u64,
-    /// What had been spent at the last `next_batch` that gave a batch.
+    /// The amount spent at the last `next_batch` that gave a batch.
     pub(super) step_start: Option<u64>,
     pub(super) curve: Vec<LogPoint>,
     /// Points of the curve whose values come at the next flush.
@@ -48,7 +48,7 @@ pub(super) struct Named {
     pub parameter: bool,
 }
 
-/// Which segment is open. One within another is a part of it.
+/// The open segment. A segment within another is a part of it.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     pub depth: u32,
@@ -87,7 +87,7 @@ impl Intervals {
 
 impl Session {
     /// A session before its first op. `batches` is absent in dry runs and evaluation. Check the profile first
-    /// ([`Profile::validate`]): what it has no rate for cannot be afforded.
+    /// ([`Profile::validate`]): an op without a rate is beyond every budget.
     pub fn new(
         config: Config,
         executor: Box<dyn Executor>,

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl Session {
-    /// An op of the guest's; its first output keeps a handle, further outputs live as long as the tape needs them.
+    /// Does an op of the guest. Its first output keeps a handle; further outputs live as long as the tape needs them.
     pub(super) fn first(&mut self, mut op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
         let name = op.name();
         for &id in inputs {
@@ -120,13 +120,13 @@ impl Session {
         Ok(Values::U32(values))
     }
 
-    /// Charges what is no op: a read or a logged value.
+    /// Charges a read or a logged value, which is not an op.
     pub(super) fn charge_transfer(&mut self, op: &'static str, bytes: u64) -> Result<(), Fault> {
         let cost = cost::transfer(bytes);
         self.ledger.charge(op, &cost, self.prices.price(&cost))
     }
 
-    /// Tells the executor, in order, of tensors that are gone.
+    /// Tells the executor which tensors were freed, in order.
     pub(super) fn enqueue_freed(&mut self) {
         self.queue.count += self.memory.freed.len();
         if self.execution.running() {
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    /// Executes everything pending and fetches logged values. Afterwards nothing waits.
+    /// Executes everything that waits and fetches logged values.
     pub fn flush(&mut self) -> Result<(), Fault> {
         self.execute()?;
         for (point, id) in std::mem::take(&mut self.awaited) {

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Gradients that have been found, by the tensor they belong to; each is one handle.
 struct Found {
     by_tensor: BTreeMap<TensorId, TensorId>,
-    /// Tensors that gradients must reach: `wrt` and what depends on it.
+    /// Tensors that gradients must reach: `wrt` and all that depend on it.
     wanted: BTreeSet<TensorId>,
     wrt: BTreeSet<TensorId>,
-    /// What checkpointed segments made once more, by the tensor that it stands for; each is one handle.
+    /// Tensors that checkpointed segments made once more, by the tensor that each stands for; each is one handle.
     again: BTreeMap<TensorId, TensorId>,
     /// Segments that were computed again.
     redone: BTreeSet<u64>,
@@ -25,7 +25,7 @@ struct Found {
 
 const BACKWARD: &str = "backward";
 
-/// Takes a rule's ops: charged as any, never recorded.
+/// Submits a rule's ops: charged like others, never recorded.
 struct Unrecorded<'a>(&'a mut Session);
 
 impl Emit for Unrecorded<'_> {
@@ -141,7 +141,7 @@ impl Session {
     }
 
     /// A node is younger than those that made its inputs, so one pass in order of age finds what depends on `wrt`. A
-    /// freed graph counts as depending on it: what it hid is not known any more.
+    /// freed graph counts as depending on it, since its nodes are not known any more.
     fn wanted(&self, walk: &BTreeSet<u64>, wrt: &[TensorId]) -> Found {
         let wrt: BTreeSet<TensorId> = wrt.iter().copied().collect();
         let mut wanted = wrt.clone();

@@ -401,8 +401,8 @@ fn an_interval_run_again_has_the_same_hashes() {
 }
 
 proptest! {
-    /// Whatever is done, dropped and differentiated in whatever order: nothing is executed on a tensor that is gone, and
-    /// when all handles are dropped, only named state is left and no node is.
+    /// Whatever is done, dropped and differentiated in whatever order: nothing is executed on a tensor that is gone,
+    /// and when all handles are dropped, only named state is left and no node is.
     #[test]
     fn nothing_leaks(program in prop::collection::vec((0u8..8, any::<u16>(), any::<u16>()), 0..80)) {
         let mut s = train();

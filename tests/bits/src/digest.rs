@@ -1,4 +1,4 @@
-//! What is left of a piece of work: its name and the hash of all its results. Depends on `kernels`.
+//! A digest: the name of a piece of work and the hash of all its results.
 
 use kernels::encode::{encode_spec, encode_values};
 use kernels::fault::Fault;

@@ -1,6 +1,6 @@
 //! The proof that results are the same bits everywhere: made-up work for every op, random op programs and a short
-//! training run, each reduced to a digest that must not depend on instructions, threads or the machine. The same library
-//! is compiled for every processor that is compared. Depends on `kernels` only; no I/O.
+//! training run, each reduced to a digest that must not depend on instructions, threads or the machine. The same
+//! library is compiled for every processor that is compared.
 
 pub mod cases;
 mod digest;

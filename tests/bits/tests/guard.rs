@@ -1,6 +1,6 @@
-//! Guard pages: whatever is aligned to cache lines, which is the memory of tensors and the scratch of kernels, lies between
-//! two pages that nobody may touch. Every case runs with tensors that start right after such a page and with tensors that
-//! end right before one, and gives what it gives elsewhere.
+//! Guard pages: whatever is aligned to cache lines, which is the memory of tensors and the scratch of kernels, lies
+//! between two pages that nobody may touch. Every case runs with tensors that start right after such a page and with
+//! tensors that end right before one, and gives what it gives elsewhere.
 
 use bits::{Digest, Variant, cases};
 use kernels::cpu::gemm::{self, Factor, Sizes};
@@ -59,7 +59,7 @@ unsafe impl GlobalAlloc for Fenced {
     }
 }
 
-/// Line-aligned memory of so many elements that all lie right before a guard page.
+/// Line-aligned memory whose elements end right before a guard page.
 struct Guarded {
     lines: Vec<Line>,
     len: usize,

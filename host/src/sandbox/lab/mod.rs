@@ -24,11 +24,11 @@ pub const CALL_BYTES: usize = 64 << 20;
 /// Most handles of a guest at once.
 pub const MAX_HANDLES: usize = 200_000;
 
-/// What a handle of the guest stands for is in [`State::handles`].
+/// The type of the guest's handles; [`State::handles`] has the tensors that they stand for.
 #[derive(Debug)]
 pub struct Tensor;
 
-/// What `task` tells.
+/// The reply to `task`.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
 pub struct Task {
@@ -57,7 +57,7 @@ pub struct State {
     pub on_step: Option<OnStep>,
 }
 
-/// The guest ended its run itself: a panic, in its own words.
+/// A panic of the guest, in its own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct GuestPanic(pub String);
@@ -152,7 +152,7 @@ impl State {
         handles.iter().map(|handle| self.id(handle)).collect()
     }
 
-    /// The axes to reduce: sorted; none means all.
+    /// The axes to reduce, sorted; an empty list means all.
     fn axes(&self, x: TensorId, mut axes: Vec<u32>) -> Reply<Vec<u32>> {
         if axes.is_empty() {
             axes = (0..self.session.spec(x)?.shape.rank() as u32).collect();
@@ -165,7 +165,7 @@ impl State {
 /// Defines the whole contract.
 ///
 /// # Errors
-/// Only where two definitions carry one name.
+/// If two definitions carry one name.
 pub fn link(linker: &mut Linker<State>) -> Reply<()> {
     tensors::link(&mut Interface(linker.instance("lab:train/tensors@0.2.0")?))?;
     autograd(&mut Interface(linker.instance("lab:train/autograd@0.2.0")?))?;

@@ -70,7 +70,7 @@ pub struct Adamw {
     pub step: u32,
 }
 
-/// What a value costs to lift, in fuel.
+/// The fuel that lifting a value costs.
 pub trait Lifted {
     /// Fuel.
     fn fuel(&self) -> u64;

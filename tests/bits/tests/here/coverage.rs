@@ -7,7 +7,7 @@ use kernels::spec::{DType, Spec};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-/// Those that are not among what is covered, as the source spells them.
+/// Variants that are not covered, as the source spells them.
 fn missing<T: Debug>(all: impl IntoIterator<Item = T>, covered: &BTreeSet<String>) -> Vec<String> {
     all.into_iter().map(|one| format!("{one:?}")).filter(|one| !covered.contains(one)).collect()
 }
