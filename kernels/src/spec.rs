@@ -64,30 +64,22 @@ impl DType {
 pub struct Shape(SmallVec<[u32; 4]>);
 
 /// Why a list of sizes is not a shape. Each case shows the list.
+#[allow(missing_docs, reason = "each message says what its fields are")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// More than [`MAX_RANK`] axes.
     #[error("{sizes} has {axes} axes; at most {MAX_RANK} are allowed")]
-    Rank {
-        /// The list.
-        sizes: String,
-        /// Its length.
-        axes: usize,
-    },
+    Rank { sizes: String, axes: usize },
     /// An axis of size 0.
     #[error("{sizes} has size 0 at axis {axis}; every size must be at least 1")]
     Zero {
-        /// The list.
         sizes: String,
         /// The first such axis.
         axis: usize,
     },
     /// More than [`MAX_ELEMENTS`] elements.
     #[error("{sizes} has more than 2^31 elements")]
-    Elements {
-        /// The list.
-        sizes: String,
-    },
+    Elements { sizes: String },
 }
 
 /// Numbers of a list that a message shows: a guest may give any number of them.
