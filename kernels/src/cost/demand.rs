@@ -1,8 +1,8 @@
 //! The demands of each op: work and bytes, from shapes and dtypes alone.
 
-use super::class::{BROADCAST_ROW, Class, Cost, LANES, MOVED_ROW, TILE};
+use super::units::{BROADCAST_ROW, Cost, LANES, MOVED_ROW, TILE};
 use crate::fault::Fault;
-use crate::op::{Attention, Binary, Loss, Op, Unary};
+use crate::op::{Attention, Binary, Class, Form, Loss, Op};
 use crate::spec::Spec;
 
 /// The demands of an op on inputs for which [`crate::infer::infer`] gave these outputs.
@@ -24,6 +24,11 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
         let flops = count.saturating_mul(each);
         Cost { class, flops, work: flops, bytes }
     };
+    match op.form() {
+        Form::Elements(each) => return Ok(per(Class::Elementwise, out, each)),
+        Form::Rows(class, each) => return Ok(per(class, out, each)),
+        Form::Own => {}
+    }
     Ok(match op {
         Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => per(Class::Copy, out, 0),
         Op::Reshape { .. } => Cost { bytes: 0, ..per(Class::Copy, out, 0) },
@@ -32,35 +37,22 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
         Op::Narrow { .. } => moved(rows, made.saturating_mul(2)),
         Op::Uniform { .. } => per(Class::Random, out, 10),
         Op::Normal { .. } => per(Class::Random, out, 30),
-        Op::Unary(f) => per(Class::Elementwise, out, f.operations()),
-        Op::UnaryGrad(f) => per(Class::Elementwise, out, f.operations() + 2),
         Op::Cast { .. } => per(Class::Elementwise, out, 1),
         Op::Binary(Binary::Pow) => broadcast(inputs, (out, rows), per(Class::Elementwise, out, 40)),
-        Op::PowGrad { .. } => per(Class::Elementwise, out, 60),
         Op::Binary(Binary::Div | Binary::Rem) if !float => {
             broadcast(inputs, (out, rows), per(Class::Elementwise, out, 8))
         }
         Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, (out, rows), per(Class::Elementwise, out, 1)),
-        Op::ChosenGrad(_) => per(Class::Elementwise, out, 1),
-        Op::Affine { .. } => per(Class::Elementwise, out, 2),
-        Op::Softcap { .. } => per(Class::Elementwise, out, Unary::Tanh.operations() + 2),
-        Op::SoftcapGrad { .. } => per(Class::Elementwise, out, 4),
         Op::Sum { .. } | Op::Mean { .. } | Op::SumTo { .. } => per(Class::Reduction, first, 1),
         Op::Max { .. } | Op::Min { .. } | Op::ArgMax { .. } => per(Class::Reduction, first, 1),
         Op::CumSum { .. } => per(Class::Reduction, first, 2),
         Op::ArgSort { .. } => per(Class::Reduction, first, sorting(operand(0)?)),
         Op::LogSumExp => per(Class::Loss, first, 13),
-        Op::Softmax => per(Class::Loss, out, 14),
-        Op::SoftmaxGrad => per(Class::Loss, out, 4),
         Op::MatMul { transpose_a, .. } => product(op, [operand(0)?, operand(1)?], out, *transpose_a, bytes)?,
         Op::Embedding => Cost { bytes: gathered(operand(1)?, made), ..per(Class::Gather, out, 0) },
         Op::EmbeddingGrad { .. } => per(Class::Gather, operand(1)?.shape.elements(), 1),
         Op::Gather { .. } => Cost { bytes: gathered(operand(1)?, made), ..per(Class::Gather, out, 0) },
         Op::ScatterAdd { .. } => per(Class::Gather, operand(2)?.shape.elements(), 1),
-        Op::RmsNorm { .. } => per(Class::Norm, out, 4),
-        Op::RmsNormGrad { .. } => per(Class::Norm, out, 9),
-        Op::LayerNorm { .. } => per(Class::Norm, out, 6),
-        Op::LayerNormGrad { .. } => per(Class::Norm, out, 14),
         Op::Rope { .. } => per(Class::Norm, out, 18),
         Op::Attention(how) => attention(op, operand(0)?, how, 2, bytes)?,
         Op::AttentionGrad(how) => attention(op, operand(0)?, how, 5, bytes)?,
@@ -73,6 +65,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
         Op::Assign => per(Class::Optimizer, first, 0),
         Op::Blend { .. } => per(Class::Optimizer, first, 3),
         Op::AdamW(_) => per(Class::Optimizer, first, 16),
+        _ => return Err(unpriced(op, "it has no rule".to_owned())),
     })
 }
 

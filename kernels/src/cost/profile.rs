@@ -1,6 +1,7 @@
 //! Profiles: the reference device's rates, and prices from them. Pure.
 
-use super::class::{Class, Cost, SMALL_PRODUCT};
+use super::units::{Cost, SMALL_PRODUCT};
+use crate::op::Class;
 use serde::{Deserialize, Serialize};
 
 /// A reference device's speed, which defines budget time. All integers. Stored as TOML under `policies/profiles/`.

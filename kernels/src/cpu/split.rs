@@ -5,7 +5,7 @@
 //! the same cut can follow each other part by part, without waiting for the whole.
 
 use crate::fault::Fault;
-use crate::op::Op;
+use crate::op::{Form, Op};
 use crate::spec::{Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
@@ -174,13 +174,16 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
         let (x, y) = (first_dims(inputs)?, first_dims(outputs)?);
         (x.len() == y.len() && x.first() == y.first()).then_some(())
     };
+    match op.form() {
+        Form::Elements(_) => return all(Mode::Flat),
+        Form::Rows(..) => return all(Mode::Rows),
+        Form::Own => {}
+    }
     match op {
-        Op::Unary(_) | Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::PowGrad { .. } | Op::Cast { .. } => all(Mode::Flat),
-        Op::Affine { .. } | Op::Softcap { .. } | Op::SoftcapGrad { .. } => all(Mode::Flat),
+        Op::Cast { .. } => all(Mode::Flat),
         Op::Uniform { .. } | Op::Normal { .. } | Op::Copy | Op::Blend { .. } | Op::AdamW(_) => all(Mode::Flat),
         Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, outputs.first()?),
-        Op::Softmax | Op::SoftmaxGrad | Op::RmsNorm { .. } | Op::RmsNormGrad { .. } => all(Mode::Rows),
-        Op::LayerNorm { .. } | Op::LayerNormGrad { .. } | Op::ArgSort { .. } => all(Mode::Rows),
+        Op::ArgSort { .. } => all(Mode::Rows),
         Op::LogSumExp => some(&[Mode::Rows], &[Mode::Flat]),
         Op::Rope { .. } | Op::Attention(_) | Op::AttentionGrad(_) => all(Mode::Lead),
         Op::CrossEntropy(_) => some(&[Mode::Rows, Mode::Flat], &[Mode::Flat, Mode::Flat]),
@@ -201,13 +204,8 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
             None => some(&[Mode::Whole], &[Mode::Lead]),
         },
         Op::NewtonSchulz { .. } if inputs.first()?.shape.rank() > 2 => all(Mode::Lead),
-        // The first axis cannot be cut.
-        Op::Permute { .. } | Op::Narrow { .. } | Op::Pad { .. } | Op::Cat { .. } | Op::ScatterAdd { .. } => None,
-        Op::ArgMax { .. } | Op::CumSum { .. } | Op::Sum { .. } | Op::Mean { .. } | Op::Max { .. } => None,
-        Op::Min { .. } | Op::NewtonSchulz { .. } => None,
-        // Cheap, planned in other ways, or only names for memory.
-        Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => None,
-        Op::Reshape { .. } | Op::Assign | Op::LinearCrossEntropy { .. } => None,
+        // The first axis cannot be cut, the op is cheap, or it is planned in another way.
+        _ => None,
     }
 }
 

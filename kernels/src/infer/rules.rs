@@ -2,7 +2,7 @@
 
 use super::call::{Call, Specs};
 use crate::fault::Fault;
-use crate::op::{AdamW, Loss, Misfit, Op};
+use crate::op::{AdamW, Form, Loss, Misfit, Op};
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 use std::fmt::Arguments;
@@ -83,6 +83,14 @@ impl Call<'_> {
 
     fn outputs(&self) -> Result<Specs, Fault> {
         let input = |i: usize| self.inputs[i];
+        match self.op.form() {
+            Form::Elements(_) => return self.same(),
+            Form::Rows(..) => {
+                self.with_last_axis()?;
+                return self.same();
+            }
+            Form::Own => {}
+        }
         Ok(match self.op {
             Op::Full { shape, .. } | Op::Uniform { shape, .. } | Op::Normal { shape, .. } => f32(shape.clone()),
             Op::Arange { len } => smallvec![Spec::u32(self.size(&[*len])?)],
@@ -100,9 +108,8 @@ impl Call<'_> {
                 self.repeats(&input(0).shape, shape)?;
                 of(shape.clone(), input(0).dtype)
             }
-            Op::Copy | Op::Unary(_) | Op::Affine { .. } | Op::Softcap { .. } => smallvec![input(0).clone()],
+            Op::Copy => smallvec![input(0).clone()],
             Op::Cast { to } => of(input(0).shape.clone(), *to),
-            Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::SoftcapGrad { .. } | Op::PowGrad { .. } => self.same()?,
             Op::Binary(_) => of(self.wide()?, input(0).dtype),
             Op::Compare(_) => of(self.wide()?, DType::Bool),
             Op::Select => of(self.wide()?, input(1).dtype),
@@ -118,11 +125,6 @@ impl Call<'_> {
             Op::SumTo { shape } => {
                 self.repeats(shape, &input(0).shape)?;
                 f32(shape.clone())
-            }
-            Op::Softmax | Op::RmsNorm { .. } | Op::LayerNorm { .. } => smallvec![self.with_last_axis()?],
-            Op::SoftmaxGrad | Op::RmsNormGrad { .. } | Op::LayerNormGrad { .. } => {
-                self.with_last_axis()?;
-                self.same()?
             }
             Op::LogSumExp => self.per_row(DType::F32)?,
             Op::MatMul { transpose_a, transpose_b } => f32(self.product(*transpose_a, *transpose_b)?),
@@ -144,6 +146,7 @@ impl Call<'_> {
                 self.same()?;
                 SmallVec::new()
             }
+            other => return Err(Fault::Executor(format!("no rule tells the shape of {}", other.name()))),
         })
     }
 }

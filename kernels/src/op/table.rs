@@ -1,20 +1,23 @@
-//! The table of operations: for each what it means, its code and name, its scalar operands, the tensors that it takes
-//! and those that it writes in place.
+//! The table of operations: for each its meaning, code and name, its scalar operands, the tensors that it takes, its
+//! form, and the tensors that it writes in place.
 
+use super::form::{Class, Form};
 use super::functions::{Binary, Compare, Unary};
 use super::operands::{ANY, BOOL, F32, FLOATS, NUMBERS, Operands, U32};
 use super::scalars::{AdamW, Attention, Loss, Scalar};
 use crate::spec::{DType, Shape};
 use smallvec::SmallVec;
 
-/// Defines [`Op`] from rows: documentation, `Variant { scalars }`, code, name, operands, and what is written in place.
+/// Defines [`Op`] from rows: documentation, `Variant { scalars }`, code, name, operands, form, and operands that are
+/// written in place.
 /// Scalars are encoded in the order in which they stand. A name and operands may depend on the scalars.
 macro_rules! ops {
     ($(
         $(#[doc = $doc:literal])+
         $variant:ident $({ $($field:ident: $type:ty),+ })? $(($inner:ident: $inner_type:ty))?
             = $code:literal, $name:expr,
-            $([$($operand:expr),*])? $(of $operands:expr)? $(, writes $written:expr)?;
+            $([$($operand:expr),*])? $(of $operands:expr)?
+            $(, elements $elements:expr)? $(, rows $class:ident $rows:expr)? $(, writes $written:expr)?;
     )+) => {
         /// An operation and its scalar operands.
         #[allow(missing_docs, reason = "each variant's line names its operands")]
@@ -45,6 +48,18 @@ macro_rules! ops {
                 match self {
                     $(Self::$variant $({ $($field),+ })? $(($inner))? => {
                         $(Operands::Each(const { &[$($operand),*] }))? $($operands)?
+                    })+
+                }
+            }
+
+            /// How it treats them.
+            pub const fn form(&self) -> Form {
+                match self {
+                    $(Self::$variant $({ $($field),+ })? $(($inner))? => {
+                        let form = Form::Own;
+                        $(let form = Form::Elements($elements);)?
+                        $(let form = Form::Rows(Class::$class, $rows);)?
+                        form
                     })+
                 }
             }
@@ -110,19 +125,19 @@ ops! {
     Expand { shape: Shape } = 11, "expand", [ANY];
 
     /// x → f(x).
-    Unary(f: Unary) = 12, f.name(), [F32];
+    Unary(f: Unary) = 12, f.name(), [F32], elements f.operations();
     /// x, y = f(x), dy → dx.
-    UnaryGrad(f: Unary) = 13, "unary-gradient", [F32, F32, F32];
+    UnaryGrad(f: Unary) = 13, "unary-gradient", [F32, F32, F32], elements f.operations() + 2;
     /// a, b → f(a, b), broadcast.
     Binary(f: Binary) = 14, f.name(), of Operands::Each(f.operands());
     /// a, b, dy (all of one shape) → da for `Maximum` and `Minimum`: dy where a was chosen, else 0.
-    ChosenGrad(f: Binary) = 15, "binary-gradient", [F32, F32, F32];
+    ChosenGrad(f: Binary) = 15, "binary-gradient", [F32, F32, F32], elements 1;
     /// x → x·mul + add (one fused multiply-add).
-    Affine { mul: f32, add: f32 } = 16, "affine", [F32];
+    Affine { mul: f32, add: f32 } = 16, "affine", [F32], elements 2;
     /// x → cap·tanh(x/cap).
-    Softcap { cap: f32 } = 17, "softcap", [F32];
+    Softcap { cap: f32 } = 17, "softcap", [F32], elements Unary::Tanh.operations() + 2;
     /// y = softcap(x), dy → dy·(1 − (y/cap)²).
-    SoftcapGrad { cap: f32 } = 18, "softcap-gradient", [F32, F32];
+    SoftcapGrad { cap: f32 } = 18, "softcap-gradient", [F32, F32], elements 4;
 
     /// x → sum over `axes` (sorted, distinct), which keep size 1 where `keep`.
     Sum { axes: SmallVec<[u32; 4]>, keep: bool } = 19, "sum", [F32];
@@ -131,9 +146,9 @@ ops! {
     /// x → `shape`, summing what broadcasting from `shape` to x's shape repeated.
     SumTo { shape: Shape } = 21, "expand-gradient", [F32];
     /// x → softmax over the last axis.
-    Softmax = 22, "softmax", [F32];
+    Softmax = 22, "softmax", [F32], rows Loss 14;
     /// y = softmax(x), dy → dx.
-    SoftmaxGrad = 23, "softmax-gradient", [F32, F32];
+    SoftmaxGrad = 23, "softmax-gradient", [F32, F32], rows Loss 4;
 
     /// a, b → product over the last two axes, each transposed first where flagged; `b` of rank 2 serves every leading
     /// index of `a`.
@@ -145,9 +160,9 @@ ops! {
     EmbeddingGrad { rows: u32 } = 26, "embedding-gradient", [U32, F32];
 
     /// x → x / √(mean(x²) + eps), over the last axis.
-    RmsNorm { eps: f32 } = 27, "rms-norm", [F32];
+    RmsNorm { eps: f32 } = 27, "rms-norm", [F32], rows Norm 4;
     /// x, dy → dx.
-    RmsNormGrad { eps: f32 } = 28, "rms-norm-gradient", [F32, F32];
+    RmsNormGrad { eps: f32 } = 28, "rms-norm-gradient", [F32, F32], rows Norm 9;
     /// x [b, t, h, d] → rotated by t·base^(−2j/d); `inverse` by the opposite angle.
     Rope { base: f32, inverse: bool } = 29, if *inverse { "rope-gradient" } else { "rope" }, [F32];
     /// q `[b,t,h,d]`, k, v `[b,t,g,d]` → y `[b,t,h,d]`, logsumexp `[b,h,t]`.
@@ -198,12 +213,12 @@ ops! {
     /// along the axis.
     ScatterAdd { axis: u32 } = 49, "scatter-add", [F32, U32, F32];
     /// x → (x − mean) / √(variance + eps), over the last axis.
-    LayerNorm { eps: f32 } = 50, "layer-norm", [F32];
+    LayerNorm { eps: f32 } = 50, "layer-norm", [F32], rows Norm 6;
     /// x, dy → dx.
-    LayerNormGrad { eps: f32 } = 51, "layer-norm-gradient", [F32, F32];
+    LayerNormGrad { eps: f32 } = 51, "layer-norm-gradient", [F32, F32], rows Norm 14;
     /// a, b, dy (all of one shape) → dy·b·a^(b−1), 0 where b = 0; or, for the `exponent`, dy·a^b·ln a, 0 where a = 0 ≤
     /// b.
-    PowGrad { exponent: bool } = 52, "pow-gradient", [F32, F32, F32];
+    PowGrad { exponent: bool } = 52, "pow-gradient", [F32, F32, F32], elements 60;
     /// x [.., d], weight [v, d], targets [..] → the [`Op::CrossEntropy`] of logits x·weightᵀ, which are never held
     /// whole; and where `gradients`, dx and dweight for a loss whose gradient is 1.
     LinearCrossEntropy { loss: Loss, gradients: bool } = 53, "linear-cross-entropy", [F32, F32, U32];

@@ -1,34 +1,6 @@
-//! Classes of ops, demands, and the constants by which demands are counted.
+//! Demands, and the constants by which they are counted.
 
-use crate::named::named;
-
-named! {
-    /// Kind of op with speeds of its own; named in profiles and reports.
-    Class {
-        /// Attention and its gradient.
-        Attention = 0 "attention",
-        /// Moves values, or only renames them (reshape).
-        Copy = 1 "copy",
-        /// One output element per input element.
-        Elementwise = 2 "elementwise",
-        /// Rows and elements picked or added by index.
-        Gather = 3 "gather",
-        /// Cross-entropy, softmax, logsumexp.
-        Loss = 4 "loss",
-        /// Norms and rotary embedding.
-        Norm = 5 "norm",
-        /// In-place updates.
-        Optimizer = 6 "optimizer",
-        /// A matrix product beyond its first [`SMALL_PRODUCT`] operations.
-        Product = 7 "product",
-        /// A matrix product's first [`SMALL_PRODUCT`] operations.
-        ProductSmall = 8 "product-small",
-        /// Random numbers.
-        Random = 9 "random",
-        /// Sums, extremes, running sums, sorting.
-        Reduction = 10 "reduction",
-    }
-}
+use crate::op::Class;
 
 /// Floating-point operations of a product that run at the rate of [`Class::ProductSmall`]: packing and splitting over
 /// threads pay only later. A bracket, as in taxes, so that a larger product never costs less.
