@@ -31,10 +31,9 @@ fn record_op(planner: &mut Planner, record: Record, outputs: &[Spec], index: u64
         .map(|id| planner.tensors.get(id).cloned().ok_or_else(|| absent(*id)))
         .collect::<Result<_, _>>()?;
     let Record { op, inputs: ids, outputs: made, data } = record;
-    op.operands().check(inputs.iter().map(|x| x.spec.dtype)).map_err(|misfit| {
-        // Inference lets no such record pass.
-        Fault::Executor(format!("{}: {misfit}", op.name()))
-    })?;
+    // Inference lets no other record pass.
+    let fit = op.operands().check(inputs.iter().map(|x| x.spec.dtype));
+    fit.map_err(|misfit| Fault::Executor(format!("{}: {misfit}", op.name())))?;
     match (&op, inputs.as_slice(), data) {
         (Op::Reshape { .. } | Op::Copy, [x], _) => planner.alias(made[0], outputs[0].clone(), x),
         (Op::Assign, [x, value], _) => planner.alias(ids[0], x.spec.clone(), value),
@@ -64,6 +63,7 @@ fn record_op(planner: &mut Planner, record: Record, outputs: &[Spec], index: u64
                 None => planner.op(op, &inputs, &made, index)?,
             }
         }
+        // Any other op is one node.
         _ => {
             let made = planner.make(&made, outputs);
             planner.op(op, &inputs, &made, index)?;
