@@ -1,16 +1,17 @@
-//! GPT with Muon: the seed guest. Change anything; the host judges by bits per byte.
+//! A small GPT trained with Muon and AdamW: the guest that every night starts from. Any part may change; the host
+//! judges by bits per byte on text that training never sees.
 //!
-//! After autoresearch and modded-nanoGPT, scaled down: RMSNorm, RoPE, QK-norm, ReLU², value embeddings, shortcuts from
-//! the first layer's input, sliding windows, capped logits.
+//! The recipe follows autoresearch and modded-nanoGPT at a smaller scale: RMSNorm, rotary positions, normalised queries
+//! and keys, ReLU², value embeddings, a shortcut from the embedding to every layer, sliding windows, capped logits.
 use guest_sdk::prelude::*;
 
 // Model.
 const DEPTH: usize = 2; // layers
-const WIDTH: usize = 96; // model width at scale 1; grows with the scale
-const HEAD_DIM: usize = 32; // width of one attention head
-const EXPANSION: usize = 2; // hidden units of the MLP per unit of width
-const WINDOWS: &[usize] = &[64, 0]; // attention windows, by layer in turn; 0 sees everything, as the last layer does
-const ROPE_BASE: f32 = 1400.0; // wavelength of the slowest rotation, over 2π
+const WIDTH: usize = 96; // channels at scale 1; grows with the scale
+const HEAD_DIM: usize = 32; // channels of one attention head
+const EXPANSION: usize = 2; // hidden channels of the MLP per channel of the model
+const WINDOWS: &[usize] = &[64, 0]; // attention window by layer, in turn; 0 and the last layer see everything
+const ROPE_BASE: f32 = 1400.0; // the slowest rotation turns once in about 2π times this many tokens
 const GATE_INPUTS: usize = 48; // channels that decide how much value embedding to add
 const SOFTCAP: f32 = 8.4; // logits stay within ± this
 
@@ -19,19 +20,19 @@ const BATCH: usize = 18; // sequences per step
 const SEQ: usize = 192; // tokens per sequence
 
 // Optimizers.
-const MATRIX_LR: f32 = 0.024; // Muon
-const MOMENTUM: f32 = 0.937; // Muon
-const NEWTON_STEPS: usize = 10; // Muon
+const MATRIX_LR: f32 = 0.024; // Muon: learning rate
+const MOMENTUM: f32 = 0.937; // Muon: share of the old velocity
+const NEWTON_STEPS: usize = 10; // Muon: steps of the orthogonalisation
 const EMBED_LR: f32 = 0.046; // AdamW: token and value embeddings
 const HEAD_LR: f32 = 0.0079; // AdamW: output matrix
-const SCALAR_LR: f32 = 0.014; // AdamW: residual scalars
-const BETA1: f32 = 0.73; // AdamW
-const BETA2: f32 = 0.94; // AdamW
+const SCALAR_LR: f32 = 0.014; // AdamW: weights of residual and shortcut
+const BETA1: f32 = 0.73; // AdamW: decay of the first moment
+const BETA2: f32 = 0.94; // AdamW: decay of the second moment
 const WEIGHT_DECAY: f32 = 0.099; // of matrices
-const WARMDOWN: f32 = 0.53; // share of the budget over which rates fall
-const FINAL_LR: f32 = 0.016; // what they fall to
+const WARMDOWN: f32 = 0.53; // share of the budget over which learning rates fall, at its end
+const FINAL_LR: f32 = 0.016; // the fraction of a learning rate that is left at the end
 
-/// Tokens [batch, time] to logits [batch, time, vocab].
+/// The whole network: tokens [batch, time] to logits [batch, time, vocab].
 fn model(net: &Net, tokens: &Tensor) -> Tensor {
     let mut x = net.embed("wte", tokens).rms_norm();
     let x0 = x.clone();
@@ -43,28 +44,19 @@ fn model(net: &Net, tokens: &Tensor) -> Tensor {
     x.rms_norm().linear(&net.weight("head")).softcap(SOFTCAP)
 }
 
-/// Causal attention with normalised queries and keys.
+/// Causal attention. Queries and keys are rotated by position, then normalised.
 fn attention(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
-    let q = x
-        .linear(&net.weight(("q", layer)))
-        .heads(HEAD_DIM)
-        .rope(ROPE_BASE)
-        .rms_norm();
-    let k = x
-        .linear(&net.weight(("k", layer)))
-        .heads(HEAD_DIM)
-        .rope(ROPE_BASE)
-        .rms_norm();
+    let q = x.linear(&net.weight(("q", layer))).heads(HEAD_DIM).rope(ROPE_BASE).rms_norm();
+    let k = x.linear(&net.weight(("k", layer))).heads(HEAD_DIM).rope(ROPE_BASE).rms_norm();
     let mut v = x.linear(&net.weight(("v", layer))).heads(HEAD_DIM);
     if has_value_embedding(layer) {
         v = v + value_embedding(net, layer, x, tokens);
     }
-    q.attention(&k, &v, window(layer))
-        .merge_heads()
-        .linear(&net.weight(("o", layer)))
+    q.attention(&k, &v, window(layer)).merge_heads().linear(&net.weight(("o", layer)))
 }
 
-/// What each token adds to its values, as far as each head's gate (0 to 2, by the input) lets it.
+/// A vector for each token, looked up in a table of its own and added to the values of attention. Each head scales it
+/// by a gate between 0 and 2, which some channels of the input decide.
 fn value_embedding(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
     let values = net.embed(("ve", layer), tokens).heads(HEAD_DIM);
     let inputs = x.narrow(2, 0, GATE_INPUTS);
@@ -72,49 +64,40 @@ fn value_embedding(net: &Net, layer: usize, x: &Tensor, tokens: &Tensor) -> Tens
     values * gates.heads(1)
 }
 
+/// Two matrices with ReLU² between them.
 fn mlp(net: &Net, layer: usize, x: &Tensor) -> Tensor {
     let hidden = x.linear(&net.weight(("fc", layer))).relu_squared();
     hidden.linear(&net.weight(("proj", layer)))
 }
 
-/// Every other layer, and the last.
+/// The last layer has one, and every second layer before it.
 fn has_value_embedding(layer: usize) -> bool {
     layer % 2 == (DEPTH - 1) % 2
 }
 
+/// How many tokens a layer attends to, the present one included; 0 means all.
 fn window(layer: usize) -> usize {
-    if layer + 1 == DEPTH {
-        0
-    } else {
-        WINDOWS[layer % WINDOWS.len()]
-    }
+    if layer + 1 == DEPTH { 0 } else { WINDOWS[layer % WINDOWS.len()] }
 }
 
-/// Learning rates over the budget: flat, then falling linearly to FINAL_LR.
+/// Factor of all learning rates: 1, then falling linearly to FINAL_LR over the last part of the budget.
 fn schedule(progress: f32) -> f32 {
     let left = ((1.0 - progress) / WARMDOWN).clamp(0.0, 1.0);
     FINAL_LR + (1.0 - FINAL_LR) * left
 }
 
-/// Declares the parameters. Every branch starts as zero, so that the first signal is the embedding itself.
+/// Declares the parameters. Attention and MLP start by adding nothing, since their last matrices are zero: the first
+/// signal is the embedding itself.
 fn init(task: &Task) -> Net {
     let heads = ((WIDTH / HEAD_DIM) as f32 * task.scale).round().max(1.0) as usize;
     let width = heads * HEAD_DIM;
     let hidden = EXPANSION * width;
-    let bound = (3.0 / width as f32).sqrt(); // uniform within ± this: variance 1/width
+    let bound = (3.0 / width as f32).sqrt(); // uniform within ± bound has the variance 1/width
     let random = |rows| Tensor::uniform([rows, width], -bound, bound);
 
     let mut net = Net::new();
-    net.parameter(
-        "embeddings",
-        "wte",
-        Tensor::normal([task.vocab, width], 0.0, 1.0),
-    );
-    net.parameter(
-        "head",
-        "head",
-        Tensor::normal([task.vocab, width], 0.0, 0.001),
-    );
+    net.parameter("embeddings", "wte", Tensor::normal([task.vocab, width], 0.0, 1.0));
+    net.parameter("head", "head", Tensor::normal([task.vocab, width], 0.0, 0.001));
     for layer in 0..DEPTH {
         net.parameter("scalars", ("resid", layer), Tensor::full([1], 1.0));
         net.parameter("scalars", ("x0", layer), Tensor::full([1], 0.1));
@@ -126,16 +109,13 @@ fn init(task: &Task) -> Net {
         net.parameter("matrices", ("proj", layer), Tensor::zeros([width, hidden]));
         if has_value_embedding(layer) {
             net.parameter("embeddings", ("ve", layer), random(task.vocab));
-            net.parameter(
-                "matrices",
-                ("gate", layer),
-                Tensor::zeros([heads, GATE_INPUTS]),
-            );
+            net.parameter("matrices", ("gate", layer), Tensor::zeros([heads, GATE_INPUTS]));
         }
     }
     net
 }
 
+/// Draws batches until the budget is used up, and takes a step on each.
 fn train(lab: &mut Lab) {
     let net = init(&lab.task());
     let mut muon = Muon::new(net.group("matrices"), MOMENTUM, NEWTON_STEPS, WEIGHT_DECAY);

@@ -25,7 +25,7 @@ impl Grads {
         match self.0.get(&parameter.handle().handle()) {
             Some(gradient) => gradient,
             None => panic!(
-                "backward: no gradient by a tensor of shape {:?}; there is one by each that `Net::parameter` had declared",
+                "backward: no gradient by a tensor of shape {:?}; there is one by each that `Net::parameter` declared",
                 parameter.shape()
             ),
         }
@@ -75,8 +75,8 @@ impl Tensor {
         Grads(keys.zip(gradients).collect())
     }
 
-    /// d self / d x for each `x` of `by`, in order: parameters, or anything computed from them. Frees the graph. Cost: as
-    /// backward, for what lies between.
+    /// d self / d x for each `x` of `by`, in order: parameters, or anything computed from them. Frees the graph. Cost:
+    /// as backward, for what lies between.
     #[track_caller]
     pub fn gradients(&self, by: &[&Tensor]) -> Vec<Tensor> {
         let handles: Vec<&Handle> = by.iter().map(|x| x.handle()).collect();

@@ -1,4 +1,5 @@
-//! Lookup by index, and order. Indices are u32 (cast i64); one beyond its axis ends the run with the value and the line.
+//! Lookup by index, and order. Indices are u32 (cast i64); one beyond its axis ends the run with the value and the
+//! line.
 
 use crate::bindings::lab::train::tensors;
 use crate::tensor::{DType, Tensor, no_axis, size};
@@ -11,7 +12,8 @@ impl Tensor {
         tensors::embedding(self.handle(), indices.handle()).into()
     }
 
-    /// Positions of `axis` in the order of `indices` [k]: [.., n, ..] → [.., k, ..]. Any dtype. Cost: gather and copies.
+    /// Positions of `axis` in the order of `indices` [k]: [.., n, ..] → [.., k, ..]. Any dtype. Cost: gather and
+    /// copies.
     #[track_caller]
     pub fn index_select(&self, axis: usize, indices: &Tensor) -> Tensor {
         let (shape, picked) = (self.shape(), indices.shape());
@@ -76,7 +78,8 @@ impl Tensor {
         tensors::argsort(self.handle(), descending).into()
     }
 
-    /// The last axis in order, and the places (u32) that its values had. Gradients flow. Cost: as argsort, and a gather.
+    /// The last axis in order, and the places (u32) that its values had. Gradients flow. Cost: as argsort, and a
+    /// gather.
     #[track_caller]
     pub fn sort(&self, descending: bool) -> (Tensor, Tensor) {
         let places = self.argsort(descending);

@@ -49,8 +49,8 @@ impl Lab {
         session::progress() as f32
     }
 
-    /// Keeps a one-element f32 tensor for the report's curve; "loss" is drawn, and one that is no number ends the run.
-    /// Not a read. Cost: copy, which for one element is the overhead of an operation: log what is worth it.
+    /// Keeps a one-element f32 tensor for the report's curve; "loss" is drawn, and ends the run if it is NaN or
+    /// infinite. Not a read. Cost: copy, which for one element is the overhead of an operation: log what is worth it.
     #[track_caller]
     pub fn log(&mut self, key: &str, value: &Tensor) {
         session::log(key, value.handle());

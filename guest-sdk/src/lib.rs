@@ -1,6 +1,6 @@
-//! What a guest is written against. A guest is one Rust file that ends in `guest!(train, model);`: `train` declares
+//! The library that guests use. A guest is one Rust file that ends in `guest!(train, model);`: `train` declares
 //! parameters and updates them, `model` maps tokens to logits. Everything it does, it does with tensors that live in
-//! the host. Depends on the standard library only, so that one plain `rustc` call builds it.
+//! the host. It uses the standard library alone, so that one plain `rustc` call builds it.
 //!
 //! ```text
 //! use guest_sdk::prelude::*;
@@ -24,15 +24,15 @@
 //! guest!(train, model);
 //! ```
 //!
-//! Sizes and axes are `usize`; axes count from 0. "Cost:" names, for a function or for the group in which it stands, the
-//! class whose rates on the reference device price it; what has none is free. A mistake (shapes that do not fit, an
-//! unknown name) ends the run with a message that names the operation, the shapes and the guest's line; a function that
-//! is made of others may name the one of them that refused (`zeros`: full, `x * 2.0`: affine).
+//! Sizes and axes are `usize`; axes count from 0. "Cost:" names, for a function or for its group, the class whose rates
+//! on the reference device price it; a function without it is free. A mistake (shapes that do not fit, an unknown name)
+//! ends the run with a message that names the operation, the shapes and the guest's line; a function that is made of
+//! others may name the one of them that refused (`zeros`: full, `x * 2.0`: affine).
 //!
 //! Limits: a tensor has at most 6 axes, each of size 1 or more, and at most 2³¹ elements; attention sees at most 65,536
 //! positions; one call carries at most 64 MB from the guest. A policy sets the others, by default 2 GB of live tensors,
-//! 100,000 tensors at once, 256 MB of parameters and buffers, 100,000 logged points. Beyond 64 MB of live tensors a run is
-//! replayed from its beginning only, for want of checkpoints.
+//! 100,000 tensors at once, 256 MB of parameters and buffers, 100,000 logged points. Beyond 64 MB of live tensors there
+//! are no checkpoints, and a run is replayed from its beginning only.
 //!
 //! Each run is tried dry first: every operation is checked and priced, none is computed, and what a guest reads
 //! ([`Tensor::read`], [`Tensor::item`]) is 0. A guest that asserts on values it read, or indexes by them, fails there.

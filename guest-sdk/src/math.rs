@@ -97,15 +97,15 @@ impl Operand for bool {
     }
 }
 
-/// Functions of two operands of one dtype, f32, u8, u32 or i64, which broadcast; where `impl Operand` stands, the second
-/// may be a number: f32 for an f32 tensor, u32 for any. Integers wrap around. Cost: elementwise; where an operand of
-/// more than one element is broadcast, 300 operations more for each row of the result.
+/// Functions of two operands of one dtype, f32, u8, u32 or i64, which broadcast; where `impl Operand` stands, the
+/// second may be a number: f32 for an f32 tensor, u32 for any. Integers wrap around. Cost: elementwise; where an
+/// operand of more than one element is broadcast, 300 operations more for each row of the result.
 ///
 /// The operators `+ - * /` take two tensors, which broadcast, or a tensor and a number on either side. `/` of integers
 /// rounds down and gives 0 where the divisor is 0. With an f32 they are [`Tensor::affine`], one operation without
-/// broadcasting: `x / s` is x·(1/s), and `x * s` adds 0, so that −0 becomes 0; only `s / x` divides. `-x` is of f32. `%`
-/// is [`Tensor::rem`]; `^ & | << >>` work on bits of integers (`^ & | !` also on bool; a count outside 0 .. width shifts
-/// everything out).
+/// broadcasting: `x / s` is x·(1/s), and `x * s` adds 0, so that −0 becomes 0; only `s / x` divides. `-x` is of f32.
+/// `%` is [`Tensor::rem`]; `^ & | << >>` work on bits of integers (`^ & | !` also on bool; a count outside 0 .. width
+/// shifts everything out).
 impl Tensor {
     /// The larger of the two; NaN if either is. The gradient of a tie goes to the first.
     #[track_caller]
@@ -162,7 +162,8 @@ impl Tensor {
     }
 }
 
-/// Comparisons of two operands of one dtype (f32, u8, u32, i64; `eq` and `ne` also bool), which give bool and broadcast; NaN differs from everything and is not ordered. Cost: elementwise.
+/// Comparisons of two operands of one dtype (f32, u8, u32, i64; `eq` and `ne` also bool), which give bool and
+/// broadcast; NaN differs from everything and is not ordered. Cost: elementwise.
 impl Tensor {
     /// x = y
     #[track_caller]

@@ -45,8 +45,8 @@ impl Tensor {
         self.matmul_transposed(weight, false, true)
     }
 
-    /// The nearest matrix with singular values about 1, for the last two axes, by `steps` of [`JORDAN`]'s
-    /// Newton–Schulz iteration. 5 steps are usual, at most 64 are allowed. f32. Has no gradient. Cost: as orthogonalize.
+    /// The nearest matrix with singular values about 1, for the last two axes, by `steps` of [`JORDAN`]'s Newton–Schulz
+    /// iteration. 5 steps are usual, at most 64 are allowed. f32. Has no gradient. Cost: as orthogonalize.
     #[track_caller]
     pub fn newton_schulz(&self, steps: usize) -> Tensor {
         self.orthogonalize(&jordan("newton_schulz", steps))
@@ -60,7 +60,7 @@ impl Tensor {
     }
 }
 
-/// [`JORDAN`]'s step, so many times.
+/// `steps` times [`JORDAN`]'s step.
 #[track_caller]
 pub(crate) fn jordan(operation: &str, steps: usize) -> Vec<QuinticStep> {
     assert!(steps <= MAX_STEPS, "{operation}: {steps} steps; at most {MAX_STEPS} are allowed (5 is usual)");
@@ -89,8 +89,8 @@ impl Tensor {
     }
 
     /// Causal attention of queries (self) [b, t, h, d] over `k`, `v` [b, t, g, d], h a multiple of g → [b, t, h, d]:
-    /// softmax(q·kᵀ/√d)·v, at most 65,536 positions. One sees itself and the `window` − 1 before it; window 0: all before.
-    /// Cost: attention, by the pairs that see each other.
+    /// softmax(q·kᵀ/√d)·v, at most 65,536 positions. One sees itself and the `window` − 1 before it; window 0: all
+    /// before. Cost: attention, by the pairs that see each other.
     #[track_caller]
     pub fn attention(&self, k: &Tensor, v: &Tensor, window: usize) -> Tensor {
         let shape = self.shape();

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 const ADAM_EPS: f32 = 1e-8;
 
 /// Muon (Jordan et al., 2024): Nesterov momentum, then the update's singular values set to about 1. For matrices
-/// [rows, cols] inside the network; not for embeddings, the head or scalars. With velocity v, momentum m and gradient g:
+/// [rows, cols] inside the network; not for embeddings, the head or scalars. With velocity v, momentum m, gradient g:
 /// v ← m·v + (1 − m)·g; u = orthogonalize(m·v + (1 − m)·g);
 /// w ← (1 − lr·weight_decay)·w − lr·√max(1, rows/cols)·u.
 pub struct Muon {

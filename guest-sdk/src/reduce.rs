@@ -4,8 +4,9 @@
 use crate::bindings::lab::train::tensors::{self, ReduceOp};
 use crate::tensor::{DType, Tensor, size, sizes};
 
-/// Reductions of f32. What ends in `_over` keeps the axes with size 1, [a, b, c] → [a, 1, c] over axis 1; axes are given
-/// in any order, each once, and no axes leave the values as they are. Cost: reduction, where nothing else is said.
+/// Reductions of f32. What ends in `_over` keeps the axes with size 1, [a, b, c] → [a, 1, c] over axis 1; axes are
+/// given in any order, each once, and no axes leave the values as they are. Cost: reduction, where nothing else is
+/// said.
 impl Tensor {
     /// The sum of all elements, a scalar.
     #[track_caller]
@@ -69,8 +70,8 @@ impl Tensor {
         (self - self.mean_over(axes)).square().mean_over(axes)
     }
 
-    /// √Σx² over `axes`, which stay with size 1. The gradient at zeros is NaN, as of [`Tensor::norm`]. Cost: elementwise
-    /// and reduction.
+    /// √Σx² over `axes`, which stay with size 1. The gradient at zeros is NaN, as of [`Tensor::norm`]. Cost:
+    /// elementwise and reduction.
     #[track_caller]
     pub fn norm_over(&self, axes: impl AsRef<[usize]>) -> Tensor {
         self.square().sum_over(axes).sqrt()

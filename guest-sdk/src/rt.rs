@@ -50,7 +50,7 @@ impl Cleanup {
         (block, Some(Cleanup { block, layout }))
     }
 
-    /// Leaves the block to whoever holds it now.
+    /// Gives the block up without freeing it: its new holder frees it.
     pub fn forget(self) {
         std::mem::forget(self);
     }

@@ -139,8 +139,8 @@ impl Tensor {
 
     /// The values, row-major; at most 65,536 of one tensor and 2²⁴ of a run, f32 only. In the dry run that comes before
     /// every run nothing is computed and all are 0: never assert on what was read, and never take an index, a size or a
-    /// number of steps from it that 0 would make wrong. A guest that reads has no behaviour key (the host can't tell that
-    /// two such guests do the same), so compute with tensors where that is possible. Cost: copy.
+    /// number of steps from it that 0 would make wrong. A guest that reads has no behaviour key (the host can't tell
+    /// that two such guests do the same), so compute with tensors where that is possible. Cost: copy.
     #[track_caller]
     pub fn read(&self) -> Vec<f32> {
         self.0.read()

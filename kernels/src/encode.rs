@@ -1,21 +1,21 @@
-//! The op stream's canonical encoding and its streaming hash. Depends on `op` and `spec`.
+//! The op stream's canonical encoding and its streaming hash. Imports `op` and `spec`.
 //!
 //! Integers are little-endian, f32 operands their bits. The stream is a sequence of entries, each with a tag (u8):
 //!
-//! - 0, a record: op code (u8, the variant's place in [`Op`]), its scalar operands in the order of declaration (shapes
-//!   and axis lists as a u8 count and u32 sizes, flags, function codes and dtypes as u8, lists of coefficients as a u32 count and their bits), inputs (u32 count, u64 ids), outputs
-//!   (u8 count, then id and spec each), and for [`Op::Constant`] the values (u64 count, then each). The values of
-//!   [`Op::NextBatch`] stay out: the experiment's data and random seed decide them, and a dry run has none.
+//! - 0, a record: op code (u8), its scalar operands in the order of declaration (see [`Scalar`]), inputs (u32 count,
+//!   u64 ids), outputs (u8 count, then id and spec each), and for [`Op::Constant`] the values (u64 count, then each).
+//!   The values of [`Op::NextBatch`] stay out: the experiment's data and random seed decide them, and a dry run has
+//!   none.
 //! - 1, 2, 3, a slot: parameter, buffer or variable: id (u64), name (u8 length, bytes; empty for variables).
 //! - 4, the result of `forward`: id (u64).
 //! - 5, 6, 7, given by the host: saved parameter, saved buffer, input: as slots, with the spec after the name.
 //!
 //! A spec is the dtype (u8) and the shape.
 
-use crate::op::{AdamW, Attention, Loss, Op, TensorId};
-use crate::spec::{Shape, Spec, Values};
+use crate::op::{Op, Scalar, TensorId};
+use crate::spec::{Spec, Values};
 
-/// What a slot or a tensor from the host is.
+/// Kinds of slots and of tensors from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the module's list says what each is")]
@@ -82,14 +82,14 @@ impl OpHasher {
     }
 }
 
-/// What the entry of a record is made of.
+/// The parts of a record's entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
     /// Kind and scalar operands.
     pub op: &'a Op,
-    /// What it reads.
+    /// Tensors that it reads.
     pub inputs: &'a [TensorId],
-    /// What it makes.
+    /// Tensors that it makes.
     pub outputs: &'a [TensorId],
     /// Their specs.
     pub specs: &'a [Spec],
@@ -101,7 +101,8 @@ impl Entry<'_> {
     /// Appends the entry.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(0);
-        encode_op(out, self.op);
+        out.push(self.op.code());
+        self.op.encode_scalars(out);
         out.extend_from_slice(&(self.inputs.len() as u32).to_le_bytes());
         for id in self.inputs {
             out.extend_from_slice(&id.0.to_le_bytes());
@@ -120,7 +121,7 @@ impl Entry<'_> {
 /// Appends dtype and shape.
 pub fn encode_spec(out: &mut Vec<u8>, spec: &Spec) {
     out.push(spec.dtype as u8);
-    encode_shape(out, &spec.shape);
+    spec.shape.encode(out);
 }
 
 /// Appends the count (u64) and each value's bytes.
@@ -129,157 +130,11 @@ pub fn encode_values(out: &mut Vec<u8>, values: &Values) {
     values.extend_le_bytes(out);
 }
 
-fn encode_shape(out: &mut Vec<u8>, shape: &Shape) {
-    encode_sizes(out, shape.dims());
-}
-
-fn encode_sizes(out: &mut Vec<u8>, sizes: &[u32]) {
-    out.push(sizes.len() as u8);
-    put(out, sizes);
-}
-
-fn put(out: &mut Vec<u8>, words: &[u32]) {
-    out.extend(words.iter().flat_map(|w| w.to_le_bytes()));
-}
-
-fn encode_op(out: &mut Vec<u8>, op: &Op) {
-    out.push(code(op));
-    match op {
-        Op::Full { shape, value } => {
-            encode_shape(out, shape);
-            put(out, &[value.to_bits()]);
-        }
-        Op::Arange { len: n } | Op::EmbeddingGrad { rows: n } => put(out, &[*n]),
-        Op::Constant { shape, dtype } => {
-            encode_shape(out, shape);
-            out.push(*dtype as u8);
-        }
-        Op::Uniform { shape, low: a, high: b, stream, position }
-        | Op::Normal { shape, mean: a, std: b, stream, position } => {
-            encode_shape(out, shape);
-            put(out, &[a.to_bits(), b.to_bits(), *stream]);
-            out.extend_from_slice(&position.to_le_bytes());
-        }
-        Op::NextBatch { batch, seq, drawn } => {
-            put(out, &[*batch, *seq]);
-            out.extend_from_slice(&drawn.to_le_bytes());
-        }
-        Op::Reshape { shape } | Op::Expand { shape } | Op::SumTo { shape } => encode_shape(out, shape),
-        Op::Permute { axes } => encode_sizes(out, axes),
-        Op::Narrow { axis: a, start: b, len: c } | Op::Pad { axis: a, before: b, after: c } => put(out, &[*a, *b, *c]),
-        Op::Cat { axis } | Op::ArgMax { axis } | Op::Gather { axis } | Op::ScatterAdd { axis } => put(out, &[*axis]),
-        Op::CumSum { axis, reverse } => {
-            put(out, &[*axis]);
-            out.push(u8::from(*reverse));
-        }
-        Op::Unary(f) | Op::UnaryGrad(f) => out.push(*f as u8),
-        Op::Binary(f) | Op::ChosenGrad(f) => out.push(*f as u8),
-        Op::Affine { mul: a, add: b } | Op::Blend { keep: a, scale: b } => put(out, &[a.to_bits(), b.to_bits()]),
-        Op::Softcap { cap: x } | Op::SoftcapGrad { cap: x } => put(out, &[x.to_bits()]),
-        Op::Compare(f) => out.push(*f as u8),
-        Op::Cast { to } => out.push(*to as u8),
-        Op::ArgSort { descending: flag } | Op::PowGrad { exponent: flag } => out.push(u8::from(*flag)),
-        Op::Sum { axes, keep } | Op::Mean { axes, keep } | Op::Max { axes, keep } | Op::Min { axes, keep } => {
-            encode_sizes(out, axes);
-            out.push(u8::from(*keep));
-        }
-        Op::MatMul { transpose_a, transpose_b } => out.extend([u8::from(*transpose_a), u8::from(*transpose_b)]),
-        Op::RmsNorm { eps: x } | Op::RmsNormGrad { eps: x } => put(out, &[x.to_bits()]),
-        Op::LayerNorm { eps: x } | Op::LayerNormGrad { eps: x } => put(out, &[x.to_bits()]),
-        Op::Rope { base, inverse } => {
-            put(out, &[base.to_bits()]);
-            out.push(u8::from(*inverse));
-        }
-        Op::Attention(Attention { causal, window, scale }) | Op::AttentionGrad(Attention { causal, window, scale }) => {
-            out.push(u8::from(*causal));
-            put(out, &[*window, scale.to_bits()]);
-        }
-        Op::CrossEntropy(loss) | Op::CrossEntropyGrad(loss) => encode_loss(out, loss),
-        Op::LinearCrossEntropy { loss, gradients } => {
-            encode_loss(out, loss);
-            out.push(u8::from(*gradients));
-        }
-        Op::NewtonSchulz { coefficients } => {
-            put(out, &[coefficients.len() as u32]);
-            coefficients.iter().for_each(|step| put(out, &step.map(f32::to_bits)));
-        }
-        Op::AdamW(AdamW { lr, beta1, beta2, eps, weight_decay, step }) => {
-            put(out, &[lr, beta1, beta2, eps, weight_decay].map(|x| x.to_bits()));
-            put(out, &[*step]);
-        }
-        Op::Softmax | Op::SoftmaxGrad | Op::LogSumExp | Op::Select | Op::Embedding | Op::Assign | Op::Copy => {}
-    }
-}
-
-fn encode_loss(out: &mut Vec<u8>, loss: &Loss) {
-    put(out, &[loss.softcap.to_bits(), loss.z_loss.to_bits()]);
-}
-
-/// The variant's place in [`Op`].
-fn code(op: &Op) -> u8 {
-    match op {
-        Op::Full { .. } => 0,
-        Op::Arange { .. } => 1,
-        Op::Constant { .. } => 2,
-        Op::Uniform { .. } => 3,
-        Op::Normal { .. } => 4,
-        Op::NextBatch { .. } => 5,
-        Op::Reshape { .. } => 6,
-        Op::Permute { .. } => 7,
-        Op::Narrow { .. } => 8,
-        Op::Pad { .. } => 9,
-        Op::Cat { .. } => 10,
-        Op::Expand { .. } => 11,
-        Op::Unary(_) => 12,
-        Op::UnaryGrad(_) => 13,
-        Op::Binary(_) => 14,
-        Op::ChosenGrad(_) => 15,
-        Op::Affine { .. } => 16,
-        Op::Softcap { .. } => 17,
-        Op::SoftcapGrad { .. } => 18,
-        Op::Sum { .. } => 19,
-        Op::Mean { .. } => 20,
-        Op::SumTo { .. } => 21,
-        Op::Softmax => 22,
-        Op::SoftmaxGrad => 23,
-        Op::MatMul { .. } => 24,
-        Op::Embedding => 25,
-        Op::EmbeddingGrad { .. } => 26,
-        Op::RmsNorm { .. } => 27,
-        Op::RmsNormGrad { .. } => 28,
-        Op::Rope { .. } => 29,
-        Op::Attention(_) => 30,
-        Op::AttentionGrad(_) => 31,
-        Op::CrossEntropy(_) => 32,
-        Op::CrossEntropyGrad(_) => 33,
-        Op::NewtonSchulz { .. } => 34,
-        Op::Assign => 35,
-        Op::Blend { .. } => 36,
-        Op::AdamW(_) => 37,
-        Op::Copy => 38,
-        Op::Cast { .. } => 39,
-        Op::Compare(_) => 40,
-        Op::Select => 41,
-        Op::Max { .. } => 42,
-        Op::Min { .. } => 43,
-        Op::ArgMax { .. } => 44,
-        Op::ArgSort { .. } => 45,
-        Op::CumSum { .. } => 46,
-        Op::LogSumExp => 47,
-        Op::Gather { .. } => 48,
-        Op::ScatterAdd { .. } => 49,
-        Op::LayerNorm { .. } => 50,
-        Op::LayerNormGrad { .. } => 51,
-        Op::PowGrad { .. } => 52,
-        Op::LinearCrossEntropy { .. } => 53,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::Binary;
-    use crate::spec::DType;
+    use crate::op::{AdamW, Binary};
+    use crate::spec::{DType, Shape};
 
     const IDS: [TensorId; 4] = [TensorId(0), TensorId(1), TensorId(2), TensorId(3)];
 

@@ -1,4 +1,4 @@
-//! What executes records: the seam between the session and arithmetic.
+//! Executors of records: the seam between the session and arithmetic.
 
 use crate::fault::Fault;
 use crate::op::{Record, TensorId};
@@ -17,7 +17,7 @@ pub enum Step {
         /// Its index in the op stream, for faults.
         index: u64,
     },
-    /// The tensor is no longer needed.
+    /// Free the tensor: nothing needs it any more.
     Free(TensorId),
 }
 
@@ -33,15 +33,15 @@ pub trait Executor: Send {
     fn class(&self) -> &'static str;
 }
 
-/// Executes nothing: what dry runs and accounting tests use. Downloads are zeros. Steps on tensors that are not there
-/// are errors, so that it checks lifetimes.
+/// Executes nothing, for dry runs and tests of the accounting. Downloads are zeros. A step on a tensor that is not
+/// there is an error, so that lifetimes are checked.
 #[derive(Debug, Default)]
 pub struct Dry {
     alive: BTreeMap<TensorId, Spec>,
 }
 
 impl Dry {
-    /// What a tensor is, while it is there.
+    /// Shape and dtype of a tensor, while it is there.
     pub fn spec(&self, id: TensorId) -> Option<&Spec> {
         self.alive.get(&id)
     }

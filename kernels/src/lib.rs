@@ -1,5 +1,5 @@
 //! The numeric engine: op records, shape and cost rules, gradients, executors. It knows nothing of WASM, policies or
-//! stores. The arithmetic in [`cpu`] works on slices and depends on no other library.
+//! stores. The arithmetic in [`cpu`] works on slices and uses no other library.
 #![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 
 pub mod calibrate;
@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fault;
 pub mod grad;
 pub mod infer;
+mod named;
 pub mod op;
 pub mod session;
 pub mod spec;

@@ -1,5 +1,6 @@
-//! Shapes and dtypes of tensors, with checked arithmetic. Depends on nothing else in the crate.
+//! Shapes and dtypes of tensors, with checked arithmetic.
 
+use crate::named::named;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::fmt;
@@ -9,30 +10,37 @@ pub const MAX_RANK: usize = 6;
 /// Most elements a tensor can have: element offsets fit in 31 bits on every platform.
 pub const MAX_ELEMENTS: u64 = 1 << 31;
 
-/// Element type. The discriminants enter canonical encodings and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum DType {
-    /// IEEE 754 binary32: what arithmetic is done in.
-    F32 = 0,
-    /// Unsigned 32-bit integers: tokens and indices.
-    U32 = 1,
-    /// The upper half of binary32: storage, and operands of products.
-    Bf16 = 2,
-    /// IEEE 754 binary16: storage, and operands of products.
-    F16 = 3,
-    /// Bytes.
-    U8 = 4,
-    /// Signed 64-bit integers.
-    I64 = 5,
-    /// 0 or 1 in a byte.
-    Bool = 6,
+/// Hands a macro the table of element types: code, name in the contract.
+#[macro_export]
+macro_rules! dtypes {
+    ($with:ident $($before:tt)*) => {
+        $with! {
+            $($before)* {
+                /// IEEE 754 binary32: arithmetic is done in it.
+                F32 = 0 "f32",
+                /// Unsigned 32-bit integers: tokens and indices.
+                U32 = 1 "u32",
+                /// The upper half of binary32: storage, and operands of products.
+                Bf16 = 2 "bf16",
+                /// IEEE 754 binary16: storage, and operands of products.
+                F16 = 3 "f16",
+                /// Bytes.
+                U8 = 4 "u8",
+                /// Signed 64-bit integers.
+                I64 = 5 "i64",
+                /// 0 or 1 in a byte.
+                Bool = 6 "bool",
+            }
+        }
+    };
+}
+
+dtypes! { named
+    /// Element type. The codes enter canonical encodings and never change.
+    DType
 }
 
 impl DType {
-    /// Every dtype, in order of code.
-    pub const ALL: [DType; 7] = [DType::F32, DType::U32, DType::Bf16, DType::F16, DType::U8, DType::I64, DType::Bool];
-
     /// Bytes per element.
     pub const fn size(self) -> u64 {
         match self {
@@ -40,19 +48,6 @@ impl DType {
             DType::F32 | DType::U32 => 4,
             DType::Bf16 | DType::F16 => 2,
             DType::U8 | DType::Bool => 1,
-        }
-    }
-
-    /// Its name, as the contract spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            DType::F32 => "f32",
-            DType::U32 => "u32",
-            DType::Bf16 => "bf16",
-            DType::F16 => "f16",
-            DType::U8 => "u8",
-            DType::I64 => "i64",
-            DType::Bool => "bool",
         }
     }
 
@@ -68,34 +63,26 @@ impl DType {
 #[serde(try_from = "Vec<u32>", into = "Vec<u32>")]
 pub struct Shape(SmallVec<[u32; 4]>);
 
-/// Why a list of sizes, which each case shows, is no shape.
+/// Why a list of sizes is not a shape. Each case shows the list.
+#[allow(missing_docs, reason = "each message says what its fields are")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// More than [`MAX_RANK`] axes.
     #[error("{sizes} has {axes} axes; at most {MAX_RANK} are allowed")]
-    Rank {
-        /// The list.
-        sizes: String,
-        /// Its length.
-        axes: usize,
-    },
+    Rank { sizes: String, axes: usize },
     /// An axis of size 0.
     #[error("{sizes} has size 0 at axis {axis}; every size must be at least 1")]
     Zero {
-        /// The list.
         sizes: String,
         /// The first such axis.
         axis: usize,
     },
     /// More than [`MAX_ELEMENTS`] elements.
     #[error("{sizes} has more than 2^31 elements")]
-    Elements {
-        /// The list.
-        sizes: String,
-    },
+    Elements { sizes: String },
 }
 
-/// Numbers of a list that a message shows; a guest chooses how many it gives.
+/// Numbers of a list that a message shows: a guest may give any number of them.
 const MAX_SHOWN: usize = 8;
 
 /// Sizes or axes as messages show them: `[16,128,256]`, long lists cut.
@@ -144,6 +131,11 @@ impl Shape {
         self.0.iter().map(|&d| u64::from(d)).product()
     }
 
+    /// Size of the first axis; 1 for a scalar.
+    pub fn first(&self) -> u32 {
+        self.0.first().copied().unwrap_or(1)
+    }
+
     /// Size of the last axis; 1 for a scalar.
     pub fn last(&self) -> u32 {
         self.0.last().copied().unwrap_or(1)
@@ -170,7 +162,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What is known of a tensor without its values.
+/// Shape and dtype of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Spec {
     /// Its sizes.
@@ -225,7 +217,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// No values of a dtype.
+    /// An empty list of a dtype.
     pub fn none(dtype: DType) -> Self {
         Self::zeros(dtype, 0)
     }
@@ -256,7 +248,7 @@ impl Values {
         }
     }
 
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(v) => v.len(),
@@ -268,12 +260,12 @@ impl Values {
         }
     }
 
-    /// There are none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// They fill a tensor of this spec.
+    /// Whether they fill a tensor of this spec.
     pub fn fill(&self, spec: &Spec) -> bool {
         self.dtype() == spec.dtype && self.len() as u64 == spec.shape.elements()
     }

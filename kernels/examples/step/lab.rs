@@ -1,5 +1,5 @@
-//! A guest's view of a session, natively: handles that release what they hold, and the calls that the model needs. Makes
-//! the same calls in the same order as the guest's library does, so that both give one op stream.
+//! A guest's view of a session, natively: handles that release what they hold, and the calls that the model needs.
+//! Makes the same calls in the same order as the guest's library does, so that both give one op stream.
 
 use super::inputs::Inputs;
 use kernels::cost::{Class, Profile, Rate};
@@ -37,7 +37,7 @@ impl Drop for Tensor {
 }
 
 impl Watched {
-    /// An executor of so many threads.
+    /// An executor with `threads` threads.
     pub fn new(threads: usize, random_seed: u64) -> Result<Self, Fault> {
         Ok(Self(Arc::new(Mutex::new(CpuExecutor::new(threads, random_seed)?))))
     }

@@ -1,5 +1,5 @@
-//! What is timed: the operations of a training step at the sizes of a tiny, a small and a larger model, so that the cost
-//! of starting an op, of operands in cache and of operands in memory all show.
+//! What is timed: the operations of a training step at the sizes of a tiny, a small and a larger model, so that the
+//! cost of starting an op, of operands in cache and of operands in memory all show.
 
 use crate::fault::Fault;
 use crate::op::{AdamW, Attention, Binary, Loss, Op, Unary};

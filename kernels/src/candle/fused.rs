@@ -1,7 +1,6 @@
 //! Ops that other executors fuse, written out: attention, rotary embedding, cross-entropy, Newton–Schulz, AdamW.
-//! Depends on `op` and candle-core.
 
-use super::ops::{product, row_major, softcap, softcap_derivative, transposed};
+use super::parts::{product, row_major, softcap, softcap_derivative, transposed};
 use crate::op::{AdamW, Attention, Loss};
 use candle_core::{D, Device, Result, Tensor};
 

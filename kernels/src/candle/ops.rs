@@ -1,7 +1,8 @@
 //! Ops with operands, as compositions of candle's: shapes, elementwise functions, reductions, products, indexing.
-//! Depends on `op` and candle-core. Operands have passed inference; a mismatch is an error, never a panic.
+//! Operands have passed inference; a mismatch is an error, never a panic.
 
-use super::{dims, fused};
+use super::fused;
+use super::parts::{dims, product, row_major, softcap, softcap_derivative, transposed};
 use crate::op::{Binary, Compare, Op, Unary};
 use crate::spec::{DType, Shape};
 use candle_core::{D, Result, Tensor, bail};
@@ -15,6 +16,7 @@ pub(super) fn lacking(op: &Op, dtypes: &[DType]) -> bool {
         Op::Binary(_) => !dtypes.iter().all(float),
         Op::Max { .. } | Op::Min { .. } | Op::ArgMax { .. } | Op::ArgSort { .. } | Op::CumSum { .. } => true,
         Op::Pad { .. } | Op::Embedding | Op::Gather { .. } => dtypes.first() != Some(&DType::F32),
+        // The others are composed by `apply`, which refuses what it does not know.
         _ => false,
     }
 }
@@ -112,27 +114,6 @@ pub(super) fn apply(op: &Op, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         _ => bail!("{} does not take {} operands", op.name(), inputs.len()),
     };
     Ok(vec![made])
-}
-
-/// cap·tanh(x/cap)
-pub(super) fn softcap(x: &Tensor, cap: f32) -> Result<Tensor> {
-    x.affine(1.0 / f64::from(cap), 0.0)?.tanh()?.affine(f64::from(cap), 0.0)
-}
-
-/// Derivative of softcap where it is y: 1 − (y/cap)².
-pub(super) fn softcap_derivative(y: &Tensor, cap: f32) -> Result<Tensor> {
-    y.affine(1.0 / f64::from(cap), 0.0)?.sqr()?.affine(-1.0, 1.0)
-}
-
-/// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and its
-/// reductions then divide by a stride of 0.
-pub(super) fn row_major(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.reshape(x.dims())
-}
-
-/// Exchanges the last two axes.
-pub(super) fn transposed(x: &Tensor) -> Result<Tensor> {
-    row_major(&x.transpose(D::Minus2, D::Minus1)?)
 }
 
 fn usizes(axes: &[u32]) -> Vec<usize> {
@@ -283,21 +264,6 @@ fn matmul(a: &Tensor, b: &Tensor, transpose_a: bool, transpose_b: bool) -> Resul
     let a = if transpose_a { transposed(a)? } else { a.clone() };
     let b = if transpose_b { transposed(b)? } else { b.clone() };
     product(&a, &b)
-}
-
-/// a·b over the last two axes; `b` of rank 2 serves every leading index of `a`. Leading axes are folded into one, since
-/// candle multiplies no more than two of them.
-pub(super) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (rows, inner, columns) = (a.dim(D::Minus2)?, a.dim(D::Minus1)?, b.dim(D::Minus1)?);
-    let mut shape = a.dims().to_vec();
-    shape.pop();
-    shape.push(columns);
-    let folded = if b.rank() == 2 {
-        a.reshape(((), inner))?.matmul(b)?
-    } else {
-        a.reshape(((), rows, inner))?.matmul(&b.reshape(((), inner, columns))?)?
-    };
-    folded.reshape(shape)
 }
 
 /// √(mean(x²) + eps) over the last axis, which keeps size 1.

@@ -1,13 +1,14 @@
 //! Profiles: the reference device's rates, and prices from them. Pure.
 
-use super::{Class, Cost, SMALL_PRODUCT};
+use super::units::{Cost, SMALL_PRODUCT};
+use crate::op::Class;
 use serde::{Deserialize, Serialize};
 
-/// A reference device's speed: what defines budget time. All integers. Stored as TOML under `policies/profiles/`.
+/// A reference device's speed, which defines budget time. All integers. Stored as TOML under `policies/profiles/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// Its name, as in the file's.
+    /// Its name, also that of its file.
     pub name: String,
     /// Rates by class of op, see `Class`.
     pub classes: Vec<Rate>,
@@ -27,7 +28,7 @@ pub struct Rate {
     pub overhead_ps: u64,
 }
 
-/// Why a profile prices nothing.
+/// Why a profile cannot price ops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each message says what its fields are")]
 pub enum ProfileError {
@@ -72,7 +73,7 @@ impl Profile {
 pub struct Prices([Option<Rate>; Class::ALL.len()]);
 
 impl Prices {
-    /// Takes the profile's rates. What lacks a rate has no finite price: [`Profile::validate`] finds that before.
+    /// Takes the profile's rates. A class without a rate has the largest price: [`Profile::validate`] finds it before.
     pub fn new(profile: &Profile) -> Self {
         Self(Class::ALL.map(|class| profile.rate(class).cloned()))
     }

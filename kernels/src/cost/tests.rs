@@ -1,9 +1,10 @@
 //! Golden costs, prices, and the laws that prices keep.
 
 use super::*;
+use crate::fault::Fault;
 use crate::infer::infer;
-use crate::op::{AdamW, Attention, Binary, Compare, Loss};
-use crate::spec::{DType, Shape};
+use crate::op::{AdamW, Attention, Binary, Compare, Loss, Op, Unary};
+use crate::spec::{DType, Shape, Spec};
 use proptest::prelude::*;
 
 /// Round numbers, so that goldens can be checked by hand.
@@ -27,7 +28,7 @@ fn u(dims: &[u32]) -> Spec {
 
 fn demand(op: &Op, inputs: &[Spec]) -> Cost {
     let inputs: Vec<&Spec> = inputs.iter().collect();
-    cost(op, &inputs, &infer(op, &inputs).unwrap())
+    cost(op, &inputs, &infer(op, &inputs).unwrap()).unwrap()
 }
 
 fn mask(dims: &[u32]) -> Spec {
@@ -39,6 +40,18 @@ fn linear(gradients: bool) -> Op {
 }
 
 const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.9, eps: 0.0, weight_decay: 0.0, step: 1 };
+
+/// An attention of other than four axes cost nothing.
+#[test]
+fn operands_that_no_price_is_known_for_are_faults() {
+    let refused = |op: &Op, inputs: &[&Spec]| matches!(cost(op, inputs, &[f(&[2])]), Err(Fault::Executor(_)));
+    let how = Attention { causal: true, window: 0, scale: 1.0 };
+    assert!(refused(&Op::Attention(how), &[&f(&[4, 2, 8])]));
+    assert!(refused(&Op::Attention(how), &[]));
+    assert!(refused(&Op::MatMul { transpose_a: false, transpose_b: false }, &[&f(&[4]), &f(&[4])]));
+    assert!(refused(&Op::NewtonSchulz { coefficients: vec![] }, &[&f(&[4])]));
+    assert!(refused(&Op::Embedding, &[&f(&[4, 2])]));
+}
 
 #[test]
 fn golden_costs() {

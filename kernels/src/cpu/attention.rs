@@ -1,9 +1,9 @@
-//! Attention over grouped heads. Queries go in blocks of [`BLOCK`] rows; keys that no row
-//! of a block sees are skipped, the others masked, so a non-finite value that is masked can still show within its
-//! block. Probabilities are computed again for the gradient (Dao et al., *FlashAttention*, 2022). Depends on `gemm`, `reduce`, `math` and
-//! `scratch`.
+//! Attention over grouped heads. Queries go in blocks of [`BLOCK`] rows; keys that no row of a block sees are skipped,
+//! the others masked, so a non-finite value that is masked can still show within its block. Probabilities are computed
+//! again for the gradient (Dao et al., *FlashAttention*, 2022).
 
-use super::gemm::{self, Edge, Factor, Packed, Sizes, Tile, View};
+use super::gemm::{self, Edge, Factor, Packed, Sizes};
+use super::matrix::{Tile, View};
 use super::path::{Path, kernel};
 use super::scratch;
 use super::{math, reduce};
@@ -27,7 +27,7 @@ pub struct Geometry {
     pub groups: usize,
     /// Width of a head.
     pub dim: usize,
-    /// Positions see none after themselves.
+    /// Positions do not see those after themselves.
     pub causal: bool,
     /// Positions see those nearer than this, themselves included; 0 means any distance.
     pub window: usize,
@@ -54,7 +54,7 @@ impl Geometry {
         })
     }
 
-    /// Behind the last key that a position sees.
+    /// One past the last key that a position sees.
     fn end(self, position: usize) -> usize {
         match (self.causal, self.window) {
             (true, _) => position + 1,
@@ -80,14 +80,14 @@ impl Geometry {
         first - block.from..self.end(position) - block.from
     }
 
-    /// What of a block's scores is needed; of products with them; and of products with their transpose.
+    /// The parts that are computed: of a block's scores, of products with them, and of products with their transpose.
     fn edges(self, block: Block) -> [Edge; 3] {
         let diagonal = block.start - block.from;
         let edges = [Edge::Columns(diagonal), Edge::TermsUpTo(diagonal), Edge::TermsFrom(diagonal)];
         if self.causal { edges } else { [Edge::None; 3] }
     }
 
-    /// Everything, for results [batch, time, heads, dim].
+    /// All heads, for results [batch, time, heads, dim].
     pub fn all(self) -> Part {
         Part { pairs: 0..self.batch * self.groups, apart: false }
     }
@@ -98,7 +98,8 @@ impl Geometry {
         group * each..(group + 1) * each
     }
 
-    /// Rows of a block's scores: a little longer than its keys, so that rows do not fall on the same lines of the cache.
+    /// Rows of a block's scores: a little longer than its keys, so that rows do not fall on the same lines of the
+    /// cache.
     fn stride(self) -> usize {
         self.time.next_multiple_of(PANEL) + PANEL
     }
@@ -133,13 +134,13 @@ impl Part {
     }
 }
 
-/// Scores outside of what a row sees.
+/// Sets the scores of keys that a row does not see to 0.
 fn mask(scores: &mut [f32], block: Block, seen: &Range<usize>) {
     scores[..seen.start].fill(0.0);
     scores[seen.end..block.keys].fill(0.0);
 }
 
-/// Of q, k, v [batch, time, heads, dim], y and logsumexp [pairs, its heads, time].
+/// The attention of q, k, v [batch, time, heads, dim]: y, and logsumexp [pairs, its heads, time].
 pub fn forward(path: Path, g: Geometry, part: Part, [q, k, v]: [&[f32]; 3], y: &mut [f32], logsumexp: &mut [f32]) {
     let each = g.heads / g.groups;
     let mut room = [(); 3].map(|()| scratch::take());
@@ -184,12 +185,12 @@ pub fn forward(path: Path, g: Geometry, part: Part, [q, k, v]: [&[f32]; 3], y: &
     room.into_iter().for_each(scratch::give);
 }
 
-/// What the gradient reads.
+/// Operands of the gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<'a> {
     /// Queries, keys, values.
     pub qkv: [&'a [f32]; 3],
-    /// What the forward op gave.
+    /// The result of the forward op.
     pub y: &'a [f32],
     /// Logsumexp of each row's scores, [batch, heads, time].
     pub logsumexp: &'a [f32],

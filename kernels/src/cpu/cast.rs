@@ -1,8 +1,8 @@
-//! Conversions between dtypes, all exact or correctly rounded, and so the same everywhere. Depends on `elements`
-//! and `scratch`.
+//! Conversions between dtypes, all exact or correctly rounded, and so the same everywhere.
 
 use super::elements::{Elements, ElementsMut};
 use super::scratch::Scratch;
+use crate::fault::Fault;
 
 /// The bf16 nearest to x, ties to even; NaN is the quiet one.
 #[inline(always)]
@@ -56,18 +56,19 @@ pub fn convert(x: Elements<'_>, y: ElementsMut<'_>) {
     }
 }
 
-/// The elements as f32: their own memory where they are, else converted into `room`.
-pub fn to_f32<'a>(x: Elements<'a>, room: &'a mut Scratch) -> &'a [f32] {
+/// Floats as f32: their own memory where they are f32, else converted into `room`.
+pub fn to_f32<'a>(x: Elements<'a>, room: &'a mut Scratch) -> Result<&'a [f32], Fault> {
     let (x, widen): (&[u16], fn(u16) -> f32) = match x {
-        Elements::F32(x) => return x,
+        Elements::F32(x) => return Ok(x),
         Elements::Bf16(x) => (x, from_bf16),
         Elements::F16(x) => (x, from_f16),
-        // Inference lets no others come here.
-        Elements::U32(_) | Elements::U8(_) | Elements::I64(_) | Elements::Bool(_) => return &[],
+        Elements::U32(_) | Elements::U8(_) | Elements::I64(_) | Elements::Bool(_) => {
+            return Err(Fault::Executor("a factor of a product holds no floats".to_owned()));
+        }
     };
     let wide = room.slice(x.len());
     each(x, wide, widen);
-    wide
+    Ok(wide)
 }
 
 fn floats<S: Copy>(x: &[S], widen: impl Fn(S) -> f32, y: ElementsMut<'_>) {

@@ -1,5 +1,5 @@
 //! What this machine can do at most, measured: fused multiply-adds in registers, and memory traffic. Figures of kernels
-//! are read against these; they never enter a result. Depends on `math` and `path`.
+//! are read against these; they never enter a result.
 
 use super::math::fma;
 use super::path::{Path, kernel};

@@ -1,4 +1,4 @@
-//! Elements by dtype, and moving them by width alone. Depends on `spec`.
+//! Elements by dtype, and moving them by width alone.
 
 /// Elements to read; bf16 and f16 are their bits, a bool is 0 or 1.
 #[allow(missing_docs, reason = "each variant is named for its dtype")]
@@ -26,25 +26,25 @@ pub enum ElementsMut<'a> {
     Bool(&'a mut [u8]),
 }
 
-/// Runs the last argument with the given name standing for an element type of `$dtype`'s width: what moves elements
-/// needs to know no more.
+/// Runs the last argument with the given name standing for an element type of `$dtype`'s width, which is all that moves
+/// of elements depend on.
 macro_rules! by_width {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype.size() {
-            1 => {
+        match $dtype {
+            $crate::spec::DType::U8 | $crate::spec::DType::Bool => {
                 type $T = u8;
                 $body
             }
-            2 => {
+            $crate::spec::DType::Bf16 | $crate::spec::DType::F16 => {
                 type $T = u16;
                 $body
             }
-            8 => {
-                type $T = i64;
+            $crate::spec::DType::F32 | $crate::spec::DType::U32 => {
+                type $T = u32;
                 $body
             }
-            _ => {
-                type $T = u32;
+            $crate::spec::DType::I64 => {
+                type $T = i64;
                 $body
             }
         }

@@ -1,4 +1,4 @@
-//! Elementwise functions over slices of equal length, and steps of optimizers. Depends on `math`.
+//! Elementwise functions over slices of equal length, and steps of optimizers.
 
 use super::math::{self, fma};
 use super::path::kernel;
@@ -130,8 +130,9 @@ kernel! {
             Binary::Maximum => zip(a, b, y, |a, b| if takes_a(Binary::Maximum, a, b) { a } else { b }),
             Binary::Minimum => zip(a, b, y, |a, b| if takes_a(Binary::Minimum, a, b) { a } else { b }),
             Binary::Pow => zip(a, b, y, power::power),
-            // Of integers alone: inference lets no f32 come here.
-            Binary::Rem | Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => y.fill(0.0),
+            Binary::Rem | Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => {
+                unreachable!("{} takes integers alone", f.name())
+            }
         }
     }
 }

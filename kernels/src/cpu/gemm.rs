@@ -1,15 +1,13 @@
 //! Matrix products. Every output element is accumulated over k in increasing order with fused multiply-add from 0, in
-//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k, so that all paths agree in
-//! bits. The loops and their blocking follow Goto and Van de Geijn, *Anatomy of High-Performance Matrix Multiplication*
-//! (2008). One thread; callers spread pieces. Depends on `matrix`, `micro`, `pack`,
-//! `path` and `scratch`.
+//! blocks of [`KC`] whose sums are added in order; vectorised across outputs, never across k, so that all paths agree
+//! in bits. The loops and their blocking follow Goto and Van de Geijn, *Anatomy of High-Performance Matrix
+//! Multiplication* (2008). One thread; callers spread pieces.
 
-pub use super::matrix::{Tile, View};
-
-use super::ahead::Ahead;
+use super::matrix::{Tile, View};
 use super::micro::{Kernel, Left, MR, NR};
 use super::pack;
 use super::path::Path;
+use super::prefetch::Prefetch;
 use super::scratch::{self, Scratch};
 use std::ops::Range;
 
@@ -17,8 +15,8 @@ use std::ops::Range;
 pub const KC: usize = 256;
 /// Rows of A that stay in the second-level cache while the panels of B pass.
 const MC: usize = 264;
-/// Step between terms up to which rows of a transposed A are read where they lie: their lines stay in the nearest caches
-/// (measured: packing costs 5% of a product more at 128, and saves 10% at 1024).
+/// Step between terms up to which rows of a transposed A are read where they lie: their lines stay in the nearest
+/// caches (measured: packing costs 5% of a product more at 128, and saves 10% at 1024).
 const NEAR: usize = 320;
 /// Columns of B that are packed at a time where the caller has not packed it.
 const NC: usize = 256;
@@ -54,7 +52,7 @@ pub struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// What [`pack`] made of a factor [k, n].
+    /// A factor [k, n] that [`pack`] has packed.
     pub fn new(data: &'a [f32], k: usize) -> Self {
         Self { data, terms: k, skip: 0 }
     }
@@ -75,11 +73,11 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Which part of a product with a triangular operand or result is computed, by row: the rest is known to be zero, or not
-/// needed. A few elements beyond the edge are computed all the same, whatever they hold.
+/// Which part of a product with a triangular operand or result is computed, by row: the rest is known to be zero, or
+/// not needed. A few elements beyond the edge are computed all the same, whatever they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
-    /// Everything.
+    /// All of it.
     None,
     /// Of row i the columns up to i + this.
     Columns(usize),
@@ -111,8 +109,8 @@ pub fn pack(path: Path, b: View, k: usize, n: usize, out: &mut [f32]) {
     pack_panels(path, b, k, n, 0, out);
 }
 
-/// Packs the panels of 16 columns from panel `first` on, as many as `out` takes: column blocks one after another, in each
-/// row after row of 16, zeros beyond the edge.
+/// Packs the panels of 16 columns from panel `first` on, as many as `out` takes: column blocks one after another, in
+/// each row after row of 16, zeros beyond the edge.
 pub fn pack_panels(path: Path, b: View, k: usize, n: usize, first: usize, out: &mut [f32]) {
     assert!(b.holds(k, n) && k > 0, "the factor leaves its slice");
     for (i, panel) in out.chunks_exact_mut(NR * k).enumerate() {
@@ -126,7 +124,7 @@ pub fn multiply(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile, add:
     multiply_edge(path, sizes, a, b, c, add, Edge::None);
 }
 
-/// As [`multiply`], without what lies beyond an edge.
+/// As [`multiply`], without the part beyond an edge.
 pub fn multiply_edge(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile, add: bool, edge: Edge) {
     let Sizes { m, n, k } = sizes;
     assert!(m <= c.rows && n <= c.cols, "the product does not fit its tile");
@@ -160,11 +158,11 @@ pub fn multiply_edge(path: Path, sizes: Sizes, a: View, b: Factor, c: &mut Tile,
             };
             let next = terms.end..k.min(terms.end + KC);
             let tiles = m.div_ceil(MR) * columns.len().div_ceil(NR);
-            let mut ahead = Ahead::new(path, (a, 0..m), (plain, columns.clone()), next, tiles);
+            let mut prefetch = Prefetch::new(path, (a, 0..m), (plain, columns.clone()), next, tiles);
             for rows in blocks(m, MC) {
                 let a = Rows::new(path, a, rows.clone(), terms.clone(), &mut packed_a);
                 let part = Part { kernel, sizes, rows, columns: columns.clone(), terms: terms.clone(), add, edge };
-                part.run(&a, &b, c, &mut ahead);
+                part.run(&a, &b, c, &mut prefetch);
             }
         }
     }
@@ -177,8 +175,8 @@ fn blocks(n: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(step).map(move |start| start..n.min(start + step))
 }
 
-/// A block of rows of A: as it lies where rows are contiguous or near each other, else packed in tiles of 6 rows, element
-/// (i, p) at 6·p + i.
+/// A block of rows of A: as it lies where rows are contiguous or near each other, else packed in tiles of 6 rows,
+/// element (i, p) at 6·p + i.
 struct Rows<'a> {
     data: &'a [f32],
     /// Step between rows of a tile, between terms, and between tiles.
@@ -198,7 +196,7 @@ impl<'a> Rows<'a> {
             return Self { data, row: 1, term: a.col, tile: MR };
         }
         let kc = terms.len();
-        // What copies 8 elements for 6 writes 2 beyond the end.
+        // The last copy of 8 elements for 6 writes 2 beyond the end.
         let data = packed.slice(rows.len().div_ceil(MR) * MR * kc + 2);
         pack::rows(path, a, rows, terms, data);
         Self { data, row: 1, term: MR, tile: MR * kc }
@@ -225,14 +223,14 @@ struct Part {
 }
 
 impl Part {
-    fn run(&self, a: &Rows, b: &Panels, c: &mut Tile, ahead: &mut Ahead) {
+    fn run(&self, a: &Rows, b: &Panels, c: &mut Tile, prefetch: &mut Prefetch) {
         for (j, start) in self.columns.clone().step_by(NR).enumerate() {
             let width = NR.min(self.columns.end - start);
             let panel = &b.data[(b.first + j) * b.step + b.skip..];
             for (i, first) in self.rows.clone().step_by(MR).enumerate() {
                 let rows = first..self.rows.end.min(first + MR);
                 self.tile(a, i, panel, c, rows, start..start + width);
-                ahead.touch();
+                prefetch.touch();
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Runs a plan: each thread takes a part whose predecessors are done, and goes on with the same part of what follows, which
-//! finds its operands in that thread's cache. In which order parts run never shows in a result. Depends on `plan`, `run`
-//! and `threads`.
+//! Runs a plan: each thread takes a part whose predecessors are done, and goes on with the same part of the next node,
+//! which finds its operands in that thread's cache. The order in which parts run never shows in a result.
 
-use super::plan::Node;
-use super::run::{self, Machine};
+use super::call::Machine;
+use super::node::Node;
+use super::run;
 use super::threads::Threads;
 use crate::fault::Fault;
 use smallvec::SmallVec;
@@ -71,7 +71,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// What one thread does until nothing is left.
+    /// The work of one thread until nothing is left.
     fn work(&self) {
         let mut next = None;
         while self.remaining.load(Ordering::Acquire) > 0 {
@@ -94,11 +94,12 @@ impl<'a> Graph<'a> {
         part
     }
 
-    /// A fault does not stop the others: which record is at fault must not depend on who came first.
+    /// A fault does not stop the other parts: the record that is reported must not depend on their order.
     fn execute(&self, (id, part): Part) {
         let node = &self.nodes[id as usize];
         let done = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: a part is taken once, by whoever got it, after the last part that it waits for; `run` has the blocks live.
+            // SAFETY: a part is taken once, by one thread, after the last part that it waits for; the caller of `run`
+            // keeps the blocks live.
             unsafe { run::part(&self.machine, node, part) }
         }));
         let done = done.unwrap_or_else(|_| Err(Fault::Executor(format!("a kernel failed in {:?}", node.work))));
@@ -111,7 +112,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Tells those who wait; gives one of them to go on with.
+    /// Counts down the parts that waited for this one; returns one that can run now.
     fn complete(&self, (id, part): Part) -> Option<Part> {
         let node = &self.nodes[id as usize];
         let mut free: SmallVec<[Part; 16]> = SmallVec::new();
@@ -132,7 +133,7 @@ impl<'a> Graph<'a> {
         next
     }
 
-    /// One wait less; true where it was the last.
+    /// Counts one wait less; true if it was the last.
     fn arrive(&self, (id, part): Part) -> bool {
         self.waits[(self.starts[id as usize] + part) as usize].fetch_sub(1, Ordering::AcqRel) == 1
     }

@@ -1,4 +1,4 @@
-//! Tables read and written by index. Depends on `reduce`.
+//! Tables read and written by index.
 
 use super::memory::Element;
 use super::path::Path;

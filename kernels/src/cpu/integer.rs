@@ -1,10 +1,10 @@
-//! Arithmetic of integers: it wraps around; division rounds down, and by zero gives zero. Depends on `op`.
+//! Arithmetic of integers: it wraps around; division rounds down, and by zero gives zero.
 
 use crate::op::Binary;
 
 /// u8, u32 or i64.
 pub trait Integer: Copy + Ord + Send + Sync + 'static {
-    /// f(a, b); `Pow` is of floats and gives a.
+    /// f(a, b); panics for `Pow`, which takes floats alone.
     fn binary(f: Binary, a: Self, b: Self) -> Self;
 }
 
@@ -26,7 +26,7 @@ macro_rules! integer {
                     Binary::Xor => a ^ b,
                     Binary::Shl => count.map_or(0, |count| a << count),
                     Binary::Shr => count.map_or($fill(a), |count| a >> count),
-                    Binary::Pow => a,
+                    Binary::Pow => unreachable!("pow takes floats alone"),
                 }
             }
         }

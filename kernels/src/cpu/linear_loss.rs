@@ -1,8 +1,9 @@
-//! The loss of a language model's last layer without all its logits: rows go in chunks of [`ROWS`], and each chunk's logits
-//! become gradients in place (as in Hsu et al., *Liger Kernel*, 2024). Depends on `gemm`, `loss` and `cost`.
+//! The loss of a language model's last layer without all its logits: rows go in chunks of [`ROWS`], and each chunk's
+//! logits become gradients in place (as in Hsu et al., *Liger Kernel*, 2024).
 
-use super::gemm::{Factor, Packed, Sizes, Tile, View, multiply};
+use super::gemm::{Factor, Packed, Sizes, multiply};
 use super::loss;
+use super::matrix::{Tile, View};
 use super::path::Path;
 use crate::cost::LOGIT_ROWS;
 use crate::op::Loss;
@@ -11,7 +12,7 @@ use crate::op::Loss;
 pub const ROWS: usize = super::gemm::KC;
 const _: () = assert!(ROWS as u64 == LOGIT_ROWS, "what is charged for the logits is what is held");
 
-/// Some rows of what the loss is of.
+/// Operands of some rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<'a> {
     /// [count, width]
@@ -26,7 +27,7 @@ pub struct Operands<'a> {
     pub rows: usize,
 }
 
-/// What comes of them.
+/// Results of the same rows.
 #[derive(Debug)]
 pub struct Results<'a> {
     /// [count]

@@ -1,4 +1,4 @@
-//! Cross-entropy with its softcap and z-loss. Depends on `reduce`, `elementwise` and `scratch`.
+//! Cross-entropy with its softcap and z-loss.
 
 use super::path::{Path, kernel};
 use super::{elementwise, math, reduce, scratch};
@@ -33,7 +33,7 @@ pub fn mean(path: Path, losses: &[f32]) -> f32 {
     reduce::sum(path, losses) / losses.len() as f32
 }
 
-/// What the gradient reads.
+/// Operands of the gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<'a> {
     /// Logits before the softcap.

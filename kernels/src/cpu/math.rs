@@ -1,5 +1,5 @@
 //! Elementary functions of the numerics class: own polynomials, no libm, same bits on every path. Errors against f64
-//! are at most 2 ulp for `exp`, `log`, `sin`, `cos` and 4 ulp for `tanh` and `sigmoid`; fused multiply-add is exact. Depends on nothing.
+//! are at most 2 ulp for `exp`, `log`, `sin`, `cos` and 4 ulp for `tanh` and `sigmoid`; fused multiply-add is exact.
 //!
 //! Range reductions follow Cody and Waite, *Software Manual for the Elementary Functions* (1980).
 

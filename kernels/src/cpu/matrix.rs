@@ -1,5 +1,7 @@
-//! Matrices within slices, to read and to write. Depends on nothing.
+//! Matrices within slices, to read and to write.
 
+use crate::fault::Fault;
+use crate::spec::listed;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -59,14 +61,6 @@ impl<'a> Tile<'a> {
         Self { start: data.as_mut_ptr(), rows, cols, stride, memory: PhantomData }
     }
 
-    /// A matrix whose rows lie between what others write.
-    ///
-    /// # Safety
-    /// Every element must be valid to write for `'a`, and nobody else may read or write it meanwhile.
-    pub unsafe fn strided(start: *mut f32, rows: usize, cols: usize, stride: usize) -> Self {
-        Self { start, rows, cols, stride, memory: PhantomData }
-    }
-
     /// Row `i`, to write.
     pub fn row(&mut self, i: usize) -> &mut [f32] {
         assert!(i < self.rows, "row {i} of {}", self.rows);
@@ -80,5 +74,13 @@ impl<'a> Tile<'a> {
         // SAFETY: the part lies within the tile, which this borrow holds alone.
         let start = unsafe { self.start.add(rows.start * self.stride + columns.start) };
         Tile { start, rows: rows.len(), cols: columns.len(), stride: self.stride, memory: PhantomData }
+    }
+}
+
+/// Sizes of the last two axes.
+pub(super) fn last_two(dims: &[u32]) -> Result<[usize; 2], Fault> {
+    match dims {
+        [.., rows, columns] => Ok([*rows as usize, *columns as usize]),
+        _ => Err(Fault::Executor(format!("a matrix was expected, not {}", listed(dims)))),
     }
 }

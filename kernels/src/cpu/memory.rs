@@ -1,6 +1,6 @@
-//! Memory of tensors: blocks aligned to cache lines, reused by exact size without zeroing after a rest, the one that lay idle
-//! longest first. Blocks are handed out as addresses, since several threads write parts of one; who may read and write what is
-//! decided by the plan. Depends on nothing.
+//! Memory of tensors: blocks aligned to cache lines, reused by exact size without zeroing after a rest, the one that
+//! lay idle longest first. Blocks are handed out as addresses, since several threads write parts of one; the plan
+//! decides which part may be read and written when.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,11 +15,12 @@ const HUGE: usize = 2 << 20;
 const MOST_PERCENT: usize = 125;
 /// … and this many bytes more than that.
 const MOST_SPARE: usize = 32 << 20;
-/// Idle blocks of a size that rest, where there is room for a new one: whoever takes a block waits for those that still
-/// read what it held before, and could run beside them otherwise (Muon's products, one matrix after the other).
+/// Idle blocks of each size that are left alone while there is room for a new one. An op that takes an idle block waits
+/// for the ops that still read its old contents; with a new block it runs beside them (Muon's products, one matrix
+/// after the other).
 const RESTING: usize = 12;
-/// There is room while no more than this many bytes are held beyond the most that was in use: fewer than what makes idle
-/// blocks go, or resting ones would drive out those that the next step needs.
+/// There is room while no more than this many bytes are held beyond the most that was in use: fewer than what makes
+/// idle blocks go, or resting ones would drive out those that the next step needs.
 const RESTING_SPARE: usize = 16 << 20;
 
 /// Plain numbers: every pattern of bits is a value.
@@ -92,7 +93,7 @@ impl Lines {
     /// Zeroed. `bytes` is above 0 and far below the limit of layouts.
     fn new(bytes: usize) -> Self {
         let align = if bytes >= HUGE { HUGE } else { LINE };
-        let Ok(layout) = Layout::from_size_align(bytes, align) else { panic!("{bytes} bytes are no block") };
+        let Ok(layout) = Layout::from_size_align(bytes, align) else { panic!("a block cannot have {bytes} bytes") };
         // SAFETY: the size is not 0.
         let start = unsafe { alloc(layout) };
         if start.is_null() {
@@ -122,7 +123,7 @@ impl Drop for Lines {
 
 #[derive(Debug)]
 struct Block {
-    /// Absent where the block was given up.
+    /// Absent if the block was given up.
     lines: Option<Lines>,
     /// Bytes asked for; the lines may hold a few more.
     bytes: usize,
@@ -153,7 +154,7 @@ impl Memory {
         Self { at_end: true, ..Self::default() }
     }
 
-    /// A block of so many bytes with arbitrary contents, with one reference.
+    /// A block of `bytes` bytes with arbitrary contents and one reference.
     pub fn take(&mut self, bytes: usize) -> BlockId {
         let held = bytes.next_multiple_of(LINE).max(LINE);
         self.used += held;
@@ -179,7 +180,7 @@ impl Memory {
         }
     }
 
-    /// Gives up idle blocks where too much would be held.
+    /// Gives up idle blocks if too much would be held.
     fn make_room(&mut self, bytes: usize) {
         while self.held + bytes > (self.peak / 100 * MOST_PERCENT).max(self.peak + MOST_SPARE) {
             let Some(id) = self.idle.values_mut().rev().find_map(VecDeque::pop_front) else { return };
@@ -209,9 +210,10 @@ impl Memory {
     /// One tensor less needs the block; without any it is idle.
     pub fn give(&mut self, id: BlockId) {
         let block = &mut self.blocks[id.0];
-        block.refs = block.refs.saturating_sub(1);
+        assert!(block.refs > 0, "block {} is given back twice", id.0);
+        block.refs -= 1;
         if block.refs == 0 {
-            let held = block.lines.as_ref().map_or(0, Lines::bytes);
+            let Some(held) = block.lines.as_ref().map(Lines::bytes) else { panic!("block {} has no memory", id.0) };
             self.used -= held;
             self.idle.entry(held).or_default().push_back(id.0);
         }
@@ -225,7 +227,7 @@ impl Memory {
                 let skipped = if self.at_end { lines.bytes() - block.bytes } else { 0 };
                 Place { start: lines.start, bytes: lines.bytes() }.part(skipped..skipped + block.bytes)
             }
-            None => Place { start: std::ptr::dangling_mut::<u64>().cast(), bytes: 0 },
+            None => panic!("block {} was given up", id.0),
         }
     }
 
@@ -277,6 +279,15 @@ mod tests {
             memory.give(id);
             assert!(memory.held <= memory.peak() / 100 * MOST_PERCENT, "{} held", memory.held);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "given back twice")]
+    fn an_idle_block_cannot_be_given_back() {
+        let mut memory = Memory::default();
+        let block = memory.take(64);
+        memory.give(block);
+        memory.give(block);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The innermost loop of a product: a tile of at most 6 × 16 sums over one block of k, in registers. One version of
-//! plain Rust, one for AVX2; both give the same bits. Depends on `math`, `matrix` and
-//! `path`.
+//! plain Rust, one for AVX2; both give the same bits.
 
 use super::math::fma;
 use super::matrix::Tile;
@@ -19,7 +18,7 @@ pub struct Left<'a> {
     pub term: usize,
 }
 
-/// What computes a tile on one path.
+/// The kernel that computes a tile on one path.
 #[derive(Clone, Copy)]
 pub struct Kernel(Path);
 
@@ -39,7 +38,8 @@ impl Kernel {
             3 => self.rows::<3>(a, panel, terms, &mut c, add),
             4 => self.rows::<4>(a, panel, terms, &mut c, add),
             5 => self.rows::<5>(a, panel, terms, &mut c, add),
-            _ => self.rows::<MR>(a, panel, terms, &mut c, add),
+            MR => self.rows::<MR>(a, panel, terms, &mut c, add),
+            rows => panic!("a tile has at most {MR} rows, not {rows}"),
         }
     }
 
@@ -54,7 +54,7 @@ impl Kernel {
     }
 }
 
-/// Stores or adds what does not fill a whole tile.
+/// Stores or adds the sums of a tile that is not whole.
 fn put<const R: usize>(c: &mut Tile, sums: &[[f32; NR]; R], add: bool) {
     for (i, sums) in sums.iter().enumerate() {
         let row = c.row(i).iter_mut().zip(sums);
@@ -62,7 +62,7 @@ fn put<const R: usize>(c: &mut Tile, sums: &[[f32; NR]; R], add: bool) {
     }
 }
 
-/// The reference.
+/// The reference, in plain Rust.
 fn plain<const R: usize>(a: Left, panel: &[f32]) -> [[f32; NR]; R] {
     let mut sums = [[0.0f32; NR]; R];
     for (p, b) in panel.as_chunks::<NR>().0.iter().enumerate() {

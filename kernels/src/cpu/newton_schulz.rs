@@ -1,7 +1,8 @@
-//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024). Depends on `gemm`, `reduce` and `scratch`.
+//! Orthogonalisation by a quintic Newton–Schulz iteration (Jordan et al., *Muon*, 2024).
 
-use super::gemm::{Factor, Sizes, Tile, View, multiply};
+use super::gemm::{Factor, Sizes, multiply};
 use super::math::fma;
+use super::matrix::{Tile, View};
 use super::path::{Path, kernel};
 use super::{reduce, scratch};
 

@@ -1,4 +1,4 @@
-//! Operands of a product laid out as its innermost loop reads them. Depends on `matrix`, `micro` and `path`.
+//! Operands of a product laid out as its innermost loop reads them.
 
 use super::matrix::View;
 use super::micro::{MR, NR};

@@ -1,5 +1,4 @@
 //! Instruction sets: each kernel's body is written once and compiled once per path, so that all paths agree in bits.
-//! Depends on nothing.
 
 /// A set of instructions that this machine is known to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

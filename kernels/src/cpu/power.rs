@@ -1,4 +1,4 @@
-//! Powers, by logarithm and exponential in f64, rounded once. Depends on `math` and `path`.
+//! Powers, by logarithm and exponential in f64, rounded once.
 
 use super::math::fma64;
 use super::path::kernel;

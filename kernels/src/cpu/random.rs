@@ -1,5 +1,5 @@
 //! Philox 4×32-10 (Salmon et al., *Parallel Random Numbers: As Easy as 1, 2, 3*, SC 2011) and the distributions drawn
-//! from it. A value is a function of key and position alone. Depends on `math`.
+//! from it. A value is a function of key and position alone.
 
 use super::math;
 
@@ -18,7 +18,7 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// What a draw depends on besides its position.
+/// The seed and stream of a draw; its position is the third thing that it depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// Random seed of the experiment.

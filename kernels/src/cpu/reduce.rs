@@ -1,6 +1,5 @@
-//! Reductions with one definition used everywhere: blocks of [`BLOCK`] elements; in a block element i goes to lane
-//! i mod 16, the lanes are added as a tree of halves, and the blocks' sums are added in order. Depends on `math`,
-//! `path` and `scratch`.
+//! Reductions with one definition used everywhere: blocks of [`BLOCK`] elements; in a block element i goes to lane i
+//! mod 16, the lanes are added as a tree of halves, and the blocks' sums are added in order.
 
 use super::math;
 use super::path::{Path, kernel};

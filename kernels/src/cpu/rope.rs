@@ -1,5 +1,4 @@
-//! Rotary embedding (Su et al., 2021): halves of each head are rotated against each other by t·base^(−2j/dim). Depends on
-//! `math`.
+//! Rotary embedding (Su et al., 2021): halves of each head are rotated against each other by t·base^(−2j/dim).
 
 use super::math::{self, fma};
 use super::path::{Path, kernel};

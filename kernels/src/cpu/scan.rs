@@ -1,4 +1,4 @@
-//! Running sums. Depends on `scratch`.
+//! Running sums.
 
 use super::scratch;
 

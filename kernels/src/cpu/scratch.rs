@@ -1,5 +1,5 @@
 //! Room that a kernel needs while it runs: kept by each thread and used again, so that a training step asks the system
-//! for nothing. Aligned to cache lines, contents arbitrary. Depends on nothing.
+//! for nothing. Aligned to cache lines, contents arbitrary.
 
 use std::cell::RefCell;
 

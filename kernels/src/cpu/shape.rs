@@ -1,5 +1,4 @@
-//! Moving elements without arithmetic, and the walk over broadcast operands. Depends on
-//! `memory` for what elements are.
+//! Moving elements without arithmetic, and the walk over broadcast operands.
 
 use super::memory::Element;
 

@@ -1,5 +1,5 @@
 //! Order: which element is largest, which comes first. NaN is above every number, −0 equals 0, and among equals the
-//! earlier place wins. Depends on nothing.
+//! earlier place wins.
 
 /// Elements that have an order.
 pub trait Ordered: Copy + Send + Sync {

@@ -1,10 +1,11 @@
 //! How an op is cut into parts that can be done on their own: a part is the same op on smaller tensors, so that no
-//! arithmetic depends on the cut. Pure; depends on `op` and `spec`.
+//! arithmetic depends on the cut. Pure.
 //!
 //! Part i of P covers the fraction from ⌊i·base/P⌋/base to ⌊(i+1)·base/P⌋/base of each streamed tensor. Two ops with
 //! the same cut can follow each other part by part, without waiting for the whole.
 
-use crate::op::Op;
+use crate::fault::Fault;
+use crate::op::{Form, Op};
 use crate::spec::{Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
@@ -19,10 +20,10 @@ const PRODUCT_ROWS: u64 = 256;
 /// Multiply-adds of a part of one product in a chunk of rows of a linear cross-entropy.
 const CHUNK_PART: u64 = 32_000_000;
 
-/// In how many parts.
+/// A number of parts and what they are parts of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// Units of the first axis, or whatever is cut.
+    /// Units of the first axis, or of the elements or rows that are cut.
     pub base: u64,
     /// Parts, at most `base`.
     pub parts: u32,
@@ -34,7 +35,7 @@ impl Cut {
 
     fn new(base: u64, parts: u64) -> Self {
         let parts = parts.clamp(1, base.max(1));
-        // Even parts are the same fractions of whatever they are parts of.
+        // Even parts are the same fractions of every tensor.
         let base = if base.is_multiple_of(parts) { parts } else { base };
         Self { base, parts: parts as u32 }
     }
@@ -61,14 +62,14 @@ pub enum Mode {
 
 impl Mode {
     /// Spec of a part that covers `range` of `base` units.
-    pub fn part(self, spec: &Spec, cut: Cut, i: u32) -> Spec {
+    pub fn part(self, spec: &Spec, cut: Cut, i: u32) -> Result<Spec, Fault> {
         let dims = spec.shape.dims();
         let covered = |len: u64| {
             let range = cut.range(i, len);
             (range.end - range.start) as u32
         };
         let dims: SmallVec<[u32; 6]> = match (self, dims) {
-            (Mode::Whole, _) | (_, []) => return spec.clone(),
+            (Mode::Whole, _) | (_, []) => return Ok(spec.clone()),
             (Mode::Lead, [first, rest @ ..]) => {
                 std::iter::once(covered(u64::from(*first))).chain(rest.iter().copied()).collect()
             }
@@ -77,18 +78,23 @@ impl Mode {
                 smallvec![covered(lead.iter().map(|d| u64::from(*d)).product()), *last]
             }
         };
-        Spec { shape: Shape::new(&dims).unwrap_or_default(), dtype: spec.dtype }
+        Ok(Spec { shape: planned_shape(&dims)?, dtype: spec.dtype })
     }
+}
+
+/// The shape of a part or of a temporary tensor.
+pub fn planned_shape(dims: &[u32]) -> Result<Shape, Fault> {
+    Shape::new(dims).map_err(|error| Fault::Executor(format!("the plan of an op is wrong: {error}")))
 }
 
 /// How an op is cut: one mode per input and output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// In how many parts.
+    /// The parts.
     pub cut: Cut,
-    /// Of the inputs.
+    /// Modes of the inputs.
     pub inputs: SmallVec<[Mode; 6]>,
-    /// Of the outputs.
+    /// Modes of the outputs.
     pub outputs: SmallVec<[Mode; 4]>,
 }
 
@@ -103,7 +109,7 @@ impl Split {
     }
 }
 
-/// How to cut an op for so many threads.
+/// How to cut an op for a number of threads.
 pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Split {
     let whole = Split::whole(inputs.len(), outputs.len());
     let target = (4 * threads as u64).clamp(8, 64);
@@ -112,10 +118,10 @@ pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Spli
     if inputs.iter().chain(outputs).all(|s| s.shape.elements() < SMALL) {
         return whole;
     }
-    let lead = first.shape.dims().first().map_or(1, |d| u64::from(*d));
+    let lead = u64::from(first.shape.first());
     let cut = match (op, mode) {
         (Op::MatMul { transpose_a: true, .. }, _) if inner[0] == Mode::Whole => {
-            let inner = inputs[0].shape.dims().first().map_or(1, |k| u64::from(*k));
+            let inner = u64::from(inputs[0].shape.first());
             let work = first.shape.elements().saturating_mul(inner);
             Cut::new(lead, work.div_ceil(PRODUCT_PART).min(lead / PRODUCT_ROWS))
         }
@@ -140,7 +146,7 @@ pub fn attention(q: &Spec, k: &Spec, threads: usize) -> Option<Cut> {
     Some(Cut::new(pairs, parts(pairs, 4 * threads as u64)))
 }
 
-/// How to cut what a chunk adds to the weight's gradient.
+/// How to cut the part of the weight's gradient that a chunk adds.
 pub fn linear_loss_weight(rows: u32, vocab: u32, width: u32, threads: usize) -> Split {
     let work = u64::from(rows) * u64::from(vocab) * u64::from(width);
     let parts = (work / CHUNK_PART).clamp(1, 4 * threads.max(1) as u64).min(u64::from(vocab) / PRODUCT_ROWS);
@@ -159,7 +165,7 @@ fn parts(n: u64, target: u64) -> u64 {
 
 type Modes = (SmallVec<[Mode; 6]>, SmallVec<[Mode; 4]>);
 
-/// Modes of inputs and outputs; none for an op that is one part.
+/// Modes of inputs and outputs; `None` for an op that is one part.
 fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
     let all = |mode: Mode| Some((SmallVec::from_elem(mode, inputs.len()), SmallVec::from_elem(mode, outputs.len())));
     let some = |inputs: &[Mode], outputs: &[Mode]| Some((SmallVec::from_slice(inputs), SmallVec::from_slice(outputs)));
@@ -168,13 +174,16 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
         let (x, y) = (first_dims(inputs)?, first_dims(outputs)?);
         (x.len() == y.len() && x.first() == y.first()).then_some(())
     };
+    match op.form() {
+        Form::Elements(_) => return all(Mode::Flat),
+        Form::Rows(..) => return all(Mode::Rows),
+        Form::Own => {}
+    }
     match op {
-        Op::Unary(_) | Op::UnaryGrad(_) | Op::ChosenGrad(_) | Op::PowGrad { .. } | Op::Cast { .. } => all(Mode::Flat),
-        Op::Affine { .. } | Op::Softcap { .. } | Op::SoftcapGrad { .. } => all(Mode::Flat),
+        Op::Cast { .. } => all(Mode::Flat),
         Op::Uniform { .. } | Op::Normal { .. } | Op::Copy | Op::Blend { .. } | Op::AdamW(_) => all(Mode::Flat),
         Op::Binary(_) | Op::Compare(_) | Op::Select => broadcast(inputs, outputs.first()?),
-        Op::Softmax | Op::SoftmaxGrad | Op::RmsNorm { .. } | Op::RmsNormGrad { .. } => all(Mode::Rows),
-        Op::LayerNorm { .. } | Op::LayerNormGrad { .. } | Op::ArgSort { .. } => all(Mode::Rows),
+        Op::ArgSort { .. } => all(Mode::Rows),
         Op::LogSumExp => some(&[Mode::Rows], &[Mode::Flat]),
         Op::Rope { .. } | Op::Attention(_) | Op::AttentionGrad(_) => all(Mode::Lead),
         Op::CrossEntropy(_) => some(&[Mode::Rows, Mode::Flat], &[Mode::Flat, Mode::Flat]),
@@ -195,6 +204,7 @@ fn modes(op: &Op, inputs: &[Spec], outputs: &[Spec]) -> Option<Modes> {
             None => some(&[Mode::Whole], &[Mode::Lead]),
         },
         Op::NewtonSchulz { .. } if inputs.first()?.shape.rank() > 2 => all(Mode::Lead),
+        // The first axis cannot be cut, the op is cheap, or it is planned in another way.
         _ => None,
     }
 }
@@ -211,8 +221,8 @@ fn broadcast(inputs: &[Spec], output: &Spec) -> Option<Modes> {
     Some((inputs.iter().map(mode).collect(), smallvec![out]))
 }
 
-/// Rows of the result stream with rows of the first operand, or with leading indices of both; where the first operand is
-/// transposed, parts of the result read all of it.
+/// Rows of the result stream with rows of the first operand, or with leading indices of both; where the first operand
+/// is transposed, parts of the result read all of it.
 fn product(transpose_a: bool, inputs: &[Spec]) -> Option<Modes> {
     let [a, b] = inputs else { return None };
     let (a, b) = (a.shape.rank(), b.shape.rank());

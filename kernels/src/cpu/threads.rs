@@ -1,5 +1,5 @@
 //! The thread pool: helpers that join a job of the calling thread. They wait for the next job awake for a moment, since
-//! jobs follow each other closely in training, then asleep. Depends on nothing.
+//! jobs follow each other closely in training, then asleep.
 
 use crate::fault::Fault;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ struct Shared {
     closing: AtomicBool,
 }
 
-/// A job, without its lifetime: `run` does not return before everybody has left it.
+/// A job, without its lifetime: `run` does not return before every thread has left it.
 #[derive(Clone, Copy, Debug)]
 struct Job(*const (dyn Fn() + Sync));
 
@@ -44,7 +44,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Threads {
-    /// A pool of `count` threads, the calling one included: one starts no thread, so that targets without any will do.
+    /// A pool of `count` threads, the calling one included: with a count of one no thread is started, so that targets
+    /// without threads will do.
     pub fn new(count: usize) -> Result<Self, Fault> {
         let count = count.max(1);
         let shared = Arc::new(Shared {
@@ -62,7 +63,7 @@ impl Threads {
         Ok(Self(Arc::new(Pool { shared, count, turn: Mutex::new(()) })))
     }
 
-    /// How many there are.
+    /// Number of threads.
     pub fn count(&self) -> usize {
         self.0.count
     }
@@ -117,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a job after `seen`; none when the pool closes.
+    /// Waits for a job after `seen`; `None` when the pool closes.
     fn next(&self, seen: u64) -> Option<u64> {
         let changed = || self.epoch.load(Ordering::Acquire) != seen || self.closing.load(Ordering::Acquire);
         let asleep_at = Instant::now() + AWAKE;

@@ -1,7 +1,10 @@
 //! Rules against shapes and handles; their values are checked with an executor.
 
 use super::*;
-use crate::op::Loss;
+use crate::fault::Fault;
+use crate::op::{Attention, Binary, Loss, Op, TensorId, Unary};
+use crate::spec::{DType, Shape, Spec};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Infers specs, counts handles, keeps the names.
@@ -168,4 +171,27 @@ fn what_has_no_gradient_says_so() {
     let done = Done { op: &op, inputs: &[id], specs: &specs, outputs: &[id] };
     let fault = gradients(done, id, &[true], &mut trace).unwrap_err();
     assert_eq!(fault, Fault::NoGradient { op: "newton-schulz" });
+}
+
+/// They were taken for a scalar's.
+#[test]
+fn operands_that_do_not_broadcast_are_a_fault() {
+    for op in [Op::Binary(Binary::Add), Op::Binary(Binary::Maximum), Op::Select] {
+        let mut trace = Trace::default();
+        let specs = [f(&[2]), f(&[3]), f(&[2])];
+        let ids: Vec<TensorId> = specs.iter().map(|spec| trace.add(spec.clone())).collect();
+        let done = Done { op: &op, inputs: &ids, specs: &specs, outputs: &ids[..1] };
+        let fault = gradients(done, ids[0], &[true; 3], &mut trace).unwrap_err();
+        assert!(matches!(fault, Fault::Executor(_)), "{op:?}: {fault}");
+    }
+}
+
+#[test]
+fn functions_of_integers_have_no_gradient() {
+    let mut trace = Trace::default();
+    let id = trace.add(f(&[2]));
+    let (op, specs) = (Op::Binary(Binary::Rem), [f(&[2]), f(&[2])]);
+    let done = Done { op: &op, inputs: &[id, id], specs: &specs, outputs: &[id] };
+    let fault = gradients(done, id, &[true, true], &mut trace).unwrap_err();
+    assert_eq!(fault, Fault::NoGradient { op: "rem" });
 }

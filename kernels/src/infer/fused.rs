@@ -1,11 +1,11 @@
 //! Shapes of products, lookups and the fused ops.
 
-use super::{Call, Specs};
+use super::call::{Call, Specs};
 use crate::fault::Fault;
 use crate::spec::{DType, Shape, Spec};
 use smallvec::{SmallVec, smallvec};
 
-/// Most positions of an attention: what a block of its scores takes beside the tensors grows with them.
+/// Most positions of an attention: the memory for a block of scores grows with them.
 const MAX_POSITIONS: u32 = 1 << 16;
 
 impl Call<'_> {
@@ -53,7 +53,7 @@ impl Call<'_> {
         }
     }
 
-    /// The indices' spec, once they fit the first operand: equal sizes, but along the axis.
+    /// The indices' spec, if their sizes are those of the first operand except along the axis.
     fn indexed(&self, axis: u32) -> Result<&Spec, Fault> {
         let axis = self.axis(axis)?;
         let (x, indices) = (self.inputs[0].shape.dims(), self.inputs[1].shape.dims());
@@ -101,7 +101,7 @@ impl Call<'_> {
             return Err(self.shape_fault(format!("{time} positions; at most {MAX_POSITIONS} attend to each other")));
         }
         if heads % groups != 0 {
-            return Err(self.shape_fault(format!("{heads} query heads are no multiple of {groups} key heads")));
+            return Err(self.shape_fault(format!("{heads} query heads are not a multiple of {groups} key heads")));
         }
         Ok(smallvec![Spec::f32(q.clone()), Spec::f32(self.size(&[batch, heads, time])?)])
     }

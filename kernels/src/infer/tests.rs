@@ -1,8 +1,10 @@
 //! Messages, shapes, limits.
 
 use super::*;
-use crate::op::{Attention, Loss};
+use crate::op::{Attention, Loss, Op};
+use crate::spec::{DType, Shape, Spec};
 use proptest::prelude::*;
+use smallvec::smallvec;
 
 fn f(dims: &[u32]) -> Spec {
     Spec::f32(Shape::new(dims).unwrap())

@@ -1,43 +1,22 @@
 //! Intervals: the chain of state hashes that pins a run, and going on from a checkpoint.
 //!
-//! An interval ends at the first `next_batch` at which progress has passed the next multiple of 1/intervals and no graph
-//! node is alive; the last one ends with the run. Its hash is blake3, keyed to this use, over (little-endian):
+//! An interval ends at the first `next_batch` at which progress has passed the next multiple of 1/intervals and no
+//! graph node is alive; the last one ends with the run. Its hash is blake3, keyed to this use, over (little-endian):
 //! the previous hash (32 bytes, zeros at first); records submitted (u64); op stream hash so far (32 bytes); picoseconds
 //! spent, tokens drawn (u64 each); random streams (u64 count, then u32 stream and u64 position each, in order); bits of
 //! the values read since the previous hash (u64 count, u32 each); live tensors (u64 count), in order of id: id (u64),
 //! dtype (u8), shape (u8 rank, u32 sizes), values (u64 count, then each, NaN canonical).
 
-use super::submit::Execution;
-use super::{Answers, Checkpoint, Session};
+use super::interface::Checkpoint;
+use super::queue::Execution;
+use super::state::Session;
 use crate::encode::{encode_spec, encode_values};
 use crate::fault::Fault;
 use crate::op::TensorId;
 use crate::spec::Spec;
 
-/// Live tensors beyond this are hashed, but no checkpoint of them is given out: checkpoints must not fill a disk.
+/// Above this many bytes of live tensors an interval has a hash but no checkpoint: checkpoints must not fill a disk.
 pub const MAX_CHECKPOINT_BYTES: u64 = 64 << 20;
-
-pub(super) struct Intervals {
-    pub sink: Option<Box<dyn FnMut(Checkpoint) + Send>>,
-    chain: Vec<[u8; 32]>,
-    last: [u8; 32],
-    /// Index of the present interval.
-    index: u32,
-    /// Multiples of 1/intervals that were passed.
-    passed: u32,
-    /// Place in the read log up to which reads are hashed.
-    read: usize,
-}
-
-impl Intervals {
-    pub fn new(answers: &Answers) -> Self {
-        let last = match answers {
-            Answers::FastForward { from, .. } => from.hash,
-            Answers::Execute | Answers::StandIn => [0; 32],
-        };
-        Self { sink: None, chain: Vec::new(), last, index: 0, passed: 0, read: 0 }
-    }
-}
 
 impl Session {
     /// Chain of interval hashes so far. After going on from a checkpoint: of the intervals after it.
@@ -142,7 +121,7 @@ impl Session {
             put(&stream.to_le_bytes());
             put(&position.to_le_bytes());
         }
-        let read = self.read_log.get(self.intervals.read..).unwrap_or_default();
+        let read = &self.read_log[self.intervals.read..];
         put(&(read.len() as u64).to_le_bytes());
         for bits in read {
             put(&bits.to_le_bytes());

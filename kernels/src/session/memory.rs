@@ -1,8 +1,8 @@
-//! Who holds which tensor. Guest handles and saved values keep a tensor's values alive; handles and graph edges keep
-//! the node that made it alive. Everything is freed at once when the last hold goes, without recursion.
+//! Lifetimes of tensors. Guest handles and saved values keep a tensor's values alive; handles and graph edges keep the
+//! node that made it alive. When the last of them goes, everything is freed at once, without recursion.
 
 use super::ids::IdMap;
-use super::tape::Node;
+use super::node::Node;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use crate::spec::Spec;
@@ -35,7 +35,7 @@ pub(super) struct Tensor {
     storage: u64,
 }
 
-/// What tensors of equal values share until one of them changes in place.
+/// Memory that tensors of equal values share until one of them changes in place.
 #[derive(Clone, Copy, Debug)]
 struct Storage {
     bytes: u64,
@@ -94,7 +94,7 @@ impl Memory {
         self.bytes
     }
 
-    /// Makes a tensor per spec, each with one handle, or none if they do not all fit beside the workspace.
+    /// Makes a tensor for each spec, each with one handle. Makes none if they do not all fit beside the workspace.
     pub fn reserve(
         &mut self,
         op: &'static str,
@@ -111,9 +111,9 @@ impl Memory {
         Ok(specs.iter().map(create).collect())
     }
 
-    /// Makes what an op makes, as [`Memory::reserve`] does; the bytes of its `workspace` must fit too, and are free
-    /// again when it is done. A tensor of the same values takes no memory of its own; one
-    /// that changes in place gets memory of its own where others share it.
+    /// Makes an op's results, as [`Memory::reserve`] does; the bytes of its `workspace` must fit too, and are free
+    /// again when it is done. A tensor of the same values takes no memory of its own; one that changes in place gets
+    /// memory of its own if others share it.
     pub fn reserve_for(
         &mut self,
         op: &Op,
@@ -144,7 +144,7 @@ impl Memory {
         }
     }
 
-    /// Whether so much more fits; then it counts.
+    /// Counts bytes and tensors that are wanted, if they fit.
     fn admit(&mut self, op: &'static str, wanted: u64, tensors: usize) -> Result<(), Fault> {
         let bytes = self.bytes.saturating_add(wanted);
         if bytes > self.max_bytes {
@@ -189,7 +189,7 @@ impl Memory {
         }
     }
 
-    /// Moves a tensor to a storage that counts it already.
+    /// Moves a tensor to storage that counts it already.
     fn put_in(&mut self, id: TensorId, storage: u64) {
         if let Some(tensor) = self.tensors.get_mut(&id) {
             let old = std::mem::replace(&mut tensor.storage, storage);
@@ -230,7 +230,7 @@ impl Memory {
         self.tensors.get(&id).filter(|t| t.has_values).ok_or(Fault::Dropped { op })
     }
 
-    /// A tensor that somebody has a handle on.
+    /// A tensor with a handle.
     pub fn held(&self, op: &'static str, id: TensorId) -> Result<&Tensor, Fault> {
         self.alive(op, id).and_then(|t| if t.handles > 0 { Ok(t) } else { Err(Fault::Dropped { op }) })
     }
@@ -318,7 +318,7 @@ impl Memory {
         self.settle(work);
     }
 
-    /// Takes back a node's holds; what they held may be free now.
+    /// Takes back a node's holds; the tensors that it held may be free now.
     fn unlink(&mut self, node: &Node, work: &mut SmallVec<[TensorId; 8]>) {
         for (input, _) in node.edges() {
             if let Some(tensor) = self.tensors.get_mut(&input) {
@@ -334,7 +334,7 @@ impl Memory {
         }
     }
 
-    /// Frees what nothing holds any more, and what that held.
+    /// Frees each tensor that nothing holds any more, then the nodes that only it held.
     fn settle(&mut self, mut work: SmallVec<[TensorId; 8]>) {
         while let Some(id) = work.pop() {
             let Some(tensor) = self.tensors.get_mut(&id) else {

@@ -1,30 +1,16 @@
 //! Activation checkpoints (Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016): what is recorded
 //! between `begin_checkpoint` and `end_checkpoint` is a segment, whose nodes keep nothing that the segment itself made.
-//! The backward pass computes it again, from records, when it comes to it: charged as any op.
+//! When the backward pass comes to a segment, it computes these values again from the records; they are charged again.
 
-use super::Session;
-use super::tape::{Node, reads};
+use super::node::{Node, reads};
+use super::state::Session;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which segment is open. One within another is a part of it.
-#[derive(Debug, Default)]
-pub(super) struct Segments {
-    depth: u32,
-    begun: u64,
-}
-
-impl Segments {
-    /// The segment that is open.
-    pub fn open(&self) -> Option<u64> {
-        (self.depth > 0).then_some(self.begun)
-    }
-}
-
 impl Session {
-    /// From here on a segment is recorded.
+    /// Opens a segment.
     pub fn begin_checkpoint(&mut self) -> Result<(), Fault> {
         let segments = &mut self.segments;
         if segments.depth == 0 {
@@ -36,7 +22,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends what the last `begin_checkpoint` began.
+    /// Closes the segment that the last `begin_checkpoint` opened.
     pub fn end_checkpoint(&mut self) -> Result<(), Fault> {
         let reason = || "no checkpoint was begun".to_owned();
         let segments = &mut self.segments;
@@ -45,7 +31,7 @@ impl Session {
         Ok(())
     }
 
-    /// Inputs of an op in the segment that the segment did not record: what it has to keep.
+    /// Inputs of an op in the segment that were made outside of it: the op has to keep them.
     pub(super) fn outside(&self, segment: u64, inputs: &[TensorId]) -> SmallVec<[TensorId; 4]> {
         let inside = |id: TensorId| {
             let producer = self.memory.get(id).and_then(|tensor| tensor.producer);
@@ -54,8 +40,8 @@ impl Session {
         inputs.iter().copied().filter(|id| !inside(*id)).collect()
     }
 
-    /// Computes again what the gradients of a segment read, as far as the backward pass walks it. `last` is the first
-    /// node that it meets, which has left the tape.
+    /// Computes again the values that the gradients of a segment read, as far as the backward pass walks it. `last` is
+    /// the first node that the pass meets, which has left the tape.
     pub(super) fn compute_again(
         &mut self,
         segment: u64,

@@ -1,7 +1,8 @@
 //! The one path that every op takes: validate, charge, reserve, record, enqueue; and the flush that executes.
 
-use super::{Answers, Checkpoint, Mode, Session};
-use crate::cost::{self, Class, Cost};
+use super::interface::Mode;
+use super::state::Session;
+use crate::cost;
 use crate::encode::Entry;
 use crate::exec::Step;
 use crate::fault::Fault;
@@ -11,104 +12,8 @@ use crate::spec::{Spec, Values};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Steps that may wait before they are executed.
-const MAX_STEPS: usize = 1024;
-/// Bytes of constants and batches that may wait.
-const MAX_DATA_BYTES: u64 = 16 << 20;
-
-/// What has been spent and counted.
-#[derive(Debug)]
-pub(super) struct Ledger {
-    pub spent: u64,
-    pub ops: u64,
-    pub flops: u64,
-    pub by_class: [u64; Class::ALL.len()],
-    /// Budget and overdraft.
-    pub limit: u64,
-    max_ops: u64,
-}
-
-impl Ledger {
-    pub fn new(limit: u64, max_ops: u64) -> Self {
-        Self { spent: 0, ops: 0, flops: 0, by_class: [0; Class::ALL.len()], limit, max_ops }
-    }
-
-    fn charge(&mut self, op: &'static str, cost: &Cost, price: u64) -> Result<(), Fault> {
-        let spent = self.spent.checked_add(price).filter(|&s| s <= self.limit).ok_or(Fault::BudgetExceeded { op })?;
-        self.spent = spent;
-        self.flops = self.flops.saturating_add(cost.flops);
-        self.by_class[cost.class as usize] += price;
-        Ok(())
-    }
-
-    fn count(&mut self, op: &'static str) -> Result<u64, Fault> {
-        if self.ops >= self.max_ops {
-            return Err(Fault::CountLimit { op, what: "operations", limit: self.max_ops });
-        }
-        self.ops += 1;
-        Ok(self.ops - 1)
-    }
-}
-
-/// What waits for execution. Where nothing is executed it is only counted, so that every run flushes at the same ops.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    steps: Vec<Step>,
-    count: usize,
-    data_bytes: u64,
-}
-
-impl Queue {
-    fn full(&self) -> bool {
-        self.count >= MAX_STEPS || self.data_bytes > MAX_DATA_BYTES
-    }
-}
-
-/// What is executed, and where answers to reads come from.
-#[derive(Debug)]
-pub(super) enum Execution {
-    Running,
-    StandIn,
-    /// Nothing is executed before the checkpoint; `next` is the place in the log.
-    Skipping {
-        log: Vec<u32>,
-        next: usize,
-        from: Box<Checkpoint>,
-    },
-}
-
-impl Execution {
-    pub fn new(answers: Answers) -> Self {
-        match answers {
-            Answers::Execute => Self::Running,
-            Answers::StandIn => Self::StandIn,
-            Answers::FastForward { log, from } => Self::Skipping { log, next: 0, from },
-        }
-    }
-
-    pub fn running(&self) -> bool {
-        matches!(self, Self::Running)
-    }
-
-    /// Values of a read that is not executed.
-    pub fn answer(&mut self, count: usize) -> Result<Option<Vec<f32>>, Fault> {
-        match self {
-            Self::Running => Ok(None),
-            Self::StandIn => Ok(Some(vec![0.0; count])),
-            Self::Skipping { log, next, .. } => {
-                let end = next.saturating_add(count);
-                let bits = log.get(*next..end).ok_or_else(|| {
-                    Fault::Executor("the run reads more values than were recorded before the checkpoint".to_owned())
-                })?;
-                *next = end;
-                Ok(Some(bits.iter().map(|&b| f32::from_bits(b)).collect()))
-            }
-        }
-    }
-}
-
 impl Session {
-    /// An op of the guest's; its first output keeps a handle, further outputs live as long as the tape needs them.
+    /// Does an op of the guest. Its first output keeps a handle; further outputs live as long as the tape needs them.
     pub(super) fn first(&mut self, mut op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
         let name = op.name();
         for &id in inputs {
@@ -148,7 +53,7 @@ impl Session {
         }
         let borrowed: SmallVec<[&Spec; 4]> = specs.iter().collect();
         let made = infer(&op, &borrowed)?;
-        let cost = cost::cost(&op, &borrowed, &made);
+        let cost = cost::cost(&op, &borrowed, &made)?;
         let index = self.ledger.count(name)?;
         self.ledger.charge(name, &cost, self.prices.price(&cost))?;
         let outputs = self.memory.reserve_for(&op, inputs, &made, cost::workspace(&op, &borrowed))?;
@@ -163,6 +68,7 @@ impl Session {
     /// Fills in a random op's place in its stream.
     fn position(&self, op: &mut Op) {
         if let Op::Uniform { stream, position, .. } | Op::Normal { stream, position, .. } = op {
+            // A stream starts at 0.
             *position = self.streams.get(stream).copied().unwrap_or(0);
         }
     }
@@ -214,13 +120,13 @@ impl Session {
         Ok(Values::U32(values))
     }
 
-    /// Charges what is no op: a read or a logged value.
+    /// Charges a read or a logged value, which is not an op.
     pub(super) fn charge_transfer(&mut self, op: &'static str, bytes: u64) -> Result<(), Fault> {
         let cost = cost::transfer(bytes);
         self.ledger.charge(op, &cost, self.prices.price(&cost))
     }
 
-    /// Tells the executor, in order, of tensors that are gone.
+    /// Tells the executor which tensors were freed, in order.
     pub(super) fn enqueue_freed(&mut self) {
         self.queue.count += self.memory.freed.len();
         if self.execution.running() {
@@ -230,7 +136,7 @@ impl Session {
         }
     }
 
-    /// Executes everything pending and fetches logged values. Afterwards nothing waits.
+    /// Executes everything that waits and fetches logged values.
     pub fn flush(&mut self) -> Result<(), Fault> {
         self.execute()?;
         for (point, id) in std::mem::take(&mut self.awaited) {

@@ -1,6 +1,9 @@
 //! The tape, and the backward pass over it. A node is one recorded op; the gradient rules are in [`crate::grad`].
 
-use super::{Mode, Session};
+use super::interface::Mode;
+use super::memory::Memory;
+use super::node::{Node, Saved, reads};
+use super::state::Session;
 use crate::fault::Fault;
 use crate::grad::{self, Done, Emit};
 use crate::op::{Binary, Op, TensorId};
@@ -8,45 +11,13 @@ use crate::spec::{Shape, Spec};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Values that a node needs later.
-#[derive(Debug)]
-pub(super) struct Saved {
-    pub tensor: TensorId,
-    /// The slot's version when it was saved; 0 for what cannot change.
-    pub version: u64,
-}
-
-/// A recorded op.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub op: Op,
-    pub inputs: SmallVec<[TensorId; 4]>,
-    pub specs: SmallVec<[Spec; 4]>,
-    /// Which inputs gradients flow to.
-    pub tracked: SmallVec<[bool; 4]>,
-    pub outputs: SmallVec<[TensorId; 3]>,
-    pub saved: SmallVec<[Saved; 4]>,
-    /// The checkpointed segment that it belongs to.
-    pub segment: Option<u64>,
-    /// Outputs that something reaches, and the backward pass that walks it.
-    pub holders: u32,
-}
-
-impl Node {
-    /// Inputs that gradients flow to, with their positions.
-    pub fn edges(&self) -> impl Iterator<Item = (TensorId, usize)> {
-        let tracked = self.inputs.iter().zip(&self.tracked).enumerate();
-        tracked.filter(|(_, (_, tracked))| **tracked).map(|(i, (&id, _))| (id, i))
-    }
-}
-
 /// Gradients that have been found, by the tensor they belong to; each is one handle.
 struct Found {
     by_tensor: BTreeMap<TensorId, TensorId>,
-    /// Tensors that gradients must reach: `wrt` and what depends on it.
+    /// Tensors that gradients must reach: `wrt` and all that depend on it.
     wanted: BTreeSet<TensorId>,
     wrt: BTreeSet<TensorId>,
-    /// What checkpointed segments made once more, by the tensor that it stands for; each is one handle.
+    /// Tensors that checkpointed segments made once more, by the tensor that each stands for; each is one handle.
     again: BTreeMap<TensorId, TensorId>,
     /// Segments that were computed again.
     redone: BTreeSet<u64>,
@@ -54,7 +25,7 @@ struct Found {
 
 const BACKWARD: &str = "backward";
 
-/// Takes a rule's ops: charged as any, never recorded.
+/// Submits a rule's ops: charged like others, never recorded.
 struct Unrecorded<'a>(&'a mut Session);
 
 impl Emit for Unrecorded<'_> {
@@ -152,7 +123,7 @@ impl Session {
 
     /// Nodes that reach `loss`, held so that they outlive the nodes after them.
     fn reachable(&mut self, loss: TensorId) -> BTreeSet<u64> {
-        let producer = |memory: &super::memory::Memory, id| memory.get(id).and_then(|t| t.producer);
+        let producer = |memory: &Memory, id| memory.get(id).and_then(|t| t.producer);
         let mut walk = BTreeSet::new();
         let mut open: Vec<u64> = producer(&self.memory, loss).into_iter().collect();
         while let Some(id) = open.pop() {
@@ -170,7 +141,7 @@ impl Session {
     }
 
     /// A node is younger than those that made its inputs, so one pass in order of age finds what depends on `wrt`. A
-    /// freed graph counts as depending on it: what it hid is not known any more.
+    /// freed graph counts as depending on it, since its nodes are not known any more.
     fn wanted(&self, walk: &BTreeSet<u64>, wrt: &[TensorId]) -> Found {
         let wrt: BTreeSet<TensorId> = wrt.iter().copied().collect();
         let mut wanted = wrt.clone();
@@ -286,17 +257,6 @@ impl Session {
         let made = self.run(op, inputs, None, false)?;
         made.first().copied().ok_or(Fault::Dropped { op: name })
     }
-}
-
-/// The tensors whose values the op's gradient reads.
-pub(super) fn reads(op: &Op, tracked: &[bool], inputs: &[TensorId], outputs: &[TensorId]) -> SmallVec<[TensorId; 4]> {
-    let masks = grad::saves(op, tracked);
-    let chosen = |mask: u8, ids: &[TensorId]| -> SmallVec<[TensorId; 4]> {
-        ids.iter().take(8).enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, &id)| id).collect()
-    };
-    let mut read = chosen(masks.inputs, inputs);
-    read.extend(chosen(masks.outputs, outputs));
-    read
 }
 
 fn stale(reason: String) -> Fault {

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::exec::Dry;
-use crate::op::{AdamW, Binary, Loss, Unary};
-use crate::spec::Shape;
+use crate::fault::Fault;
+use crate::op::{AdamW, Binary, Loss, Op, TensorId, Unary};
+use crate::spec::{Shape, Spec, Values};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const BUDGET: u64 = 1_000_000_000_000;
 const ADAMW: AdamW = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, step: 1 };
@@ -399,8 +401,8 @@ fn an_interval_run_again_has_the_same_hashes() {
 }
 
 proptest! {
-    /// Whatever is done, dropped and differentiated in whatever order: nothing is executed on a tensor that is gone, and
-    /// when all handles are dropped, only named state is left and no node is.
+    /// Whatever is done, dropped and differentiated in whatever order: nothing is executed on a tensor that is gone,
+    /// and when all handles are dropped, only named state is left and no node is.
     #[test]
     fn nothing_leaks(program in prop::collection::vec((0u8..8, any::<u16>(), any::<u16>()), 0..80)) {
         let mut s = train();

@@ -1,6 +1,6 @@
 //! The CPU engine against PyTorch: losses and gradients of the yardstick's model at its smallest size, from the same
-//! weights and tokens. The reference was computed by `measure/peers/torch_step.py eager tiny` on what `step tiny --write`
-//! writes, on PyTorch 2.15.
+//! weights and tokens. The reference was computed by `measure/peers/torch_step.py eager tiny` on what `step tiny
+//! --write` writes, on PyTorch 2.15.
 
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../examples/step/gpt.rs"]

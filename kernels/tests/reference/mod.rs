@@ -1,4 +1,4 @@
-//! Every op in plain f64 loops, straight from its definition in `op.rs`: what executors are compared with. Gradient
+//! Every op in plain f64 loops, straight from its definition in `op/table.rs`, to compare executors with. Gradient
 //! ops are not written out: they are central differences of the op that they belong to, so that a wrong formula can't
 //! stand on both sides. Depends on the records alone; malformed calls panic, since only tests call it.
 

@@ -1,7 +1,6 @@
-//! What is left of a piece of work: its name and the hash of all its results. Depends on `kernels`.
+//! A digest: the name of a piece of work and the hash of all its results.
 
 use kernels::encode::{encode_spec, encode_values};
-use kernels::fault::Fault;
 use kernels::spec::{Spec, Values};
 use std::fmt;
 
@@ -15,17 +14,12 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Of results, or of the fault that they ended with.
-    pub fn new(name: String, results: Result<Vec<(Spec, Values)>, Fault>) -> Self {
+    /// The digest of results.
+    pub fn new(name: String, results: &[(Spec, Values)]) -> Self {
         let mut bytes = Vec::new();
-        match results {
-            Ok(results) => {
-                for (spec, values) in &results {
-                    encode_spec(&mut bytes, spec);
-                    encode_values(&mut bytes, values);
-                }
-            }
-            Err(fault) => bytes.extend_from_slice(fault.to_string().as_bytes()),
+        for (spec, values) in results {
+            encode_spec(&mut bytes, spec);
+            encode_values(&mut bytes, values);
         }
         Self { name, hash: blake3::hash(&bytes) }
     }

@@ -1,6 +1,6 @@
 //! The proof that results are the same bits everywhere: made-up work for every op, random op programs and a short
-//! training run, each reduced to a digest that must not depend on instructions, threads or the machine. The same library
-//! is compiled for every processor that is compared. Depends on `kernels` only; no I/O.
+//! training run, each reduced to a digest that must not depend on instructions, threads or the machine. The same
+//! library is compiled for every processor that is compared.
 
 pub mod cases;
 mod digest;
@@ -68,14 +68,14 @@ impl std::fmt::Display for Variant {
 /// Every digest, in a fixed order.
 pub fn digests(variant: Variant) -> Result<Vec<Digest>, Fault> {
     let executor = variant.executor()?;
-    let mut all: Vec<Digest> = cases::all().iter().map(|case| case.digest(&executor)).collect();
+    let mut all = cases::all().iter().map(|case| case.digest(&executor)).collect::<Result<Vec<_>, Fault>>()?;
     for number in 0..PROGRAMS {
         let session = programs::open(Box::new(executor.sibling(RANDOM_SEED)));
-        let result = programs::run(number, session, programs::Flush::WhenNeeded);
-        all.push(Digest::new(format!("program/{number}"), result));
+        let results = programs::run(number, session, programs::Flush::WhenNeeded)?;
+        all.push(Digest::new(format!("program/{number}"), &results));
     }
     let session = programs::open(Box::new(executor.sibling(RANDOM_SEED)));
-    all.push(Digest::new("training".to_owned(), training::run(session)));
+    all.push(Digest::new("training".to_owned(), &training::run(session)?));
     Ok(all)
 }
 

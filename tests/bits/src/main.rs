@@ -1,5 +1,5 @@
-//! `bits [--path NAME] [--threads N] [--planning on|off]`: prints every digest as it comes out here. Made to be run on the machine, or the
-//! emulator, that is to be compared.
+//! `bits [--path NAME] [--threads N] [--planning on|off]`: prints every digest that this machine computes. To be
+//! run on the machine, or the emulator, that is compared.
 
 use bits::{Variant, digests, report};
 use kernels::cpu::Planning;

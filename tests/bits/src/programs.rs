@@ -1,5 +1,5 @@
 //! Random op programs through a session: ops of every kind on whatever tensors fit them, with gradients, updates in
-//! place, reads and releases in between. What an executor may plan, fuse or share shows here. Depends on `cases`.
+//! place, reads and releases in between. What an executor may plan, fuse or share shows here.
 
 use crate::cases::{Draft, small};
 use crate::sample::{Flavour, Sample};
@@ -13,7 +13,7 @@ use kernels::spec::{DType, Spec, Values};
 
 /// Calls of one program.
 const CALLS: u32 = 60;
-/// Operands are looked for so many times before an op is given up.
+/// Attempts to find operands before an op is given up.
 const TRIES: u32 = 48;
 /// Elements above which a tensor is not made.
 const LARGE: u64 = 8192;
@@ -142,7 +142,7 @@ impl Program {
         }
     }
 
-    /// A tensor that is held, or a parameter; rather a late one, so that chains grow.
+    /// A tensor that is held, or a parameter; mostly a late one, so that chains grow.
     fn any(&mut self) -> TensorId {
         let count = self.held.len() as u32;
         match self.sample.below(8) {

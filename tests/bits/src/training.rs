@@ -1,5 +1,4 @@
-//! A short training run of a small GPT: Muon for matrices, AdamW for the rest, some millions of multiply-adds. Depends
-//! on `programs` for its session.
+//! A short training run of a small GPT: Muon for matrices, AdamW for the rest, some millions of multiply-adds.
 
 use crate::programs::VOCAB;
 use kernels::fault::Fault;
@@ -19,7 +18,7 @@ const EPS: f32 = 1e-5;
 struct Weight {
     x: TensorId,
     first: TensorId,
-    /// Absent where Muon trains it.
+    /// Absent if Muon trains it.
     second: Option<TensorId>,
 }
 
@@ -43,7 +42,7 @@ pub fn train(session: Session) -> Result<Session, Fault> {
 struct Model {
     session: Session,
     weights: Vec<Weight>,
-    /// Tensors of the step in hand.
+    /// Tensors of the present step.
     temporary: Vec<TensorId>,
 }
 
@@ -177,5 +176,5 @@ impl Model {
 
 /// The shape of sizes that are fixed here, all in bounds.
 fn shape(dims: &[u32]) -> Shape {
-    Shape::new(dims).unwrap_or_default()
+    Shape::new(dims).expect("sizes in bounds")
 }

@@ -1,5 +1,4 @@
-//! Small cases of every op with operands and results in full, for whoever writes another implementation. Depends on
-//! `cases`.
+//! Small cases of every op with operands and results in full, for authors of another implementation.
 
 use crate::cases::{self, Case};
 use crate::{RANDOM_SEED, Variant};

@@ -45,7 +45,7 @@ fn gradients(name: &str, python: &Path, folder: &Path) -> Result<(f64, String)> 
         return Ok((0.0, "–".to_owned()));
     };
     let file = folder.join(format!("gradients_{name}.bin"));
-    let path = file.to_str().context("the folder's name is no UTF-8")?;
+    let path = file.to_str().context("the folder's name is not UTF-8")?;
     torch(python, "eager", name, folder, &["--gradients", path])?;
     let bytes = std::fs::read(&file)?;
     let theirs: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();

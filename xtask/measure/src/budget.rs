@@ -53,7 +53,8 @@ pub fn budget(profile_name: &str, rounds: usize, only: &str) -> Result<()> {
     Ok(())
 }
 
-/// Guests' training steps: medians over the steps, the best of interleaved rounds, since other programs only slow them down.
+/// Guests' training steps: medians over the steps, the best of interleaved rounds, since other programs only slow them
+/// down.
 pub fn rows(profile: &Profile, rounds: usize, kinds: &[&Kind]) -> Result<Vec<Row>> {
     let components = kinds.iter().map(|kind| kind.compile()).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<Vec<Row>> = kinds.iter().map(|_| Vec::new()).collect();
@@ -90,7 +91,7 @@ pub fn start(kind: &Kind) -> Result<Start> {
     Ok(Start { state: NamedState::default(), batches })
 }
 
-/// What so many steps took, and the executor's peak.
+/// Measurements of `steps` steps, and the executor's peak.
 fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<(Measured, u64)> {
     let run = run(kind.vocab, profile);
     let executor = Watched::new(run.threads as usize, run.random_seed)?;

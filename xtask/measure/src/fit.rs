@@ -10,9 +10,11 @@ use kernels::cpu::CpuExecutor;
 use std::fmt::Write;
 use std::path::Path;
 
-/// What a single op's squared logarithmic error counts, where a whole step's counts 1: steps are what budgets are made of.
+/// What a single op's squared logarithmic error counts, where a whole step's counts 1: steps are what budgets are made
+/// of.
 const SINGLE: f64 = 0.02;
-/// How dearly a departure from the start is paid, so that what no timing decides stays where it was: by squared logarithm.
+/// How dearly a departure from the start is paid, so that what no timing decides stays where it was: by squared
+/// logarithm.
 const INERTIA: f64 = 1e-3;
 
 /// Writes a profile named `name`, fitted from `from`.
@@ -113,8 +115,8 @@ fn scale(number: &mut u64, by: f64) {
     *number = ((*number as f64 * by.exp()).round() as u64).max(1);
 }
 
-/// A local minimum of `error` by steps that shrink (Hooke and Jeeves, 1961): along each axis, and along two at once, since
-/// one price may stand in for another.
+/// A local minimum of `error` by steps that shrink (Hooke and Jeeves, 1961): along each axis, and along two at once,
+/// since one price may stand in for another.
 fn descend(mut at: Vec<f64>, error: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let (mut best, mut step) = (error(&at), 0.4);
     while step > 5e-3 {

@@ -53,7 +53,7 @@ pub const MAKES: [Kind; 12] = [
     Kind { name: "small ops", file: SMALL_OPS, set: &[], vocab: 256 },
 ];
 
-/// Guests that a profile is fitted to: none of the sizes by which it is judged.
+/// Guests that a profile is fitted to. It is judged by guests of other sizes.
 pub const FITTED: [Kind; 14] = [
     Kind { name: "seed guest, wider", file: SEED, set: &[("DEPTH", 3), ("WIDTH", 128), ("BATCH", 6)], vocab: 256 },
     Kind { name: "seed guest, narrower", file: SEED, set: &[("WIDTH", 64), ("BATCH", 16), ("SEQ", 64)], vocab: 256 },
@@ -94,7 +94,7 @@ impl Kind {
         let text = self.source()?;
         let number = |name| -> Result<u32> {
             let value = constant(&text, name).with_context(|| format!("{} has no constant {name}", self.file))?;
-            value.parse().with_context(|| format!("{name} is {value}, which is no number"))
+            value.parse().with_context(|| format!("{name} is {value}, which is not a number"))
         };
         Ok((number("BATCH")?, number("SEQ")?))
     }

@@ -1,5 +1,5 @@
 //! Measures the engine: against its peers, through the sandbox and natively, predicted and real. `cargo measure help`
-//! lists what there is. Depends on `host`, and on the native model of `kernels/examples/step`.
+//! lists what there is.
 
 mod agree;
 mod boundary;

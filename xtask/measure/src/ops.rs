@@ -38,7 +38,7 @@ impl Executor for Recorder {
         for step in steps.drain(..) {
             if let Step::Run { record, outputs, .. } = &step {
                 let inputs: Vec<Spec> = record.inputs.iter().filter_map(|id| self.dry.spec(*id).cloned()).collect();
-                let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs);
+                let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs)?;
                 asked.push(Asked { op: record.op.clone(), inputs, cost });
             }
             self.dry.execute(&mut vec![step])?;

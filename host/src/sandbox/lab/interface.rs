@@ -18,7 +18,7 @@ pub const CALL_BYTES: usize = 64 << 20;
 /// Most handles of a guest at once.
 pub const MAX_HANDLES: usize = 200_000;
 
-/// What `task` tells.
+/// The reply to `task`.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
 pub struct Task {
@@ -47,7 +47,7 @@ pub struct State {
     pub on_step: Option<OnStep>,
 }
 
-/// The guest ended its run itself: a panic, in its own words.
+/// A panic of the guest, in its own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct GuestPanic(pub String);
@@ -134,7 +134,7 @@ impl State {
         handles.iter().map(|handle| self.id(handle)).collect()
     }
 
-    /// The axes to reduce: sorted; none means all.
+    /// The axes to reduce, sorted; an empty list means all.
     pub(super) fn axes(&self, x: TensorId, mut axes: Vec<u32>) -> Reply<Vec<u32>> {
         if axes.is_empty() {
             axes = (0..self.session.spec(x)?.shape.rank() as u32).collect();

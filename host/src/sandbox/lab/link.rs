@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentType, Lower};
 /// Defines the whole contract.
 ///
 /// # Errors
-/// Only where two definitions carry one name.
+/// If two definitions carry one name.
 pub fn link(linker: &mut wasmtime::component::Linker<State>) -> Reply<()> {
     tensors::link(&mut Interface(linker.instance("lab:train/tensors@0.2.0")?))?;
     autograd(&mut Interface(linker.instance("lab:train/autograd@0.2.0")?))?;

@@ -5,107 +5,42 @@ use kernels::op::{Binary, Compare, Unary};
 use kernels::spec::DType;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-/// An enum of the contract whose cases are a `kernels` enum's.
+/// An enum of the contract, from the table of the `kernels` enum that it stands for.
 macro_rules! contract_enum {
-    ($(#[$derive:meta])* $name:ident => $target:ident { $($case:ident = $spelled:literal,)* }) => {
-        #[allow(dead_code, reason = "made by lifting alone")]
-        $(#[$derive])*
-        #[derive(Clone, Copy, Debug, ComponentType, Lift)]
+    (
+        $name:ident => $target:ident {
+            $($(#[doc = $doc:literal])+ $case:ident = $code:literal $spelled:literal $($column:literal)*,)+
+        }
+    ) => {
+        #[derive(Clone, Copy, Debug, ComponentType, Lift, Lower)]
         #[component(enum)]
         #[repr(u8)]
         pub enum $name {
-            $(#[component(name = $spelled)] $case,)*
+            $(#[component(name = $spelled)] $case,)+
         }
 
         impl From<$name> for $target {
             fn from(case: $name) -> Self {
                 match case {
-                    $($name::$case => Self::$case,)*
+                    $($name::$case => Self::$case,)+
+                }
+            }
+        }
+
+        impl From<$target> for $name {
+            fn from(case: $target) -> Self {
+                match case {
+                    $($target::$case => Self::$case,)+
                 }
             }
         }
     };
 }
 
-contract_enum! {
-    #[derive(Lower)]
-    Dtype => DType {
-        F32 = "f32",
-        U32 = "u32",
-        Bf16 = "bf16",
-        F16 = "f16",
-        U8 = "u8",
-        I64 = "i64",
-        Bool = "bool",
-    }
-}
-
-impl From<DType> for Dtype {
-    fn from(dtype: DType) -> Self {
-        match dtype {
-            DType::F32 => Self::F32,
-            DType::U32 => Self::U32,
-            DType::Bf16 => Self::Bf16,
-            DType::F16 => Self::F16,
-            DType::U8 => Self::U8,
-            DType::I64 => Self::I64,
-            DType::Bool => Self::Bool,
-        }
-    }
-}
-
-contract_enum! {
-    UnaryOp => Unary {
-        Neg = "neg",
-        Exp = "exp",
-        Log = "log",
-        Sqrt = "sqrt",
-        Rsqrt = "rsqrt",
-        Square = "square",
-        Abs = "abs",
-        Sin = "sin",
-        Cos = "cos",
-        Tanh = "tanh",
-        Sigmoid = "sigmoid",
-        Relu = "relu",
-        ReluSquared = "relu-squared",
-        Gelu = "gelu",
-        Silu = "silu",
-        Sign = "sign",
-        Floor = "floor",
-        Ceil = "ceil",
-        Round = "round",
-    }
-}
-
-contract_enum! {
-    BinaryOp => Binary {
-        Add = "add",
-        Sub = "sub",
-        Mul = "mul",
-        Div = "div",
-        Maximum = "maximum",
-        Minimum = "minimum",
-        Pow = "pow",
-        Rem = "rem",
-        And = "and",
-        Or = "or",
-        Xor = "xor",
-        Shl = "shl",
-        Shr = "shr",
-    }
-}
-
-contract_enum! {
-    CompareOp => Compare {
-        Eq = "eq",
-        Ne = "ne",
-        Lt = "lt",
-        Le = "le",
-        Gt = "gt",
-        Ge = "ge",
-    }
-}
+kernels::dtypes!(contract_enum Dtype => DType);
+kernels::unary_functions!(contract_enum UnaryOp => Unary);
+kernels::binary_functions!(contract_enum BinaryOp => Binary);
+kernels::compare_functions!(contract_enum CompareOp => Compare);
 
 #[allow(dead_code, reason = "made by lifting alone")]
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
@@ -134,7 +69,7 @@ pub struct Adamw {
     pub step: u32,
 }
 
-/// What a value costs to lift, in fuel.
+/// The fuel that lifting a value costs.
 pub trait Lifted {
     /// Fuel.
     fn fuel(&self) -> u64;
@@ -176,7 +111,7 @@ lifted_tuple!(A B C D);
 lifted_tuple!(A B C D E);
 lifted_tuple!(A B C D E F);
 
-/// What a handle of the guest stands for is in [`State::handles`].
+/// The type of the guest's handles; the state's `handles` has the tensors that they stand for.
 #[derive(Debug)]
 pub struct Tensor;
 

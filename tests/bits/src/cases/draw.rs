@@ -1,4 +1,4 @@
-//! Operands and how their sizes are drawn. Depends on `sample`.
+//! Operands and how their sizes are drawn.
 
 use super::{Draft, shape};
 use crate::sample::{Flavour, Sample};

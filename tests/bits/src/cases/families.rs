@@ -1,4 +1,4 @@
-//! For each op, operands that fit it. Depends on `draw`.
+//! For each op, operands that fit it.
 
 use super::draw::{Draw, Operand};
 use super::{Draft, shape};

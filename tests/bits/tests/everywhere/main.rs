@@ -1,6 +1,6 @@
 //! `cargo bits`: every digest on every path, with 1, 2, 3 and 8 threads, planned and not: the instructions of this
-//! machine, NEON as an aarch64 program under qemu, and the portable path as WebAssembly in wasmtime. Prints a table. What
-//! cannot be tried here is said with the command that installs what it lacks. Takes minutes the first time.
+//! machine, NEON as an aarch64 program under qemu, and the portable path as WebAssembly in wasmtime. Prints a table.
+//! A way that cannot be tried is listed with the command that installs what it lacks. Takes minutes the first time.
 
 mod build;
 

@@ -19,16 +19,16 @@ fn sibling(executor: &CpuExecutor) -> Box<dyn Executor> {
 }
 
 fn program(executor: &CpuExecutor, number: u64, flush: Flush) -> Digest {
-    Digest::new(format!("program/{number}"), programs::run(number, open(sibling(executor)), flush))
+    let results = programs::run(number, open(sibling(executor)), flush);
+    let results = results.unwrap_or_else(|fault| panic!("program {number}: {fault}"));
+    Digest::new(format!("program/{number}"), &results)
 }
 
 #[test]
 fn flushes_never_show() {
     let executor = executor(2);
     for number in 0..64 {
-        let results = programs::run(number, open(sibling(&executor)), Flush::WhenNeeded);
-        assert!(results.is_ok(), "program {number}: {results:?}");
-        let want = Digest::new(format!("program/{number}"), results);
+        let want = program(&executor, number, Flush::WhenNeeded);
         assert_eq!(want, program(&executor, number, Flush::Always));
     }
 }
@@ -52,12 +52,11 @@ fn programs_make_numbers() {
 #[test]
 fn sessions_that_share_threads_never_show() {
     let executor = executor(3);
-    let alone = Digest::new("training".to_owned(), training::run(open(sibling(&executor))));
+    let train = || Digest::new("training".to_owned(), &training::run(open(sibling(&executor))).unwrap());
+    let alone = train();
     let programs: Vec<Digest> = (0..16).map(|number| program(&executor, number, Flush::WhenNeeded)).collect();
     std::thread::scope(|scope| {
-        let trainings: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| Digest::new("training".to_owned(), training::run(open(sibling(&executor))))))
-            .collect();
+        let trainings: Vec<_> = (0..3).map(|_| scope.spawn(train)).collect();
         for want in &programs {
             let number = want.name.trim_start_matches("program/").parse().unwrap();
             assert_eq!(*want, program(&executor, number, Flush::WhenNeeded));

@@ -1,5 +1,5 @@
 //! Operands of a product's next block, fetched into the cache while the present one is computed: sums over many terms
-//! read each of them once, from far away. It changes no result. Depends on `matrix` and `path`.
+//! read each of them once, from far away. It changes no result.
 
 use super::matrix::View;
 use super::path::Path;
@@ -52,13 +52,13 @@ impl<'a> Block<'a> {
 }
 
 /// Both operands' next blocks.
-pub struct Ahead<'a> {
+pub struct Prefetch<'a> {
     blocks: [Block<'a>; 2],
     each: usize,
 }
 
-impl<'a> Ahead<'a> {
-    /// Of A [rows, terms] and B [terms, columns], fetched in so many calls of [`Ahead::touch`].
+impl<'a> Prefetch<'a> {
+    /// Of A [rows, terms] and B [terms, columns], fetched over `calls` calls of [`Prefetch::touch`].
     pub fn new(
         path: Path,
         (a, rows): (View<'a>, Range<usize>),

@@ -1,14 +1,12 @@
-//! Times representative ops of every cost class on an executor: what a profile is fitted to, and what a machine is
-//! compared by. Depends on `infer`, `cost` and `exec`.
+//! Times one op at a time on an executor.
 
-mod cases;
-
+use super::cases::cases;
 use crate::cost::{self, Cost};
 use crate::exec::{Executor, Step};
 use crate::fault::Fault;
 use crate::infer::infer;
 use crate::op::{Op, Record, TensorId};
-use crate::spec::{Spec, Values};
+use crate::spec::{DType, Spec, Values};
 use smallvec::SmallVec;
 use std::time::Instant;
 
@@ -32,28 +30,28 @@ const ROUND_FLOPS: u64 = 1 << 30;
 
 /// Times every case: some ten seconds in all.
 pub fn measure(executor: &mut dyn Executor) -> Result<Vec<Timing>, Fault> {
-    cases::cases()?.into_iter().map(|(op, inputs)| time(executor, op, &inputs)).collect()
+    cases()?.into_iter().map(|(op, inputs)| time(executor, op, &inputs)).collect()
 }
 
 /// Times one op on an executor that holds no tensors.
 pub fn time(executor: &mut dyn Executor, op: Op, inputs: &[Spec]) -> Result<Timing, Fault> {
-    let mut ids = 0..;
-    let mut next = || TensorId(ids.next().unwrap_or(u64::MAX));
+    let mut ids = (0..).map(TensorId);
+    let mut next = || ids.next().ok_or_else(|| Fault::Executor("no ids are left".to_owned()));
     let specs: Vec<&Spec> = inputs.iter().collect();
     let outputs = infer(&op, &specs)?;
     let mut operands = SmallVec::<[TensorId; 4]>::new();
     for spec in inputs {
-        let id = next();
+        let id = next()?;
         executor.upload(id, spec, &values(spec))?;
         operands.push(id);
     }
-    let cost = cost::cost(&op, &specs, &outputs);
+    let cost = cost::cost(&op, &specs, &outputs)?;
     let queued = (ROUND_FLOPS / cost.flops.max(1)).clamp(1, QUEUED as u64) as usize;
     let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..=ROUNDS {
         let mut steps = Vec::with_capacity(2 * queued);
         for _ in 0..queued {
-            let made: SmallVec<[TensorId; 2]> = outputs.iter().map(|_| next()).collect();
+            let made = outputs.iter().map(|_| next()).collect::<Result<SmallVec<[TensorId; 2]>, Fault>>()?;
             let record = Record { op: op.clone(), inputs: operands.clone(), outputs: made.clone(), data: None };
             steps.push(Step::Run { record, outputs: outputs.to_vec(), index: 0 });
             steps.extend(made.into_iter().map(Step::Free));
@@ -76,10 +74,8 @@ fn values(spec: &Spec) -> Values {
     let count = spec.shape.elements();
     let scattered = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32;
     match spec.dtype {
-        crate::spec::DType::F32 => {
-            Values::F32((0..count).map(|i| 0.5 + scattered(i) as f32 / (1 << 24) as f32).collect())
-        }
-        crate::spec::DType::U32 => Values::U32((0..count).map(|i| scattered(i) % 256).collect()),
+        DType::F32 => Values::F32((0..count).map(|i| 0.5 + scattered(i) as f32 / (1 << 24) as f32).collect()),
+        DType::U32 => Values::U32((0..count).map(|i| scattered(i) % 256).collect()),
         other => Values::zeros(other, count as usize),
     }
 }
