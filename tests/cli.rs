@@ -1,9 +1,7 @@
 //! The binary as a user meets it: exit codes, messages, JSON, and nights that survive what happens to them.
 
-mod common;
-
-use common::guest_path;
-use common::home::{Home, Running, lines, said, trials};
+use crate::common::guest_path;
+use crate::common::home::{Home, Running, lines, said, trials};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
@@ -88,7 +86,7 @@ fn what_trains_speaks_json() {
     let home = home();
     let store = home.copy_of_store("working");
     let store = ["--json", "--store", store.to_str().unwrap()];
-    let tiny = common::guest("guests/tiny");
+    let tiny = crate::common::guest("guests/tiny");
     std::fs::write(home.path("another.rs"), tiny.replace("LR: f32 = 0.02", "LR: f32 = 0.0123")).unwrap();
     std::fs::write(home.path("wrong.rs"), tiny.replace("adam.step(", "adam.stop(")).unwrap();
     let run = |code: i32, args: &[&str]| {
@@ -175,7 +173,7 @@ fn try_guest(store: &Path, guest: &Path) -> Output {
 fn trying_a_file_decides_it_once() {
     let store = home().copy_of_store("trying");
     let faster = home().path("faster.rs");
-    let text = common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
+    let text = crate::common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
     std::fs::write(&faster, text).unwrap();
     let first = try_guest(&store, &faster);
     assert_eq!(first.status.code(), Some(0), "{}", said(&first));
@@ -229,7 +227,7 @@ fn several_hosts_share_one_store_trial_by_trial() {
     let other = home.host(&["--json", "run", "--policy", "./other.toml"]);
     assert_eq!(other.status.code(), Some(0), "{}", said(&other));
     let tiny = home.path("tiny.rs");
-    let text = common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
+    let text = crate::common::guest("guests/tiny").replace("LR: f32 = 0.02", "LR: f32 = 0.0317");
     std::fs::write(&tiny, text).unwrap();
     let tried = home.host(&["try", "tiny.rs", "--policy", "./night.toml"]);
     assert_eq!(tried.status.code(), Some(0), "{}", said(&tried));

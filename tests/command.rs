@@ -1,10 +1,8 @@
 //! Programs as proposers, the bad ones above all: they hang, crash, flood, fork, detach, and leave what is no source. Each
 //! is a few lines of shell.
 
-mod common;
-
-use common::HOST;
-use common::home::{Home, lines, said};
+use crate::common::HOST;
+use crate::common::home::{Home, lines, said};
 use nightlab::propose::command::{Answer, Command, CommandError, Config, Program, Work};
 use nightlab::propose::facts::Facts;
 use nightlab::propose::history::Tried;

@@ -1,9 +1,7 @@
 //! Guests that misbehave: each gets exactly its status, from the dry run where that can see it and from the run in any
 //! case; the host goes on, and nothing is stored but results.
 
-mod common;
-
-use common::{HOST, Place, guest};
+use crate::common::{HOST, Place, guest};
 use nightlab::guest::component::{Component, ComponentError};
 use nightlab::guest::source::{Source, SourceError};
 use nightlab::record::outcome::{GuestFault, Status};
@@ -107,7 +105,7 @@ fn message(status: &Status) -> &str {
 
 #[test]
 fn every_hostile_guest_is_tried() {
-    let folder = common::guest_path("hostile/x");
+    let folder = crate::common::guest_path("hostile/x");
     let mut files: Vec<String> = std::fs::read_dir(folder.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())

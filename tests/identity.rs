@@ -1,9 +1,7 @@
 //! What names an experiment and what it yields: honest guests score and come out bit for bit the same, whoever runs them;
 //! the three keys know repeats.
 
-mod common;
-
-use common::{Place, guest};
+use crate::common::{Place, guest};
 use nightlab::experiment::bench::Candidate;
 use nightlab::experiment::replay::{replay, replay_interval};
 use nightlab::guest::source::Source;

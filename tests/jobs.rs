@@ -1,9 +1,7 @@
 //! Several experiments at the same time: they are, and it does not show in anything that is decided or kept.
 
-mod common;
-
-use common::home::{Home, lines, said, trials};
-use common::{HOST, Place, guest, tiny, unlucky};
+use crate::common::home::{Home, lines, said, trials};
+use crate::common::{HOST, Place, guest, tiny, unlucky};
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Candidate;
 use nightlab::experiment::judge::{Noise, Selection};
@@ -78,7 +76,7 @@ fn a_night_is_the_same_with_any_number_of_jobs() {
 fn a_search_is_the_same_with_any_number_of_jobs() {
     let home = Home::new();
     let search = |store: &str, jobs: &str| {
-        let guest = common::guest_path("guests/tiny");
+        let guest = crate::common::guest_path("guests/tiny");
         let args = ["--store", store, "--json", "--jobs", jobs, "--threads", "2", "search", "--policy", "./night.toml"];
         let best = format!("{store}.rs");
         let rest = ["--trials", "3", "--guest", guest.to_str().unwrap(), "--write", &best];

@@ -1,9 +1,7 @@
 //! The lab as coding agents see it: the real server over real pipes and a real client, from an empty folder to a verdict;
 //! two agents on one store; clients that change their mind or vanish, and one that talks nonsense.
 
-mod common;
-
-use common::home::{Home, lines, said};
+use crate::common::home::{Home, lines, said};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientConfig, ClientRequest, Implementation,
     ProgressNotificationParam,
@@ -179,7 +177,7 @@ impl Drop for Raw {
 }
 
 fn tiny(rate: &str) -> String {
-    common::guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
+    crate::common::guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
 }
 
 fn agent(home: &Home) -> Agent {
@@ -211,7 +209,7 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert!(agent.good("reference", json!({ "find": "rms_norm" })).0.contains("rms_norm"));
     let (text, champion) = agent.good("champion", json!({}));
     assert!(text.contains("not measured yet") && text.contains("the budget goes to: "), "{text}");
-    assert_eq!(champion["source"], common::guest("guests/tiny"));
+    assert_eq!(champion["source"], crate::common::guest("guests/tiny"));
     assert_eq!(agent.good("dry_run", json!({ "source": champion["source"] })).1["repeats"], 0);
 
     let broken = tiny("0.03").replace("[2 * width, width]", "[2 * width, 3]");

@@ -1,9 +1,6 @@
 //! Language models over real HTTP, against a server that behaves and one that does not.
 
-#[path = "common/model_server.rs"]
-mod model_server;
-
-use model_server::{ModelServer, Part, Reply, TOKENS_IN, TOKENS_OUT, streamed, whole};
+use crate::common::model_server::{ModelServer, Part, Reply, Request, TOKENS_IN, TOKENS_OUT, streamed, whole};
 use nightlab::propose::facts::Facts;
 use nightlab::propose::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
 use nightlab::propose::prompt::Prompt;
@@ -240,7 +237,7 @@ fn a_redirect_within_the_server_is_followed_a_few_times() {
             let requests = server.requests();
             let paths: Vec<&str> = requests.iter().skip(1).map(|request| request.path.as_str()).collect();
             assert_eq!(paths, ["/proxy/v1", "/proxy/v2"]);
-            let key = |request: &model_server::Request| request.headers.iter().any(|(_, value)| value.contains(KEY));
+            let key = |request: &Request| request.headers.iter().any(|(_, value)| value.contains(KEY));
             assert!(requests.iter().all(|request| key(request) && request.body == requests[0].body));
             assert_eq!(asked.spent.requests, 3, "each was a request");
             let server = ModelServer::scripted(dialect, vec![moved(code, "/v2"), Reply::Say(ANSWER.into())]);
@@ -541,7 +538,7 @@ fn edit(search: &str, replace: &str) -> Reply {
 fn turn<T>(
     replies: Vec<Reply>,
     ask: impl Fn(&mut Writer, &Situation, &mut Desk) -> Result<T, ProposeError>,
-) -> (Result<T, ProposeError>, Vec<model_server::Request>) {
+) -> (Result<T, ProposeError>, Vec<Request>) {
     let server = ModelServer::scripted(Dialect::Anthropic, replies);
     let mut writer = Writer::open("scripted", &server.config(), "- `fn linear(&self)`: a product.").unwrap();
     let (mut accounts, cancelled) = (Accounts::default(), AtomicBool::new(false));

@@ -1,10 +1,8 @@
 //! Nights as their owner sees them: who proposed what, at what cost; what is written while something trains; the same
 //! night again from the store.
 
-mod common;
-
-use common::home::{Home, Running, said, trials};
-use common::{Place, guest, tiny, unlucky};
+use crate::common::home::{Home, Running, said, trials};
+use crate::common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;

@@ -1,12 +1,8 @@
 //! Nights with language models over real HTTP: what they write is checked, mended, tried and accounted for, and whatever
 //! else happens to them, the night goes on.
 
-mod common;
-#[path = "common/model_server.rs"]
-mod model_server;
-
-use common::home::{Home, Running, lines, said, trials};
-use model_server::{ModelServer, Part, Reply, Request};
+use crate::common::home::{Home, Running, lines, said, trials};
+use crate::common::model_server::{self, ModelServer, Part, Reply, Request};
 use nightlab::propose::llm::Dialect;
 use serde_json::Value;
 use std::time::Duration;
@@ -46,7 +42,7 @@ impl Plan<'_> {
 }
 
 fn tiny() -> String {
-    common::guest("guests/tiny")
+    crate::common::guest("guests/tiny")
 }
 
 /// An answer that gives the whole file.
@@ -150,7 +146,7 @@ fn a_cheat_is_found_out_and_a_guests_words_arrive_as_data() {
     let panics = tiny()
         .replace("let net = init(&lab.task());", &format!("let net = init(&lab.task());\n    panic!(\"{words}\");"));
     let server = ModelServer::start(Dialect::Openai, move |_, n| match n {
-        0 => answer("a look at what comes", &common::guest("hostile/looks_ahead")),
+        0 => answer("a look at what comes", &crate::common::guest("hostile/looks_ahead")),
         1 => answer("speak", &panics),
         n => good(n),
     });

@@ -1,9 +1,7 @@
 //! The SDK in a guest: every function against plain loops, and named state of every dtype from training to the exported
 //! model.
 
-mod common;
-
-use common::{Place, guest};
+use crate::common::{Place, guest};
 use kernels::spec::{DType, Values};
 use nightlab::record::outcome::Status;
 use nightlab::sandbox::RunSpec;

@@ -145,6 +145,23 @@ fn every_file_says_what_it_is_for() {
     assert!(silent.is_empty(), "no `//!` at the top of {silent:?}");
 }
 
+/// A file that no module names would never run.
+#[test]
+fn every_topic_is_a_module_of_the_end_to_end_tests() {
+    let files = files();
+    let main = files.iter().find(|file| file.path == "tests/main.rs").expect("tests/main.rs");
+    let modules: BTreeSet<&str> =
+        main.text.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).collect();
+    let topics = files.iter().filter_map(|file| file.path.strip_prefix("tests/")?.strip_suffix(".rs"));
+    let topics: BTreeSet<&str> = topics.filter(|topic| !topic.contains('/') && *topic != "main").collect();
+    assert!(topics.contains("tidy"), "the check sees nothing");
+    let left_out: Vec<_> = topics.difference(&modules).collect();
+    assert!(left_out.is_empty(), "tests/main.rs does not name {left_out:?}");
+    let elsewhere: Vec<_> =
+        files.iter().map(|file| &file.path).filter(|path| path.starts_with("host/tests/")).collect();
+    assert!(elsewhere.is_empty(), "end-to-end tests belong in tests/: {elsewhere:?}");
+}
+
 #[test]
 fn files_stay_short() {
     let lengths = files().into_iter().filter(|file| file.is_rust() && !file.is_generated()).map(|file| {

@@ -1,8 +1,8 @@
 //! What the end-to-end tests share: a compiler, a small task on generated text, benches on stores of their own, guests by
 //! name.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod home;
+pub mod model_server;
 
 use nightlab::data::corpus::{Corpus, Document};
 use nightlab::data::task;

@@ -1,6 +1,5 @@
 //! A server on this machine that speaks either dialect and misbehaves as it is told: what tests have in place of a
 //! language model. Records every request.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use nightlab::propose::llm::{Dialect, ModelConfig};
 use serde_json::{Value, json};

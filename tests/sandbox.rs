@@ -10,7 +10,7 @@ use nightlab::sandbox::{EvalInput, Progress, Resume, RunSpec, Sampling, Sandbox,
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-const TINY: &str = include_str!("../../tests/guests/tiny.rs");
+const TINY: &str = include_str!("guests/tiny.rs");
 const VOCAB: u16 = 64;
 
 fn sandbox() -> Sandbox {
@@ -30,7 +30,7 @@ fn run() -> RunSpec {
         context: 32,
         scale: 1.0,
         budget_ps: 20_000_000_000,
-        profile: toml::from_str(include_str!("../../policies/profiles/zen-2c.toml")).unwrap(),
+        profile: toml::from_str(include_str!("../policies/profiles/zen-2c.toml")).unwrap(),
         limits: Limits::default(),
         random_seed: 1,
         intervals: 4,

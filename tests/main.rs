@@ -1,0 +1,20 @@
+//! The end-to-end tests, one module per topic, in one binary that is linked once. The list begins with the quick topics.
+//! `cargo test --release --test end_to_end TOPIC::` runs one of them.
+
+mod common;
+
+mod tidy;
+
+mod models;
+mod sdk;
+
+mod command;
+mod hostile;
+mod identity;
+mod sandbox;
+
+mod cli;
+mod jobs;
+mod mcp;
+mod nights;
+mod proposers;
