@@ -3,6 +3,7 @@
 
 mod common;
 
+mod rooms;
 mod tidy;
 
 mod models;

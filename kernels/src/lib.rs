@@ -3,8 +3,6 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 
 pub mod calibrate;
-#[cfg(feature = "candle")]
-pub mod candle;
 pub mod cost;
 pub mod cpu;
 pub mod encode;

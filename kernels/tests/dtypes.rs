@@ -1,14 +1,12 @@
 //! Every dtype through every op that takes it, on both executors, against plain Rust: casts and their edges, integers,
 //! moves, halves as operands of products.
 
-#![cfg(feature = "candle")]
-
 mod common;
 
 use candle_core::Device;
+use candle_executor::CandleExecutor;
 use common::run;
 use half::{bf16, f16};
-use kernels::candle::CandleExecutor;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::Executor;
 use kernels::fault::Fault;

@@ -1,8 +1,6 @@
 //! Every op, one at a time, on random shapes: CPU kernels and candle against the f64 reference. Both executors get the
 //! same f32 operands as the reference; [`tolerance`] says how near they must come.
 
-#![cfg(feature = "candle")]
-
 mod fused;
 mod order;
 #[path = "../reference/mod.rs"]
@@ -10,7 +8,7 @@ mod reference;
 mod training;
 
 use candle_core::Device;
-use kernels::candle::CandleExecutor;
+use candle_executor::CandleExecutor;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Executor, Step};
 use kernels::fault::Fault;

@@ -116,9 +116,8 @@ proptest! {
         prop_assert_eq!(&dry, &seen);
         prop_assert_eq!(counted, peak);
 
-        #[cfg(feature = "candle")]
         {
-            let candle = kernels::candle::CandleExecutor::new(candle_core::Device::Cpu, RANDOM_SEED);
+            let candle = candle_executor::CandleExecutor::new(candle_core::Device::Cpu, RANDOM_SEED);
             let (seen, peak) = weighed(Box::new(candle), &calls);
             prop_assert_eq!(&dry, &seen);
             prop_assert_eq!(counted, peak);

@@ -1,7 +1,7 @@
 //! What several compositions share.
 
-use crate::spec::Shape;
 use candle_core::{D, Result, Tensor};
+use kernels::spec::Shape;
 
 /// The same values in order, with strides to match. candle's `contiguous` keeps any stride of an axis of size 1, and
 /// its reductions then divide by a stride of 0.

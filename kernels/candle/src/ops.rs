@@ -1,11 +1,11 @@
 //! Ops with operands, as compositions of candle's: shapes, elementwise functions, reductions, products, indexing.
 //! Operands have passed inference; a mismatch is an error, never a panic.
 
-use super::fused;
-use super::parts::{dims, product, row_major, softcap, softcap_derivative, transposed};
-use crate::op::{Binary, Compare, Op, Unary};
-use crate::spec::{DType, Shape};
+use crate::fused;
+use crate::parts::{dims, product, row_major, softcap, softcap_derivative, transposed};
 use candle_core::{D, Result, Tensor, bail};
+use kernels::op::{Binary, Compare, Op, Unary};
+use kernels::spec::{DType, Shape};
 
 /// What candle cannot do, or does by other rules.
 pub(super) fn lacking(op: &Op, dtypes: &[DType]) -> bool {

@@ -1,15 +1,15 @@
 //! The executor: tensors by id, uploads and downloads.
 
-use super::ops;
-use super::parts::dims;
-use crate::cpu::random::Key;
-use crate::cpu::{CpuExecutor, index};
-use crate::exec::{Executor, Step};
-use crate::fault::Fault;
-use crate::op::{Op, Record, TensorId};
-use crate::spec::{DType, Shape, Spec, Values};
+use crate::ops;
+use crate::parts::dims;
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use kernels::cpu::random::Key;
+use kernels::cpu::{CpuExecutor, index};
+use kernels::exec::{Executor, Step};
+use kernels::fault::Fault;
+use kernels::op::{Op, Record, TensorId};
+use kernels::spec::{DType, Shape, Spec, Values};
 use std::collections::BTreeMap;
 
 /// Holds tensors on one device. Its results are close to those of other executors, not equal in bits.

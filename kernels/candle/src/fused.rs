@@ -1,8 +1,8 @@
 //! Ops that other executors fuse, written out: attention, rotary embedding, cross-entropy, Newton–Schulz, AdamW.
 
-use super::parts::{product, row_major, softcap, softcap_derivative, transposed};
-use crate::op::{AdamW, Attention, Loss};
+use crate::parts::{product, row_major, softcap, softcap_derivative, transposed};
 use candle_core::{D, Device, Result, Tensor};
+use kernels::op::{AdamW, Attention, Loss};
 
 /// y [b, t, h, d] and the logsumexp [b, h, t] of the scaled, masked scores.
 pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, how: &Attention) -> Result<Vec<Tensor>> {
