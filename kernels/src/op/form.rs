@@ -1,4 +1,5 @@
-//! Classes of ops, and the two forms that most ops have: one element of the result for each of the operands', or one row.
+//! Classes of ops, and the two forms that most ops have: one element of the result for each of the operands', or one
+//! row.
 
 use crate::named::named;
 
