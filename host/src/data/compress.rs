@@ -42,7 +42,7 @@ pub fn cached(text: &[u8], cache: &Path) -> Result<Compressors, DataError> {
     }
     let found = compressors(text)?;
     let json = serde_json::to_vec(&found).unwrap_or_default();
-    cache::write_atomic(&path, &[&json])?;
+    cache::write(&path, &[&json])?;
     Ok(found)
 }
 

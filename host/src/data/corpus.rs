@@ -99,7 +99,7 @@ impl Corpus {
         let (hash, json) = (self.manifest.hash_hex(), self.manifest.json());
         let mut parts: Vec<&[u8]> = vec![hash.as_bytes(), b"\n", json.as_bytes(), b"\n"];
         parts.extend(self.documents.iter().map(|d| d.bytes.as_slice()));
-        Ok(cache::write_atomic(path, &parts)?)
+        Ok(cache::write(path, &parts)?)
     }
 
     /// Reads what [`Corpus::save`] wrote under `name`; every document is checked against the manifest.
