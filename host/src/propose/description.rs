@@ -2,6 +2,7 @@
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::evolve::constants_of;
+use crate::system::sanitize;
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub fn describe(before: &str, after: &str) -> String {
     let parts: Vec<String> = [constants, lines].into_iter().flatten().collect();
     match parts.is_empty() {
         true => "comments and layout".into(),
-        false => cut(&parts.join("; ")),
+        false => sanitize::cut(&parts.join("; "), MAX_CHARS, "…"),
     }
 }
 
@@ -106,13 +107,6 @@ fn function_name(line: &str) -> Option<String> {
     let starts = before.split_whitespace().all(|word| matches!(word, "pub" | "const" | "async" | "unsafe"));
     let name: String = after.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (starts && !name.is_empty()).then_some(name)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

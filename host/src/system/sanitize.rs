@@ -10,20 +10,29 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// At most `max_chars` characters of a text; `mark` follows where something was cut.
+pub fn cut(text: &str, max_chars: usize, mark: &str) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}{mark}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The longest start of a text that has at most `max_bytes` bytes and splits no character.
+pub fn cut_bytes(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
 /// At most `max_chars` characters of the text's first line with words in it, escaped; `…` where something was cut.
 pub fn line(text: &str, max_chars: usize) -> String {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     // Escaping what is beyond the cap would only cost time.
     let some: String = first.chars().take(max_chars.saturating_add(1)).collect();
-    let line = printable(&some).replace('\t', " ");
-    match line.char_indices().nth(max_chars) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    cut(&printable(&some).replace('\t', " "), max_chars, "…")
 }
 
-/// Whether a character does something other than being read.
-fn acts(c: char) -> bool {
+/// Whether a character does something other than being read: it acts on a terminal, hides, or reorders.
+pub fn acts(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         // Soft hyphen, Arabic letter mark, zero-width and direction marks, separators, overrides, isolates, joiners, byte
@@ -43,6 +52,16 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\n\tb\r"), "a\\u{1b}[31m\n\tb\\r");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{e0041}"), "x\\u{202e}y\\u{200b}z\\u{e0041}");
         assert_eq!(printable("naïve → ü 数"), "naïve → ü 数");
+    }
+
+    #[test]
+    fn a_cut_splits_no_character() {
+        assert_eq!(cut("naïve", 3, "…"), "naï…");
+        assert_eq!(cut("naïve", 5, "…"), "naïve");
+        assert_eq!(cut("naïve", 0, " (cut)"), " (cut)");
+        assert_eq!(cut_bytes("naïve", 3), "na");
+        assert_eq!(cut_bytes("naïve", 4), "naï");
+        assert_eq!(cut_bytes("naïve", 99), "naïve");
     }
 
     #[test]

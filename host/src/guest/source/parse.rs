@@ -4,6 +4,7 @@ use crate::guest::source::error::{Position, SourceError};
 use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use crate::guest::source::refuse;
 use crate::record::key::SourceKey;
+use crate::system::sanitize;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit_mut::VisitMut;
 
@@ -49,13 +50,9 @@ impl Source {
     }
 }
 
-/// Controls, direction marks and the byte order mark: nobody means them, and compilers say of them what few understand.
+/// Refuses characters that a reader does not see, or sees elsewhere than the compiler. Carriage returns are layout.
 fn check_characters(text: &str) -> Result<(), SourceError> {
-    let is_bad = |c: char| match c {
-        '\t' | '\r' => false,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
-        c => c.is_control(),
-    };
+    let is_bad = |c: char| c != '\r' && sanitize::acts(c);
     for (line, words) in text.split('\n').enumerate() {
         if let Some((column, c)) = words.chars().enumerate().find(|(_, c)| is_bad(*c)) {
             return Err(SourceError::Character { at: Position { line: line + 1, column: column + 1 }, code: c.into() });

@@ -193,6 +193,5 @@ fn printable(text: &str, note: &str) -> String {
     if clean.len() <= MAX_DIAGNOSTIC_BYTES {
         return clean;
     }
-    let cut = clean.floor_char_boundary(MAX_DIAGNOSTIC_BYTES - note.len());
-    format!("{}{note}", clean.get(..cut).unwrap_or_default())
+    format!("{}{note}", sanitize::cut_bytes(&clean, MAX_DIAGNOSTIC_BYTES - note.len()))
 }
