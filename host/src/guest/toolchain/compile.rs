@@ -5,7 +5,7 @@ use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
 use crate::guest::toolchain::find::Toolchain;
 use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
-use crate::system::process::{self, Ended};
+use crate::system::process::{self, End, Ended};
 use crate::system::sanitize;
 use serde::Deserialize;
 use std::fs;
@@ -140,10 +140,11 @@ impl Toolchain {
 
     fn judge(&self, ended: &Ended) -> Result<(), CompileError> {
         let timeout = CompileError::Timeout { limit: self.limits.time };
-        let Some(status) = ended.status else {
-            return Err(timeout);
+        let status = match ended.end {
+            End::Exited(status) => status,
+            End::TimedOut | End::Stopped => return Err(timeout),
         };
-        let said = &ended.stderr;
+        let said = &ended.stderr.text();
         if status.success() {
             return Ok(());
         }
