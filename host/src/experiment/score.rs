@@ -66,8 +66,8 @@ impl Bench {
         Ok(scored)
     }
 
-    /// Evaluates with the cuts of each of these seeds, as many at a time as there may be. What fails first in their order
-    /// is what comes of it, whichever ends first.
+    /// Evaluates with the cuts of each of these seeds, several at the same time. The result is the failure of the earliest
+    /// seed that fails, whichever ends first.
     fn probe(
         &self,
         component: &Component,

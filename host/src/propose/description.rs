@@ -67,12 +67,11 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
         if let Some(name) = function_name(line) {
             function = Some(name);
         }
-        if change.tag() == ChangeTag::Equal || declares(line, constants) {
-            continue;
-        }
         match change.tag() {
+            ChangeTag::Equal => continue,
+            _ if declares(line, constants) => continue,
             ChangeTag::Insert => added += 1,
-            _ => removed += 1,
+            ChangeTag::Delete => removed += 1,
         }
         if let Some(name) = &function
             && !places.contains(name)

@@ -35,7 +35,7 @@ pub fn main_if_child() -> Option<ExitCode> {
     let path = arguments.next().and_then(|name| Path::named(&name));
     Some(match parent.zip(path).map(|(parent, path)| serve(parent, path)) {
         Some(Ok(())) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Some(Err(_)) | None => ExitCode::FAILURE,
     })
 }
 

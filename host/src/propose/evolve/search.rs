@@ -196,7 +196,7 @@ fn momentum(name: &str, trials: &[Trial]) -> f64 {
         let push = match trial.gain {
             _ if trial.kept => 3.0,
             Some(gain) if gain > 0.0 => 0.5,
-            _ => -1.0,
+            Some(_) | None => -1.0,
         };
         DECAY * momentum + direction * push
     })
