@@ -5,7 +5,7 @@
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if acts(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if effect(c).is_some() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -31,15 +31,31 @@ pub fn line(text: &str, max_chars: usize) -> String {
     cut(&printable(&some).replace('\t', " "), max_chars, "…")
 }
 
-/// Whether a character does something other than being read: it acts on a terminal, hides, or reorders.
-pub fn acts(c: char) -> bool {
+/// What a character does other than being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Acts on a terminal.
+    Controls,
+    /// Changes the direction in which the text around it is shown.
+    Reorders,
+    /// Is not seen, or joins or varies what is.
+    Hides,
+}
+
+/// What a character does other than being read; none for line feeds and tabs.
+pub fn effect(c: char) -> Option<Effect> {
     match c {
-        '\n' | '\t' => false,
-        // Soft hyphen, Arabic letter mark, zero-width and direction marks, separators, overrides, isolates, joiners, byte
-        // order mark, interlinear marks, tags, variation selectors' supplement.
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
-        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => true,
-        c => c.is_control(),
+        '\n' | '\t' => None,
+        // Arabic letter mark, direction marks, overrides and embeddings, isolates.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Some(Effect::Reorders)
+        }
+        // Soft hyphen, vowel separator, zero-width spaces and joiners, separators of lines and paragraphs, word joiner,
+        // invisible operators, deprecated shaping, byte order mark, interlinear marks, tags, variation selectors' supplement.
+        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' => Some(Effect::Hides),
+        '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => Some(Effect::Hides),
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => Some(Effect::Hides),
+        c => c.is_control().then_some(Effect::Controls),
     }
 }
 

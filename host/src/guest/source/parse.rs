@@ -4,7 +4,7 @@ use crate::guest::source::error::{Position, SourceError};
 use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use crate::guest::source::refuse;
 use crate::record::key::SourceKey;
-use crate::system::sanitize;
+use crate::system::sanitize::{self, Effect};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit_mut::VisitMut;
 
@@ -18,6 +18,8 @@ pub struct Source {
     text: String,
     key: SourceKey,
 }
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Source {
     /// Parses and checks a source.
@@ -50,9 +52,15 @@ impl Source {
     }
 }
 
-/// Refuses characters that a reader does not see, or sees elsewhere than the compiler. Carriage returns are layout.
+/// Refuses characters that show a reader another order than the compiler's. Carriage returns are layout; joiners belong to
+/// the writing of some languages; the lexer skips a byte order mark, which would shift every position.
 fn check_characters(text: &str) -> Result<(), SourceError> {
-    let is_bad = |c: char| c != '\r' && sanitize::acts(c);
+    let is_bad = |c: char| match sanitize::effect(c) {
+        Some(Effect::Controls) => c != '\r',
+        Some(Effect::Reorders) => true,
+        Some(Effect::Hides) => c == BYTE_ORDER_MARK,
+        None => false,
+    };
     for (line, words) in text.split('\n').enumerate() {
         if let Some((column, c)) = words.chars().enumerate().find(|(_, c)| is_bad(*c)) {
             return Err(SourceError::Character { at: Position { line: line + 1, column: column + 1 }, code: c.into() });
