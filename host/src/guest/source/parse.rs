@@ -12,14 +12,14 @@ use syn::visit_mut::VisitMut;
 /// cost memory.
 const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A source that parsed and holds nothing that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     text: String,
     key: SourceKey,
 }
-
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Source {
     /// Parses and checks a source.
