@@ -10,7 +10,7 @@ use nightlab::propose::proposer::{
     Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Stage,
 };
 use nightlab::record::spend::{Exchange, Spend};
-use nightlab::system::untrusted_files::IntakeError;
+use nightlab::system::untrusted_folder::UntrustedFileError;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -229,7 +229,7 @@ fn a_flood_keeps_its_end_and_costs_nothing() {
     assert!(matches!(endless, CommandError::TimedOut { .. }), "{endless}");
 }
 
-fn left(text: &str) -> IntakeError {
+fn left(text: &str) -> UntrustedFileError {
     match Script::new(text).ask() {
         Err(CommandError::Left(error)) => error,
         other => panic!("{text}: {other:?}"),
@@ -239,21 +239,24 @@ fn left(text: &str) -> IntakeError {
 #[test]
 fn only_a_plain_small_text_is_taken() {
     let is = |matched: bool, text: &str| assert!(matched, "{text}");
-    is(matches!(left("rm train.rs"), IntakeError::Missing(_)), "missing");
-    is(matches!(left("ln -sf /etc/passwd train.rs"), IntakeError::Link(_)), "link");
-    is(matches!(left("rm train.rs; mkfifo train.rs"), IntakeError::NotAFile(_)), "pipe");
-    is(matches!(left("rm train.rs; mkdir train.rs"), IntakeError::NotAFile(_)), "folder");
-    is(matches!(left("printf '\\377' > train.rs"), IntakeError::NotText { at: 0, .. }), "bytes");
-    is(matches!(left("head -c 300000 /dev/zero > train.rs"), IntakeError::TooLarge { .. }), "huge");
+    is(matches!(left("rm train.rs"), UntrustedFileError::Missing(_)), "missing");
+    is(matches!(left("ln -sf /etc/passwd train.rs"), UntrustedFileError::Link(_)), "link");
+    is(matches!(left("rm train.rs; mkfifo train.rs"), UntrustedFileError::NotAFile(_)), "pipe");
+    is(matches!(left("rm train.rs; mkdir train.rs"), UntrustedFileError::NotAFile(_)), "folder");
+    is(matches!(left("printf '\\377' > train.rs"), UntrustedFileError::NotText { at: 0, .. }), "bytes");
+    is(matches!(left("head -c 300000 /dev/zero > train.rs"), UntrustedFileError::TooLarge { .. }), "huge");
     is(
         matches!(
             left("truncate -s 1T train.rs 2>/dev/null || head -c 300000 /dev/zero > train.rs"),
-            IntakeError::TooLarge { .. }
+            UntrustedFileError::TooLarge { .. }
         ),
         "sparse",
     );
-    is(matches!(left("d=$PWD; cd ..; rm -r $d"), IntakeError::Missing(_)), "no folder");
-    is(matches!(left("d=$PWD; cd ..; rm -r $d; ln -s /etc $d; sleep 0"), IntakeError::Missing(_)), "swapped folder");
+    is(matches!(left("d=$PWD; cd ..; rm -r $d"), UntrustedFileError::Missing(_)), "no folder");
+    is(
+        matches!(left("d=$PWD; cd ..; rm -r $d; ln -s /etc $d; sleep 0"), UntrustedFileError::Missing(_)),
+        "swapped folder",
+    );
 }
 
 #[test]

@@ -133,7 +133,10 @@ fn requests_are_as_the_dialect_has_them() {
             }
         }
         let model = Model::open(&config).unwrap();
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&model.body(&question())).unwrap(), request.body);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&model.body(&question()).unwrap()).unwrap(),
+            request.body
+        );
         assert!(!format!("{model:?}").contains("sk-test"));
     }
 }

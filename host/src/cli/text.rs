@@ -6,7 +6,7 @@ use nightlab::night::event::Summary;
 use nightlab::night::report;
 use nightlab::record::store::Account;
 use nightlab::sandbox::Progress;
-use nightlab::system::sanitize::printable;
+use nightlab::system::sanitize::{self, printable};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -33,11 +33,7 @@ pub fn error(error: &anyhow::Error) -> String {
 
 /// The first line of a text, cut to what a table can hold.
 pub fn headline(text: &str) -> String {
-    let line = printable(text.lines().next().unwrap_or_default());
-    match line.char_indices().nth(HEADLINE_CHARS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    sanitize::cut(&printable(text.lines().next().unwrap_or_default()), HEADLINE_CHARS, "…")
 }
 
 /// 75 → "1:15", 3700 → "1 h 01 m".

@@ -36,13 +36,20 @@ pub fn compressors(text: &[u8]) -> Result<Compressors, DataError> {
 /// [`compressors`], remembered in `cache` under the text's hash.
 pub fn cached(text: &[u8], cache: &Path) -> Result<Compressors, DataError> {
     let path = cache.join("compressors").join(format!("{}.json", blake3::hash(text)));
-    let remembered = fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    if let Some(found) = remembered {
-        return Ok(found);
+    let failed = |source| DataError::Io { path: path.clone(), source };
+    match fs::read(&path) {
+        // A memory that does not read is made anew.
+        Ok(json) => {
+            if let Ok(found) = serde_json::from_slice(&json) {
+                return Ok(found);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
     let found = compressors(text)?;
-    let json = serde_json::to_vec(&found).unwrap_or_default();
-    cache::write_atomic(&path, &[&json])?;
+    let json = serde_json::to_vec(&found).map_err(|error| failed(io::Error::from(error)))?;
+    cache::write(&path, &[&json])?;
     Ok(found)
 }
 

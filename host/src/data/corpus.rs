@@ -47,7 +47,13 @@ pub struct Manifest {
 impl Manifest {
     /// Canonical JSON: keys in the order of the declaration, no blanks, one line.
     pub fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let entry = |Entry { name, bytes, blake3 }: &Entry| {
+            format!(r#"{{"name":{},"bytes":{bytes},"blake3":{}}}"#, quoted(name), quoted(blake3))
+        };
+        let Self { name, normaliser, documents } = self;
+        let documents = documents.iter().map(entry).collect::<Vec<_>>().join(",");
+        format!(r#"{{"name":{},"normaliser":{normaliser},"documents":[{documents}]}}"#, quoted(name))
     }
 
     /// blake3 (derive_key, [`MANIFEST_CONTEXT`]) of [`Manifest::json`].
@@ -99,7 +105,7 @@ impl Corpus {
         let (hash, json) = (self.manifest.hash_hex(), self.manifest.json());
         let mut parts: Vec<&[u8]> = vec![hash.as_bytes(), b"\n", json.as_bytes(), b"\n"];
         parts.extend(self.documents.iter().map(|d| d.bytes.as_slice()));
-        Ok(cache::write_atomic(path, &parts)?)
+        Ok(cache::write(path, &parts)?)
     }
 
     /// Reads what [`Corpus::save`] wrote under `name`; every document is checked against the manifest.
@@ -179,6 +185,15 @@ mod tests {
             )
         );
         assert_eq!(manifest.hash_hex(), "7f9ac0c556527f0da5ad9544264c238f33553d30e5f91eb4facf7275e8246e7f");
+    }
+
+    #[test]
+    fn a_manifest_is_the_json_of_its_fields() {
+        let entry = Entry { name: "a \"b\"\n\u{1}é\\".into(), bytes: u64::MAX, blake3: "0".into() };
+        for documents in [vec![], vec![entry.clone()], vec![entry.clone(), entry]] {
+            let manifest = Manifest { name: "é\t".into(), normaliser: 1, documents };
+            assert_eq!(manifest.json(), serde_json::to_string(&manifest).unwrap());
+        }
     }
 
     #[test]

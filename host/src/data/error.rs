@@ -4,6 +4,11 @@ use crate::system::cache::CacheError;
 use std::io;
 use std::path::PathBuf;
 
+/// A model or a caller named a token that no text has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("token {0} is not in the vocabulary")]
+pub struct UnknownToken(pub u16);
+
 /// Why there is no text to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -46,6 +51,9 @@ pub enum DataError {
         /// What it does not suffice for.
         why: &'static str,
     },
+    /// Tokens that are no text.
+    #[error(transparent)]
+    Token(#[from] UnknownToken),
     /// Settings that no corpus can serve.
     #[error("task: {0}")]
     Settings(&'static str),

@@ -14,5 +14,5 @@ pub mod split;
 pub mod task;
 
 pub use catalogue::{BUILT_IN, Facts, Listed, Pick, Shown, add, is_known, list_all, open, pick, show};
-pub use error::DataError;
+pub use error::{DataError, UnknownToken};
 pub use split::Split;

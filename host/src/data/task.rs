@@ -1,7 +1,7 @@
 //! What experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash. Pure.
 
 use crate::data::corpus::Corpus;
-use crate::data::error::DataError;
+use crate::data::error::{DataError, UnknownToken};
 use crate::data::split::{self, Report, Section};
 use crate::record::key::{Hash, TaskHash};
 use crate::record::outcome::Score;
@@ -33,10 +33,13 @@ impl Tokenizer {
         }
     }
 
-    /// Tokens to text; none where a token is not in the vocabulary.
-    pub fn decode(self, tokens: &[u16]) -> Option<Vec<u8>> {
+    /// Tokens to text.
+    ///
+    /// # Errors
+    /// The first token that is not in the vocabulary.
+    pub fn decode(self, tokens: &[u16]) -> Result<Vec<u8>, UnknownToken> {
         match self {
-            Self::Bytes => tokens.iter().map(|&t| u8::try_from(t).ok()).collect(),
+            Self::Bytes => tokens.iter().map(|&t| u8::try_from(t).map_err(|_| UnknownToken(t))).collect(),
         }
     }
 }
@@ -144,15 +147,13 @@ impl PreparedTask {
         Score { bpb: chunk_nats.iter().sum::<f64>() / std::f64::consts::LN_2 / bytes, chunk_nats, chunk_bytes }
     }
 
-    /// Targets over the search chunks, in tokens and bytes alike.
-    pub fn search_targets(&self) -> u64 {
-        self.search.len() as u64 * u64::from(self.task.context)
-    }
-
     /// The search chunks' text, one after the other: what compressors are measured on.
-    pub fn search_text(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Where the chunks hold a token that is not in the vocabulary.
+    pub fn search_text(&self) -> Result<Vec<u8>, UnknownToken> {
         let tokens: Vec<u16> = self.search.concat();
-        self.task.tokenizer.decode(&tokens).unwrap_or_default()
+        self.task.tokenizer.decode(&tokens)
     }
 }
 
@@ -268,8 +269,7 @@ mod tests {
         for part in [&prepared.search, &prepared.confirm, &prepared.test] {
             assert_eq!((part.len(), part[0].len()), (5, 17));
         }
-        assert_eq!(prepared.search_targets(), 80);
-        assert_eq!(prepared.search_text().len(), 85);
+        assert_eq!(prepared.search_text().unwrap().len(), 85);
         assert_eq!(prepared.train.len(), 7 * 300);
         assert!((4.5..5.5).contains(&prepared.unigram_bpb), "{}", prepared.unigram_bpb);
         assert!(matches!(prepare(&corpus(), 300, 5, 1.0), Err(DataError::TooSmall { .. })));
@@ -287,7 +287,8 @@ mod tests {
         fn bytes_round_trip(text: Vec<u8>) {
             let tokens = Tokenizer::Bytes.encode(&text);
             prop_assert!(tokens.iter().all(|&t| u32::from(t) < Tokenizer::Bytes.vocab()));
-            prop_assert_eq!(Tokenizer::Bytes.decode(&tokens), Some(text));
+            prop_assert_eq!(Tokenizer::Bytes.decode(&tokens), Ok(text));
+            prop_assert_eq!(Tokenizer::Bytes.decode(&[256]), Err(UnknownToken(256)));
         }
     }
 }

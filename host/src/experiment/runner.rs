@@ -47,8 +47,8 @@ pub struct Runner<'a> {
 }
 
 impl Bench {
-    /// Runs what is run at the same time as so many in all. The engine's threads are shared out, each has at least one;
-    /// the wall-clock limit grows with the number, since the processor may be shared too.
+    /// A runner for each of `at_once` experiments that run at the same time. They share out the engine's threads, at least
+    /// one for each; the wall-clock limit grows with their number, since they may share the processor too.
     pub fn runner(&self, at_once: usize) -> Runner<'_> {
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
         let spec = RunSpec {

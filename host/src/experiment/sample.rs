@@ -1,5 +1,6 @@
 //! Sampling: a stored model writes text, through the same sandboxed `forward` that scored it.
 
+use crate::data::UnknownToken;
 use crate::experiment::bench::Bench;
 use crate::guest::component::Component;
 use crate::record::outcome::Status;
@@ -39,6 +40,9 @@ pub enum SampleError {
     /// A temperature that is no temperature.
     #[error("temperature {0} is not between 0 and 100")]
     Temperature(f64),
+    /// The model wrote what is no text.
+    #[error(transparent)]
+    Token(#[from] UnknownToken),
     /// `forward` failed.
     #[error("{0}")]
     Forward(String),
@@ -75,5 +79,6 @@ pub fn sample(
         .sandbox
         .forward(component.bytes(), &state, &bench.spec, &sampling, &mut take)
         .map_err(|status: Status| SampleError::Forward(status.to_string()))?;
-    Ok(String::from_utf8_lossy(&bench.task.task.tokenizer.decode(&tokens).unwrap_or_default()).into_owned())
+    let text = bench.task.task.tokenizer.decode(&tokens)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

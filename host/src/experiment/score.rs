@@ -6,7 +6,7 @@ use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Stopped, probe_seed};
 use crate::guest::component::Component;
 use crate::record::outcome::{HostFault, Score, Status};
-use crate::record::store::ScoreRecord;
+use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
@@ -15,15 +15,14 @@ use kernels::session::NamedState;
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
-    /// The score of a finished run on the sealed split: read once, whoever asks again.
+    /// The score of a finished run on the sealed split, which is read once for each run.
     pub fn sealed_score(
         &self,
         component: &Component,
         run: &Run,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        // A damaged record is no record: the split is read anew.
-        let known = self.store.scores(&run.key).unwrap_or_default();
+        let known = undamaged(self.store.scores(&run.key))?;
         let read = known.into_iter().find(|record| record.split == Split::Test.name());
         match read {
             Some(record) => Ok(Ok(record.score)),
@@ -67,8 +66,8 @@ impl Bench {
         Ok(scored)
     }
 
-    /// Evaluates with the cuts of each of these seeds, as many at a time as there may be. What fails first in their order
-    /// is what comes of it, whichever ends first.
+    /// Evaluates with the cuts of each of these seeds, several at the same time. The result is the failure of the earliest
+    /// seed that fails, whichever ends first.
     fn probe(
         &self,
         component: &Component,
@@ -85,5 +84,25 @@ impl Bench {
             evaluated.into_iter().try_for_each(|scored| scored.map(drop))?;
         }
         Ok(())
+    }
+}
+
+/// The scores on record; none where their record is damaged, so that the split is read anew.
+fn undamaged(read: Result<Vec<ScoreRecord>, StoreError>) -> Result<Vec<ScoreRecord>, StoreError> {
+    match read {
+        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_damaged_record_lets_the_sealed_split_be_read_again() {
+        let damaged = StoreError::BadRecord { what: "a score".into(), reason: "cut short".into() };
+        assert_eq!(undamaged(Err(damaged)).unwrap(), []);
+        assert!(matches!(undamaged(Err(StoreError::Full("store".into()))), Err(StoreError::Full(_))));
     }
 }

@@ -19,7 +19,7 @@ use crate::record::ending::Ending;
 use crate::record::key::BehaviourKey;
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::system::sanitize;
-use crate::system::untrusted_files::Folder;
+use crate::system::untrusted_folder::Folder;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

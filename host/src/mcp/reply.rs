@@ -33,11 +33,7 @@ impl Problem {
 
 /// The start of a problem that may hold a guest's own words.
 fn capped(text: &str) -> String {
-    let text = sanitize::printable(text);
-    match text.char_indices().nth(MAX_PROBLEM_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    sanitize::cut(&sanitize::printable(text), MAX_PROBLEM_CHARS, "…")
 }
 
 /// As the protocol has it.
@@ -45,9 +41,7 @@ pub fn result(answered: Result<Reply, Problem>) -> CallToolResult {
     match answered {
         Ok(Reply { mut text, data }) => {
             if text.len() > MAX_TEXT_BYTES {
-                let end = (0..=MAX_TEXT_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-                text.truncate(end);
-                text += "\n… (cut here: ask for less)";
+                text = sanitize::cut_bytes(&text, MAX_TEXT_BYTES).to_owned() + "\n… (cut here: ask for less)";
             }
             let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
             result.structured_content = Some(data);

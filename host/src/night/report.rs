@@ -6,6 +6,7 @@ use crate::night::event::Summary;
 use crate::record::ending::Ending;
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, ExperimentRecord, Store, StoreError, TrialRecord};
+use crate::system::atomic_file::{self, WriteError};
 use kernels::session::NamedState;
 use kernels::spec::DType;
 use std::collections::BTreeMap;
@@ -290,15 +291,7 @@ pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTenso
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let write = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        io::Write::write_all(&mut file, bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    atomic_file::replace(path, &[bytes]).map_err(|WriteError { path, source }| ReportError::Write { path, source })
 }
 
 #[cfg(test)]

@@ -216,8 +216,10 @@ fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<(PreparedTask, C
     let task = task::prepare(&picked.corpus, policy.task.context, policy.task.eval_chunks, policy.task.scale)?;
     tell(Event::Setup { what: "corpus", text: format!("{}; task {}", task.describe(), task.hash().short()) });
     task.report.warning().into_iter().for_each(|text| tell(Event::Note { text }));
-    let compressors =
-        compress::cached(&task.search_text(), &crate::system::cache::cache_dir().map_err(DataError::from)?)?;
+    let compressors = compress::cached(
+        &task.search_text().map_err(DataError::from)?,
+        &crate::system::cache::cache_dir().map_err(DataError::from)?,
+    )?;
     Ok((task, compressors))
 }
 

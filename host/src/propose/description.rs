@@ -2,6 +2,7 @@
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::evolve::constants_of;
+use crate::system::sanitize;
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ pub fn describe(before: &str, after: &str) -> String {
     let parts: Vec<String> = [constants, lines].into_iter().flatten().collect();
     match parts.is_empty() {
         true => "comments and layout".into(),
-        false => cut(&parts.join("; ")),
+        false => sanitize::cut(&parts.join("; "), MAX_CHARS, "…"),
     }
 }
 
@@ -66,12 +67,11 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
         if let Some(name) = function_name(line) {
             function = Some(name);
         }
-        if change.tag() == ChangeTag::Equal || declares(line, constants) {
-            continue;
-        }
         match change.tag() {
+            ChangeTag::Equal => continue,
+            _ if declares(line, constants) => continue,
             ChangeTag::Insert => added += 1,
-            _ => removed += 1,
+            ChangeTag::Delete => removed += 1,
         }
         if let Some(name) = &function
             && !places.contains(name)
@@ -106,13 +106,6 @@ fn function_name(line: &str) -> Option<String> {
     let starts = before.split_whitespace().all(|word| matches!(word, "pub" | "const" | "async" | "unsafe"));
     let name: String = after.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (starts && !name.is_empty()).then_some(name)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Batches for Crops {
             let position = drawn.wrapping_add(row as u64 * u64::from(seq));
             let start = Self::start(random_seed, position, seq, places);
             let mut window = self.text.iter().cycle().skip(start as usize).map(|&token| u32::from(token));
-            let mut previous = window.next().unwrap_or_default();
+            let Some(mut previous) = window.next() else { return };
             for ((token, target), next) in tokens.iter_mut().zip(targets.iter_mut()).zip(window) {
                 *token = previous;
                 *target = next;

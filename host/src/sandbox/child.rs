@@ -7,7 +7,7 @@ use crate::sandbox::guest::Guest;
 use crate::sandbox::run_spec::Progress;
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::sandbox::{engine, evaluate, sample};
-use crate::system::confinement::{self, Rlimits, Walls};
+use crate::system::confinement::{self, Calls, Memory, Paths, Rlimits, Walls};
 use kernels::cpu::CpuExecutor;
 use kernels::cpu::path::Path;
 use kernels::exec::Executor;
@@ -35,7 +35,7 @@ pub fn main_if_child() -> Option<ExitCode> {
     let path = arguments.next().and_then(|name| Path::named(&name));
     Some(match parent.zip(path).map(|(parent, path)| serve(parent, path)) {
         Some(Ok(())) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Some(Err(_)) | None => ExitCode::FAILURE,
     })
 }
 
@@ -79,13 +79,13 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
     let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
     let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
     let limits = Rlimits {
-        data_bytes: memory.saturating_mul(2).saturating_add(OVERHEAD_BYTES),
+        memory: Memory::Written(memory.saturating_mul(2).saturating_add(OVERHEAD_BYTES)),
         file_bytes: 0,
         files: 64,
         cpu_seconds: None,
     };
     confinement::limits(&limits).map_err(|e| refuse(&e))?;
-    confinement::landlock(&[], &[], &[]).map_err(|e| refuse(&e))?;
+    confinement::landlock(&Paths::default()).map_err(|e| refuse(&e))?;
     let landlock = confinement::files_refused();
     let threads = job.run().map_or(1, |run| run.threads.max(1));
     let executors = Executors(CpuExecutor::with_path(threads as usize, 0, path).map_err(|e| refuse(&e))?);
@@ -97,8 +97,8 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
             work(connection, job, walls, &executors)
         })
         .map_err(|e| refuse(&e))?;
-    confinement::seccomp_worker().map_err(|e| refuse(&e))?;
-    let seccomp = confinement::files_refused() && confinement::sockets_and_threads_refused();
+    confinement::seccomp(Calls::Computing).map_err(|e| refuse(&e))?;
+    let seccomp = confinement::files_refused() && confinement::sockets_refused() && confinement::threads_refused();
     if !seccomp {
         return Err(refuse(&"seccomp let a forbidden act pass"));
     }

@@ -90,7 +90,7 @@ impl Guest {
         let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
         let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
         let ended = self.call_train(&mut store);
-        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
+        let fuel = self.train_fuel().saturating_sub(store.get_fuel().map_err(|e| trap::status(&e))?);
         let session = &mut store.data_mut().session;
         ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
@@ -169,7 +169,11 @@ impl Guest {
     }
 
     fn wind_up(&self, mut store: Store<State>, ended: wasmtime::Result<()>) -> Trained {
-        let fuel = self.train_fuel().saturating_sub(store.get_fuel().unwrap_or_default());
+        let left = match store.get_fuel() {
+            Ok(left) => left,
+            Err(error) => return Trained::failed(trap::status(&error)),
+        };
+        let fuel = self.train_fuel().saturating_sub(left);
         let session = &mut store.data_mut().session;
         let (status, state) = match ended {
             Err(error) if error.is::<Reached>() => (Status::Completed, None),

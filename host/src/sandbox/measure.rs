@@ -9,7 +9,7 @@ use crate::sandbox::start::Start;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::Executor;
 use kernels::session::{LOSS, Totals};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What steps took and gave.
@@ -57,14 +57,12 @@ pub fn train(
     let watched = marks.clone();
     let mut trained = guest.train_from(executor, start, steps, move |spent_ps| {
         at_step();
-        if let Ok(mut marks) = watched.lock() {
-            marks.push(Mark { at: Instant::now(), spent_ps });
-        }
+        watched.lock().unwrap_or_else(PoisonError::into_inner).push(Mark { at: Instant::now(), spent_ps });
     });
     if trained.status != Status::Completed {
         return Err(trained.status);
     }
-    let marks = marks.lock().map(|mut marks| std::mem::take(&mut *marks)).unwrap_or_default();
+    let marks = std::mem::take(&mut *marks.lock().unwrap_or_else(PoisonError::into_inner));
     trained.curve.retain(|point| point.key == LOSS);
     Ok(Measured {
         seconds: marks.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect(),

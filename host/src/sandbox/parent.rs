@@ -8,6 +8,7 @@ use crate::sandbox::instructions;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::system::confinement::Walls;
+use crate::system::process::Group;
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -203,9 +204,9 @@ impl Evaluated {
     }
 }
 
-/// A running child; killed and reaped when dropped.
+/// A running child.
 struct Child {
-    process: std::process::Child,
+    process: Group,
     connection: UnixStream,
 }
 
@@ -227,7 +228,7 @@ impl Child {
             .process_group(0)
             .spawn()
             .map_err(system)?;
-        Ok(Self { process, connection })
+        Ok(Self { process: Group::new(process), connection })
     }
 
     /// Why the conversation broke off.
@@ -245,14 +246,6 @@ impl Child {
             Some(libc::SIGXCPU) => Status::host(HostFault::Timeout, "the child used up its processor time"),
             _ => Status::host(HostFault::Crashed, format!("the child ended without a report ({exit})")),
         }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // Both fail only where the process has ended and been reaped, which is what they are for.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

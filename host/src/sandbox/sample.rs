@@ -33,7 +33,9 @@ pub fn sample(
         let last = window.len().saturating_sub(1);
         window.resize(context, 0);
         let Forward { logits, .. } = guest.forward(state, 1, run.context, window, 0, executor())?;
-        let logits = logits.get(last * vocab..(last + 1) * vocab).unwrap_or_default();
+        let logits = logits
+            .get(last * vocab..(last + 1) * vocab)
+            .ok_or_else(|| Status::guest(GuestFault::BadLogitShape, "fewer logits than the window has places"))?;
         let token = draw(logits, how.temperature, unit(how.random_seed, index))
             .ok_or_else(|| Status::guest(GuestFault::NotFinite, "logits of the last position are not finite"))?;
         text.push(u32::from(token));

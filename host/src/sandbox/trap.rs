@@ -5,7 +5,7 @@ use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::sandbox::handles::HandleError;
 use crate::sandbox::lab::GuestPanic;
 use crate::sandbox::limiter::MemoryLimit;
-use crate::system::sanitize::printable;
+use crate::system::sanitize::{self, printable};
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -32,10 +32,7 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
         };
     }
     if let Some(GuestPanic(message)) = error.downcast_ref() {
-        let said = match message.char_indices().nth(MAX_PANIC) {
-            Some((end, _)) => format!("{} … (cut)", &message[..end]),
-            None => message.clone(),
-        };
+        let said = sanitize::cut(message, MAX_PANIC, " … (cut)");
         // Where the standard library panicked says nothing; which call of the guest's led there does.
         let knows_place = said.contains(&format!("at {SOURCE}:"));
         return Status::guest(GuestFault::Panic, if knows_place { printable(&said) } else { located(said) });

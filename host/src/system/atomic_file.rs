@@ -1,8 +1,82 @@
-//! Files that are there whole or not at all, and stay there after a power cut.
+//! Files that are there whole or not at all, and stay there after a power cut: written aside, synced, renamed into place,
+//! and their folder synced.
 
 use std::fs::File;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The points at which a crash can strike, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The temporary file exists and is empty.
+    Created,
+    /// It is written, but may not have reached the disk.
+    Written,
+    /// It has reached the disk, under its temporary name.
+    Synced,
+    /// It has its name, but the folder may not have reached the disk.
+    Renamed,
+}
+
+/// A file could not be written; what was there before still is, or the new file is there whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}", path = .path.display())]
+pub struct WriteError {
+    /// The file or folder that the system refused.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Replaces `path` by `parts`, one after the other: a reader sees the old file or the new one, never a piece.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), WriteError> {
+    let aside = folder_of(path).map_err(|source| WriteError { path: path.to_owned(), source })?;
+    replace_from(aside, path, parts, &|_| Ok(()))
+}
+
+/// The same, with the temporary file in the folder `aside`, which lies on the same disk. `reach` is called after each
+/// step; its error counts as the failure of the next.
+///
+/// # Errors
+/// What the system or `reach` says.
+pub fn replace_from(
+    aside: &Path,
+    path: &Path,
+    parts: &[&[u8]],
+    reach: &dyn Fn(Step) -> io::Result<()>,
+) -> Result<(), WriteError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| WriteError { path, source }
+    };
+    let folder = folder_of(path).map_err(at(path))?;
+    let mut file = tempfile::NamedTempFile::new_in(aside).map_err(at(aside))?;
+    reach(Step::Created).map_err(at(path))?;
+    for part in parts {
+        file.write_all(part).map_err(at(path))?;
+    }
+    reach(Step::Written).map_err(at(path))?;
+    file.as_file().sync_all().map_err(at(path))?;
+    reach(Step::Synced).map_err(at(path))?;
+    file.persist(path).map_err(|error| at(path)(error.error))?;
+    reach(Step::Renamed).map_err(at(path))?;
+    sync_folder(folder).map_err(at(folder))
+}
+
+/// The folder that holds a file; a bare name lies in the current one.
+///
+/// # Errors
+/// Where the path names no file.
+pub fn folder_of(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(folder) => Ok(folder),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "this path names no file")),
+    }
+}
 
 /// Makes new names in a folder durable.
 ///
@@ -10,4 +84,41 @@ use std::path::Path;
 /// What the system says.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_second_write_replaces_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, &[b"long ", b"first"]).unwrap();
+        replace(&path, &[b"second"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_or_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (fault, left) in
+            [(Step::Created, "old"), (Step::Written, "old"), (Step::Synced, "old"), (Step::Renamed, "new")]
+        {
+            replace(&path, &[b"old"]).unwrap();
+            let reach = |step| if step == fault { Err(io::Error::other("a fault")) } else { Ok(()) };
+            assert!(replace_from(folder.path(), &path, &[b"new"], &reach).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), left, "{fault:?}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_file_is_an_error() {
+        assert!(replace(Path::new("/"), &[b"x"]).is_err());
+        assert_eq!(folder_of(Path::new("file")).unwrap(), Path::new("."));
+    }
 }

@@ -1,8 +1,9 @@
-//! Where this machine keeps what can be made again: corpora, compressed sizes. Thin I/O edge: finds the folder, writes
-//! files atomically, locks against a second process. Depends on nothing else here.
+//! Where this machine keeps what can be made again: corpora, compressed sizes. Finds the folder, writes files whole, locks
+//! against a second process.
 
+use crate::system::atomic_file::{self, WriteError, folder_of};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The cache can't be used.
@@ -38,23 +39,16 @@ fn choose(own: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>) -> 
 
 /// Replaces `path` by `parts`, one after the other: a reader sees the old file or the new one, never a piece. Makes
 /// missing folders.
-pub fn write_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
+pub fn write(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    for part in parts {
-        file.write_all(part).map_err(failed)?;
-    }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    fs::create_dir_all(folder_of(path).map_err(failed)?).map_err(failed)?;
+    atomic_file::replace(path, parts).map_err(|WriteError { path, source }| CacheError::Io { path, source })
 }
 
 /// Waits until no other process holds the lock file `path`; holds it until the returned file is dropped.
 pub fn lock(path: &Path) -> Result<File, CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
-    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    fs::create_dir_all(folder_of(path).map_err(failed)?).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
@@ -74,12 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn a_second_write_replaces_the_first() {
+    fn a_write_makes_the_folders_that_are_missing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/file");
-        write_atomic(&path, &[b"long ", b"first"]).unwrap();
-        write_atomic(&path, &[b"second"]).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        write(&path, &[b"text"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
     }
 }

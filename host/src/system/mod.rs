@@ -8,4 +8,4 @@ pub mod confinement;
 pub mod environment;
 pub mod process;
 pub mod sanitize;
-pub mod untrusted_files;
+pub mod untrusted_folder;

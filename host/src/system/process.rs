@@ -1,26 +1,23 @@
-//! Child processes with a deadline and capped output.
+//! Child processes: commands without secrets, deadlines, capped output, and a process group that is killed as a whole.
 
 use crate::system::environment::hide_secrets;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use std::io::{self, Read};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// What is kept of a child's output; the rest is read and dropped.
+/// What is kept of the start of a command's output.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
-
-/// Between two looks at a child.
-const POLL: Duration = Duration::from_millis(5);
-
-/// How a child ended.
-pub(crate) struct Ended {
-    /// None where the deadline passed and it was killed.
-    pub status: Option<ExitStatus>,
-    pub stdout: String,
-    pub stderr: String,
-}
+/// Longest wait between two looks at a child.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// Reads that empty a pipe of any usual size.
+const MOST_READS: usize = 256;
 
 /// Variables that would make a compiler or cargo do something else than asked.
 const MISLEADING: [&str; 9] = [
@@ -45,86 +42,327 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
+/// The absolute folders of PATH; none where it is not set.
+pub(crate) fn path_folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH");
+    path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).collect()
+}
+
 /// Files of that name in the folders of PATH and in `/usr/bin`.
 pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/bin")]);
     let mut found: Vec<PathBuf> = Vec::new();
-    for file in folders.filter(|f| f.is_absolute()).map(|f| f.join(name)).filter(|f| f.is_file()) {
-        if !found.contains(&file) {
+    for folder in path_folders().into_iter().chain([PathBuf::from("/usr/bin")]) {
+        let file = folder.join(name);
+        if file.is_file() && !found.contains(&file) {
             found.push(file);
         }
     }
     found
 }
 
-/// Standard output of a command that succeeds in time; else the end of what it said.
-pub(crate) fn output(command: Command, limit: Duration) -> Result<String, String> {
-    let ended = run(command, limit).map_err(|e| e.to_string())?;
-    match ended.status {
-        Some(status) if status.success() => Ok(ended.stdout),
-        Some(status) => Err(format!("{status}: {}", tail(&ended.stderr))),
-        None => Err(format!("no end after {} s: {}", limit.as_secs(), tail(&ended.stderr))),
+/// A child that leads a process group; the whole group is killed, and the child reaped, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Group {
+    child: Child,
+    /// Its number may belong to somebody else by now.
+    is_reaped: bool,
+}
+
+impl Group {
+    /// Takes over a child that leads a group, or will.
+    pub(crate) fn new(child: Child) -> Self {
+        Self { child, is_reaped: false }
+    }
+
+    /// Whether the child has ended. Leaves it to be reaped, so that its number stays its own.
+    fn has_ended(&self) -> io::Result<bool> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
+    }
+
+    /// Waits for the child to end.
+    pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait()?;
+        self.is_reaped = true;
+        Ok(status)
+    }
+
+    /// Kills what is left of the group, and says how the child ended.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        if !self.is_reaped {
+            // Fails where no process is left in the group.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            // A child that does not lead its group yet. Fails where it has ended.
+            let _ = self.child.kill();
+        }
+        self.wait()
     }
 }
 
-fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.trim().lines().rev().take(8).collect();
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Fails only where the system has lost the child, and then nothing is left to kill.
+        let _ = self.end();
+    }
+}
+
+/// Which end of a stream is kept where it has more bytes than the cap; the rest is read and dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Head,
+    Tail,
+}
+
+/// What a stream said, up to a cap.
+#[derive(Debug)]
+pub(crate) struct Output {
+    keep: Keep,
+    cap: usize,
+    kept: VecDeque<u8>,
+    dropped: u64,
+}
+
+impl Output {
+    fn new(keep: Keep, cap: usize) -> Self {
+        Self { keep, cap, kept: VecDeque::new(), dropped: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.kept.extend(bytes);
+        let over = self.kept.len().saturating_sub(self.cap);
+        match self.keep {
+            Keep::Head => self.kept.truncate(self.cap),
+            Keep::Tail => drop(self.kept.drain(..over)),
+        }
+        self.dropped = self.dropped.saturating_add(over as u64);
+    }
+
+    /// What was kept; bytes that are no UTF-8 are replaced.
+    pub(crate) fn text(&self) -> String {
+        let bytes: Vec<u8> = self.kept.iter().copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Bytes that were not kept.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// What one read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Some,
+    Nothing,
+    Closed,
+}
+
+/// A pipe from a child, read without waiting until it is closed.
+struct Stream {
+    pipe: Option<OwnedFd>,
+    output: Output,
+}
+
+impl Stream {
+    fn new(pipe: Option<OwnedFd>, output: Output) -> io::Result<Self> {
+        if let Some(pipe) = &pipe {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
+        Ok(Self { pipe, output })
+    }
+
+    fn read(&mut self) -> Read {
+        let Some(pipe) = &self.pipe else { return Read::Closed };
+        let mut buffer = [0; 16 << 10];
+        match rustix::io::read(pipe, &mut buffer) {
+            Ok(count @ 1..) => {
+                self.output.push(&buffer[..count]);
+                Read::Some
+            }
+            Err(Errno::INTR | Errno::AGAIN) => Read::Nothing,
+            Ok(0) | Err(_) => {
+                self.pipe = None;
+                Read::Closed
+            }
+        }
+    }
+
+    /// Reads what is left in the pipe. A process that left the group may still write to it, without end.
+    fn drain(&mut self) {
+        (0..MOST_READS).take_while(|_| self.read() == Read::Some).for_each(drop);
+    }
+}
+
+/// What bounds a child.
+pub(crate) struct Bounds<'a> {
+    /// When it is ended.
+    pub deadline: Instant,
+    /// Asked at each look, many times a second: true ends the child before its deadline.
+    pub stopped: &'a dyn Fn() -> bool,
+    /// Asks the child to end by itself; what has not after [`Bounds::patience`] is killed.
+    pub ask_to_end: &'a dyn Fn(),
+    /// See [`Bounds::ask_to_end`].
+    pub patience: Duration,
+    /// Bytes kept of each output.
+    pub output_bytes: usize,
+    /// Which bytes.
+    pub keep: Keep,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, or killed by somebody else.
+    Exited(ExitStatus),
+    /// At its deadline.
+    TimedOut,
+    /// Because the caller said so.
+    Stopped,
+}
+
+/// How a child ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub end: End,
+    pub stdout: Output,
+    pub stderr: Output,
+}
+
+/// Runs a command in a process group of its own until it ends or the time is up; keeps the start of its output.
+pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
+    command.process_group(0).stdin(Stdio::null());
+    run_within(
+        command,
+        &Bounds {
+            deadline: Instant::now() + limit,
+            stopped: &|| false,
+            ask_to_end: &|| (),
+            patience: Duration::ZERO,
+            output_bytes: MAX_OUTPUT_BYTES,
+            keep: Keep::Head,
+        },
+    )
+}
+
+/// Runs a command that leads a process group until it ends or a bound is met. Afterwards nothing of the group is left.
+pub(crate) fn run_within(mut command: Command, bounds: &Bounds) -> io::Result<Ended> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // With it goes this side's copy of what the child reads from.
+    drop(command);
+    let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
+    let mut group = Group::new(child);
+    let output = || Output::new(bounds.keep, bounds.output_bytes);
+    let mut streams = [Stream::new(stdout, output())?, Stream::new(stderr, output())?];
+    let early = watch(&group, &mut streams, bounds);
+    if !matches!(early, Ok(None)) {
+        (bounds.ask_to_end)();
+        let patience = Instant::now() + bounds.patience;
+        while Instant::now() < patience && !group.has_ended()? {
+            listen(&mut streams)?;
+        }
+    }
+    let status = group.end()?;
+    streams.iter_mut().for_each(Stream::drain);
+    let [stdout, stderr] = streams.map(|stream| stream.output);
+    Ok(Ended { end: early?.unwrap_or(End::Exited(status)), stdout, stderr })
+}
+
+/// Listens until the child ends, or until it is to be ended: then says how.
+fn watch(group: &Group, streams: &mut [Stream; 2], bounds: &Bounds) -> io::Result<Option<End>> {
+    while !group.has_ended()? {
+        listen(streams)?;
+        if (bounds.stopped)() {
+            return Ok(Some(End::Stopped));
+        }
+        if Instant::now() >= bounds.deadline {
+            return Ok(Some(End::TimedOut));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads what there is, or waits a moment.
+fn listen(streams: &mut [Stream; 2]) -> io::Result<()> {
+    let pipes = streams.iter().filter_map(|stream| stream.pipe.as_ref());
+    let mut look: Vec<PollFd> = pipes.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
+    match poll(&mut look, Some(&TICK)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for stream in streams {
+        stream.read();
+    }
+    Ok(())
+}
+
+/// Standard output of a command that succeeds in time; else the end of what it said.
+pub(crate) fn output(command: Command, limit: Duration) -> Result<String, String> {
+    let Ended { end, stdout, stderr } = run(command, limit).map_err(|e| e.to_string())?;
+    match end {
+        End::Exited(status) if status.success() => Ok(stdout.text()),
+        End::Exited(status) => Err(format!("{status}: {}", last_lines(&stderr.text(), 8))),
+        End::TimedOut | End::Stopped => {
+            Err(format!("no end after {} s: {}", limit.as_secs(), last_lines(&stderr.text(), 8)))
+        }
+    }
+}
+
+/// The last `count` lines of a text.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.trim().lines().rev().take(count).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
-/// Runs a command in a process group of its own, so that nothing it starts outlives the deadline.
-pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
-    let mut child =
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take();
-    let stderr = child.stderr.take();
-    std::thread::scope(|scope| {
-        let stdout = scope.spawn(move || stdout.map_or_else(String::new, read_capped));
-        let stderr = scope.spawn(move || stderr.map_or_else(String::new, read_capped));
-        let ended = wait(&child, Instant::now() + limit);
-        // Not reaped yet, so the group's number can't belong to anyone else.
-        kill_group(&child);
-        let status = child.wait()?;
-        let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
-        Ok(Ended { status: ended?.then_some(status), stdout, stderr })
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether the child ended by itself before the deadline. Leaves it to be reaped.
-fn wait(child: &Child, deadline: Instant) -> io::Result<bool> {
-    let Some(pid) = pid(child) else {
-        return Ok(true);
-    };
-    let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-    loop {
-        if waitid(WaitId::Pid(pid), look)?.is_some() {
-            return Ok(true);
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn the_cap_keeps_the_start_or_the_end() {
+        for (keep, left) in [(Keep::Head, "abcd"), (Keep::Tail, "efgh")] {
+            let mut output = Output::new(keep, 4);
+            for bytes in [&b"abc"[..], b"de", b"fgh"] {
+                output.push(bytes);
+            }
+            assert_eq!((output.text().as_str(), output.dropped()), (left, 4), "{keep:?}");
         }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        std::thread::sleep(POLL);
     }
-}
 
-fn pid(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-}
-
-/// A group that is gone already is no error.
-fn kill_group(child: &Child) {
-    if let Some(group) = pid(child) {
-        let _ = kill_process_group(group, Signal::KILL);
+    #[test]
+    fn a_command_says_what_it_has_to_say() {
+        let limit = Duration::from_secs(20);
+        assert_eq!(output(shell("echo out; echo err >&2"), limit).unwrap(), "out\n");
+        assert!(output(shell("echo a; echo why >&2; exit 3"), limit).unwrap_err().ends_with("why"));
+        let long = run(shell("head -c 3000000 /dev/zero"), limit).unwrap();
+        assert_eq!((long.stdout.text().len(), long.stdout.dropped()), (1 << 20, 3_000_000 - (1 << 20)));
     }
-}
 
-fn read_capped(mut from: impl Read) -> String {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 8192];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len()).min(read);
-        kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+    #[test]
+    fn nothing_of_a_group_outlives_the_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "(sleep 1; touch late) & echo started; sleep 60";
+        let mut command = shell(script);
+        command.current_dir(folder.path());
+        let started = Instant::now();
+        let ended = run(command, Duration::from_millis(300)).unwrap();
+        assert_eq!((ended.end, ended.stdout.text().as_str()), (End::TimedOut, "started\n"));
+        assert!(started.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!folder.path().join("late").exists());
     }
-    String::from_utf8_lossy(&kept).into_owned()
+
+    /// It used to be waited for as long as it kept its output open.
+    #[test]
+    fn what_leaves_the_group_does_not_hold_up_the_end() {
+        let started = Instant::now();
+        let ended = run(shell("setsid sleep 5 & echo done"), Duration::from_secs(20)).unwrap();
+        assert!(matches!(ended.end, End::Exited(status) if status.success()));
+        assert!(started.elapsed() < Duration::from_secs(4));
+    }
 }

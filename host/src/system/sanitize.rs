@@ -5,9 +5,22 @@
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if acts(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if effect(c).is_some() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
+}
+
+/// At most `max_chars` characters of a text; `mark` follows where something was cut.
+pub fn cut(text: &str, max_chars: usize, mark: &str) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}{mark}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The longest start of a text that has at most `max_bytes` bytes and splits no character.
+pub fn cut_bytes(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
 }
 
 /// At most `max_chars` characters of the text's first line with words in it, escaped; `…` where something was cut.
@@ -15,22 +28,34 @@ pub fn line(text: &str, max_chars: usize) -> String {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     // Escaping what is beyond the cap would only cost time.
     let some: String = first.chars().take(max_chars.saturating_add(1)).collect();
-    let line = printable(&some).replace('\t', " ");
-    match line.char_indices().nth(max_chars) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    cut(&printable(&some).replace('\t', " "), max_chars, "…")
 }
 
-/// Whether a character does something other than being read.
-fn acts(c: char) -> bool {
+/// What a character does other than being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Acts on a terminal.
+    Controls,
+    /// Changes the direction in which the text around it is shown.
+    Reorders,
+    /// Is not seen, or joins or varies what is.
+    Hides,
+}
+
+/// What a character does other than being read; none for line feeds and tabs.
+pub fn effect(c: char) -> Option<Effect> {
     match c {
-        '\n' | '\t' => false,
-        // Soft hyphen, Arabic letter mark, zero-width and direction marks, separators, overrides, isolates, joiners, byte
-        // order mark, interlinear marks, tags, variation selectors' supplement.
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
-        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => true,
-        c => c.is_control(),
+        '\n' | '\t' => None,
+        // Arabic letter mark, direction marks, overrides and embeddings, isolates.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            Some(Effect::Reorders)
+        }
+        // Soft hyphen, vowel separator, zero-width spaces and joiners, separators of lines and paragraphs, word joiner,
+        // invisible operators, deprecated shaping, byte order mark, interlinear marks, tags, variation selectors' supplement.
+        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' => Some(Effect::Hides),
+        '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => Some(Effect::Hides),
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => Some(Effect::Hides),
+        c => c.is_control().then_some(Effect::Controls),
     }
 }
 
@@ -43,6 +68,16 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\n\tb\r"), "a\\u{1b}[31m\n\tb\\r");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{e0041}"), "x\\u{202e}y\\u{200b}z\\u{e0041}");
         assert_eq!(printable("naïve → ü 数"), "naïve → ü 数");
+    }
+
+    #[test]
+    fn a_cut_splits_no_character() {
+        assert_eq!(cut("naïve", 3, "…"), "naï…");
+        assert_eq!(cut("naïve", 5, "…"), "naïve");
+        assert_eq!(cut("naïve", 0, " (cut)"), " (cut)");
+        assert_eq!(cut_bytes("naïve", 3), "na");
+        assert_eq!(cut_bytes("naïve", 4), "naï");
+        assert_eq!(cut_bytes("naïve", 99), "naïve");
     }
 
     #[test]

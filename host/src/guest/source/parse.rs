@@ -4,12 +4,15 @@ use crate::guest::source::error::{Position, SourceError};
 use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use crate::guest::source::refuse;
 use crate::record::key::SourceKey;
+use crate::system::sanitize::{self, Effect};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit_mut::VisitMut;
 
 /// Stack of the parsing thread: 64 KiB for each open token, several times what a debug build uses. Only touched pages
 /// cost memory.
 const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A source that parsed and holds nothing that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +52,14 @@ impl Source {
     }
 }
 
-/// Controls, direction marks and the byte order mark: nobody means them, and compilers say of them what few understand.
+/// Refuses characters that show a reader another order than the compiler's. Carriage returns are layout; joiners belong to
+/// the writing of some languages; the lexer skips a byte order mark, which would shift every position.
 fn check_characters(text: &str) -> Result<(), SourceError> {
-    let is_bad = |c: char| match c {
-        '\t' | '\r' => false,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
-        c => c.is_control(),
+    let is_bad = |c: char| match sanitize::effect(c) {
+        Some(Effect::Controls) => c != '\r',
+        Some(Effect::Reorders) => true,
+        Some(Effect::Hides) => c == BYTE_ORDER_MARK,
+        None => false,
     };
     for (line, words) in text.split('\n').enumerate() {
         if let Some((column, c)) = words.chars().enumerate().find(|(_, c)| is_bad(*c)) {

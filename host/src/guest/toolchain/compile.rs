@@ -4,7 +4,8 @@ use crate::guest::source::Source;
 use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
 use crate::guest::toolchain::find::Toolchain;
 use crate::guest::toolchain::rustc::{FLAGS, TARGET};
-use crate::system::process::{self, Ended};
+use crate::system::confinement::{Memory, Paths, Rlimits};
+use crate::system::process::{self, End, Ended};
 use crate::system::sanitize;
 use serde::Deserialize;
 use std::fs;
@@ -27,6 +28,9 @@ const LOADERS: [&str; 4] = [
     "/lib/ld-musl-x86_64.so.1",
     "/lib/ld-musl-aarch64.so.1",
 ];
+
+/// A compiler opens a library or two for each crate of the standard library.
+const OPEN_FILES: u64 = 1024;
 
 /// Why a source did not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,27 +122,29 @@ impl Toolchain {
         read.extend(self.linker.ancestors().nth(4).filter(|lib| lib.ends_with("lib")).map(Path::to_owned));
         let mut execute = vec![self.rustc.path.clone(), self.linker.clone()];
         execute.extend(LOADERS.iter().map(PathBuf::from));
-        let exists = |paths: Vec<PathBuf>| paths.into_iter().filter(|p| p.exists()).collect::<Vec<_>>();
         Order {
             program: self.rustc.path.clone(),
             args,
-            read: exists(read),
-            write,
-            execute: exists(execute),
-            memory_bytes: self.limits.memory_bytes,
-            cpu_seconds: self.limits.time.as_secs().max(1),
-            // Object files on the way to the module carry more than it does.
-            file_bytes: self.limits.output_bytes.saturating_mul(8),
-            walled: !self.unconfined,
+            temporary: write.clone(),
+            paths: Paths { read, write: vec![write], execute },
+            limits: Rlimits {
+                memory: Memory::Addresses(self.limits.memory_bytes),
+                // Object files on the way to the module carry more than it does.
+                file_bytes: self.limits.output_bytes.saturating_mul(8),
+                files: OPEN_FILES,
+                cpu_seconds: Some(self.limits.time.as_secs().max(1)),
+            },
+            parent: std::process::id(),
         }
     }
 
     fn judge(&self, ended: &Ended) -> Result<(), CompileError> {
         let timeout = CompileError::Timeout { limit: self.limits.time };
-        let Some(status) = ended.status else {
-            return Err(timeout);
+        let status = match ended.end {
+            End::Exited(status) => status,
+            End::TimedOut | End::Stopped => return Err(timeout),
         };
-        let said = &ended.stderr;
+        let said = &ended.stderr.text();
         if status.success() {
             return Ok(());
         }
@@ -193,6 +199,5 @@ fn printable(text: &str, note: &str) -> String {
     if clean.len() <= MAX_DIAGNOSTIC_BYTES {
         return clean;
     }
-    let cut = clean.floor_char_boundary(MAX_DIAGNOSTIC_BYTES - note.len());
-    format!("{}{note}", clean.get(..cut).unwrap_or_default())
+    format!("{}{note}", sanitize::cut_bytes(&clean, MAX_DIAGNOSTIC_BYTES - note.len()))
 }

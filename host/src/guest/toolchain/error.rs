@@ -23,6 +23,9 @@ pub enum ToolchainError {
         /// The end of what it said.
         output: String,
     },
+    /// Nothing says where cargo keeps its sources.
+    #[error("no folder of cargo's: neither CARGO_HOME is set nor is there a home folder; set CARGO_HOME")]
+    NoCargoHome,
     /// The cache could not be used.
     #[error("{path}: {source}; set HOST_CACHE to a folder that can be written")]
     Cache {

@@ -22,7 +22,6 @@ pub struct Toolchain {
     /// What re-executes as the confined child.
     pub(super) helper: Vec<PathBuf>,
     pub(super) limits: CompileLimits,
-    pub(super) unconfined: bool,
 }
 
 /// What bounds one compilation.
@@ -66,7 +65,7 @@ impl Toolchain {
         let linker_version = linker_version(&linker)?;
         let helper = vec![std::env::current_exe().ok()?, PathBuf::from("__compile")];
         let limits = CompileLimits::default();
-        Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits, unconfined: false })
+        Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits })
     }
 
     /// Re-executes this `host` binary as the confined helper instead of the running one.
@@ -80,13 +79,6 @@ impl Toolchain {
     #[must_use]
     pub fn with_limits(mut self, limits: CompileLimits) -> Self {
         self.limits = limits;
-        self
-    }
-
-    /// Compiles without the second wall. Only for sources that the user wrote or trusts, on systems that have none.
-    #[must_use]
-    pub fn trusting_sources(mut self) -> Self {
-        self.unconfined = true;
         self
     }
 

@@ -4,11 +4,11 @@
 
 use crate::guest::toolchain::error::ToolchainError;
 use crate::guest::toolchain::find::Toolchain;
-pub(super) use crate::guest::toolchain::places::built_sysroot;
-pub(super) use crate::guest::toolchain::places::cache_folder;
-pub(super) use crate::guest::toolchain::places::sdk_folder;
+use crate::guest::toolchain::places::{built_sysroot, cache_folder, sdk_folder};
 use crate::guest::toolchain::rustc::{FLAGS, Rustc, SDK, TARGET, has_std, library_folder};
+use crate::system::atomic_file::folder_of;
 use crate::system::process;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,6 +104,12 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
     Err(ToolchainError::Missing { tried: tried.join("; "), advice: ADVICE })
 }
 
+/// Where cargo keeps the sources that the standard library is built with: as cargo itself chooses.
+fn cargo_home(named: Option<OsString>, home: Option<PathBuf>) -> Result<PathBuf, ToolchainError> {
+    let named = named.filter(|name| !name.is_empty()).map(PathBuf::from);
+    named.or_else(|| home.map(|home| home.join(".cargo"))).ok_or(ToolchainError::NoCargoHome)
+}
+
 /// Runs a step of the installation; its failure carries the step's name.
 fn step(name: &str, command: std::process::Command) -> Result<(), ToolchainError> {
     process::output(command, BUILD_LIMIT)
@@ -122,10 +128,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
     fs::create_dir(work.path().join("src")).map_err(at)?;
     fs::write(work.path().join("Cargo.toml"), manifest).map_err(at)?;
     fs::write(work.path().join("src/lib.rs"), "#![no_std]\n").map_err(at)?;
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
-        .unwrap_or_default();
+    let cargo_home = cargo_home(std::env::var_os("CARGO_HOME"), std::env::home_dir())?;
     // Paths of this machine would otherwise enter the panic messages of every guest.
     let flags = [(&sources, "/std"), (&cargo_home, "/cargo"), (&work.path().to_owned(), "/build")]
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
@@ -163,7 +166,7 @@ fn build_sdk(rustc: &Rustc, cache: &Path, folder: &Path) -> Result<(), Toolchain
     let work = tempfile::tempdir_in(folder).map_err(at)?;
     for (name, text) in SDK {
         let path = work.path().join(name);
-        fs::create_dir_all(path.parent().unwrap_or(work.path())).map_err(at)?;
+        fs::create_dir_all(folder_of(&path).map_err(at)?).map_err(at)?;
         fs::write(path, text).map_err(at)?;
     }
     let made = work.path().join("sdk");
@@ -189,4 +192,17 @@ fn place(made: &Path, to: &Path) -> io::Result<()> {
         fs::remove_dir_all(to)?;
     }
     fs::rename(made, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cargo_home_that_is_nowhere_is_an_error() {
+        let home = || Some(PathBuf::from("/home/a"));
+        assert_eq!(cargo_home(Some("/c".into()), home()).unwrap(), Path::new("/c"));
+        assert_eq!(cargo_home(Some("".into()), home()).unwrap(), Path::new("/home/a/.cargo"));
+        assert!(matches!(cargo_home(None, None), Err(ToolchainError::NoCargoHome)));
+    }
 }

@@ -71,6 +71,7 @@ impl Rustc {
         found
     }
 
+    /// What `rustc -vV` says behind a key; empty where it does not have it, as a compiler built without git.
     pub(super) fn line(&self, key: &str) -> &str {
         self.version.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("").trim()
     }

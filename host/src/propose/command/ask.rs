@@ -35,7 +35,7 @@ impl Command {
         Ok(())
     }
 
-    /// Runs the program on a folder of its own, which is gone afterwards. `stopped` is asked a few times a second; where
+    /// Runs the program on a folder of its own, which is gone afterwards. `stopped` is asked many times a second; where
     /// it says yes, or the time is up, the program is killed with everything that it started.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Why a program gave no answer.
-use crate::system::untrusted_files::IntakeError;
+use crate::system::untrusted_folder::UntrustedFileError;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum CommandError {
     },
     /// What it left is no source.
     #[error("what the program left is not taken: {0}")]
-    Left(#[from] IntakeError),
+    Left(#[from] UntrustedFileError),
     /// Stopped by the user.
     #[error("stopped by the user; the program was killed")]
     Interrupted,

@@ -4,7 +4,7 @@ use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::command::work::Work;
 use crate::propose::history;
 use crate::system::sanitize;
-use crate::system::untrusted_files::{Folder, IntakeError};
+use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::{fs, io};
@@ -50,7 +50,7 @@ impl WorkFolder {
         self.dir.path()
     }
 
-    pub(super) fn source(&self) -> Result<String, IntakeError> {
+    pub(super) fn source(&self) -> Result<String, UntrustedFileError> {
         self.held.read(Path::new("train.rs"), MAX_SOURCE_BYTES as u64)
     }
 

@@ -167,12 +167,12 @@ impl Constant {
 pub fn can_run(value: impl Fn(&str) -> Option<Value>) -> bool {
     let integer = |name: &str| match value(name) {
         Some(Value::Integer(v)) => Some(v),
-        _ => None,
+        Some(Value::Float(_)) | None => None,
     };
     let head = integer("HEAD_DIM");
     let whole_heads = match (integer("WIDTH"), head) {
         (Some(width), Some(head)) => head > 0 && width >= head && width % head == 0,
-        _ => true,
+        (Some(_), None) | (None, _) => true,
     };
     whole_heads && head.is_none_or(|h| h % 2 == 0)
 }

@@ -9,6 +9,6 @@ pub mod random;
 mod search;
 
 pub use search::{
-    CONSTANT, Evolve, History, Mutation, SAMPLE, Step, TWO_CONSTANTS, Trial, all_mutations, constants_of,
-    sample_constants, steps_between,
+    CONSTANT, Evolve, History, Mutation, SAMPLE, Step, TWO_CONSTANTS, Trial, constants_of, sample_constants,
+    steps_between,
 };

@@ -78,11 +78,6 @@ impl Evolve {
     }
 }
 
-/// Every mutation one step away: each structural operator at each site, each step of each constant.
-pub fn all_mutations(text: &str) -> Vec<Mutation> {
-    Catalogue::of(text).map(|c| c.all(text)).unwrap_or_default()
-}
-
 /// All searchable constants drawn anew around their values, log-uniformly within a factor of `spread`.
 pub fn sample_constants(text: &str, random: &mut Random, spread: f64) -> Option<Mutation> {
     let catalogue = Catalogue::of(text)?;
@@ -201,7 +196,7 @@ fn momentum(name: &str, trials: &[Trial]) -> f64 {
         let push = match trial.gain {
             _ if trial.kept => 3.0,
             Some(gain) if gain > 0.0 => 0.5,
-            _ => -1.0,
+            Some(_) | None => -1.0,
         };
         DECAY * momentum + direction * push
     })
@@ -254,6 +249,11 @@ fn schedule(progress: f32) -> f32 {
     fn made(description: &str) -> String {
         let found = all_mutations(GUEST).into_iter().find(|m| m.description == description);
         found.unwrap_or_else(|| panic!("{description}")).source
+    }
+
+    /// Every mutation one step away: each structural operator at each site, each step of each constant.
+    fn all_mutations(text: &str) -> Vec<Mutation> {
+        Catalogue::of(text).map(|c| c.all(text)).unwrap_or_default()
     }
 
     #[test]

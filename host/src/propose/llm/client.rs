@@ -3,12 +3,12 @@
 
 use crate::propose::llm::config::{Dialect, ModelConfig, is_loopback};
 use crate::propose::llm::cost::{Prices, estimate};
+use crate::propose::llm::deadline::Deadlines;
 use crate::propose::llm::dialect::{self, Reading, Response};
 use crate::propose::llm::error::{AskError, Class, OpenError, Phase};
 use crate::propose::llm::key::Key;
 use crate::propose::llm::sse::Events;
-use crate::propose::llm::watch::Watch;
-use crate::propose::llm::{backoff, echo, redirect};
+use crate::propose::llm::{backoff, key_in_answer, redirect};
 use crate::propose::prompt::Prompt;
 use crate::propose::proposer::Desk;
 use crate::record::spend::{Exchange, Spend};
@@ -96,8 +96,12 @@ impl Model {
     }
 
     /// The bytes that a request is sent as; the key is not among them.
-    pub fn body(&self, prompt: &Prompt) -> Vec<u8> {
-        dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed))
+    ///
+    /// # Errors
+    /// Where it cannot be written as JSON.
+    pub fn body(&self, prompt: &Prompt) -> Result<Vec<u8>, AskError> {
+        let body = dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed));
+        body.map_err(|error| AskError::Unwritten(error.to_string()))
     }
 
     /// The most that one try of a request can use: a token has at least one byte, and an answer ends at its limit.
@@ -146,7 +150,7 @@ impl Model {
             if wait > longest {
                 return Err(error);
             }
-            Watch::new(&self.config, desk.cancelled).pause(wait).await?;
+            Deadlines::new(&self.config, desk.cancelled).pause(wait).await?;
         }
     }
 
@@ -165,11 +169,11 @@ impl Model {
     /// One request, with its place in the accounts.
     async fn request(&self, url: &Url, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Came, AskError> {
         let worst = self.worst_case(prompt);
+        let body = self.body(prompt)?;
         let reservation = desk.ledger.reserve(&worst).map_err(AskError::Ledger)?;
-        let body = self.body(prompt);
-        let watch = Watch::new(&self.config, desk.cancelled);
+        let deadlines = Deadlines::new(&self.config, desk.cancelled);
         let mut exchange = Transfer::default();
-        let read = self.exchange(url, body.clone(), &watch, &mut exchange).await;
+        let read = self.exchange(url, body.clone(), &deadlines, &mut exchange).await;
         let spend = exchange.spend(&read, worst, self.prices, estimate(prompt.bytes()));
         let Transfer { reading, received, moved, .. } = exchange;
         let read = read.and_then(|()| match moved {
@@ -186,7 +190,7 @@ impl Model {
                 Ok(Came::Moved(_)) => "redirect".into(),
                 Err(error) => error.name().into(),
             },
-            wall_ms: watch.elapsed_ms(),
+            wall_ms: deadlines.elapsed_ms(),
         };
         desk.ledger.settle(reservation, &filed).map_err(AskError::Ledger)?;
         read
@@ -201,7 +205,7 @@ impl Model {
             Err(error) => error.to_string(),
         };
         let mut filed = key.redact(&received);
-        if echo::holds(key, &filed) {
+        if key_in_answer::holds(key, &filed) {
             // It can still be put together from the pieces: then the words alone are filed.
             filed = key.redact_text(said).into_bytes();
         }
@@ -223,13 +227,13 @@ impl Model {
         &self,
         url: &Url,
         body: Vec<u8>,
-        watch: &Watch<'_>,
+        deadlines: &Deadlines<'_>,
         exchange: &mut Transfer,
     ) -> Result<(), AskError> {
         let sending = self.http.post(url.clone()).body(body).send();
         // From here on the request may be with the server, whatever this end learns of it.
         exchange.taken = true;
-        let response = watch.within(Phase::FirstByte, sending).await?.map_err(|error| {
+        let response = deadlines.within(Phase::FirstByte, sending).await?.map_err(|error| {
             exchange.taken = !error.is_connect();
             self.unsent(error)
         })?;
@@ -240,23 +244,23 @@ impl Model {
             return Ok(());
         }
         if !status.is_success() {
-            return Err(refusal(response, watch, &mut exchange.received).await);
+            return Err(refusal(response, deadlines, &mut exchange.received).await);
         }
-        self.read(response, watch, exchange).await
+        self.read(response, deadlines, exchange).await
     }
 
     /// Reads an answer as what it is called, and one that is called nothing as what it begins like.
     async fn read(
         &self,
         mut response: reqwest::Response,
-        watch: &Watch<'_>,
+        deadlines: &Deadlines<'_>,
         exchange: &mut Transfer,
     ) -> Result<(), AskError> {
         let (mut form, status) = (Form::named(&response)?, response.status().as_u16());
         let Transfer { reading, received, .. } = exchange;
         let (mut body, mut events) = (Vec::new(), Events::default());
         let (mut bytes, mut phase) = (0usize, Phase::FirstByte);
-        while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(broken)? {
+        while let Some(piece) = deadlines.within(phase, response.chunk()).await?.map_err(broken)? {
             phase = Phase::Idle;
             file(received, &piece);
             bytes = bytes.saturating_add(piece.len());
@@ -322,12 +326,12 @@ impl Form {
 /// A body of at most `limit` bytes; `received` keeps what came of it, whatever happens.
 async fn read_body(
     mut response: reqwest::Response,
-    watch: &Watch<'_>,
+    deadlines: &Deadlines<'_>,
     limit: usize,
     received: &mut Vec<u8>,
 ) -> Result<Vec<u8>, AskError> {
     let (mut body, mut phase) = (Vec::new(), Phase::FirstByte);
-    while let Some(piece) = watch.within(phase, response.chunk()).await?.map_err(broken)? {
+    while let Some(piece) = deadlines.within(phase, response.chunk()).await?.map_err(broken)? {
         phase = Phase::Idle;
         file(received, &piece);
         if body.len().saturating_add(piece.len()) > limit {
@@ -344,10 +348,10 @@ fn file(received: &mut Vec<u8>, piece: &[u8]) {
 }
 
 /// The error that an unsuccessful answer means.
-async fn refusal(response: reqwest::Response, watch: &Watch<'_>, received: &mut Vec<u8>) -> AskError {
+async fn refusal(response: reqwest::Response, deadlines: &Deadlines<'_>, received: &mut Vec<u8>) -> AskError {
     let status = response.status().as_u16();
     let retry_after = header(&response, RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
-    match read_body(response, watch, MAX_ERROR_BYTES, received).await {
+    match read_body(response, deadlines, MAX_ERROR_BYTES, received).await {
         Err(AskError::Interrupted) => AskError::Interrupted,
         // The status alone says enough.
         body => dialect::refusal(status, &body.unwrap_or_default(), retry_after),

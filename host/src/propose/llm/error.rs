@@ -176,6 +176,9 @@ pub enum AskError {
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The request could not be written.
+    #[error("the request cannot be written as JSON: {0}")]
+    Unwritten(String),
     /// The night's accounts do not allow it, or could not be written.
     #[error(transparent)]
     Ledger(ProposeError),
@@ -200,7 +203,9 @@ impl AskError {
             | Self::NoBody { .. }
             | Self::Malformed(_)
             | Self::TooLarge { .. } => Class::Retry,
-            Self::BadRequest { .. } | Self::Cut { .. } | Self::Declined | Self::Empty => Class::Refused,
+            Self::BadRequest { .. } | Self::Cut { .. } | Self::Declined | Self::Empty | Self::Unwritten(_) => {
+                Class::Refused
+            }
             Self::Interrupted => Class::Interrupted,
         }
     }
@@ -232,6 +237,7 @@ impl AskError {
             Self::Declined => "declined",
             Self::Empty => "empty",
             Self::Interrupted => "interrupted",
+            Self::Unwritten(_) => "unwritten",
             Self::Ledger(_) => "ledger",
         }
     }

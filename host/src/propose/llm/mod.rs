@@ -7,13 +7,13 @@ mod backoff;
 mod client;
 mod config;
 mod cost;
+mod deadline;
 mod dialect;
-mod echo;
 mod error;
 pub mod key;
+mod key_in_answer;
 mod redirect;
 mod sse;
-mod watch;
 mod writer;
 
 pub use client::Model;

@@ -2,7 +2,7 @@
 
 use crate::propose::answer::FORMAT;
 use crate::propose::prompt::history;
-use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, closed, code, cut_bytes, cut_chars, fenced, fit};
+use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, closed, code, fenced, fit};
 use crate::propose::proposer::Situation;
 use crate::system::sanitize;
 use std::fmt::Write as _;
@@ -63,19 +63,19 @@ pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
 /// What a model answered to [`digest`], as it is kept.
 pub fn read_digest(answer: &str) -> Option<String> {
     let text = sanitize::printable(answer.trim());
-    (!text.is_empty()).then(|| cut_chars(&text, DIGEST_CHARS))
+    (!text.is_empty()).then(|| sanitize::cut(&text, DIGEST_CHARS, "…"))
 }
 
 /// What a person asks for. A fence that it leaves open, or that is cut in the middle, would swallow the rest.
 fn brief(situation: &Situation) -> String {
-    closed(cut_bytes(&sanitize::printable(&situation.brief), BRIEF_BYTES))
+    closed(sanitize::cut_bytes(&sanitize::printable(&situation.brief), BRIEF_BYTES).to_owned())
 }
 
 fn digest_part(digest: &str) -> String {
     if digest.trim().is_empty() {
         return String::new();
     }
-    fenced("data", &cut_chars(&sanitize::printable(digest.trim()), DIGEST_CHARS))
+    fenced("data", &sanitize::cut(&sanitize::printable(digest.trim()), DIGEST_CHARS, "…"))
 }
 
 fn standing(situation: &Situation) -> String {

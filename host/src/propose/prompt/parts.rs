@@ -33,18 +33,6 @@ pub(super) fn fenced(kind: &str, text: &str) -> String {
     format!("{fence}{kind}\n{}\n{fence}\n", text.trim_end_matches('\n'))
 }
 
-pub(super) fn cut_chars(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-pub(super) fn cut_bytes(text: &str, max: usize) -> String {
-    let end = (0..=max.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
 /// Code as it is, but for characters that act.
 pub(super) fn code(source: &str) -> String {
     fenced("rust", &sanitize::printable(source))

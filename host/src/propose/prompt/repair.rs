@@ -2,7 +2,7 @@
 //! says of the ops that are involved, the whole file. Pure.
 
 use crate::propose::answer::FORMAT;
-use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, code, cut_bytes, cut_chars, fenced, fit};
+use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, code, fenced, fit};
 use crate::propose::proposer::{Failed, Situation};
 use crate::system::sanitize;
 use similar::get_close_matches;
@@ -29,7 +29,7 @@ const FILE: &str = "train.rs:";
 
 /// Asks to mend what failed. Of a file that does not fit, nothing is left out: a part of it could not be mended.
 pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u64) -> Prompt {
-    let error = cut_chars(&sanitize::printable(failed.message.trim()), ERROR_CHARS);
+    let error = sanitize::cut(&sanitize::printable(failed.message.trim()), ERROR_CHARS, "…");
     let mut parts = match &failed.proposal {
         Some(proposal) => vec![
             Part::new(0, "", opening(failed, &proposal.hypothesis)),
@@ -44,7 +44,7 @@ pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u
             Part::cut(
                 1,
                 "What you answered",
-                fenced("data", &cut_bytes(&sanitize::printable(failed.answer.trim()), ANSWER_BYTES)),
+                fenced("data", sanitize::cut_bytes(&sanitize::printable(failed.answer.trim()), ANSWER_BYTES)),
             ),
             Part::new(0, "train.rs", code(&situation.parent.source)),
         ],

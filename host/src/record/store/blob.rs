@@ -5,10 +5,10 @@ use crate::record::key::Hash;
 use crate::record::store::error::{StoreError, io_error};
 use crate::record::store::folder::{Store, WritePoint};
 use crate::record::store::lock::RunLock;
-pub(super) use crate::system::atomic_file::sync_folder;
+use crate::system::atomic_file::{self, Step, WriteError, sync_folder};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -50,15 +50,8 @@ impl Store {
         }
         sync_folder(&blobs).map_err(|source| io_error(&blobs, source))?;
         let incoming = self.dir.join("incoming");
-        let mut file = tempfile::NamedTempFile::new_in(&incoming).map_err(|source| io_error(&incoming, source))?;
-        self.reach(WritePoint::BlobCreated)?;
-        file.write_all(bytes).map_err(|source| io_error(file.path(), source))?;
-        self.reach(WritePoint::BlobWritten)?;
-        file.as_file().sync_all().map_err(|source| io_error(file.path(), source))?;
-        self.reach(WritePoint::BlobSynced)?;
-        file.persist(&path).map_err(|error| io_error(&path, error.error))?;
-        self.reach(WritePoint::BlobRenamed)?;
-        sync_folder(folder).map_err(|source| io_error(folder, source))?;
+        atomic_file::replace_from(&incoming, &path, &[bytes], &|step| self.fault_at(write_point(step)))
+            .map_err(|WriteError { path, source }| io_error(&path, source))?;
         Ok(hash)
     }
 
@@ -94,6 +87,15 @@ impl Store {
             }
         }
         Ok(collected)
+    }
+}
+
+fn write_point(step: Step) -> WritePoint {
+    match step {
+        Step::Created => WritePoint::BlobCreated,
+        Step::Written => WritePoint::BlobWritten,
+        Step::Synced => WritePoint::BlobSynced,
+        Step::Renamed => WritePoint::BlobRenamed,
     }
 }
 

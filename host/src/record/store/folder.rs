@@ -77,7 +77,11 @@ impl Store {
     }
 
     pub(super) fn reach(&self, point: WritePoint) -> Result<(), StoreError> {
-        (self.faults)(point).map_err(|source| io_error(&self.dir, source))
+        self.fault_at(point).map_err(|source| io_error(&self.dir, source))
+    }
+
+    pub(super) fn fault_at(&self, point: WritePoint) -> io::Result<()> {
+        (self.faults)(point)
     }
 
     pub(super) fn sql<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {

@@ -2,6 +2,7 @@
 
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::operators::guest::{Guest, Site};
+use crate::system::sanitize;
 use syn::visit::Visit;
 use syn::{BinOp, Expr, ExprMethodCall};
 
@@ -134,8 +135,8 @@ fn callee<'a>(guest: &Guest<'a>, expr: &Expr) -> Option<&'a str> {
 
 fn shortened(words: &str) -> String {
     const LONGEST: usize = 40;
-    if words.chars().count() <= LONGEST {
-        return words.to_owned();
+    match words.chars().count() {
+        0..=LONGEST => words.to_owned(),
+        _ => sanitize::cut(words, LONGEST - 1, "…"),
     }
-    words.chars().take(LONGEST - 1).chain(['…']).collect()
 }

@@ -17,7 +17,7 @@ struct Body<'a> {
     messages: [Turn<'a>; 1],
 }
 
-pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt) -> Vec<u8> {
+pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt) -> serde_json::Result<Vec<u8>> {
     let body = Body {
         model: &config.model,
         max_tokens: config.max_output_tokens,
@@ -26,8 +26,7 @@ pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt) -> Ve
         system: &prompt.system,
         messages: [Turn { role: "user", content: &prompt.text }],
     };
-    // Strings and numbers cannot fail to be JSON.
-    serde_json::to_vec(&body).unwrap_or_default()
+    serde_json::to_vec(&body)
 }
 
 #[derive(Deserialize)]

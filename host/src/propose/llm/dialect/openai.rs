@@ -26,7 +26,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> Vec<u8> {
+pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> serde_json::Result<Vec<u8>> {
     let system = Turn { role: "system", content: &prompt.system };
     let body = Body {
         model: &config.model,
@@ -37,8 +37,7 @@ pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer
         stream_options: StreamOptions { include_usage: true },
         messages: [system, Turn { role: "user", content: &prompt.text }],
     };
-    // Strings and numbers cannot fail to be JSON.
-    serde_json::to_vec(&body).unwrap_or_default()
+    serde_json::to_vec(&body)
 }
 
 /// A piece of an answer, or a whole one.

@@ -70,8 +70,10 @@ impl Reading {
             _ if !self.is_complete() => Err(AskError::Truncated),
             Some(Finish::Cut) => Err(AskError::Cut { limit: config.max_output_tokens }),
             Some(Finish::Declined) => Err(AskError::Declined),
-            _ if self.text.trim().is_empty() => Err(AskError::Empty),
-            _ => Ok(Response { text: self.text, tokens_in: self.tokens_in, tokens_out: self.tokens_out }),
+            Some(Finish::Whole) | None if self.text.trim().is_empty() => Err(AskError::Empty),
+            Some(Finish::Whole) | None => {
+                Ok(Response { text: self.text, tokens_in: self.tokens_in, tokens_out: self.tokens_out })
+            }
         }
     }
 

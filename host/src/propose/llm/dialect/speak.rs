@@ -7,7 +7,7 @@ use crate::propose::llm::error::AskError;
 use crate::propose::prompt::Prompt;
 
 /// The body of a request. `newer` says `max_completion_tokens` where the chat dialect has always said `max_tokens`.
-pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> Vec<u8> {
+pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> serde_json::Result<Vec<u8>> {
     match config.dialect {
         Dialect::Anthropic => anthropic::body(config, prompt),
         Dialect::Openai => openai::body(config, prompt, newer),

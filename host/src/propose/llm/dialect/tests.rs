@@ -35,7 +35,7 @@ fn response(text: &str, tokens_in: u64, tokens_out: u64) -> Response {
 #[test]
 fn bodies_are_as_documented() {
     let prompt = Prompt { system: "Be brief.".into(), text: "Hi \"you\"".into() };
-    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &prompt, newer)).unwrap();
+    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &prompt, newer).unwrap()).unwrap();
     assert_eq!(
         body(Dialect::Anthropic, false),
         r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"system":"Be brief.","messages":[{"role":"user","content":"Hi \"you\""}]}"#

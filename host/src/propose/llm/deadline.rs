@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(50);
 
 /// See the module.
-pub(super) struct Watch<'a> {
+pub(super) struct Deadlines<'a> {
     config: &'a ModelConfig,
     cancelled: &'a AtomicBool,
     started: Instant,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Deadlines<'a> {
     pub fn new(config: &'a ModelConfig, cancelled: &'a AtomicBool) -> Self {
         Self { config, cancelled, started: Instant::now() }
     }

@@ -1,5 +1,5 @@
-//! Files that somebody else left: read without following a link, waiting for a pipe, or taking more than the cap. Thin
-//! I/O edge; depends on nothing else here.
+//! Files in a folder that somebody else writes to: read without following a link, waiting for a pipe, or taking more than
+//! the cap.
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::Errno;
@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
+pub enum UntrustedFileError {
     /// Nothing there.
     #[error("{0} is not there")]
     Missing(String),
@@ -65,41 +65,41 @@ impl Folder {
     /// The text of a plain file in it of at most `cap` bytes.
     ///
     /// # Errors
-    /// See [`IntakeError`].
-    pub fn read(&self, path: &Path, cap: u64) -> Result<String, IntakeError> {
+    /// See [`UntrustedFileError`].
+    pub fn read(&self, path: &Path, cap: u64) -> Result<String, UntrustedFileError> {
         let name = || crate::system::sanitize::line(&path.to_string_lossy(), 200);
         let file = self.open_inside(path)?;
-        let io = |source: io::Error| IntakeError::Io { name: name(), source };
+        let io = |source: io::Error| UntrustedFileError::Io { name: name(), source };
         let kind = fstat(&file).map_err(|error| io(error.into()))?;
         if FileType::from_raw_mode(kind.st_mode) != FileType::RegularFile {
-            return Err(IntakeError::NotAFile(name()));
+            return Err(UntrustedFileError::NotAFile(name()));
         }
         let mut bytes = Vec::new();
         File::from(file).take(cap.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
         if bytes.len() as u64 > cap {
-            return Err(IntakeError::TooLarge { name: name(), cap });
+            return Err(UntrustedFileError::TooLarge { name: name(), cap });
         }
         String::from_utf8(bytes)
-            .map_err(|error| IntakeError::NotText { name: name(), at: error.utf8_error().valid_up_to() })
+            .map_err(|error| UntrustedFileError::NotText { name: name(), at: error.utf8_error().valid_up_to() })
     }
 
     /// Each part of the path is opened by itself, so that none can be a link.
-    fn open_inside(&self, path: &Path) -> Result<OwnedFd, IntakeError> {
+    fn open_inside(&self, path: &Path) -> Result<OwnedFd, UntrustedFileError> {
         let name = crate::system::sanitize::line(&path.to_string_lossy(), 200);
         let mut parts = Vec::new();
         for part in path.components() {
             match part {
                 Component::Normal(part) => parts.push(part),
                 Component::CurDir => {}
-                _ => return Err(IntakeError::Outside(name)),
+                _ => return Err(UntrustedFileError::Outside(name)),
             }
         }
-        let Some((last, folders)) = parts.split_last() else { return Err(IntakeError::NotAFile(name)) };
+        let Some((last, folders)) = parts.split_last() else { return Err(UntrustedFileError::NotAFile(name)) };
         let failed = |error: Errno| match error {
-            Errno::NOENT => IntakeError::Missing(name.clone()),
-            Errno::LOOP => IntakeError::Link(name.clone()),
-            Errno::NXIO => IntakeError::NotAFile(name.clone()),
-            error => IntakeError::Io { name: name.clone(), source: error.into() },
+            Errno::NOENT => UntrustedFileError::Missing(name.clone()),
+            Errno::LOOP => UntrustedFileError::Link(name.clone()),
+            Errno::NXIO => UntrustedFileError::NotAFile(name.clone()),
+            error => UntrustedFileError::Io { name: name.clone(), source: error.into() },
         };
         let careful = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut at = None;
@@ -109,8 +109,8 @@ impl Folder {
             let kind = FileType::from_raw_mode(fstat(&opened).map_err(failed)?.st_mode);
             match kind {
                 FileType::Directory => at = Some(opened),
-                FileType::Symlink => return Err(IntakeError::Link(name)),
-                _ => return Err(IntakeError::Missing(name)),
+                FileType::Symlink => return Err(UntrustedFileError::Link(name)),
+                _ => return Err(UntrustedFileError::Missing(name)),
             }
         }
         // Without waiting: opening a pipe would otherwise hang until somebody writes to it.
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    fn read(folder: &Path, name: &str) -> Result<String, IntakeError> {
+    fn read(folder: &Path, name: &str) -> Result<String, UntrustedFileError> {
         Folder::open(folder).unwrap().read(Path::new(name), 8)
     }
 
@@ -144,17 +144,17 @@ mod tests {
         assert_eq!(read(folder.path(), "sub/plain").unwrap(), "12345678");
         assert_eq!(read(folder.path(), "./sub/./plain").unwrap(), "12345678");
         let refused = |name: &str| read(folder.path(), name).unwrap_err();
-        assert!(matches!(refused("huge"), IntakeError::TooLarge { cap: 8, .. }));
-        assert!(matches!(refused("bytes"), IntakeError::NotText { at: 2, .. }));
-        assert!(matches!(refused("link"), IntakeError::Link(_)));
-        assert!(matches!(refused("linked/plain"), IntakeError::Link(_)));
-        assert!(matches!(refused("none"), IntakeError::Missing(_)));
-        assert!(matches!(refused("sub/plain/more"), IntakeError::Missing(_)));
+        assert!(matches!(refused("huge"), UntrustedFileError::TooLarge { cap: 8, .. }));
+        assert!(matches!(refused("bytes"), UntrustedFileError::NotText { at: 2, .. }));
+        assert!(matches!(refused("link"), UntrustedFileError::Link(_)));
+        assert!(matches!(refused("linked/plain"), UntrustedFileError::Link(_)));
+        assert!(matches!(refused("none"), UntrustedFileError::Missing(_)));
+        assert!(matches!(refused("sub/plain/more"), UntrustedFileError::Missing(_)));
         for outside in ["../x", "sub/../../x", "/dev/null"] {
-            assert!(matches!(refused(outside), IntakeError::Outside(_)), "{outside}");
+            assert!(matches!(refused(outside), UntrustedFileError::Outside(_)), "{outside}");
         }
         for odd in ["sub", "pipe", "socket", "", "."] {
-            assert!(matches!(refused(odd), IntakeError::NotAFile(_)), "{odd}");
+            assert!(matches!(refused(odd), UntrustedFileError::NotAFile(_)), "{odd}");
         }
     }
 
@@ -168,6 +168,6 @@ mod tests {
         let folder = Folder::open(&at("work")).unwrap();
         std::fs::remove_dir(at("work")).unwrap();
         symlink(at("other"), at("work")).unwrap();
-        assert!(matches!(folder.read(Path::new("train.rs"), 8), Err(IntakeError::Missing(_))));
+        assert!(matches!(folder.read(Path::new("train.rs"), 8), Err(UntrustedFileError::Missing(_))));
     }
 }

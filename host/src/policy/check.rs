@@ -1,0 +1,101 @@
+//! What a policy may not say: values out of range, and proposers that are not there.
+
+use crate::policy::fields::Policy;
+use crate::propose::evolve::proposer::Offline;
+use std::fmt;
+
+impl Policy {
+    /// Values out of range, with the field's path.
+    pub(super) fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Faults(Vec::new());
+        let Self { task, budget, limits, search, caps, selection, llm: _, command: _ } = self;
+        faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
+        faults.within("task.context", task.context, 8, 4096);
+        faults.within("task.scale", task.scale, 0.125, 64.0);
+        faults.within("task.eval_chunks", task.eval_chunks, 2, 1 << 20);
+        faults.within("task.eval_rows", task.eval_rows, 2, 256);
+        faults.unless(!task.seed_guest.is_empty(), "task.seed_guest", "must name a guest: `gpt`, or a path");
+        faults.within("budget.seconds", budget.seconds, 0.01, 86_400.0);
+        let hex = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let pinned = budget.profile_hash.as_ref().is_none_or(hex);
+        faults.unless(pinned, "budget.profile_hash", "must be 64 lower-case hexadecimal digits");
+        faults.within("limits.component_bytes", limits.component_bytes, 1 << 10, 1 << 30);
+        faults.within("limits.memory_bytes", limits.memory_bytes, 1 << 16, 4 << 30);
+        faults.within("limits.tensor_bytes", limits.tensor_bytes, 1 << 16, 1 << 40);
+        faults.within("limits.max_tensors", limits.max_tensors, 1, 1 << 32);
+        faults.within("limits.max_ops", limits.max_ops, 1, 1 << 40);
+        faults.within("limits.fuel_per_budget_second", limits.fuel_per_budget_second, 1, 1 << 40);
+        faults.within("limits.state_bytes", limits.state_bytes, 1, 1 << 40);
+        faults.within("limits.log_points", limits.log_points, 0, 1 << 32);
+        faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
+        faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
+        faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);
+        faults.within("search.repairs", search.repairs, 0, 10);
+        faults.within("search.digest_every", search.digest_every, 1, 1 << 32);
+        faults.within("search.random_seed", search.random_seed, 0, i64::MAX as u64);
+        faults.unless(!search.proposers.is_empty(), "search.proposers", "name at least one proposer");
+        self.proposer_faults(&mut faults);
+        faults.within("caps.dollars", caps.dollars.unwrap_or(0.0), 0.0, 1e6);
+        faults.within("caps.tokens", caps.tokens.unwrap_or(0), 0, 1 << 50);
+        faults.within("caps.requests", caps.requests.unwrap_or(0), 0, 1 << 50);
+        faults.within("selection.replicas", selection.replicas, 2, 100);
+        faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
+        faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
+        faults.0
+    }
+
+    /// Proposers that are not there, named twice, or wrongly described.
+    fn proposer_faults(&self, faults: &mut Faults) {
+        let known = |name: &str| match name.split_once('.') {
+            None => name == Offline::NAME,
+            Some(("llm", model)) => self.llm.contains_key(model),
+            Some(("command", program)) => self.command.contains_key(program),
+            Some(_) => false,
+        };
+        let named = &self.search.proposers;
+        if let Some(unknown) = named.iter().find(|name| !known(name)) {
+            let tables = self.llm.keys().map(|name| format!("llm.{name}"));
+            let tables = tables.chain(self.command.keys().map(|name| format!("command.{name}")));
+            let all: Vec<String> = [Offline::NAME.to_owned()].into_iter().chain(tables).collect();
+            let reason = format!(
+                "no proposer is called `{unknown}`: there is `{}`; a table `[llm.NAME]` or `[command.NAME]` makes one",
+                all.join("`, `")
+            );
+            faults.unless(false, "search.proposers", &reason);
+        }
+        let twice = named.iter().enumerate().find(|(i, name)| named.iter().take(*i).any(|other| other == *name));
+        if let Some((_, name)) = twice {
+            faults.unless(false, "search.proposers", &format!("`{name}` is named twice"));
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let is_name = |name: &String| (1..=32).contains(&name.len()) && name.chars().all(is_plain);
+        const NAMES: &str = "a name has 1 to 32 letters, digits, `-` and `_`";
+        for (name, model) in &self.llm {
+            faults.unless(is_name(name), &format!("llm.{name}"), NAMES);
+            for (field, reason) in model.faults() {
+                faults.unless(false, &format!("llm.{name}.{field}"), &reason);
+            }
+        }
+        for (name, program) in &self.command {
+            faults.unless(is_name(name), &format!("command.{name}"), NAMES);
+            if let Some((field, reason)) = program.fault() {
+                faults.unless(false, &format!("command.{name}.{field}"), &reason);
+            }
+        }
+    }
+}
+
+struct Faults(Vec<(String, String)>);
+
+impl Faults {
+    fn unless(&mut self, holds: bool, field: &str, reason: &str) {
+        if !holds {
+            self.0.push((field.to_owned(), reason.to_owned()));
+        }
+    }
+
+    fn within<T: PartialOrd + fmt::Display>(&mut self, field: &str, value: T, low: T, high: T) {
+        let reason = format!("{value} is out of range: {low} to {high}");
+        self.unless(value >= low && value <= high, field, &reason);
+    }
+}

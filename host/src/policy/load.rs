@@ -1,0 +1,89 @@
+//! Policies and profiles by name or path, and what identifies a policy.
+
+use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
+use crate::policy::error::PolicyError;
+use crate::policy::fields::Policy;
+use crate::record::key::ProfileHash;
+use kernels::cost::Profile;
+
+/// Shipped policies by name.
+pub(super) const POLICIES: &[(&str, &str)] = &[
+    ("llm", include_str!("../../../policies/llm.toml")),
+    ("ollama", include_str!("../../../policies/ollama.toml")),
+    ("overnight", include_str!("../../../policies/overnight.toml")),
+    ("smoke", include_str!("../../../policies/smoke.toml")),
+];
+
+/// Shipped profiles by name.
+const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml"))];
+
+/// Domain of policy hashes.
+const HASH_DOMAIN: &str = "lab policy v1";
+
+impl Policy {
+    /// Loads a shipped policy by name, or a file by path, and validates it.
+    pub fn load(name: &str) -> Result<Self, PolicyError> {
+        let (file, text) = find("policy", POLICIES, name)?;
+        Self::parse(&file, &text)
+    }
+
+    /// Reads and validates a policy; `file` is what errors call it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
+        let policy: Self = parse_toml(file, text).map_err(PolicyError::Invalid)?;
+        match policy.faults().into_iter().next() {
+            None => Ok(policy),
+            Some((field, reason)) => {
+                let span = locate(text, &field).unwrap_or(0..0);
+                let reason = format!("{field}: {reason}");
+                Err(PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, None))))
+            }
+        }
+    }
+
+    /// The policy with every default written out, as TOML in declaration order. Two files that mean the same have the
+    /// same canonical form; comments and layout do not count.
+    pub fn canonical(&self) -> Result<String, PolicyError> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// blake3 (`derive_key` with "lab policy v1") of the canonical form.
+    pub fn hash(&self) -> Result<[u8; 32], PolicyError> {
+        Ok(blake3::derive_key(HASH_DOMAIN, self.canonical()?.as_bytes()))
+    }
+
+    /// Loads the reference profile and checks the pin.
+    pub fn profile(&self) -> Result<Profile, PolicyError> {
+        let profile = load_profile(&self.budget.profile)?;
+        let found = ProfileHash::new(&profile).to_string();
+        match &self.budget.profile_hash {
+            Some(pinned) if *pinned != found => {
+                Err(PolicyError::ProfileDiffers { name: profile.name, found, pinned: pinned.clone() })
+            }
+            Some(_) | None => Ok(profile),
+        }
+    }
+}
+
+/// Loads a shipped profile by name, or a file by path, and validates it.
+pub fn load_profile(name: &str) -> Result<Profile, PolicyError> {
+    let (file, text) = find("profile", PROFILES, name)?;
+    let profile: Profile = parse_toml(&file, &text).map_err(PolicyError::Invalid)?;
+    profile.validate().map_err(|source| PolicyError::Profile { name: profile.name.clone(), source })?;
+    Ok(profile)
+}
+
+fn find(kind: &'static str, shipped: &[(&str, &str)], name: &str) -> Result<(String, String), PolicyError> {
+    if name.contains('/') || name.ends_with(".toml") {
+        let text = std::fs::read_to_string(name);
+        return text
+            .map(|text| (name.to_owned(), text))
+            .map_err(|source| PolicyError::Read { path: name.to_owned(), source });
+    }
+    match shipped.iter().find(|(known, _)| *known == name) {
+        Some((_, text)) => Ok((name.to_owned(), (*text).to_owned())),
+        None => {
+            let known = shipped.iter().map(|(n, _)| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+            Err(PolicyError::Unknown { kind, name: name.to_owned(), known })
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Policies as people write them, well and badly.
+
+use super::load::POLICIES;
+use super::*;
+use crate::record::spend::Caps;
+use proptest::prelude::*;
+
+const MINIMAL: &str = "[task]\ncorpora = [\"shakespeare\"]\ncontext = 64\neval_chunks = 8\n\n[budget]\nprofile = \"zen-2c\"\nseconds = 2.0\n";
+
+fn fault(text: &str) -> String {
+    Policy::parse("night.toml", text).unwrap_err().to_string()
+}
+
+#[test]
+fn shipped_policies_load_with_their_profiles() {
+    for (name, _) in POLICIES {
+        let policy = Policy::load(name).unwrap();
+        assert_eq!(policy.profile().unwrap().name, policy.budget.profile);
+        assert_eq!(policy.task.corpora, ["shakespeare", "rust-src"]);
+    }
+}
+
+#[test]
+fn a_typo_is_shown_with_line_and_nearest_field() {
+    let text = MINIMAL.replace("seconds", "secnods");
+    assert_eq!(
+        fault(&text),
+        "night.toml:8:1: unknown field `secnods`, expected one of `profile`, `profile_hash`, `seconds`\n  8 | secnods = 2.0\n    | ^^^^^^^\n  help: did you mean `seconds`?"
+    );
+}
+
+#[test]
+fn a_value_out_of_range_is_shown_with_its_line() {
+    assert_eq!(
+        fault(&MINIMAL.replace("context = 64", "context = 4")),
+        "night.toml:3:11: task.context: 4 is out of range: 8 to 4096\n  3 | context = 4\n    |           ^"
+    );
+    assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.01 to 86400"));
+    let proposer = format!("{MINIMAL}\n[search]\nproposers = [\"oracle\"]\n");
+    assert!(fault(&proposer).contains("night.toml:11:13: search.proposers: no proposer is called `oracle`"));
+}
+
+#[test]
+fn proposers_are_tables_and_their_faults_have_lines() {
+    let table = "\n[search]\nproposers = [\"llm.local\", \"command.agent\", \"evolve\"]\n\n[llm.local]\ndialect = \"openai\"\n\
+                 base_url = \"http://localhost:1\"\nmodel = \"m\"\n\n[command.agent]\nargv = [\"agent\"]\n";
+    let text = format!("{MINIMAL}{table}");
+    let policy = Policy::parse("p", &text).unwrap();
+    assert_eq!(policy.llm["local"].model, "m");
+    assert_eq!(Policy::parse("p", &policy.canonical().unwrap()).unwrap(), policy);
+    let said = fault(&text.replace("\"llm.local\"", "\"llm.remote\""));
+    assert!(said.contains("night.toml:11:13: search.proposers: no proposer is called `llm.remote`"), "{said}");
+    assert!(said.contains("there is `evolve`, `llm.local`, `command.agent`"), "{said}");
+    let said = fault(&text.replace("http://localhost:1", "localhost"));
+    assert!(said.contains("night.toml:15:12: llm.local.base_url: "), "{said}");
+    let said = fault(&text.replace("[\"agent\"]", "[]"));
+    assert!(said.contains("night.toml:19:8: command.agent.argv: "), "{said}");
+    let said = fault(&text.replace("\"evolve\"", "\"llm.local\""));
+    assert!(said.contains("`llm.local` is named twice"), "{said}");
+}
+
+#[test]
+fn caps_are_whole_millionths() {
+    let policy = Policy::parse("p", &format!("{MINIMAL}\n[caps]\ndollars = 0.29\nrequests = 5\n")).unwrap();
+    let caps = Caps { requests: Some(5), tokens: None, micro_dollars: Some(290_000) };
+    assert_eq!(policy.caps.in_whole_numbers(), caps);
+    assert!(fault(&format!("{MINIMAL}\n[caps]\ndollars = -1.0\n")).contains("caps.dollars: -1 is out of range"));
+}
+
+#[test]
+fn wrong_types_missing_fields_and_bad_syntax_are_located() {
+    assert!(fault(&MINIMAL.replace("64", "\"x\"")).starts_with("night.toml:3:11: invalid type: string"));
+    assert!(fault(&MINIMAL.replace("eval_chunks = 8\n", "")).contains("missing field `eval_chunks`"));
+    assert!(fault(&MINIMAL.replace("[budget]", "[budget")).starts_with("night.toml:6:"));
+}
+
+#[test]
+fn unknown_names_say_what_is_shipped() {
+    let message = Policy::load("overnigth").unwrap_err().to_string();
+    assert!(message.contains("`overnight`, `smoke`"), "{message}");
+    assert!(Policy::load("no/such.toml").unwrap_err().to_string().starts_with("cannot read no/such.toml"));
+    let mut policy = Policy::parse("p", MINIMAL).unwrap();
+    policy.budget.profile_hash = Some("0".repeat(64));
+    assert!(matches!(policy.profile().unwrap_err(), PolicyError::ProfileDiffers { .. }));
+}
+
+#[test]
+fn the_canonical_form_is_pinned_and_ignores_layout() {
+    let policy = Policy::parse("p", MINIMAL).unwrap();
+    let again = Policy::parse("p", &policy.canonical().unwrap()).unwrap();
+    assert_eq!(policy, again);
+    let other = Policy::parse("p", &format!("# a comment\n{}", MINIMAL.replace(" = ", "="))).unwrap();
+    assert_eq!(policy.hash().unwrap(), other.hash().unwrap());
+    let hex = blake3::Hash::from_bytes(policy.hash().unwrap()).to_hex();
+    assert_eq!(hex.as_str(), "03bae748ed0f6808bd631f37a1ee022eacdda1397511f3f160d540debf4f81d4");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        let _ = Policy::parse("p", &text);
+    }
+
+    #[test]
+    fn damaged_policies_are_errors_or_policies(at in 0usize..MINIMAL.len(), with in "[\\[\\]=\"é\n.0-9a-z]{1,3}") {
+        let text = format!("{}{with}{}", &MINIMAL[..at], &MINIMAL[at + 1..]);
+        if let Err(error) = Policy::parse("p", &text) {
+            prop_assert!(error.to_string().starts_with("p:"));
+        }
+    }
+}
