@@ -1,6 +1,7 @@
 //! Commands for coding agents: a lab to work in, and the server that they talk to.
 
 use crate::cli::args::Cli;
+use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::Result;
 use nightlab::mcp::{self, Settings};

@@ -5,6 +5,7 @@ mod data;
 mod doctor;
 mod lab;
 mod night_view;
+mod out;
 mod run;
 mod search;
 mod show;

@@ -2,7 +2,8 @@
 
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
-use crate::cli::{data, doctor, lab, search, show, text};
+use crate::cli::out::{eprintln, println};
+use crate::cli::{data, doctor, lab, out, search, show, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -21,17 +22,24 @@ use std::sync::Arc;
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
-    match dispatch(cli) {
+    match dispatch(cli).and_then(|code| everything_printed().map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
             let message = text::error(&error);
-            if json {
+            if json && out::failure().is_none() {
                 text::json_line(&serde_json::json!({ "error": message }));
             } else {
                 eprintln!("error: {}", printable(&message));
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+fn everything_printed() -> Result<()> {
+    match out::failure() {
+        Some(error) => bail!("cannot write to standard output: {error}"),
+        None => Ok(()),
     }
 }
 
