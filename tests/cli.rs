@@ -85,6 +85,8 @@ fn a_reader_that_goes_away_ends_listings_quietly() {
         &["reference"],
         &["policy", "check", "night.toml"],
         &["data", "list"],
+        &["completions", "bash"],
+        &["man"],
         &["--help"],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();

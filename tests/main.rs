@@ -3,6 +3,7 @@
 
 mod common;
 
+mod manual;
 mod tidy;
 
 mod models;

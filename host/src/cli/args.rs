@@ -106,6 +106,16 @@ pub enum Command {
     Reference,
     /// Search the seed guest's constants at random: a table of trials, reproducible from policy, random seed and size.
     Search(Search),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one per command, into a folder.
+    Man {
+        /// The folder, made where there is none [default: print the page of `host` instead].
+        dir: Option<PathBuf>,
+    },
     /// Housekeeping of the store.
     Store {
         /// What to do.

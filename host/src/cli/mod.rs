@@ -4,6 +4,7 @@ mod args;
 mod data;
 mod doctor;
 mod lab;
+mod manual;
 mod night_view;
 mod out;
 mod run;
