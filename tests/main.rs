@@ -19,3 +19,4 @@ mod jobs;
 mod mcp;
 mod nights;
 mod proposers;
+mod report;

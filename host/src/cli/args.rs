@@ -69,6 +69,8 @@ pub enum Command {
         /// At least 4 hex digits.
         hash: String,
     },
+    /// Make a report of a night from the store.
+    Report(Report),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
     Replay {
@@ -141,6 +143,18 @@ pub struct Run {
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
+}
+
+/// `host report`: each form of report is an option that takes a file, and at least one has to be named.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["svg"]))]
+pub struct Report {
+    /// Draw the night into this file: each trial, the best score so far, and the noise.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Which night of the store [default: the last one].
+    #[arg(long, value_name = "N")]
+    pub night: Option<i64>,
 }
 
 /// `host sample`.

@@ -7,6 +7,7 @@ mod lab;
 mod manual;
 mod night_view;
 mod out;
+mod report;
 mod run;
 mod search;
 mod show;

@@ -3,7 +3,7 @@
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, lab, manual, out, search, show, text};
+use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -52,6 +52,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Init { dir } => lab::init(&cli, dir),
         Command::Log { last } => show::log(&cli, *last),
         Command::Show { hash } => show::show(&cli, hash),
+        Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
