@@ -5,22 +5,25 @@ use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+/// Heading of the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
 /// Runs nights of experiments on training code that anybody wrote, in a sandbox, and keeps what is better.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, max_term_width = 100)]
 pub struct Cli {
     /// Where results are kept.
-    #[arg(long, global = true, default_value = ".host", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = ".host", value_name = "DIR")]
     pub store: PathBuf,
     /// One JSON object a line instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
     /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
     /// out, each has at least one; each may take the whole memory that the policy allows a guest.
-    #[arg(long, global = true, default_value = "1", value_name = "N", value_parser = jobs())]
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "1", value_name = "N", value_parser = jobs())]
     pub jobs: NonZeroUsize,
     /// What to do.
     #[command(subcommand)]
