@@ -27,7 +27,7 @@ pub fn completions(cli: &Cli, shell: Shell) -> Result<ExitCode> {
 pub fn man(cli: &Cli, dir: Option<&Path>) -> Result<ExitCode> {
     let Some(dir) = dir else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        clap_mangen::Man::new(Cli::command().disable_help_subcommand(true)).render(&mut page)?;
         if cli.json {
             text::json_line(&json!({ "page": String::from_utf8(page)? }));
         } else {
