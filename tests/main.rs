@@ -20,3 +20,4 @@ mod mcp;
 mod nights;
 mod proposers;
 mod report;
+mod screens;
