@@ -3,20 +3,12 @@
 use crate::common::guest_path;
 use crate::common::home::{Home, Running, lines, said, trials};
 use serde_json::Value;
+use std::io::Read;
 use std::path::Path;
-use std::process::Output;
-use std::sync::OnceLock;
+use std::process::{Output, Stdio};
 
-/// A home in which a night of two experiments was run; its store is only read.
 fn home() -> &'static Home {
-    static HOME: OnceLock<Home> = OnceLock::new();
-    HOME.get_or_init(|| {
-        let home = Home::new();
-        let night = home.host(&["run", "--policy", "./night.toml"]);
-        assert_eq!(night.status.code(), Some(0), "{}", said(&night));
-        assert!(said(&night).contains("done in"), "{}", said(&night));
-        home
-    })
+    &Home::after_a_night().0
 }
 
 /// Key of the first experiment of the night's log.
@@ -79,6 +71,46 @@ fn every_command_that_only_looks_speaks_json() {
     let failed = home.host(&["show", "0000000000", "--json"]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(lines(&failed)[0]["error"].is_string());
+}
+
+/// `host log | head -1`: the reader has gone before the first line, or goes after some.
+#[test]
+fn a_reader_that_goes_away_ends_listings_quietly() {
+    let (home, key) = (home(), experiment());
+    for command in [
+        &["log"][..],
+        &["log", "--json"],
+        &["show", &key],
+        &["show", &key, "--json"],
+        &["reference"],
+        &["policy", "check", "night.toml"],
+        &["data", "list"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.command(command).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()), "{command:?}");
+    }
+    // The whole reference is more than a pipe holds.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let reading = home.command(&["reference"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    reader.read_exact(&mut [0; 100]).unwrap();
+    drop(reader);
+    let output = reading.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for command in [&["log"][..], &["log", "--json"]] {
+        let output = home().command(command).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains("cannot write to standard output: No space left"), "{}", said(&output));
+    }
 }
 
 #[test]

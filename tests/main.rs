@@ -3,6 +3,7 @@
 
 mod common;
 
+mod manual;
 mod rooms;
 mod tidy;
 
@@ -19,3 +20,5 @@ mod jobs;
 mod mcp;
 mod nights;
 mod proposers;
+mod report;
+mod screens;

@@ -200,7 +200,7 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     // The server is started as the lab's own file says.
     let config: Value = serde_json::from_str(&std::fs::read_to_string(lab.join(".mcp.json")).unwrap()).unwrap();
     let server = &config["mcpServers"]["host"];
-    assert_eq!(server["command"], "host");
+    assert_eq!(server["command"], std::fs::canonicalize(crate::common::HOST).unwrap().to_str().unwrap());
     let arguments: Vec<&str> = server["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     let mut agent = Agent::start(home.command(&arguments), &lab);
 

@@ -128,6 +128,22 @@ fn libraries_are_silent() {
     assert!(loud.is_empty(), "{loud:?}");
 }
 
+/// The standard macros panic where the reader of a pipe went away.
+#[test]
+fn commands_print_through_one_module() {
+    let printing = naming(&["print!(", "println!("]);
+    let commands: Vec<_> = files()
+        .into_iter()
+        .filter(|file| {
+            file.is_under("host/src/cli/") && file.path != "host/src/cli/out.rs" && printing.contains(&file.path)
+        })
+        .collect();
+    assert!(commands.len() > 3, "the check sees nothing");
+    let others: Vec<_> =
+        commands.iter().filter(|file| !file.text.contains("use crate::cli::out::")).map(|file| &file.path).collect();
+    assert!(others.is_empty(), "{others:?} print by the standard macros");
+}
+
 #[test]
 fn the_kernels_know_nothing_of_the_host() {
     let named = naming(&["nightlab::", "wasm", "policy", "rusqlite"]);

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 /// A folder with a cache, a corpus and policies: all that the binary can see of its user.
 pub struct Home {
@@ -28,6 +29,18 @@ impl Home {
         let added = home.host(&["data", "add", "words", "words"]);
         assert!(added.status.success(), "{added:?}");
         home
+    }
+
+    /// One in which a night of two experiments was run, and what that printed; its store is only read.
+    pub fn after_a_night() -> &'static (Self, String) {
+        static HOME: OnceLock<(Home, String)> = OnceLock::new();
+        HOME.get_or_init(|| {
+            let home = Self::new();
+            let night = home.host(&["run", "--policy", "./night.toml"]);
+            assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+            assert!(said(&night).contains("done in"), "{}", said(&night));
+            (home, said(&night))
+        })
     }
 
     /// A path in it.

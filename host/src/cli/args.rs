@@ -5,22 +5,25 @@ use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+/// Heading of the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
 /// Runs nights of experiments on training code that anybody wrote, in a sandbox, and keeps what is better.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, max_term_width = 100)]
 pub struct Cli {
     /// Where results are kept.
-    #[arg(long, global = true, default_value = ".host", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = ".host", value_name = "DIR")]
     pub store: PathBuf,
     /// One JSON object a line instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
     /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
     /// out, each has at least one; each may take the whole memory that the policy allows a guest.
-    #[arg(long, global = true, default_value = "1", value_name = "N", value_parser = jobs())]
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "1", value_name = "N", value_parser = jobs())]
     pub jobs: NonZeroUsize,
     /// What to do.
     #[command(subcommand)]
@@ -69,6 +72,8 @@ pub enum Command {
         /// At least 4 hex digits.
         hash: String,
     },
+    /// Make a report of a night from the store.
+    Report(Report),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
     Replay {
@@ -106,6 +111,16 @@ pub enum Command {
     Reference,
     /// Search the seed guest's constants at random: a table of trials, reproducible from policy, random seed and size.
     Search(Search),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one per command, into a folder.
+    Man {
+        /// The folder, made where there is none [default: print the page of `host` instead].
+        dir: Option<PathBuf>,
+    },
     /// Housekeeping of the store.
     Store {
         /// What to do.
@@ -131,6 +146,18 @@ pub struct Run {
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
+}
+
+/// `host report`: each form of report is an option that takes a file, and at least one has to be named.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["svg"]))]
+pub struct Report {
+    /// Draw the night into this file: each trial, the best score so far, and the noise.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Which night of the store [default: the last one].
+    #[arg(long, value_name = "N")]
+    pub night: Option<i64>,
 }
 
 /// `host sample`.

@@ -1,6 +1,7 @@
 //! `host data`: corpora.
 
 use crate::cli::args::{Cli, Data};
+use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::Result;
 use nightlab::data::{self, compress};

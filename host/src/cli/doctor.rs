@@ -1,6 +1,7 @@
 //! `host setup`, `host doctor`, `host calibrate`: what this machine has, lacks and yields.
 
 use crate::cli::args::Cli;
+use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::{Result, bail};
 use nightlab::data;

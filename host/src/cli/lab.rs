@@ -1,8 +1,9 @@
 //! Commands for coding agents: a lab to work in, and the server that they talk to.
 
 use crate::cli::args::Cli;
+use crate::cli::out::{eprintln, println};
 use crate::cli::text;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nightlab::mcp::{self, Settings};
 use nightlab::policy::Policy;
 use nightlab::system::sanitize::printable;
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 
 /// `host init`.
 pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
-    let files = nightlab::mcp::init::init(dir)?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
+    let files = nightlab::mcp::init::init(dir, &program)?;
     if cli.json {
         text::json_line(&serde_json::json!({ "dir": dir, "files": files }));
         return Ok(ExitCode::SUCCESS);

@@ -1,11 +1,12 @@
 //! How a night looks: events as lines (or JSON), with a progress bar on a terminal.
 
+use crate::cli::out::println;
 use crate::cli::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
 use nightlab::record::spend::dollars;
 use nightlab::system::sanitize::printable;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,8 +83,6 @@ impl NightView {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),
         }
-        // A reader that went away (`host run | head`) is no reason to lose a night.
-        let _ = std::io::stdout().flush();
     }
 
     fn progress(&mut self, progress: f64, role: &str, figures: &str) {

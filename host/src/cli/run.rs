@@ -2,7 +2,8 @@
 
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
-use crate::cli::{data, doctor, lab, search, show, text};
+use crate::cli::out::{eprintln, println};
+use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -21,17 +22,24 @@ use std::sync::Arc;
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
-    match dispatch(cli) {
+    match dispatch(cli).and_then(|code| everything_printed().map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
             let message = text::error(&error);
-            if json {
+            if json && out::failure().is_none() {
                 text::json_line(&serde_json::json!({ "error": message }));
             } else {
                 eprintln!("error: {}", printable(&message));
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+fn everything_printed() -> Result<()> {
+    match out::failure() {
+        Some(error) => bail!("cannot write to standard output: {error}"),
+        None => Ok(()),
     }
 }
 
@@ -44,6 +52,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Init { dir } => lab::init(&cli, dir),
         Command::Log { last } => show::log(&cli, *last),
         Command::Show { hash } => show::show(&cli, hash),
+        Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
@@ -53,6 +62,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
         Command::Reference => show::reference(&cli),
         Command::Search(what) => search::search(&cli, what),
+        Command::Completions { shell } => manual::completions(&cli, *shell),
+        Command::Man { dir } => manual::man(&cli, dir.as_deref()),
         Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
     }
 }

@@ -1,6 +1,7 @@
 //! `host search`: a table of points on standard output; what else there is to say goes to standard error.
 
 use crate::cli::args::{Cli, Search};
+use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::{Context, Result, bail};
 use nightlab::night::event::Event;

@@ -1,6 +1,7 @@
 //! Commands that only look: log, show, policy check; and housekeeping.
 
 use crate::cli::args::Cli;
+use crate::cli::out::{print, println};
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
 use nightlab::data;

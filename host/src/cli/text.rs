@@ -1,6 +1,7 @@
 //! Words and figures for people: durations, hashes, escaped text. Every string that a stranger may have written passes
 //! through [`printable`] before it reaches a terminal.
 
+use crate::cli::out::println;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
 use nightlab::night::report;
@@ -8,17 +9,16 @@ use nightlab::record::store::Account;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Most characters of a reason in a table.
 const HEADLINE_CHARS: usize = 110;
 
-/// Prints one JSON object as a line; a closed pipe ends the line, not the program.
+/// Prints one JSON object as a line.
 pub fn json_line(value: &impl Serialize) {
     if let Ok(line) = serde_json::to_string(value) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        println!("{line}");
     }
 }
 

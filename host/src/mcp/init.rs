@@ -28,6 +28,9 @@ pub enum InitError {
     /// Something else is in the folder's place.
     #[error("{0} is a file: name a folder, such as `host init lab`")]
     NoFolder(PathBuf),
+    /// The program's path cannot be written into a file of text.
+    #[error("the path of this program, {0:?}, is not UTF-8, so no agent could be told it: install it elsewhere")]
+    Path(PathBuf),
     /// The system refused.
     #[error("cannot write {path}: {source}; choose a folder that you may write in")]
     Io {
@@ -38,11 +41,14 @@ pub enum InitError {
     },
 }
 
-/// Sets up a lab in a folder, which is made where there is none; returns the files' names.
+/// Sets up a lab in a folder, which is made where there is none; returns the files' names. `program` is the path of the
+/// `host` that agents are to start: another program of that name may be the first one found.
 ///
 /// # Errors
-/// Where a file of that name is there already: a lab never overwrites. Where the system refuses.
-pub fn init(dir: &Path) -> Result<Vec<&'static str>, InitError> {
+/// Where a file of that name is there already: a lab never overwrites. Where the system refuses, and where the path is not
+/// UTF-8.
+pub fn init(dir: &Path, program: &Path) -> Result<Vec<&'static str>, InitError> {
+    let program = program.to_str().ok_or_else(|| InitError::Path(program.to_owned()))?;
     // A link counts as there, even where it leads nowhere.
     let is_there = |name: &&str| fs::symlink_metadata(dir.join(name)).is_ok();
     let names: Vec<String> = FILES.iter().map(|(name, _)| *name).filter(is_there).map(String::from).collect();
@@ -54,15 +60,29 @@ pub fn init(dir: &Path) -> Result<Vec<&'static str>, InitError> {
     }
     fs::create_dir_all(dir).map_err(|source| InitError::Io { path: dir.to_owned(), source })?;
     for (name, parts) in FILES {
-        write_new(&dir.join(name), parts)?;
+        let text = match name {
+            "AGENTS.md" => parts.concat().replace("{HOST_SHELL}", &shell_word(program)),
+            ".mcp.json" => parts.concat().replace("{HOST_JSON}", &serde_json::Value::from(program).to_string()),
+            _ => parts.concat(),
+        };
+        write_new(&dir.join(name), &text)?;
     }
     Ok(FILES.iter().map(|(name, _)| *name).collect())
 }
 
-fn write_new(path: &Path, parts: &[&str]) -> Result<(), InitError> {
+/// The text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match text.chars().all(plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
     let failed = |source| InitError::Io { path: path.to_owned(), source };
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    parts.iter().try_for_each(|part| file.write_all(part.as_bytes())).map_err(failed)
+    file.write_all(text.as_bytes()).map_err(failed)
 }
 
 #[cfg(test)]
@@ -70,24 +90,32 @@ mod tests {
     use super::*;
     use crate::policy::Policy;
 
+    const PROGRAM: &str = r#"/opt/my "own" bin/it's/host"#;
+
     #[test]
     fn a_lab_is_ready_to_run() {
         let folder = tempfile::tempdir().unwrap();
         let lab = folder.path().join("new/lab");
-        assert_eq!(init(&lab).unwrap().len(), FILES.len());
+        assert_eq!(init(&lab, Path::new(PROGRAM)).unwrap().len(), FILES.len());
         let read = |name: &str| fs::read_to_string(lab.join(name)).unwrap();
         let policy = Policy::parse("policy.toml", &read("policy.toml")).unwrap();
         assert_eq!(policy, Policy::load("overnight").unwrap());
         assert_eq!(read("train.rs"), crate::guest::seed::SEED_GUEST);
         let mcp: serde_json::Value = serde_json::from_str(&read(".mcp.json")).unwrap();
-        assert_eq!(mcp["mcpServers"]["host"]["command"], "host");
+        assert_eq!(mcp["mcpServers"]["host"]["command"], PROGRAM);
+        assert!(
+            read("AGENTS.md").contains(r#"`'/opt/my "own" bin/it'\''s/host' try train.rs`"#),
+            "{}",
+            read("AGENTS.md")
+        );
+        assert!(FILES.iter().all(|(name, _)| !read(name).contains("{HOST_")));
     }
 
     #[test]
     fn a_file_is_no_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(matches!(init(file.path()), Err(InitError::NoFolder(_))));
-        let below = init(&file.path().join("lab")).unwrap_err().to_string();
+        assert!(matches!(init(file.path(), Path::new(PROGRAM)), Err(InitError::NoFolder(_))));
+        let below = init(&file.path().join("lab"), Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(below.contains("choose a folder"), "{below}");
     }
 
@@ -97,7 +125,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         fs::write(at("program.md"), "mine").unwrap();
         std::os::unix::fs::symlink("nowhere", at("AGENTS.md")).unwrap();
-        let error = init(folder.path()).unwrap_err();
+        let error = init(folder.path(), Path::new(PROGRAM)).unwrap_err();
         assert!(matches!(&error, InitError::Exists { names, .. } if names == &["program.md", "AGENTS.md"]), "{error}");
         assert_eq!(fs::read_to_string(at("program.md")).unwrap(), "mine");
         assert!(!at("policy.toml").exists());

@@ -25,6 +25,7 @@ pub mod event;
 pub mod ledger;
 mod lock;
 mod memory;
+pub mod picture;
 pub mod recorded;
 pub mod report;
 mod roster;
