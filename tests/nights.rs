@@ -81,7 +81,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     };
     let slower = tiny("0.002");
     let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));
-    assert_eq!(slower.1.verdict, "discard", "{:?}", slower.1);
+    assert_eq!(slower.1.trial.found.verdict, Ending::Discard, "{:?}", slower.1);
     // As if it had run ahead, for nobody.
     bench.run(&[Experiment { component: &slower.0, random_seed: 77 }], &mut |_, _| {}, &|| false).unwrap();
     let checkpointed = |component: &Component| {
@@ -91,7 +91,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     };
     assert_eq!(checkpointed(&slower.0), (2, 2));
     for i in 2..=21 {
-        assert_eq!(attempt(format!("no Rust {i}")).verdict, "refused");
+        assert_eq!(attempt(format!("no Rust {i}")).trial.found.verdict, Ending::Refused);
     }
     assert_eq!(checkpointed(&slower.0), (2, 0));
     assert_eq!(checkpointed(&seed_guest.component), (3, 3), "the champion's stay");
@@ -114,12 +114,10 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
         fresh_seeds: vec![lucky[1], others[0]],
         stop: &Stop::new(),
     };
-    let Judged::Done(found) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
-    assert_eq!((found.ending, found.runs.len()), (Ending::Noise, 6), "{found:?}");
-    assert!(
-        found.reason.starts_with("not proven: the champion failed") && found.reason.contains("no luck"),
-        "{found:?}"
-    );
+    let Judged::Done(judged) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
+    assert_eq!((judged.found.verdict, judged.runs.len()), (Ending::Noise, 6), "{judged:?}");
+    let reason = &judged.found.reason;
+    assert!(reason.starts_with("not proven: the champion failed") && reason.contains("no luck"), "{judged:?}");
 }
 
 #[test]

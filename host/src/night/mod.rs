@@ -43,6 +43,7 @@ mod turn;
 pub use bounds::Bounds;
 pub use champion::Champion;
 pub use error::NightError;
+pub use memory::baseline_trial;
 pub use run::{Night, Plan};
 pub use seeds::replica_seeds;
 pub use seen::Seen;

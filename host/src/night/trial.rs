@@ -13,61 +13,29 @@ use crate::night::runs::Runs;
 use crate::night::seen::{RepeatKey, Seen};
 use crate::night::stop::Stop;
 use crate::record::ending::Ending;
-use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
+use crate::record::key::{ExperimentKey, SourceKey};
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::Role;
+use crate::record::trial::Findings;
 
-/// What a trial found out.
+/// A mutation that was judged.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// How it ended.
-    pub ending: Ending,
-    /// Why, in words; may be empty.
-    pub reason: String,
-    /// Score of the screening run.
-    pub bpb: Option<f64>,
-    /// Candidate less champion on the same random seeds: negative is better.
-    pub delta: Option<f64>,
-    /// Posterior probability that it is better.
-    pub p_better: Option<f64>,
-    /// Its screening run, where it came to a result.
-    pub experiment: Option<ExperimentKey>,
+    /// What the trial found out.
+    pub found: Findings,
     /// All recorded runs that the verdict rests on, the champion's too, with their role.
     pub runs: Vec<(ExperimentKey, Role)>,
     /// Runs that were trained for this trial rather than found in the store.
     pub trained: u64,
-    /// The keys, as far as they were reached.
-    pub source: Option<SourceKey>,
-    /// See `source`.
-    pub component: Option<ComponentKey>,
-    /// See `source`.
-    pub behaviour: Option<BehaviourKey>,
     /// The key that stopped it, and the trial that it repeats.
     pub repeats: Option<(RepeatKey, u64)>,
     /// What runs, where it passed the dry run.
     pub candidate: Option<Candidate>,
-    /// Most tensor bytes alive at once, by the dry run.
-    pub peak_bytes: Option<u64>,
 }
 
 impl Judgement {
     fn new() -> Self {
-        Self {
-            ending: Ending::Refused,
-            reason: String::new(),
-            bpb: None,
-            delta: None,
-            p_better: None,
-            experiment: None,
-            runs: Vec::new(),
-            trained: 0,
-            source: None,
-            component: None,
-            behaviour: None,
-            repeats: None,
-            candidate: None,
-            peak_bytes: None,
-        }
+        Self { found: Findings::new(Ending::Refused), runs: Vec::new(), trained: 0, repeats: None, candidate: None }
     }
 
     /// A run belongs to the trial; the first one is the screening run.
@@ -75,13 +43,13 @@ impl Judgement {
         self.trained += u64::from(run.wall.is_some());
         if run.record.is_some() {
             self.runs.push((run.key, role));
-            self.experiment.get_or_insert(run.key);
+            self.found.experiment.get_or_insert(run.key);
         }
     }
 
     fn end(&mut self, ending: Ending, reason: impl Into<String>) {
-        self.ending = ending;
-        self.reason = reason.into();
+        self.found.verdict = ending;
+        self.found.reason = reason.into();
     }
 
     fn decide(&mut self, verdict: Verdict, reason: impl Into<String>) {
@@ -145,52 +113,52 @@ pub enum Judged {
 impl Court<'_> {
     /// Takes a mutation through the three keys and the runs it deserves.
     pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Judged, BenchError> {
-        let mut found = Judgement::new();
-        match self.admit(text, &mut found) {
+        let mut judged = Judgement::new();
+        match self.admit(text, &mut judged) {
             Ok(Some(candidate)) => {
-                found.candidate = Some(candidate.clone());
-                self.try_candidate(&candidate, &mut found, tell)?;
+                judged.candidate = Some(candidate.clone());
+                self.try_candidate(&candidate, &mut judged, tell)?;
             }
             Ok(None) => {}
             Err(Refusal::Bench(error)) => return Err(error),
-            Err(Refusal::Run(status)) if !status.is_result() => found.fail(&status),
-            Err(refusal) => found.end(Ending::Refused, refusal.to_string()),
+            Err(Refusal::Run(status)) if !status.is_result() => judged.fail(&status),
+            Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
-        if found.ending == Ending::HostFault && self.stop.now() {
+        if judged.found.verdict == Ending::HostFault && self.stop.now() {
             return Ok(Judged::Interrupted);
         }
-        Ok(Judged::Done(Box::new(found)))
+        Ok(Judged::Done(Box::new(judged)))
     }
 
     /// The verdict on a mutation that is known not to compile: tried before, or refused for that reason.
     pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judged {
-        let mut found = Judgement::new();
-        found.source = source;
-        found.end(Ending::Refused, reason);
+        let mut judged = Judgement::new();
+        judged.found.source_key = source;
+        judged.end(Ending::Refused, reason);
         if let Some(trial) = source.and_then(|key| self.seen.source(&key)) {
-            repeat(&mut found, RepeatKey::Source, trial);
+            repeat(&mut judged, RepeatKey::Source, trial);
         }
-        Judged::Done(Box::new(found))
+        Judged::Done(Box::new(judged))
     }
 
     /// Source, component and behaviour key, compiler and dry run; none for a repeat.
-    fn admit(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
+    fn admit(&self, text: &str, judged: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
         let source = Source::parse(text)?;
         let source_key = source.key();
-        found.source = Some(source_key);
+        judged.found.source_key = Some(source_key);
         if let Some(trial) = self.seen.source(&source_key) {
-            return Ok(repeat(found, RepeatKey::Source, trial));
+            return Ok(repeat(judged, RepeatKey::Source, trial));
         }
         let component = self.bench.compile(&source)?;
-        found.component = Some(component.key());
+        judged.found.component_key = Some(component.key());
         if let Some(trial) = self.seen.component(&component.key()) {
-            return Ok(repeat(found, RepeatKey::Component, trial));
+            return Ok(repeat(judged, RepeatKey::Component, trial));
         }
         let candidate = self.bench.dry_run(text, source_key, component)?;
-        found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
-        found.behaviour = candidate.behaviour;
+        judged.found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
+        judged.found.behaviour_key = candidate.behaviour;
         if let Some(trial) = candidate.behaviour.as_ref().and_then(|key| self.seen.behaviour(key)) {
-            return Ok(repeat(found, RepeatKey::Behaviour, trial));
+            return Ok(repeat(judged, RepeatKey::Behaviour, trial));
         }
         Ok(Some(candidate))
     }
@@ -198,15 +166,15 @@ impl Court<'_> {
     fn try_candidate(
         &self,
         candidate: &Candidate,
-        found: &mut Judgement,
+        judged: &mut Judgement,
         tell: &mut dyn FnMut(Event),
     ) -> Result<(), BenchError> {
         let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
-        let Some(first) = next_pair(&mut runs, Role::Search, found, tell)? else { return Ok(()) };
-        found.bpb = Some(first.candidate.score.bpb);
+        let Some(first) = next_pair(&mut runs, Role::Search, judged, tell)? else { return Ok(()) };
+        judged.found.bpb = Some(first.candidate.score.bpb);
         let screened = judge::screen(&self.noise, first.scores())?;
-        found.delta = Some(-screened.gain.mean);
-        found.decide(screened.verdict, "");
+        judged.found.delta = Some(-screened.gain.mean);
+        judged.decide(screened.verdict, "");
         if screened.verdict != Verdict::NeedsFreshSeeds {
             return Ok(());
         }
@@ -214,17 +182,17 @@ impl Court<'_> {
         let role = |(i, &seed): (usize, &u64)| (seed, format!("fresh random seed {} of {all}", i + 1));
         let mut runs = self.pairs(candidate, self.fresh_seeds.iter().enumerate().map(role));
         let mut fresh = Vec::new();
-        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, found, tell)? {
+        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, judged, tell)? {
             fresh.push(pair);
             let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
             let decision = judge::decide(self.rule, &self.noise, &pairs, None)?;
-            found.delta = Some(-decision.gain.mean);
-            found.p_better = Some(decision.p_better);
+            judged.found.delta = Some(-decision.gain.mean);
+            judged.found.p_better = Some(decision.p_better);
             match decision.verdict {
                 Verdict::NeedsFreshSeeds => {}
-                Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, found),
+                Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, judged),
                 verdict => {
-                    found.decide(verdict, format!("did not hold on {}", counted(&fresh)));
+                    judged.decide(verdict, format!("did not hold on {}", counted(&fresh)));
                     return Ok(());
                 }
             }
@@ -233,7 +201,7 @@ impl Court<'_> {
     }
 
     /// The last question: is it better on text that nothing was selected on?
-    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], found: &mut Judgement) -> Result<(), BenchError> {
+    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], judged: &mut Judgement) -> Result<(), BenchError> {
         let score = |candidate: &Candidate, run: &Run| {
             self.bench.score(&candidate.component, run, Split::Confirm, "keep", &|| self.stop.now())
         };
@@ -242,14 +210,14 @@ impl Court<'_> {
             let candidate = match score(candidate, &pair.candidate.run)? {
                 Ok(score) => score,
                 Err(status) => {
-                    found.fail(&status);
+                    judged.fail(&status);
                     return Ok(());
                 }
             };
             match score(&self.champion.candidate, &pair.champion.run)? {
                 Ok(champion) => confirmed.push((champion, candidate)),
                 Err(status) => {
-                    found.go_without_champion(&status);
+                    judged.go_without_champion(&status);
                     return Ok(());
                 }
             }
@@ -262,7 +230,7 @@ impl Court<'_> {
             Verdict::Keep => format!("{}, confirmed", counted(fresh)),
             _ => "not better on the confirm split".into(),
         };
-        found.decide(decision.verdict, reason);
+        judged.decide(decision.verdict, reason);
         Ok(())
     }
 
@@ -277,15 +245,15 @@ impl Court<'_> {
     }
 }
 
-fn repeat(found: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
+fn repeat(judged: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
     let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
     let what = match key {
         RepeatKey::Source => "the same source",
         RepeatKey::Component => "compiles to the same",
         RepeatKey::Behaviour => "asks for the same operations",
     };
-    found.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
-    found.repeats = Some((key, trial));
+    judged.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
+    judged.repeats = Some((key, trial));
     None
 }
 
@@ -324,28 +292,28 @@ fn counted(fresh: &[Scored]) -> String {
     }
 }
 
-/// None after the last pair, and where `found` says what failed.
+/// None after the last pair, and where `judged` says what failed.
 fn next_pair(
     runs: &mut Runs,
     role: Role,
-    found: &mut Judgement,
+    judged: &mut Judgement,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Scored>, BenchError> {
     let Some(run) = runs.next(tell)? else { return Ok(None) };
-    found.note(&run, role);
+    judged.note(&run, role);
     let candidate = match Contender::of(run) {
         Ok(candidate) => candidate,
         Err(status) => {
-            found.fail(&status);
+            judged.fail(&status);
             return Ok(None);
         }
     };
     let Some(run) = runs.next(tell)? else { return Ok(None) };
-    found.note(&run, role);
+    judged.note(&run, role);
     match Contender::of(run) {
         Ok(champion) => Ok(Some(Scored { candidate, champion })),
         Err(status) => {
-            found.go_without_champion(&status);
+            judged.go_without_champion(&status);
             Ok(None)
         }
     }

@@ -9,3 +9,4 @@ pub mod limits;
 pub mod outcome;
 pub mod spend;
 pub mod store;
+pub mod trial;

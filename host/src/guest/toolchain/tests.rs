@@ -17,7 +17,8 @@ fn helper() {
 fn toolchain() -> Toolchain {
     let mut toolchain = Toolchain::find_or_install(&mut |_| {}).unwrap();
     let harness = std::env::current_exe().unwrap();
-    toolchain.helper = [harness, "guest::toolchain::tests::helper".into(), "--exact".into(), "--nocapture".into()].into();
+    toolchain.helper =
+        [harness, "guest::toolchain::tests::helper".into(), "--exact".into(), "--nocapture".into()].into();
     toolchain
 }
 
