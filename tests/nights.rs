@@ -8,8 +8,7 @@ use common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::trial::{Court, Judged};
-use nightlab::night::{Bounds, Champion, Night, Plan, Seen, Stop};
+use nightlab::night::{Bounds, Champion, Contest, Night, Plan, Seen, Stop};
 use nightlab::policy::Policy;
 use nightlab::propose::proposer::Proposal;
 use nightlab::record::ending::Ending;
@@ -104,7 +103,7 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
     let completes = |seed: &u64| place.run(&candidate.component, *seed).outcome.status == Status::Completed;
     let (lucky, others): (Vec<u64>, Vec<u64>) = (1..=16).partition(completes);
     let champion = Champion { trial: 0, candidate: candidate.clone(), description: "fails now and then".into() };
-    let court = Court {
+    let contest = Contest {
         bench: &place.bench,
         champion: &champion,
         noise: Noise::prior(3.0),
@@ -114,7 +113,7 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
         fresh_seeds: vec![lucky[1], others[0]],
         stop: &Stop::new(),
     };
-    let Judged::Done(judged) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
+    let Some(judged) = contest.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
     assert_eq!((judged.found.verdict, judged.runs.len()), (Ending::Noise, 6), "{judged:?}");
     let reason = &judged.found.reason;
     assert!(reason.starts_with("not proven: the champion failed") && reason.contains("no luck"), "{judged:?}");

@@ -2,8 +2,9 @@
 //! each call has a thread of its own. Looking needs no lock and trains nothing.
 
 use crate::data::DataError;
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::judge::Noise;
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
 use crate::mcp::reply::{self, Problem, Reply};

@@ -3,13 +3,13 @@
 use crate::experiment::bench::BenchError;
 use crate::night::bandit::{cost, reward};
 use crate::night::champion::Champion;
+use crate::night::contest::{Contest, Judgement};
 use crate::night::error::NightError;
 use crate::night::event::{Event, TrialLine};
 use crate::night::lock::lock;
 use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
-use crate::night::trial::{Court, Judged, Judgement};
 use crate::night::turn::{Draft, Fault};
 use crate::propose::proposer::{Proposal, Stage};
 use crate::record::store::{Store, StoreError, TrialRecord};
@@ -64,7 +64,7 @@ impl Night<'_> {
         let number = self.memory.next_number();
         let started = Instant::now();
         (self.tell)(Event::Started { number, description: draft.proposal.description.clone() });
-        let court = Court {
+        let contest = Contest {
             bench: self.bench,
             champion: &self.champion,
             noise: self.noise,
@@ -78,11 +78,13 @@ impl Night<'_> {
         };
         let judged = match &draft.fault {
             // The compiler has said it once, to the author.
-            Some(Fault { stage: Stage::Source | Stage::Compile, message }) => court.refuse(draft.source_key, message),
-            _ => court.judge(&draft.proposal.source, &mut *self.tell)?,
+            Some(Fault { stage: Stage::Source | Stage::Compile, message }) => {
+                Some(contest.refuse(draft.source_key, message))
+            }
+            _ => contest.judge(&draft.proposal.source, &mut *self.tell)?,
         };
-        let Judged::Done(judged) = judged else { return Ok(None) };
-        self.record(draft, number, *judged, started.elapsed()).map(Some)
+        let Some(judged) = judged else { return Ok(None) };
+        self.record(draft, number, judged, started.elapsed()).map(Some)
     }
 
     fn record(&mut self, draft: &Draft, number: u64, judged: Judgement, wall: Duration) -> Result<Decided, NightError> {

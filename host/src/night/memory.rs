@@ -1,7 +1,7 @@
 //! What a night remembers of every trial on its terms, whoever ran it: the past that proposers learn from, and the three
 //! keys that stop repeats.
 
-use crate::experiment::bench::Candidate;
+use crate::experiment::prepare::Candidate;
 use crate::night::champion::Champion;
 use crate::night::seen::Seen;
 use crate::propose::facts::loss_curve;

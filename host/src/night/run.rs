@@ -1,7 +1,8 @@
 //! The course of a night: begin, take up what others left, hand out turns, try, and end.
 
-use crate::experiment::bench::{Bench, Candidate};
+use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
+use crate::experiment::prepare::Candidate;
 use crate::night::bandit::{self, Bandit};
 use crate::night::bounds::Bounds;
 use crate::night::champion::Champion;

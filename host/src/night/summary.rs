@@ -2,7 +2,7 @@
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
-use crate::experiment::bench::Candidate;
+use crate::experiment::prepare::Candidate;
 use crate::experiment::sample::{self, SampleError, Style};
 use crate::night::error::NightError;
 use crate::night::event::{Event, Standing, Summary};

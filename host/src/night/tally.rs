@@ -1,7 +1,7 @@
 //! What this process did of a night.
 
+use crate::night::contest::Judgement;
 use crate::night::seen::RepeatKey;
-use crate::night::trial::Judgement;
 use crate::record::ending::Ending;
 use std::time::Duration;
 

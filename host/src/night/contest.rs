@@ -1,12 +1,12 @@
-//! One trial: a mutation from its text to a verdict. Screening on one random seed, fresh random seeds on which the
-//! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
+//! A mutation against the champion, from its text to a verdict: screening on one random seed, fresh random seeds on which
+//! the champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::judge::{self, Noise, Pair, Selection, Verdict};
+use crate::experiment::prepare::{Candidate, Refusal, Step};
 use crate::experiment::runner::Experiment;
-use crate::guest::source::Source;
 use crate::night::champion::Champion;
 use crate::night::event::Event;
 use crate::night::runs::Runs;
@@ -17,6 +17,7 @@ use crate::record::key::{ExperimentKey, SourceKey};
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::Role;
 use crate::record::trial::Findings;
+use std::ops::ControlFlow;
 
 /// A mutation that was judged.
 #[derive(Clone, Debug)]
@@ -61,6 +62,17 @@ impl Judgement {
         self.end(ending, reason);
     }
 
+    fn repeat(&mut self, key: RepeatKey, trial: u64) {
+        let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
+        let what = match key {
+            RepeatKey::Source => "the same source",
+            RepeatKey::Component => "compiles to the same",
+            RepeatKey::Behaviour => "asks for the same operations",
+        };
+        self.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
+        self.repeats = Some((key, trial));
+    }
+
     /// The champion came to no score where the candidate did: there is nothing to compare with.
     fn go_without_champion(&mut self, status: &Status) {
         match status {
@@ -82,8 +94,8 @@ impl Judgement {
     }
 }
 
-/// What a trial is judged against.
-pub struct Court<'a> {
+/// What a mutation is judged against, and by which rule.
+pub struct Contest<'a> {
     /// Runs experiments.
     pub bench: &'a Bench,
     /// Whom to beat.
@@ -102,65 +114,54 @@ pub struct Court<'a> {
     pub stop: &'a Stop,
 }
 
-/// Either a verdict, or the user stopped it half way.
-pub enum Judged {
-    /// Decided.
-    Done(Box<Judgement>),
-    /// Nothing is recorded; it will be tried again.
-    Interrupted,
-}
-
-impl Court<'_> {
-    /// Takes a mutation through the three keys and the runs it deserves.
-    pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Judged, BenchError> {
+impl Contest<'_> {
+    /// Takes a mutation through the three keys and the runs that it deserves. None where the user stopped it: nothing is
+    /// to be recorded.
+    pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Option<Judgement>, BenchError> {
         let mut judged = Judgement::new();
-        match self.admit(text, &mut judged) {
-            Ok(Some(candidate)) => {
+        match self.bench.prepare_while(text, |step| self.admit(step, &mut judged.found)) {
+            Ok(ControlFlow::Continue(candidate)) => {
                 judged.candidate = Some(candidate.clone());
                 self.try_candidate(&candidate, &mut judged, tell)?;
             }
-            Ok(None) => {}
+            Ok(ControlFlow::Break((key, trial))) => judged.repeat(key, trial),
             Err(Refusal::Bench(error)) => return Err(error),
             Err(Refusal::Run(status)) if !status.is_result() => judged.fail(&status),
             Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
-        if judged.found.verdict == Ending::HostFault && self.stop.now() {
-            return Ok(Judged::Interrupted);
-        }
-        Ok(Judged::Done(Box::new(judged)))
+        let is_stopped = judged.found.verdict == Ending::HostFault && self.stop.now();
+        Ok((!is_stopped).then_some(judged))
     }
 
     /// The verdict on a mutation that is known not to compile: tried before, or refused for that reason.
-    pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judged {
+    pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judgement {
         let mut judged = Judgement::new();
         judged.found.source_key = source;
-        judged.end(Ending::Refused, reason);
-        if let Some(trial) = source.and_then(|key| self.seen.source(&key)) {
-            repeat(&mut judged, RepeatKey::Source, trial);
+        match source.and_then(|key| self.seen.source(&key)) {
+            Some(trial) => judged.repeat(RepeatKey::Source, trial),
+            None => judged.end(Ending::Refused, reason),
         }
-        Judged::Done(Box::new(judged))
+        judged
     }
 
-    /// Source, component and behaviour key, compiler and dry run; none for a repeat.
-    fn admit(&self, text: &str, judged: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
-        let source = Source::parse(text)?;
-        let source_key = source.key();
-        judged.found.source_key = Some(source_key);
-        if let Some(trial) = self.seen.source(&source_key) {
-            return Ok(repeat(judged, RepeatKey::Source, trial));
-        }
-        let component = self.bench.compile(&source)?;
-        judged.found.component_key = Some(component.key());
-        if let Some(trial) = self.seen.component(&component.key()) {
-            return Ok(repeat(judged, RepeatKey::Component, trial));
-        }
-        let candidate = self.bench.dry_run(text, source_key, component)?;
-        judged.found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
-        judged.found.behaviour_key = candidate.behaviour;
-        if let Some(trial) = candidate.behaviour.as_ref().and_then(|key| self.seen.behaviour(key)) {
-            return Ok(repeat(judged, RepeatKey::Behaviour, trial));
-        }
-        Ok(Some(candidate))
+    /// Notes what a step made known. A key that a trial had before ends the way: the kind of key, and the trial.
+    fn admit(&self, step: Step, found: &mut Findings) -> ControlFlow<(RepeatKey, u64)> {
+        let (key, before) = match step {
+            Step::Parsed(key) => {
+                found.source_key = Some(key);
+                (RepeatKey::Source, self.seen.source(&key))
+            }
+            Step::Compiled(key) => {
+                found.component_key = Some(key);
+                (RepeatKey::Component, self.seen.component(&key))
+            }
+            Step::RanDry(candidate) => {
+                found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
+                found.behaviour_key = candidate.behaviour;
+                (RepeatKey::Behaviour, candidate.behaviour.and_then(|key| self.seen.behaviour(&key)))
+            }
+        };
+        before.map_or(ControlFlow::Continue(()), |trial| ControlFlow::Break((key, trial)))
     }
 
     fn try_candidate(
@@ -243,18 +244,6 @@ impl Court<'_> {
         });
         Runs::new(self.bench, self.stop, plan)
     }
-}
-
-fn repeat(judged: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
-    let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
-    let what = match key {
-        RepeatKey::Source => "the same source",
-        RepeatKey::Component => "compiles to the same",
-        RepeatKey::Behaviour => "asks for the same operations",
-    };
-    judged.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
-    judged.repeats = Some((key, trial));
-    None
 }
 
 /// Candidate and champion on one random seed.
