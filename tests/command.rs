@@ -4,12 +4,13 @@
 use crate::common::HOST;
 use crate::common::home::{Home, lines, said};
 use nightlab::propose::command::{Answer, Command, CommandError, Config, Program, Work};
-use nightlab::propose::facts::Facts;
-use nightlab::propose::history::Tried;
 use nightlab::propose::proposer::{
     Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Stage,
 };
+use nightlab::record::ending::Ending;
+use nightlab::record::facts::Facts;
 use nightlab::record::spend::{Exchange, Spend};
+use nightlab::record::trial::{Findings, Trial};
 use nightlab::system::untrusted_folder::UntrustedFileError;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -22,18 +23,17 @@ use std::time::{Duration, Instant};
 
 const PARENT: &str = "const LR: f32 = 0.1;\nfn train() {}\n";
 
-fn tried() -> [Tried; 1] {
-    [Tried {
+fn tried() -> Trial {
+    let reason = "not proven".into();
+    let found = Findings { bpb: Some(2.5), delta: Some(0.001), reason, ..Findings::new(Ending::Noise) };
+    Trial {
         number: 7,
         parent: 3,
-        verdict: "noise".into(),
-        bpb: Some(2.5),
-        delta: Some(0.001),
         hypothesis: "faster".into(),
         description: "LR 0.1 → 0.2".into(),
-        reason: "not proven".into(),
         proposer: "evolve".into(),
-    }]
+        ..Trial::baseline("", found)
+    }
 }
 
 /// A shell script, its arguments, and how it is run.
@@ -71,8 +71,8 @@ impl<'a> Script<'a> {
 }
 
 fn ask(config: Config, error: Option<&str>, stopped: &dyn Fn() -> bool) -> Result<Answer, CommandError> {
-    let work =
-        Work { source: PARENT, brief: "the brief", reference: "the sdk", facts: "the facts", history: &tried(), error };
+    let history = &[&tried()];
+    let work = Work { source: PARENT, brief: "the brief", reference: "the sdk", facts: "the facts", history, error };
     Command::new(config, Some(HOST.into())).ask(&work, stopped)
 }
 

@@ -2,7 +2,7 @@
 //! the three keys know repeats.
 
 use crate::common::{Place, guest};
-use nightlab::experiment::bench::Candidate;
+use nightlab::experiment::prepare::Candidate;
 use nightlab::experiment::replay::{replay, replay_interval};
 use nightlab::guest::source::Source;
 use nightlab::record::key::BehaviourKey;

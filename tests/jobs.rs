@@ -3,13 +3,13 @@
 use crate::common::home::{Home, lines, said, trials};
 use crate::common::{HOST, Place, guest, tiny, unlucky};
 use nightlab::experiment::batch::Run;
-use nightlab::experiment::bench::Candidate;
 use nightlab::experiment::judge::{Noise, Selection};
+use nightlab::experiment::prepare::Candidate;
 use nightlab::experiment::runner::Experiment;
-use nightlab::night::trial::{Court, Judged, Judgement};
-use nightlab::night::{Champion, Seen, Stop};
+use nightlab::night::{Champion, Contest, Judgement, Seen, Stop};
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::{HostFault, Status};
+use nightlab::record::trial::Findings;
 use nightlab::sandbox::Sandbox;
 use serde_json::Value;
 use std::num::NonZeroUsize;
@@ -153,7 +153,7 @@ fn what_ran_ahead_and_was_not_needed_belongs_to_no_trial() {
             let runs = run(&elsewhere, &trial, &seeds);
             seeds.into_iter().zip(runs).partition(|(_, run)| run.outcome.status == Status::Completed)
         };
-        let court = Court {
+        let contest = Contest {
             bench: &place.bench,
             champion: &champion,
             noise: Noise::prior(3.0),
@@ -163,16 +163,14 @@ fn what_ran_ahead_and_was_not_needed_belongs_to_no_trial() {
             fresh_seeds: vec![lucky[1].0, others[0].0, lucky[2].0],
             stop: &Stop::new(),
         };
-        let Judged::Done(found) = court.judge(&trial.text, &mut |_| {}).unwrap() else { panic!("stopped") };
+        let Some(judged) = contest.judge(&trial.text, &mut |_| {}).unwrap() else { panic!("stopped") };
         let ahead = place.bench.manifest(&trial.component, lucky[2].0);
-        (*found, place.bench.run_before(&ahead).unwrap().is_some())
+        (judged, place.bench.run_before(&ahead).unwrap().is_some())
     };
-    let essence = |found: &Judgement| {
-        let Judgement { ending, reason, bpb, delta, p_better, experiment, runs, trained, .. } = found.clone();
-        (ending, reason, bpb, delta, p_better, experiment, runs, trained)
-    };
+    let essence = |judged: &Judgement| (judged.found.clone(), judged.runs.clone(), judged.trained);
     let (one, ahead) = judge(1);
-    assert_eq!((one.ending, one.reason.contains("no luck"), one.trained), (Ending::Failed, true, 5), "{one:?}");
+    let Findings { verdict, reason, .. } = &one.found;
+    assert_eq!((*verdict, reason.contains("no luck"), one.trained), (Ending::Failed, true, 5), "{one:?}");
     assert!(!ahead, "one at a time runs what is needed");
     let (six, ahead) = judge(6);
     assert_eq!(essence(&one), essence(&six));

@@ -1,12 +1,12 @@
 //! Language models over real HTTP, against a server that behaves and one that does not.
 
 use crate::common::model_server::{ModelServer, Part, Reply, Request, TOKENS_IN, TOKENS_OUT, streamed, whole};
-use nightlab::propose::facts::Facts;
 use nightlab::propose::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
 use nightlab::propose::prompt::Prompt;
 use nightlab::propose::proposer::{
     Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Stage,
 };
+use nightlab::record::facts::Facts;
 use nightlab::record::spend::{Exchange, Spend};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;

@@ -6,8 +6,7 @@ use crate::common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::trial::{Court, Judged};
-use nightlab::night::{Bounds, Champion, Night, Plan, Seen, Stop};
+use nightlab::night::{Bounds, Champion, Contest, Night, Plan, Seen, Stop};
 use nightlab::policy::Policy;
 use nightlab::propose::proposer::Proposal;
 use nightlab::record::ending::Ending;
@@ -79,7 +78,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     };
     let slower = tiny("0.002");
     let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));
-    assert_eq!(slower.1.verdict, "discard", "{:?}", slower.1);
+    assert_eq!(slower.1.trial.found.verdict, Ending::Discard, "{:?}", slower.1);
     // As if it had run ahead, for nobody.
     bench.run(&[Experiment { component: &slower.0, random_seed: 77 }], &mut |_, _| {}, &|| false).unwrap();
     let checkpointed = |component: &Component| {
@@ -89,7 +88,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     };
     assert_eq!(checkpointed(&slower.0), (2, 2));
     for i in 2..=21 {
-        assert_eq!(attempt(format!("no Rust {i}")).verdict, "refused");
+        assert_eq!(attempt(format!("no Rust {i}")).trial.found.verdict, Ending::Refused);
     }
     assert_eq!(checkpointed(&slower.0), (2, 0));
     assert_eq!(checkpointed(&seed_guest.component), (3, 3), "the champion's stay");
@@ -102,7 +101,7 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
     let completes = |seed: &u64| place.run(&candidate.component, *seed).outcome.status == Status::Completed;
     let (lucky, others): (Vec<u64>, Vec<u64>) = (1..=16).partition(completes);
     let champion = Champion { trial: 0, candidate: candidate.clone(), description: "fails now and then".into() };
-    let court = Court {
+    let contest = Contest {
         bench: &place.bench,
         champion: &champion,
         noise: Noise::prior(3.0),
@@ -112,12 +111,10 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
         fresh_seeds: vec![lucky[1], others[0]],
         stop: &Stop::new(),
     };
-    let Judged::Done(found) = court.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
-    assert_eq!((found.ending, found.runs.len()), (Ending::Noise, 6), "{found:?}");
-    assert!(
-        found.reason.starts_with("not proven: the champion failed") && found.reason.contains("no luck"),
-        "{found:?}"
-    );
+    let Some(judged) = contest.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
+    assert_eq!((judged.found.verdict, judged.runs.len()), (Ending::Noise, 6), "{judged:?}");
+    let reason = &judged.found.reason;
+    assert!(reason.starts_with("not proven: the champion failed") && reason.contains("no luck"), "{judged:?}");
 }
 
 #[test]

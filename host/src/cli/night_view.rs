@@ -4,7 +4,9 @@ use crate::cli::out::println;
 use crate::cli::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
+use nightlab::record::ending::Ending;
 use nightlab::record::spend::dollars;
+use nightlab::record::trial::Findings;
 use nightlab::system::sanitize::printable;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -149,31 +151,33 @@ pub fn header(time: &str) -> String {
 }
 
 /// One trial as a line of the night's table.
-pub fn trial_line(t: &TrialLine, colour: bool) -> String {
-    let bpb = t.bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
+pub fn trial_line(line: &TrialLine, colour: bool) -> String {
+    let TrialLine { trial, elapsed_s, repairs, spend } = line;
+    let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;
+    let bpb = bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
     let delta =
-        t.delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
-    let mark = if t.verdict == "keep" { "●" } else { " " };
-    let p = t.p_better.map(|p| format!("  P(better) {p:.3}")).unwrap_or_default();
-    let reason = match text::headline(&t.reason) {
+        delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
+    let mark = if trial.is_kept() { "●" } else { " " };
+    let p = p_better.map_or(String::new(), |p| format!("  P(better) {p:.3}"));
+    let reason = match text::headline(reason) {
         line if line.is_empty() => line,
         line => format!("  {line}"),
     };
-    let mended = match t.repairs {
+    let mended = match repairs {
         0 => String::new(),
-        1 if t.verdict == "refused" => "  1 repair did not help".into(),
-        n if t.verdict == "refused" => format!("  {n} repairs did not help"),
+        1 if *verdict == Ending::Refused => "  1 repair did not help".into(),
+        n if *verdict == Ending::Refused => format!("  {n} repairs did not help"),
         1 => "  mended once".into(),
         n => format!("  mended {n} times"),
     };
-    let cost = if t.spend.micro_dollars > 0 { format!("  {}", dollars(t.spend.micro_dollars)) } else { String::new() };
+    let cost = if spend.micro_dollars > 0 { format!("  {}", dollars(spend.micro_dollars)) } else { String::new() };
     let line = format!(
         "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {:<9}  {}{p}{mended}{cost}{reason}",
-        t.number,
-        text::clock(t.elapsed_s),
-        t.verdict,
-        printable(&t.proposer),
-        printable(&t.description)
+        trial.number,
+        text::clock(*elapsed_s),
+        verdict.name(),
+        printable(&trial.proposer),
+        printable(&trial.description)
     );
-    if colour && t.verdict == "keep" { format!("\x1b[32m{line}\x1b[0m") } else { line }
+    if colour && trial.is_kept() { format!("\x1b[32m{line}\x1b[0m") } else { line }
 }

@@ -12,7 +12,9 @@ use nightlab::night::recorded::Recorded;
 use nightlab::night::{Bounds, Night, Plan, Stop, setup};
 use nightlab::policy;
 use nightlab::propose::proposer::{Proposal, Proposer};
+use nightlab::record::ending::Ending;
 use nightlab::record::store::{Found, Store};
+use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
@@ -171,12 +173,14 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let Some(line) = night.try_proposal("inbox", proposal)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
-    if !matches!(line.verdict.as_str(), "refused" | "failed" | "host-fault") {
-        return Ok(ExitCode::SUCCESS);
-    }
+    let Findings { verdict, reason, .. } = &line.trial.found;
+    let what = match verdict {
+        Ending::Keep | Ending::Discard | Ending::Noise | Ending::Same => return Ok(ExitCode::SUCCESS),
+        Ending::Failed => "failed",
+        Ending::Refused | Ending::HostFault => "was not tried to its end",
+    };
     if !cli.json {
-        let what = if line.verdict == "failed" { "failed" } else { "was not tried to its end" };
-        eprintln!("\nerror: {} {what}\n  {}", printable(&file), printable(&line.reason).replace('\n', "\n  "));
+        eprintln!("\nerror: {} {what}\n  {}", printable(&file), printable(reason).replace('\n', "\n  "));
     }
     Ok(ExitCode::FAILURE)
 }

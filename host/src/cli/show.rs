@@ -8,12 +8,14 @@ use nightlab::data;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
 use nightlab::policy::{CapsPolicy, Policy};
-use nightlab::propose::facts::{self, loss_curve};
+use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
-use nightlab::record::spend::dollars;
+use nightlab::record::spend::{Spend, dollars};
 use nightlab::record::store::{ExchangeRecord, Found, Store, TrialRecord};
+use nightlab::record::trial::Trial;
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
+use serde::Serialize;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -53,41 +55,35 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// With the time that it took, and its experiment after the reason.
 fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
-    let t = &record.trial;
-    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
-    Ok(TrialLine {
-        number: t.number,
-        elapsed_s: t.wall_ms as f64 / 1e3,
-        bpb: t.bpb,
-        delta: t.delta,
-        verdict: t.verdict.clone(),
-        proposer: t.proposer.clone(),
-        description: t.description.clone(),
-        hypothesis: t.hypothesis.clone(),
-        reason: match t.experiment_key {
-            Some(key) => format!("{}  {}", t.reason, key.short()),
-            None => t.reason.clone(),
-        },
-        p_better: t.p_better,
-        experiment: t.experiment_key.map(|key| key.to_string()),
-        repairs,
-        spend,
-    })
+    let mut trial = record.trial.clone();
+    let (spend, repairs) = store.cost_of(&trial)?;
+    if let Some(key) = trial.found.experiment {
+        trial.found.reason += &format!("  {}", key.short());
+    }
+    Ok(TrialLine { elapsed_s: trial.wall_ms as f64 / 1e3, trial, repairs, spend })
 }
 
 fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> {
-    let t = &record.trial;
-    let (spend, repairs) = t.proposal.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
-    let exchanges = t.proposal.map(|id| store.turn_exchanges(id)).transpose()?.unwrap_or_default();
-    Ok(json!({
-        "night": record.night, "number": t.number, "unix_ms": t.unix_ms, "proposer": t.proposer, "parent": t.parent,
-        "source_key": t.source_key, "component_key": t.component_key, "behaviour_key": t.behaviour_key,
-        "experiment": t.experiment_key, "verdict": t.verdict, "bpb": t.bpb, "delta": t.delta,
-        "p_better": t.p_better, "description": t.description, "operator": t.operator, "reason": t.reason,
-        "peak_bytes": t.peak_bytes, "wall_ms": t.wall_ms, "champion": t.champion, "hypothesis": t.hypothesis,
-        "repairs": repairs, "spend": spend, "exchanges": exchanges,
-    }))
+    #[derive(Serialize)]
+    struct Fields<'a> {
+        night: i64,
+        #[serde(flatten)]
+        trial: &'a Trial,
+        repairs: u32,
+        spend: Spend,
+        exchanges: Vec<ExchangeRecord>,
+    }
+    let TrialRecord { night, trial, .. } = record;
+    let (spend, repairs) = store.cost_of(trial)?;
+    let exchanges = exchanges_of(store, trial)?;
+    Ok(serde_json::to_value(Fields { night: *night, trial, repairs, spend, exchanges })?)
+}
+
+/// The requests behind a trial; none where no proposer of the night wrote it.
+fn exchanges_of(store: &Store, trial: &Trial) -> Result<Vec<ExchangeRecord>> {
+    Ok(trial.proposal.map_or(Ok(Vec::new()), |proposal| store.turn_exchanges(proposal))?)
 }
 
 /// `host show`.
@@ -211,14 +207,14 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     }
     if let Some(record) = trial {
         let t = &record.trial;
-        println!("  trial      #{} {}: {}", t.number, t.verdict, printable(&t.description));
+        println!("  trial      #{} {}: {}", t.number, t.found.verdict.name(), printable(&t.description));
         if !t.hypothesis.is_empty() {
             println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
         }
-        for exchange in t.proposal.map(|id| store.turn_exchanges(id)).transpose()?.unwrap_or_default() {
+        for exchange in exchanges_of(store, t)? {
             println!("  asked      {}", exchange_line(&exchange));
         }
-        if let Some(key) = t.source_key {
+        if let Some(key) = t.found.source_key {
             println!("\nnext: host show {}      the source", key.short());
         }
     }

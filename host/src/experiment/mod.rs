@@ -2,7 +2,8 @@
 //! `cli`. Start with [`bench`], which all experiments of one context share.
 //!
 //! ```text
-//! bench    source → component → dry run: a candidate
+//! bench    what all experiments of one context share
+//! prepare  source → component → dry run: a candidate
 //! batch    experiments at the same time, recorded together
 //! runner   training → evaluation → outcome, of one of them; knows no store
 //! score    a finished run on the other splits
@@ -13,6 +14,7 @@ pub mod batch;
 pub mod bench;
 pub mod calibrate;
 pub mod judge;
+pub mod prepare;
 pub mod replay;
 pub mod runner;
 pub mod sample;

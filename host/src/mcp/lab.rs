@@ -2,22 +2,23 @@
 //! each call has a thread of its own. Looking needs no lock and trains nothing.
 
 use crate::data::DataError;
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::judge::Noise;
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
 use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::event::Event;
 use crate::night::setup::{self, OpenError};
-use crate::night::{self, Bounds, Night, NightError, Plan, Stop};
+use crate::night::{self, Bounds, Night, NightError, Plan, Seen, Stop};
 use crate::policy::Policy;
 use crate::propose::description;
-use crate::propose::facts::Facts;
 use crate::propose::history::{self, Tried};
 use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
-use crate::record::key::BehaviourKey;
-use crate::record::store::{Store, StoreError, TrialRecord};
+use crate::record::facts::Facts;
+use crate::record::store::{Store, StoreError};
+use crate::record::trial::Trial;
 use crate::system::sanitize;
 use crate::system::untrusted_folder::Folder;
 use serde_json::json;
@@ -94,8 +95,9 @@ impl Lab {
     }
 
     /// The trials on these terms, oldest first.
-    fn trials(&self, bench: &Bench, seed_guest: &Candidate) -> Result<Vec<TrialRecord>, Problem> {
-        Ok(bench.store.trials_in(&bench.context_key(&seed_guest.component))?)
+    fn trials(&self, bench: &Bench, seed_guest: &Candidate) -> Result<Vec<Trial>, Problem> {
+        let records = bench.store.trials_in(&bench.context_key(&seed_guest.component))?;
+        Ok(records.into_iter().map(|record| record.trial).collect())
     }
 
     /// Mean and noise of the baseline, where all its replicas are measured.
@@ -113,12 +115,11 @@ impl Lab {
     fn champion(&self, tell: &mut Tell) -> Result<Reply, Problem> {
         let (bench, seed_guest) = self.bench(tell)?;
         let trials = self.trials(&bench, &seed_guest)?;
-        let kept = trials.iter().rev().find(|record| record.trial.verdict == Ending::Keep.name());
-        let (number, bpb, description, text) = match kept {
-            Some(TrialRecord { trial, .. }) => {
+        let (number, bpb, description, text) = match trials.iter().rfind(|trial| trial.is_kept()) {
+            Some(trial) => {
                 let text = bench.store.get_blob(&trial.source_blob)?;
                 let text = String::from_utf8_lossy(&text).into_owned();
-                (trial.number, trial.bpb, trial.description.clone(), text)
+                (trial.number, trial.found.bpb, trial.description.clone(), text)
             }
             None => (0, None, "the baseline".into(), seed_guest.text.clone()),
         };
@@ -150,16 +151,16 @@ impl Lab {
     fn ideas(&self, ideas: &Ideas, tell: &mut Tell) -> Result<Reply, Problem> {
         let (bench, seed_guest) = self.bench(tell)?;
         let limit = ideas.limit.unwrap_or(IDEAS).clamp(1, MOST_ROWS) as usize;
-        let wanted = |tried: &Tried| match ideas.which {
+        let wanted = |trial: &&Trial| match ideas.which {
             Which::All => true,
-            Which::Kept => tried.ending() == Ending::Keep,
-            Which::Failed => !matches!(tried.ending(), Ending::Keep | Ending::Same | Ending::HostFault),
+            Which::Kept => trial.is_kept(),
+            Which::Failed => !matches!(trial.found.verdict, Ending::Keep | Ending::Same | Ending::HostFault),
         };
         let trials = self.trials(&bench, &seed_guest)?;
-        let tried: Vec<Tried> = trials.iter().map(|record| Tried::from(&record.trial)).filter(wanted).collect();
-        let latest = tried.get(tried.len().saturating_sub(limit)..).unwrap_or_default();
-        let data = json!({ "all": tried.len(), "ideas": latest.iter().map(Tried::cleaned).collect::<Vec<_>>() });
-        Ok(Reply { text: history::markdown(&tried, limit), data })
+        let wanted: Vec<&Trial> = trials.iter().filter(wanted).collect();
+        let latest = cleaned(last(&wanted, limit).copied());
+        let data = json!({ "all": wanted.len(), "ideas": latest.iter().map(Tried::from).collect::<Vec<_>>() });
+        Ok(Reply { text: history::markdown(&wanted, limit), data })
     }
 
     fn trial(&self, OneTrial { number }: &OneTrial, tell: &mut Tell) -> Result<Reply, Problem> {
@@ -169,16 +170,15 @@ impl Lab {
             return Ok(Reply { text, data: json!({ "trial": null, "source": sanitize::printable(&seed_guest.text) }) });
         }
         let trials = self.trials(&bench, &seed_guest)?;
-        let found = trials.iter().find(|record| record.trial.number == *number);
-        let Some(TrialRecord { trial, .. }) = found else {
-            let last = trials.last().map_or(0, |record| record.trial.number);
+        let Some(trial) = trials.iter().find(|trial| trial.number == *number) else {
+            let last = trials.last().map_or(0, |trial| trial.number);
             let what = format!("there is no trial {number} on these terms: the last one is {last}");
             return Err(Problem::new(what, "`ideas` and `night` list them."));
         };
         let source = String::from_utf8_lossy(&bench.store.get_blob(&trial.source_blob)?).into_owned();
-        let tried = Tried::from(trial).cleaned();
-        let text = format!("{}\n\n{}", tried.words(), reply::fenced(&source));
-        Ok(Reply { text, data: json!({ "trial": tried, "source": sanitize::printable(&source) }) })
+        let trial = history::cleaned(trial);
+        let text = format!("{}\n\n{}", history::words(&trial), reply::fenced(&source));
+        Ok(Reply { text, data: json!({ "trial": Tried::from(&trial), "source": sanitize::printable(&source) }) })
     }
 
     fn dry_run(&self, text: &Text, tell: &mut Tell) -> Result<Reply, Problem> {
@@ -200,17 +200,14 @@ impl Lab {
         Ok(Reply { text, data })
     }
 
-    /// The trial that a candidate repeats, by any of its three keys.
+    /// The first trial that a candidate repeats, by any of its three keys.
     fn repeats(&self, bench: &Bench, seed_guest: &Candidate, new: &Candidate) -> Result<Option<u64>, Problem> {
-        let (source, component, behaviour) = (Some(new.source_key), Some(new.component.key()), new.behaviour);
-        let same = |s, c, b: Option<BehaviourKey>| s == source || c == component || (b.is_some() && b == behaviour);
-        if same(Some(seed_guest.source_key), Some(seed_guest.component.key()), seed_guest.behaviour) {
-            return Ok(Some(0));
-        }
-        let trials = self.trials(bench, seed_guest)?;
-        let decided = trials.iter().map(|record| &record.trial).filter(|t| t.verdict != Ending::HostFault.name());
-        let mut repeated = decided.filter(|t| same(t.source_key, t.component_key, t.behaviour_key));
-        Ok(repeated.next().map(|trial| trial.number))
+        let mut seen = Seen::default();
+        seen.insert(&night::baseline_trial(seed_guest, None));
+        self.trials(bench, seed_guest)?.iter().for_each(|trial| seen.insert(trial));
+        let (source, component) = (seen.source(&new.source_key), seen.component(&new.component.key()));
+        let behaviour = new.behaviour.and_then(|key| seen.behaviour(&key));
+        Ok([source, component, behaviour].into_iter().flatten().min())
     }
 
     fn attempt(&self, attempt: &Attempt, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
@@ -230,17 +227,18 @@ impl Lab {
             operator: "mcp".into(),
         };
         let Some(decided) = night.try_proposal(client, proposal)? else { return Err(NightError::Interrupted.into()) };
-        if decided.verdict == Ending::HostFault.name() {
+        let Trial { number, description, found, .. } = &decided.trial;
+        if found.verdict == Ending::HostFault {
             let next = "This says nothing about the source: call again; if it stays so, `host doctor` may tell why.";
-            return Err(Problem::new(format!("the host could not finish it: {}", decided.reason), next));
+            return Err(Problem::new(format!("the host could not finish it: {}", found.reason), next));
         }
         let parent = night.situation().parent;
-        let mut text = reply::verdict(&decided);
+        let mut text = reply::verdict(&decided.trial);
         text += &format!("\nchampion: #{}, {:.4} bits per byte", parent.number, parent.bpb);
         let data = json!({
-            "trial": decided.number, "verdict": decided.verdict, "bpb": decided.bpb, "delta": decided.delta,
-            "p_better": decided.p_better, "description": sanitize::line(&decided.description, 200),
-            "reason": sanitize::printable(&decided.reason), "experiment": decided.experiment,
+            "trial": number, "verdict": found.verdict, "bpb": found.bpb, "delta": found.delta,
+            "p_better": found.p_better, "description": sanitize::line(description, 200),
+            "reason": sanitize::printable(&found.reason), "experiment": found.experiment,
             "champion": { "number": parent.number, "bpb": parent.bpb },
         });
         Ok(Reply { text, data })
@@ -251,32 +249,39 @@ impl Lab {
         let trials = self.trials(&bench, &seed_guest)?;
         let baseline = self.baseline(&bench, &seed_guest)?;
         let mut verdicts = std::collections::BTreeMap::<&str, u64>::new();
-        for record in &trials {
-            *verdicts.entry(&record.trial.verdict).or_default() += 1;
+        for trial in &trials {
+            *verdicts.entry(trial.found.verdict.name()).or_default() += 1;
         }
-        let kept = trials.iter().rev().find(|record| record.trial.verdict == Ending::Keep.name());
+        let kept = trials.iter().rfind(|trial| trial.is_kept());
         let mut text = match baseline {
             Some((mean, noise)) => format!("baseline  {mean:.4} bits per byte ± {:.4}\n", noise.sd()),
             None => "baseline  not measured yet: the first `try` does that\n".into(),
         };
-        text += &match kept.map(|record| Tried::from(&record.trial).cleaned()) {
-            Some(tried) => format!("champion  {}\n", tried.words()),
+        text += &match kept.map(history::cleaned) {
+            Some(trial) => format!("champion  {}\n", history::words(&trial)),
             None => "champion  the baseline\n".into(),
         };
         let counts: Vec<String> = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         text += &format!("trials    {}: {}\n", trials.len(), counts.join(", "));
-        let last = log.last.unwrap_or(LOG).clamp(1, MOST_ROWS) as usize;
-        let shown = trials.get(trials.len().saturating_sub(last)..).unwrap_or_default();
-        let shown: Vec<Tried> = shown.iter().map(|record| Tried::from(&record.trial).cleaned()).collect();
-        shown.iter().for_each(|tried| text += &format!("\n{}", tried.words()));
+        let shown = cleaned(last(&trials, log.last.unwrap_or(LOG).clamp(1, MOST_ROWS) as usize));
+        shown.iter().for_each(|trial| text += &format!("\n{}", history::words(trial)));
         let data = json!({
             "baseline_bpb": baseline.map(|(mean, _)| mean), "noise_floor": baseline.map(|(_, noise)| noise.floor()),
-            "champion": kept.map_or(0, |record| record.trial.number),
-            "champion_bpb": kept.and_then(|record| record.trial.bpb).or(baseline.map(|(mean, _)| mean)),
-            "trials": trials.len(), "verdicts": verdicts, "log": shown,
+            "champion": kept.map_or(0, |trial| trial.number),
+            "champion_bpb": kept.and_then(|trial| trial.found.bpb).or(baseline.map(|(mean, _)| mean)),
+            "trials": trials.len(), "verdicts": verdicts, "log": shown.iter().map(Tried::from).collect::<Vec<_>>(),
         });
         Ok(Reply { text, data })
     }
+}
+
+/// The last of them, at most so many.
+fn last<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
+    all.iter().skip(all.len().saturating_sub(most))
+}
+
+fn cleaned<'a>(trials: impl Iterator<Item = &'a Trial>) -> Vec<Trial> {
+    trials.map(history::cleaned).collect()
 }
 
 fn brief() -> Result<Reply, Problem> {
@@ -338,7 +343,7 @@ fn line(event: &Event) -> String {
             format!("{}: {:.0}%, step {steps}{loss}", sanitize::line(role, 80), progress * 100.0)
         }
         Event::Baseline(baseline) => format!("baseline: {:.4} bits per byte", baseline.bpb),
-        Event::Trial(line) => format!("#{}: {}", line.number, line.verdict),
+        Event::Trial(line) => format!("#{}: {}", line.trial.number, line.trial.found.verdict.name()),
         Event::Standing(_) | Event::Summary(_) => "decided".into(),
     }
 }

@@ -1,7 +1,8 @@
 //! How answers and problems read: text for models and people, the same as data for programs. Pure. What guests and other
 //! authors wrote is escaped and capped, and said to be data.
 
-use crate::night::event::TrialLine;
+use crate::record::ending::Ending;
+use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
@@ -60,28 +61,31 @@ pub fn fenced(source: &str) -> String {
 }
 
 /// What became of a trial, and what that means for the next one.
-pub fn verdict(line: &TrialLine) -> String {
-    let mut text = format!("#{} {}: {}", line.number, line.verdict, sanitize::line(&line.description, 200));
-    if let Some(bpb) = line.bpb {
+pub fn verdict(trial: &Trial) -> String {
+    let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;
+    let mut text = format!("#{} {}: {}", trial.number, verdict.name(), sanitize::line(&trial.description, 200));
+    if let Some(bpb) = bpb {
         text += &format!("\n{bpb:.4} bits per byte");
     }
-    if let Some(delta) = line.delta {
+    if let Some(delta) = delta {
         text += &format!(", {delta:+.4} against the champion on the same random seeds (negative is better)");
     }
-    if let Some(p) = line.p_better {
+    if let Some(p) = p_better {
         text += &format!(", P(better) {p:.3}");
     }
-    if !line.reason.is_empty() {
-        text += &format!("\n{}", capped(&line.reason));
+    if !reason.is_empty() {
+        text += &format!("\n{}", capped(reason));
     }
-    text += match line.verdict.as_str() {
-        "keep" => "\nIt is the champion now: the next change starts from it.",
-        "discard" => "\nIt is worse. Go on from the champion with another idea.",
-        "noise" => {
+    text += match verdict {
+        Ending::Keep => "\nIt is the champion now: the next change starts from it.",
+        Ending::Discard => "\nIt is worse. Go on from the champion with another idea.",
+        Ending::Noise => {
             "\nThe difference may be chance. Go on from the champion with another idea, or a bolder form of this one."
         }
-        "same" => "\nThis was tried before: read `ideas`, then change something else.",
-        _ => "\nIt was not scored. Mend the fault and try again, or leave the idea.",
+        Ending::Same => "\nThis was tried before: read `ideas`, then change something else.",
+        Ending::Refused | Ending::Failed | Ending::HostFault => {
+            "\nIt was not scored. Mend the fault and try again, or leave the idea."
+        }
     };
     text
 }

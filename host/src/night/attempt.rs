@@ -3,17 +3,17 @@
 use crate::experiment::bench::BenchError;
 use crate::night::bandit::{cost, reward};
 use crate::night::champion::Champion;
+use crate::night::contest::{Contest, Judgement};
 use crate::night::error::NightError;
 use crate::night::event::{Event, TrialLine};
 use crate::night::lock::lock;
 use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
-use crate::night::trial::{Court, Judged, Judgement};
 use crate::night::turn::{Draft, Fault};
 use crate::propose::proposer::{Proposal, Stage};
-use crate::record::ending::Ending;
-use crate::record::store::{NewTrial, Store, StoreError, TrialRecord};
+use crate::record::store::{Store, StoreError, TrialRecord};
+use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ impl Night<'_> {
         let number = self.memory.next_number();
         let started = Instant::now();
         (self.tell)(Event::Started { number, description: draft.proposal.description.clone() });
-        let court = Court {
+        let contest = Contest {
             bench: self.bench,
             champion: &self.champion,
             noise: self.noise,
@@ -78,56 +78,44 @@ impl Night<'_> {
         };
         let judged = match &draft.fault {
             // The compiler has said it once, to the author.
-            Some(Fault { stage: Stage::Source | Stage::Compile, message }) => court.refuse(draft.source_key, message),
-            _ => court.judge(&draft.proposal.source, &mut *self.tell)?,
+            Some(Fault { stage: Stage::Source | Stage::Compile, message }) => {
+                Some(contest.refuse(draft.source_key, message))
+            }
+            _ => contest.judge(&draft.proposal.source, &mut *self.tell)?,
         };
-        let Judged::Done(found) = judged else { return Ok(None) };
-        self.record(draft, number, &found, started.elapsed()).map(Some)
+        let Some(judged) = judged else { return Ok(None) };
+        self.record(draft, number, judged, started.elapsed()).map(Some)
     }
 
-    fn record(&mut self, draft: &Draft, number: u64, found: &Judgement, wall: Duration) -> Result<Decided, NightError> {
-        let trial = self.row(draft, number, found, wall)?;
+    fn record(&mut self, draft: &Draft, number: u64, judged: Judgement, wall: Duration) -> Result<Decided, NightError> {
+        self.tally.count(&judged, wall);
+        let Judgement { found, runs, candidate, .. } = judged;
+        let trial = self.trial(draft, number, found, wall)?;
         let store = &self.bench.store;
-        let id = store.add_trial(self.id, &trial, &found.runs)?;
-        let (spend, repairs) = draft.id.map(|id| store.turn_spend(id)).transpose()?.unwrap_or_default();
-        self.tally.count(found, wall);
-        let trials = store.trials_in(&self.context)?;
+        let id = store.add_trial(self.id, &trial, &runs)?;
+        let (spend, repairs) = store.cost_of(&trial)?;
+        let records = store.trials_in(&self.context)?;
+        let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
         report::write_results(store, &trials)?;
-        if let Some(old) = trials.iter().find(|old| old.trial.number + CHECKPOINTED_TRIALS == number) {
+        if let Some(old) = trials.iter().find(|old| old.number + CHECKPOINTED_TRIALS == number) {
             forget_checkpoints(store, old)?;
         }
-        self.memory.remember(store, &TrialRecord { id, night: self.id, trial })?;
-        let reward_and_cost = (reward(found.delta, self.noise.floor()), cost(&spend, &self.caps));
-        let proposal = &draft.proposal;
-        if let (Ending::Keep, Some(candidate)) = (found.ending, &found.candidate) {
-            let (candidate, description) = (candidate.clone(), proposal.description.clone());
-            self.champion = Champion { trial: number, candidate, description };
-            self.champion_bpb = found.bpb.unwrap_or(self.champion_bpb);
+        self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() })?;
+        let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
+        if let (true, Some(candidate)) = (trial.is_kept(), candidate) {
+            self.champion = Champion { trial: number, candidate, description: trial.description.clone() };
+            self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
         }
-        let line = TrialLine {
-            number,
-            elapsed_s: self.started.elapsed().as_secs_f64(),
-            bpb: found.bpb,
-            delta: found.delta,
-            verdict: found.ending.name().into(),
-            proposer: draft.author.clone(),
-            description: proposal.description.clone(),
-            hypothesis: proposal.hypothesis.clone(),
-            reason: found.reason.clone(),
-            p_better: found.p_better,
-            experiment: found.experiment.map(|key| key.to_string()),
-            repairs,
-            spend,
-        };
+        let line = TrialLine { trial, elapsed_s: self.started.elapsed().as_secs_f64(), repairs, spend };
         (self.tell)(Event::Trial(Box::new(line.clone())));
         let standing = self.standing();
         (self.tell)(Event::Standing(standing));
         Ok(Decided { line, reward_and_cost })
     }
 
-    fn row(&self, draft: &Draft, number: u64, found: &Judgement, wall: Duration) -> Result<NewTrial, NightError> {
+    fn trial(&self, draft: &Draft, number: u64, found: Findings, wall: Duration) -> Result<Trial, NightError> {
         let proposal = &draft.proposal;
-        Ok(NewTrial {
+        Ok(Trial {
             number,
             unix_ms: unix_ms(),
             proposer: draft.author.clone(),
@@ -135,19 +123,10 @@ impl Night<'_> {
             champion: self.champion.trial,
             proposal: draft.id,
             source_blob: self.bench.store.put_blob(proposal.source.as_bytes())?,
-            source_key: found.source,
-            component_key: found.component,
-            behaviour_key: found.behaviour,
-            experiment_key: found.experiment,
-            verdict: found.ending.name().into(),
-            bpb: found.bpb,
-            delta: found.delta,
-            p_better: found.p_better,
             hypothesis: proposal.hypothesis.clone(),
             description: proposal.description.clone(),
             operator: proposal.operator.clone(),
-            reason: found.reason.clone(),
-            peak_bytes: found.peak_bytes,
+            found,
             wall_ms: wall.as_millis() as i64,
         })
     }
@@ -155,8 +134,8 @@ impl Night<'_> {
 
 /// A trial that was not kept keeps its outcomes, not its checkpoints: they are most of what a night writes. Its component's
 /// runs on the same terms are its own, those that ran ahead and were not needed too.
-fn forget_checkpoints(store: &Store, old: &TrialRecord) -> Result<(), NightError> {
-    let screening = old.trial.experiment_key.filter(|_| old.trial.verdict != Ending::Keep.name());
+fn forget_checkpoints(store: &Store, old: &Trial) -> Result<(), NightError> {
+    let screening = old.found.experiment.filter(|_| !old.is_kept());
     let Some(screening) = screening.map(|key| store.find_experiment(&key)).transpose()?.flatten() else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! The mutation that the others are compared with.
 
-use crate::experiment::bench::Candidate;
+use crate::experiment::prepare::Candidate;
 
 /// The mutation that the others are compared with.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 use crate::propose::proposer::Past;
 use crate::record::ending::Ending;
+use crate::record::trial::Trial;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -16,17 +17,16 @@ const NAMED: usize = 5;
 
 /// The past in a page.
 pub fn plain(past: &[Arc<Past>]) -> String {
-    let trials: Vec<&Past> = past.iter().map(Arc::as_ref).filter(|p| p.number > 0).collect();
+    let trials: Vec<&Trial> = past.iter().map(|past| &past.trial).filter(|trial| trial.number > 0).collect();
     let mut out = format!("After {} trials: {}.\n", trials.len(), endings(&trials));
-    let measured = |p: &&&Past| p.delta.is_some();
-    let mut ranked: Vec<&&Past> = trials.iter().filter(measured).collect();
-    ranked.sort_by(|a, b| a.delta.unwrap_or(0.0).total_cmp(&b.delta.unwrap_or(0.0)));
-    let kept: Vec<&&Past> = trials.iter().filter(|p| p.ending == Ending::Keep).collect();
-    list(&mut out, "Kept, in order", &kept);
-    let not_kept: Vec<&&Past> = ranked.iter().filter(|p| p.ending != Ending::Keep).copied().collect();
-    list(&mut out, "Closest to a gain, not kept", not_kept.iter().take(NAMED).copied().collect::<Vec<_>>().as_slice());
-    let harmful = not_kept.iter().rev().take(NAMED).filter(|p| p.ending == Ending::Discard);
-    list(&mut out, "Most harmful", harmful.copied().collect::<Vec<_>>().as_slice());
+    list(&mut out, "Kept, in order", trials.iter().copied().filter(|trial| trial.is_kept()));
+    let measured = trials.iter().filter(|trial| !trial.is_kept());
+    let mut ranked: Vec<(f64, &Trial)> = measured.filter_map(|&trial| Some((trial.found.delta?, trial))).collect();
+    ranked.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let ranked: Vec<&Trial> = ranked.into_iter().map(|(_, trial)| trial).collect();
+    list(&mut out, "Closest to a gain, not kept", ranked.iter().copied().take(NAMED));
+    let worst = ranked.iter().copied().rev().take(NAMED);
+    list(&mut out, "Most harmful", worst.filter(|trial| trial.found.verdict == Ending::Discard));
     kinds(&mut out, &trials);
     cap(&out)
 }
@@ -36,37 +36,38 @@ pub fn cap(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
-fn endings(trials: &[&Past]) -> String {
-    let counts = Ending::ALL.map(|ending| (ending.name(), trials.iter().filter(|p| p.ending == ending).count()));
+fn endings(trials: &[&Trial]) -> String {
+    let count = |ending| trials.iter().filter(|trial| trial.found.verdict == ending).count();
+    let counts = Ending::ALL.map(|ending| (ending.name(), count(ending)));
     let words: Vec<String> = counts.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{n} {name}")).collect();
     if words.is_empty() { "nothing yet".into() } else { words.join(", ") }
 }
 
-fn list(out: &mut String, title: &str, trials: &[&&Past]) {
-    if trials.is_empty() {
-        return;
-    }
-    let _ = writeln!(out, "{title}:");
-    for p in trials {
-        let delta = p.delta.map(|d| format!(" ({d:+.4})")).unwrap_or_default();
-        let _ = writeln!(out, "- #{} {}{delta}", p.number, p.description);
+/// Nothing where there are no trials.
+fn list<'a>(out: &mut String, title: &str, trials: impl Iterator<Item = &'a Trial>) {
+    for (i, trial) in trials.enumerate() {
+        if i == 0 {
+            let _ = writeln!(out, "{title}:");
+        }
+        let delta = trial.found.delta.map_or(String::new(), |delta| format!(" ({delta:+.4})"));
+        let _ = writeln!(out, "- #{} {}{delta}", trial.number, trial.description);
     }
 }
 
 /// Tries, keeps and mean difference by kind of change.
-fn kinds(out: &mut String, trials: &[&Past]) {
-    let mut kinds = BTreeMap::<&str, Vec<&Past>>::new();
-    for p in trials.iter().filter(|p| !matches!(p.ending, Ending::Same | Ending::HostFault)) {
-        kinds.entry(&p.operator).or_default().push(p);
+fn kinds(out: &mut String, trials: &[&Trial]) {
+    let mut kinds = BTreeMap::<&str, Vec<&Trial>>::new();
+    for trial in trials.iter().filter(|trial| !matches!(trial.found.verdict, Ending::Same | Ending::HostFault)) {
+        kinds.entry(&trial.operator).or_default().push(trial);
     }
     if kinds.is_empty() {
         return;
     }
     out.push_str("By kind of change (tried, kept, failed, mean difference):\n");
     for (kind, trials) in kinds {
-        let deltas: Vec<f64> = trials.iter().filter_map(|p| p.delta).collect();
+        let deltas: Vec<f64> = trials.iter().filter_map(|trial| trial.found.delta).collect();
         let mean = deltas.iter().sum::<f64>() / deltas.len().max(1) as f64;
-        let kept = trials.iter().filter(|p| p.ending == Ending::Keep).count();
+        let kept = trials.iter().filter(|trial| trial.is_kept()).count();
         let failed = trials.len() - deltas.len();
         let mean = if deltas.is_empty() { "–".into() } else { format!("{mean:+.4}") };
         let kind = if kind.is_empty() { "other" } else { kind };

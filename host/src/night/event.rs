@@ -1,9 +1,12 @@
 //! What a night tells whoever watches: data, no formatting. Pure.
 
 use crate::data::compress::Compressors;
+use crate::record::ending::Ending;
+use crate::record::key::ExperimentKey;
 use crate::record::spend::Spend;
 use crate::record::store::Account;
-use serde::Serialize;
+use crate::record::trial::{Findings, Trial};
+use serde::{Serialize, Serializer};
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -68,35 +71,57 @@ pub struct Baseline {
     pub compressors: Compressors,
 }
 
-/// One decided trial.
-#[derive(Clone, Debug, Serialize)]
+/// One decided trial, as a night tells it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrialLine {
-    /// Its number.
-    pub number: u64,
+    /// The trial.
+    pub trial: Trial,
     /// Seconds since the night began.
     pub elapsed_s: f64,
-    /// Bits per byte on the search split, where it was scored.
-    pub bpb: Option<f64>,
-    /// Difference to the champion on the same random seeds.
-    pub delta: Option<f64>,
-    /// keep, discard, noise, same, refused, failed.
-    pub verdict: String,
-    /// Who proposed it.
-    pub proposer: String,
-    /// The change in words.
-    pub description: String,
-    /// What its author claims.
-    pub hypothesis: String,
-    /// Why.
-    pub reason: String,
-    /// P(better), where estimated.
-    pub p_better: Option<f64>,
-    /// The experiment, where one ran: what `host show` and `host replay` take.
-    pub experiment: Option<String>,
     /// How often it was repaired before it could be tried.
     pub repairs: u32,
     /// What its proposal cost, repairs included.
     pub spend: Spend,
+}
+
+impl Serialize for TrialLine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Programs rely on these names; people who watch, on their order.
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            number: u64,
+            elapsed_s: f64,
+            bpb: Option<f64>,
+            delta: Option<f64>,
+            verdict: Ending,
+            proposer: &'a str,
+            description: &'a str,
+            hypothesis: &'a str,
+            reason: &'a str,
+            p_better: Option<f64>,
+            experiment: Option<ExperimentKey>,
+            repairs: u32,
+            spend: Spend,
+        }
+        let Self { trial, elapsed_s, repairs, spend } = self;
+        let Findings { verdict, reason, bpb, delta, p_better, experiment, .. } = &trial.found;
+        Fields {
+            number: trial.number,
+            elapsed_s: *elapsed_s,
+            bpb: *bpb,
+            delta: *delta,
+            verdict: *verdict,
+            proposer: &trial.proposer,
+            description: &trial.description,
+            hypothesis: &trial.hypothesis,
+            reason,
+            p_better: *p_better,
+            experiment: *experiment,
+            repairs: *repairs,
+            spend: *spend,
+        }
+        .serialize(serializer)
+    }
 }
 
 /// Where the night stands.
@@ -145,4 +170,22 @@ pub struct Summary {
     pub seconds: f64,
     /// Stopped by Ctrl-C.
     pub interrupted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_reads_the_same_in_every_version() {
+        let found = Findings { bpb: Some(2.5), reason: "not proven".into(), ..Findings::new(Ending::Noise) };
+        let trial = Trial { number: 7, proposer: "evolve".into(), ..Trial::baseline("", found) };
+        let line = TrialLine { trial, elapsed_s: 1.5, repairs: 2, spend: Spend::default() };
+        assert_eq!(
+            serde_json::to_string(&Event::Trial(Box::new(line))).unwrap(),
+            "{\"event\":\"trial\",\"number\":7,\"elapsed_s\":1.5,\"bpb\":2.5,\"delta\":null,\"verdict\":\"noise\",\
+             \"proposer\":\"evolve\",\"description\":\"baseline\",\"hypothesis\":\"\",\"reason\":\"not proven\",\"p_better\":null,\
+             \"experiment\":null,\"repairs\":2,\"spend\":{\"requests\":0,\"input_tokens\":0,\"output_tokens\":0,\"micro_dollars\":0}}"
+        );
+    }
 }

@@ -1,13 +1,15 @@
 //! What a night remembers of every trial on its terms, whoever ran it: the past that proposers learn from, and the three
 //! keys that stop repeats.
 
+use crate::experiment::prepare::Candidate;
 use crate::night::champion::Champion;
 use crate::night::seen::Seen;
-use crate::propose::facts::loss_curve;
 use crate::propose::proposer::Past;
 use crate::record::ending::Ending;
+use crate::record::facts::loss_curve;
 use crate::record::key::ExperimentKey;
 use crate::record::store::{Store, StoreError, TrialRecord};
+use crate::record::trial::{Findings, Trial};
 use std::sync::Arc;
 
 /// See the module.
@@ -24,59 +26,40 @@ pub struct Memory {
 impl Memory {
     /// Of a night that has only its baseline, with its score and loss curve.
     pub fn new(baseline: &Champion, bpb: f64, losses: Vec<(u64, f64)>) -> Self {
-        let first = &baseline.candidate;
+        let trial = baseline_trial(&baseline.candidate, Some(bpb));
         let mut seen = Seen::default();
-        seen.insert(0, Some(first.source_key), Some(first.component.key()), first.behaviour);
-        let past = Past {
-            number: 0,
-            parent: 0,
-            champion: 0,
-            proposer: String::new(),
-            source: first.text.clone(),
-            source_key: Some(first.source_key),
-            hypothesis: String::new(),
-            description: baseline.description.clone(),
-            operator: String::new(),
-            ending: Ending::Keep,
-            reason: String::new(),
-            bpb: Some(bpb),
-            delta: None,
-            losses,
-        };
-        Self { past: vec![Arc::new(past)], seen, last: 0 }
+        seen.insert(&trial);
+        let past = vec![Arc::new(Past { trial, source: Some(baseline.candidate.text.clone()), losses })];
+        Self { past, seen, last: 0 }
     }
 
     /// Number of the next trial.
     pub fn next_number(&self) -> u64 {
-        self.past.last().map_or(1, |past| past.number + 1)
+        self.past.last().map_or(1, |past| past.trial.number + 1)
     }
 
     /// Takes up a trial.
-    pub fn remember(&mut self, store: &Store, record: &TrialRecord) -> Result<(), StoreError> {
-        let trial = &record.trial;
-        let ending = Ending::from_name(&trial.verdict);
-        if !matches!(ending, Ending::HostFault) {
-            self.seen.insert(trial.number, trial.source_key, trial.component_key, trial.behaviour_key);
-        }
-        self.past.push(Arc::new(Past {
-            number: trial.number,
-            parent: trial.parent,
-            champion: trial.champion,
-            proposer: trial.proposer.clone(),
-            source: source_of(store, record)?.unwrap_or_default(),
-            source_key: trial.source_key,
-            hypothesis: trial.hypothesis.clone(),
-            description: trial.description.clone(),
-            operator: trial.operator.clone(),
-            ending,
-            reason: trial.reason.clone(),
-            bpb: trial.bpb,
-            delta: trial.delta,
-            losses: losses_of(store, trial.experiment_key.as_ref())?,
-        }));
-        self.last = self.last.max(record.id);
+    pub fn remember(&mut self, store: &Store, record: TrialRecord) -> Result<(), StoreError> {
+        let TrialRecord { id, trial, .. } = record;
+        let source = source_of(store, &trial)?;
+        let losses = losses_of(store, trial.found.experiment.as_ref())?;
+        self.seen.insert(&trial);
+        self.past.push(Arc::new(Past { trial, source, losses }));
+        self.last = self.last.max(id);
         Ok(())
     }
+}
+
+/// The guest that a night starts from, as the trial that all others follow.
+pub fn baseline_trial(seed_guest: &Candidate, bpb: Option<f64>) -> Trial {
+    let found = Findings {
+        bpb,
+        source_key: Some(seed_guest.source_key),
+        component_key: Some(seed_guest.component.key()),
+        behaviour_key: seed_guest.behaviour,
+        ..Findings::new(Ending::Keep)
+    };
+    Trial::baseline(&seed_guest.text, found)
 }
 
 /// How the loss of an experiment fell; nothing where the store has lost it.
@@ -90,8 +73,8 @@ fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64
 }
 
 /// A trial's text; none where the store has lost it.
-pub fn source_of(store: &Store, record: &TrialRecord) -> Result<Option<String>, StoreError> {
-    match store.get_blob(&record.trial.source_blob) {
+pub fn source_of(store: &Store, trial: &Trial) -> Result<Option<String>, StoreError> {
+    match store.get_blob(&trial.source_blob) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),

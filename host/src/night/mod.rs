@@ -4,7 +4,7 @@
 //! roster    threads of the proposers, a turn each ─▶ turn     propose, check, repair; under the caps of the ledger
 //!   │ bandit ranks them                                         (the next mutation is written while one trains)
 //!   ▼
-//! attempt   the store's lock, take up what others did ─▶ trial   screening, fresh seeds, confirm ─▶ record
+//! attempt   the store's lock, take up what others did ─▶ contest screening, fresh seeds, confirm ─▶ record
 //!   │
 //! memory    the past and the three keys;  digest: what it taught;  summary: where it stands and how it ended
 //! ```
@@ -19,6 +19,7 @@ mod baseline;
 mod bounds;
 mod champion;
 mod clock;
+mod contest;
 pub mod digest;
 mod error;
 pub mod event;
@@ -38,14 +39,14 @@ pub mod setup;
 mod stop;
 mod summary;
 mod tally;
-pub mod trial;
 mod turn;
 
 pub use bounds::Bounds;
 pub use champion::Champion;
+pub use contest::{Contest, Judgement};
 pub use error::NightError;
+pub use memory::baseline_trial;
 pub use run::{Night, Plan};
 pub use seeds::replica_seeds;
 pub use seen::Seen;
 pub use stop::Stop;
-pub use trial::{Judged, Judgement};

@@ -99,15 +99,15 @@ impl Picture {
 
         let mut runs: BTreeSet<ExperimentKey> = replicas.iter().map(|run| run.key).collect();
         for record in &trials {
-            runs.extend(store.runs(record.id)?.into_iter().map(|(key, _)| key));
+            runs.extend(store.runs_of(record.id)?);
         }
         let (times, seconds) = times(&night, &replicas, &trials);
         let dots = trials.into_iter().zip(times).map(|(record, at_s)| Dot {
             number: record.trial.number,
             at_s,
-            ending: Ending::from_name(&record.trial.verdict),
-            bpb: record.trial.bpb,
-            delta: record.trial.delta,
+            ending: record.trial.found.verdict,
+            bpb: record.trial.found.bpb,
+            delta: record.trial.found.delta,
             description: record.trial.description,
         });
         let trials = dots.collect();
@@ -129,9 +129,9 @@ impl Picture {
 fn baseline_runs(store: &Store, context: &ContextKey, policy: &Policy) -> Result<Vec<ExperimentRecord>, StoreError> {
     let seeds = replica_seeds(policy);
     for record in store.trials_in(context)?.into_iter().filter(|record| record.trial.champion == 0) {
-        for (key, _) in store.runs(record.id)? {
+        for key in store.runs_of(record.id)? {
             let Some(run) = store.find_experiment(&key)? else { continue };
-            if record.trial.component_key == Some(run.manifest.component) {
+            if record.trial.found.component_key == Some(run.manifest.component) {
                 continue;
             }
             let mut runs = store.experiments_of(&run.manifest.component)?;

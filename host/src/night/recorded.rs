@@ -57,10 +57,8 @@ impl Recorded {
                 all.into_iter().filter(|record| record.night == last).collect()
             }
         };
-        let (night, first_trial) = match (trials.first(), night) {
-            (Some(first), _) => (first.night, trials.iter().map(|record| record.id).min().unwrap_or(first.id)),
-            (None, Some(night)) => return Err(RecordedError::Nothing(night)),
-            (None, None) => return Err(RecordedError::NoNight),
+        let Some((night, first_trial)) = trials.iter().map(|record| (record.night, record.id)).min() else {
+            return Err(night.map_or(RecordedError::NoNight, RecordedError::Nothing));
         };
         let proposals = trials.iter().map(|record| proposal(store, record)).collect::<Result<_, _>>()?;
         Ok(Self { again: Again { night, first_trial }, proposals })
@@ -86,7 +84,7 @@ fn proposal(store: &Store, record: &TrialRecord) -> Result<Proposal, RecordedErr
     let trial = &record.trial;
     let gone = RecordedError::Gone { night: record.night, number: trial.number };
     Ok(Proposal {
-        source: source_of(store, record)?.ok_or(gone)?,
+        source: source_of(store, trial)?.ok_or(gone)?,
         hypothesis: trial.hypothesis.clone(),
         description: trial.description.clone(),
         operator: trial.operator.clone(),

@@ -5,7 +5,8 @@ use crate::experiment::bench::Bench;
 use crate::night::event::Summary;
 use crate::record::ending::Ending;
 use crate::record::spend::{Spend, dollars};
-use crate::record::store::{Account, ExperimentRecord, Store, StoreError, TrialRecord};
+use crate::record::store::{Account, ExperimentRecord, Store, StoreError};
+use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use kernels::session::NamedState;
 use kernels::spec::DType;
@@ -38,34 +39,35 @@ pub enum ReportError {
 }
 
 /// All trials as a table: the commit column holds the start of the experiment's key, which `host show` takes.
-/// `spends` has what proposals cost.
-pub fn results_tsv(trials: &[TrialRecord], spends: &BTreeMap<i64, Spend>) -> String {
+/// `spends` has what proposals cost; free ones are not in it.
+pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
     let mut out = COLUMNS.to_string();
-    for TrialRecord { trial: t, .. } in trials {
-        let status = match Ending::from_name(&t.verdict) {
+    for t in trials {
+        let Findings { verdict, reason, bpb, delta, p_better, experiment, peak_bytes, .. } = &t.found;
+        let status = match verdict {
             Ending::Keep => "keep",
             Ending::Discard | Ending::Noise | Ending::Same => "discard",
             Ending::Refused | Ending::Failed | Ending::HostFault => "crash",
         };
-        let key = t.experiment_key.map(|key| key.short()).unwrap_or_else(|| "-".into());
-        let commit = key.get(..7).unwrap_or(&key);
-        let memory = t.peak_bytes.unwrap_or(0) as f64 / 1e9;
-        let delta = t.delta.map(|d| format!("{d:.6}")).unwrap_or_default();
-        let p = t.p_better.map(|p| format!("{p:.4}")).unwrap_or_default();
+        let whole = experiment.map_or(String::new(), |key| key.to_string());
+        let commit = whole.get(..7).unwrap_or("-");
+        // A crash has no memory and no score: autoresearch writes 0 for both.
+        let memory = peak_bytes.unwrap_or(0) as f64 / 1e9;
+        let bpb = bpb.unwrap_or(0.0);
+        let delta = delta.map_or(String::new(), |delta| format!("{delta:.6}"));
+        let p = p_better.map_or(String::new(), |p| format!("{p:.4}"));
         let spend = t.proposal.and_then(|id| spends.get(&id)).copied().unwrap_or_default();
-        let whole = t.experiment_key.map(|key| key.to_string()).unwrap_or_default();
         // Writing to a String does not fail.
         let _ = writeln!(
             out,
-            "{commit}\t{:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
-            t.bpb.unwrap_or(0.0),
+            "{commit}\t{bpb:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
             cell(&t.description),
             t.number,
-            t.verdict,
+            verdict.name(),
             t.proposer,
             t.parent,
             t.wall_ms as f64 / 1e3,
-            cell(&t.reason),
+            cell(reason),
             spend.requests,
             spend.tokens(),
             spend.micro_dollars as f64 / 1e6,
@@ -80,7 +82,7 @@ fn cell(text: &str) -> String {
 }
 
 /// The night in words, as Markdown.
-pub fn report_md(summary: &Summary, trials: &[TrialRecord]) -> String {
+pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     let mut out = String::from("# The night\n\n");
     let b = &summary.baseline;
     let _ = writeln!(
@@ -187,9 +189,8 @@ fn proposers(out: &mut String, accounts: &[Account]) {
     }
 }
 
-fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl Fn(Ending, bool) -> bool) {
-    let rows: Vec<_> =
-        trials.iter().filter(|t| belongs(Ending::from_name(&t.trial.verdict), t.trial.p_better.is_some())).collect();
+fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(Ending, bool) -> bool) {
+    let rows: Vec<_> = trials.iter().filter(|t| belongs(t.found.verdict, t.found.p_better.is_some())).collect();
     if rows.is_empty() {
         return;
     }
@@ -197,18 +198,18 @@ fn section(out: &mut String, title: &str, trials: &[TrialRecord], belongs: impl 
         out,
         "## {title}\n\n| # | bpb | Δ | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|"
     );
-    for TrialRecord { trial: t, .. } in rows {
+    for t in rows {
         let number = |x: Option<f64>, digits: usize| x.map_or("–".into(), |x| format!("{x:.digits$}"));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
             t.number,
-            number(t.bpb, 4),
-            number(t.delta, 4),
-            number(t.p_better, 3),
+            number(t.found.bpb, 4),
+            number(t.found.delta, 4),
+            number(t.found.p_better, 3),
             escape(&t.description),
-            escape(&t.reason),
-            t.experiment_key.map(|key| key.short()).unwrap_or_else(|| "–".into())
+            escape(&t.found.reason),
+            t.found.experiment.map_or("–".into(), |key| key.short())
         );
     }
     out.push('\n');
@@ -231,7 +232,7 @@ fn escape(text: &str) -> String {
 }
 
 /// Writes `results.tsv`.
-pub fn write_results(store: &Store, trials: &[TrialRecord]) -> Result<(), ReportError> {
+pub fn write_results(store: &Store, trials: &[&Trial]) -> Result<(), ReportError> {
     replace(&store.dir().join("results.tsv"), results_tsv(trials, &store.spends()?).as_bytes())
 }
 
@@ -239,7 +240,7 @@ pub fn write_results(store: &Store, trials: &[TrialRecord]) -> Result<(), Report
 pub fn write_report(
     bench: &Bench,
     summary: &Summary,
-    trials: &[TrialRecord],
+    trials: &[&Trial],
     champion: Option<(&str, &[u8], Option<&ExperimentRecord>)>,
 ) -> Result<(), ReportError> {
     let dir = bench.store.dir();

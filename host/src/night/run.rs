@@ -1,7 +1,8 @@
 //! The course of a night: begin, take up what others left, hand out turns, try, and end.
 
-use crate::experiment::bench::{Bench, Candidate};
+use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
+use crate::experiment::prepare::Candidate;
 use crate::night::bandit::{self, Bandit};
 use crate::night::bounds::Bounds;
 use crate::night::champion::Champion;
@@ -16,12 +17,12 @@ use crate::night::tally::Tally;
 use crate::night::turn::Draft;
 use crate::night::{baseline, digest};
 use crate::policy::Policy;
-use crate::propose::facts::{Facts, loss_curve};
 use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
-use crate::record::ending::Ending;
+use crate::record::facts::{Facts, loss_curve};
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
+use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -155,23 +156,27 @@ impl<'a> Night<'a> {
     fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
         let mut trials = self.bench.store.trials_in(terms)?;
         trials.retain(|record| record.id < again.first_trial);
-        self.take_up_trials(&trials)?;
-        Ok(trials.len())
+        let count = trials.len();
+        self.take_up_trials(trials)?;
+        Ok(count)
     }
 
     /// What was recorded on the same terms since last time, by whatever process; returns how many trials that were.
     pub(super) fn take_up(&mut self) -> Result<usize, NightError> {
         let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
-        self.take_up_trials(&trials)?;
-        Ok(trials.len())
+        let count = trials.len();
+        self.take_up_trials(trials)?;
+        Ok(count)
     }
 
-    fn take_up_trials(&mut self, trials: &[TrialRecord]) -> Result<(), NightError> {
+    fn take_up_trials(&mut self, trials: Vec<TrialRecord>) -> Result<(), NightError> {
+        let kept: Vec<Trial> =
+            trials.iter().map(|record| &record.trial).filter(|trial| trial.is_kept()).cloned().collect();
         for record in trials {
             self.memory.remember(&self.bench.store, record)?;
         }
-        for record in trials.iter().rev().filter(|record| record.trial.verdict == Ending::Keep.name()) {
-            if self.reinstate(record)? {
+        for trial in kept.iter().rev() {
+            if self.reinstate(trial)? {
                 break;
             }
         }
@@ -179,9 +184,8 @@ impl<'a> Night<'a> {
     }
 
     /// Makes a kept trial the champion; false, with a note, where it cannot be: the one before it then is.
-    fn reinstate(&mut self, record: &TrialRecord) -> Result<bool, NightError> {
-        let trial = &record.trial;
-        let prepared = match memory::source_of(&self.bench.store, record)? {
+    fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
+        let prepared = match memory::source_of(&self.bench.store, trial)? {
             Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
             None => Err("its source is damaged or missing in the store".into()),
         };
@@ -193,7 +197,7 @@ impl<'a> Night<'a> {
                 return Ok(false);
             }
         };
-        self.champion_bpb = trial.bpb.unwrap_or(self.champion_bpb);
+        self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
         Ok(true)
     }
@@ -352,11 +356,6 @@ impl<'a> Night<'a> {
             number: self.memory.next_number(),
             random_seed: self.policy.search.random_seed,
         }
-    }
-
-    /// Takes up what other processes have recorded since; for one that only looks.
-    pub fn refresh(&mut self) -> Result<(), NightError> {
-        self.take_up().map(drop)
     }
 
     /// Whether this process is to end it.

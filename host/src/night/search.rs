@@ -1,7 +1,8 @@
 //! Random search over a guest's constants: each point moves every searchable constant at once, log-uniformly within a
 //! factor. What the seed guest's constants come from; reproducible from policy, random seed and size.
 
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::experiment::runner::Experiment;
 use crate::propose::evolve::random::Random;
 use crate::propose::evolve::sample_constants;

@@ -1,6 +1,8 @@
 //! What was tried before, by each of the three keys.
 
+use crate::record::ending::Ending;
 use crate::record::key::{BehaviourKey, ComponentKey, SourceKey};
+use crate::record::trial::{Findings, Trial};
 use std::collections::BTreeMap;
 
 /// What was tried before on the same terms, by each of the three keys.
@@ -12,22 +14,21 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Remembers what is known of a trial.
-    pub fn insert(
-        &mut self,
-        trial: u64,
-        source: Option<SourceKey>,
-        component: Option<ComponentKey>,
-        behaviour: Option<BehaviourKey>,
-    ) {
-        if let Some(key) = source {
-            self.sources.entry(key).or_insert(trial);
+    /// Remembers a trial by the keys that it got; the first trial of a key counts. A host fault says nothing about the
+    /// mutation: it may be tried again.
+    pub fn insert(&mut self, trial: &Trial) {
+        let Findings { verdict, source_key, component_key, behaviour_key, .. } = trial.found;
+        if verdict == Ending::HostFault {
+            return;
         }
-        if let Some(key) = component {
-            self.components.entry(key).or_insert(trial);
+        if let Some(key) = source_key {
+            self.sources.entry(key).or_insert(trial.number);
         }
-        if let Some(key) = behaviour {
-            self.behaviours.entry(key).or_insert(trial);
+        if let Some(key) = component_key {
+            self.components.entry(key).or_insert(trial.number);
+        }
+        if let Some(key) = behaviour_key {
+            self.behaviours.entry(key).or_insert(trial.number);
         }
     }
 
@@ -66,5 +67,25 @@ impl RepeatKey {
             Self::Component => "component key",
             Self::Behaviour => "behaviour key",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_trial_of_a_key_counts_and_a_host_fault_may_be_tried_again() {
+        let key = SourceKey::of(b"source");
+        let trial = |number, verdict| {
+            let found = Findings { source_key: Some(key), ..Findings::new(verdict) };
+            Trial { number, ..Trial::baseline("", found) }
+        };
+        let mut seen = Seen::default();
+        seen.insert(&trial(1, Ending::HostFault));
+        assert_eq!(seen.source(&key), None);
+        seen.insert(&trial(2, Ending::Refused));
+        seen.insert(&trial(3, Ending::Same));
+        assert_eq!(seen.source(&key), Some(2));
     }
 }

@@ -4,7 +4,8 @@
 use crate::data::compress::{self, Compressors};
 use crate::data::task::{self, Definition, PreparedTask};
 use crate::data::{self, DataError};
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
 use crate::guest::toolchain::{Toolchain, ToolchainError};

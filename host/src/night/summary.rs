@@ -2,7 +2,7 @@
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
-use crate::experiment::bench::Candidate;
+use crate::experiment::prepare::Candidate;
 use crate::experiment::sample::{self, SampleError, Style};
 use crate::night::error::NightError;
 use crate::night::event::{Event, Standing, Summary};
@@ -10,6 +10,7 @@ use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
 use crate::record::store::ExperimentRecord;
+use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 
 /// Tokens of held-out text that the sample at the end of a night goes on from.
@@ -83,7 +84,9 @@ impl Night<'_> {
         // A night that decided nothing leaves the last report as it is.
         if !self.tally.decided.is_empty() {
             let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
-            report::write_report(self.bench, &summary, &store.trials_in(&self.context)?, Some(files))?;
+            let records = store.trials_in(&self.context)?;
+            let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
+            report::write_report(self.bench, &summary, &trials, Some(files))?;
         }
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)

@@ -1,7 +1,7 @@
 //! What this process did of a night.
 
+use crate::night::contest::Judgement;
 use crate::night::seen::RepeatKey;
-use crate::night::trial::Judgement;
 use crate::record::ending::Ending;
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, found: &Judgement, wall: Duration) {
-        self.runs += found.trained;
-        self.trained += u64::from(found.candidate.is_some());
-        self.decided.push((found.ending, wall));
-        if let Some((key, _)) = found.repeats {
+    pub(super) fn count(&mut self, judged: &Judgement, wall: Duration) {
+        self.runs += judged.trained;
+        self.trained += u64::from(judged.candidate.is_some());
+        self.decided.push((judged.found.verdict, wall));
+        if let Some((key, _)) = judged.repeats {
             let slot = match key {
                 RepeatKey::Source => 0,
                 RepeatKey::Component => 1,

@@ -2,17 +2,17 @@
 //! repair while there is something to mend. Every answer is filed. What passes is in the store's memos, so that the trial
 //! finds it compiled and run dry. Depends on the bench and the seam; decides nothing about the night.
 
-use crate::experiment::bench::{Bench, Refusal};
-use crate::guest::source::Source;
-use crate::guest::toolchain::CompileError;
+use crate::experiment::bench::Bench;
+use crate::experiment::prepare::Step;
 use crate::night::digest;
 use crate::night::ledger::Accounts;
 use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation, Stage};
 use crate::record::key::SourceKey;
-use crate::record::outcome::Status;
 use crate::record::spend::{Caps, Spend};
 use crate::record::store::{AnswerOutcome, NewAnswer};
 use crate::system::clock::unix_ms;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -136,6 +136,13 @@ struct Came {
     requests: Vec<i64>,
 }
 
+/// An answer that cannot be trained as it is, and its row in the store.
+struct Lost {
+    failed: Failed,
+    id: Option<i64>,
+    source_key: Option<SourceKey>,
+}
+
 /// What is filed of an answer.
 enum Wrote<'a> {
     Proposal(&'a Proposal),
@@ -143,10 +150,10 @@ enum Wrote<'a> {
     Nothing,
 }
 
-/// What the checks say of a proposal.
-enum Checked {
-    Ready(SourceKey),
-    Faulty(Stage, String),
+/// What the checks say of a proposal: the key of its text, where that parses, and its fault, if it has one.
+struct Checked {
+    source_key: Option<SourceKey>,
+    fault: Option<Fault>,
 }
 
 impl Filing<'_> {
@@ -157,35 +164,35 @@ impl Filing<'_> {
         cancelled: &AtomicBool,
         repairs: u32,
     ) -> (Written, Option<ProposeError>) {
-        let mut last: Option<(Failed, Option<i64>)> = None;
+        let mut last: Option<Lost> = None;
         for repair in 0..=repairs {
             let started = Instant::now();
             let mut desk = Desk { ledger: accounts, cancelled };
             let answer = match &last {
                 None => proposer.propose(self.situation, &mut desk),
-                Some((failed, _)) => proposer.repair(self.situation, failed, &mut desk),
+                Some(lost) => proposer.repair(self.situation, &lost.failed, &mut desk),
             };
             let came = Came { wall_ms: started.elapsed().as_millis() as i64, requests: accounts.take_requests() };
             let next = repair + 1;
             last = match answer {
                 Ok(None) if last.is_none() => return (Written::Nothing, None),
                 Ok(None) => break,
-                Ok(Some(proposal)) => match check(self.bench, &proposal) {
-                    Checked::Ready(key) => {
-                        let id = self.file(&came, AnswerOutcome::Ready, None, "", Wrote::Proposal(&proposal));
-                        return (Written::Draft(Box::new(self.draft(proposal, id, Some(key), None))), None);
-                    }
-                    Checked::Faulty(stage, message) => {
-                        let wrote = Wrote::Proposal(&proposal);
-                        let id = self.file(&came, AnswerOutcome::Faulty, Some(stage), &message, wrote);
-                        let (proposal, answer) = (Some(proposal), String::new());
-                        Some((Failed { proposal, answer, stage, message, repair: next }, id))
-                    }
-                },
+                Ok(Some(proposal)) => {
+                    let Checked { source_key, fault } = check(self.bench, &proposal);
+                    let wrote = Wrote::Proposal(&proposal);
+                    let Some(Fault { stage, message }) = fault else {
+                        let id = self.file(&came, AnswerOutcome::Ready, None, "", wrote);
+                        return (Written::Draft(Box::new(self.draft(proposal, id, source_key, None))), None);
+                    };
+                    let id = self.file(&came, AnswerOutcome::Faulty, Some(stage), &message, wrote);
+                    let (proposal, answer) = (Some(proposal), String::new());
+                    Some(Lost { failed: Failed { proposal, answer, stage, message, repair: next }, id, source_key })
+                }
                 Err(ProposeError::Answer { reason, answer }) => {
                     let stage = Stage::Answer;
                     let id = self.file(&came, AnswerOutcome::Unreadable, Some(stage), &reason, Wrote::Text(&answer));
-                    Some((Failed { proposal: None, answer, stage, message: reason, repair: next }, id))
+                    let failed = Failed { proposal: None, answer, stage, message: reason, repair: next };
+                    Some(Lost { failed, id, source_key: None })
                 }
                 Err(halt) => {
                     let outcome = match &halt {
@@ -204,14 +211,14 @@ impl Filing<'_> {
     }
 
     /// What cannot be mended is tried all the same where there is a source: the trial then says why it was refused.
-    fn give_up(&self, last: Option<(Failed, Option<i64>)>) -> Written {
-        match last {
-            None => Written::Halted,
-            Some((Failed { proposal: Some(proposal), stage, message, .. }, id)) => {
-                let key = Source::parse(&proposal.source).ok().map(|source| source.key());
-                Written::Draft(Box::new(self.draft(proposal, id, key, Some(Fault { stage, message }))))
+    fn give_up(&self, last: Option<Lost>) -> Written {
+        let Some(Lost { failed, id, source_key }) = last else { return Written::Halted };
+        let Failed { proposal, stage, message, .. } = failed;
+        match proposal {
+            None => Written::Lost(message),
+            Some(proposal) => {
+                Written::Draft(Box::new(self.draft(proposal, id, source_key, Some(Fault { stage, message }))))
             }
-            Some((Failed { message, .. }, _)) => Written::Lost(message),
         }
     }
 
@@ -257,17 +264,14 @@ impl Filing<'_> {
 
 /// Parses, compiles and runs dry. What the host itself could not do is no fault of the proposal: the trial will see.
 fn check(bench: &Bench, proposal: &Proposal) -> Checked {
-    let source = match Source::parse(&proposal.source) {
-        Ok(source) => source,
-        Err(error) => return Checked::Faulty(Stage::Source, error.to_string()),
-    };
-    let key = source.key();
-    let found = bench.compile(&source).and_then(|component| bench.dry_run(&proposal.source, key, component));
-    match found {
-        Err(Refusal::Compile(error)) if error.is_verdict() || matches!(error, CompileError::Timeout { .. }) => {
-            Checked::Faulty(Stage::Compile, error.to_string())
+    let mut source_key = None;
+    let prepared = bench.prepare_while(&proposal.source, |step| {
+        if let Step::Parsed(key) = step {
+            source_key = Some(key);
         }
-        Err(refusal @ Refusal::Run(Status::GuestFault { .. })) => Checked::Faulty(Stage::DryRun, refusal.to_string()),
-        _ => Checked::Ready(key),
-    }
+        ControlFlow::<Infallible>::Continue(())
+    });
+    let fault =
+        prepared.err().and_then(|refusal| Some(Fault { stage: refusal.stage()?, message: refusal.to_string() }));
+    Checked { source_key, fault }
 }

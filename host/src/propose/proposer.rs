@@ -1,12 +1,12 @@
 //! Whatever writes the next mutation, seen from the night: a situation in, a proposal out, a problem back for repair, and
 //! a ledger without which nothing that costs is sent. Types and traits; no I/O.
 
-use crate::propose::facts::Facts;
-use crate::record::ending::Ending;
+use crate::record::facts::Facts;
 use crate::record::key::SourceKey;
 use crate::record::spend::{Exchange, Spend};
+use crate::record::trial::Trial;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Writes mutations. Each works in a thread of its own, one turn at a time.
@@ -82,8 +82,8 @@ impl Situation {
     /// Whether a trial failed to gain, but on a champion so far back that its idea may be worth another try. Trials on
     /// other terms (task, budget, limits) are not in the past at all.
     pub fn is_expired(&self, past: &Past) -> bool {
-        let later = self.past.iter().filter(|p| p.ending == Ending::Keep && p.number > past.number);
-        past.ending != Ending::Keep && later.count() >= Self::EXPIRES_AFTER
+        let later = self.past.iter().filter(|p| p.trial.is_kept() && p.trial.number > past.trial.number);
+        !past.trial.is_kept() && later.count() >= Self::EXPIRES_AFTER
     }
 }
 
@@ -105,33 +105,11 @@ pub struct Parent {
 /// A trial that was decided, as proposers learn of it.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// Its number; 0 for the baseline.
-    pub number: u64,
-    /// Trial that it changed.
-    pub parent: u64,
-    /// The champion that it was measured against.
-    pub champion: u64,
-    /// Who proposed it.
-    pub proposer: String,
-    /// Its text.
-    pub source: String,
-    /// Key of its text, where it parses.
-    pub source_key: Option<SourceKey>,
-    /// What its author claimed.
-    pub hypothesis: String,
-    /// The change in words.
-    pub description: String,
-    /// Which kind of change, as its proposer calls it.
-    pub operator: String,
-    /// How it ended.
-    pub ending: Ending,
-    /// Why; for a fault with the guest's line. May hold a guest's own words.
-    pub reason: String,
-    /// Its bits per byte, where scored.
-    pub bpb: Option<f64>,
-    /// Candidate less champion in bits per byte, where measured: negative is better.
-    pub delta: Option<f64>,
-    /// How its loss fell, where it was trained: see [`crate::propose::facts::loss_curve`].
+    /// The trial; number 0 is the baseline.
+    pub trial: Trial,
+    /// Its text; none where the store has lost it.
+    pub source: Option<String>,
+    /// How its loss fell, where it was trained: see [`crate::record::facts::loss_curve`].
     pub losses: Vec<(u64, f64)>,
 }
 
@@ -219,13 +197,6 @@ pub struct Desk<'a> {
     pub cancelled: &'a AtomicBool,
 }
 
-impl Desk<'_> {
-    /// Whether the night has ended.
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
 /// The night's accounts. What may cost something is reserved before it is sent, and settled after: so a cap is never
 /// passed, not even by a host that is killed between the two.
 pub trait Ledger {
@@ -244,25 +215,21 @@ pub struct Reservation(pub i64);
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::record::ending::Ending;
+    use crate::record::trial::Findings;
 
     /// A decided trial, for tests of whatever reads the past.
-    pub(crate) fn past(number: u64, ending: Ending, delta: Option<f64>) -> Arc<Past> {
-        Arc::new(Past {
+    pub(crate) fn past(number: u64, verdict: Ending, delta: Option<f64>) -> Arc<Past> {
+        let source = format!("const N: u64 = {number};");
+        let found = Findings { bpb: delta.map(|delta| 2.5 + delta), delta, ..Findings::new(verdict) };
+        let trial = Trial {
             number,
-            parent: 0,
-            champion: 0,
             proposer: "evolve".into(),
-            source: format!("const N: u64 = {number};"),
-            source_key: None,
-            hypothesis: String::new(),
             description: format!("change {number}"),
             operator: "test".into(),
-            ending,
-            reason: String::new(),
-            bpb: delta.map(|delta| 2.5 + delta),
-            delta,
-            losses: Vec::new(),
-        })
+            ..Trial::baseline(&source, found)
+        };
+        Arc::new(Past { trial, source: Some(source), losses: Vec::new() })
     }
 
     /// A situation with that past.

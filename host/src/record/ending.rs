@@ -1,6 +1,9 @@
 //! How a trial ends.
 
-/// How a trial ended, as users read it.
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Serialize, Serializer};
+
+/// How a trial ended: the verdict that users read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The new champion.
@@ -24,11 +27,6 @@ impl Ending {
     pub const ALL: [Self; 7] =
         [Self::Keep, Self::Discard, Self::Noise, Self::Same, Self::Refused, Self::Failed, Self::HostFault];
 
-    /// The ending of that name; what a later version may have written reads as a host fault, which decides nothing.
-    pub fn from_name(name: &str) -> Self {
-        Self::ALL.into_iter().find(|ending| ending.name() == name).unwrap_or(Self::HostFault)
-    }
-
     /// As the log and the store have it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,5 +38,48 @@ impl Ending {
             Self::Failed => "failed",
             Self::HostFault => "host-fault",
         }
+    }
+}
+
+impl Serialize for Ending {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl ToSql for Ending {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl FromSql for Ending {
+    /// A name that only another version knows reads as a host fault, which decides nothing.
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        Ok(Self::ALL.into_iter().find(|ending| ending.name() == name).unwrap_or(Self::HostFault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Ending {
+        Ending::column_result(ValueRef::Text(value.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn every_ending_is_read_as_it_was_written() {
+        for ending in Ending::ALL {
+            assert_eq!(read(ending.name()), ending);
+            assert_eq!(serde_json::to_value(ending).unwrap(), ending.name());
+        }
+    }
+
+    #[test]
+    fn a_name_of_another_version_decides_nothing_and_other_types_are_damage() {
+        assert_eq!(read("promising"), Ending::HostFault);
+        assert!(Ending::column_result(ValueRef::Integer(1)).is_err());
     }
 }

@@ -4,8 +4,10 @@
 pub mod dry_run;
 pub mod encoding;
 pub mod ending;
+pub mod facts;
 pub mod key;
 pub mod limits;
 pub mod outcome;
 pub mod spend;
 pub mod store;
+pub mod trial;

@@ -36,7 +36,7 @@ impl WorkFolder {
         write("sdk.md", work.reference)?;
         write("facts.md", work.facts)?;
         write("history.md", &history::markdown(work.history, HISTORY_ROWS))?;
-        write("history.jsonl", &history::json_lines(work.history))?;
+        write("history.jsonl", &history::json_lines(work.history)?)?;
         let mut instructions = INSTRUCTIONS.to_owned();
         if let Some(error) = work.error {
             write("error.txt", &sanitize::printable(error))?;

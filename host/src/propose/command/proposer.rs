@@ -6,9 +6,10 @@ use crate::propose::command::config::Config;
 use crate::propose::command::error::CommandError;
 use crate::propose::command::work::{Answer, Work};
 use crate::propose::description;
-use crate::propose::history::{self, Tried};
+use crate::propose::history;
 use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation};
 use crate::record::spend::{Exchange, Spend};
+use crate::record::trial::Trial;
 use crate::system::sanitize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ impl Program {
         error: Option<&str>,
         desk: &mut Desk,
     ) -> Result<Option<Proposal>, ProposeError> {
-        let history: Vec<Tried> = situation.past.iter().map(|past| Tried::from(&**past)).collect();
+        let history: Vec<&Trial> = situation.past.iter().map(|past| &past.trial).collect();
         let facts = facts(situation);
         let work = Work {
             source,
@@ -145,7 +146,7 @@ fn facts(situation: &Situation) -> String {
         situation.noise_floor,
         parent.facts.words(),
     );
-    if let Some(past) = situation.past.iter().find(|past| past.number == parent.number) {
+    if let Some(past) = situation.past.iter().find(|past| past.trial.number == parent.number) {
         text += &format!("\nIts training loss, last step and mean of each eighth:{}\n", history::losses(past));
     }
     if !situation.underway.is_empty() {
@@ -166,8 +167,8 @@ fn facts(situation: &Situation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::propose::facts::Facts;
     use crate::propose::proposer::{Parent, Underway};
+    use crate::record::facts::Facts;
     use std::sync::Arc;
 
     fn situation() -> Situation {

@@ -1,6 +1,6 @@
 //! What a program gets, and what it leaves.
 
-use crate::propose::history::Tried;
+use crate::record::trial::Trial;
 use std::time::Duration;
 
 /// What the program is to work on.
@@ -15,7 +15,7 @@ pub struct Work<'a> {
     /// Where the night stands and what the dry run says of the parent: `facts.md`.
     pub facts: &'a str,
     /// What was tried: `history.md` and `history.jsonl`.
-    pub history: &'a [Tried],
+    pub history: &'a [&'a Trial],
     /// What was wrong with `source`, when it is to be repaired: `error.txt`.
     pub error: Option<&'a str>,
 }

@@ -3,7 +3,6 @@
 use crate::guest::source::Source;
 use crate::propose::evolve::search::{Evolve, History, Trial, steps_between};
 use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
-use crate::record::ending::Ending;
 use crate::record::key::SourceKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,17 +20,20 @@ impl Offline {
     /// Derives what is new in the past; sources are parsed once. What failed on a champion long gone says nothing more.
     fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
         let past: &[Arc<Past>] = &situation.past;
-        let sources: BTreeMap<u64, &str> = past.iter().map(|p| (p.number, p.source.as_str())).collect();
-        for p in past.iter().filter(|p| p.number > 0) {
-            self.trials.entry(p.number).or_insert_with(|| Trial {
-                operator: p.operator.clone(),
-                steps: sources.get(&p.parent).map(|parent| steps_between(parent, &p.source)).unwrap_or_default(),
-                gain: p.delta.map(|delta| -delta),
-                kept: p.ending == Ending::Keep,
+        let sources: BTreeMap<u64, &str> =
+            past.iter().filter_map(|p| Some((p.trial.number, p.source.as_deref()?))).collect();
+        for trial in past.iter().map(|p| &p.trial).filter(|trial| trial.number > 0) {
+            // Where the store has lost one of the two texts, nothing is known of the steps between them.
+            let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
+            self.trials.entry(trial.number).or_insert_with(|| Trial {
+                operator: trial.operator.clone(),
+                steps: texts.map_or(Vec::new(), |(parent, child)| steps_between(parent, child)),
+                gain: trial.found.delta.map(|delta| -delta),
+                kept: trial.is_kept(),
             });
         }
         let fresh = past.iter().filter(|p| !situation.is_expired(p));
-        fresh.filter_map(|p| self.trials.get(&p.number)).cloned().collect()
+        fresh.filter_map(|p| self.trials.get(&p.trial.number)).cloned().collect()
     }
 }
 
@@ -47,7 +49,8 @@ impl Proposer for Offline {
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
         let trials = self.learn(situation);
         let underway = situation.underway.iter().filter_map(|u| u.source_key);
-        let keys: BTreeSet<SourceKey> = situation.past.iter().filter_map(|p| p.source_key).chain(underway).collect();
+        let keys: BTreeSet<SourceKey> =
+            situation.past.iter().filter_map(|p| p.trial.found.source_key).chain(underway).collect();
         let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
         let evolve = Evolve { random_seed: situation.random_seed };
         let history = History { trials: &trials, tried: &tried };
@@ -65,6 +68,7 @@ impl Proposer for Offline {
 mod tests {
     use super::*;
     use crate::propose::proposer::tests::{past, situation};
+    use crate::record::ending::Ending;
 
     #[test]
     fn what_failed_long_ago_is_forgotten_and_what_was_kept_is_not() {

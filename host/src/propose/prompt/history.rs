@@ -4,6 +4,7 @@ use crate::propose::history;
 use crate::propose::prompt::parts::fenced;
 use crate::propose::proposer::{Past, Situation};
 use crate::record::ending::Ending;
+use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
 use similar::TextDiff;
 use std::cmp::Reverse;
@@ -21,23 +22,25 @@ const MAX_DIFFED_LINES: usize = 4000;
 
 /// What became champions, lowest bits per byte first.
 pub(super) fn kept(situation: &Situation) -> String {
-    list(ranked(situation).into_iter(), |past| {
-        let gain = past.delta.map_or(String::new(), |delta| format!(" ({delta:+.4})"));
-        let bpb = past.bpb.map_or("?".into(), |bpb| format!("{bpb:.4}"));
-        format!("#{} {bpb}{gain}: {}{}", past.number, words(&past.description), hoped(past))
+    list(ranked(situation).into_iter(), |Past { trial, .. }| {
+        let gain = trial.found.delta.map_or(String::new(), |delta| format!(" ({delta:+.4})"));
+        let bpb = trial.found.bpb.map_or("?".into(), |bpb| format!("{bpb:.4}"));
+        format!("#{} {bpb}{gain}: {}{}", trial.number, words(&trial.description), hoped(trial))
     })
 }
 
 /// What was worse, within the noise, or failed, latest first; not what expired.
 pub(super) fn without_gain(situation: &Situation) -> String {
     let lost = [Ending::Discard, Ending::Noise, Ending::Failed, Ending::Refused];
-    let (expired, valid): (Vec<&Past>, Vec<&Past>) =
-        tried(situation).filter(|past| lost.contains(&past.ending)).partition(|past| situation.is_expired(past));
-    let mut out = list(valid.into_iter().rev(), |past| {
-        let figure = past.delta.map_or(String::new(), |delta| format!(" {delta:+.4}"));
-        let why = if past.reason.is_empty() { String::new() } else { format!(" — {}", words(&past.reason)) };
-        let (number, ending, champion) = (past.number, past.ending.name(), past.champion);
-        format!("#{number} {ending}{figure} against #{champion}: {}{}{why}", words(&past.description), hoped(past))
+    let (expired, valid): (Vec<&Past>, Vec<&Past>) = tried(situation)
+        .filter(|past| lost.contains(&past.trial.found.verdict))
+        .partition(|past| situation.is_expired(past));
+    let mut out = list(valid.into_iter().rev(), |Past { trial, .. }| {
+        let Findings { verdict, delta, reason, .. } = &trial.found;
+        let figure = delta.map_or(String::new(), |delta| format!(" {delta:+.4}"));
+        let why = if reason.is_empty() { String::new() } else { format!(" — {}", words(reason)) };
+        let (number, verdict, champion) = (trial.number, verdict.name(), trial.champion);
+        format!("#{number} {verdict}{figure} against #{champion}: {}{}{why}", words(&trial.description), hoped(trial))
     });
     if !expired.is_empty() {
         let (count, keeps) = (expired.len(), Situation::EXPIRES_AFTER);
@@ -52,23 +55,25 @@ pub(super) fn without_gain(situation: &Situation) -> String {
 /// How the loss of the present text fell, and that of the latest trials that were trained.
 pub(super) fn losses(situation: &Situation) -> String {
     let parent = situation.parent.number;
-    let of_parent = situation.past.iter().map(AsRef::as_ref).filter(|past: &&Past| past.number == parent);
-    let latest = tried(situation).filter(|past| past.number != parent);
+    let of_parent = situation.past.iter().map(AsRef::as_ref).filter(|past: &&Past| past.trial.number == parent);
+    let latest = tried(situation).filter(|past| past.trial.number != parent);
     let latest: Vec<&Past> = latest.filter(|past| !past.losses.is_empty()).collect();
     let latest = latest.into_iter().rev().take(CURVES);
     list(of_parent.filter(|past| !past.losses.is_empty()).chain(latest), |past| {
-        let what = if past.number == parent { "the present train.rs" } else { past.ending.name() };
-        format!("#{} {what}:{}", past.number, history::losses(past))
+        let Trial { number, found, .. } = &past.trial;
+        let what = if *number == parent { "the present train.rs" } else { found.verdict.name() };
+        format!("#{number} {what}:{}", history::losses(past))
     })
 }
 
 /// What the three keys caught, and what is not decided yet.
 pub(super) fn repeats(situation: &Situation) -> String {
-    let caught = tried(situation).filter(|past| past.ending == Ending::Same).collect::<Vec<_>>();
+    let caught: Vec<&Trial> =
+        tried(situation).map(|past| &past.trial).filter(|trial| trial.found.verdict == Ending::Same).collect();
     let caught = caught
         .into_iter()
         .rev()
-        .map(|past| format!("#{}: {}, {}", past.number, words(&past.description), words(&past.reason)));
+        .map(|trial| format!("#{}: {}, {}", trial.number, words(&trial.description), words(&trial.found.reason)));
     let underway = situation.underway.iter().map(|one| format!("under way: {}", words(&one.description)));
     let lines: Vec<String> = underway.chain(caught).take(LISTED).map(|line| format!("- {line}")).collect();
     data(&lines)
@@ -77,31 +82,35 @@ pub(super) fn repeats(situation: &Situation) -> String {
 /// How the best kept trial changed its parent.
 pub(super) fn best(situation: &Situation) -> String {
     let Some(best) = ranked(situation).into_iter().next() else { return String::new() };
-    let Some(before) = situation.past.iter().find(|past| past.number == best.parent) else { return String::new() };
-    let title = format!("#{}, from #{}: {}", best.number, before.number, words(&best.description));
-    shown(&title, diff(&before.source, &best.source))
+    let before = situation.past.iter().find(|past| past.trial.number == best.trial.parent);
+    let sources = before.and_then(|before| before.source.as_deref().zip(best.source.as_deref()));
+    let Some((before, after)) = sources else { return String::new() };
+    let Trial { number, parent, description, .. } = &best.trial;
+    shown(&format!("#{number}, from #{parent}: {}", words(description)), diff(before, after))
 }
 
 /// How the kept trial that is least like the present text differs from it.
 pub(super) fn most_different(situation: &Situation) -> String {
     let parent = &situation.parent;
-    let others = ranked(situation).into_iter().filter(|past| past.number != parent.number && !past.source.is_empty());
-    let distance = |past: &&Past| (changed_lines(&parent.source, &past.source), Reverse(past.number));
-    let Some(other) = others.max_by_key(distance) else { return String::new() };
+    let others = ranked(situation).into_iter().filter(|past| past.trial.number != parent.number);
+    let others = others.filter_map(|past| Some((&past.trial, past.source.as_deref()?)));
+    let distance = |(trial, source): &(&Trial, &str)| (changed_lines(&parent.source, source), Reverse(trial.number));
+    let Some((other, source)) = others.max_by_key(distance) else { return String::new() };
     let title = format!("#{}, from the present train.rs: {}", other.number, words(&other.description));
-    shown(&title, diff(&parent.source, &other.source))
+    shown(&title, diff(&parent.source, source))
 }
 
 /// Every trial but the baseline, oldest first.
 fn tried(situation: &Situation) -> impl Iterator<Item = &Past> {
-    situation.past.iter().map(AsRef::as_ref).filter(|past| past.number > 0)
+    situation.past.iter().map(AsRef::as_ref).filter(|past| past.trial.number > 0)
 }
 
 /// The kept ones, lowest bits per byte first, later ones first among equals.
 fn ranked(situation: &Situation) -> Vec<&Past> {
-    let mut kept: Vec<&Past> = tried(situation).filter(|past| past.ending == Ending::Keep).collect();
-    let bpb = |past: &Past| past.bpb.unwrap_or(f64::INFINITY);
-    kept.sort_by(|a, b| bpb(a).total_cmp(&bpb(b)).then(b.number.cmp(&a.number)));
+    let mut kept: Vec<&Past> = tried(situation).filter(|past| past.trial.is_kept()).collect();
+    // One without a score comes last.
+    let bpb = |past: &Past| past.trial.found.bpb.unwrap_or(f64::INFINITY);
+    kept.sort_by(|a, b| bpb(a).total_cmp(&bpb(b)).then(b.trial.number.cmp(&a.trial.number)));
     kept
 }
 
@@ -118,8 +127,8 @@ fn words(text: &str) -> String {
     sanitize::line(text, WORDS_CHARS)
 }
 
-fn hoped(past: &Past) -> String {
-    if past.hypothesis.is_empty() { String::new() } else { format!(" — hoped: {}", words(&past.hypothesis)) }
+fn hoped(trial: &Trial) -> String {
+    if trial.hypothesis.is_empty() { String::new() } else { format!(" — hoped: {}", words(&trial.hypothesis)) }
 }
 
 fn shown(title: &str, diff: Option<String>) -> String {
@@ -128,7 +137,7 @@ fn shown(title: &str, diff: Option<String>) -> String {
 
 /// A unified diff, escaped, or nothing where it would say too much or too little.
 fn diff(before: &str, after: &str) -> Option<String> {
-    if before.is_empty() || before.lines().count().max(after.lines().count()) > MAX_DIFFED_LINES {
+    if before.lines().count().max(after.lines().count()) > MAX_DIFFED_LINES {
         return None;
     }
     let diff = TextDiff::from_lines(before, after).unified_diff().context_radius(1).to_string();

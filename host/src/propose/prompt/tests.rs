@@ -3,12 +3,13 @@
 
 use super::*;
 use crate::propose::answer::FORMAT;
-use crate::propose::facts::{Facts, Share};
 use crate::propose::prompt::compose::DIGEST_CHARS;
 use crate::propose::prompt::parts::open_fence;
 use crate::propose::proposer::Situation;
 use crate::propose::proposer::{Failed, Parent, Past, Proposal, Stage, Underway};
 use crate::record::ending::Ending;
+use crate::record::facts::{Facts, Share};
+use crate::record::trial::{Findings, Trial};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,23 +43,20 @@ const REFERENCE: &str = "\
 - `fn layer_norm(&self, eps: f32) -> Tensor`: not for this guest.
 ";
 
-fn past(number: u64, ending: Ending, delta: Option<f64>, description: &str, reason: &str) -> Arc<Past> {
-    Arc::new(Past {
+fn past(number: u64, verdict: Ending, delta: Option<f64>, description: &str, reason: &str) -> Arc<Past> {
+    let source = SOURCE.replace("0.02", &format!("0.{number:02}"));
+    let found =
+        Findings { bpb: delta.map(|delta| 2.5 + delta), delta, reason: reason.into(), ..Findings::new(verdict) };
+    let trial = Trial {
         number,
-        parent: 0,
-        champion: 0,
         proposer: "llm.a".into(),
-        source: SOURCE.replace("0.02", &format!("0.{number:02}")),
-        source_key: None,
         hypothesis: if number.is_multiple_of(2) { format!("idea {number}") } else { String::new() },
         description: description.into(),
         operator: "model".into(),
-        ending,
-        reason: reason.into(),
-        bpb: delta.map(|delta| 2.5 + delta),
-        delta,
-        losses: delta.map(|delta| vec![(50, 3.5 + delta), (100, 2.5 + delta)]).unwrap_or_default(),
-    })
+        ..Trial::baseline(&source, found)
+    };
+    let losses = delta.map(|delta| vec![(50, 3.5 + delta), (100, 2.5 + delta)]).unwrap_or_default();
+    Arc::new(Past { trial, source: Some(source), losses })
 }
 
 fn situation(past: Vec<Arc<Past>>) -> Situation {

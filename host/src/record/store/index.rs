@@ -7,7 +7,7 @@ use crate::record::key::{
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Row, Transaction, TransactionBehavior};
+use rusqlite::{Row, RowIndex, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 
 impl Store {
@@ -24,6 +24,17 @@ impl Store {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         Ok(self.rows(sql, params, read)?.into_iter().next())
+    }
+
+    /// The row of a query that always has one.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let query = || self.db.prepare_cached(sql)?.query_row(params, read);
+        self.sql(query())
     }
 
     /// All rows.
@@ -48,6 +59,28 @@ impl Store {
         let rows = self.rows(sql, [], |row| row.get::<_, Option<String>>(0))?;
         Ok(rows.into_iter().flatten().collect())
     }
+}
+
+/// A number that is never negative. SQLite's integers are signed: what does not fit is an error, not another number.
+pub(super) struct Whole(pub(super) u64);
+
+impl ToSql for Whole {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let number = i64::try_from(self.0).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        Ok(number.into())
+    }
+}
+
+impl FromSql for Whole {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        u64::try_from(number).map(Self).map_err(|_| FromSqlError::OutOfRange(number))
+    }
+}
+
+/// The number in a column: see [`Whole`].
+pub(super) fn whole(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u64> {
+    row.get(column).map(|Whole(number)| number)
 }
 
 macro_rules! as_text {

@@ -10,8 +10,7 @@
 //! ```
 //!
 //! A blob is durable before the transaction that names it commits: a crash leaves whole records, or unreferenced blobs,
-//! which [`Store::gc`] removes. Reading needs no lock; any number of processes may. Depends on `key`, `outcome` and the
-//! plain types they hash; on nothing that runs guests.
+//! which [`Store::gc`] removes. Reading needs no lock; any number of processes may.
 
 mod blob;
 mod error;
@@ -22,13 +21,17 @@ mod night;
 mod proposal;
 mod record;
 mod schema;
+mod score;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use blob::Collected;
 pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
 pub use lock::RunLock;
-pub use night::{NewTrial, NightRecord, NightUsed, Role, ScoreRecord, TrialRecord};
+pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
+pub use score::ScoreRecord;
+pub use trial::{Role, TrialRecord};

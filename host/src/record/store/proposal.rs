@@ -4,6 +4,8 @@ use crate::record::key::{ContextKey, Hash};
 use crate::record::spend::{Exchange, Spend};
 use crate::record::store::error::{StoreError, bad_record};
 use crate::record::store::folder::Store;
+use crate::record::store::index::{Whole, whole};
+use crate::record::trial::Trial;
 use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -103,8 +105,6 @@ pub struct Account {
 pub struct DecidedTurn {
     /// Who.
     pub proposer: String,
-    /// Verdict of its trial; none where nothing could be tried.
-    pub verdict: Option<String>,
     /// Candidate less champion in bits per byte, where measured.
     pub delta: Option<f64>,
     /// What the turn cost.
@@ -146,7 +146,7 @@ impl Store {
                 answer.first,
                 answer.unix_ms,
                 answer.proposer,
-                number(answer.parent),
+                Whole(answer.parent),
                 answer.outcome.name(),
                 answer.stage,
                 answer.fault,
@@ -192,10 +192,10 @@ impl Store {
                 proposer,
                 unix_ms,
                 RESERVED,
-                number(worst.requests),
-                number(worst.input_tokens),
-                number(worst.output_tokens),
-                number(worst.micro_dollars)
+                amount(worst.requests),
+                amount(worst.input_tokens),
+                amount(worst.output_tokens),
+                amount(worst.micro_dollars)
             ],
             |row| row.get(0),
         ))?;
@@ -214,13 +214,13 @@ impl Store {
             sql,
             params![
                 exchange.status,
-                number(spend.requests),
-                number(spend.input_tokens),
-                number(spend.output_tokens),
-                number(spend.micro_dollars),
+                amount(spend.requests),
+                amount(spend.input_tokens),
+                amount(spend.output_tokens),
+                amount(spend.micro_dollars),
                 sent,
                 received,
-                number(exchange.wall_ms),
+                amount(exchange.wall_ms),
                 request
             ],
         ))?;
@@ -230,7 +230,7 @@ impl Store {
     /// All that a night has spent and reserved.
     pub fn spent(&self, night: i64) -> Result<Spend, StoreError> {
         let sql = format!("SELECT {SPEND} FROM requests WHERE night = ?");
-        Ok(self.first(&sql, [night], |row| spend(row, 0))?.unwrap_or_default())
+        self.one(&sql, [night], |row| spend(row, 0))
     }
 
     /// What each proposer of a night did, in order of first appearance.
@@ -244,27 +244,26 @@ impl Store {
         let mut accounts = self.rows(turns, [night], |row| {
             Ok(Account {
                 proposer: row.get(0)?,
-                proposed: count(row, 1)?,
-                faults: count(row, 2)?,
-                mended: count(row, 3)?,
-                unanswered: count(row, 4)?,
+                proposed: whole(row, 1)?,
+                faults: whole(row, 2)?,
+                mended: whole(row, 3)?,
+                unanswered: whole(row, 4)?,
                 ..Account::default()
             })
         })?;
         for account in &mut accounts {
             let ready = "SELECT count(*) FROM proposals WHERE night = ? AND proposer = ? AND outcome = 'ready'";
-            let ready = self.first(ready, params![night, account.proposer], |row| count(row, 0))?.unwrap_or(0);
+            let ready = self.one(ready, params![night, account.proposer], |row| whole(row, 0))?;
             account.lost = account.proposed.saturating_sub(ready);
             let trials = "SELECT count(*) FILTER (WHERE verdict = 'same'), count(*) FILTER (WHERE verdict = 'keep'),
                  total(-delta) FILTER (WHERE verdict = 'keep')
                  FROM trials WHERE night = ? AND proposer = ? AND proposal IS NOT NULL";
-            let tried = self.first(trials, params![night, account.proposer], |row| {
-                Ok((count(row, 0)?, count(row, 1)?, row.get(2)?))
-            })?;
-            (account.repeats, account.kept, account.gain) = tried.unwrap_or_default();
+            (account.repeats, account.kept, account.gain) =
+                self.one(trials, params![night, account.proposer], |row| {
+                    Ok((whole(row, 0)?, whole(row, 1)?, row.get(2)?))
+                })?;
             let sql = format!("SELECT {SPEND} FROM requests WHERE night = ? AND proposer = ?");
-            account.spend =
-                self.first(&sql, params![night, account.proposer], |row| spend(row, 0))?.unwrap_or_default();
+            account.spend = self.one(&sql, params![night, account.proposer], |row| spend(row, 0))?;
             let failed = "SELECT fault FROM proposals AS failed WHERE night = ? AND proposer = ?
                  AND outcome IN ('later', 'unreadable') AND NOT EXISTS (SELECT 1 FROM proposals AS mended
                  WHERE mended.first = failed.first AND mended.outcome IN ('ready', 'faulty') AND mended.id > failed.id)
@@ -280,7 +279,7 @@ impl Store {
     /// Every turn of a context that was decided, oldest first: tried, or lost before it could be.
     pub fn decided_turns(&self, context: &ContextKey) -> Result<Vec<DecidedTurn>, StoreError> {
         let sql = format!(
-            "SELECT last.proposer, trials.verdict, trials.delta, {SPEND}
+            "SELECT last.proposer, trials.delta, {SPEND}
              FROM proposals AS last JOIN nights ON nights.id = last.night
              LEFT JOIN trials ON trials.proposal = last.id
              JOIN proposals AS every ON every.first = last.first
@@ -292,22 +291,24 @@ impl Store {
              GROUP BY last.id ORDER BY last.id"
         );
         self.rows(&sql, [context], |row| {
-            Ok(DecidedTurn { proposer: row.get(0)?, verdict: row.get(1)?, delta: row.get(2)?, spend: spend(row, 3)? })
+            Ok(DecidedTurn { proposer: row.get(0)?, delta: row.get(1)?, spend: spend(row, 2)? })
         })
     }
 
     /// What the turn of a proposal cost, its repairs included, and how many repairs there were.
     pub fn turn_spend(&self, proposal: i64) -> Result<(Spend, u32), StoreError> {
         let turn = "SELECT id FROM proposals WHERE first = (SELECT first FROM proposals WHERE id = ?)";
-        let answers = self.first(
-            &format!("SELECT count(*) FROM proposals WHERE id IN ({turn}) AND outcome NOT IN ('later', 'stopped')"),
-            [proposal],
-            |row| count(row, 0),
-        )?;
+        let answers =
+            format!("SELECT count(*) FROM proposals WHERE id IN ({turn}) AND outcome NOT IN ('later', 'stopped')");
+        let answers: u32 = self.one(&answers, [proposal], |row| row.get(0))?;
         let sql = format!("SELECT {SPEND} FROM requests WHERE proposal IN ({turn})");
-        let spent = self.first(&sql, [proposal], |row| spend(row, 0))?.unwrap_or_default();
-        let repairs = answers.unwrap_or(0).saturating_sub(1);
-        Ok((spent, u32::try_from(repairs).unwrap_or(u32::MAX)))
+        let spent = self.one(&sql, [proposal], |row| spend(row, 0))?;
+        Ok((spent, answers.saturating_sub(1)))
+    }
+
+    /// What a trial's proposal cost and how many repairs it had; nothing where no proposer of the night wrote it.
+    pub fn cost_of(&self, trial: &Trial) -> Result<(Spend, u32), StoreError> {
+        trial.proposal.map_or(Ok((Spend::default(), 0)), |proposal| self.turn_spend(proposal))
     }
 
     /// What the turns behind trials cost, by proposal; free ones are left out.
@@ -330,13 +331,13 @@ impl Store {
         text: &str,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO digests (context, number, unix_ms, author, text) VALUES (?, ?, ?, ?, ?)";
-        self.sql(self.db.execute(sql, params![context, number(after), unix_ms, author, text])).map(drop)
+        self.sql(self.db.execute(sql, params![context, Whole(after), unix_ms, author, text])).map(drop)
     }
 
     /// The last digest of a context: after which trial it was written, and its text.
     pub fn latest_digest(&self, context: &ContextKey) -> Result<Option<(u64, String)>, StoreError> {
         let sql = "SELECT number, text FROM digests WHERE context = ? ORDER BY id DESC LIMIT 1";
-        self.first(sql, [context], |row| Ok((count(row, 0)?, row.get(1)?)))
+        self.first(sql, [context], |row| Ok((whole(row, 0)?, row.get(1)?)))
     }
 
     /// A night's requests, in order.
@@ -359,17 +360,16 @@ impl Store {
 }
 
 fn exchange_row(row: &Row<'_>) -> rusqlite::Result<ExchangeRecord> {
-    let amount = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
     Ok(ExchangeRecord {
         night: row.get("night")?,
         proposer: row.get("proposer")?,
         unix_ms: row.get("unix_ms")?,
         status: row.get("status")?,
         spend: Spend {
-            requests: amount("requests")?,
-            input_tokens: amount("input_tokens")?,
-            output_tokens: amount("output_tokens")?,
-            micro_dollars: amount("micro_dollars")?,
+            requests: whole(row, "requests")?,
+            input_tokens: whole(row, "input_tokens")?,
+            output_tokens: whole(row, "output_tokens")?,
+            micro_dollars: whole(row, "micro_dollars")?,
         },
         request: row.get("request_blob")?,
         response: row.get("response_blob")?,
@@ -383,18 +383,14 @@ const SPEND: &str = "coalesce(sum(requests.requests), 0), coalesce(sum(requests.
 
 fn spend(row: &Row<'_>, at: usize) -> rusqlite::Result<Spend> {
     Ok(Spend {
-        requests: count(row, at)?,
-        input_tokens: count(row, at + 1)?,
-        output_tokens: count(row, at + 2)?,
-        micro_dollars: count(row, at + 3)?,
+        requests: whole(row, at)?,
+        input_tokens: whole(row, at + 1)?,
+        output_tokens: whole(row, at + 2)?,
+        micro_dollars: whole(row, at + 3)?,
     })
 }
 
-fn count(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(at)?.unsigned_abs())
-}
-
-/// SQLite's integers, and sums of many of them, end earlier than ours: what is larger than any real sum is cut.
-fn number(n: u64) -> i64 {
+/// An amount that SQLite can add up. Sums of its integers end earlier than ours: what is larger than any real amount is cut.
+fn amount(n: u64) -> i64 {
     n.min(1 << 50) as i64
 }

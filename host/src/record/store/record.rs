@@ -1,4 +1,4 @@
-//! Results and memos: experiments, components, dry runs, and finding any of them by the beginning of its key.
+//! Results and memos: experiments, components, dry runs, definitions, and finding any of them by the beginning of its key.
 
 use crate::record::dry_run::DryRun;
 use crate::record::key::{
@@ -147,21 +147,6 @@ impl Store {
         self.rows(sql, [component], experiment_row)
     }
 
-    /// An experiment on the same terms by a component that behaves the same: its score would be this one's.
-    pub fn find_by_behaviour(
-        &self,
-        manifest: &Manifest,
-        behaviour: &BehaviourKey,
-    ) -> Result<Option<ExperimentRecord>, StoreError> {
-        let sql = "SELECT DISTINCT component_key FROM behaviours WHERE behaviour_key = ? ORDER BY component_key";
-        for component in self.rows(sql, [behaviour], |row| row.get(0))? {
-            if let Some(record) = self.find_experiment(&Manifest { component, ..manifest.clone() }.key())? {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
-    }
-
     /// An experiment's outcome, checked against its hash.
     pub fn outcome(&self, record: &ExperimentRecord) -> Result<Outcome, StoreError> {
         let bytes = self.get_blob(&record.outcome_blob)?;
@@ -187,6 +172,20 @@ impl Store {
         self.rows(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// Removes the checkpoints of an experiment: rows first, then the blobs that no other experiment's checkpoint is.
+    pub fn forget_checkpoints(&self, key: &ExperimentKey) -> Result<(), StoreError> {
+        let blobs = self.checkpoints(key)?;
+        self.sql(self.db.execute("DELETE FROM checkpoints WHERE experiment_key = ?", [key]))?;
+        for (_, blob) in blobs {
+            let others =
+                self.first("SELECT 1 FROM checkpoints WHERE blob = ? LIMIT 1", [blob], |row| row.get::<_, i64>(0))?;
+            if others.is_none() {
+                self.remove_blob(&blob)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What was compiled under this key.
     pub fn find_component(&self, key: &CompileKey) -> Result<Option<ComponentRecord>, StoreError> {
         self.first("SELECT * FROM components WHERE compile_key = ?", [key], component_row)
@@ -196,6 +195,11 @@ impl Store {
     pub fn component(&self, key: &ComponentKey) -> Result<Option<ComponentRecord>, StoreError> {
         let sql = "SELECT * FROM components WHERE component_key = ? ORDER BY compile_key LIMIT 1";
         self.first(sql, [key], component_row)
+    }
+
+    /// The blob of a source that was compiled.
+    pub fn source_blob(&self, key: &SourceKey) -> Result<Option<Hash>, StoreError> {
+        self.first("SELECT source_blob FROM components WHERE source_key = ? LIMIT 1", [key], |row| row.get(0))
     }
 
     /// Remembers a compilation whose blobs are stored.
@@ -225,6 +229,17 @@ impl Store {
             params![key, manifest.component, manifest.task, behaviour, facts],
         ))?;
         Ok(())
+    }
+
+    /// Remembers what a hash in a manifest stands for.
+    pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";
+        self.sql(self.db.execute(sql, params![hash, kind, json])).map(drop)
+    }
+
+    /// What a hash in a manifest stands for, as JSON.
+    pub fn definition(&self, hash: &Hash) -> Result<Option<String>, StoreError> {
+        self.first("SELECT definition FROM definitions WHERE hash = ?", [hash], |row| row.get(0))
     }
 
     /// The one experiment, component, source or part of an exchange whose key begins with these digits.

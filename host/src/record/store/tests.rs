@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::record::dry_run::DryRun;
+use crate::record::ending::Ending;
 use crate::record::key::Hash;
-use crate::record::key::{
-    BehaviourKey, CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash,
-};
+use crate::record::key::{CONTRACT, CompileKey, ComponentKey, Manifest, ProfileHash, SourceKey, TaskHash};
 use crate::record::limits::Limits;
 use crate::record::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
 use crate::record::spend::{Exchange, Spend};
+use crate::record::trial::{Findings, Trial};
 use kernels::session::{NamedState, Totals};
 use kernels::spec::{Shape, Spec, Values};
 use std::fs;
@@ -78,8 +78,8 @@ fn check_whole(store: &Store) -> bool {
     true
 }
 
-fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
-    NewTrial {
+fn trial(store: &Store, number: u64, verdict: Ending, bpb: f64) -> Trial {
+    Trial {
         number,
         unix_ms: 3,
         proposer: "evolve".into(),
@@ -87,19 +87,18 @@ fn trial(store: &Store, number: u64, verdict: &str, bpb: f64) -> NewTrial {
         champion: 0,
         proposal: None,
         source_blob: store.put_blob(b"fn train() {}").unwrap(),
-        source_key: Some(SourceKey::of(b"source")),
-        component_key: Some(ComponentKey::of(b"component")),
-        behaviour_key: None,
-        experiment_key: Some(manifest(1).key()),
-        verdict: verdict.into(),
-        bpb: Some(bpb),
-        delta: None,
-        p_better: Some(0.5),
+        found: Findings {
+            source_key: Some(SourceKey::of(b"source")),
+            component_key: Some(ComponentKey::of(b"component")),
+            experiment: Some(manifest(1).key()),
+            bpb: Some(bpb),
+            p_better: Some(0.5),
+            peak_bytes: Some(1 << 20),
+            ..Findings::new(verdict)
+        },
         hypothesis: "fewer tokens, more steps".into(),
         description: "halve the batch".into(),
         operator: "sizes".into(),
-        peak_bytes: Some(1 << 20),
-        reason: String::new(),
         wall_ms: 10,
     }
 }
@@ -293,16 +292,10 @@ fn memos_give_back_what_they_were_given() {
         fuel: u64::MAX,
     };
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
-    for result in [failed, Ok(facts.clone())] {
+    for result in [failed, Ok(facts)] {
         store.put_dry_run(&manifest(1), &result).unwrap();
         assert_eq!(store.find_dry_run(&manifest(2).dry_run_key()).unwrap(), Some(result));
     }
-    let written = record(&store, 1).unwrap();
-    let variant = Manifest { component: ComponentKey::of(b"with dead code"), ..manifest(1) };
-    let behaviour = BehaviourKey::new(&facts).unwrap();
-    assert_eq!(store.find_by_behaviour(&variant, &behaviour).unwrap(), Some(written));
-    let other_seed = Manifest { random_seed: 9, ..variant };
-    assert_eq!(store.find_by_behaviour(&other_seed, &behaviour).unwrap(), None);
 }
 
 #[test]
@@ -331,13 +324,13 @@ fn a_night_reads_as_it_was_written() {
     let task = TaskHash::of(b"task");
     let night = store.start_night("smoke", "[task]", &task, &manifest(1).context_key(), 1).unwrap();
     let runs = [(key, Role::FreshSeed), (key, Role::Search)];
-    let first = trial(&store, 0, "keep", 2.5);
+    let first = trial(&store, 0, Ending::Keep, 2.5);
     let id = store.add_trial(night, &first, &runs).unwrap();
-    let second = NewTrial { parent: 1, ..trial(&store, 1, "noise", 2.25) };
+    let second = Trial { parent: 1, ..trial(&store, 1, Ending::Noise, 2.25) };
     store.add_trial(night, &second, &[]).unwrap();
-    assert_eq!(store.runs(id).unwrap().len(), 2);
-    assert!(runs.iter().all(|run| store.runs(id).unwrap().contains(run)));
-    assert_eq!(store.trial(id).unwrap().unwrap().trial, first);
+    let roles = store.rows("SELECT role FROM runs WHERE trial = ? ORDER BY role", [id], |row| row.get::<_, String>(0));
+    assert_eq!(roles.unwrap(), ["fresh-seed", "search"]);
+    assert_eq!(store.trials(Some(night)).unwrap()[0], TrialRecord { id, night, trial: first });
     assert_eq!(store.trials(Some(night)).unwrap()[1].trial, second);
     assert_eq!(store.trials(None).unwrap().len(), 2);
     assert_eq!(store.trials(Some(night + 1)).unwrap(), []);
@@ -413,14 +406,42 @@ fn a_store_of_an_earlier_version_stays_readable_and_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     store_of_version_1(dir.path());
     let store = Store::open(dir.path()).unwrap();
-    let old = store.trial(7).unwrap().unwrap().trial;
+    let old = store.trials(None).unwrap().remove(0).trial;
     assert_eq!((old.number, old.parent, old.champion, old.proposal), (3, 2, 2, None));
     assert_eq!((old.hypothesis.as_str(), old.description.as_str()), ("", "halve the batch"));
     assert_eq!(store.accounts(1).unwrap(), []);
     assert_eq!(store.trials_in(&manifest(1).context_key()).unwrap().len(), 1);
-    let again = NewTrial { source_key: None, experiment_key: None, ..trial(&store, 4, "noise", 2.25) };
+    let again = Trial { found: Findings::new(Ending::Refused), ..trial(&store, 4, Ending::Noise, 2.25) };
     store.add_trial(1, &again, &[]).unwrap();
     assert_eq!(Store::open(dir.path()).unwrap().trials(Some(1)).unwrap()[1].trial, again);
+}
+
+#[test]
+fn a_trial_of_another_version_is_readable_and_decides_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    store_of_version_1(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    store.db.execute("UPDATE trials SET verdict = 'promising'", []).unwrap();
+    let read = store.trials(None).unwrap().remove(0).trial;
+    assert_eq!((read.found.verdict, read.found.bpb), (Ending::HostFault, Some(2.5)));
+    assert_eq!(store.latest_champion().unwrap(), None);
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_an_error_not_another_number() {
+    let dir = tempfile::tempdir().unwrap();
+    store_of_version_1(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    let large = Trial { parent: u64::MAX, ..trial(&store, 4, Ending::Noise, 2.25) };
+    assert!(matches!(store.add_trial(1, &large, &[]), Err(StoreError::Index { .. })));
+    let mut heavy = trial(&store, 4, Ending::Noise, 2.25);
+    heavy.found.peak_bytes = Some(u64::MAX);
+    assert!(matches!(store.add_trial(1, &heavy, &[]), Err(StoreError::Index { .. })));
+    for column in ["number", "parent", "peak_bytes"] {
+        store.db.execute(&format!("UPDATE trials SET {column} = -1"), []).unwrap();
+        assert!(matches!(store.trials(None), Err(StoreError::Index { .. })), "{column}");
+        store.db.execute(&format!("UPDATE trials SET {column} = 1"), []).unwrap();
+    }
 }
 
 fn answer<'a>(first: Option<i64>, outcome: AnswerOutcome, text: Option<&'a str>) -> NewAnswer<'a> {
@@ -463,12 +484,8 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
     let lost = answer(None, AnswerOutcome::Unreadable, Some("I'd rather not"));
     store.add_answer(night, &lost, &[paid(&store, night, 3)]).unwrap();
     store.add_answer(night, &answer(None, AnswerOutcome::Later, None), &[]).unwrap();
-    let kept = NewTrial {
-        proposer: "llm.a".into(),
-        proposal: Some(mended),
-        delta: Some(-0.25),
-        ..trial(&store, 1, "keep", 2.5)
-    };
+    let mut kept = Trial { proposer: "llm.a".into(), proposal: Some(mended), ..trial(&store, 1, Ending::Keep, 2.5) };
+    kept.found.delta = Some(-0.25);
     store.add_trial(night, &kept, &[(key, Role::Search)]).unwrap();
 
     let spend = Spend { requests: 3, input_tokens: 30, output_tokens: 15, micro_dollars: 123 };
@@ -488,17 +505,18 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
     };
     assert_eq!(store.accounts(night).unwrap(), [account]);
     let used = store.night_used(night).unwrap();
-    assert_eq!((used.trained, used.wall_ms), (u64::from(kept.peak_bytes.is_some()), kept.wall_ms.unsigned_abs()));
+    assert_eq!((used.trained, used.wall_ms), (1, 10));
     let refused = NewAnswer { fault: "a cap", ..answer(None, AnswerOutcome::Stopped, None) };
     store.add_answer(night, &refused, &[]).unwrap();
     assert_eq!(store.accounts(night).unwrap()[0].stopped.as_deref(), Some("a cap"));
     assert_eq!(store.spent(night).unwrap(), spend);
     let turn = Spend { requests: 2, input_tokens: 20, output_tokens: 10, micro_dollars: 120 };
-    assert_eq!(store.turn_spend(mended).unwrap(), (turn, 1));
+    assert_eq!(store.cost_of(&kept).unwrap(), (turn, 1));
+    assert_eq!(store.cost_of(&Trial { proposal: None, ..kept }).unwrap(), (Spend::default(), 0));
     assert_eq!(store.spends().unwrap(), [(mended, turn)].into());
     let turns = store.decided_turns(&context).unwrap();
-    let found: Vec<_> = turns.iter().map(|t| (t.verdict.as_deref(), t.delta, t.spend.micro_dollars)).collect();
-    assert_eq!(found, [(Some("keep"), Some(-0.25), 120), (None, None, 3)]);
+    let found: Vec<_> = turns.iter().map(|t| (t.delta, t.spend.micro_dollars)).collect();
+    assert_eq!(found, [(Some(-0.25), 120), (None, 3)]);
 
     let later = SystemTime::now() + Duration::from_secs(7200);
     store.gc(&store.lock_run().unwrap(), later).unwrap();

@@ -1,73 +1,42 @@
-//! One trial: a mutation from its text to a verdict. Screening on one random seed, fresh random seeds on which the
-//! champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
+//! A mutation against the champion, from its text to a verdict: screening on one random seed, fresh random seeds on which
+//! the champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
-use crate::experiment::bench::{Bench, BenchError, Candidate, Refusal};
+use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::judge::{self, Noise, Pair, Selection, Verdict};
+use crate::experiment::prepare::{Candidate, Refusal, Step};
 use crate::experiment::runner::Experiment;
-use crate::guest::source::Source;
 use crate::night::champion::Champion;
 use crate::night::event::Event;
 use crate::night::runs::Runs;
 use crate::night::seen::{RepeatKey, Seen};
 use crate::night::stop::Stop;
 use crate::record::ending::Ending;
-use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, SourceKey};
+use crate::record::key::{ExperimentKey, SourceKey};
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::Role;
+use crate::record::trial::Findings;
+use std::ops::ControlFlow;
 
-/// What a trial found out.
+/// A mutation that was judged.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// How it ended.
-    pub ending: Ending,
-    /// Why, in words; may be empty.
-    pub reason: String,
-    /// Score of the screening run.
-    pub bpb: Option<f64>,
-    /// Candidate less champion on the same random seeds: negative is better.
-    pub delta: Option<f64>,
-    /// Posterior probability that it is better.
-    pub p_better: Option<f64>,
-    /// Its screening run, where it came to a result.
-    pub experiment: Option<ExperimentKey>,
+    /// What the trial found out.
+    pub found: Findings,
     /// All recorded runs that the verdict rests on, the champion's too, with their role.
     pub runs: Vec<(ExperimentKey, Role)>,
     /// Runs that were trained for this trial rather than found in the store.
     pub trained: u64,
-    /// The keys, as far as they were reached.
-    pub source: Option<SourceKey>,
-    /// See `source`.
-    pub component: Option<ComponentKey>,
-    /// See `source`.
-    pub behaviour: Option<BehaviourKey>,
     /// The key that stopped it, and the trial that it repeats.
     pub repeats: Option<(RepeatKey, u64)>,
     /// What runs, where it passed the dry run.
     pub candidate: Option<Candidate>,
-    /// Most tensor bytes alive at once, by the dry run.
-    pub peak_bytes: Option<u64>,
 }
 
 impl Judgement {
     fn new() -> Self {
-        Self {
-            ending: Ending::Refused,
-            reason: String::new(),
-            bpb: None,
-            delta: None,
-            p_better: None,
-            experiment: None,
-            runs: Vec::new(),
-            trained: 0,
-            source: None,
-            component: None,
-            behaviour: None,
-            repeats: None,
-            candidate: None,
-            peak_bytes: None,
-        }
+        Self { found: Findings::new(Ending::Refused), runs: Vec::new(), trained: 0, repeats: None, candidate: None }
     }
 
     /// A run belongs to the trial; the first one is the screening run.
@@ -75,13 +44,13 @@ impl Judgement {
         self.trained += u64::from(run.wall.is_some());
         if run.record.is_some() {
             self.runs.push((run.key, role));
-            self.experiment.get_or_insert(run.key);
+            self.found.experiment.get_or_insert(run.key);
         }
     }
 
     fn end(&mut self, ending: Ending, reason: impl Into<String>) {
-        self.ending = ending;
-        self.reason = reason.into();
+        self.found.verdict = ending;
+        self.found.reason = reason.into();
     }
 
     fn decide(&mut self, verdict: Verdict, reason: impl Into<String>) {
@@ -91,6 +60,17 @@ impl Judgement {
             Verdict::Noise | Verdict::NeedsFreshSeeds | Verdict::NeedsConfirm => Ending::Noise,
         };
         self.end(ending, reason);
+    }
+
+    fn repeat(&mut self, key: RepeatKey, trial: u64) {
+        let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
+        let what = match key {
+            RepeatKey::Source => "the same source",
+            RepeatKey::Component => "compiles to the same",
+            RepeatKey::Behaviour => "asks for the same operations",
+        };
+        self.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
+        self.repeats = Some((key, trial));
     }
 
     /// The champion came to no score where the candidate did: there is nothing to compare with.
@@ -114,8 +94,8 @@ impl Judgement {
     }
 }
 
-/// What a trial is judged against.
-pub struct Court<'a> {
+/// What a mutation is judged against, and by which rule.
+pub struct Contest<'a> {
     /// Runs experiments.
     pub bench: &'a Bench,
     /// Whom to beat.
@@ -134,79 +114,68 @@ pub struct Court<'a> {
     pub stop: &'a Stop,
 }
 
-/// Either a verdict, or the user stopped it half way.
-pub enum Judged {
-    /// Decided.
-    Done(Box<Judgement>),
-    /// Nothing is recorded; it will be tried again.
-    Interrupted,
-}
-
-impl Court<'_> {
-    /// Takes a mutation through the three keys and the runs it deserves.
-    pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Judged, BenchError> {
-        let mut found = Judgement::new();
-        match self.admit(text, &mut found) {
-            Ok(Some(candidate)) => {
-                found.candidate = Some(candidate.clone());
-                self.try_candidate(&candidate, &mut found, tell)?;
+impl Contest<'_> {
+    /// Takes a mutation through the three keys and the runs that it deserves. None where the user stopped it: nothing is
+    /// to be recorded.
+    pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Option<Judgement>, BenchError> {
+        let mut judged = Judgement::new();
+        match self.bench.prepare_while(text, |step| self.admit(step, &mut judged.found)) {
+            Ok(ControlFlow::Continue(candidate)) => {
+                judged.candidate = Some(candidate.clone());
+                self.try_candidate(&candidate, &mut judged, tell)?;
             }
-            Ok(None) => {}
+            Ok(ControlFlow::Break((key, trial))) => judged.repeat(key, trial),
             Err(Refusal::Bench(error)) => return Err(error),
-            Err(Refusal::Run(status)) if !status.is_result() => found.fail(&status),
-            Err(refusal) => found.end(Ending::Refused, refusal.to_string()),
+            Err(Refusal::Run(status)) if !status.is_result() => judged.fail(&status),
+            Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
-        if found.ending == Ending::HostFault && self.stop.now() {
-            return Ok(Judged::Interrupted);
-        }
-        Ok(Judged::Done(Box::new(found)))
+        let is_stopped = judged.found.verdict == Ending::HostFault && self.stop.now();
+        Ok((!is_stopped).then_some(judged))
     }
 
     /// The verdict on a mutation that is known not to compile: tried before, or refused for that reason.
-    pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judged {
-        let mut found = Judgement::new();
-        found.source = source;
-        found.end(Ending::Refused, reason);
-        if let Some(trial) = source.and_then(|key| self.seen.source(&key)) {
-            repeat(&mut found, RepeatKey::Source, trial);
+    pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judgement {
+        let mut judged = Judgement::new();
+        judged.found.source_key = source;
+        match source.and_then(|key| self.seen.source(&key)) {
+            Some(trial) => judged.repeat(RepeatKey::Source, trial),
+            None => judged.end(Ending::Refused, reason),
         }
-        Judged::Done(Box::new(found))
+        judged
     }
 
-    /// Source, component and behaviour key, compiler and dry run; none for a repeat.
-    fn admit(&self, text: &str, found: &mut Judgement) -> Result<Option<Candidate>, Refusal> {
-        let source = Source::parse(text)?;
-        let source_key = source.key();
-        found.source = Some(source_key);
-        if let Some(trial) = self.seen.source(&source_key) {
-            return Ok(repeat(found, RepeatKey::Source, trial));
-        }
-        let component = self.bench.compile(&source)?;
-        found.component = Some(component.key());
-        if let Some(trial) = self.seen.component(&component.key()) {
-            return Ok(repeat(found, RepeatKey::Component, trial));
-        }
-        let candidate = self.bench.dry_run(text, source_key, component)?;
-        found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
-        found.behaviour = candidate.behaviour;
-        if let Some(trial) = candidate.behaviour.as_ref().and_then(|key| self.seen.behaviour(key)) {
-            return Ok(repeat(found, RepeatKey::Behaviour, trial));
-        }
-        Ok(Some(candidate))
+    /// Notes what a step made known. A key that a trial had before ends the way: the kind of key, and the trial.
+    fn admit(&self, step: Step, found: &mut Findings) -> ControlFlow<(RepeatKey, u64)> {
+        let (key, before) = match step {
+            Step::Parsed(key) => {
+                found.source_key = Some(key);
+                (RepeatKey::Source, self.seen.source(&key))
+            }
+            Step::Compiled(key) => {
+                found.component_key = Some(key);
+                (RepeatKey::Component, self.seen.component(&key))
+            }
+            Step::RanDry(candidate) => {
+                found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
+                found.behaviour_key = candidate.behaviour;
+                (RepeatKey::Behaviour, candidate.behaviour.and_then(|key| self.seen.behaviour(&key)))
+            }
+        };
+        before.map_or(ControlFlow::Continue(()), |trial| ControlFlow::Break((key, trial)))
     }
 
     fn try_candidate(
         &self,
         candidate: &Candidate,
-        found: &mut Judgement,
+        judged: &mut Judgement,
         tell: &mut dyn FnMut(Event),
     ) -> Result<(), BenchError> {
         let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
-        let Some(first) = next_pair(&mut runs, Role::Search, found, tell)? else { return Ok(()) };
-        found.bpb = Some(first.candidate.score.bpb);
+        let Some(first) = next_pair(&mut runs, Role::Search, judged, tell)? else { return Ok(()) };
+        judged.found.bpb = Some(first.candidate.score.bpb);
         let screened = judge::screen(&self.noise, first.scores())?;
-        found.delta = Some(-screened.gain.mean);
-        found.decide(screened.verdict, "");
+        judged.found.delta = Some(-screened.gain.mean);
+        judged.decide(screened.verdict, "");
         if screened.verdict != Verdict::NeedsFreshSeeds {
             return Ok(());
         }
@@ -214,17 +183,17 @@ impl Court<'_> {
         let role = |(i, &seed): (usize, &u64)| (seed, format!("fresh random seed {} of {all}", i + 1));
         let mut runs = self.pairs(candidate, self.fresh_seeds.iter().enumerate().map(role));
         let mut fresh = Vec::new();
-        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, found, tell)? {
+        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, judged, tell)? {
             fresh.push(pair);
             let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
             let decision = judge::decide(self.rule, &self.noise, &pairs, None)?;
-            found.delta = Some(-decision.gain.mean);
-            found.p_better = Some(decision.p_better);
+            judged.found.delta = Some(-decision.gain.mean);
+            judged.found.p_better = Some(decision.p_better);
             match decision.verdict {
                 Verdict::NeedsFreshSeeds => {}
-                Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, found),
+                Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, judged),
                 verdict => {
-                    found.decide(verdict, format!("did not hold on {}", counted(&fresh)));
+                    judged.decide(verdict, format!("did not hold on {}", counted(&fresh)));
                     return Ok(());
                 }
             }
@@ -233,7 +202,7 @@ impl Court<'_> {
     }
 
     /// The last question: is it better on text that nothing was selected on?
-    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], found: &mut Judgement) -> Result<(), BenchError> {
+    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], judged: &mut Judgement) -> Result<(), BenchError> {
         let score = |candidate: &Candidate, run: &Run| {
             self.bench.score(&candidate.component, run, Split::Confirm, "keep", &|| self.stop.now())
         };
@@ -242,14 +211,14 @@ impl Court<'_> {
             let candidate = match score(candidate, &pair.candidate.run)? {
                 Ok(score) => score,
                 Err(status) => {
-                    found.fail(&status);
+                    judged.fail(&status);
                     return Ok(());
                 }
             };
             match score(&self.champion.candidate, &pair.champion.run)? {
                 Ok(champion) => confirmed.push((champion, candidate)),
                 Err(status) => {
-                    found.go_without_champion(&status);
+                    judged.go_without_champion(&status);
                     return Ok(());
                 }
             }
@@ -262,7 +231,7 @@ impl Court<'_> {
             Verdict::Keep => format!("{}, confirmed", counted(fresh)),
             _ => "not better on the confirm split".into(),
         };
-        found.decide(decision.verdict, reason);
+        judged.decide(decision.verdict, reason);
         Ok(())
     }
 
@@ -275,18 +244,6 @@ impl Court<'_> {
         });
         Runs::new(self.bench, self.stop, plan)
     }
-}
-
-fn repeat(found: &mut Judgement, key: RepeatKey, trial: u64) -> Option<Candidate> {
-    let of = if trial == 0 { "the baseline".into() } else { format!("#{trial}") };
-    let what = match key {
-        RepeatKey::Source => "the same source",
-        RepeatKey::Component => "compiles to the same",
-        RepeatKey::Behaviour => "asks for the same operations",
-    };
-    found.end(Ending::Same, format!("{what} as {of} ({})", key.name()));
-    found.repeats = Some((key, trial));
-    None
 }
 
 /// Candidate and champion on one random seed.
@@ -324,28 +281,28 @@ fn counted(fresh: &[Scored]) -> String {
     }
 }
 
-/// None after the last pair, and where `found` says what failed.
+/// None after the last pair, and where `judged` says what failed.
 fn next_pair(
     runs: &mut Runs,
     role: Role,
-    found: &mut Judgement,
+    judged: &mut Judgement,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Option<Scored>, BenchError> {
     let Some(run) = runs.next(tell)? else { return Ok(None) };
-    found.note(&run, role);
+    judged.note(&run, role);
     let candidate = match Contender::of(run) {
         Ok(candidate) => candidate,
         Err(status) => {
-            found.fail(&status);
+            judged.fail(&status);
             return Ok(None);
         }
     };
     let Some(run) = runs.next(tell)? else { return Ok(None) };
-    found.note(&run, role);
+    judged.note(&run, role);
     match Contender::of(run) {
         Ok(champion) => Ok(Some(Scored { candidate, champion })),
         Err(status) => {
-            found.go_without_champion(&status);
+            judged.go_without_champion(&status);
             Ok(None)
         }
     }

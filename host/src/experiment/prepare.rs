@@ -1,0 +1,197 @@
+//! From a text to a candidate: parse, compile, run dry. Each step asks the store first whether it was done before. The
+//! only place that does this; whoever wants to stop at a key says so between two steps.
+
+use crate::experiment::bench::{Bench, BenchError};
+use crate::guest::component::{self, Component};
+use crate::guest::source::{Source, SourceError};
+use crate::guest::toolchain::CompileError;
+use crate::propose::proposer::Stage;
+use crate::record::dry_run::DryRun;
+use crate::record::facts;
+use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
+use crate::record::outcome::{GuestFault, Status};
+use crate::record::store::{ComponentRecord, StoreError};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+/// A mutation that passed the dry run.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The text as its author wrote it.
+    pub text: String,
+    /// Key of the parsed and printed text.
+    pub source_key: SourceKey,
+    /// What it compiles to.
+    pub component: Component,
+    /// What the dry run found.
+    pub dry_run: DryRun,
+    /// Absent where the guest reads values.
+    pub behaviour: Option<BehaviourKey>,
+}
+
+/// How far a mutation has come, and the key that is known by then.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// Its text parses.
+    Parsed(SourceKey),
+    /// It compiles.
+    Compiled(ComponentKey),
+    /// It passed the dry run.
+    RanDry(&'a Candidate),
+}
+
+/// Why a mutation was not trained.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Its text.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Its compilation.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// This bench only replays.
+    #[error("this bench has no compiler")]
+    NoCompiler,
+    /// Its component or its dry run.
+    #[error("{0}")]
+    Run(Status),
+    /// Nothing that the mutation did.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+}
+
+impl Refusal {
+    /// The stage at which the mutation failed. None where the host could not do its part: another try may pass. A compiler
+    /// that takes too long counts as the mutation's fault, since its author can mend that.
+    pub fn stage(&self) -> Option<Stage> {
+        match self {
+            Self::Source(_) => Some(Stage::Source),
+            Self::Compile(error) => {
+                (error.is_verdict() || matches!(error, CompileError::Timeout { .. })).then_some(Stage::Compile)
+            }
+            Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
+            Self::Run(Status::Completed | Status::HostFault { .. }) | Self::NoCompiler | Self::Bench(_) => None,
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Bench(error.into())
+    }
+}
+
+impl Bench {
+    /// From text to candidate.
+    pub fn prepare(&self, text: &str) -> Result<Candidate, Refusal> {
+        let ControlFlow::Continue(candidate) = self.prepare_while(text, |_| ControlFlow::<Infallible>::Continue(()))?;
+        Ok(candidate)
+    }
+
+    /// From text to candidate, or as far as `go_on` allows: it hears of every step when that is done.
+    pub fn prepare_while<B>(
+        &self,
+        text: &str,
+        mut go_on: impl FnMut(Step) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B, Candidate>, Refusal> {
+        let source = Source::parse(text)?;
+        let source_key = source.key();
+        if let ControlFlow::Break(why) = go_on(Step::Parsed(source_key)) {
+            return Ok(ControlFlow::Break(why));
+        }
+        let component = self.compile(&source)?;
+        if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
+            return Ok(ControlFlow::Break(why));
+        }
+        let dry_run = self.dry_run(&component)?;
+        let behaviour = BehaviourKey::new(&dry_run);
+        let candidate = Candidate { text: text.into(), source_key, component, dry_run, behaviour };
+        Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
+    }
+
+    /// A source that was compiled before, in any layout, is not compiled again.
+    pub fn compile(&self, source: &Source) -> Result<Component, Refusal> {
+        let toolchain = self.toolchain.as_ref().ok_or(Refusal::NoCompiler)?;
+        let compile_key = toolchain.compile_key(source);
+        if let Some(component) = self.compiled_before(&compile_key)? {
+            return Ok(component);
+        }
+        let core = toolchain.compile(source)?;
+        let component = component::componentise(&core)
+            .map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))?;
+        let record = ComponentRecord {
+            component_key: component.key(),
+            component_blob: self.store.put_blob(component.bytes())?,
+            source_key: source.key(),
+            source_blob: self.store.put_blob(source.text().as_bytes())?,
+            compiler: toolchain.version(),
+        };
+        self.store.put_component(&compile_key, &record)?;
+        Ok(component)
+    }
+
+    /// A memo whose blob is damaged or missing is no memo: compiling again mends it.
+    fn compiled_before(&self, key: &CompileKey) -> Result<Option<Component>, Refusal> {
+        let Some(record) = self.store.find_component(key)? else { return Ok(None) };
+        let bytes = match self.store.get_blob(&record.component_blob) {
+            Ok(bytes) => bytes,
+            Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Component::from_bytes(&bytes).ok())
+    }
+
+    /// Milliseconds that find what training would run into.
+    fn dry_run(&self, component: &Component) -> Result<DryRun, Refusal> {
+        let manifest = self.manifest(component, 0);
+        let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
+            Some(found) => found,
+            None => {
+                let found = match self.sandbox.dry_run(component.bytes(), &self.spec) {
+                    Ok(facts) => Ok(facts),
+                    Err(Status::GuestFault { kind, message }) => Err((kind, message)),
+                    Err(status) => return Err(Refusal::Run(status)),
+                };
+                self.store.put_dry_run(&manifest, &found)?;
+                found
+            }
+        };
+        let dry_run = found.map_err(|(kind, message)| Refusal::Run(Status::GuestFault { kind, message }))?;
+        self.can_pay_for_forward(&dry_run)?;
+        Ok(dry_run)
+    }
+
+    /// Evaluation would find a too expensive `forward` only after the training.
+    fn can_pay_for_forward(&self, dry_run: &DryRun) -> Result<(), Refusal> {
+        let (cost, cap) = (dry_run.forward_ps_per_token(self.spec.forward_tokens()), self.forward_ps_per_token);
+        if cap == 0 || cost <= cap {
+            return Ok(());
+        }
+        let message = format!(
+            "forward costs {cost} ps per token, and the task allows {cap}, {} times what the seed guest's costs; it goes to {}",
+            self.spec.limits.forward_cost_factor,
+            facts::share_words(&facts::shares(&dry_run.forward))
+        );
+        Err(Refusal::Run(Status::guest(GuestFault::TooExpensive, message)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::outcome::HostFault;
+    use std::time::Duration;
+
+    #[test]
+    fn a_mutation_is_blamed_for_its_own_faults_alone() {
+        let compile = |error| Refusal::Compile(error).stage();
+        assert_eq!(Refusal::from(Source::parse("no Rust").unwrap_err()).stage(), Some(Stage::Source));
+        assert_eq!(compile(CompileError::Rejected(String::new())), Some(Stage::Compile));
+        assert_eq!(compile(CompileError::Timeout { limit: Duration::ZERO }), Some(Stage::Compile));
+        assert_eq!(compile(CompileError::System("no disk".into())), None);
+        assert_eq!(compile(CompileError::NotConfined("no Landlock".into())), None);
+        assert_eq!(Refusal::Run(Status::guest(GuestFault::TooExpensive, "")).stage(), Some(Stage::DryRun));
+        assert_eq!(Refusal::Run(Status::host(HostFault::Interrupted, "")).stage(), None);
+        assert_eq!(Refusal::NoCompiler.stage(), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! Trials, and the experiments that their verdicts rest on.
+
+use crate::record::key::{ContextKey, ExperimentKey, SourceKey};
+use crate::record::store::error::StoreError;
+use crate::record::store::folder::Store;
+use crate::record::store::index::{Whole, whole};
+use crate::record::trial::{Findings, Trial};
+use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::{Row, params};
+
+/// A trial on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialRecord {
+    /// Its number in the store.
+    pub id: i64,
+    /// Its night.
+    pub night: i64,
+    /// What it was.
+    pub trial: Trial,
+}
+
+/// What an experiment was run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// To score a mutation on the night's random seed.
+    Search,
+    /// To see whether a gain holds on a fresh random seed.
+    FreshSeed,
+}
+
+impl Role {
+    /// Its name in the index.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::FreshSeed => "fresh-seed",
+        }
+    }
+}
+
+impl ToSql for Role {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl Store {
+    /// Records a decided trial and the experiments it rests on, all on record already; returns its number in the store.
+    pub fn add_trial(&self, night: i64, trial: &Trial, runs: &[(ExperimentKey, Role)]) -> Result<i64, StoreError> {
+        let found = &trial.found;
+        let transaction = self.begin()?;
+        let id = self.sql(transaction.query_row(
+            "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
+             behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
+             peak_bytes, wall_ms, champion, hypothesis, proposal)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            params![
+                night,
+                Whole(trial.number),
+                trial.unix_ms,
+                trial.proposer,
+                Whole(trial.parent),
+                trial.source_blob,
+                found.source_key,
+                found.component_key,
+                found.behaviour_key,
+                found.experiment,
+                found.verdict,
+                found.bpb,
+                found.delta,
+                found.p_better,
+                trial.description,
+                trial.operator,
+                found.reason,
+                found.peak_bytes.map(Whole),
+                trial.wall_ms,
+                Whole(trial.champion),
+                trial.hypothesis,
+                trial.proposal
+            ],
+            |row| row.get(0),
+        ))?;
+        for (key, role) in runs {
+            self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![id, key, role]))?;
+        }
+        self.sql(transaction.commit())?;
+        Ok(id)
+    }
+
+    /// The experiments that a trial rests on, in the order in which they were asked for.
+    pub fn runs_of(&self, trial: i64) -> Result<Vec<ExperimentKey>, StoreError> {
+        self.rows("SELECT experiment_key FROM runs WHERE trial = ? ORDER BY rowid", [trial], |row| row.get(0))
+    }
+
+    /// The trials of a night, or all, in order.
+    pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";
+        self.rows(sql, [night], trial_row)
+    }
+
+    /// The first trial of a source: what later ones are the same as.
+    pub fn trial_of_source(&self, key: &SourceKey) -> Result<Option<TrialRecord>, StoreError> {
+        self.first("SELECT * FROM trials WHERE source_key = ? ORDER BY id LIMIT 1", [key], trial_row)
+    }
+
+    /// The first trial that an experiment belongs to.
+    pub fn trial_of_experiment(&self, key: &ExperimentKey) -> Result<Option<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials WHERE experiment_key = ?1 OR id IN (SELECT trial FROM runs WHERE
+             experiment_key = ?1) ORDER BY id LIMIT 1";
+        self.first(sql, [key], trial_row)
+    }
+
+    /// The trials of all nights in a context, in order.
+    pub fn trials_in(&self, context: &ContextKey) -> Result<Vec<TrialRecord>, StoreError> {
+        self.trials_after(context, 0)
+    }
+
+    /// Those that were recorded after the one with this number in the store.
+    pub fn trials_after(&self, context: &ContextKey, id: i64) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? AND trials.id > ?
+             ORDER BY trials.id";
+        self.rows(sql, params![context, id], trial_row)
+    }
+}
+
+fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
+    let parent = whole(row, "parent")?;
+    let found = Findings {
+        verdict: row.get("verdict")?,
+        reason: row.get("reason")?,
+        bpb: row.get("bpb")?,
+        delta: row.get("delta")?,
+        p_better: row.get("p_better")?,
+        source_key: row.get("source_key")?,
+        component_key: row.get("component_key")?,
+        behaviour_key: row.get("behaviour_key")?,
+        experiment: row.get("experiment_key")?,
+        peak_bytes: row.get::<_, Option<Whole>>("peak_bytes")?.map(|Whole(bytes)| bytes),
+    };
+    let trial = Trial {
+        number: whole(row, "number")?,
+        unix_ms: row.get("unix_ms")?,
+        proposer: row.get("proposer")?,
+        parent,
+        // Before version 2 the parent was always the champion.
+        champion: row.get::<_, Option<Whole>>("champion")?.map_or(parent, |Whole(number)| number),
+        proposal: row.get("proposal")?,
+        source_blob: row.get("source_blob")?,
+        hypothesis: row.get("hypothesis")?,
+        description: row.get("description")?,
+        operator: row.get("operator")?,
+        found,
+        wall_ms: row.get("wall_ms")?,
+    };
+    Ok(TrialRecord { id: row.get("id")?, night: row.get("night")?, trial })
+}
