@@ -9,9 +9,9 @@ use clap::Parser;
 use nightlab::experiment::{replay, sample};
 use nightlab::night::event::Event;
 use nightlab::night::recorded::Recorded;
-use nightlab::night::{Bounds, Night, Plan, Stop, setup};
+use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
-use nightlab::propose::proposer::{Proposal, Proposer};
+use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
 use nightlab::record::store::{Found, Store};
 use nightlab::record::trial::Findings;
@@ -148,18 +148,10 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let brief = setup::brief()?;
     let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
     let seed_text = seed_guest.text.clone();
-    let plan = Plan {
-        policy: &policy,
-        policy_name: &name,
-        brief: &brief,
-        seed_guest,
-        bounds: Bounds::default(),
-        recorded: None,
-    };
+    let plan = Plan::for_one(&policy, &name, &brief, seed_guest);
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let file = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
     let champion = night.situation().parent.clone();
-    let description = nightlab::propose::description::describe(&champion.source, &source);
     if nightlab::propose::description::is_nearer(&source, &seed_text, &champion.source) {
         eprintln!(
             "note: {} looks like a change of the seed guest; it competes with the champion, trial #{}, and takes back what that \
@@ -169,8 +161,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
             cli.store.join("champion/train.rs").display()
         );
     }
-    let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
-    let Some(line) = night.try_proposal("inbox", proposal)? else {
+    let outsider = Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() };
+    let Some(line) = night.try_text(outsider)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
     let Findings { verdict, reason, .. } = &line.trial.found;

@@ -10,11 +10,9 @@ use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
 use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::event::Event;
 use crate::night::setup::{self, OpenError};
-use crate::night::{self, Bounds, Night, NightError, Plan, Seen, Stop};
+use crate::night::{self, Night, NightError, Outsider, Plan, Seen, Stop};
 use crate::policy::Policy;
-use crate::propose::description;
 use crate::propose::history::{self, Tried};
-use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
 use crate::record::facts::Facts;
 use crate::record::store::{Store, StoreError};
@@ -217,16 +215,12 @@ impl Lab {
         bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
         let Settings { policy, policy_name, .. } = &self.settings;
         let brief = setup::brief()?;
-        let plan = Plan { policy, policy_name, brief: &brief, seed_guest, bounds: Bounds::default(), recorded: None };
+        let plan = Plan::for_one(policy, policy_name, &brief, seed_guest);
         let mut watch = |event: Event| tell(line(&event));
         let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
-        let proposal = Proposal {
-            description: description::describe(&night.situation().parent.source, &source),
-            source,
-            hypothesis: sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS),
-            operator: "mcp".into(),
-        };
-        let Some(decided) = night.try_proposal(client, proposal)? else { return Err(NightError::Interrupted.into()) };
+        let hypothesis = sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS);
+        let outsider = Outsider { author: client, operator: "mcp", source, hypothesis };
+        let Some(decided) = night.try_text(outsider)? else { return Err(NightError::Interrupted.into()) };
         let Trial { number, description, found, .. } = &decided.trial;
         if found.verdict == Ending::HostFault {
             let next = "This says nothing about the source: call again; if it stays so, `host doctor` may tell why.";

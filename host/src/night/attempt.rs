@@ -11,6 +11,7 @@ use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
 use crate::night::turn::{Draft, Fault};
+use crate::propose::description;
 use crate::propose::proposer::{Proposal, Stage};
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
@@ -30,12 +31,26 @@ pub struct Decided {
     pub reward_and_cost: (f64, f64),
 }
 
+/// A text from outside the night, and who sent it.
+pub struct Outsider<'a> {
+    /// As the log names its author: `inbox`, `claude`.
+    pub author: &'a str,
+    /// By which door it came: `file`, `mcp`.
+    pub operator: &'a str,
+    /// The whole text.
+    pub source: String,
+    /// What its author hopes for; may be empty.
+    pub hypothesis: String,
+}
+
 impl Night<'_> {
-    /// Tries one mutation that somebody outside the night wrote: a file, an agent. None where the user stopped it.
-    pub fn try_proposal(&mut self, author: &str, proposal: Proposal) -> Result<Option<TrialLine>, NightError> {
+    /// Tries a text that somebody outside the night wrote: a file or an agent. None if the user stopped it.
+    pub fn try_text(&mut self, outsider: Outsider) -> Result<Option<TrialLine>, NightError> {
+        let Outsider { author, operator, source, hypothesis } = outsider;
         let parent = self.champion.trial;
-        let author = author.to_string();
-        let draft = Draft { author, parent, proposal, id: None, source_key: None, fault: None };
+        let description = description::describe(&self.champion.candidate.text, &source);
+        let proposal = Proposal { source, hypothesis, description, operator: operator.into() };
+        let draft = Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None };
         Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
     }
 
@@ -102,9 +117,9 @@ impl Night<'_> {
         }
         self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() })?;
         let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
-        if let (true, Some(candidate)) = (trial.is_kept(), candidate) {
+        if let (true, Some(candidate), Some(bpb)) = (trial.is_kept(), candidate, trial.found.bpb) {
             self.champion = Champion { trial: number, candidate, description: trial.description.clone() };
-            self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
+            self.champion_bpb = bpb;
         }
         let line = TrialLine { trial, elapsed_s: self.started.elapsed().as_secs_f64(), repairs, spend };
         (self.tell)(Event::Trial(Box::new(line.clone())));

@@ -2,6 +2,7 @@
 
 use crate::experiment::bench::BenchError;
 use crate::night::report::ReportError;
+use crate::policy::PolicyError;
 use crate::record::store::StoreError;
 
 /// Why a night ended early.
@@ -13,6 +14,9 @@ pub enum NightError {
     /// The guest that the night starts from does not run.
     #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]
     SeedGuest(String),
+    /// A policy that cannot be written down: nights are joined by its text.
+    #[error("this policy cannot be recorded: {0}")]
+    Policy(#[from] PolicyError),
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),

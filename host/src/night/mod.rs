@@ -41,6 +41,7 @@ mod summary;
 mod tally;
 mod turn;
 
+pub use attempt::Outsider;
 pub use bounds::Bounds;
 pub use champion::Champion;
 pub use contest::{Contest, Judgement};

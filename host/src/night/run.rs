@@ -51,6 +51,13 @@ pub struct Plan<'a> {
     pub recorded: Option<Again>,
 }
 
+impl<'a> Plan<'a> {
+    /// To try a text that somebody outside the night wrote, on this policy's terms: no bounds, no proposers.
+    pub fn for_one(policy: &'a Policy, policy_name: &'a str, brief: &'a str, seed_guest: Candidate) -> Self {
+        Self { policy, policy_name, brief, seed_guest, bounds: Bounds::default(), recorded: None }
+    }
+}
+
 /// A night under way.
 pub struct Night<'a> {
     pub(super) bench: &'a Bench,
@@ -89,6 +96,7 @@ impl<'a> Night<'a> {
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
         let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
@@ -99,7 +107,6 @@ impl<'a> Night<'a> {
         // Proposals that are run again must not meet themselves as repeats: they have a context of their own.
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
-        let text = policy.canonical().unwrap_or_default();
         let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
         let whole = match recorded {
             Some(_) => bounds,
@@ -189,15 +196,16 @@ impl<'a> Night<'a> {
             Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
             None => Err("its source is damaged or missing in the store".into()),
         };
-        let candidate = match prepared {
-            Ok(candidate) => candidate,
+        let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
+        let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
+            Ok(found) => found,
             Err(reason) => {
                 let text = format!("champion #{} is passed over: {reason}", trial.number);
                 (self.tell)(Event::Note { text });
                 return Ok(false);
             }
         };
-        self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
+        self.champion_bpb = bpb;
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
         Ok(true)
     }

@@ -120,7 +120,13 @@ impl Night<'_> {
     fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
         let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
         let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
-        let prompt = self.bench.task.task.tokenizer.decode(head).unwrap_or_default();
+        let prompt = match self.bench.task.task.tokenizer.decode(head) {
+            Ok(prompt) => prompt,
+            Err(error) => {
+                (self.tell)(Event::Note { text: format!("no sample: {error}") });
+                return Ok(String::new());
+            }
+        };
         match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
             Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
             Err(SampleError::Store(error)) => Err(error.into()),
