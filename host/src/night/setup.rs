@@ -55,7 +55,7 @@ pub enum OpenError {
     NoProposer(Vec<Unfit>),
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
-    /// What the experiment needs is missing or differs.
+    /// Something that the experiment needs is missing or differs.
     #[error("experiment {key} cannot be run here: {reason}")]
     Gone { key: String, reason: String },
     #[error("a definition cannot be written as JSON: {0}")]

@@ -12,10 +12,10 @@ const LEFT: f64 = 76.0;
 const RIGHT: f64 = 930.0;
 const TOP: f64 = 116.0;
 const BOTTOM: f64 = 424.0;
-/// Height of the base line, where trials without a score are marked.
+/// Vertical position of the base line, which holds the marks of trials without a score.
 const BASE: f64 = 444.0;
 const LEGEND: f64 = 494.0;
-/// Height of the first line of the list of keeps.
+/// Vertical position of the first line in the list of keeps.
 const LIST: f64 = 536.0;
 const ROW: f64 = 23.0;
 const LINE: f64 = 14.0;
