@@ -1,4 +1,4 @@
-//! The commands that run experiments, and which function each command calls.
+//! The commands that run experiments, and the dispatch of all commands.
 
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
@@ -20,7 +20,7 @@ use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Parses the command line, does what it says, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
+/// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
@@ -70,7 +70,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Counts Ctrl-C: the night asks.
+/// Counts presses of Ctrl-C. The night checks the counter.
 fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
     let stop = Arc::new(Stop::new());
     let handler = stop.clone();
@@ -98,7 +98,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let policy_name = run.policy.as_deref().unwrap_or(setup::default_policy());
     let policy = policy::Policy::load(policy_name)?;
-    // A faulty key is said now, not after the minutes that a baseline takes.
+    // Report an invalid key now, not after the minutes that a baseline takes.
     let proposers = match run.from_recorded {
         Some(_) => setup::Proposers::default(),
         None => setup::proposers(&policy)?,

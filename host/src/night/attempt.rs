@@ -1,4 +1,4 @@
-//! One trial within a night: under the store's lock, against the champion of the moment, and on record.
+//! One trial of a night, under the store's lock: judge a mutation against the current champion and record the result.
 
 use crate::experiment::bench::BenchError;
 use crate::night::bandit::{cost, reward};
@@ -12,22 +12,22 @@ use crate::night::run::Night;
 use crate::night::seeds::random_seed;
 use crate::night::turn::{Draft, Fault};
 use crate::propose::description;
-use crate::propose::proposer::{Proposal, Stage};
+use crate::propose::proposer::Proposal;
+use crate::record::stage::Stage;
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use std::time::{Duration, Instant};
 
-/// Trials whose checkpoints stay, beside those of the kept ones.
+/// A trial that is not kept loses its checkpoints after this number of further trials.
 const CHECKPOINTED_TRIALS: u64 = 20;
-/// Between two tries while a disk is full.
+/// Pause between two tries while the disk is full.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
 
 /// A trial that was decided.
 pub struct Decided {
-    /// As it is told.
     pub line: TrialLine,
-    /// What it was worth to its proposer, and what it cost.
+    /// Reward of the proposer, and cost of the trial.
     pub reward_and_cost: (f64, f64),
 }
 
@@ -54,7 +54,7 @@ impl Night<'_> {
         Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
     }
 
-    /// One trial; a full disk makes it wait, not end.
+    /// Runs one trial. If the disk is full, it waits and tries again.
     pub(super) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let mut told = false;
         loop {
@@ -71,8 +71,8 @@ impl Night<'_> {
         }
     }
 
-    /// The store is this process's from here to the record: numbers are given under its lock, and what others have tried
-    /// meanwhile is known before.
+    /// Holds the store's lock until the trial is recorded. The lock makes trial numbers unique. The trials of other
+    /// processes are read first.
     fn try_draft(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
@@ -92,7 +92,7 @@ impl Night<'_> {
             stop: self.stop,
         };
         let judged = match &draft.fault {
-            // The compiler has said it once, to the author.
+            // The check before the trial found this fault already, and the author has seen it.
             Some(Fault { stage: Stage::Source | Stage::Compile, message }) => {
                 Some(contest.refuse(draft.source_key, message))
             }
@@ -147,8 +147,9 @@ impl Night<'_> {
     }
 }
 
-/// A trial that was not kept keeps its outcomes, not its checkpoints: they are most of what a night writes. Its component's
-/// runs on the same terms are its own, those that ran ahead and were not needed too.
+/// Deletes the checkpoints of a trial that was not kept, because they fill most of the disk space of a night. Its
+/// outcomes stay. This covers all runs of its component on the same terms, also runs that were started ahead and not
+/// needed.
 fn forget_checkpoints(store: &Store, old: &Trial) -> Result<(), NightError> {
     let screening = old.found.experiment.filter(|_| !old.is_kept());
     let Some(screening) = screening.map(|key| store.find_experiment(&key)).transpose()?.flatten() else {
