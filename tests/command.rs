@@ -4,12 +4,11 @@
 use crate::common::HOST;
 use crate::common::home::{Home, lines, said};
 use nightlab::propose::command::{Answer, Command, CommandError, Config, Program, Work};
-use nightlab::propose::proposer::{
-    Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation, Stage,
-};
+use nightlab::propose::proposer::{Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation};
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::Facts;
 use nightlab::record::spend::{Exchange, Spend};
+use nightlab::record::stage::Stage;
 use nightlab::record::trial::{Findings, Trial};
 use nightlab::system::untrusted_folder::UntrustedFileError;
 use std::io::Read;

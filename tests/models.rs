@@ -4,10 +4,11 @@ use crate::common::model_server::{ModelServer, Part, Reply, Request, TOKENS_IN, 
 use nightlab::propose::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
 use nightlab::propose::prompt::Prompt;
 use nightlab::propose::proposer::{
-    Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation, Stage,
+    Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation,
 };
 use nightlab::record::facts::Facts;
 use nightlab::record::spend::{Exchange, Spend};
+use nightlab::record::stage::Stage;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

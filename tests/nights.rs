@@ -6,9 +6,8 @@ use crate::common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::{Bounds, Champion, Contest, Night, Plan, Seen, Stop};
+use nightlab::night::{Bounds, Champion, Contest, Night, NightError, Outsider, Plan, Seen, Stop};
 use nightlab::policy::Policy;
-use nightlab::propose::proposer::Proposal;
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::Status;
 use serde_json::Value;
@@ -20,6 +19,20 @@ fn log(home: &Home) -> Vec<Value> {
 /// What a trial was and how it ended, without its times.
 fn essence(trial: &Value) -> Vec<Value> {
     ["number", "parent", "source_key", "description", "verdict", "bpb", "delta"].map(|key| trial[key].clone()).to_vec()
+}
+
+/// Nights are joined by the text of their policy.
+#[test]
+fn a_policy_that_cannot_be_written_down_begins_no_night() {
+    let place = Place::new();
+    let mut policy = Policy::load("smoke").unwrap();
+    // TOML has no integer above the largest i64.
+    policy.search.random_seed = u64::MAX;
+    let seed_guest = place.bench.prepare(&guest("guests/tiny")).unwrap();
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    let begun = Night::begin(&place.bench, Plan::for_one(&policy, "smoke", "", seed_guest), &stop, &mut tell);
+    assert!(matches!(begun.err(), Some(NightError::Policy(_))));
+    assert!(place.bench.store.nights().unwrap().is_empty());
 }
 
 #[test]
@@ -61,20 +74,12 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     let bench = &place.bench;
     let policy = Policy::load("smoke").unwrap();
     let seed_guest = bench.prepare(&guest("guests/tiny")).unwrap();
-    let plan = Plan {
-        policy: &policy,
-        policy_name: "smoke",
-        brief: "",
-        seed_guest: seed_guest.clone(),
-        bounds: Bounds::default(),
-        recorded: None,
-    };
+    let plan = Plan::for_one(&policy, "smoke", "", seed_guest.clone());
     let (stop, mut tell) = (Stop::new(), |_| {});
     let mut night = Night::begin(bench, plan, &stop, &mut tell).unwrap();
     let mut attempt = |source: String| {
-        let description = "by hand".to_string();
-        let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
-        night.try_proposal("inbox", proposal).unwrap().unwrap()
+        let outsider = Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() };
+        night.try_text(outsider).unwrap().unwrap()
     };
     let slower = tiny("0.002");
     let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 const CODE_LINES: usize = 600;
 /// Longest file of tests.
 const TEST_LINES: usize = 700;
+/// Longest line, in characters: what rustfmt is told.
+const WIDTH: usize = 120;
 /// Written by a generator, in its style.
 const GENERATED: [&str; 1] = ["guest-sdk/src/bindings.rs"];
 
@@ -188,6 +190,28 @@ fn files_stay_short() {
     });
     let long: Vec<_> = lengths.filter(|(lines, limit, _)| lines > limit).collect();
     assert!(long.is_empty(), "{long:?}");
+}
+
+/// rustfmt looks after code; nothing else looks after comments.
+#[test]
+fn comments_keep_to_the_width() {
+    for file in files().into_iter().filter(|file| !file.is_generated()) {
+        let marks: &[&str] = match file.path.rsplit_once('.').map(|(_, end)| end) {
+            Some("rs" | "wit") => &["//"],
+            Some("toml" | "yml" | "sh") => &["#"],
+            Some("sql") => &["--"],
+            _ => continue,
+        };
+        for (number, line) in file.text.lines().enumerate() {
+            let comment = marks.iter().any(|mark| line.trim_start().starts_with(mark));
+            assert!(
+                !comment || line.chars().count() <= WIDTH,
+                "{}:{} is a comment of more than {WIDTH} characters",
+                file.path,
+                number + 1
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! The engine as a silent library: it never prints. `host`, the binary, is a thin shell around it.
+//! The engine as a library. It never prints. The binary `host` is a thin layer around it.
 //!
-//! A room is a module of this list. Rooms import downwards only, and no file imports in a circle; a test holds both.
+//! Each module in this list is a room. Rooms import downwards only, and files never import each other in a circle. A
+//! test checks both rules.
 //!
 //! ```text
-//! mcp         a coding agent's door
+//! mcp         the server for coding agents
 //! night       the loop: propose, try, keep
-//! policy      what a night is to do
+//! policy      the settings of a night
 //! experiment  from a text to an outcome
-//! propose     who writes the next mutation
-//! sandbox     runs guests, behind two walls
+//! propose     the authors of mutations
+//! sandbox     runs guests behind two walls
 //! guest       source, compiler, component
 //! data        corpora, splits, tasks
 //! record      keys, outcomes, trials, the store
@@ -28,8 +29,8 @@ pub mod system;
 
 use std::process::ExitCode;
 
-/// Runs the child's part, if this process was started as a child: to compile or to run a guest, confined, or to watch over
-/// a program. Comes before anything else in `main`, since confinement must precede threads.
+/// If this process was started as a child, does the child's work: compile or run a guest in confinement, or supervise a
+/// program. Call it first in `main`, because confinement must come before any thread starts.
 pub fn main_if_child() -> Option<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|mode| mode == "__compile") {
         guest::toolchain::compile_child_main();

@@ -1,10 +1,10 @@
-//! The `host` binary: a thin shell around the library.
+//! The `host` binary: a thin layer around the library.
 
 mod cli;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Children are this same binary, started again.
+    // Child processes run this same binary.
     nightlab::main_if_child().unwrap_or_else(cli::run)
 }

@@ -1,4 +1,4 @@
-//! `host data`: corpora.
+//! `host data`: lists, adds and shows corpora.
 
 use crate::cli::args::{Cli, Data};
 use crate::cli::out::{eprintln, println};
@@ -10,7 +10,6 @@ use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Lists, adds or shows.
 pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
     match command {
         Data::List => list(cli),

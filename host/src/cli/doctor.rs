@@ -1,4 +1,4 @@
-//! `host setup`, `host doctor`, `host calibrate`: what this machine has, lacks and yields.
+//! `host setup`, `host doctor` and `host calibrate`: what a night needs on this machine, and how fast the machine is.
 
 use crate::cli::args::Cli;
 use crate::cli::out::println;
@@ -15,7 +15,7 @@ use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Installs what a night needs, and tries it out by compiling the seed guest.
+/// Installs what a night needs, and compiles the seed guest as a test.
 pub fn setup(cli: &Cli) -> Result<ExitCode> {
     let mut note = |line: &str| {
         if !cli.json {
@@ -42,7 +42,7 @@ pub fn setup(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what is there; installs nothing. Exit code 1 where a night could not run.
+/// Checks what a night needs; installs nothing. Exit code 1 if a night could not run.
 pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     let mut lines: Vec<(&str, bool, String)> = Vec::new();
     match Toolchain::find() {
@@ -94,7 +94,7 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures this machine against a profile.
+/// Compares this machine's speed with a profile.
 pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
     let profile = nightlab::policy::load_profile(profile)?;
     let threads = cli.threads.unwrap_or_else(setup::all_cores);

@@ -1,4 +1,4 @@
-//! Commands for coding agents: a lab to work in, and the server that they talk to.
+//! `host init` and `host mcp`: the commands for coding agents.
 
 use crate::cli::args::Cli;
 use crate::cli::out::{eprintln, println};
@@ -10,7 +10,6 @@ use nightlab::system::sanitize::printable;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// `host init`.
 pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let files = nightlab::mcp::init::init(dir, &program)?;
@@ -25,7 +24,7 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `host mcp`. Standard output is the protocol's, so errors are told on standard error whatever the flags.
+/// Standard output belongs to the protocol, so errors always go to standard error.
 pub fn mcp(cli: &Cli, policy: Option<&str>) -> Result<ExitCode> {
     let policy_name = policy.unwrap_or(nightlab::night::setup::default_policy()).to_owned();
     let served = Policy::load(&policy_name).map_err(anyhow::Error::from).and_then(|policy| {

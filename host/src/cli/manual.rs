@@ -1,4 +1,5 @@
-//! `host completions` and `host man`: what shells and `man` want to know of the command line, made from its definition.
+//! `host completions` and `host man`: shell completions and man pages, generated from the definition of the command
+//! line.
 
 use crate::cli::args::Cli;
 use crate::cli::out::{self, println};
@@ -11,7 +12,6 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// `host completions`.
 pub fn completions(cli: &Cli, shell: Shell) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
@@ -23,7 +23,6 @@ pub fn completions(cli: &Cli, shell: Shell) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `host man`.
 pub fn man(cli: &Cli, dir: Option<&Path>) -> Result<ExitCode> {
     let Some(dir) = dir else {
         let mut page = Vec::new();

@@ -1,4 +1,5 @@
-//! Commands: each parses nothing and decides nothing, but calls the library and prints what it says.
+//! The command line. `args` defines the arguments. Each command calls the library and prints the result; the work
+//! itself belongs in the library. May import every room.
 
 mod args;
 mod data;

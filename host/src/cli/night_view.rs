@@ -1,4 +1,4 @@
-//! How a night looks: events as lines (or JSON), with a progress bar on a terminal.
+//! Prints the events of a night as lines or JSON, with a progress bar on a terminal.
 
 use crate::cli::out::println;
 use crate::cli::text;
@@ -12,10 +12,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Without a terminal: a sign of life now and then, not a line per step.
+/// Without a terminal, progress is printed at this interval, not for each step.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Prints events as they come.
 pub struct NightView {
     json: bool,
     policy: String,
@@ -27,7 +26,7 @@ pub struct NightView {
 }
 
 impl NightView {
-    /// JSON lines, or text; a bar only where standard error is a terminal.
+    /// Prints JSON lines or text. Draws a bar only if standard error is a terminal.
     pub fn new(json: bool, policy: &str, store: &Path) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(1000);
@@ -47,7 +46,6 @@ impl NightView {
         }
     }
 
-    /// Shows one event.
     pub fn show(&mut self, event: &Event) {
         if self.json {
             if !matches!(event, Event::Progress { .. }) || self.is_time() {
@@ -57,7 +55,7 @@ impl NightView {
         }
         match event {
             Event::Setup { what, text } => self.line(&format!("{what:<16} {}", printable(text))),
-            // Further lines are somebody's words, set off so that they pass for nothing else.
+            // Further lines may be untrusted text. The prefix keeps them apart from the host's own lines.
             Event::Note { text } => self.line(&printable(text).replace('\n', "\n  | ")),
             Event::Started { number, description } => {
                 self.current =
@@ -96,7 +94,7 @@ impl NightView {
         }
     }
 
-    /// Whether another sign of life is due, which is given then.
+    /// Whether the interval since the last report is over. If so, a new interval starts.
     fn is_time(&mut self) -> bool {
         let is_time = self.plain_clock.elapsed() >= PLAIN_INTERVAL;
         if is_time {
@@ -143,14 +141,14 @@ fn baseline_line(b: &Baseline) -> String {
     )
 }
 
-/// The head of a table of trials, and of its column of time: when a trial ended, or how long it took.
+/// The header of a table of trials. `time` names the time column: when a trial ended, or how long it took.
 pub fn header(time: &str) -> String {
     format!(
         "  #  {time:>5}     bpb        Δ   verdict   proposer   mutation   (Δ: to the champion on the same random seed)"
     )
 }
 
-/// One trial as a line of the night's table.
+/// Formats one trial as a line of the table.
 pub fn trial_line(line: &TrialLine, colour: bool) -> String {
     let TrialLine { trial, elapsed_s, repairs, spend } = line;
     let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;

@@ -1,19 +1,19 @@
-//! What commands print. The macros of this module take the place of the standard ones, which panic where the reader of
-//! a pipe went away (`host log | head -1`): here printing ends quietly and the command goes on, so that no night is lost.
+//! Prints the output of commands. The macros here replace the standard ones, which panic if the reader of a pipe closes
+//! it (`host log | head -1`). These macros stop printing and let the command continue, so that no night is lost.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
 
-/// Why standard output takes nothing any more.
+/// The error that closed standard output.
 static CLOSED: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes to standard output, unless that failed before.
+/// Writes to standard output, unless it failed before.
 pub fn write(text: Arguments<'_>) {
     attempt(|out| out.write_fmt(text));
 }
 
-/// Writes bytes to standard output, unless that failed before.
+/// Writes bytes to standard output, unless it failed before.
 pub fn write_bytes(bytes: &[u8]) {
     attempt(|out| out.write_all(bytes));
 }
@@ -27,12 +27,12 @@ fn attempt(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     }
 }
 
-/// Writes to standard error; nobody can be told where that fails.
+/// Writes to standard error. A failure is ignored, because there is no place to report it.
 pub fn write_error(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(text);
 }
 
-/// What kept standard output from taking everything, such as a full disk; a reader that went away is no failure.
+/// The error of standard output, such as a full disk. A closed pipe is not an error.
 pub fn failure() -> Option<&'static io::Error> {
     CLOSED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
 }

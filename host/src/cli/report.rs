@@ -1,4 +1,4 @@
-//! `host report`: a night of the store as a file for others to look at.
+//! `host report`: writes a night of the store as a file for other people.
 
 use crate::cli::args::{Cli, Report};
 use crate::cli::out::println;
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Writes every form of report that was asked for.
+/// Writes every requested format.
 pub fn report(cli: &Cli, what: &Report) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let picture = Picture::of_night(&store, what.night)?;

@@ -1,4 +1,4 @@
-//! The commands that run experiments, and which function each command calls.
+//! The commands that run experiments, and the dispatch of all commands.
 
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
@@ -9,9 +9,9 @@ use clap::Parser;
 use nightlab::experiment::{replay, sample};
 use nightlab::night::event::Event;
 use nightlab::night::recorded::Recorded;
-use nightlab::night::{Bounds, Night, Plan, Stop, setup};
+use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
-use nightlab::propose::proposer::{Proposal, Proposer};
+use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
 use nightlab::record::store::{Found, Store};
 use nightlab::record::trial::Findings;
@@ -20,7 +20,7 @@ use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Parses the command line, does what it says, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
+/// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
@@ -70,7 +70,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Counts Ctrl-C: the night asks.
+/// Counts presses of Ctrl-C. The night checks the counter.
 fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
     let stop = Arc::new(Stop::new());
     let handler = stop.clone();
@@ -98,7 +98,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let policy_name = run.policy.as_deref().unwrap_or(setup::default_policy());
     let policy = policy::Policy::load(policy_name)?;
-    // A faulty key is said now, not after the minutes that a baseline takes.
+    // Report an invalid key now, not after the minutes that a baseline takes.
     let proposers = match run.from_recorded {
         Some(_) => setup::Proposers::default(),
         None => setup::proposers(&policy)?,
@@ -148,18 +148,10 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
     let brief = setup::brief()?;
     let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
     let seed_text = seed_guest.text.clone();
-    let plan = Plan {
-        policy: &policy,
-        policy_name: &name,
-        brief: &brief,
-        seed_guest,
-        bounds: Bounds::default(),
-        recorded: None,
-    };
+    let plan = Plan::for_one(&policy, &name, &brief, seed_guest);
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
     let file = file.file_name().map_or_else(|| "train.rs".into(), |n| n.to_string_lossy().into_owned());
     let champion = night.situation().parent.clone();
-    let description = nightlab::propose::description::describe(&champion.source, &source);
     if nightlab::propose::description::is_nearer(&source, &seed_text, &champion.source) {
         eprintln!(
             "note: {} looks like a change of the seed guest; it competes with the champion, trial #{}, and takes back what that \
@@ -169,8 +161,8 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
             cli.store.join("champion/train.rs").display()
         );
     }
-    let proposal = Proposal { source, hypothesis: String::new(), description, operator: "file".into() };
-    let Some(line) = night.try_proposal("inbox", proposal)? else {
+    let outsider = Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() };
+    let Some(line) = night.try_text(outsider)? else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
     let Findings { verdict, reason, .. } = &line.trial.found;

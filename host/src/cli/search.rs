@@ -1,4 +1,4 @@
-//! `host search`: a table of points on standard output; what else there is to say goes to standard error.
+//! `host search`: prints a table of points to standard output, and everything else to standard error.
 
 use crate::cli::args::{Cli, Search};
 use crate::cli::out::{eprintln, println};
@@ -12,7 +12,7 @@ use nightlab::record::store::Store;
 use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
 
-/// Prints the table, a line a point; writes the best one's source where asked to.
+/// Prints one line for each point. Writes the source of the best point if requested.
 pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
     let Search { policy, trials, random_seed, spread, guest, write } = what;
     if !(*spread > 1.0 && *spread <= 100.0) {

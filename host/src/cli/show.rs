@@ -1,4 +1,4 @@
-//! Commands that only look: log, show, policy check; and housekeeping.
+//! The commands that only read (log, show, policy check, reference), and `host store gc`.
 
 use crate::cli::args::Cli;
 use crate::cli::out::{print, println};
@@ -21,7 +21,6 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-/// `host log`.
 pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let trials = store.trials(None)?;
@@ -55,7 +54,7 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// With the time that it took, and its experiment after the reason.
+/// One line of the log, with the duration of the trial and with its experiment after the reason.
 fn line(store: &Store, record: &TrialRecord) -> Result<TrialLine> {
     let mut trial = record.trial.clone();
     let (spend, repairs) = store.cost_of(&trial)?;
@@ -81,12 +80,11 @@ fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> 
     Ok(serde_json::to_value(Fields { night: *night, trial, repairs, spend, exchanges })?)
 }
 
-/// The requests behind a trial; none where no proposer of the night wrote it.
+/// The requests behind a trial; empty if no proposer of the night wrote it.
 fn exchanges_of(store: &Store, trial: &Trial) -> Result<Vec<ExchangeRecord>> {
     Ok(trial.proposal.map_or(Ok(Vec::new()), |proposal| store.turn_exchanges(proposal))?)
 }
 
-/// `host show`.
 pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     match store.resolve(hash)? {
@@ -125,7 +123,7 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was sent to a proposer or came from one, with the requests that it belongs to.
+/// Shows a request or an answer of a proposer, with the requests that it belongs to.
 fn exchanged(cli: &Cli, store: &Store, blob: &Hash) -> Result<()> {
     let text = String::from_utf8_lossy(&store.get_blob(blob)?).into_owned();
     let exchanges = store.exchanges_of_blob(blob)?;
@@ -138,7 +136,7 @@ fn exchanged(cli: &Cli, store: &Store, blob: &Hash) -> Result<()> {
     Ok(())
 }
 
-/// Who was asked, both hashes, how it ended, what it cost.
+/// Formats one request: proposer, both hashes, ending, cost.
 fn exchange_line(e: &ExchangeRecord) -> String {
     let name = |blob: Option<Hash>| blob.map_or_else(|| "nothing".into(), |blob| blob.short());
     format!(
@@ -226,7 +224,6 @@ fn last_hash(chain: &[[u8; 32]]) -> String {
     chain.last().map_or_else(|| "–".into(), |hash| Hash(*hash).short())
 }
 
-/// `host policy check`.
 pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;
@@ -263,7 +260,7 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Who proposes, from where, and for how much.
+/// Prints the proposers of a policy, their addresses and their prices.
 fn proposers(policy: &Policy) -> Result<()> {
     for name in &policy.search.proposers {
         if let Some(model) = name.strip_prefix("llm.").and_then(|name| policy.llm.get(name)) {
@@ -297,7 +294,6 @@ fn proposers(policy: &Policy) -> Result<()> {
     Ok(())
 }
 
-/// `host store gc`.
 pub fn gc(cli: &Cli) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let lock = store.lock_run()?;
@@ -310,7 +306,6 @@ pub fn gc(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `host reference`.
 pub fn reference(cli: &Cli) -> Result<ExitCode> {
     let markdown = nightlab::guest::reference::markdown();
     if cli.json {

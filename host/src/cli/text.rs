@@ -1,5 +1,5 @@
-//! Words and figures for people: durations, hashes, escaped text. Every string that a stranger may have written passes
-//! through [`printable`] before it reaches a terminal.
+//! Formats words and figures for people: durations, hashes, escaped text. Untrusted text must pass through
+//! [`printable`] before it reaches a terminal.
 
 use crate::cli::out::println;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// Most characters of a reason in a table.
+/// Maximum length of a reason in a table.
 const HEADLINE_CHARS: usize = 110;
 
 /// Prints one JSON object as a line.
@@ -22,7 +22,7 @@ pub fn json_line(value: &impl Serialize) {
     }
 }
 
-/// An error with its causes, each said once.
+/// Formats an error with its causes. A cause that repeats is printed once.
 pub fn error(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message {
         message if message.is_empty() => cause,
@@ -31,7 +31,7 @@ pub fn error(error: &anyhow::Error) -> String {
     })
 }
 
-/// The first line of a text, cut to what a table can hold.
+/// The first line of a text, shortened for a table.
 pub fn headline(text: &str) -> String {
     sanitize::cut(&printable(text.lines().next().unwrap_or_default()), HEADLINE_CHARS, "…")
 }
@@ -46,7 +46,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Minutes and seconds since the night began, hours where needed.
+/// Minutes and seconds since the night began, with hours if needed.
 pub fn clock(seconds: f64) -> String {
     let s = seconds.max(0.0) as u64;
     if s < 3600 {
@@ -56,7 +56,7 @@ pub fn clock(seconds: f64) -> String {
     }
 }
 
-/// Bytes with a unit.
+/// Formats bytes with a unit.
 pub fn bytes(n: u64) -> String {
     match n {
         0..1_000 => format!("{n} B"),
@@ -66,7 +66,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// Thousands set apart.
+/// Formats a number with separated thousands.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
@@ -79,7 +79,7 @@ pub fn count(n: u64) -> String {
     out
 }
 
-/// The last lines of a night of this policy; `store` is the folder, for commands to copy.
+/// The final lines of a night. `store` is the folder, for the commands that the lines suggest.
 pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let verdicts: Vec<String> = s.verdicts.iter().map(|(v, n)| format!("{n} {v}")).collect();
@@ -142,7 +142,7 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
     lines
 }
 
-/// What each proposer did and cost; nothing where one worked alone and for free, without a fault.
+/// What each proposer did and cost. Empty if one free proposer worked alone and without a fault.
 pub fn accounts(accounts: &[Account]) -> Vec<String> {
     let quiet =
         |a: &Account| a.spend.requests == 0 && a.lost == 0 && a.faults == 0 && a.unanswered == 0 && a.stopped.is_none();
@@ -164,7 +164,7 @@ pub fn accounts(accounts: &[Account]) -> Vec<String> {
     rows.iter().map(line).chain(report::troubles(accounts).iter().map(|line| printable(line))).collect()
 }
 
-/// What a replay found, for people.
+/// Describes the result of a replay.
 pub fn replay(r: &nightlab::experiment::replay::Replay) -> Vec<String> {
     let took = duration(r.seconds);
     if !r.identical {
@@ -181,11 +181,11 @@ pub fn replay(r: &nightlab::experiment::replay::Replay) -> Vec<String> {
     vec![line]
 }
 
-/// A progress bar of one run, on a terminal only.
+/// A progress bar of one run, shown only on a terminal.
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    /// `what` is being done; nothing is drawn for JSON.
+    /// `what` names the work. For JSON, nothing is drawn.
     pub fn new(json: bool, what: &str) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| ProgressBar::new(1000));
         if let Some(bar) = &bar {
@@ -196,7 +196,6 @@ impl Bar {
         Self(bar)
     }
 
-    /// Moves the bar.
     pub fn progress(&mut self, progress: &Progress) {
         if let (Some(bar), Progress::Step { progress, steps, .. }) = (&self.0, progress) {
             bar.set_position((progress.clamp(0.0, 1.0) * 1000.0) as u64);
@@ -204,7 +203,7 @@ impl Bar {
         }
     }
 
-    /// Takes it away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.0 {
             bar.finish_and_clear();

@@ -1,5 +1,5 @@
-//! Experiments at the same time: each in a child of its own, with a thread that listens to it, while the calling thread
-//! alone reads and writes the store. Nothing that comes of one depends on the others.
+//! Runs a batch of experiments at the same time. Each experiment runs in its own child process, with a thread that
+//! reads its messages. Only the calling thread uses the store. No result depends on another experiment of the batch.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Ended, Experiment, Stopped};
@@ -14,34 +14,32 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// One training run with its evaluation, done now or before.
+/// One training run with its evaluation, new or from the store.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Its key.
     pub key: ExperimentKey,
-    /// What it yielded.
     pub outcome: Outcome,
-    /// The store's record; none after a host fault, which is not recorded.
+    /// The store's record. `None` after a host fault, which is not recorded.
     pub record: Option<ExperimentRecord>,
-    /// Wall time of training and evaluation; none where the store had it.
+    /// Wall time of training and evaluation. `None` if the run came from the store.
     pub wall: Option<Duration>,
 }
 
-/// An experiment that the store does not know.
+/// An experiment that is not in the store yet.
 struct Pending<'a> {
-    /// Its place in the batch.
+    /// Index in the batch.
     index: usize,
     experiment: Experiment<'a>,
     manifest: Manifest,
-    /// Interval and blob of what came so far.
+    /// Interval and blob of each checkpoint so far.
     checkpoints: Vec<(u32, Hash)>,
 }
 
 impl Bench {
-    /// Trains and scores a batch, all of it at the same time, but for what the store knows; [`Bench::jobs`] says how many
-    /// a batch should hold. The runs are recorded when all have ended, in the order of the batch, in which they are
-    /// returned. `tell` hears of progress, by place in the batch. Where `stopped` says so, those under way end as
-    /// interrupted; what ended before is recorded all the same.
+    /// Trains and scores a batch, all experiments at the same time, except those that the store has already. A batch
+    /// should hold at most [`Bench::jobs`] experiments. When all have ended, records them and returns them, both in the
+    /// order of the batch. `tell` receives progress with the index in the batch. If `stopped` returns true, the running
+    /// experiments end as interrupted; those that ended before are still recorded.
     pub fn run(
         &self,
         batch: &[Experiment],
@@ -57,7 +55,7 @@ impl Bench {
             }
         }
         let ended = self.run_pending(&mut pending, tell, stopped)?;
-        // Each is recorded, whatever becomes of the others.
+        // Record all of them, even if recording one fails.
         let recorded: Vec<_> = pending.iter().zip(ended).map(|(pending, ended)| self.record(pending, ended)).collect();
         for (pending, run) in pending.iter().zip(recorded) {
             runs.push((pending.index, run?));
@@ -66,7 +64,8 @@ impl Bench {
         Ok(runs.into_iter().map(|(_, run)| run).collect())
     }
 
-    /// A record whose blobs are damaged is run again: the same bits mend it.
+    /// The run in the store, if its blobs are intact. A damaged run is not returned: a new run produces the same bits
+    /// and repairs the record.
     pub fn run_before(&self, manifest: &Manifest) -> Result<Option<Run>, BenchError> {
         let key = manifest.key();
         let Some(record) = self.store.find_experiment(&key)? else { return Ok(None) };
@@ -78,7 +77,8 @@ impl Bench {
         }
     }
 
-    /// Stores checkpoints as they come. A store that fails stops all: nothing could be recorded.
+    /// Runs the experiments and stores their checkpoints as they arrive. A failure of the store stops all of them,
+    /// because no result could be recorded.
     fn run_pending(
         &self,
         pending: &mut [Pending],
@@ -117,7 +117,7 @@ impl Bench {
         self.store.put_blob(&bytes)
     }
 
-    /// A host fault is no result and leaves no record.
+    /// Records a run. A host fault is not a result, so it leaves no record.
     fn record(&self, pending: &Pending, ended: Ended) -> Result<Run, BenchError> {
         let Ended { outcome, state, wall } = ended;
         let manifest = &pending.manifest;
@@ -136,8 +136,8 @@ impl Bench {
     }
 }
 
-/// Does each piece of work in a thread of its own and returns their results in order. What they say meanwhile is heard by
-/// the calling thread, for which they wait: checkpoints are too large to pile up.
+/// Does each piece of work in its own thread and returns the results in order. `hear` receives the messages on the
+/// calling thread. A sender waits until its message is received, because checkpoints are too large to queue.
 pub(super) fn at_the_same_time<S: Send, T: Send>(
     work: impl Iterator<Item = impl FnOnce(&dyn Fn(S)) -> T + Send>,
     hear: &mut dyn FnMut(S),
@@ -147,7 +147,7 @@ pub(super) fn at_the_same_time<S: Send, T: Send>(
         let threads: Vec<_> = work
             .map(|piece| {
                 let send = send.clone();
-                // The other end is there until every thread has ended.
+                // The receiver lives until every thread has ended.
                 scope.spawn(move || piece(&|said| drop(send.send(said))))
             })
             .collect();

@@ -1,4 +1,5 @@
-//! The bench: what all experiments of one context share (task, budget, limits, compiler, sandbox, store).
+//! The bench: the settings and tools that all experiments of one context share (task, budget, limits, compiler,
+//! sandbox, store).
 
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
@@ -10,34 +11,32 @@ use crate::record::store::{Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
 use std::num::NonZeroUsize;
 
-/// What kept the bench from doing its work: nothing that a mutation did.
+/// A failure of the bench, not of a mutation.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Scores that cannot be compared.
     #[error(transparent)]
     Select(#[from] SelectError),
 }
 
-/// See the module.
 pub struct Bench {
-    /// Where everything is filed.
+    /// Holds all records.
     pub store: Store,
-    /// Compiles guests; absent where stored experiments are only run again.
+    /// Compiles guests. `None` on a bench that only replays.
     pub toolchain: Option<Toolchain>,
-    /// Runs them.
+    /// Runs guests.
     pub sandbox: Sandbox,
-    /// What is learnt.
+    /// The text to learn and how it is scored.
     pub task: PreparedTask,
-    /// What compressors reach on the scored text; absent where stored experiments are only run again.
+    /// Scores of compressors on the same text. `None` on a bench that only replays.
     pub compressors: Option<Compressors>,
-    /// What each run is given; its random seed is set per run, its share of the threads per batch.
+    /// The settings of each run. The random seed is set for each run, and the number of threads for each batch.
     pub spec: RunSpec,
-    /// Experiments that may run at the same time; never changes a result.
+    /// Number of experiments that may run at the same time. It never changes a result.
     pub jobs: NonZeroUsize,
-    /// What `forward` may cost per token, from the seed guest's; 0 while that is being measured: no cap.
+    /// Maximum cost of `forward` per token in picoseconds, derived from the seed guest's cost. 0 means no cap, while
+    /// that cost is measured.
     pub forward_ps_per_token: u64,
 }
 
@@ -73,7 +72,7 @@ impl Bench {
         }
     }
 
-    /// The terms on which guests compete on this bench; the component does not enter it.
+    /// The terms on which guests compete on this bench. The result does not depend on the component.
     pub fn context_key(&self, component: &Component) -> ContextKey {
         self.manifest(component, 0).context_key()
     }

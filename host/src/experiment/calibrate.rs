@@ -1,5 +1,5 @@
-//! This machine against a reference profile: representative ops, predicted and measured. For times left and for fitting
-//! profiles; never part of a key or a result.
+//! Compares this machine with a reference profile: predicted and measured time of typical ops. Used to fit profiles and
+//! to estimate remaining time. No key and no result depends on it.
 
 use crate::sandbox::instructions;
 use kernels::calibrate::{Timing, measure};
@@ -8,18 +8,17 @@ use kernels::cpu::CpuExecutor;
 use kernels::fault::Fault;
 use serde::Serialize;
 
-/// One op, predicted and measured.
+/// Predicted and measured time of one op.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Cost class.
     pub class: &'static str,
     /// The op and its operand shapes.
     pub case: String,
-    /// What the profile says, in microseconds.
+    /// Time by the profile, in microseconds.
     pub predicted_us: f64,
-    /// What it took here, in microseconds.
+    /// Time on this machine, in microseconds.
     pub measured_us: f64,
-    /// Predicted over measured: above 1, this machine is faster.
+    /// Predicted divided by measured time. Above 1, this machine is faster than the profile.
     pub factor: f64,
     /// Gigaflops per second reached.
     pub gflops: f64,
@@ -27,12 +26,11 @@ pub struct Row {
     pub gbytes: f64,
 }
 
-/// What was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Calibration {
-    /// By case.
+    /// One row for each op and its shapes.
     pub rows: Vec<Row>,
-    /// All cases together: this machine's speed as a multiple of the profile's.
+    /// Speed of this machine over all cases, as a multiple of the profile's speed.
     pub speed: f64,
 }
 

@@ -1,12 +1,14 @@
-//! What counts as a gain: the noise floor, paired differences, the posterior probability that a mutation is better,
-//! and the decision made from them. Pure; depends on scores alone.
+//! Decides what counts as a gain: the noise floor, paired differences, the posterior probability that a mutation is
+//! better, and the decision. Pure. The only input is scores.
 //!
-//! A mutation is first *screened* on one random seed. If it beats the champion by more than the noise floor it is
-//! trained on fresh random seeds, on each of which the champion is trained too; the screening run, chosen for being
-//! lucky, is no evidence. The gain is the mean of these paired differences. It varies for two reasons:
+//! A mutation is first *screened* on one random seed. If it beats the champion by more than the noise floor, candidate
+//! and champion are both trained on fresh random seeds. The screening run was selected for its good score, so it does
+//! not count as evidence. The gain is the mean of the paired differences on the fresh random seeds. It has two sources
+//! of variance:
 //!
-//! - random seeds: a score of one guest varies by `σ`; the mean of `n` paired differences by `2σ²/n`;
-//! - text: the gain differs from chunk to chunk, and another text would have given other chunks.
+//! - random seeds: the score of one guest has standard deviation `σ`, so the mean of `n` paired differences has
+//!   variance `2σ²/n`;
+//! - text: the gain differs from chunk to chunk, and another text would give other chunks.
 //!
 //! Both variances are added, with the degrees of freedom of Welch and Satterthwaite.
 
@@ -15,36 +17,35 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{Continuous, ContinuousCDF, Normal, StudentsT};
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// Standard deviation of a score over random seeds as a share of the score, believed before any replica is seen.
+/// Prior standard deviation of a score over random seeds, as a share of the score.
 const PRIOR_NOISE: f64 = 0.0012;
-/// Degrees of freedom that this belief is worth.
+/// Degrees of freedom of this prior.
 const PRIOR_DEGREES: f64 = 4.0;
 /// Sizes of effects: weight, and scale as a share of the score.
 const EFFECTS: [(f64, f64); 3] = [(0.6, 0.005), (0.3, 0.02), (0.1, 0.08)];
-/// Prior probability that a mutation is a gain; published nights kept 3% to 18%, some of these by luck.
+/// Prior probability that a mutation is a gain. Published nights kept 3% to 18% of their mutations, some of them by
+/// luck.
 const GAINS: f64 = 0.1;
-/// Prior probability that it changes nothing.
+/// Prior probability that a mutation changes nothing.
 const NEUTRAL: f64 = 0.3;
-/// P(better) below which further random seeds are not worth their time.
+/// Below this P(better), further random seeds are not worth their time.
 const HOPELESS: f64 = 0.02;
 
-/// Why scores cannot be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SelectError {
-    /// Scores of different text.
+    /// The scores cover different text.
     #[error("the two scores cover different chunks ({0} and {1}, or other byte counts): score both on the same split")]
     ChunksDiffer(usize, usize),
-    /// Nothing to compare.
     #[error("no scored chunks to compare: score both guests on at least two chunks")]
     TooFewChunks,
-    /// NaN or infinite.
+    /// A score is NaN or infinite.
     #[error("a score is not finite: leave such a run out of comparisons")]
     NotFinite,
 }
 
-/// How much the score of one guest varies over random seeds, in bits per byte. Starts from a prior worth a few
-/// degrees of freedom (a scaled inverse χ² distribution of the variance), because a standard deviation of three
-/// replicas alone is often far too small; each group of replicas adds what it shows.
+/// The noise of one guest's score over random seeds, in bits per byte. It starts from a prior worth a few degrees of
+/// freedom (a scaled inverse χ² distribution of the variance), because the standard deviation of only three replicas is
+/// often much too small. Each group of replicas updates it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Noise {
     sum_of_squares: f64,
@@ -52,18 +53,19 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// What is believed before any replica, for scores near `bpb`.
+    /// The prior, for scores near `bpb`.
     pub fn prior(bpb: f64) -> Self {
         let sd = PRIOR_NOISE * bpb;
         Self { sum_of_squares: PRIOR_DEGREES * sd * sd, degrees: PRIOR_DEGREES }
     }
 
-    /// The prior and the replicas of the baseline.
+    /// The prior, updated by the replicas of the baseline.
     pub fn of_replicas(scores: &[f64]) -> Self {
         Self::prior(mean(scores)).observe(scores)
     }
 
-    /// Adds scores of one guest on different random seeds. Fewer than two, or any that is not finite, add nothing.
+    /// Adds scores of one guest on different random seeds. Ignores them if there are fewer than two or if one is not
+    /// finite.
     #[must_use]
     pub fn observe(self, scores: &[f64]) -> Self {
         if scores.len() < 2 || scores.iter().any(|s| !s.is_finite()) {
@@ -91,25 +93,23 @@ impl Noise {
         self.degrees
     }
 
-    /// The noise floor: the standard deviation of the difference between two runs. A smaller gain is noise.
+    /// The noise floor: the standard deviation of the difference between two runs. A smaller gain counts as noise.
     pub fn floor(&self) -> f64 {
         SQRT_2 * self.sd()
     }
 }
 
-/// Champion and candidate, trained on the same random seed and scored on the same chunks.
+/// Scores of champion and candidate, trained on the same random seed and scored on the same chunks.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<'a> {
-    /// The champion's score.
     pub champion: &'a Score,
-    /// The candidate's score.
     pub candidate: &'a Score,
 }
 
-/// The mean gain over pairs and what can be said of its error.
+/// The mean gain over pairs, with its error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gain {
-    /// Champion less candidate in bits per byte: positive is better.
+    /// Champion minus candidate in bits per byte; positive is better.
     pub mean: f64,
     /// Standard error of the mean, from random seeds and chunks together.
     pub standard_error: f64,
@@ -118,9 +118,9 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// Measures the gain of pairs. Over chunks it is a ratio of sums (nats over bytes), so its variance is that of
-    /// the ratio estimator: `C/(C−1) · Σ (dᵢ − gain·bᵢ)² / (Σ bᵢ)²`, where `dᵢ` is the difference in bits of chunk
-    /// `i`, averaged over pairs, and `bᵢ` its bytes.
+    /// Measures the gain of pairs. The gain is a ratio of sums over chunks (nats over bytes), so its variance is that
+    /// of the ratio estimator: `C/(C−1) · Σ (dᵢ − gain·bᵢ)² / (Σ bᵢ)²`. Here `dᵢ` is the difference in bits of chunk
+    /// `i`, averaged over pairs, and `bᵢ` the chunk's bytes.
     pub fn measure(noise: &Noise, pairs: &[Pair]) -> Result<Self, SelectError> {
         let (differences, bytes) = chunk_differences(pairs)?;
         let total: f64 = bytes.iter().sum();
@@ -140,10 +140,10 @@ impl Gain {
 
     /// Posterior probability that the candidate is better, for scores near `bpb`.
     ///
-    /// Prior of the true effect `δ`: with probability 0.1 a gain, 0.3 exactly nothing, 0.6 a loss. The size of gains and
-    /// losses is half-normal, of one of three scales `τ` (0.5%, 2% and 8% of the score, weights `w` of 0.6, 0.3, 0.1): most
-    /// effects are small, a few are large. With `s` the standard error, `φ(x; v)` the normal density of variance `v`, and
-    /// `z = d·τ / (s·√(τ²+s²))`, the observed gain `d` gives, summed over the scales,
+    /// Prior of the true effect `δ`: a gain with probability 0.1, no change with 0.3, a loss with 0.6. The size of
+    /// gains and losses is half-normal with one of three scales `τ` (0.5%, 2% and 8% of the score, with weights `w` of
+    /// 0.6, 0.3 and 0.1): most effects are small, a few are large. Let `s` be the standard error, `φ(x; v)` the normal
+    /// density of variance `v`, and `z = d·τ / (s·√(τ²+s²))`. The observed gain `d` then gives, summed over the scales,
     ///
     /// ```text
     /// gain    ∝ 0.1 · 2 · w · φ(d; τ²+s²) · Φ(z)
@@ -151,8 +151,8 @@ impl Gain {
     /// nothing ∝ 0.3 · φ(d; s²)
     /// ```
     ///
-    /// Since `s` is itself an estimate, `d/s` follows Student's t; `s` is first widened so that `d/s` has the tail
-    /// probability that the t distribution gives it.
+    /// Because `s` is itself an estimate, `d/s` follows Student's t. Therefore `s` is first widened until the normal
+    /// tail probability of `d/s` equals that of the t distribution.
     pub fn p_better(&self, bpb: f64) -> f64 {
         let (s, d) = (self.widened_error(), self.mean);
         if s.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
@@ -165,7 +165,7 @@ impl Gain {
             let tau = share * bpb;
             (weight, log_density(tau * tau + s * s), d * tau / (s * tau.hypot(s)))
         });
-        // Relative to the largest density: far out, all of them underflow.
+        // Relative to the largest density, because all densities underflow far from the centre.
         let neutral = log_density(s * s);
         let top = scales.iter().fold(neutral, |top, (_, log, _)| top.max(*log));
         let sum = |sign: f64| -> f64 {
@@ -175,7 +175,7 @@ impl Gain {
         better / (better + worse + NEUTRAL * (neutral - top).exp())
     }
 
-    /// The standard error at which a normal deviate is as unlikely as this t statistic.
+    /// The standard error at which a normal deviate has the same tail probability as this t statistic.
     fn widened_error(&self) -> f64 {
         let t = (self.mean / self.standard_error).abs();
         let Ok(student) = StudentsT::new(0.0, 1.0, self.degrees) else {
@@ -190,34 +190,33 @@ impl Gain {
     }
 }
 
-/// What to do with a candidate.
+/// The decision on a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The new champion.
+    /// The candidate becomes the new champion.
     Keep,
-    /// Worse.
+    /// The candidate is worse.
     Discard,
-    /// Within the noise, or not proven.
+    /// The gain is within the noise, or not proven.
     Noise,
-    /// Promising: train candidate and champion on one more fresh random seed and ask again.
+    /// Train candidate and champion on one more fresh random seed, then decide again.
     NeedsFreshSeeds,
-    /// All but proven: score these pairs on the confirm split and ask again.
+    /// Score these pairs on the confirm split, then decide again.
     NeedsConfirm,
 }
 
 /// A verdict and the figures behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
-    /// What to do.
     pub verdict: Verdict,
-    /// Champion less candidate in bits per byte: positive is better.
+    /// The measured gain.
     pub gain: Gain,
     /// Posterior probability that the candidate is better.
     pub p_better: f64,
 }
 
-/// Judges the first run against the champion's run on the same random seed: worth fresh random seeds only if the gain
-/// is above the noise floor.
+/// Judges the screening run against the champion's run on the same random seed. Fresh random seeds are justified only
+/// if the gain is above the noise floor.
 pub fn screen(noise: &Noise, pair: Pair) -> Result<Decision, SelectError> {
     let gain = Gain::measure(noise, &[pair])?;
     let verdict = if gain.mean > noise.floor() {
@@ -230,9 +229,9 @@ pub fn screen(noise: &Noise, pair: Pair) -> Result<Decision, SelectError> {
     Ok(Decision { verdict, gain, p_better: gain.p_better(level(&[pair])) })
 }
 
-/// Judges the pairs on fresh random seeds so far. A hopeless candidate is dropped early; a keep needs every fresh
-/// random seed that the policy asks for, `keep_probability`, and a gain on the confirm split too, which is read only
-/// when nothing else is missing (`confirm`: the same pairs scored there).
+/// Judges the pairs on the fresh random seeds so far. A hopeless candidate is dropped early. A keep needs all fresh
+/// random seeds of the policy, a P(better) of at least `keep_probability`, and a gain on the confirm split. The confirm
+/// split is read only if everything else holds (`confirm`: the same pairs, scored there).
 pub fn decide(
     rule: &Selection,
     noise: &Noise,
@@ -257,7 +256,7 @@ pub fn decide(
     Ok(Decision { verdict, gain, p_better })
 }
 
-/// Differences in bits per chunk, averaged over pairs, and the chunks' bytes.
+/// Differences in bits for each chunk, averaged over pairs, and the bytes of each chunk.
 fn chunk_differences(pairs: &[Pair]) -> Result<(Vec<f64>, Vec<f64>), SelectError> {
     let first = pairs.first().ok_or(SelectError::TooFewChunks)?.champion;
     let chunks = first.chunk_nats.len();
@@ -279,7 +278,7 @@ fn chunk_differences(pairs: &[Pair]) -> Result<(Vec<f64>, Vec<f64>), SelectError
     Ok((differences, first.chunk_bytes.iter().map(|&b| f64::from(b)).collect()))
 }
 
-/// The champion's mean score: what relative sizes are relative to.
+/// The champion's mean score, the reference for relative sizes.
 fn level(pairs: &[Pair]) -> f64 {
     mean(&pairs.iter().map(|p| p.champion.bpb).collect::<Vec<_>>())
 }
@@ -292,15 +291,15 @@ fn normal_cdf(x: f64) -> f64 {
     Normal::standard().cdf(x)
 }
 
-/// Selection.
+/// The rule of selection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
-    /// Replicas of the baseline that measure the noise floor.
+    /// Number of replicas of the baseline, which measure the noise floor.
     pub replicas: u32,
-    /// Fresh random seeds on which a promising mutation must hold before it is kept.
+    /// Number of fresh random seeds on which a mutation must hold before it is kept.
     pub fresh_seeds: u32,
-    /// P(better) needed to keep.
+    /// P(better) needed for a keep.
     pub keep_probability: f64,
 }
 
@@ -318,12 +317,13 @@ mod tests {
     const BYTES: u32 = 512;
     const CHUNKS: usize = 64;
 
-    /// A normal deviate by the sum of twelve uniforms.
+    /// A normal deviate, as the sum of twelve uniform deviates.
     fn deviate(random: &mut Random) -> f64 {
         (0..12).map(|_| random.uniform()).sum::<f64>() - 6.0
     }
 
-    /// A score near `bpb` whose chunks differ from each other, alike for every guest but for a small part.
+    /// A score near `bpb` with different chunks. The chunk pattern is the same for every guest, apart from a small
+    /// random part.
     fn score(bpb: f64, random: &mut Random) -> Score {
         let offsets: Vec<f64> = (0..CHUNKS).map(|i| 0.2 * (i as f64).sin() + 0.003 * deviate(random)).collect();
         let centre = mean(&offsets);
@@ -331,7 +331,8 @@ mod tests {
         Score { bpb, chunk_nats, chunk_bytes: vec![BYTES; CHUNKS] }
     }
 
-    /// Plays one candidate to its end and says whether it was kept. The champion's runs are as noisy as its own.
+    /// Simulates the judgement of one candidate and returns whether it was kept. The champion's runs are as noisy as
+    /// the candidate's.
     fn kept(random: &mut Random, rule: &Selection, sigma: f64, effect: f64) -> bool {
         let run = |random: &mut Random, mu: f64| score(mu + sigma * deviate(random), random);
         let replicas: Vec<f64> = (0..rule.replicas).map(|_| 2.0 + sigma * deviate(random)).collect();

@@ -1,13 +1,16 @@
-//! From a text to an outcome: prepare, train, evaluate, judge, and run again. May import every room but `night`, `mcp` and
-//! `cli`. Start with [`bench`], which all experiments of one context share.
+//! From a text to an outcome: prepare, train, evaluate, judge, replay. May import `data`, `guest`, `sandbox`, `record`
+//! and `system`. Start with [`bench`], which all experiments of one context share.
 //!
 //! ```text
-//! bench    what all experiments of one context share
-//! prepare  source → component → dry run: a candidate
-//! batch    experiments at the same time, recorded together
-//! runner   training → evaluation → outcome, of one of them; knows no store
-//! score    a finished run on the other splits
-//! judge    what counts as a gain: pure
+//! bench      settings and tools of one context
+//! prepare    source → component → dry run: a candidate
+//! batch      experiments at the same time, recorded together
+//! runner     one experiment: training → evaluation → outcome; holds no store
+//! score      a finished run on the confirm and test splits
+//! judge      what counts as a gain: pure
+//! replay     a stored experiment again, compared with its record
+//! sample     text from a stored model
+//! calibrate  speed of this machine
 //! ```
 
 pub mod batch;

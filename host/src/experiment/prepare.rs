@@ -1,15 +1,15 @@
-//! From a text to a candidate: parse, compile, run dry. Each step asks the store first whether it was done before. The
-//! only place that does this; whoever wants to stop at a key says so between two steps.
+//! From a text to a candidate: parse, compile, run dry. Each step first looks for its result in the store. No other
+//! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Source, SourceError};
 use crate::guest::toolchain::CompileError;
-use crate::propose::proposer::Stage;
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
 use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
 use crate::record::outcome::{GuestFault, Status};
+use crate::record::stage::Stage;
 use crate::record::store::{ComponentRecord, StoreError};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -21,48 +21,44 @@ pub struct Candidate {
     pub text: String,
     /// Key of the parsed and printed text.
     pub source_key: SourceKey,
-    /// What it compiles to.
+    /// The compiled guest.
     pub component: Component,
-    /// What the dry run found.
     pub dry_run: DryRun,
-    /// Absent where the guest reads values.
+    /// Key of the behaviour; `None` if the guest reads values.
     pub behaviour: Option<BehaviourKey>,
 }
 
-/// How far a mutation has come, and the key that is known by then.
+/// A step that a mutation has passed, with the result of the step.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// Its text parses.
+    /// The text parses.
     Parsed(SourceKey),
-    /// It compiles.
+    /// The source compiles.
     Compiled(ComponentKey),
-    /// It passed the dry run.
+    /// The component passed the dry run.
     RanDry(&'a Candidate),
 }
 
-/// Why a mutation was not trained.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Its text.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Its compilation.
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// This bench only replays.
     #[error("this bench has no compiler")]
     NoCompiler,
-    /// Its component or its dry run.
+    /// The component was refused or the dry run failed.
     #[error("{0}")]
     Run(Status),
-    /// Nothing that the mutation did.
+    /// The bench failed. The mutation is not the cause.
     #[error(transparent)]
     Bench(#[from] BenchError),
 }
 
 impl Refusal {
-    /// The stage at which the mutation failed. None where the host could not do its part: another try may pass. A compiler
-    /// that takes too long counts as the mutation's fault, since its author can mend that.
+    /// The stage at which the mutation failed. `None` if the host failed, so that another try may pass. A compiler
+    /// timeout counts as the mutation's fault, because its author can mend it.
     pub fn stage(&self) -> Option<Stage> {
         match self {
             Self::Source(_) => Some(Stage::Source),
@@ -82,13 +78,13 @@ impl From<StoreError> for Refusal {
 }
 
 impl Bench {
-    /// From text to candidate.
+    /// Prepares a candidate.
     pub fn prepare(&self, text: &str) -> Result<Candidate, Refusal> {
         let ControlFlow::Continue(candidate) = self.prepare_while(text, |_| ControlFlow::<Infallible>::Continue(()))?;
         Ok(candidate)
     }
 
-    /// From text to candidate, or as far as `go_on` allows: it hears of every step when that is done.
+    /// Prepares a candidate as long as `go_on` continues. Calls `go_on` after each step.
     pub fn prepare_while<B>(
         &self,
         text: &str,
@@ -109,7 +105,7 @@ impl Bench {
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
     }
 
-    /// A source that was compiled before, in any layout, is not compiled again.
+    /// Compiles a source. A source that was compiled before, in any layout, is taken from the store.
     pub fn compile(&self, source: &Source) -> Result<Component, Refusal> {
         let toolchain = self.toolchain.as_ref().ok_or(Refusal::NoCompiler)?;
         let compile_key = toolchain.compile_key(source);
@@ -130,7 +126,7 @@ impl Bench {
         Ok(component)
     }
 
-    /// A memo whose blob is damaged or missing is no memo: compiling again mends it.
+    /// Looks for a compiled component. A damaged or missing blob counts as not found; the new compilation repairs it.
     fn compiled_before(&self, key: &CompileKey) -> Result<Option<Component>, Refusal> {
         let Some(record) = self.store.find_component(key)? else { return Ok(None) };
         let bytes = match self.store.get_blob(&record.component_blob) {
@@ -141,7 +137,7 @@ impl Bench {
         Ok(Component::from_bytes(&bytes).ok())
     }
 
-    /// Milliseconds that find what training would run into.
+    /// Runs the component dry. This takes milliseconds and finds many faults before the training.
     fn dry_run(&self, component: &Component) -> Result<DryRun, Refusal> {
         let manifest = self.manifest(component, 0);
         let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
@@ -161,7 +157,7 @@ impl Bench {
         Ok(dry_run)
     }
 
-    /// Evaluation would find a too expensive `forward` only after the training.
+    /// Checks the cost of `forward` before the training. The evaluation would refuse it only after the training.
     fn can_pay_for_forward(&self, dry_run: &DryRun) -> Result<(), Refusal> {
         let (cost, cap) = (dry_run.forward_ps_per_token(self.spec.forward_tokens()), self.forward_ps_per_token);
         if cap == 0 || cost <= cap {

@@ -1,5 +1,4 @@
-//! Replay: a stored experiment runs again from its manifest, and every link of its record is compared. Nothing is
-//! written to the store.
+//! Replays a stored experiment from its manifest and compares every part of its record. It writes nothing to the store.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::Experiment;
@@ -12,58 +11,53 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replay {
-    /// The experiment.
+    /// Key of the experiment.
     pub experiment: String,
-    /// Everything compared was identical.
+    /// Whether everything compared was identical.
     pub identical: bool,
-    /// Where the first difference is, in words.
+    /// The first difference, in words.
     pub difference: Option<String>,
     /// Index of the first differing interval, from 0.
     pub interval: Option<u32>,
-    /// Intervals compared.
+    /// Number of intervals compared.
     pub compared: u32,
-    /// Intervals of the record.
+    /// Number of intervals in the record.
     pub intervals: u32,
-    /// Steps of the replayed run.
+    /// Number of steps of the replayed run.
     pub steps: u64,
-    /// Bits per byte, where the whole was replayed.
+    /// Bits per byte, if the whole run was replayed.
     pub val_bpb: Option<f64>,
-    /// Hash of the final state, where the whole was replayed.
+    /// Hash of the final state, if the whole run was replayed.
     pub state: Option<String>,
-    /// Seconds it took.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// Why an experiment cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The run.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// No such interval, or no checkpoint before it.
+    /// The interval does not exist, or there is no checkpoint before it.
     #[error(
         "experiment {key} has no checkpoint before interval {interval}: it has {known}; leave --interval out to replay all of it"
     )]
     NoCheckpoint {
-        /// The experiment.
         key: String,
-        /// What was asked for.
+        /// The requested interval.
         interval: u32,
-        /// What there is.
+        /// The intervals that can be replayed.
         known: String,
     },
-    /// The host could not finish the replay.
     #[error("the replay could not be finished: {0}")]
     Host(String),
 }
 
-/// Runs the whole experiment again, training and evaluation, and compares outcome with outcome.
+/// Runs the whole experiment again, training and evaluation, and compares the outcomes.
 pub fn replay(
     bench: &Bench,
     record: &ExperimentRecord,
@@ -92,8 +86,8 @@ pub fn replay(
     })
 }
 
-/// Executes one interval only: the guest runs without execution up to the checkpoint before it, reads answered from
-/// the record, then the checkpoint's tensors are put in place and the interval is executed.
+/// Replays one interval only. Up to the checkpoint before it, the guest runs without execution, and the record answers
+/// its reads. Then the tensors of the checkpoint are loaded and the interval is executed.
 pub fn replay_interval(
     bench: &Bench,
     record: &ExperimentRecord,
@@ -147,7 +141,7 @@ fn first_interval(stored: &[[u8; 32]], found: &[[u8; 32]]) -> Option<u32> {
     common.or((stored.len() != found.len()).then_some(stored.len().min(found.len()))).map(|i| i as u32)
 }
 
-/// The first difference in the order in which a run comes about: intervals, then what is made of the final state.
+/// The first difference, in the order of a run: intervals, status, final state, score, and everything else.
 fn first_difference(stored: &Outcome, found: &Outcome) -> Option<String> {
     if let Some(interval) = first_interval(&stored.intervals, &found.intervals) {
         return Some(format!("interval {interval} of {} has another state hash", stored.intervals.len()));

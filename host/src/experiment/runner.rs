@@ -1,5 +1,4 @@
-//! One experiment from training to outcome, in confined children. Stores nothing and holds no store, so that threads can
-//! share it.
+//! Runs one experiment from training to outcome, in confined children. It holds no store, so threads can share it.
 
 use crate::data::Split;
 use crate::data::task::PreparedTask;
@@ -12,33 +11,31 @@ use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Batches of an evaluation that go through the gates: all of them.
+/// Number of evaluation batches that go through the gates: all of them.
 const PROBES: u32 = u32::MAX;
 
-/// Asked a few times a second by each thread that waits for a child: is it to stop now?
+/// Returns whether to stop now. Each thread that waits for a child calls it several times a second.
 pub type Stopped<'a> = dyn Fn() -> bool + Sync + 'a;
 
-/// What is to be run.
+/// One experiment on a bench.
 #[derive(Clone, Copy, Debug)]
 pub struct Experiment<'a> {
-    /// The guest.
     pub component: &'a Component,
-    /// Decides initial weights and batches.
+    /// Decides the initial weights and the batches.
     pub random_seed: u64,
 }
 
-/// What came of it.
+/// The result of an experiment.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// With its score, where training ended well.
+    /// The outcome, with a score if training completed.
     pub outcome: Outcome,
-    /// The state that training left, encoded.
+    /// The final state of the training, encoded.
     pub state: Option<Vec<u8>>,
-    /// Training and evaluation.
+    /// Wall time of training and evaluation.
     pub wall: Duration,
 }
 
-/// See the module.
 pub struct Runner<'a> {
     sandbox: &'a Sandbox,
     task: &'a PreparedTask,
@@ -47,8 +44,8 @@ pub struct Runner<'a> {
 }
 
 impl Bench {
-    /// A runner for each of `at_once` experiments that run at the same time. They share out the engine's threads, at least
-    /// one for each; the wall-clock limit grows with their number, since they may share the processor too.
+    /// A runner for each of `at_once` experiments at the same time. They divide the engine's threads, with at least one
+    /// thread each. The wall-clock limit grows with their number, because they may share the processor too.
     pub fn runner(&self, at_once: usize) -> Runner<'_> {
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
         let spec = RunSpec {
@@ -61,7 +58,7 @@ impl Bench {
 }
 
 impl Runner<'_> {
-    /// Trains and scores on the search split. `key` is the experiment's; `say` hears of progress.
+    /// Trains and scores on the search split. `key` is the key of the experiment. `say` receives progress.
     pub fn run(
         &self,
         experiment: &Experiment,
@@ -83,7 +80,7 @@ impl Runner<'_> {
         Ended { outcome, state, wall: started.elapsed() }
     }
 
-    /// One training run; of a recorded one, `resume` tells which interval.
+    /// Runs one training. `resume` limits the replay of a recorded run to one interval.
     pub fn train(
         &self,
         component: &Component,
@@ -125,7 +122,8 @@ impl Runner<'_> {
     /// Scores a model on a split.
     ///
     /// # Errors
-    /// How it failed; on the search split, also where it is no better than the unigram distribution.
+    /// The status of a failed evaluation. On the search split, a model that is not better than the unigram distribution
+    /// fails too.
     pub(super) fn evaluate(
         &self,
         component: &Component,
@@ -164,7 +162,7 @@ impl Runner<'_> {
     }
 }
 
-/// Places the probes of the look-ahead gate: known to no guest, the same in every replay.
+/// Random seed for the positions of the look-ahead probes. No guest knows it, and every replay has the same one.
 pub(super) fn probe_seed(key: &ExperimentKey) -> u64 {
     key.0.0.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }

@@ -1,4 +1,4 @@
-//! Sampling: a stored model writes text, through the same sandboxed `forward` that scored it.
+//! Samples text from a stored model, with the same sandboxed `forward` that scored it.
 
 use crate::data::UnknownToken;
 use crate::experiment::bench::Bench;
@@ -8,12 +8,12 @@ use crate::record::store::{ExperimentRecord, StoreError};
 use crate::sandbox::Sampling;
 use std::ops::ControlFlow;
 
-/// How to sample.
+/// The settings of sampling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Style {
-    /// Tokens to write.
+    /// Number of tokens to write.
     pub length: u32,
-    /// 0 always takes the likeliest token.
+    /// At 0, the most likely token is always taken.
     pub temperature: f64,
     /// Random seed of the choices.
     pub random_seed: u64,
@@ -25,25 +25,21 @@ impl Default for Style {
     }
 }
 
-/// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An experiment that left no model.
+    /// The experiment left no model.
     #[error("experiment {0} left no model: it ended as {1}; `host log` shows which were completed")]
     NoModel(String, String),
-    /// An empty prompt.
     #[error("the prompt is empty: a model needs at least one byte to go on from")]
     EmptyPrompt,
-    /// A temperature that is no temperature.
+    /// The temperature is out of range.
     #[error("temperature {0} is not between 0 and 100")]
     Temperature(f64),
-    /// The model wrote what is no text.
+    /// The model wrote a token that is not text.
     #[error(transparent)]
     Token(#[from] UnknownToken),
-    /// `forward` failed.
     #[error("{0}")]
     Forward(String),
 }

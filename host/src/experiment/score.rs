@@ -1,4 +1,4 @@
-//! A finished run on a split other than the one searched on. Each look is recorded and counted.
+//! Scores a finished run on the confirm split or the sealed test split. The store records and counts each score.
 
 use crate::data::Split;
 use crate::experiment::batch::{Run, at_the_same_time};
@@ -10,12 +10,13 @@ use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Further evaluations of the confirm split, each with cuts of its own: a look at the future that is rare enough to slip
-/// past one cut per chunk should not be kept.
+/// Number of further evaluations of the confirm split, each with other positions of the probes. A rare look at future
+/// tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
-    /// The score of a finished run on the sealed split, which is read once for each run.
+    /// The score of a finished run on the sealed test split. The split is read once for each run; later calls return
+    /// the recorded score.
     pub fn sealed_score(
         &self,
         component: &Component,
@@ -30,7 +31,7 @@ impl Bench {
         }
     }
 
-    /// Scores a finished run, and says in the store what for.
+    /// Scores a finished run. Records the score with its purpose.
     pub fn score(
         &self,
         component: &Component,
@@ -66,8 +67,8 @@ impl Bench {
         Ok(scored)
     }
 
-    /// Evaluates with the cuts of each of these seeds, several at the same time. The result is the failure of the earliest
-    /// seed that fails, whichever ends first.
+    /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the
+    /// first failing seed in the order of `seeds`, so that the result does not depend on timing.
     fn probe(
         &self,
         component: &Component,
@@ -87,7 +88,7 @@ impl Bench {
     }
 }
 
-/// The scores on record; none where their record is damaged, so that the split is read anew.
+/// The recorded scores. Returns none if the record is damaged, so that the split is read again.
 fn undamaged(read: Result<Vec<ScoreRecord>, StoreError>) -> Result<Vec<ScoreRecord>, StoreError> {
     match read {
         Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(Vec::new()),

@@ -1,4 +1,5 @@
-//! What a client can ask for: each tool's name, words, schema and arguments. Pure.
+//! The calls of the MCP server: name, description, schema and arguments of each tool. Pure. The docs of the argument
+//! types are part of the schemas that clients read.
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use rmcp::schemars::{self, JsonSchema};
@@ -7,24 +8,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A call whose arguments are understood.
+/// A tool call with parsed arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// `program.md`.
+    /// Read the brief, `program.md`.
     Brief,
-    /// What a guest may use.
+    /// Read the reference of the functions that a guest may call.
     Reference(Find),
-    /// What to change.
+    /// Read the champion, which is the source to change.
     Champion,
-    /// What was tried.
+    /// List earlier trials.
     Ideas(Ideas),
-    /// One trial with its source.
+    /// Read one trial with its source.
     Trial(OneTrial),
-    /// Instant feedback.
+    /// Compile a source and run it dry.
     DryRun(Text),
-    /// Train and judge.
+    /// Train and judge a source.
     Try(Attempt),
-    /// Log and standing.
+    /// Read the log and the standing of the night.
     Night(Log),
 }
 
@@ -111,17 +112,14 @@ pub struct Log {
     pub last: Option<u32>,
 }
 
-/// Why a call is not understood.
+/// Why a call cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// No such tool.
     Unknown(String),
-    /// Its arguments do not read; in words.
     Arguments(String),
 }
 
 impl Call {
-    /// Reads a call.
     pub fn parse(name: &str, arguments: Option<JsonObject>) -> Result<Self, CallError> {
         match name {
             "brief" => read::<Nothing>(name, arguments).map(|_| Self::Brief),
@@ -148,7 +146,7 @@ fn read<T: DeserializeOwned>(name: &str, arguments: Option<JsonObject>) -> Resul
     })
 }
 
-/// All tools, in the order in which a newcomer needs them.
+/// All tools, in the order in which a new client needs them.
 pub fn tools() -> Vec<Tool> {
     vec![
         looks::<Nothing>("brief", "The brief of the search, program.md: goal, rules, ideas. Read this first."),

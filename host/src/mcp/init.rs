@@ -1,10 +1,10 @@
-//! `host init`: a folder in which a person or a coding agent can start at once. Writes files, and only new ones.
+//! `host init`: sets up a folder in which a person or a coding agent can start to work. It never overwrites a file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The files of a lab: name and text. The policy is the shipped `overnight` below a few words on what a policy is.
+/// Name and text of each file. The policy is a short introduction, followed by the shipped policy `overnight`.
 const FILES: [(&str, &[&str]); 6] = [
     ("program.md", &[crate::night::setup::BRIEF]),
     ("policy.toml", &[include_str!("init/policy.head.toml"), include_str!("../../../policies/overnight.toml")]),
@@ -14,42 +14,38 @@ const FILES: [(&str, &[&str]); 6] = [
     (".gitignore", &[include_str!("init/gitignore")]),
 ];
 
-/// Why a lab was not set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// Something is there already. Nothing was written.
+    /// Files exist already, so nothing was written.
     #[error("{dir} already has {}; nothing was written: move them away, or choose another folder", names.join(", "))]
     Exists {
-        /// The folder.
         dir: PathBuf,
-        /// What is in the way.
+        /// The existing files.
         names: Vec<String>,
     },
-    /// Something else is in the folder's place.
+    /// The path of the folder is a file.
     #[error("{0} is a file: name a folder, such as `host init lab`")]
     NoFolder(PathBuf),
-    /// The program's path cannot be written into a file of text.
+    /// The program's path is not UTF-8, so no text file can name it.
     #[error("the path of this program, {0:?}, is not UTF-8, so no agent could be told it: install it elsewhere")]
     Path(PathBuf),
-    /// The system refused.
     #[error("cannot write {path}: {source}; choose a folder that you may write in")]
     Io {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
 }
 
-/// Sets up a lab in a folder, which is made where there is none; returns the files' names. `program` is the path of the
-/// `host` that agents are to start: another program of that name may be the first one found.
+/// Sets up a lab in a folder and returns the names of its files. Creates the folder if needed. `program` is the path of
+/// the `host` that agents start. A bare name is not enough, because the system may find another program of that name
+/// first.
 ///
 /// # Errors
-/// Where a file of that name is there already: a lab never overwrites. Where the system refuses, and where the path is not
-/// UTF-8.
+/// If one of the files exists already, if the system refuses, or if a path is not UTF-8.
 pub fn init(dir: &Path, program: &Path) -> Result<Vec<&'static str>, InitError> {
     let program = program.to_str().ok_or_else(|| InitError::Path(program.to_owned()))?;
-    // A link counts as there, even where it leads nowhere.
+    // A symbolic link counts as an existing file, even if its target is missing.
     let is_there = |name: &&str| fs::symlink_metadata(dir.join(name)).is_ok();
     let names: Vec<String> = FILES.iter().map(|(name, _)| *name).filter(is_there).map(String::from).collect();
     if !names.is_empty() {
@@ -70,7 +66,7 @@ pub fn init(dir: &Path, program: &Path) -> Result<Vec<&'static str>, InitError> 
     Ok(FILES.iter().map(|(name, _)| *name).collect())
 }
 
-/// The text as one word of a shell.
+/// Quotes a text as one word of a shell.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     match text.chars().all(plain) {

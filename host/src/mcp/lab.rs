@@ -1,5 +1,6 @@
-//! What answers calls: the bench, opened once; the store, opened for each call; and the night, for what trains. Blocking;
-//! each call has a thread of its own. Looking needs no lock and trains nothing.
+//! Answers the calls of the MCP server. The bench is opened once. Each call opens the store anew, and a call that
+//! trains takes part in the night. Calls block, so each one has its own thread. Calls that only read need no lock and
+//! train nothing.
 
 use crate::data::DataError;
 use crate::experiment::bench::{Bench, BenchError};
@@ -10,11 +11,9 @@ use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
 use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::event::Event;
 use crate::night::setup::{self, OpenError};
-use crate::night::{self, Bounds, Night, NightError, Plan, Seen, Stop};
+use crate::night::{self, Night, NightError, Outsider, Plan, Seen, Stop};
 use crate::policy::Policy;
-use crate::propose::description;
 use crate::propose::history::{self, Tried};
-use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
 use crate::record::facts::Facts;
 use crate::record::store::{Store, StoreError};
@@ -26,37 +25,35 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Longest hypothesis.
+/// Maximum length of a hypothesis.
 const HYPOTHESIS_CHARS: usize = 300;
-/// Rows where nobody asks for a number.
+/// Default number of rows.
 const IDEAS: u32 = 40;
 const LOG: u32 = 20;
-/// Most rows.
+/// Maximum number of rows.
 const MOST_ROWS: u32 = 500;
-/// Entries and paragraphs of the reference that a word may find.
+/// Maximum number of entries and paragraphs in a search of the reference.
 const MOST_FOUND: usize = 60;
 
-/// What a server stands on.
+/// The settings of a server.
 pub struct Settings {
-    /// The store's folder.
+    /// Folder of the store.
     pub store: PathBuf,
-    /// The terms.
     pub policy: Policy,
-    /// The policy's name, for the record.
+    /// Name of the policy, for the record.
     pub policy_name: String,
-    /// Threads of the engine; none: all cores.
+    /// Threads of the engine; `None` means all cores.
     pub threads: Option<u32>,
-    /// Most experiments at the same time.
+    /// Maximum number of experiments at the same time.
     pub jobs: NonZeroUsize,
 }
 
-/// See the module.
 pub struct Lab {
     settings: Settings,
     opened: Mutex<Option<(Bench, Candidate)>>,
 }
 
-/// How work says what it is at.
+/// Receives a line about the progress of the work.
 type Tell<'a> = dyn FnMut(String) + 'a;
 
 impl Lab {
@@ -64,7 +61,7 @@ impl Lab {
         Self { settings, opened: Mutex::new(None) }
     }
 
-    /// Answers a call of `client`.
+    /// Answers a call from `client`.
     pub fn answer(&self, call: &Call, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
         match call {
             Call::Brief => brief(),
@@ -78,8 +75,8 @@ impl Lab {
         }
     }
 
-    /// A bench for this call, and the guest that the night starts from. Opening the first one may take minutes, where a
-    /// compiler or a corpus has to be fetched.
+    /// Returns a bench for this call, and the seed guest. The first call may take minutes, because it may have to
+    /// download a compiler or a corpus.
     fn bench(&self, tell: &mut Tell) -> Result<(Bench, Candidate), Problem> {
         let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if opened.is_none() {
@@ -100,7 +97,7 @@ impl Lab {
         Ok(records.into_iter().map(|record| record.trial).collect())
     }
 
-    /// Mean and noise of the baseline, where all its replicas are measured.
+    /// Mean and noise of the baseline, if all its replicas are measured.
     fn baseline(&self, bench: &Bench, seed_guest: &Candidate) -> Result<Option<(f64, Noise)>, Problem> {
         let mut scores = Vec::new();
         for seed in night::replica_seeds(&self.settings.policy) {
@@ -213,20 +210,16 @@ impl Lab {
     fn attempt(&self, attempt: &Attempt, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
         let source = source_of(attempt.source.as_deref(), attempt.file.as_deref())?;
         let (bench, seed_guest) = self.bench(tell)?;
-        // Before the lock: a fault is the author's to mend, and no trial.
+        // Check before taking the lock: the author can mend a fault, and it does not become a trial.
         bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
         let Settings { policy, policy_name, .. } = &self.settings;
         let brief = setup::brief()?;
-        let plan = Plan { policy, policy_name, brief: &brief, seed_guest, bounds: Bounds::default(), recorded: None };
+        let plan = Plan::for_one(policy, policy_name, &brief, seed_guest);
         let mut watch = |event: Event| tell(line(&event));
         let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
-        let proposal = Proposal {
-            description: description::describe(&night.situation().parent.source, &source),
-            source,
-            hypothesis: sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS),
-            operator: "mcp".into(),
-        };
-        let Some(decided) = night.try_proposal(client, proposal)? else { return Err(NightError::Interrupted.into()) };
+        let hypothesis = sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS);
+        let outsider = Outsider { author: client, operator: "mcp", source, hypothesis };
+        let Some(decided) = night.try_text(outsider)? else { return Err(NightError::Interrupted.into()) };
         let Trial { number, description, found, .. } = &decided.trial;
         if found.verdict == Ending::HostFault {
             let next = "This says nothing about the source: call again; if it stays so, `host doctor` may tell why.";
@@ -275,7 +268,7 @@ impl Lab {
     }
 }
 
-/// The last of them, at most so many.
+/// The last `most` elements.
 fn last<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
     all.iter().skip(all.len().saturating_sub(most))
 }
@@ -289,7 +282,7 @@ fn brief() -> Result<Reply, Problem> {
     Ok(Reply { data: json!({ "brief": text }), text })
 }
 
-/// The whole reference, or what of it holds a word.
+/// The whole reference, or the entries that contain a word.
 fn reference(find: Option<&str>) -> Result<Reply, Problem> {
     let mut text = setup::reference();
     if let Some(word) = find.map(str::trim).filter(|word| !word.is_empty()) {
@@ -302,7 +295,7 @@ fn reference(find: Option<&str>) -> Result<Reply, Problem> {
     Ok(Reply { data: json!({ "reference": text }), text })
 }
 
-/// The paragraphs and the lines of lists that hold a word, in any case of letters.
+/// The paragraphs and list items that contain a word. Ignores case.
 fn entries_with(text: &str, word: &str) -> String {
     let word = word.to_lowercase();
     let mut found: Vec<&str> = Vec::new();
@@ -314,7 +307,7 @@ fn entries_with(text: &str, word: &str) -> String {
     found.join("\n\n")
 }
 
-/// The text that a call gives, in one of two ways.
+/// The source of a call, given as text or as a file.
 fn source_of(source: Option<&str>, file: Option<&str>) -> Result<String, Problem> {
     match (source, file) {
         (Some(source), None) => Ok(source.to_owned()),
@@ -331,7 +324,7 @@ fn facts(bench: &Bench, candidate: &Candidate) -> Facts {
     Facts::new(&candidate.dry_run, bench.spec.forward_tokens(), bench.forward_ps_per_token)
 }
 
-/// What is being done, in one line.
+/// Describes an event in one line.
 fn line(event: &Event) -> String {
     match event {
         Event::Setup { what, text } => format!("{what}: {}", sanitize::line(text, 200)),

@@ -1,14 +1,17 @@
-//! `host mcp`: the lab as an MCP server over standard input and output, so that a coding agent can run the whole loop:
-//! read, dry-run, try, learn. One process per client; any number of them share a store, and take turns at training.
+//! `host mcp`: the lab as an MCP server over standard input and output. A coding agent can run the whole loop with it:
+//! read, dry-run, try, learn. Each client has its own process. Any number of processes share a store and take turns at
+//! training. May import every room except `sandbox` and `cli`.
 //!
 //! ```text
+//! init     sets up the folder that an agent works in
+//! serve    one client over standard input and output
 //! server   the protocol: tools, progress, cancellation (async)
-//! call     what can be asked for: names, schemas, arguments
-//! lab      what answers: the bench, the store, the night (blocking, one thread a call)
-//! reply    how answers and problems read
+//! call     names, schemas and arguments of the tools
+//! lab      answers calls: the bench, the store, the night (blocking, one thread per call)
+//! reply    text and data of answers and problems
 //! ```
 //!
-//! Nothing here prints; standard output belongs to the protocol.
+//! Nothing here prints, because standard output belongs to the protocol.
 
 mod call;
 pub mod init;

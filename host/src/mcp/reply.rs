@@ -1,5 +1,5 @@
-//! How answers and problems read: text for models and people, the same as data for programs. Pure. What guests and other
-//! authors wrote is escaped and capped, and said to be data.
+//! The form of answers and problems: text for models and people, and the same content as data for programs. Pure. Text
+//! by guests and other authors is escaped, limited in length, and marked as data.
 
 use crate::record::ending::Ending;
 use crate::record::trial::{Findings, Trial};
@@ -7,37 +7,36 @@ use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
-/// Longest text of an answer; a source may be that long, everything else is far shorter.
+/// Maximum length of an answer. A source may be this long; all other answers are much shorter.
 const MAX_TEXT_BYTES: usize = 400 << 10;
-/// Longest problem.
+/// Maximum length of a problem.
 const MAX_PROBLEM_CHARS: usize = 6000;
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// To be read.
+    /// For models and people.
     pub text: String,
-    /// To be computed with.
+    /// For programs.
     pub data: Value,
 }
 
-/// Why there is none, and what to do next.
+/// Why a call has no answer, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem(pub String);
 
 impl Problem {
-    /// `what` happened; `next` is what to do.
+    /// A problem: `what` happened, and what to do `next`.
     pub fn new(what: impl std::fmt::Display, next: &str) -> Self {
         Self(format!("{}\n{next}", capped(&what.to_string())))
     }
 }
 
-/// The start of a problem that may hold a guest's own words.
+/// Shortens a problem, which may contain a guest's text, and makes it safe to print.
 fn capped(text: &str) -> String {
     sanitize::cut(&sanitize::printable(text), MAX_PROBLEM_CHARS, "…")
 }
 
-/// As the protocol has it.
+/// Converts an answer to a result of the protocol.
 pub fn result(answered: Result<Reply, Problem>) -> CallToolResult {
     match answered {
         Ok(Reply { mut text, data }) => {
@@ -52,7 +51,7 @@ pub fn result(answered: Result<Reply, Problem>) -> CallToolResult {
     }
 }
 
-/// A source in a fence that no line of it can close.
+/// Puts a source in a code fence that is longer than any run of backticks in the source.
 pub fn fenced(source: &str) -> String {
     let longest = source.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
@@ -60,7 +59,7 @@ pub fn fenced(source: &str) -> String {
     format!("{fence}rust\n{}\n{fence}", source.trim_end())
 }
 
-/// What became of a trial, and what that means for the next one.
+/// Describes the verdict on a trial, and what it means for the next trial.
 pub fn verdict(trial: &Trial) -> String {
     let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;
     let mut text = format!("#{} {}: {}", trial.number, verdict.name(), sanitize::line(&trial.description, 200));

@@ -1,29 +1,28 @@
-//! Serves one client over standard input and output until it closes them.
+//! Serves one client over standard input and output until the client closes them.
 
 use crate::mcp::lab::{Lab, Settings};
 use crate::mcp::server::Server;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use std::io;
 
-/// Longest line from a client: rmcp drops longer ones without a reply, so that what is only too large for a source is well
-/// below it and gets an answer.
+/// Maximum length of a line from a client. rmcp drops longer lines without a reply. The limit is far above the maximum
+/// size of a source, so a source that is too large still gets an answer.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// Why a server ended other than by its client's leave.
+/// Why a server ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum McpError {
-    /// No threads or timers.
+    /// The runtime with its timers could not start.
     #[error("the server could not start: {0}")]
     Runtime(#[from] io::Error),
-    /// The client is no MCP client, or left during the greeting.
+    /// The client does not speak MCP, or left during the greeting.
     #[error("no MCP client on standard input ({0}); an agent's configuration starts this command, see `host init`")]
     Greeting(String),
-    /// The server's own task failed.
     #[error("the server failed: {0}")]
     Failed(String),
 }
 
-/// Serves one client on standard input and output until it leaves. What it was waiting for is then given up, unrecorded.
+/// Serves one client until it leaves. Calls that still run are then cancelled and not recorded.
 ///
 /// # Errors
 /// See [`McpError`].
@@ -39,7 +38,7 @@ pub fn serve(settings: Settings) -> Result<(), McpError> {
         server.rest().await;
         ended.map(drop).map_err(|error| McpError::Failed(error.to_string()))
     });
-    // A read of standard input that is still waiting must not hold the process.
+    // A pending read of standard input must not keep the process alive.
     runtime.shutdown_background();
     served
 }

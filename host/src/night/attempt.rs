@@ -1,4 +1,4 @@
-//! One trial within a night: under the store's lock, against the champion of the moment, and on record.
+//! One trial of a night, under the store's lock: judge a mutation against the current champion and record the result.
 
 use crate::experiment::bench::BenchError;
 use crate::night::bandit::{cost, reward};
@@ -11,35 +11,50 @@ use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
 use crate::night::turn::{Draft, Fault};
-use crate::propose::proposer::{Proposal, Stage};
+use crate::propose::description;
+use crate::propose::proposer::Proposal;
+use crate::record::stage::Stage;
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use std::time::{Duration, Instant};
 
-/// Trials whose checkpoints stay, beside those of the kept ones.
+/// A trial that is not kept loses its checkpoints after this number of further trials.
 const CHECKPOINTED_TRIALS: u64 = 20;
-/// Between two tries while a disk is full.
+/// Pause between two tries while the disk is full.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
 
 /// A trial that was decided.
 pub struct Decided {
-    /// As it is told.
     pub line: TrialLine,
-    /// What it was worth to its proposer, and what it cost.
+    /// Reward of the proposer, and cost of the trial.
     pub reward_and_cost: (f64, f64),
 }
 
+/// A text from outside the night, and who sent it.
+pub struct Outsider<'a> {
+    /// As the log names its author: `inbox`, `claude`.
+    pub author: &'a str,
+    /// By which door it came: `file`, `mcp`.
+    pub operator: &'a str,
+    /// The whole text.
+    pub source: String,
+    /// What its author hopes for; may be empty.
+    pub hypothesis: String,
+}
+
 impl Night<'_> {
-    /// Tries one mutation that somebody outside the night wrote: a file, an agent. None where the user stopped it.
-    pub fn try_proposal(&mut self, author: &str, proposal: Proposal) -> Result<Option<TrialLine>, NightError> {
+    /// Tries a text that somebody outside the night wrote: a file or an agent. None if the user stopped it.
+    pub fn try_text(&mut self, outsider: Outsider) -> Result<Option<TrialLine>, NightError> {
+        let Outsider { author, operator, source, hypothesis } = outsider;
         let parent = self.champion.trial;
-        let author = author.to_string();
-        let draft = Draft { author, parent, proposal, id: None, source_key: None, fault: None };
+        let description = description::describe(&self.champion.candidate.text, &source);
+        let proposal = Proposal { source, hypothesis, description, operator: operator.into() };
+        let draft = Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None };
         Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
     }
 
-    /// One trial; a full disk makes it wait, not end.
+    /// Runs one trial. If the disk is full, it waits and tries again.
     pub(super) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let mut told = false;
         loop {
@@ -56,8 +71,8 @@ impl Night<'_> {
         }
     }
 
-    /// The store is this process's from here to the record: numbers are given under its lock, and what others have tried
-    /// meanwhile is known before.
+    /// Holds the store's lock until the trial is recorded. The lock makes trial numbers unique. The trials of other
+    /// processes are read first.
     fn try_draft(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
@@ -77,7 +92,7 @@ impl Night<'_> {
             stop: self.stop,
         };
         let judged = match &draft.fault {
-            // The compiler has said it once, to the author.
+            // The check before the trial found this fault already, and the author has seen it.
             Some(Fault { stage: Stage::Source | Stage::Compile, message }) => {
                 Some(contest.refuse(draft.source_key, message))
             }
@@ -102,9 +117,9 @@ impl Night<'_> {
         }
         self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() })?;
         let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
-        if let (true, Some(candidate)) = (trial.is_kept(), candidate) {
+        if let (true, Some(candidate), Some(bpb)) = (trial.is_kept(), candidate, trial.found.bpb) {
             self.champion = Champion { trial: number, candidate, description: trial.description.clone() };
-            self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
+            self.champion_bpb = bpb;
         }
         let line = TrialLine { trial, elapsed_s: self.started.elapsed().as_secs_f64(), repairs, spend };
         (self.tell)(Event::Trial(Box::new(line.clone())));
@@ -132,8 +147,9 @@ impl Night<'_> {
     }
 }
 
-/// A trial that was not kept keeps its outcomes, not its checkpoints: they are most of what a night writes. Its component's
-/// runs on the same terms are its own, those that ran ahead and were not needed too.
+/// Deletes the checkpoints of a trial that was not kept, because they fill most of the disk space of a night. Its
+/// outcomes stay. This covers all runs of its component on the same terms, also runs that were started ahead and not
+/// needed.
 fn forget_checkpoints(store: &Store, old: &Trial) -> Result<(), NightError> {
     let screening = old.found.experiment.filter(|_| !old.is_kept());
     let Some(screening) = screening.map(|key| store.find_experiment(&key)).transpose()?.flatten() else {

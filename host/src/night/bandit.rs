@@ -1,10 +1,10 @@
-//! Who proposes next: a bandit on gain per cost, after the asymmetric UCB of ShinkaEvolve. Pure.
+//! Decides who proposes next: a bandit on gain per cost, after the asymmetric UCB of ShinkaEvolve. Pure.
 //!
-//! Each proposer's turns are remembered with weights that fall by [`DECAY`] with every turn of anybody. A turn's reward is
-//! what its mutation gained over the champion, in bits per byte, and never less than nothing: a bold loss is worth as
-//! much as a timid one, and what failed before it was scored as little as either. Its cost is one trial's time, and what
-//! was paid for it. A proposer's worth is its reward per cost as a share of the best one's, plus a bonus for being tried
-//! seldom:
+//! The bandit remembers the turns of each proposer. The weight of each turn falls by the factor [`DECAY`] with every
+//! new turn of any proposer. The reward of a turn is the gain of its mutation over the champion in bits per byte, and 0
+//! for every loss and failure: a bold attempt is not punished more than a timid one. The cost of a turn is the time of
+//! one trial plus the price of the proposal. The worth of a proposer is its reward per cost, relative to the best
+//! proposer, plus a bonus for few turns:
 //!
 //! ```text
 //! worth = (Σ reward / Σ cost) / best + EXPLORATION · √(2 ln(1 + Σ all turns) / its turns)
@@ -13,14 +13,14 @@
 use crate::record::spend::{Caps, Spend};
 use std::collections::BTreeMap;
 
-/// Weight that a turn keeps when another one is decided.
+/// The weight of a turn is multiplied by this factor when another turn is decided.
 pub const DECAY: f64 = 0.95;
-/// Weight of the bonus for being tried seldom.
+/// Weight of the bonus for few turns.
 const EXPLORATION: f64 = 0.5;
-/// The hundredth part of a cap weighs as much as the time of one trial.
+/// Cost of a whole cap, in trials: one hundredth of a cap costs the same as one trial.
 const CAP_IN_TRIALS: f64 = 100.0;
 
-/// What is remembered of one proposer.
+/// Decayed sums over the turns of one proposer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Record {
     turns: f64,
@@ -28,26 +28,25 @@ struct Record {
     cost: f64,
 }
 
-/// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bandit {
     records: BTreeMap<String, Record>,
 }
 
-/// What a turn was worth: what its mutation gained beyond the noise floor's reach, `delta` being candidate less
-/// champion. The champion is never worse than parent or baseline.
+/// Reward of a turn: the gain of its mutation, or 0 if the gain is within the noise floor. `delta` is candidate minus
+/// champion. The champion is never worse than the parent or the baseline.
 pub fn reward(delta: Option<f64>, noise_floor: f64) -> f64 {
     let gain = delta.map_or(0.0, |delta| -delta);
     if gain > noise_floor { gain } else { 0.0 }
 }
 
-/// What a turn cost, in trials.
+/// Cost of a turn, in trials.
 pub fn cost(spend: &Spend, caps: &Caps) -> f64 {
     1.0 + CAP_IN_TRIALS * caps.share(spend)
 }
 
 impl Bandit {
-    /// A turn was decided.
+    /// Records a decided turn.
     pub fn observe(&mut self, proposer: &str, reward: f64, cost: f64) {
         for record in self.records.values_mut() {
             record.turns *= DECAY;
@@ -60,13 +59,13 @@ impl Bandit {
         record.cost += if cost.is_finite() { cost.max(1.0) } else { 1.0 };
     }
 
-    /// The proposers, best first, as indices into `names`; `underway` counts the turns of each that are not decided yet.
-    /// Equals stay in order.
+    /// Ranks the proposers, best first, as indices into `names`. `underway` counts each proposer's undecided turns.
+    /// Proposers of equal worth keep their order.
     pub fn rank(&self, names: &[&str], underway: &[u32]) -> Vec<usize> {
         let with_underway = |i: usize| {
             let record = names.get(i).and_then(|name| self.records.get(*name)).copied().unwrap_or_default();
             let pending = f64::from(underway.get(i).copied().unwrap_or(0));
-            // Until it is decided a turn counts as one that brought nothing: otherwise one proposer would get them all.
+            // An undecided turn counts as a turn without reward. Otherwise one proposer would get all turns.
             Record { turns: record.turns + pending, cost: record.cost + pending, ..record }
         };
         let records: Vec<Record> = (0..names.len()).map(with_underway).collect();
@@ -99,7 +98,8 @@ mod tests {
         bandit
     }
 
-    /// How many of 200 turns each gets, where every turn of proposer `i` brings `rewards[i]` and costs `costs[i]`.
+    /// Simulates 200 turns and counts the turns of each proposer. Every turn of proposer `i` brings `rewards[i]` and
+    /// costs `costs[i]`.
     fn shares(rewards: [f64; 2], costs: [f64; 2]) -> [usize; 2] {
         let (mut bandit, mut counts) = (Bandit::default(), [0, 0]);
         for _ in 0..200 {

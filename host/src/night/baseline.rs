@@ -1,4 +1,5 @@
-//! The baseline: the seed guest on several random seeds. Its mean is what a night starts from, its spread the noise.
+//! The baseline: the seed guest, trained on several random seeds. The mean score is the starting point of a night. The
+//! spread measures the noise.
 
 use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
@@ -13,8 +14,8 @@ use crate::night::stop::Stop;
 use crate::policy::Policy;
 use crate::record::outcome::{Score, Status};
 
-/// The seed guest's scores, one per random seed that the policy asks for; and how many of these runs were not in the
-/// store yet. The store is locked for each batch of runs, not for all.
+/// Returns the seed guest's scores, one for each random seed of the policy, and the number of runs that were not in the
+/// store yet. Each batch of runs locks the store separately.
 pub fn measure(
     bench: &Bench,
     policy: &Policy,
@@ -42,7 +43,7 @@ pub fn measure(
     Ok((scores, trained))
 }
 
-/// The baseline in figures, and how much a score varies.
+/// Summarises the baseline and estimates the noise of a score.
 pub fn figures(bench: &Bench, scores: &[Score]) -> (Baseline, Noise) {
     let values: Vec<f64> = scores.iter().map(|score| score.bpb).collect();
     let noise = Noise::of_replicas(&values);

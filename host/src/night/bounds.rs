@@ -1,4 +1,4 @@
-//! When a night ends: a policy's bounds, what a night has used of them, and those of a command line. Pure.
+//! When a night ends: the bounds of the policy or of the command line, less what the night has used. Pure.
 
 use crate::policy::Search;
 use crate::record::store::NightUsed;
@@ -6,14 +6,13 @@ use crate::record::store::NightUsed;
 /// Bounds of a night.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// Trained mutations.
+    /// Number of trained mutations.
     pub experiments: Option<u64>,
-    /// Hours.
     pub hours: Option<f64>,
 }
 
 impl Bounds {
-    /// What is left of a policy's to a night that was stopped.
+    /// The rest of the policy's bounds, after what the night has used already.
     pub(super) fn rest_of(policy: &Search, used: &NightUsed) -> Self {
         let hours = used.wall_ms as f64 / 3.6e6;
         Self {
@@ -22,12 +21,12 @@ impl Bounds {
         }
     }
 
-    /// These, and others where there is none.
+    /// Fills in missing bounds from `others`.
     pub(super) fn or(self, others: Self) -> Self {
         Self { experiments: self.experiments.or(others.experiments), hours: self.hours.or(others.hours) }
     }
 
-    /// Whether one of them is, after so many trained mutations and hours.
+    /// Whether `trained` mutations or `hours` reach a bound.
     pub(super) fn are_reached(&self, trained: u64, hours: f64) -> bool {
         self.experiments.is_some_and(|n| trained >= n) || self.hours.is_some_and(|bound| hours >= bound)
     }

@@ -1,11 +1,11 @@
-//! How experiments at the same time are told of: now and then, the slowest of them, with the time left. Reads the clock;
-//! nothing of it enters a result.
+//! Reports the progress of experiments that run at the same time: at intervals, the slowest experiment and the time
+//! left. Reads the clock; no result depends on it.
 
 use crate::night::event::Event;
 use crate::sandbox::Progress;
 use std::time::{Duration, Instant};
 
-/// Between two reports.
+/// Time between two reports.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Turns the progress of a batch into events.
@@ -15,7 +15,7 @@ pub struct RunClock {
     runs: Vec<(String, Option<Step>)>,
 }
 
-/// How far one is.
+/// Progress of one experiment.
 #[derive(Clone, Copy)]
 struct Step {
     progress: f64,
@@ -24,12 +24,12 @@ struct Step {
 }
 
 impl RunClock {
-    /// The batch begins; a role says what a run is for.
+    /// Starts the clock for a batch. A role says what a run is for.
     pub fn start(roles: impl Iterator<Item = String>) -> Self {
         Self { started: Instant::now(), told: None, runs: roles.map(|role| (role, None)).collect() }
     }
 
-    /// Progress of one, by its place in the batch.
+    /// Takes progress of one experiment, given by its index in the batch.
     pub fn tell(&mut self, index: usize, progress: &Progress, tell: &mut dyn FnMut(Event)) {
         let &Progress::Step { progress, steps, loss } = progress else { return };
         if let Some((_, step)) = self.runs.get_mut(index) {

@@ -1,5 +1,5 @@
-//! A mutation against the champion, from its text to a verdict: screening on one random seed, fresh random seeds on which
-//! the champion is trained too, the confirm split last. Depends on the bench and on selection; knows nothing of proposers.
+//! Judges a mutation against the champion, from its text to a verdict: first a screening run on one random seed, then
+//! runs of both on fresh random seeds, last the confirm split. May import `experiment`, not `propose`.
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
@@ -22,15 +22,15 @@ use std::ops::ControlFlow;
 /// A mutation that was judged.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// What the trial found out.
+    /// The findings of the trial.
     pub found: Findings,
-    /// All recorded runs that the verdict rests on, the champion's too, with their role.
+    /// All recorded runs behind the verdict, including the champion's, with their roles.
     pub runs: Vec<(ExperimentKey, Role)>,
-    /// Runs that were trained for this trial rather than found in the store.
+    /// Number of runs that were trained for this trial, not found in the store.
     pub trained: u64,
-    /// The key that stopped it, and the trial that it repeats.
+    /// If the mutation repeats an earlier trial: the kind of key that matched, and that trial.
     pub repeats: Option<(RepeatKey, u64)>,
-    /// What runs, where it passed the dry run.
+    /// The candidate, if it passed the dry run.
     pub candidate: Option<Candidate>,
 }
 
@@ -39,7 +39,7 @@ impl Judgement {
         Self { found: Findings::new(Ending::Refused), runs: Vec::new(), trained: 0, repeats: None, candidate: None }
     }
 
-    /// A run belongs to the trial; the first one is the screening run.
+    /// Adds a run to the trial. The first run is the screening run.
     fn note(&mut self, run: &Run, role: Role) {
         self.trained += u64::from(run.wall.is_some());
         if run.record.is_some() {
@@ -73,7 +73,7 @@ impl Judgement {
         self.repeats = Some((key, trial));
     }
 
-    /// The champion came to no score where the candidate did: there is nothing to compare with.
+    /// The candidate has a score but the champion has none, so they cannot be compared.
     fn go_without_champion(&mut self, status: &Status) {
         match status {
             Status::GuestFault { .. } => self.end(Ending::Noise, format!("not proven: the champion failed ({status})")),
@@ -81,7 +81,7 @@ impl Judgement {
         }
     }
 
-    /// The candidate came to no score.
+    /// The candidate has no score.
     fn fail(&mut self, status: &Status) {
         match status {
             Status::HostFault { kind: HostFault::Interrupted, .. } => self.end(Ending::HostFault, "interrupted"),
@@ -94,29 +94,25 @@ impl Judgement {
     }
 }
 
-/// What a mutation is judged against, and by which rule.
+/// What a mutation is judged against, and the rule of the judgement.
 pub struct Contest<'a> {
-    /// Runs experiments.
     pub bench: &'a Bench,
-    /// Whom to beat.
     pub champion: &'a Champion,
-    /// How much scores vary.
     pub noise: Noise,
-    /// What counts as a gain.
     pub rule: &'a Selection,
-    /// Tried before.
+    /// The keys of earlier trials.
     pub seen: &'a Seen,
     /// Random seed of the screening runs.
     pub screening_seed: u64,
-    /// Fresh random seeds for this trial, as many as the rule asks for.
+    /// Fresh random seeds of this trial; the rule sets their number.
     pub fresh_seeds: Vec<u64>,
     /// Set by Ctrl-C.
     pub stop: &'a Stop,
 }
 
 impl Contest<'_> {
-    /// Takes a mutation through the three keys and the runs that it deserves. None where the user stopped it: nothing is
-    /// to be recorded.
+    /// Checks the three keys of a mutation and trains it as far as its results justify. Returns `None` if the user
+    /// stopped it; then there is nothing to record.
     pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Option<Judgement>, BenchError> {
         let mut judged = Judgement::new();
         match self.bench.prepare_while(text, |step| self.admit(step, &mut judged.found)) {
@@ -133,7 +129,7 @@ impl Contest<'_> {
         Ok((!is_stopped).then_some(judged))
     }
 
-    /// The verdict on a mutation that is known not to compile: tried before, or refused for that reason.
+    /// The verdict on a mutation that the earlier checks refused. It counts as a repeat if its source was tried before.
     pub fn refuse(&self, source: Option<SourceKey>, reason: &str) -> Judgement {
         let mut judged = Judgement::new();
         judged.found.source_key = source;
@@ -144,7 +140,8 @@ impl Contest<'_> {
         judged
     }
 
-    /// Notes what a step made known. A key that a trial had before ends the way: the kind of key, and the trial.
+    /// Records the key that a step found. Breaks with the kind of key and the earlier trial if a trial had this key
+    /// before.
     fn admit(&self, step: Step, found: &mut Findings) -> ControlFlow<(RepeatKey, u64)> {
         let (key, before) = match step {
             Step::Parsed(key) => {
@@ -201,7 +198,7 @@ impl Contest<'_> {
         Ok(())
     }
 
-    /// The last question: is it better on text that nothing was selected on?
+    /// Compares candidate and champion on the confirm split, which no selection has used.
     fn confirm(&self, candidate: &Candidate, fresh: &[Scored], judged: &mut Judgement) -> Result<(), BenchError> {
         let score = |candidate: &Candidate, run: &Run| {
             self.bench.score(&candidate.component, run, Split::Confirm, "keep", &|| self.stop.now())
@@ -235,7 +232,7 @@ impl Contest<'_> {
         Ok(())
     }
 
-    /// Candidate, then champion, on each of these random seeds; beside each what it is for.
+    /// Plans the runs: for each random seed the candidate, then the champion, each with its role.
     fn pairs<'a>(&'a self, candidate: &'a Candidate, seeds: impl IntoIterator<Item = (u64, String)>) -> Runs<'a> {
         let of = |candidate: &'a Candidate, random_seed| Experiment { component: &candidate.component, random_seed };
         let plan = seeds.into_iter().flat_map(|(seed, role)| {
@@ -246,7 +243,7 @@ impl Contest<'_> {
     }
 }
 
-/// Candidate and champion on one random seed.
+/// Runs of candidate and champion on one random seed.
 struct Scored {
     candidate: Contender,
     champion: Contender,
@@ -258,7 +255,7 @@ struct Contender {
 }
 
 impl Contender {
-    /// A run that came to a score.
+    /// Accepts only a run with a score.
     fn of(run: Run) -> Result<Self, Status> {
         match (&run.outcome.status, &run.outcome.score) {
             (Status::Completed, Some(score)) => Ok(Self { score: score.clone(), run }),
@@ -273,7 +270,7 @@ impl Scored {
     }
 }
 
-/// On how many fresh random seeds there are pairs, in words.
+/// The number of fresh random seeds, in words.
 fn counted(fresh: &[Scored]) -> String {
     match fresh.len() {
         1 => "1 fresh random seed".into(),
@@ -281,7 +278,7 @@ fn counted(fresh: &[Scored]) -> String {
     }
 }
 
-/// None after the last pair, and where `judged` says what failed.
+/// Returns the next pair. Returns `None` after the last pair, or after a failure, which it records in `judged`.
 fn next_pair(
     runs: &mut Runs,
     role: Role,

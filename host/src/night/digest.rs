@@ -1,5 +1,5 @@
-//! What a night has taught so far, without a model's help: figures by kind of change, the best and the worst. Pure.
-//! A proposer that can write does it better ([`crate::propose::proposer::Proposer::digest`]); this one always works.
+//! A digest of a night without a language model: figures by kind of change, the best and the worst trials. Pure. A
+//! proposer that can write makes a better one ([`crate::propose::proposer::Proposer::digest`]); this one always works.
 
 use crate::propose::proposer::Past;
 use crate::record::ending::Ending;
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Who wrote a digest that no proposer wrote.
+/// Author of the digests made here.
 pub const AUTHOR: &str = "host";
-/// Longest digest, whoever writes it, in characters.
+/// Maximum length of a digest by any author, in characters.
 pub const MAX_CHARS: usize = 4000;
-/// Trials named in each list.
+/// Number of trials in each list.
 const NAMED: usize = 5;
 
-/// The past in a page.
+/// Summarises all trials on one page.
 pub fn plain(past: &[Arc<Past>]) -> String {
     let trials: Vec<&Trial> = past.iter().map(|past| &past.trial).filter(|trial| trial.number > 0).collect();
     let mut out = format!("After {} trials: {}.\n", trials.len(), endings(&trials));
@@ -31,7 +31,7 @@ pub fn plain(past: &[Arc<Past>]) -> String {
     cap(&out)
 }
 
-/// A digest cut to what is stored and shown.
+/// Cuts a digest to [`MAX_CHARS`].
 pub fn cap(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
@@ -43,7 +43,7 @@ fn endings(trials: &[&Trial]) -> String {
     if words.is_empty() { "nothing yet".into() } else { words.join(", ") }
 }
 
-/// Nothing where there are no trials.
+/// Writes a titled list of trials, or nothing if there are none.
 fn list<'a>(out: &mut String, title: &str, trials: impl Iterator<Item = &'a Trial>) {
     for (i, trial) in trials.enumerate() {
         if i == 0 {
@@ -54,7 +54,7 @@ fn list<'a>(out: &mut String, title: &str, trials: impl Iterator<Item = &'a Tria
     }
 }
 
-/// Tries, keeps and mean difference by kind of change.
+/// Writes tries, keeps and mean difference for each kind of change.
 fn kinds(out: &mut String, trials: &[&Trial]) {
     let mut kinds = BTreeMap::<&str, Vec<&Trial>>::new();
     for trial in trials.iter().filter(|trial| !matches!(trial.found.verdict, Ending::Same | Ending::HostFault)) {

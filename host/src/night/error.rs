@@ -1,22 +1,23 @@
-//! Why a night ends early.
+//! Errors that end a night early.
 
 use crate::experiment::bench::BenchError;
 use crate::night::report::ReportError;
+use crate::policy::PolicyError;
 use crate::record::store::StoreError;
 
-/// Why a night ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum NightError {
-    /// The bench failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// The guest that the night starts from does not run.
+    /// The seed guest cannot be trained.
     #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]
     SeedGuest(String),
-    /// The report.
+    /// A policy that cannot be written down: nights are joined by its text.
+    #[error("this policy cannot be recorded: {0}")]
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Ctrl-C before there was anything to go on from.
+    /// Ctrl-C stopped the night before the baseline was measured.
     #[error("stopped before the baseline was measured; the runs that were finished are kept")]
     Interrupted,
 }

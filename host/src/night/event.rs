@@ -1,4 +1,4 @@
-//! What a night tells whoever watches: data, no formatting. Pure.
+//! The events that a night reports, as data without formatting. Pure.
 
 use crate::data::compress::Compressors;
 use crate::record::ending::Ending;
@@ -8,51 +8,40 @@ use crate::record::store::Account;
 use crate::record::trial::{Findings, Trial};
 use serde::{Serialize, Serializer};
 
-/// Something that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A line about what the night stands on: `what` is a word ("corpus"), `text` the rest.
-    Setup {
-        /// One word.
-        what: &'static str,
-        /// The rest of the line.
-        text: String,
-    },
-    /// Something slow has begun, or a wait, or a warning.
-    Note {
-        /// The line.
-        text: String,
-    },
-    /// An experiment has begun.
+    /// A fact about the setup of the night: `what` is one word ("corpus"), `text` the rest of the line.
+    Setup { what: &'static str, text: String },
+    /// A warning, a wait, or the start of slow work.
+    Note { text: String },
     Started {
         /// Trial number; 0 for the baseline.
         number: u64,
-        /// What is being run.
+        /// What runs.
         description: String,
     },
-    /// Experiments are under way; the slowest one's figures.
+    /// Progress of the running experiments, with the figures of the slowest one.
     Progress {
-        /// What its run is for.
+        /// What the run is for.
         role: String,
-        /// Share of its budget used.
+        /// Share of the budget used, from 0 to 1.
         progress: f64,
-        /// Steps so far.
         steps: u64,
         /// Last logged loss in nats per token.
         loss: Option<f64>,
-        /// Seconds left until it is trained, by this machine's speed so far.
+        /// Estimated seconds until the training ends, from this machine's speed so far.
         seconds_left: Option<f64>,
-        /// Experiments that train at the same time.
+        /// Number of experiments that train at the same time.
         at_once: usize,
     },
-    /// The baseline is measured.
+    /// The baseline was measured.
     Baseline(Baseline),
-    /// A trial is decided.
+    /// A trial was decided.
     Trial(Box<TrialLine>),
-    /// Where the night stands.
+    /// Where the night stands now.
     Standing(Standing),
-    /// The night is over.
+    /// The night has ended.
     Summary(Box<Summary>),
 }
 
@@ -63,30 +52,29 @@ pub struct Baseline {
     pub bpb: f64,
     /// Standard deviation over random seeds.
     pub noise: f64,
-    /// Random seeds.
+    /// Number of random seeds.
     pub replicas: u32,
     /// Bits per byte of the unigram distribution.
     pub unigram: f64,
-    /// What compressors reach on the same bytes.
+    /// Scores of general compressors on the same bytes.
     pub compressors: Compressors,
 }
 
-/// One decided trial, as a night tells it.
+/// One decided trial with the figures that a night reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialLine {
-    /// The trial.
     pub trial: Trial,
-    /// Seconds since the night began.
+    /// Seconds since this process began or continued the night.
     pub elapsed_s: f64,
-    /// How often it was repaired before it could be tried.
+    /// Number of repairs before the trial.
     pub repairs: u32,
-    /// What its proposal cost, repairs included.
+    /// Cost of the proposal, including repairs.
     pub spend: Spend,
 }
 
 impl Serialize for TrialLine {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Programs rely on these names; people who watch, on their order.
+        /// The names are an interface for programs. The order is chosen for people who watch.
         #[derive(Serialize)]
         struct Fields<'a> {
             number: u64,
@@ -124,51 +112,49 @@ impl Serialize for TrialLine {
     }
 }
 
-/// Where the night stands.
 #[derive(Clone, Debug, Serialize)]
 pub struct Standing {
-    /// Trials decided in this night.
+    /// Number of trials that this process has decided.
     pub done: u64,
-    /// Trials that it is expected to reach, where it is bounded.
+    /// Expected number of trials of this process, if the night is bounded.
     pub of_about: Option<u64>,
-    /// Champion's trial number; 0: the baseline.
+    /// Trial number of the champion; 0 for the baseline.
     pub champion: u64,
-    /// Champion's bits per byte.
+    /// Bits per byte of the champion.
     pub champion_bpb: f64,
-    /// Seconds left of the night.
+    /// Seconds until the night ends, if it is bounded.
     pub seconds_left: Option<f64>,
 }
 
-/// What a night yields.
+/// The results of a night. Counts and duration are those of this process.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// Trials by verdict, in order of name.
+    /// Number of trials for each verdict, sorted by name.
     pub verdicts: Vec<(String, u64)>,
-    /// Repeats stopped, by key: source, component, behaviour.
+    /// Number of repeats by kind of key: source, component, behaviour.
     pub repeats: [u64; 3],
-    /// Training runs, replicas and fresh seeds included.
+    /// Number of training runs, including replicas and fresh random seeds.
     pub runs: u64,
-    /// What each proposer did and cost, over the whole night.
+    /// What each proposer did and cost in the whole night.
     pub proposers: Vec<Account>,
-    /// Baseline.
     pub baseline: Baseline,
-    /// Champion's trial number; 0: nothing beat the noise floor.
+    /// Trial number of the champion; 0 if no mutation beat the baseline.
     pub champion: u64,
     /// The champion's change in words.
     pub champion_description: String,
-    /// Bits per byte on the search split, on which it was selected.
+    /// Bits per byte on the search split, which the selection used.
     pub champion_bpb: f64,
-    /// Bits per byte on the sealed test split: baseline and champion.
+    /// Bits per byte on the sealed test split: baseline, then champion.
     pub test_bpb: Option<(f64, f64)>,
     /// How often the test split of this task was read so far.
     pub test_reads: u64,
-    /// Champion's experiment.
+    /// Experiment key of the champion.
     pub champion_experiment: String,
     /// Text that the champion wrote.
     pub sample: String,
-    /// Seconds that the night took.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Stopped by Ctrl-C.
+    /// Whether Ctrl-C stopped the night.
     pub interrupted: bool,
 }
 

@@ -1,12 +1,12 @@
-//! The night's accounts: caps, and what is reserved and spent under them. Every figure is in the store before a request
-//! leaves, so that caps hold across processes and restarts.
+//! The accounts of a night: its caps, and what is reserved and spent under them. The store holds every amount before a
+//! request is sent, so caps hold across processes and restarts.
 
 use crate::propose::proposer::{Ledger, ProposeError, Reservation};
 use crate::record::spend::{Caps, Exchange, Spend};
 use crate::record::store::{Store, StoreError};
 use crate::system::clock::unix_ms;
 
-/// One proposer's view of the night's accounts, during one turn.
+/// The accounts of a night for one turn of one proposer.
 pub struct Accounts<'a> {
     store: &'a Store,
     night: i64,
@@ -16,18 +16,17 @@ pub struct Accounts<'a> {
 }
 
 impl<'a> Accounts<'a> {
-    /// Opens the books of a night.
     pub fn new(store: &'a Store, night: i64, proposer: &'a str, caps: Caps) -> Self {
         Self { store, night, proposer, caps, settled: Vec::new() }
     }
 
-    /// The requests since this was last asked: those behind one answer.
+    /// Returns the requests since the last call. They belong to one answer.
     pub fn take_requests(&mut self) -> Vec<i64> {
         std::mem::take(&mut self.settled)
     }
 }
 
-/// Nothing is sent that cannot be accounted for.
+/// A request that cannot be recorded is not sent.
 fn unwritten(error: StoreError) -> ProposeError {
     ProposeError::Later { reason: format!("its accounts cannot be written: {error}"), after: None }
 }
@@ -93,7 +92,7 @@ mod tests {
         accounts.reserve(&spend(1, 10, 70)).unwrap();
         assert_eq!(accounts.take_requests().len(), 2);
 
-        // The host dies before the second is settled; another one goes on.
+        // The host dies before the second request is settled. Another host continues.
         let again = Store::open(dir.path()).unwrap();
         assert_eq!(again.spent(night).unwrap(), spend(2, 15, 100));
         let mut accounts = Accounts::new(&again, night, "llm.b", caps);

@@ -1,4 +1,4 @@
-//! The store's lock, in turn with other processes.
+//! Waits for the store's lock, which one process holds at a time.
 
 use crate::night::error::NightError;
 use crate::night::event::Event;
@@ -7,10 +7,10 @@ use crate::record::store::{RunLock, Store};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// A wait for the store's lock that people are told of.
+/// A wait longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(2);
 
-/// The store's lock, in turn with other processes. None where the user stops the wait.
+/// Takes the store's lock. Returns `None` if the user stops the wait.
 pub(super) fn lock(store: &Store, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<Option<RunLock>, NightError> {
     let (since, mut told) = (Instant::now(), false);
     let lock = store.wait_to_run(&mut |held| {

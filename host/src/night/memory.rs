@@ -1,5 +1,5 @@
-//! What a night remembers of every trial on its terms, whoever ran it: the past that proposers learn from, and the three
-//! keys that stop repeats.
+//! What a night remembers of all trials on its terms, including trials of other processes: the past, from which
+//! proposers learn, and the keys that detect repeats.
 
 use crate::experiment::prepare::Candidate;
 use crate::night::champion::Champion;
@@ -12,19 +12,18 @@ use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use std::sync::Arc;
 
-/// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The baseline, as number 0, and all trials, oldest first.
+    /// The baseline as number 0, then all trials, oldest first.
     pub past: Vec<Arc<Past>>,
-    /// Their keys.
+    /// The keys of all trials.
     pub seen: Seen,
-    /// The last trial taken up, by its number in the store.
+    /// Store id of the newest remembered trial.
     pub last: i64,
 }
 
 impl Memory {
-    /// Of a night that has only its baseline, with its score and loss curve.
+    /// A memory with only the baseline, its score and its loss curve.
     pub fn new(baseline: &Champion, bpb: f64, losses: Vec<(u64, f64)>) -> Self {
         let trial = baseline_trial(&baseline.candidate, Some(bpb));
         let mut seen = Seen::default();
@@ -33,12 +32,10 @@ impl Memory {
         Self { past, seen, last: 0 }
     }
 
-    /// Number of the next trial.
     pub fn next_number(&self) -> u64 {
         self.past.last().map_or(1, |past| past.trial.number + 1)
     }
 
-    /// Takes up a trial.
     pub fn remember(&mut self, store: &Store, record: TrialRecord) -> Result<(), StoreError> {
         let TrialRecord { id, trial, .. } = record;
         let source = source_of(store, &trial)?;
@@ -50,7 +47,7 @@ impl Memory {
     }
 }
 
-/// The guest that a night starts from, as the trial that all others follow.
+/// The seed guest as trial 0.
 pub fn baseline_trial(seed_guest: &Candidate, bpb: Option<f64>) -> Trial {
     let found = Findings {
         bpb,
@@ -62,7 +59,7 @@ pub fn baseline_trial(seed_guest: &Candidate, bpb: Option<f64>) -> Trial {
     Trial::baseline(&seed_guest.text, found)
 }
 
-/// How the loss of an experiment fell; nothing where the store has lost it.
+/// The loss curve of an experiment; empty if the store has lost it.
 fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64)>, StoreError> {
     let Some(record) = key.map(|key| store.find_experiment(key)).transpose()?.flatten() else { return Ok(Vec::new()) };
     match store.outcome(&record) {
@@ -72,7 +69,7 @@ fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64
     }
 }
 
-/// A trial's text; none where the store has lost it.
+/// The source text of a trial; `None` if the store has lost it.
 pub fn source_of(store: &Store, trial: &Trial) -> Result<Option<String>, StoreError> {
     match store.get_blob(&trial.source_blob) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),

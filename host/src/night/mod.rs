@@ -1,17 +1,18 @@
-//! A night: propose, try, keep, until the policy's bounds or Ctrl-C.
+//! A night: propose, try and keep mutations until a bound of the policy or Ctrl-C ends it. May import every room except
+//! `mcp` and `cli`.
 //!
 //! ```text
-//! roster    threads of the proposers, a turn each ─▶ turn     propose, check, repair; under the caps of the ledger
-//!   │ bandit ranks them                                         (the next mutation is written while one trains)
+//! roster    a thread for each proposer, a turn at a time ─▶ turn     propose, check, repair; the ledger holds the caps
+//!   │ the bandit ranks the proposers                        (the next mutation is written while one trains)
 //!   ▼
-//! attempt   the store's lock, take up what others did ─▶ contest screening, fresh seeds, confirm ─▶ record
+//! attempt   lock the store, read new trials ─▶ contest  screening, fresh seeds, confirm split ─▶ record
 //!   │
-//! memory    the past and the three keys;  digest: what it taught;  summary: where it stands and how it ended
+//! memory    the past and the three keys;  digest: lessons in words;  summary: standing and end of the night
 //! ```
 //!
-//! One thread trains and decides everything; the others only write. A mutation that a proposer writes while another one
-//! trains knows all trials but that one. With `evolve` alone a night is a function of policy and store all the same: each
-//! turn is handed out when the training run before it begins.
+//! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
+//! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
+//! each turn is given when the training run before it begins.
 
 mod attempt;
 pub mod bandit;
@@ -41,6 +42,7 @@ mod summary;
 mod tally;
 mod turn;
 
+pub use attempt::Outsider;
 pub use bounds::Bounds;
 pub use champion::Champion;
 pub use contest::{Contest, Judgement};

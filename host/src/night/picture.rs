@@ -1,4 +1,4 @@
-//! A night as a picture shows it: what is drawn, read from the store. [`svg`] draws it.
+//! Reads from the store what the picture of a night shows. [`svg`] draws it.
 
 pub mod svg;
 
@@ -10,47 +10,37 @@ use crate::record::key::{ContextKey, ExperimentKey};
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
 use std::collections::BTreeSet;
 
-/// Longest pause between two trials that still counts as the night's own time; in a longer one it was stopped.
+/// A longer pause between two trials means that the night was stopped. Such a pause does not count as time of the
+/// night.
 const PAUSE_MS: i64 = 60_000;
 
-/// Why there is nothing to draw.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its policy cannot be read.
     #[error("the policy of night {night} cannot be read by this version: {source}")]
-    Policy {
-        /// Which night.
-        night: i64,
-        /// Why.
-        source: Box<PolicyError>,
-    },
-    /// No such night.
+    Policy { night: i64, source: Box<PolicyError> },
     #[error("the store has no night {0}; `host log` lists nights")]
     NoNight(i64),
-    /// Not one night.
     #[error("the store has no night yet; `host run --policy smoke` makes one")]
     NoNights,
 }
 
-/// What is drawn of a night.
+/// The data of one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
-    /// Its number in the store.
+    /// Store id of the night.
     pub night: i64,
-    /// Name of its policy.
     pub policy: String,
-    /// Seconds of training that an experiment has on the reference device.
+    /// Budget of one experiment: seconds of training on the reference device.
     pub budget_s: f64,
-    /// Where the store has it.
+    /// The baseline, if the store has it.
     pub baseline: Option<Level>,
-    /// In the order in which they were decided.
+    /// The trials in the order of their verdicts.
     pub trials: Vec<Dot>,
-    /// Training runs that the baseline and the trials rest on.
+    /// Number of training runs behind the baseline and the trials.
     pub runs: usize,
-    /// From the first training run to the last verdict; pauses not counted.
+    /// Seconds from the first training run to the last verdict, without pauses.
     pub seconds: f64,
 }
 
@@ -59,32 +49,29 @@ pub struct Picture {
 pub struct Level {
     /// Mean bits per byte.
     pub bpb: f64,
-    /// How much one score varies with the random seed.
+    /// Standard deviation of one score over random seeds.
     pub noise: f64,
 }
 
-/// One trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dot {
-    /// Its number.
     pub number: u64,
-    /// When it was decided.
+    /// Time of the verdict, in seconds.
     pub at_s: f64,
-    /// How it ended.
     pub ending: Ending,
-    /// Bits per byte, where it was scored.
+    /// Bits per byte, if it was scored.
     pub bpb: Option<f64>,
-    /// Difference to the champion of the time on the same random seeds.
+    /// Candidate minus champion on the same random seeds.
     pub delta: Option<f64>,
-    /// The change, in a stranger's words.
+    /// The change, in the author's untrusted words.
     pub description: String,
 }
 
 impl Picture {
-    /// A night of the store, or the last one.
+    /// Reads the night with this number, or the last night.
     ///
     /// # Errors
-    /// Where the store has no such night, and where its policy or the store cannot be read.
+    /// If the store has no such night, or if the store or the night's policy cannot be read.
     pub fn of_night(store: &Store, number: Option<i64>) -> Result<Self, PictureError> {
         let mut nights = store.nights()?;
         let night = match number {
@@ -124,8 +111,8 @@ impl Picture {
     }
 }
 
-/// The seed guest's runs on the policy's random seeds. The first trial of a context was measured against it, and its
-/// runs name it.
+/// The seed guest's runs on the policy's random seeds. The first trial of a context was compared with the seed guest,
+/// so its runs lead to them.
 fn baseline_runs(store: &Store, context: &ContextKey, policy: &Policy) -> Result<Vec<ExperimentRecord>, StoreError> {
     let seeds = replica_seeds(policy);
     for record in store.trials_in(context)?.into_iter().filter(|record| record.trial.champion == 0) {
@@ -148,13 +135,13 @@ fn baseline_runs(store: &Store, context: &ContextKey, policy: &Policy) -> Result
 
 fn level(runs: &[ExperimentRecord]) -> Option<Level> {
     let mut scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).collect();
-    // The order of the runs is that of their keys: the sum must not depend on it.
+    // The store returns the runs in the order of their keys. Sorting makes the sum independent of it.
     scores.sort_by(f64::total_cmp);
     let bpb = scores.iter().sum::<f64>() / scores.len() as f64;
     (!scores.is_empty()).then(|| Level { bpb, noise: Noise::of_replicas(&scores).sd() })
 }
 
-/// When each trial was decided, and how long the night took, both in seconds.
+/// Time of each verdict, and duration of the night, both in seconds.
 fn times(night: &NightRecord, replicas: &[ExperimentRecord], trials: &[TrialRecord]) -> (Vec<f64>, f64) {
     let mut clock_ms = measuring_ms(night, replicas);
     let mut last_ms = night.started_unix_ms;
@@ -169,7 +156,8 @@ fn times(night: &NightRecord, replicas: &[ExperimentRecord], trials: &[TrialReco
     (times, clock_ms as f64 / 1e3)
 }
 
-/// The time that the baseline took, where it was measured for this night: a night is on record once it has a baseline.
+/// Milliseconds that the baseline took, or 0 if it was not measured for this night. A night starts in the store when
+/// the baseline is complete.
 fn measuring_ms(night: &NightRecord, replicas: &[ExperimentRecord]) -> i64 {
     let begin = replicas.iter().map(|run| run.finished_unix_ms - run.wall_ms).min();
     let end = replicas.iter().map(|run| run.finished_unix_ms).max();

@@ -1,42 +1,34 @@
-//! A night's proposals once more, from the store and without whoever wrote them: same sources, same order.
+//! Replays the proposals of a recorded night from the store, without its proposers: the same sources in the same order.
 
 use crate::night::memory::source_of;
 use crate::propose::proposer::{Desk, Proposal, ProposeError, Proposer, Situation};
 use crate::record::store::{Store, StoreError, TrialRecord};
 use std::collections::VecDeque;
 
-/// Why a night cannot be run from the store.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedError {
-    /// No such night, or one without trials.
+    /// The night does not exist or has no trials.
     #[error("night {0} has no recorded proposals; `host log` lists nights and their trials")]
     Nothing(i64),
-    /// The store has no night with trials at all.
+    /// No night of the store has trials.
     #[error("no night of this store has recorded proposals; `host run` records them")]
     NoNight,
-    /// A source is gone.
     #[error("the source of trial #{number} of night {night} is damaged or missing; its night cannot be run as it was")]
-    Gone {
-        /// The night.
-        night: i64,
-        /// The trial.
-        number: u64,
-    },
-    /// The store.
+    Gone { night: i64, number: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The night that is run again.
+/// The recorded night that runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Again {
-    /// Its number in the store.
+    /// Store id of the night.
     pub night: i64,
-    /// Its first trial, by number in the store: what was known before is known again.
+    /// Store id of its first trial. The new night starts with the trials before it.
     pub first_trial: i64,
 }
 
-/// The proposals of one recorded night.
+/// A proposer that returns the proposals of one recorded night.
 #[derive(Debug)]
 pub struct Recorded {
     again: Again,
@@ -44,10 +36,10 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Its name in logs and the store.
+    /// Name of this proposer in logs and in the store.
     pub const NAME: &'static str = "recorded";
 
-    /// Reads a night's proposals; without a number, those of the last night that has any.
+    /// Reads the proposals of a night. Without a number, it takes the last night that has proposals.
     pub fn open(store: &Store, night: Option<i64>) -> Result<Self, RecordedError> {
         let trials = match night {
             Some(night) => store.trials(Some(night))?,
@@ -64,17 +56,16 @@ impl Recorded {
         Ok(Self { again: Again { night, first_trial }, proposals })
     }
 
-    /// The night that it was.
     pub fn again(&self) -> Again {
         self.again
     }
 
-    /// Proposals that are left.
+    /// Number of proposals left.
     pub fn len(&self) -> usize {
         self.proposals.len()
     }
 
-    /// Whether none is left.
+    /// Whether no proposals are left.
     pub fn is_empty(&self) -> bool {
         self.proposals.is_empty()
     }

@@ -1,5 +1,5 @@
-//! What a person reads in the morning: `results.tsv`, `report.md` and the champion's files in the store's folder.
-//! Written whole and renamed into place, so that a reader never sees half a file.
+//! The files that a person reads after a night: `results.tsv`, `report.md` and the champion's files, all in the store's
+//! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
 use crate::experiment::bench::Bench;
 use crate::night::event::Summary;
@@ -15,31 +15,22 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// autoresearch's five columns first, ours after.
+/// The five columns of autoresearch, then the columns of this project.
 const COLUMNS: &str = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\ttrial\tverdict\tdelta\tp_better\tproposer\t\
                        parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\n";
 
-/// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A file.
     #[error("cannot write {path}: {source}; nothing stored is harmed, `host log` shows the same")]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The store.
+    Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The weights.
     #[error("cannot write the weights: {0}")]
     Weights(#[from] safetensors::SafeTensorError),
 }
 
-/// All trials as a table: the commit column holds the start of the experiment's key, which `host show` takes.
-/// `spends` has what proposals cost; free ones are not in it.
+/// All trials as a table. The `commit` column holds the start of the experiment key, which `host show` accepts.
+/// `spends` maps proposals to their cost; proposals without cost are absent.
 pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
     let mut out = COLUMNS.to_string();
     for t in trials {
@@ -51,7 +42,7 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         };
         let whole = experiment.map_or(String::new(), |key| key.to_string());
         let commit = whole.get(..7).unwrap_or("-");
-        // A crash has no memory and no score: autoresearch writes 0 for both.
+        // A crash has no memory and no score. autoresearch writes 0 for both.
         let memory = peak_bytes.unwrap_or(0) as f64 / 1e9;
         let bpb = bpb.unwrap_or(0.0);
         let delta = delta.map_or(String::new(), |delta| format!("{delta:.6}"));
@@ -76,12 +67,12 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
     out
 }
 
-/// Text that stays within its cell.
+/// Replaces the characters that would break a table cell.
 fn cell(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The night in words, as Markdown.
+/// The report of a night, as Markdown.
 pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     let mut out = String::from("# The night\n\n");
     let b = &summary.baseline;
@@ -128,7 +119,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     out
 }
 
-/// What each proposer did and cost: a row of names, then a row for each.
+/// What each proposer did and cost: a row of column names, then one row for each proposer.
 pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
     let names = [
         "proposer",
@@ -152,13 +143,13 @@ pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
     [names.map(String::from)].into_iter().chain(accounts.iter().map(row)).collect()
 }
 
-/// What kept proposers from proposing, a line each, and why they stopped before the night did.
+/// One line for each failure of a proposer and for each reason why a proposer stopped early.
 pub fn troubles(accounts: &[Account]) -> Vec<String> {
     let mut lines = Vec::new();
     for account in accounts {
         let who = &account.proposer;
         if let Some(why) = &account.failure {
-            // What a program said last may go on for lines.
+            // The last output of a program may have many lines.
             let why = why.lines().next().unwrap_or_default();
             lines.push(match account.unanswered {
                 0 => format!("{who}: the last answer that was lost: {why}"),
@@ -171,7 +162,7 @@ pub fn troubles(accounts: &[Account]) -> Vec<String> {
     lines
 }
 
-/// Who proposed, at what cost, and what it brought.
+/// Writes the table of the proposers: proposals, cost and gain.
 fn proposers(out: &mut String, accounts: &[Account]) {
     if accounts.is_empty() {
         return;
@@ -215,7 +206,7 @@ fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(En
     out.push('\n');
 }
 
-/// Text that neither breaks a table nor becomes markup.
+/// Escapes text so that it neither breaks a table nor becomes markup.
 fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -231,7 +222,6 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// Writes `results.tsv`.
 pub fn write_results(store: &Store, trials: &[&Trial]) -> Result<(), ReportError> {
     replace(&store.dir().join("results.tsv"), results_tsv(trials, &store.spends()?).as_bytes())
 }
@@ -259,7 +249,7 @@ pub fn write_report(
     Ok(())
 }
 
-/// Named state in the safetensors format.
+/// Encodes named state in the safetensors format.
 pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTensorError> {
     let bytes: Vec<Vec<u8>> = state
         .tensors

@@ -1,9 +1,9 @@
-//! The proposers of a night: who is at work, who rests, whose proposal is ready, and who is asked next. Each has a thread
-//! of its own and at most one proposal at a time; all decisions are made here, by the thread that trains.
+//! The proposers of a night: their state, who writes next, and which proposal is tried next. Each proposer has its own
+//! thread and at most one proposal at a time. The thread that trains makes all decisions here.
 //!
-//! When a training run begins, the proposer that the bandit ranks first gets a turn, and, where that one costs something,
-//! a free one too, which fills in should the other be late. When a run ends, the first ranked of those that are ready
-//! is taken: nothing waits while something is ready.
+//! When a training run begins, the proposer with the best rank gets a turn. If that proposer costs money, a free
+//! proposer gets a turn too, in case the first one is late. When a run ends, the ready proposal of the best rank is
+//! taken. Training never waits while a proposal is ready.
 
 use crate::experiment::bench::Bench;
 use crate::night::bandit::Bandit;
@@ -17,28 +17,25 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// Failures in a row before a proposer rests.
+/// Number of failures in a row before a proposer rests.
 const PATIENCE: u32 = 3;
-/// First rest after so many failures; each further one doubles it.
+/// Duration of the first rest after [`PATIENCE`] failures. Each further failure doubles it.
 const FIRST_REST: Duration = Duration::from_secs(30);
-/// First rest where a server asks for time without saying how much.
+/// Duration of the first rest if a server asks for a delay without a duration.
 const FIRST_DELAY: Duration = Duration::from_secs(2);
-/// Longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(1800);
 
-/// What all proposers of a night share.
+/// Settings that all proposers of a night share.
 pub struct Terms<'scope> {
     /// The night that pays.
     pub night: i64,
-    /// What may be spent.
     pub caps: Caps,
-    /// Repairs that a proposal may have.
+    /// Maximum number of repairs of one proposal.
     pub repairs: u32,
     /// Set when the night is over.
     pub cancelled: &'scope AtomicBool,
 }
 
-/// See the module.
 pub struct Roster {
     arms: Vec<Arm>,
     reports: Receiver<(usize, Report)>,
@@ -74,20 +71,19 @@ impl Arm {
     }
 }
 
-/// What a report means for the night, beyond a proposal that is now ready.
+/// The part of a report that concerns the night, apart from a ready proposal.
 pub struct News {
-    /// Who reported.
     pub proposer: String,
-    /// In words, what people should know.
+    /// Messages for the user.
     pub notes: Vec<String>,
-    /// A digest was asked for: its text, or none where the proposer has none.
+    /// `Some` if a digest was asked for. The inner value is the digest, or `None` if the proposer has none.
     pub digest: Option<Option<String>>,
-    /// The turn brought nothing that could be tried: what it cost.
+    /// Cost of a turn that produced nothing to try.
     pub lost: Option<Spend>,
 }
 
 impl Roster {
-    /// Starts a thread for each proposer. They end when the roster is dropped and `cancelled` is set.
+    /// Starts a thread for each proposer. The threads end after the roster is dropped and `cancelled` is set.
     pub fn open<'scope>(
         scope: &'scope Scope<'scope, '_>,
         bench: &Bench,
@@ -114,7 +110,7 @@ impl Roster {
             let send = send.clone();
             scope.spawn(move || {
                 while let Ok(turn) = inbox.recv() {
-                    // A proposer that panics must not take the night along.
+                    // A panic of one proposer must not end the night.
                     let report = catch_unwind(AssertUnwindSafe(|| worker.turn(&turn)));
                     if send.send((i, report.unwrap_or_else(|_| Report::panicked()))).is_err() {
                         break;
@@ -125,7 +121,7 @@ impl Roster {
         Ok(Self { arms, reports, bandit, in_training: None })
     }
 
-    /// Gives turns to whoever should write now. Returns whether a digest was asked for, where one is due.
+    /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest.
     pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool) -> bool {
         let (champion, now) = (situation.parent.number, Instant::now());
         let available: Vec<usize> = self
@@ -149,8 +145,8 @@ impl Roster {
         asked
     }
 
-    /// The best of the proposals that are ready. A free proposer's that starts from an older champion is dropped: it is
-    /// asked again.
+    /// Takes the ready proposal of the best rank. It drops a proposal of a free proposer that starts from an older
+    /// champion, because a new one costs nothing.
     pub fn take(&mut self, champion: u64) -> Option<Draft> {
         for i in self.rank() {
             let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
@@ -164,7 +160,7 @@ impl Roster {
         None
     }
 
-    /// The trial of the proposal taken last is decided, or was given up: then there is no reward.
+    /// Ends the trial of the proposal taken last. Without a reward, the trial was given up.
     pub fn decided(&mut self, reward_and_cost: Option<(f64, f64)>) {
         let Some(arm) = self.in_training.take().and_then(|i| self.arms.get(i)) else { return };
         if let Some((reward, cost)) = reward_and_cost {
@@ -172,12 +168,12 @@ impl Roster {
         }
     }
 
-    /// A turn was lost before there was anything to train: the worst that can come of it.
+    /// Records a turn that produced nothing to train. Its reward is 0.
     pub fn lost(&mut self, proposer: &str, cost: f64) {
         self.bandit.observe(proposer, 0.0, cost);
     }
 
-    /// Proposals that are ready: nobody should write them again.
+    /// The ready proposals. Other proposers should not write them again.
     pub fn ready(&self) -> impl Iterator<Item = Underway> {
         self.arms.iter().filter_map(|arm| match &arm.state {
             State::Ready(draft) => Some(underway(draft)),
@@ -185,30 +181,30 @@ impl Roster {
         })
     }
 
-    /// The next report, if one comes within that time.
+    /// The next report, if one arrives within `patience`.
     pub fn wait(&mut self, patience: Duration, champion: u64) -> Option<News> {
         match self.reports.recv_timeout(patience) {
             Ok((arm, report)) => self.arms.get_mut(arm).map(|arm| arm.take_report(report, champion)),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
-                // Every thread is gone; that takes a panic in each.
+                // All threads have ended, which happens only if each of them panicked.
                 self.arms.iter_mut().for_each(|arm| arm.stopped = true);
                 None
             }
         }
     }
 
-    /// Whether anybody is left who could write a digest.
+    /// Whether any proposer can still write a digest.
     pub fn has_writers(&self) -> bool {
         self.arms.iter().any(|arm| !arm.is_free && !arm.stopped)
     }
 
-    /// Whether something is being written.
+    /// Whether any proposer writes now.
     pub fn is_at_work(&self) -> bool {
         self.arms.iter().any(|arm| matches!(arm.state, State::AtWork) && !arm.stopped)
     }
 
-    /// When the first of those that rest wakes, and who; none where nobody will.
+    /// The resting proposer that wakes first, and when. `None` if no proposer will wake.
     pub fn next_to_wake(&self, champion: u64) -> Option<(Instant, &str)> {
         let resting = self.arms.iter().filter(|arm| !arm.stopped && arm.exhausted_on != Some(champion));
         resting.filter_map(|arm| Some((arm.rests_until?, arm.name.as_str()))).min()
@@ -222,7 +218,7 @@ impl Roster {
     }
 }
 
-/// What others are told of a draft.
+/// The part of a draft that other proposers see.
 pub fn underway(draft: &Draft) -> Underway {
     Underway { source_key: draft.source_key, description: draft.proposal.description.clone() }
 }

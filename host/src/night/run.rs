@@ -1,4 +1,4 @@
-//! The course of a night: begin, take up what others left, hand out turns, try, and end.
+//! The course of a night: begin, read earlier trials, give turns, try mutations, end.
 
 use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
@@ -28,38 +28,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often a night that waits for a proposer looks whether it is over.
+/// A night that waits for a proposer checks its bounds at this interval.
 const TICK: Duration = Duration::from_millis(100);
-/// A wait for a proposal that people are told of.
+/// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
-/// A night that was stopped or killed goes on when its policy is run again within this time.
+/// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
-/// What a night is to do.
+/// The task of a night.
 pub struct Plan<'a> {
-    /// The policy.
     pub policy: &'a Policy,
-    /// Its name, for the record.
+    /// Name of the policy, for the record.
     pub policy_name: &'a str,
-    /// What proposers are told.
+    /// The instructions for proposers.
     pub brief: &'a str,
-    /// The guest that it starts from.
+    /// The guest that the night starts from.
     pub seed_guest: Candidate,
-    /// When it ends, counted from now; takes the place of the policy's bounds, which hold for the whole night.
+    /// Bounds for this process. They replace the policy's bounds, which hold for the whole night.
     pub bounds: Bounds,
-    /// The night whose proposals are run again: it begins with what that night began with.
+    /// The recorded night whose proposals run again. The new night starts with the trials that the recorded one started
+    /// with.
     pub recorded: Option<Again>,
 }
 
-/// A night under way.
+impl<'a> Plan<'a> {
+    /// To try a text that somebody outside the night wrote, on this policy's terms: no bounds, no proposers.
+    pub fn for_one(policy: &'a Policy, policy_name: &'a str, brief: &'a str, seed_guest: Candidate) -> Self {
+        Self { policy, policy_name, brief, seed_guest, bounds: Bounds::default(), recorded: None }
+    }
+}
+
 pub struct Night<'a> {
     pub(super) bench: &'a Bench,
     pub(super) policy: &'a Policy,
-    /// When this process ends it.
+    /// Bounds of this process.
     pub(super) bounds: Bounds,
-    /// When it is over, whoever runs it.
+    /// Bounds of the whole night, across all its processes.
     whole: Bounds,
-    /// Nobody had anything left to propose.
+    /// The proposers have nothing left to propose.
     exhausted: bool,
     pub(super) caps: Caps,
     brief: Arc<str>,
@@ -80,8 +86,8 @@ pub struct Night<'a> {
 }
 
 impl<'a> Night<'a> {
-    /// Measures the baseline (or finds it measured), takes up what earlier nights on the same terms left, and records
-    /// that a night has begun, or goes on.
+    /// Measures the baseline or finds it in the store, reads the earlier trials on the same terms, and records that the
+    /// night begins or continues.
     pub fn begin(
         bench: &'a Bench,
         plan: Plan<'a>,
@@ -89,6 +95,7 @@ impl<'a> Night<'a> {
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
         let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
@@ -96,10 +103,9 @@ impl<'a> Night<'a> {
         let (baseline_figures, noise) = baseline::figures(bench, &scores);
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();
-        // Proposals that are run again must not meet themselves as repeats: they have a context of their own.
+        // Repeated proposals get a context of their own. Otherwise they would count as repeats of themselves.
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
-        let text = policy.canonical().unwrap_or_default();
         let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
         let whole = match recorded {
             Some(_) => bounds,
@@ -152,7 +158,7 @@ impl<'a> Night<'a> {
         }
     }
 
-    /// What the night that is run again began with; returns how many trials that were.
+    /// Reads the trials that the recorded night started with. Returns their number.
     fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
         let mut trials = self.bench.store.trials_in(terms)?;
         trials.retain(|record| record.id < again.first_trial);
@@ -161,7 +167,7 @@ impl<'a> Night<'a> {
         Ok(count)
     }
 
-    /// What was recorded on the same terms since last time, by whatever process; returns how many trials that were.
+    /// Reads the trials that any process has recorded on the same terms since the last call. Returns their number.
     pub(super) fn take_up(&mut self) -> Result<usize, NightError> {
         let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
         let count = trials.len();
@@ -183,21 +189,23 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    /// Makes a kept trial the champion; false, with a note, where it cannot be: the one before it then is.
+    /// Makes a kept trial the champion. Returns false, with a note to the user, if it cannot; the caller then tries the
+    /// kept trial before it.
     fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
         let prepared = match memory::source_of(&self.bench.store, trial)? {
             Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
             None => Err("its source is damaged or missing in the store".into()),
         };
-        let candidate = match prepared {
-            Ok(candidate) => candidate,
+        let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
+        let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
+            Ok(found) => found,
             Err(reason) => {
                 let text = format!("champion #{} is passed over: {reason}", trial.number);
                 (self.tell)(Event::Note { text });
                 return Ok(false);
             }
         };
-        self.champion_bpb = trial.found.bpb.unwrap_or(self.champion_bpb);
+        self.champion_bpb = bpb;
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
         Ok(true)
     }
@@ -222,7 +230,7 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    /// Tries what the proposers write until a bound is reached or nobody has anything left, and sums up.
+    /// Tries proposals until a bound is reached or the proposers have nothing left, then ends the night.
     pub fn run(mut self, proposers: Vec<Box<dyn Proposer>>) -> Result<Summary, NightError> {
         if proposers.iter().any(|proposer| !proposer.is_free()) {
             let names: Vec<&str> = proposers.iter().map(|proposer| proposer.name()).collect();
@@ -242,7 +250,7 @@ impl<'a> Night<'a> {
             let worked = Roster::open(scope, self.bench, proposers, bandit, &terms)
                 .map_err(NightError::from)
                 .and_then(|mut roster| self.work(&mut roster));
-            // The threads end with the scope: what they still write is given up.
+            // The scope waits for the threads. Proposals that they still write are discarded.
             cancelled.store(true, Ordering::Relaxed);
             worked
         })?;
@@ -258,7 +266,7 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    /// The next mutation to try; waits for one where none is ready. None where the night is over.
+    /// Waits for the next mutation to try. Returns `None` if the night is over.
     fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
         let (since, mut told) = (Instant::now(), false);
         while !self.over() {
@@ -290,7 +298,7 @@ impl<'a> Night<'a> {
         Ok(None)
     }
 
-    /// Takes what the proposers report: all that is there, or the first that comes in time.
+    /// Takes all reports that are there. If there are none, it waits up to `patience` for the first one.
     fn listen(&mut self, roster: &mut Roster, patience: Duration) -> Result<(), NightError> {
         let mut patience = patience;
         while let Some(news) = roster.wait(patience, self.champion.trial) {
@@ -310,8 +318,8 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    /// Turns for those who should write while `in_training` trains. A digest that is due is asked of one of them, or
-    /// made without.
+    /// Gives turns while `in_training` trains. If a digest is due, one proposer writes it; without such a proposer, the
+    /// host does.
     fn hand_out(&mut self, roster: &mut Roster, in_training: Option<&Draft>) -> Result<(), NightError> {
         let mut situation = self.situation();
         situation.number += u64::from(in_training.is_some());
@@ -333,7 +341,7 @@ impl<'a> Night<'a> {
         Ok(())
     }
 
-    /// What proposers, and whoever else asks, may know at this moment.
+    /// What a proposer may know at this moment.
     pub fn situation(&self) -> Situation {
         Situation {
             brief: self.brief.clone(),
@@ -358,12 +366,12 @@ impl<'a> Night<'a> {
         }
     }
 
-    /// Whether this process is to end it.
+    /// Whether this process must stop the night.
     fn over(&self) -> bool {
         self.stop.soon() || self.bounds.are_reached(self.tally.trained, self.hours())
     }
 
-    /// Whether nothing is left of it, whoever runs it.
+    /// Whether the whole night is complete, so that no process needs to continue it.
     pub(super) fn is_whole(&self) -> bool {
         self.exhausted || self.whole.are_reached(self.tally.trained, self.hours())
     }

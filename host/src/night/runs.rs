@@ -1,6 +1,6 @@
-//! Experiments of a night in the order in which they are needed. Where there are jobs to spare they run ahead of whoever
-//! asks for them. A result that nobody asks for stays in the store and belongs to no trial: what is decided does not
-//! depend on how many run at the same time.
+//! Runs the experiments of a trial in the order in which they are needed. With several jobs, it runs experiments ahead,
+//! before their results are needed. An unneeded result stays in the store and belongs to no trial, so decisions do not
+//! depend on the number of jobs.
 
 use crate::experiment::batch::Run;
 use crate::experiment::bench::{Bench, BenchError};
@@ -10,22 +10,21 @@ use crate::night::event::Event;
 use crate::night::stop::Stop;
 use std::collections::VecDeque;
 
-/// See the module.
 pub struct Runs<'a> {
     bench: &'a Bench,
     stop: &'a Stop,
-    /// What a run is for, and what is to be run.
+    /// Role and experiment of each planned run.
     ahead: VecDeque<(String, Experiment<'a>)>,
     ended: VecDeque<Run>,
 }
 
 impl<'a> Runs<'a> {
-    /// Runs nothing yet.
+    /// Plans the runs. None of them starts yet.
     pub fn new(bench: &'a Bench, stop: &'a Stop, plan: impl IntoIterator<Item = (String, Experiment<'a>)>) -> Self {
         Self { bench, stop, ahead: plan.into_iter().collect(), ended: VecDeque::new() }
     }
 
-    /// The next one's run; none after the last.
+    /// The run of the next experiment; `None` after the last one.
     pub fn next(&mut self, tell: &mut dyn FnMut(Event)) -> Result<Option<Run>, BenchError> {
         if self.ended.is_empty() {
             let batch: Vec<_> = self.ahead.drain(..self.ahead.len().min(self.bench.jobs.get())).collect();

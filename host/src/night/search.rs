@@ -1,5 +1,5 @@
-//! Random search over a guest's constants: each point moves every searchable constant at once, log-uniformly within a
-//! factor. What the seed guest's constants come from; reproducible from policy, random seed and size.
+//! Random search over a guest's constants. Each point changes every searchable constant at once, log-uniformly within a
+//! factor. The seed guest's constants were found this way. The result is a function of policy, random seed and size.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::prepare::{Candidate, Refusal};
@@ -9,23 +9,22 @@ use crate::propose::evolve::sample_constants;
 use crate::record::outcome::Outcome;
 use serde::Serialize;
 
-/// One point of the search.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
-    /// 0 is the guest as it is.
+    /// 0 for the unchanged guest.
     pub number: u64,
-    /// What was changed, in words.
+    /// The changes, in words.
     pub constants: String,
-    /// How it ended.
     pub status: String,
-    /// Its score, where completed.
+    /// Bits per byte, if completed.
     pub bpb: Option<f64>,
-    /// Training steps that the budget allowed.
+    /// Number of training steps within the budget.
     pub steps: u64,
 }
 
-/// Runs point 0, the guest as it is, then `trials` random points, all on one random seed and as many at a time as the bench
-/// may, and tells each in order. Returns the text of the best point; none where no point was completed.
+/// Runs point 0, the unchanged guest, then `trials` random points, all on the same random seed. [`Bench::jobs`] points
+/// run at the same time. Reports each point in order. Returns the text of the best point, or `None` if no point was
+/// completed.
 pub fn random_search(
     bench: &Bench,
     guest: &str,
@@ -52,7 +51,7 @@ pub fn random_search(
     }
 }
 
-/// A point that has not run, and its text; none where the guest has no constants to move.
+/// Draws a point and its text. Returns `None` if the guest has no constants to change.
 fn draw(guest: &str, number: u64, random_seed: u64, spread: f64) -> Option<(Point, String)> {
     let (constants, text) = match number {
         0 => ("as committed".to_string(), guest.to_string()),
@@ -64,7 +63,7 @@ fn draw(guest: &str, number: u64, random_seed: u64, spread: f64) -> Option<(Poin
     Some((Point { number, constants, status: String::new(), bpb: None, steps: 0 }, text))
 }
 
-/// The points with what came of them.
+/// Runs the points and fills in their results.
 fn run(bench: &Bench, mut points: Vec<(Point, String)>, random_seed: u64) -> Result<Vec<(Point, String)>, BenchError> {
     let mut candidates: Vec<(&mut Point, Candidate)> = Vec::new();
     for (point, text) in &mut points {

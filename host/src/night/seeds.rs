@@ -1,8 +1,9 @@
-//! The random seeds of a night, from its policy.
+//! Derives the random seeds of a night from its policy.
 
 use crate::policy::Policy;
 
-/// A random seed of the night, by purpose, trial and index: blake3 of the four in a context of its own.
+/// Derives one random seed: blake3 of the policy's random seed, purpose, trial and index, with a derivation context of
+/// its own.
 pub(super) fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("lab 2026-11 random seed v1");
     hasher.update(&policy.search.random_seed.to_le_bytes());
@@ -14,7 +15,7 @@ pub(super) fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64
     u64::from_le_bytes(bytes)
 }
 
-/// The random seeds on which the baseline is measured.
+/// The random seeds of the baseline.
 pub fn replica_seeds(policy: &Policy) -> Vec<u64> {
     (0..policy.selection.replicas.max(1)).map(|i| random_seed(policy, "replica", 0, u64::from(i))).collect()
 }

@@ -1,11 +1,11 @@
-//! What was tried before, by each of the three keys.
+//! Detects repeats of earlier trials by the three keys: source, component and behaviour.
 
 use crate::record::ending::Ending;
 use crate::record::key::{BehaviourKey, ComponentKey, SourceKey};
 use crate::record::trial::{Findings, Trial};
 use std::collections::BTreeMap;
 
-/// What was tried before on the same terms, by each of the three keys.
+/// Keys of the earlier trials on the same terms, each with the number of its trial.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     sources: BTreeMap<SourceKey, u64>,
@@ -14,8 +14,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Remembers a trial by the keys that it got; the first trial of a key counts. A host fault says nothing about the
-    /// mutation: it may be tried again.
+    /// Remembers the keys of a trial. For each key, the first trial counts. A host fault says nothing about the
+    /// mutation, so its keys are not remembered.
     pub fn insert(&mut self, trial: &Trial) {
         let Findings { verdict, source_key, component_key, behaviour_key, .. } = trial.found;
         if verdict == Ending::HostFault {
@@ -32,35 +32,35 @@ impl Seen {
         }
     }
 
-    /// The trial that had this source.
+    /// The first trial with this source.
     pub fn source(&self, key: &SourceKey) -> Option<u64> {
         self.sources.get(key).copied()
     }
 
-    /// The trial that had this component.
+    /// The first trial with this component.
     pub fn component(&self, key: &ComponentKey) -> Option<u64> {
         self.components.get(key).copied()
     }
 
-    /// The trial that behaved like this.
+    /// The first trial with this behaviour.
     pub fn behaviour(&self, key: &BehaviourKey) -> Option<u64> {
         self.behaviours.get(key).copied()
     }
 }
 
-/// Which key stopped a repeat.
+/// The kind of key that matched an earlier trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepeatKey {
-    /// Found before compiling.
+    /// Detected before compiling.
     Source,
-    /// Found before the dry run.
+    /// Detected before the dry run.
     Component,
-    /// Found before training.
+    /// Detected before training.
     Behaviour,
 }
 
 impl RepeatKey {
-    /// As users read it.
+    /// The name that users read.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Source => "source key",

@@ -1,5 +1,5 @@
-//! Putting a bench together: from a policy for a night, from a record for a replay. The only place that knows where
-//! compiler, corpus and profile come from.
+//! Assembles a bench: from a policy for a night, or from a record for a replay. Finds or installs the compiler, the
+//! corpus and the profile.
 
 use crate::data::compress::{self, Compressors};
 use crate::data::task::{self, Definition, PreparedTask};
@@ -21,80 +21,55 @@ use kernels::cost::Profile;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-/// Intervals of a run's hash chain: enough to find a difference quickly, few enough to cost nothing.
+/// Number of intervals in the hash chain of a run: enough to locate a difference quickly, and almost free.
 pub const INTERVALS: u32 = 8;
 
-/// The brief as shipped; a `program.md` in the working folder replaces it.
+/// The built-in brief. A `program.md` in the working folder replaces it.
 pub const BRIEF: &str = include_str!("../../../program.md");
 
-/// Why a bench could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The compiler.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
-    /// The corpus.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The bench.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// The guest that the night starts from.
     #[error("the seed guest {name} cannot be used: {refusal}")]
     SeedGuest {
-        /// As the policy names it.
+        /// The guest's name in the policy.
         name: String,
-        /// Why.
         refusal: Box<Refusal>,
     },
-    /// The brief of the working folder.
     #[error("cannot read the brief, program.md: {0}; mend it, or move it away to use the one that is shipped")]
     Brief(std::io::Error),
-    /// A guest's file.
     #[error("cannot read the seed guest {path}: {source}")]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A folder without a store.
+    Read { path: PathBuf, source: std::io::Error },
     #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
     NoStore(PathBuf),
-    /// Every proposer of the policy is faulty.
     #[error("nobody can propose: {}", words(.0))]
     NoProposer(Vec<Unfit>),
-    /// No child could be started or confined.
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
-    /// An experiment whose surroundings are gone.
+    /// Something that the experiment needs is missing or differs.
     #[error("experiment {key} cannot be run here: {reason}")]
-    Gone {
-        /// Its key.
-        key: String,
-        /// What is missing.
-        reason: String,
-    },
-    /// A definition that cannot be written.
+    Gone { key: String, reason: String },
     #[error("a definition cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// No champion to sample from.
     #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
     NoModel,
 }
 
-/// A proposer that cannot work here, whatever comes: its name and why.
+/// A proposer of the policy that cannot work on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// As the policy calls it.
+    /// Its name in the policy.
     pub name: String,
-    /// Why, and what to do.
+    /// The reason and the remedy.
     pub reason: String,
 }
 
@@ -111,17 +86,16 @@ fn words(unfit: &[Unfit]) -> String {
 /// The proposers of a policy, in its order.
 #[derive(Default)]
 pub struct Proposers {
-    /// Who can work.
+    /// The proposers that can work.
     pub fit: Vec<Box<dyn Proposer>>,
-    /// Who cannot.
+    /// The proposers that cannot work.
     pub unfit: Vec<Unfit>,
 }
 
-/// The brief that proposers get: `program.md` of the working folder, or the one that is shipped.
+/// The brief for proposers: `program.md` of the working folder, or the built-in one.
 ///
 /// # Errors
-/// Where there is a `program.md` that cannot be read as text: another brief than the one that its owner wrote is worse than
-/// none.
+/// If `program.md` exists but cannot be read as text. The built-in brief would not be what its owner wanted.
 pub fn brief() -> Result<String, OpenError> {
     match std::fs::read_to_string("program.md") {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BRIEF.into()),
@@ -129,21 +103,21 @@ pub fn brief() -> Result<String, OpenError> {
     }
 }
 
-/// The policy where none is named: `policy.toml` of the working folder, or the shipped `overnight`.
+/// The policy if the user names none: `policy.toml` of the working folder, or the shipped `overnight`.
 pub fn default_policy() -> &'static str {
     const OWN: &str = "policy.toml";
     if Path::new(OWN).is_file() { OWN } else { "overnight" }
 }
 
-/// What a guest can call, for whoever writes one.
+/// The functions that a guest can call, for authors of guests.
 pub fn reference() -> String {
     crate::guest::reference::markdown()
 }
 
-/// The proposers that a policy names. Keys are read here, addresses and programs checked; nothing is sent or started.
+/// Creates the proposers of a policy. Reads keys, and checks addresses and programs. Sends and starts nothing.
 ///
 /// # Errors
-/// Where none of them can work.
+/// If none of the proposers can work.
 pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
     let mut all = Proposers::default();
     for name in &policy.search.proposers {
@@ -155,7 +129,7 @@ pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
     if all.fit.is_empty() { Err(OpenError::NoProposer(all.unfit)) } else { Ok(all) }
 }
 
-/// One proposer, or why it cannot work.
+/// Creates one proposer, or says why it cannot work.
 fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     let model = name.strip_prefix("llm.").and_then(|name| policy.llm.get_key_value(name));
     let program = name.strip_prefix("command.").and_then(|name| policy.command.get(name));
@@ -173,7 +147,7 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     })
 }
 
-/// A store that is there already.
+/// Opens a store that exists already.
 pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
     if !dir.join("index.sqlite").is_file() {
         return Err(OpenError::NoStore(dir.to_owned()));
@@ -181,8 +155,9 @@ pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
     Ok(Store::open(dir)?)
 }
 
-/// Everything that a night stands on: compiler (found or installed), corpus (found or fetched), profile, sandbox; and
-/// the guest that it starts from, run dry. It may use so many threads (none: all cores) for so many experiments at a time.
+/// Assembles the bench of a night: compiler (found or installed), corpus (found or downloaded), profile and sandbox.
+/// Also compiles the seed guest and runs it dry. `threads` bounds the threads of the engine (`None`: all cores), and
+/// `jobs` the experiments at the same time.
 pub fn bench(
     store: Store,
     policy: &Policy,
@@ -224,7 +199,7 @@ fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<(PreparedTask, C
     Ok((task, compressors))
 }
 
-/// The definitions behind the hashes of manifests, so that a replay finds them.
+/// Stores the definitions behind the hashes of manifests, so that a replay finds them.
 fn remember(store: &Store, task: &PreparedTask, profile: &Profile) -> Result<(), OpenError> {
     let hash = crate::record::key::ProfileHash::new(profile).0;
     store.put_definition(&hash, "profile", &serde_json::to_string(profile)?)?;
@@ -249,17 +224,17 @@ fn spec(policy: &Policy, task: &PreparedTask, profile: Profile, threads: Option<
     }
 }
 
-/// A backstop only: ten times the budget, and a minute and a half for machines that start slowly.
+/// A safety limit: ten times the budget, plus 90 seconds for machines that start slowly.
 fn wall_limit_ms(budget_ps: u64) -> u64 {
     budget_ps / 1_000_000_000 * 10 + 90_000
 }
 
-/// Threads where none are asked for.
+/// Default number of threads.
 pub fn all_cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
 }
 
-/// Compiles the guest that the night starts from and sets the cost cap of `forward` from its own cost.
+/// Compiles the seed guest. Its own cost of `forward` sets the cost cap of `forward` for all guests.
 fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError> {
     let name = &policy.task.seed_guest;
     let text = match name.as_str() {
@@ -276,7 +251,8 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
     Ok(candidate)
 }
 
-/// A bench on which a recorded experiment can be run again, and its component. No compiler is needed.
+/// Assembles a bench for a replay of a recorded experiment. Returns it with the experiment's component. Needs no
+/// compiler.
 pub fn for_record(
     store: Store,
     record: &ExperimentRecord,
@@ -345,7 +321,8 @@ pub fn for_record(
     Ok((bench, component))
 }
 
-/// The experiment of that prefix, or the one behind the latest champion, or else the best completed one.
+/// The experiment with this key prefix. Without a prefix, the experiment of the latest champion, or the best completed
+/// one.
 pub fn experiment_or_champion(store: &Store, prefix: Option<&str>) -> Result<ExperimentRecord, OpenError> {
     let key = match prefix {
         Some(prefix) => match store.resolve(prefix)? {

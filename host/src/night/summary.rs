@@ -1,4 +1,4 @@
-//! Where a night stands, and how it ends: the sealed test split is read, the champion writes, the report is made.
+//! The standing of a night and its end: read the sealed test split, sample text from the champion, write the report.
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
@@ -13,7 +13,7 @@ use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 
-/// Tokens of held-out text that the sample at the end of a night goes on from.
+/// Length of the prompt for the sample at the end of a night, in tokens of held-out text.
 const PROMPT_TOKENS: usize = 32;
 
 impl Night<'_> {
@@ -43,9 +43,9 @@ impl Night<'_> {
         }
     }
 
-    /// Sums up: the sealed test split is read now, for whichever of champion and baseline it was not read yet. A night that was
-    /// interrupted, or that a bound of the command line alone ended, is not over: the same policy goes on with it, and with
-    /// what it has left of its caps.
+    /// Ends this process's part of the night. Reads the sealed test split for champion and baseline, unless it was read
+    /// for them before. The night itself is not over if Ctrl-C or a bound of the command line ended it: the same policy
+    /// can continue it with the rest of its caps.
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
         let seed = random_seed(self.policy, "replica", 0, 0);
@@ -81,7 +81,7 @@ impl Night<'_> {
             store.end_night(self.id, unix_ms())?;
         }
         let champion = &self.champion.candidate;
-        // A night that decided nothing leaves the last report as it is.
+        // A night without decided trials keeps the last report.
         if !self.tally.decided.is_empty() {
             let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
             let records = store.trials_in(&self.context)?;
@@ -92,7 +92,7 @@ impl Night<'_> {
         Ok(summary)
     }
 
-    /// A run that the store has; none where it was never finished.
+    /// The run of a candidate in the store; `None` if it was never finished.
     fn finished(&self, candidate: &Candidate, seed: u64) -> Result<Option<Run>, NightError> {
         Ok(self.bench.run_before(&self.bench.manifest(&candidate.component, seed))?)
     }
@@ -116,11 +116,17 @@ impl Night<'_> {
         Ok(scores.first().copied().zip(scores.last().copied()))
     }
 
-    /// The champion goes on from the beginning of the first search chunk.
+    /// Lets the champion continue the beginning of the first search chunk.
     fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
         let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
         let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
-        let prompt = self.bench.task.task.tokenizer.decode(head).unwrap_or_default();
+        let prompt = match self.bench.task.task.tokenizer.decode(head) {
+            Ok(prompt) => prompt,
+            Err(error) => {
+                (self.tell)(Event::Note { text: format!("no sample: {error}") });
+                return Ok(String::new());
+            }
+        };
         match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
             Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
             Err(SampleError::Store(error)) => Err(error.into()),

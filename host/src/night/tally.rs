@@ -1,20 +1,19 @@
-//! What this process did of a night.
+//! Counts what this process did in a night.
 
 use crate::night::contest::Judgement;
 use crate::night::seen::RepeatKey;
 use crate::record::ending::Ending;
 use std::time::Duration;
 
-/// What this process did of a night.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Mutations that were trained.
+    /// Number of trained mutations.
     pub trained: u64,
-    /// Trials and how long they took.
+    /// Ending and duration of each trial.
     pub decided: Vec<(Ending, Duration)>,
-    /// Repeats stopped, by key: source, component, behaviour.
+    /// Number of repeats by kind of key: source, component, behaviour.
     pub repeats: [u64; 3],
-    /// Training runs.
+    /// Number of training runs.
     pub runs: u64,
 }
 

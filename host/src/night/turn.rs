@@ -1,14 +1,15 @@
-//! One proposer's turn: a proposal, checked by the compiler and the dry run while something else trains, and sent back for
-//! repair while there is something to mend. Every answer is filed. What passes is in the store's memos, so that the trial
-//! finds it compiled and run dry. Depends on the bench and the seam; decides nothing about the night.
+//! One turn of a proposer: it proposes, and compiler and dry run check the proposal while another mutation trains. A
+//! faulty proposal goes back for repair. Every answer is recorded. The store keeps the results of the checks, so the
+//! trial does not repeat them. A turn makes no decision about the night.
 
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Step;
 use crate::night::digest;
 use crate::night::ledger::Accounts;
-use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation, Stage};
+use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation};
 use crate::record::key::SourceKey;
 use crate::record::spend::{Caps, Spend};
+use crate::record::stage::Stage;
 use crate::record::store::{AnswerOutcome, NewAnswer};
 use crate::system::clock::unix_ms;
 use std::convert::Infallible;
@@ -16,92 +17,85 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What a proposer is asked for.
+/// The request to a proposer.
 pub struct Turn {
-    /// What it knows.
+    /// What the proposer knows.
     pub situation: Situation,
-    /// Whether it is to rewrite the digest first.
+    /// Whether the proposer should first rewrite the digest.
     pub wants_digest: bool,
 }
 
-/// A proposal on its way to a trial.
+/// A proposal that waits for its trial.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Who wrote it.
     pub author: String,
     /// The trial whose source it changes.
     pub parent: u64,
-    /// What to try.
     pub proposal: Proposal,
-    /// Its row in the store, where a proposer of the night wrote it.
+    /// Its row in the store, if a proposer of the night wrote it.
     pub id: Option<i64>,
-    /// Key of its text, where it parses.
+    /// Key of its text, if the text parses.
     pub source_key: Option<SourceKey>,
-    /// What is wrong with it, as its author left it after the last repair: it will not pass.
+    /// The fault that remains after the last repair. The trial will refuse the proposal.
     pub fault: Option<Fault>,
 }
 
-/// What the checks before a trial found.
+/// A fault that the checks before a trial found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What found it.
+    /// The check that found it.
     pub stage: Stage,
-    /// In words.
     pub message: String,
 }
 
-/// What came of a turn.
+/// The result of a turn.
 pub struct Report {
-    /// The work itself.
     pub written: Written,
-    /// Why there will be nothing more tonight, or not for a while.
+    /// Why the proposer stops for the night, or pauses.
     pub halt: Option<ProposeError>,
-    /// The new digest.
     pub digest: Option<String>,
-    /// Whether one was asked for.
+    /// Whether a digest was asked for.
     pub wanted_digest: bool,
-    /// What the proposal cost, repairs included.
+    /// Cost of the proposal, including repairs.
     pub spend: Spend,
 }
 
 impl Report {
-    /// Of a turn that ended in a panic.
+    /// The report of a turn that panicked.
     pub fn panicked() -> Self {
         let halt = ProposeError::Stop("failed in a way that it should not; please report what is above".into());
         Self { written: Written::Halted, halt: Some(halt), digest: None, wanted_digest: false, spend: Spend::default() }
     }
 }
 
-/// See [`Report`].
+/// The proposal of a turn, or why there is none.
 pub enum Written {
     /// A mutation to try.
     Draft(Box<Draft>),
-    /// Nothing is left to try from this parent.
+    /// The proposer has nothing left to try from this parent.
     Nothing,
-    /// No mutation could be read from the last answer: why.
+    /// The last answer contains no readable mutation. Holds the reason.
     Lost(String),
-    /// No answer: see [`Report::halt`].
+    /// There is no answer; [`Report::halt`] says why.
     Halted,
 }
 
-/// A proposer with all that its thread needs.
+/// A proposer with everything that its thread needs.
 pub struct Worker<'a> {
-    /// Its own way to compiler, sandbox and store.
+    /// Its own access to compiler, sandbox and store.
     pub bench: Bench,
-    /// Who writes.
     pub proposer: Box<dyn Proposer>,
     /// The night that pays.
     pub night: i64,
-    /// What it may spend.
     pub caps: Caps,
-    /// Repairs that a proposal may have.
+    /// Maximum number of repairs of one proposal.
     pub repairs: u32,
     /// Set when the night is over.
     pub cancelled: &'a AtomicBool,
 }
 
 impl Worker<'_> {
-    /// Proposes, checks, repairs.
+    /// Asks for a digest if needed, then for a proposal, and for repairs.
     pub fn turn(&mut self, turn: &Turn) -> Report {
         let Self { bench, proposer, night, caps, repairs, cancelled } = self;
         let name = proposer.name().to_string();
@@ -121,7 +115,7 @@ impl Worker<'_> {
     }
 }
 
-/// One turn's answers as they are filed.
+/// Records the answers of one turn.
 struct Filing<'a> {
     bench: &'a Bench,
     night: i64,
@@ -130,27 +124,27 @@ struct Filing<'a> {
     first: Option<i64>,
 }
 
-/// How an answer came.
+/// How long an answer took, and the requests behind it.
 struct Came {
     wall_ms: i64,
     requests: Vec<i64>,
 }
 
-/// An answer that cannot be trained as it is, and its row in the store.
+/// An answer that cannot be trained, with its row in the store.
 struct Lost {
     failed: Failed,
     id: Option<i64>,
     source_key: Option<SourceKey>,
 }
 
-/// What is filed of an answer.
+/// The content of an answer.
 enum Wrote<'a> {
     Proposal(&'a Proposal),
     Text(&'a str),
     Nothing,
 }
 
-/// What the checks say of a proposal: the key of its text, where that parses, and its fault, if it has one.
+/// The result of the checks: the key of the text if it parses, and the fault if there is one.
 struct Checked {
     source_key: Option<SourceKey>,
     fault: Option<Fault>,
@@ -210,7 +204,7 @@ impl Filing<'_> {
         (self.give_up(last), None)
     }
 
-    /// What cannot be mended is tried all the same where there is a source: the trial then says why it was refused.
+    /// After the last failed repair. A proposal with a source still goes to a trial, which records why it was refused.
     fn give_up(&self, last: Option<Lost>) -> Written {
         let Some(Lost { failed, id, source_key }) = last else { return Written::Halted };
         let Failed { proposal, stage, message, .. } = failed;
@@ -227,7 +221,8 @@ impl Filing<'_> {
         Draft { author, parent, proposal, id, source_key, fault }
     }
 
-    /// An answer that cannot be filed is used all the same: a full disk stops the trial that comes next, and says so.
+    /// Records an answer. If that fails, the answer is still used: a full disk stops the next trial, and that trial
+    /// reports it.
     fn file(
         &mut self,
         came: &Came,
@@ -262,7 +257,7 @@ impl Filing<'_> {
     }
 }
 
-/// Parses, compiles and runs dry. What the host itself could not do is no fault of the proposal: the trial will see.
+/// Parses, compiles and runs dry. A failure of the host is not a fault of the proposal; the trial will report it.
 fn check(bench: &Bench, proposal: &Proposal) -> Checked {
     let mut source_key = None;
     let prepared = bench.prepare_while(&proposal.source, |step| {

@@ -1,11 +1,11 @@
-//! What a policy may not say: values out of range, and proposers that are not there.
+//! Checks a policy: values out of range, and proposers that do not exist.
 
 use crate::policy::fields::Policy;
 use crate::propose::evolve::proposer::Offline;
 use std::fmt;
 
 impl Policy {
-    /// Values out of range, with the field's path.
+    /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
         let Self { task, budget, limits, search, caps, selection, llm: _, command: _ } = self;
@@ -44,7 +44,7 @@ impl Policy {
         faults.0
     }
 
-    /// Proposers that are not there, named twice, or wrongly described.
+    /// Proposers that do not exist, are named twice, or are described wrongly.
     fn proposer_faults(&self, faults: &mut Faults) {
         let known = |name: &str| match name.split_once('.') {
             None => name == Offline::NAME,

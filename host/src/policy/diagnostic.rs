@@ -1,26 +1,24 @@
-//! A fault in a TOML file: where it is, what is wrong, and the nearest remedy.
+//! A fault in a TOML file: its place, the reason, and the nearest remedy.
 
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
-/// A fault in a file, as a person needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The file's name or path.
+    /// Name or path of the file.
     pub file: String,
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// Counted from 1, in characters.
     pub column: usize,
-    /// The line.
+    /// The whole line.
     pub text: String,
-    /// Characters to underline.
+    /// Number of characters to underline.
     pub width: usize,
-    /// What is wrong.
     pub reason: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 
@@ -57,7 +55,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Reads a file of this shape.
+/// Parses the text of a TOML file into `T`.
 pub(super) fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Box<Diagnostic>> {
     toml::from_str(text).map_err(|error| {
         let reason = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
@@ -74,7 +72,7 @@ fn nearest(message: &str) -> Option<&str> {
     similar::get_close_matches(unknown, &known, 1, 0.5).into_iter().next()
 }
 
-/// Where the value of a dotted field path stands, or else the table that lacks it.
+/// The place of the value at a dotted field path, or of the table that lacks it.
 pub(super) fn locate(text: &str, path: &str) -> Option<Range<usize>> {
     let table = DeTable::parse(text).ok()?;
     let mut names = path.split('.');

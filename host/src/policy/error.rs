@@ -2,7 +2,6 @@
 
 use crate::policy::diagnostic::Diagnostic;
 
-/// Why a policy or profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// No shipped file has this name.
@@ -10,42 +9,29 @@ pub enum PolicyError {
     Unknown {
         /// `policy` or `profile`.
         kind: &'static str,
-        /// What was asked for.
         name: String,
-        /// Shipped names.
+        /// The shipped names.
         known: String,
     },
-    /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
-    Read {
-        /// Its path.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file says something that it may not.
+    Read { path: String, source: std::io::Error },
+    /// The file is not valid TOML, or a field is unknown or out of range.
     #[error("{0}")]
     Invalid(Box<Diagnostic>),
-    /// The profile is not the one that the policy pins.
+    /// The profile differs from the one that the policy pins.
     #[error(
         "profile `{name}` has hash {found}, but the policy pins {pinned}: results would not compare; use the pinned profile, or pin this one"
     )]
     ProfileDiffers {
-        /// Its name.
         name: String,
-        /// Its hash.
+        /// Hash of the profile.
         found: String,
-        /// The policy's.
+        /// Hash that the policy pins.
         pinned: String,
     },
-    /// The profile lacks a class, or says something impossible.
+    /// The profile lacks a cost class, or a value is impossible.
     #[error("profile `{name}`: {source}")]
-    Profile {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        source: kernels::cost::ProfileError,
-    },
+    Profile { name: String, source: kernels::cost::ProfileError },
     /// The policy holds a value that TOML cannot express.
     #[error("the policy cannot be written as TOML: {0}")]
     Write(#[from] toml::ser::Error),

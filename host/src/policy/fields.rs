@@ -1,4 +1,4 @@
-//! The fields of a policy file, and what each is where the file leaves it out.
+//! The fields of a policy file and their defaults.
 
 use crate::experiment::judge::Selection;
 use crate::propose::command;
@@ -8,27 +8,26 @@ use crate::record::spend::Caps;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A policy file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// What is learnt and how it is scored.
+    /// The text to learn and how it is scored.
     pub task: TaskPolicy,
     /// How long each experiment trains.
     pub budget: Budget,
-    /// Bounds of a guest.
+    /// Limits of a guest.
     #[serde(default)]
     pub limits: Limits,
-    /// How many experiments, from whom.
+    /// The number of experiments, and the proposers.
     #[serde(default)]
     pub search: Search,
-    /// What may be spent.
+    /// The caps on spending.
     #[serde(default)]
     pub caps: CapsPolicy,
-    /// Language models that `proposers` may name: table `[llm.sonnet]` is the proposer `llm.sonnet`.
+    /// Language models that `proposers` may name. The table `[llm.sonnet]` defines the proposer `llm.sonnet`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub llm: BTreeMap<String, ModelConfig>,
-    /// Programs that `proposers` may name: table `[command.agent]` is the proposer `command.agent`.
+    /// Programs that `proposers` may name. The table `[command.agent]` defines the proposer `command.agent`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub command: BTreeMap<String, command::Config>,
     /// What counts as a gain.
@@ -36,18 +35,17 @@ pub struct Policy {
     pub selection: Selection,
 }
 
-/// The task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskPolicy {
-    /// Corpora in order of preference; the first that can be had is taken.
+    /// Corpora in order of preference. The first available one is used.
     pub corpora: Vec<String>,
     /// Evaluation context in tokens.
     pub context: u32,
-    /// Rung of the ladder that a guest derives its sizes from.
+    /// Scale factor, from which a guest derives its sizes.
     #[serde(default = "one")]
     pub scale: f32,
-    /// Chunks scored of each held-out split.
+    /// Number of chunks that are scored of each held-out split.
     pub eval_chunks: u32,
     /// Rows per forward call.
     #[serde(default = "eight")]
@@ -57,33 +55,33 @@ pub struct TaskPolicy {
     pub seed_guest: String,
 }
 
-/// Budget time.
+/// The training time of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Reference profile: a name under `policies/profiles/`, or a path.
     pub profile: String,
-    /// Pinned blake3 of the profile; a profile that differs is refused.
+    /// Expected blake3 hash of the profile. Any other profile is refused.
     pub profile_hash: Option<String>,
     /// Deterministic seconds per experiment.
     pub seconds: f64,
 }
 
-/// The night.
+/// The bounds, proposers and random seed of a night.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Search {
-    /// Stop after so many experiments of the night, restarts included; none: go on.
+    /// Stop after this number of experiments, counted across restarts. `None` means no bound.
     pub experiments: Option<u64>,
-    /// Stop after so many hours of the night, the time between restarts not counted; none: go on.
+    /// Stop after this number of hours, without the time between restarts. `None` means no bound.
     pub hours: Option<f64>,
-    /// Who proposes: `evolve`, `llm.NAME`, `command.NAME`. Several share the night by what they gain for what they cost.
+    /// The proposers: `evolve`, `llm.NAME`, `command.NAME`. Several proposers share the night by gain per cost.
     pub proposers: Vec<String>,
-    /// How often a proposal that does not compile or pass the dry run goes back to its author.
+    /// How often a proposal goes back to its author if it does not compile or fails the dry run.
     pub repairs: u32,
-    /// Trials between two digests of what the night has taught.
+    /// Number of trials between two digests.
     pub digest_every: u64,
-    /// Random seed of the night: proposals and experiments' random seeds derive from it.
+    /// Random seed of the night. The proposals and the random seeds of experiments derive from it.
     pub random_seed: u64,
 }
 
@@ -100,8 +98,8 @@ impl Default for Search {
     }
 }
 
-/// Most that a night may spend on its proposers, all together; what is left out has no bound. At a cap the night goes on
-/// with what is free.
+/// Maximum spending of a night, for all proposers together. A missing cap means no bound. After a cap is reached, the
+/// night continues with the free proposers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CapsPolicy {
@@ -109,12 +107,11 @@ pub struct CapsPolicy {
     pub dollars: Option<f64>,
     /// Tokens, read and written.
     pub tokens: Option<u64>,
-    /// Requests.
     pub requests: Option<u64>,
 }
 
 impl CapsPolicy {
-    /// In millionths of a dollar.
+    /// Converts the caps; money becomes millionths of a dollar.
     pub fn in_whole_numbers(&self) -> Caps {
         let micro_dollars = self.dollars.map(|dollars| (dollars * 1e6).round() as u64);
         Caps { requests: self.requests, tokens: self.tokens, micro_dollars }

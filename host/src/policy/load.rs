@@ -1,4 +1,4 @@
-//! Policies and profiles by name or path, and what identifies a policy.
+//! Loads policies and profiles by name or path, and computes the hash of a policy.
 
 use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
 use crate::policy::error::PolicyError;
@@ -17,7 +17,7 @@ pub(super) const POLICIES: &[(&str, &str)] = &[
 /// Shipped profiles by name.
 const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml"))];
 
-/// Domain of policy hashes.
+/// Derivation context of policy hashes.
 const HASH_DOMAIN: &str = "lab policy v1";
 
 impl Policy {
@@ -27,7 +27,7 @@ impl Policy {
         Self::parse(&file, &text)
     }
 
-    /// Reads and validates a policy; `file` is what errors call it.
+    /// Parses and validates a policy. `file` is its name in error messages.
     pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
         let policy: Self = parse_toml(file, text).map_err(PolicyError::Invalid)?;
         match policy.faults().into_iter().next() {
@@ -40,8 +40,8 @@ impl Policy {
         }
     }
 
-    /// The policy with every default written out, as TOML in declaration order. Two files that mean the same have the
-    /// same canonical form; comments and layout do not count.
+    /// The policy as TOML with all defaults, in declaration order. Two files with the same meaning have the same
+    /// canonical form; comments and layout do not matter.
     pub fn canonical(&self) -> Result<String, PolicyError> {
         Ok(toml::to_string(self)?)
     }
@@ -51,7 +51,7 @@ impl Policy {
         Ok(blake3::derive_key(HASH_DOMAIN, self.canonical()?.as_bytes()))
     }
 
-    /// Loads the reference profile and checks the pin.
+    /// Loads the reference profile and compares it with the pinned hash.
     pub fn profile(&self) -> Result<Profile, PolicyError> {
         let profile = load_profile(&self.budget.profile)?;
         let found = ProfileHash::new(&profile).to_string();

@@ -1,9 +1,9 @@
-//! A policy: what a night is to do, as a TOML file. Shipped policies and profiles are embedded and go by name; a name
-//! with `/` or `.toml` is a path. Unknown fields, wrong types and values out of range are errors with their line, the
-//! reason and the nearest remedy.
+//! A policy: the settings of a night, as a TOML file. Shipped policies and profiles are embedded and have names; a name
+//! with `/` or `.toml` is a path. Unknown fields, wrong types and values out of range are errors with a line, a reason
+//! and the nearest remedy.
 //!
-//! May import what a policy is made of: settings of `experiment` and `propose`, keys and limits of `record`. Start with
-//! [`Policy`]; a new field is declared in `fields`, and bounded in `check`.
+//! May import `experiment` and `propose` for their settings, and `record` and `system`. Start with [`Policy`]. A new
+//! field is declared in `fields`, and its range in `check`.
 
 mod check;
 mod diagnostic;

@@ -1,4 +1,4 @@
-//! Policies as people write them, well and badly.
+//! Tests with correct and faulty policy files.
 
 use super::load::POLICIES;
 use super::*;

@@ -4,6 +4,7 @@
 use crate::record::facts::Facts;
 use crate::record::key::SourceKey;
 use crate::record::spend::{Exchange, Spend};
+use crate::record::stage::Stage;
 use crate::record::trial::Trial;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -135,31 +136,6 @@ pub struct Failed {
     pub message: String,
     /// Which repair this is to be, from 1.
     pub repair: u32,
-}
-
-/// What finds a fault before any training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Reading the answer.
-    Answer,
-    /// Parsing the source.
-    Source,
-    /// The compiler.
-    Compile,
-    /// The component's check and the dry run.
-    DryRun,
-}
-
-impl Stage {
-    /// As users and the store have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Source => "source",
-            Self::Compile => "compile",
-            Self::DryRun => "dry run",
-        }
-    }
 }
 
 /// Why a turn brought no proposal.

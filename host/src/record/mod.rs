@@ -9,5 +9,6 @@ pub mod key;
 pub mod limits;
 pub mod outcome;
 pub mod spend;
+pub mod stage;
 pub mod store;
 pub mod trial;

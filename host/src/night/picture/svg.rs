@@ -1,5 +1,5 @@
-//! Draws a night as one SVG that needs nothing else: no scripts, no fonts or images from elsewhere. It follows the
-//! reader's choice of light or dark. Pure: equal pictures give equal bytes.
+//! Draws a night as one self-contained SVG: no scripts, no external fonts or images. It follows the reader's light or
+//! dark theme. Pure: equal pictures give equal bytes.
 
 use crate::night::picture::{Dot, Picture};
 use crate::record::ending::Ending;
@@ -12,21 +12,21 @@ const LEFT: f64 = 76.0;
 const RIGHT: f64 = 930.0;
 const TOP: f64 = 116.0;
 const BOTTOM: f64 = 424.0;
-/// Marks of trials without a score.
+/// Vertical position of the base line, which holds the marks of trials without a score.
 const BASE: f64 = 444.0;
 const LEGEND: f64 = 494.0;
-/// The first line of the list of keeps.
+/// Vertical position of the first line in the list of keeps.
 const LIST: f64 = 536.0;
 const ROW: f64 = 23.0;
 const LINE: f64 = 14.0;
 const COLUMNS: usize = 2;
-/// Most keeps that are listed.
+/// Maximum number of keeps in the list.
 const LISTED: usize = 19;
-/// Longest change that is told whole.
+/// Maximum length of a change in the list, in characters.
 const CHANGE_CHARS: usize = 42;
 /// Typical width of a character.
 const CHAR: f64 = 6.9;
-/// Wanted number of lines across.
+/// Wanted number of horizontal grid lines.
 const GRID: f64 = 5.0;
 /// Steps of the time axis, in seconds.
 const STEPS: [f64; 14] =
@@ -69,7 +69,7 @@ text{fill:#9198a1}
 }
 ";
 
-/// The picture as a file.
+/// Returns the text of the SVG file.
 pub fn draw(picture: &Picture) -> String {
     let height = height(picture);
     let mut out = format!(
@@ -119,12 +119,12 @@ fn text(out: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, words: 
     );
 }
 
-/// A stranger's text on one line, harmless to read.
+/// Makes untrusted text safe and puts it on one line.
 fn line(text: &str, max_chars: usize) -> String {
     sanitize::line(text, max_chars)
 }
 
-/// Text that stays text.
+/// Escapes text for XML.
 fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -134,7 +134,7 @@ fn xml(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // XML has no way to write these.
+            // XML cannot represent these.
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
             c if c.is_control() => out.push(' '),
             c => out.push(c),
@@ -168,7 +168,7 @@ fn keeps(picture: &Picture) -> impl Iterator<Item = (&Dot, f64)> {
     kept.filter_map(|dot| Some((dot, dot.bpb.filter(|bpb| bpb.is_finite())?)))
 }
 
-/// From the baseline to the champion, in the upper right corner.
+/// Writes the gain from baseline to champion in the upper right corner.
 fn gain(out: &mut String, picture: &Picture) {
     let (Some(baseline), Some((_, champion))) = (picture.baseline, keeps(picture).last()) else { return };
     let percent = (champion / baseline.bpb - 1.0) * 100.0;
@@ -177,7 +177,7 @@ fn gain(out: &mut String, picture: &Picture) {
     text(out, "better", (RIGHT, 66.0), "end", &format!("{sign}{:.1} % bits per byte", percent.abs()));
 }
 
-/// From seconds and bits per byte to places.
+/// Maps seconds and bits per byte to positions.
 struct Scale {
     seconds: f64,
     low: f64,
@@ -185,7 +185,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// All that is near the baseline and the best; what is much worse lies at the upper edge.
+    /// Covers all scores near the baseline and the best score. Much worse scores lie at the upper edge.
     fn of(picture: &Picture) -> Self {
         let scores = || picture.trials.iter().filter_map(|dot| dot.bpb).filter(|bpb| bpb.is_finite());
         let start = picture.baseline.map(|level| level.bpb).or_else(|| scores().next()).unwrap_or(1.0);
@@ -230,7 +230,7 @@ fn axes(out: &mut String, scale: &Scale) {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, at least as large.
+/// The smallest number that is at least `least` and is 1, 2 or 5 times a power of ten.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)
@@ -261,7 +261,7 @@ fn baseline(out: &mut String, picture: &Picture, scale: &Scale) {
     text(out, "level", (RIGHT - 6.0, top - 6.0), "end", &words);
 }
 
-/// The score of the champion of each moment, as stairs.
+/// Draws the champion's score over time, as stairs.
 fn best(out: &mut String, picture: &Picture, scale: &Scale) {
     let mut kept = keeps(picture).peekable();
     let from = match (picture.baseline, kept.peek()) {
@@ -276,7 +276,7 @@ fn best(out: &mut String, picture: &Picture, scale: &Scale) {
     put(out, format_args!("<path class=\"best\" d=\"{stairs}H{RIGHT}\"/>"));
 }
 
-/// A trial where its score is, or on the base line where it has none.
+/// Marks a trial at its score, or on the base line if it has none.
 fn mark(out: &mut String, dot: &Dot, scale: &Scale) {
     let x = scale.x(dot.at_s);
     let bpb = dot.bpb.filter(|bpb| bpb.is_finite());
@@ -305,7 +305,7 @@ fn cross(x: f64, y: f64) -> String {
     format!("<path class=\"fault\" d=\"M{:.1} {:.1}l7 7m0 -7l-7 7\"", x - 3.5, y - 3.5)
 }
 
-/// What each keep changed and gained: its number beside its dot, the rest in two columns below the picture.
+/// Lists the change and the gain of each keep. The number stands beside its dot, the rest in two columns below.
 fn kept(out: &mut String, picture: &Picture, scale: &Scale) {
     let mut last = (f64::NEG_INFINITY, f64::NEG_INFINITY);
     for (i, (dot, bpb)) in keeps(picture).enumerate() {
@@ -336,7 +336,7 @@ fn kept(out: &mut String, picture: &Picture, scale: &Scale) {
     }
 }
 
-/// Without a list of keeps, or with as many rows as it needs.
+/// Height of the picture, with the rows for the list of keeps.
 fn height(picture: &Picture) -> f64 {
     let rows = keeps(picture).count().min(LISTED + 1).div_ceil(COLUMNS);
     if rows == 0 { HEIGHT } else { LIST + (rows as f64 - 0.25) * ROW }
@@ -382,7 +382,7 @@ mod tests {
         let of_class = |node: &roxmltree::Node| {
             node.has_tag_name(("http://www.w3.org/2000/svg", "circle")) && node.attribute("class") == Some(class)
         };
-        // One belongs to the legend.
+        // One of them belongs to the legend.
         document.descendants().filter(of_class).count() - 1
     }
 
