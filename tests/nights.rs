@@ -6,7 +6,7 @@ use crate::common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::{Bounds, Champion, Contest, Night, NightError, Outsider, Plan, Seen, Stop};
+use nightlab::night::{Champion, Contest, Night, NightError, Outsider, Plan, Seen, Stop};
 use nightlab::policy::Policy;
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::Status;

@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn a_cargo_home_that_is_nowhere_is_an_error() {
-        let home = || Some(PathBuf::from("/home/a"));
+        let home = || Some(PathBuf::from("/of/a"));
         assert_eq!(cargo_home(Some("/c".into()), home()).unwrap(), Path::new("/c"));
-        assert_eq!(cargo_home(Some("".into()), home()).unwrap(), Path::new("/home/a/.cargo"));
+        assert_eq!(cargo_home(Some("".into()), home()).unwrap(), Path::new("/of/a/.cargo"));
         assert!(matches!(cargo_home(None, None), Err(ToolchainError::NoCargoHome)));
     }
 }
