@@ -357,7 +357,7 @@ mod tests {
         assert!(!folder.path().join("late").exists());
     }
 
-    /// A process that kept its output open once made the host wait for it.
+    /// A process that leaves the group may keep the output open.
     #[test]
     fn what_leaves_the_group_does_not_hold_up_the_end() {
         let started = Instant::now();
