@@ -2,9 +2,9 @@
 //! handle processes.
 //!
 //! Each pass is a `forward` call on [eval_rows, context] tokens in a fresh instance. A probed batch gets two more
-//! passes of the same shape. In the first, the tokens after a cut are replaced by other text: logits before the cut
-//! must keep their bits. Part of the score comes from this pass, so that a guest cannot treat it as a mere probe. In
-//! the second, the rows are rotated: the logits must rotate with them.
+//! passes of the same shape. In one, the rows are rotated: the logits must rotate with them. In the other, the tokens
+//! after a cut are replaced by other text: logits before the cut must keep their bits. The score before the cut comes
+//! from this pass, so that no pass is only a probe.
 
 use crate::record::outcome::{GuestFault, Status};
 use crate::sandbox::guest::{Forward, Guest};

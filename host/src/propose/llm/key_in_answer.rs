@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 /// The texts of an answer by field: the parts of one field over all events and array elements, in order.
 type Texts = BTreeMap<String, String>;
 
-/// Whether the texts contain the key, or may contain it. A body with escapes that cannot be read counts as containing
-/// it.
+/// Whether the answer's texts contain the key, or may contain it: a body that has escapes but cannot be read counts as
+/// containing it.
 pub(super) fn holds(key: &Key, body: &[u8]) -> bool {
     let mut texts = Texts::new();
     let whole = serde_json::from_slice::<Value>(body);

@@ -1,7 +1,7 @@
 //! Language models over HTTP. There are two dialects: Anthropic's Messages, and the chat completions that OpenAI,
 //! Ollama, vLLM, llama.cpp and most others support. Everything a server sends is untrusted. [`Model`] sends one
-//! question and blocks until the answer; [`Writer`] is the proposer built on it. The rest is pure, except [`key`],
-//! which reads one file or variable, and waiting for deadlines. Imports the proposer interface, prompts and answers.
+//! question and blocks until the answer; [`Writer`] is the proposer built on it. [`key`] reads one file or variable;
+//! nothing else here does I/O. Imports the proposer interface, prompts, answers, `record` and `system`.
 
 mod backoff;
 mod client;

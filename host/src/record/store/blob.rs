@@ -98,7 +98,7 @@ fn write_point(step: Step) -> WritePoint {
     }
 }
 
-/// Removes old files from a folder, except those whose name after `prefix` is in `named`.
+/// Removes old files from a folder, except those for which `prefix` followed by the name is in `named`.
 fn collect(
     folder: &Path,
     now: SystemTime,

@@ -65,8 +65,8 @@ impl Store {
         RunLock::take(&self.dir)
     }
 
-    /// Waits for the lock in a queue with other processes. `waiting` is told the holder a few times a second; if it
-    /// breaks, the result has no lock.
+    /// Waits for the lock in a queue with other processes. `waiting` is told the holder a few times a second. If it
+    /// breaks, the wait ends without a lock.
     pub fn wait_to_run(
         &self,
         waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,

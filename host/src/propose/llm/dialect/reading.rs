@@ -85,8 +85,8 @@ impl Reading {
     }
 }
 
-/// A server's error body, in either dialect and in Ollama's own form: `{"error": {"type", "message"}}` or `{"error":
-/// "words"}`.
+/// A server's error body, in either dialect and in Ollama's own form:
+/// `{"error": {"type", "message"}}` or `{"error": "words"}`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Complaint {
