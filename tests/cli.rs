@@ -1,4 +1,4 @@
-//! The binary as a user meets it: exit codes, messages, JSON, and nights that survive what happens to them.
+//! Tests of the binary: exit codes, messages, JSON, and nights that are interrupted or damaged.
 
 use crate::common::guest_path;
 use crate::common::home::{Home, Running, lines, said, trials};
@@ -11,7 +11,6 @@ fn home() -> &'static Home {
     &Home::after_a_night().0
 }
 
-/// Key of the first experiment of the night's log.
 fn experiment() -> String {
     let log = trials(&home().host(&["log", "--json"]));
     let keys = log.iter().filter_map(|trial| trial["experiment"].as_str());
@@ -73,7 +72,7 @@ fn every_command_that_only_looks_speaks_json() {
     assert!(lines(&failed)[0]["error"].is_string());
 }
 
-/// `host log | head -1`: the reader has gone before the first line, or goes after some.
+/// `host log | head -1`: the reader closes the pipe before the first line, or after some.
 #[test]
 fn a_reader_that_goes_away_ends_listings_quietly() {
     let (home, key) = (home(), experiment());
@@ -94,7 +93,7 @@ fn a_reader_that_goes_away_ends_listings_quietly() {
         let output = home.command(command).stdout(writer).output().unwrap();
         assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()), "{command:?}");
     }
-    // The whole reference is more than a pipe holds.
+    // The whole reference is larger than a pipe's buffer.
     let (mut reader, writer) = std::io::pipe().unwrap();
     let reading = home.command(&["reference"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     reader.read_exact(&mut [0; 100]).unwrap();
@@ -150,7 +149,7 @@ fn what_measures_and_installs_speaks_json() {
     assert!(measured["speed"].as_f64().unwrap() > 0.0, "{measured}");
     let rows = measured["rows"].as_array().unwrap();
     assert!(!rows.is_empty() && rows.iter().all(|row| row["measured_us"].as_f64().unwrap() > 0.0), "{measured}");
-    // With the cache that every other program uses too: what is there need not be fetched.
+    // The shared cache, so that nothing is downloaded again.
     let setup = home.command(&["--json", "setup"]).env_remove("HOST_CACHE").output().unwrap();
     assert_eq!(setup.status.code(), Some(0), "{}", said(&setup));
     let [ready] = &lines(&setup)[..] else { panic!("{}", said(&setup)) };
@@ -281,7 +280,7 @@ fn damaged_blobs_are_named_and_the_night_goes_on() {
         for blob in std::fs::read_dir(folder.unwrap().path()).unwrap() {
             let path = blob.unwrap().path();
             let mut bytes = std::fs::read(&path).unwrap();
-            // Sources stay as they are: no run can make them again.
+            // Sources stay as they are, because no run can make them again.
             if std::str::from_utf8(&bytes).is_err() {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;

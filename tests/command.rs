@@ -1,4 +1,4 @@
-//! Programs as proposers, the bad ones above all: they hang, crash, flood, fork, detach, and leave what is no source. Each
+//! Programs as proposers, most of them bad: they hang, crash, flood, fork, detach, or leave no valid source. Each one
 //! is a few lines of shell.
 
 use crate::common::HOST;
@@ -75,7 +75,7 @@ fn ask(config: Config, error: Option<&str>, stopped: &dyn Fn() -> bool) -> Resul
     Command::new(config, Some(HOST.into())).ask(&work, stopped)
 }
 
-/// Whether every process whose number is in the file is gone.
+/// Whether every process whose id is in the file has ended.
 fn all_gone(pids: &Path) -> bool {
     let text = std::fs::read_to_string(pids).unwrap();
     assert!(!text.trim().is_empty(), "the script recorded no process");
@@ -103,7 +103,7 @@ fn a_repair_is_told_what_was_wrong() {
 
 #[test]
 fn secrets_are_inherited_by_name_only() {
-    // Cargo sets it for every test.
+    // Cargo sets this variable for every test.
     let secret = "CARGO_MANIFEST_DIR";
     let text = "echo \"[$CARGO_MANIFEST_DIR][$HOME]\"; echo // >> train.rs";
     let without = Script::new(text).ask().unwrap();
@@ -134,7 +134,7 @@ fn a_program_that_hangs_is_killed_with_all_that_it_started() {
 fn a_daemon_does_not_outlive_the_program_that_left_it() {
     let folder = tempfile::tempdir().unwrap();
     let pids = folder.path().join("pids");
-    // Twice forked, a session of its own, no open pipes, deaf to what can be ignored.
+    // It forks twice, has its own session and no open pipes, and ignores every signal that can be ignored.
     let text = "(setsid sh -c 'trap \"\" TERM HUP INT; echo $$ >> $0; exec sleep 600' $1 >/dev/null 2>&1 </dev/null &)
         while [ ! -s $1 ]; do sleep 0.01; done; echo // >> train.rs";
     Script::new(text).argument(&pids).ask().unwrap();
@@ -220,7 +220,7 @@ fn a_program_that_kills_its_own_group_is_just_a_crash() {
 fn a_flood_keeps_its_end_and_costs_nothing() {
     let text = "head -c 30000000 /dev/zero | tr '\\0' x; echo last; head -c 9000 /dev/zero >&2; echo // >> train.rs";
     let answer = Script::new(text).ask().unwrap();
-    // A zero byte reads as five characters.
+    // A zero byte is shown as five characters.
     assert!(answer.output.len() < 6 * 4096 + 200, "{}", answer.output.len());
     assert!(answer.output.contains("bytes before this are not kept") && answer.output.contains("xlast"));
     assert!(!answer.output.contains('\0'));
@@ -291,7 +291,7 @@ fn the_work_folder_is_gone_afterwards() {
     assert!(!work.trim().is_empty() && !Path::new(work.trim()).exists());
 }
 
-/// Accounts with room for so many requests.
+/// A ledger with room for a limited number of requests.
 struct Book {
     room: u64,
     filed: Vec<Exchange>,
@@ -378,7 +378,7 @@ fn in_a_night_each_failure_has_its_consequence() {
     assert!(matches!(program("sleep 600").propose(&situation(), &mut desk), Err(ProposeError::Interrupted)));
 }
 
-/// A home whose `night.toml` asks only that program.
+/// A home whose `night.toml` has only this program as a proposer.
 fn home_with(script: &str) -> Home {
     let home = Home::new();
     let path = home.path("night.toml");

@@ -1,5 +1,5 @@
-//! Guests that misbehave: each gets exactly its status, from the dry run where that can see it and from the run in any
-//! case; the host goes on, and nothing is stored but results.
+//! Guests that misbehave. Each one gets exactly its status: from the dry run if that can detect it, and always from the
+//! run. The host continues, and stores only results.
 
 use crate::common::{HOST, Place, guest};
 use nightlab::guest::component::{Component, ComponentError};
@@ -7,12 +7,12 @@ use nightlab::guest::source::{Source, SourceError};
 use nightlab::record::outcome::{GuestFault, Status};
 use nightlab::sandbox::Sandbox;
 
-/// What finds a guest out first.
+/// What detects a guest first.
 #[derive(Clone, Copy, PartialEq)]
 enum Found {
-    /// The dry run: nothing is executed.
+    /// The dry run, which executes nothing.
     Dry,
-    /// Only execution: training or evaluation.
+    /// Only the execution: training or evaluation.
     Run,
 }
 use Found::{Dry, Run};
@@ -29,7 +29,7 @@ macro_rules! hostile {
     };
 }
 
-// The last column is part of the message.
+// The last column is a part of the expected message.
 hostile! {
     endless_loop: Dry "fuel-exhausted" "fuel";
     endless_forward: Dry "fuel-exhausted" "fuel";
@@ -158,7 +158,7 @@ fn bytes_that_are_no_component_are_refused_in_the_child() {
     }
 }
 
-/// What the child says of bytes that no parent has checked.
+/// The child's verdict on bytes that the parent did not check.
 fn in_the_child(bytes: &[u8]) -> GuestFault {
     let place = Place::new();
     match place.bench.sandbox.dry_run(bytes, &place.bench.spec) {

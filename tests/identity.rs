@@ -1,5 +1,5 @@
-//! What names an experiment and what it yields: honest guests score and come out bit for bit the same, whoever runs them;
-//! the three keys know repeats.
+//! Experiment keys and results. Honest guests give bit-identical results on every run, and the three keys detect
+//! repeats.
 
 use crate::common::{Place, guest};
 use nightlab::experiment::prepare::Candidate;
@@ -32,7 +32,7 @@ fn threads_do_not_show_in_any_bit() {
     let mut place = Place::new();
     let component = place.compile(&guest("guests/tiny"));
     let alone = place.run(&component, 7).outcome;
-    // A store of its own, or the second run would be looked up.
+    // A separate store, or the second run would only be looked up.
     let mut other = Place::new();
     other.bench.spec.threads = 2;
     let together = other.run(&component, 7).outcome;
@@ -92,7 +92,7 @@ fn dead_code_makes_another_component_that_behaves_the_same() {
     assert_ne!(plain.behaviour, faster.behaviour);
 }
 
-/// Lowers its rate where the loss rises: what it does depends on what it reads.
+/// A guest that lowers its rate when the loss rises, so its behaviour depends on values that it reads.
 fn reader() -> String {
     let text = guest("guests/tiny");
     let text = text.replace(

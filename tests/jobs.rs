@@ -1,4 +1,4 @@
-//! Several experiments at the same time: they are, and it does not show in anything that is decided or kept.
+//! Several experiments run at the same time, and this changes no decision and no stored result.
 
 use crate::common::home::{Home, lines, said, trials};
 use crate::common::{HOST, Place, guest, tiny, unlucky};
@@ -26,7 +26,7 @@ fn rows(home: &Home, store: &str, sql: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.join(" ")).collect()
 }
 
-/// The trials of `results.tsv` without their times.
+/// The trials in `results.tsv`, without their times.
 fn results(home: &Home, store: &str) -> Vec<String> {
     let text = std::fs::read_to_string(home.path(store).join("results.tsv")).unwrap();
     let header: Vec<&str> = text.lines().next().unwrap().split('\t').collect();
@@ -103,7 +103,7 @@ fn a_batch_trains_at_the_same_time_and_a_stop_ends_all_of_it() {
     place.bench.spec.limits.max_ops = u64::MAX;
     let component = &place.compile(&guest("guests/tiny"));
     let batch = [1, 2].map(|random_seed| Experiment { component, random_seed });
-    // Ten minutes each: the second one is heard of only where it does not wait for the first.
+    // Each one would train for ten minutes. The second one reports progress only if it does not wait for the first.
     let heard = [AtomicBool::new(false), AtomicBool::new(false)];
     let mut tell = |i: usize, _: &_| heard[i].store(true, Ordering::Relaxed);
     let both = || heard.iter().all(|heard| heard.load(Ordering::Relaxed));
@@ -121,7 +121,7 @@ fn a_batch_trains_at_the_same_time_and_a_stop_ends_all_of_it() {
 fn what_ended_is_recorded_though_another_one_crashed() {
     let mut place = Place::new();
     let candidate = place.bench.prepare(&guest("guests/tiny")).unwrap();
-    // Of all children the one that comes first crashes.
+    // The first child to start crashes.
     let (first, helper) = (place.folder.path().join("first"), place.folder.path().join("helper"));
     let script = format!("#!/bin/sh\n/bin/mkdir {first:?} 2>/dev/null && exit 7\nexec {HOST:?} \"$@\"\n");
     std::fs::write(&helper, script).unwrap();

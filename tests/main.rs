@@ -1,5 +1,5 @@
-//! The end-to-end tests, one module per topic, in one binary that is linked once. The list begins with the quick topics.
-//! `cargo test --release --test end_to_end TOPIC::` runs one of them.
+//! The end-to-end tests: one module per topic, in one binary that is linked once. Quick topics come first.
+//! `cargo test --release --test end_to_end TOPIC::` runs one topic.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Completions and manual pages: there for every command, and readable by the programs that they are for.
+//! Shell completions and manual pages: every command has them, and the programs that read them accept them.
 
 use crate::common::HOST;
 use std::io::Write;
@@ -14,11 +14,11 @@ fn text(args: &[&str]) -> String {
     String::from_utf8(host(args).stdout).unwrap()
 }
 
-/// Commands as the help lists them, without `help` itself.
+/// The commands that the help lists, except `help` itself.
 pub fn commands(of: &[&str]) -> Vec<String> {
     let help = text(&[of, &["--help"]].concat());
     let list = help.split_once("\nCommands:\n").map_or("", |(_, list)| list).split("\n\n").next().unwrap_or_default();
-    // Further lines of a description are indented more.
+    // Continuation lines of a description are indented more.
     let names = list.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(String::from).collect()
 }

@@ -1,5 +1,5 @@
-//! The lab as coding agents see it: the real server over real pipes and a real client, from an empty folder to a verdict;
-//! two agents on one store; clients that change their mind or vanish, and one that talks nonsense.
+//! The MCP server with a real client over real pipes: from an empty folder to a verdict, two agents on one store,
+//! clients that cancel or vanish, and a client that sends nonsense.
 
 use crate::common::home::{Home, lines, said};
 use rmcp::model::{
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// Longest wait for anything that must come.
+/// Longest wait for an expected message.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the client's own side is: a name, and an ear for progress.
+/// The client's side of the protocol: it records progress.
 #[derive(Clone, Default)]
 struct Listener(Arc<Mutex<Vec<ProgressNotificationParam>>>);
 
@@ -34,7 +34,7 @@ impl ClientHandler for Listener {
     }
 }
 
-/// An agent: rmcp's own client, and the server that it started.
+/// An agent: rmcp's client, and the server that it started.
 struct Agent {
     runtime: Runtime,
     server: tokio::process::Child,
@@ -43,7 +43,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// Starts a server in a folder and greets it.
+    /// Starts a server in a folder and initialises the connection.
     fn start(command: std::process::Command, folder: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let heard = Listener::default();
@@ -70,7 +70,6 @@ impl Agent {
         tools.into_iter().map(|tool| tool.name.into_owned()).collect()
     }
 
-    /// Calls a tool.
     fn call(&self, tool: &'static str, arguments: Value) -> Result<CallToolResult, ServiceError> {
         let call = self.client().call_tool(params(tool, arguments));
         self.runtime.block_on(async { timeout(PATIENCE, call).await.unwrap() })
@@ -88,7 +87,7 @@ impl Agent {
         text(&result)
     }
 
-    /// Starts a `try` and waits until something trains.
+    /// Starts a `try` and waits until training begins.
     fn begin_try(&self, source: &str) -> RequestHandle<RoleClient> {
         let request = CallToolRequest::new(params("try", json!({ "source": source })));
         let trains = || {
@@ -109,7 +108,7 @@ impl Agent {
         })
     }
 
-    /// Closes the connection; how the server ended.
+    /// Closes the connection. Returns the server's exit status.
     fn leave(&mut self) -> ExitStatus {
         let client = self.client.take().unwrap();
         self.runtime.block_on(async {
@@ -128,7 +127,7 @@ fn text(result: &CallToolResult) -> String {
     result.content[0].as_text().unwrap().text.clone()
 }
 
-/// A client that says what no proper one would.
+/// A client that sends invalid messages.
 struct Raw {
     server: Child,
     to: ChildStdin,
@@ -153,7 +152,7 @@ impl Raw {
         self.to.write_all(bytes).and_then(|()| self.to.write_all(b"\n")).and_then(|()| self.to.flush()).unwrap();
     }
 
-    /// Sends a request; its answer. Every line that comes must be the protocol's.
+    /// Sends a request and returns its answer. Every received line must follow the protocol.
     fn request(&mut self, id: u64, method: &str, params: Value) -> Value {
         self.write(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string().as_bytes());
         loop {
@@ -197,7 +196,7 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     home.write_policy("lab/policy.toml", 0.04, 2);
     let lab = home.path("lab");
     std::fs::write(lab.join("program.md"), "# Mine\n\nFewer bits.\n").unwrap();
-    // The server is started as the lab's own file says.
+    // Starts the server as the lab's own configuration file says.
     let config: Value = serde_json::from_str(&std::fs::read_to_string(lab.join(".mcp.json")).unwrap()).unwrap();
     let server = &config["mcpServers"]["host"];
     assert_eq!(server["command"], std::fs::canonicalize(crate::common::HOST).unwrap().to_str().unwrap());

@@ -1,4 +1,4 @@
-//! Language models over real HTTP, against a server that behaves and one that does not.
+//! Language models over real HTTP, with a server that behaves well or badly.
 
 use crate::common::model_server::{ModelServer, Part, Reply, Request, TOKENS_IN, TOKENS_OUT, streamed, whole};
 use nightlab::propose::llm::{AskError, Class, Dialect, Model, ModelConfig, Phase, Response, Writer};
@@ -24,7 +24,7 @@ fn question() -> Prompt {
     Prompt { system: "You write mutations.".into(), text: "Change one thing.".into() }
 }
 
-/// Accounts with one bound, in memory.
+/// A ledger in memory, with one cap.
 #[derive(Default)]
 struct Accounts {
     cap: Option<Spend>,
@@ -48,7 +48,7 @@ impl Ledger for Accounts {
     }
 }
 
-/// What came of asking.
+/// Result of a request.
 struct Asked {
     result: Result<Response, AskError>,
     spent: Spend,
@@ -65,7 +65,7 @@ fn ask(config: &ModelConfig) -> Asked {
     ask_within(&Model::open(config).unwrap(), None, &AtomicBool::new(false))
 }
 
-/// Asks a server once that replies like this; no second try.
+/// Asks a server once, which sends this reply. There is no second try.
 fn once(dialect: Dialect, reply: Reply) -> Asked {
     let server = ModelServer::scripted(dialect, vec![reply]);
     ask(&ModelConfig { tries: 1, ..server.config() })
@@ -202,7 +202,6 @@ fn tries_are_counted_and_a_long_wait_is_not_waited() {
     assert_eq!(error.class(), Class::Retry);
 }
 
-/// A redirect.
 fn moved(code: u16, to: &str) -> Reply {
     Reply::Status(code, vec![("location", to.into())], String::new())
 }
@@ -214,7 +213,7 @@ fn a_redirect_to_another_server_is_refused() {
         let elsewhere = ModelServer::scripted(dialect, vec![Reply::Say(ANSWER.into())]);
         for code in [301, 302, 303, 307, 308] {
             let to = format!("{}/v1/messages", elsewhere.url());
-            // A name for this machine, a port of its own, and a path after the same server: none is the same server.
+            // Another port, also with another name for this machine or without a scheme: each is another server.
             for to in [to.clone(), to.replace("127.0.0.1", "localhost"), to.replacen("http:", "", 1)] {
                 let server = ModelServer::scripted(dialect, vec![moved(code, &to)]);
                 let error = ask(&keyed(&server, &folder)).result.unwrap_err();
@@ -268,7 +267,7 @@ fn streams_that_break_off_are_no_answers() {
         let half = half.rsplit_once("\n\n").map(|(whole, _)| format!("{whole}\n\n")).unwrap();
         let asked = once(dialect, parts(vec![Part::Send(half)]));
         assert_eq!(asked.result, Err(AskError::Truncated));
-        // Nobody knows what it cost: it counts as the most that it can have.
+        // The cost is unknown, so it counts as the worst case.
         assert_eq!(asked.spent.output_tokens, 8192);
         assert_eq!(failure(dialect, parts(Vec::new())), AskError::Truncated);
     }
@@ -385,7 +384,7 @@ fn ctrl_c_ends_a_request_at_once() {
     };
     let server = ModelServer::scripted(Dialect::Anthropic, vec![Reply::Hang]);
     interrupted(&server.config());
-    // And a wait between two tries.
+    // The same for a wait between two tries.
     let server = ModelServer::scripted(Dialect::Anthropic, vec![status(529, "")]);
     interrupted(&ModelConfig { wait_ms: 60_000, ..server.config() });
     assert_eq!(server.requests().len(), 1);
@@ -409,7 +408,7 @@ fn no_bound_is_passed() {
         assert_eq!(asked.spent, Spend::default());
     }
     assert_eq!(server.requests().len(), 0);
-    // The failed first try is one request: the second would pass the bound.
+    // The failed first try counts as one request, so the second one would exceed the cap.
     let one = ask(worst);
     assert!(matches!(one.result, Err(AskError::Ledger(_))));
     assert_eq!((one.spent.requests, server.requests().len()), (1, 1));
@@ -516,7 +515,7 @@ fn keys_are_asked_for_where_they_are_missing() {
     assert_eq!(server.requests().len(), 0);
 }
 
-/// The parent that a writer changes.
+/// The source that a writer changes.
 const PARENT: &str = "use guest_sdk::prelude::*;\n\nconst LR: f32 = 0.02;\n\nguest!(train, model);\n";
 
 fn situation() -> Situation {
@@ -538,7 +537,7 @@ fn edit(search: &str, replace: &str) -> Reply {
     Reply::Say(format!("Hypothesis: faster.\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n"))
 }
 
-/// One turn of a writer whose server replies like this.
+/// One turn of a writer, whose server sends this reply.
 fn turn<T>(
     replies: Vec<Reply>,
     ask: impl Fn(&mut Writer, &Situation, &mut Desk) -> Result<T, ProposeError>,

@@ -1,5 +1,5 @@
-//! Nights as their owner sees them: who proposed what, at what cost; what is written while something trains; the same
-//! night again from the store.
+//! Nights: who proposed each trial and its cost, the files that are written while something trains, and a night
+//! replayed from the store.
 
 use crate::common::home::{Home, Running, said, trials};
 use crate::common::{Place, guest, tiny, unlucky};
@@ -16,7 +16,7 @@ fn log(home: &Home) -> Vec<Value> {
     trials(&home.host(&["log", "--json"]))
 }
 
-/// What a trial was and how it ended, without its times.
+/// A trial's content and result, without its times.
 fn essence(trial: &Value) -> Vec<Value> {
     ["number", "parent", "source_key", "description", "verdict", "bpb", "delta"].map(|key| trial[key].clone()).to_vec()
 }
@@ -84,7 +84,7 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     let slower = tiny("0.002");
     let slower = (bench.prepare(&slower).unwrap().component, attempt(slower));
     assert_eq!(slower.1.trial.found.verdict, Ending::Discard, "{:?}", slower.1);
-    // As if it had run ahead, for nobody.
+    // Like an experiment that ran ahead and was not used.
     bench.run(&[Experiment { component: &slower.0, random_seed: 77 }], &mut |_, _| {}, &|| false).unwrap();
     let checkpointed = |component: &Component| {
         let runs = bench.store.experiments_of(&component.key()).unwrap();

@@ -1,5 +1,5 @@
-//! Nights with language models over real HTTP: what they write is checked, mended, tried and accounted for, and whatever
-//! else happens to them, the night goes on.
+//! Nights with language models over real HTTP. Their mutations are checked, repaired, tried and accounted for. The
+//! night continues after every failure of a model.
 
 use crate::common::home::{Home, Running, lines, said, trials};
 use crate::common::model_server::{self, ModelServer, Part, Reply, Request};
@@ -7,7 +7,7 @@ use nightlab::propose::llm::Dialect;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What a policy adds for its proposers.
+/// Additions to a policy for its proposers.
 struct Plan<'a> {
     proposers: &'a str,
     models: &'a [(&'a str, &'a ModelServer, &'a str)],
@@ -32,7 +32,7 @@ impl Plan<'_> {
         std::fs::write(path, text).unwrap();
     }
 
-    /// Runs the night; its events.
+    /// Runs the night and returns its events.
     fn run(&self, home: &Home) -> Vec<Value> {
         self.write(home);
         let night = home.host(&["--json", "run", "--policy", "./night.toml"]);
@@ -45,12 +45,12 @@ fn tiny() -> String {
     crate::common::guest("guests/tiny")
 }
 
-/// An answer that gives the whole file.
+/// An answer with the whole file.
 fn answer(hypothesis: &str, source: &str) -> Reply {
     Reply::Say(format!("Hypothesis: {hypothesis}\n\n```rust\n{source}\n```\n"))
 }
 
-/// The tiny guest with another rate: never the same twice.
+/// The tiny guest with another rate for each `n`.
 fn good(n: usize) -> Reply {
     answer("another rate", &tiny().replace("LR: f32 = 0.02", &format!("LR: f32 = 0.02{n}1")))
 }
@@ -169,7 +169,7 @@ fn a_cheat_is_found_out_and_a_guests_words_arrive_as_data() {
 fn a_refused_key_stops_that_model_and_not_the_night() {
     let server = ModelServer::start(Dialect::Anthropic, |_, _| Reply::Status(401, vec![], "invalid x-api-key".into()));
     let home = Home::new();
-    // Two more that cannot even begin.
+    // Two more models that cannot start.
     let models = [("m", &server, ""), ("keyless", &server, "key_env = \"KEY_THAT_NOBODY_SETS\"")];
     let proposers = "[\"evolve\", \"llm.keyless\", \"command.absent\", \"llm.m\"]";
     let rest = "[command.absent]\nargv = [\"a-program-that-nobody-has\"]";
@@ -224,8 +224,8 @@ fn a_slow_model_does_not_hold_up_training() {
     assert_eq!(server.requests().len(), 1);
 }
 
-/// A night with one model and `evolve` in which a cap is met on the way; how many requests the server saw, and why there
-/// were no more. All three places that a person looks at say the same.
+/// A night with one model and `evolve` that reaches a cap. Returns the requests that the server received, and why there
+/// were no more. All three places that show the reason must agree.
 fn capped(dialect: Dialect, settings: &str, caps: &str) -> (Vec<Request>, String) {
     let server = ModelServer::start(dialect, |_, n| good(n));
     let home = Home::new();
@@ -257,8 +257,8 @@ fn a_cap_on_requests_is_met_exactly() {
 
 #[test]
 fn a_cap_on_money_is_met_exactly() {
-    // Each answer may cost 256 tokens, 512 micro-dollars, and costs 20, 40 micro-dollars: 0, 40 and 80 are spent before the
-    // three that fit.
+    // Each answer may cost up to 256 tokens (512 micro-dollars), and actually costs 20 tokens (40 micro-dollars).
+    // Before the three requests that fit, 0, 40 and 80 micro-dollars are spent.
     let prices = "max_output_tokens = 256\nusd_per_million_output = 2.0";
     let (requests, why) = capped(Dialect::Anthropic, prices, "dollars = 0.000_600");
     assert_eq!(requests.len(), 3);
@@ -267,11 +267,11 @@ fn a_cap_on_money_is_met_exactly() {
 
 #[test]
 fn a_cap_on_tokens_is_met_exactly() {
-    // A prompt of this night has almost 6000 bytes, so that one request may take about 8200 tokens; each takes 120.
+    // A prompt of this night has almost 6000 bytes, so a request may use about 8200 tokens; each one actually uses 120.
     const CAP: u64 = 8450;
     let settings = "max_output_tokens = 256\nprompt_tokens = 2000";
     let (requests, why) = capped(Dialect::Openai, settings, &format!("tokens = {CAP}"));
-    // The most that a request can take is a token for each byte, what the server's template adds, and the longest answer.
+    // The worst case of a request: a token for each byte, the server's template, and the longest answer.
     let worst = |request: &Request| request.words().trim_start().len() as u64 + 2048 + 256;
     let used = model_server::TOKENS_IN + model_server::TOKENS_OUT;
     for (before, request) in requests.iter().enumerate() {
@@ -283,7 +283,7 @@ fn a_cap_on_tokens_is_met_exactly() {
 
 #[test]
 fn caps_survive_a_host_that_is_killed() {
-    // The third request is under way when the host dies: it counts, though nobody knows what became of it.
+    // The host dies during the third request. It counts, although its result is unknown.
     let server = ModelServer::start(Dialect::Openai, |_, n| if n == 2 { Reply::Hang } else { good(n) });
     let home = Home::new();
     let models = [("m", &server, "")];
@@ -328,7 +328,7 @@ fn what_was_said_is_shown_by_its_hash() {
 fn a_cap_on_money_is_never_passed() {
     let server = ModelServer::start(Dialect::Anthropic, |_, n| good(n));
     let home = Home::new();
-    // 100 tokens in and 20 out: 140 micro-dollars each; the worst that one may cost is far more.
+    // 100 input tokens and 20 output tokens cost 140 micro-dollars per request; the worst case is much higher.
     let prices = "max_output_tokens = 256\nusd_per_million_input = 1.0\nusd_per_million_output = 2.0";
     let models = [("m", &server, prices)];
     let plan = Plan {
@@ -384,8 +384,8 @@ fn lesson() -> Reply {
     Reply::Say("- rates matter more than widths\n".into())
 }
 
-/// A night of two models whose servers propose these learning rates, from a seed guest that learns too slowly; whose turn
-/// each trial was.
+/// A night of two models that propose these learning rates, from a seed guest that learns too slowly. Returns the
+/// proposer of each trial.
 fn shared_night(rates: [fn(usize) -> String; 2]) -> Vec<String> {
     let with = |rate: &str| tiny().replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"));
     let propose = move |rate: fn(usize) -> String| {

@@ -1,4 +1,4 @@
-//! `host report`: a night of a store, drawn for others.
+//! `host report`: the summary of a night for other people.
 
 use crate::common::home::{Home, lines, said, trials};
 

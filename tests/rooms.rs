@@ -1,4 +1,4 @@
-//! The structure of the sources: which room imports which, and that no file imports in a circle.
+//! The structure of the sources: each room imports only what it may, and no files import each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cli", &["data", "experiment", "guest", "mcp", "night", "policy", "propose", "record", "sandbox", "system"]),
 ];
 
-/// Longest façade: docs, modules, and what is public of them.
+/// Longest façade in lines. A façade holds docs, modules and re-exports.
 const FACADE_LINES: usize = 60;
 
-/// A module's path below its crate: `["record", "store", "blob"]`.
+/// Path of a module below its crate: `["record", "store", "blob"]`.
 type Module = Vec<String>;
 
-/// The files of one crate and what they import of each other.
+/// The files of a crate, and their imports of each other.
 struct Crate {
-    /// Path below `src` by module.
+    /// Path below `src`, by module.
     files: BTreeMap<Module, String>,
-    /// What a façade hands on: its module and the name, to the module that defines it.
+    /// Re-exports of façades: from module and name to the defining module.
     handed_on: BTreeMap<(Module, String), Module>,
     syntax: BTreeMap<Module, syn::File>,
-    /// What the crate is called within itself.
+    /// The names of the crate in its own code.
     names: &'static [&'static str],
 }
 
@@ -66,7 +66,7 @@ impl Crate {
         found
     }
 
-    /// Each file with the files that it imports. A façade imports nothing: it hands on.
+    /// The files that each file imports. Façades are left out, because they only re-export.
     fn imports(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut imports = BTreeMap::<&str, BTreeSet<&str>>::new();
         for (module, syntax) in &self.syntax {
@@ -81,7 +81,7 @@ impl Crate {
         imports
     }
 
-    /// The file that defines what a path names.
+    /// The file that defines the item of a path.
     fn file_of(&self, path: &[String]) -> Option<&str> {
         (1..=path.len()).rev().find_map(|length| {
             let module = path[..length].to_vec();
@@ -92,7 +92,7 @@ impl Crate {
     }
 }
 
-/// Every path of a file that begins in this crate; what only tests use is left out.
+/// All paths of a file that start in this crate. Code only for tests is left out.
 struct Paths<'a> {
     module: &'a [String],
     names: &'static [&'static str],
@@ -166,12 +166,12 @@ fn module_of(file: &str) -> Module {
     module
 }
 
-/// A file that only says what its folder holds.
+/// A façade is a file that only lists what its folder holds.
 fn is_facade(file: &str) -> bool {
     file.ends_with("mod.rs") || file == "lib.rs"
 }
 
-/// The paths of a tree of imports.
+/// The paths in a tree of imports.
 fn flat(tree: &syn::UseTree) -> Vec<Vec<String>> {
     match tree {
         syn::UseTree::Path(path) => flat(&path.tree)
@@ -191,7 +191,7 @@ fn room_of(file: &str) -> Option<&str> {
     ROOMS.iter().any(|(name, _)| *name == room).then_some(room)
 }
 
-/// A circle of imports, as the files on it, where there is one.
+/// A circle of imports, as its files, if there is one.
 fn circle<'a>(imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
     let mut cleared = BTreeSet::new();
     for start in imports.keys() {
@@ -247,7 +247,7 @@ fn rooms_import_what_they_may() {
     }
 }
 
-/// The list itself allows no circle, and names every room.
+/// The list itself has no circle, and names every room.
 #[test]
 fn rooms_are_listed_lowest_first() {
     for (index, (room, may)) in ROOMS.iter().enumerate() {
@@ -269,7 +269,7 @@ fn no_file_imports_in_a_circle() {
     }
 }
 
-/// A façade says what belongs in its folder and where to start; the code is in files that say what they do.
+/// A façade says what belongs in its folder and where to start. Code is in the other files.
 #[test]
 fn facades_hold_no_code() {
     let host = host();

@@ -1,5 +1,5 @@
-//! Whole path of one experiment: source to component, dry run, training, evaluation, each in its confined child; and
-//! guests that do harm, each with its status.
+//! The whole path of an experiment: source, component, dry run, training and evaluation, each in its confined child.
+//! Also harmful guests and their status.
 
 use nightlab::guest::component::componentise;
 use nightlab::guest::source::Source;
@@ -40,7 +40,7 @@ fn run() -> RunSpec {
     }
 }
 
-/// Every token decides the next.
+/// A text in which each token determines the next.
 fn text() -> Vec<u16> {
     (0..4000u32).map(|i| (i * 7 % u32::from(VOCAB)) as u16).collect()
 }
@@ -58,7 +58,7 @@ fn go_on() -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// `tiny.rs` with another body of `train` after its network is made.
+/// `tiny.rs` with another body for `train`, after the network is created.
 fn with_train(body: &str) -> Vec<u8> {
     let (head, tail) = TINY.split_once("    let mut adam").unwrap();
     let (_, end) = tail.split_once("\nguest!").unwrap();

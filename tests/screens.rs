@@ -1,12 +1,12 @@
-//! Screens as users see them, each a file in `snapshots/`. Times, hashes and what depends on the machine stand there as
-//! words in brackets. `INSTA_UPDATE=always cargo test --release --test end_to_end screens::` writes them anew.
+//! Screens as users see them, each in a file in `snapshots/`. Times, hashes and values of this machine are replaced by
+//! words in brackets. `INSTA_UPDATE=always cargo test --release --test end_to_end screens::` updates the files.
 
 use crate::common::home::{Home, said};
 use crate::common::{HOST, tiny};
 use crate::manual::commands;
 use std::process::{Command, Output};
 
-/// What differs between machines, compilers and days, and the word that stands for it.
+/// Patterns for text that differs between machines, compilers and days, and the words that replace it.
 const REDACTED: [(&str, &str); 13] = [
     (r"\b[0-9a-f]{64}\b", "[hash]"),
     (r"\b[0-9a-f]{12}\b", "[hash]"),
@@ -90,7 +90,7 @@ fn errors() {
         let file = format!("{name}.rs");
         std::fs::write(home.path(&file), text).unwrap();
         let tried = home.host(&["--store", store.to_str().unwrap(), "try", &file, "--policy", "./night.toml"]);
-        // The lines before are those of every night.
+        // The lines before are the same in every night.
         let screen = shown(&tried, 1);
         snapshot(&format!("try-{name}"), screen.split_once("\n\n").map_or("", |(_, rest)| rest));
     }

@@ -1,5 +1,5 @@
-//! The SDK in a guest: every function against plain loops, and named state of every dtype from training to the exported
-//! model.
+//! The SDK inside a guest: every function compared with plain loops, and named state of every dtype from training to
+//! the exported model.
 
 use crate::common::{Place, guest};
 use kernels::spec::{DType, Values};

@@ -1,19 +1,19 @@
-//! Invariants of the source tree that a machine can check: who may name what, how files begin, how long they are.
+//! Rules for the source tree that a test can check: which names may appear where, how files begin, how long they are.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Longest file of code, its unit tests not counted.
+/// Largest number of lines of code in a file, without its unit tests.
 const CODE_LINES: usize = 600;
-/// Longest file of tests.
+/// Largest number of lines of a test file.
 const TEST_LINES: usize = 700;
 /// Longest line, in characters: what rustfmt is told.
 const WIDTH: usize = 120;
-/// Written by a generator, in its style.
+/// Files that a generator writes in its own style.
 const GENERATED: [&str; 1] = ["guest-sdk/src/bindings.rs"];
 
 struct File {
-    /// From the top of the repository, with `/`.
+    /// Path from the top of the repository, with `/`.
     path: String,
     text: String,
 }
@@ -31,14 +31,14 @@ impl File {
         self.path.starts_with(folder)
     }
 
-    /// The text without comments (a line is one where it begins with `//`) and without the unit tests at the end.
+    /// The text without comment lines (those that begin with `//`) and without the unit tests at the end.
     fn code(&self) -> String {
         let code = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
     }
 }
 
-/// Every text file of the repository, in order of path; not what builds, nights and tools leave.
+/// Every text file of the repository, in order of path. Output of builds, nights and tools is left out.
 fn files() -> Vec<File> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut paths = Vec::new();
@@ -91,7 +91,7 @@ fn naming(words: &[&str]) -> Vec<String> {
 fn only_the_sandbox_names_the_engine() {
     let named = naming(&["wasmtime::", "use wasmtime"]);
     assert!(!named.is_empty(), "the check sees nothing");
-    // The test that runs the kernels as WebAssembly has an engine of its own.
+    // The test that runs the kernels as WebAssembly has its own engine.
     let may = ["host/src/sandbox/", "tests/bits/tests/"];
     let elsewhere: Vec<_> = named.iter().filter(|path| !may.iter().any(|place| path.starts_with(place))).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
@@ -104,7 +104,7 @@ fn the_arithmetic_core_names_no_tensor_library() {
     assert_eq!(named.iter().filter(|path| path.starts_with("kernels/src/cpu/")).count(), 0, "{named:?}");
 }
 
-/// `math::fma` is exact on targets where the standard library's is not.
+/// `math::fma` is exact on targets where the standard library's version is not.
 #[test]
 fn kernels_fuse_by_their_own_function() {
     let named = naming(&["mul_add("]);
@@ -130,7 +130,7 @@ fn libraries_are_silent() {
     assert!(loud.is_empty(), "{loud:?}");
 }
 
-/// The standard macros panic where the reader of a pipe went away.
+/// The standard macros panic if the reader of a pipe is gone.
 #[test]
 fn commands_print_through_one_module() {
     let printing = naming(&["print!(", "println!("]);
@@ -163,7 +163,7 @@ fn every_file_says_what_it_is_for() {
     assert!(silent.is_empty(), "no `//!` at the top of {silent:?}");
 }
 
-/// A file that no module names would never run.
+/// A file without a module declaration would never run.
 #[test]
 fn every_topic_is_a_module_of_the_end_to_end_tests() {
     let files = files();
@@ -216,7 +216,7 @@ fn comments_keep_to_the_width() {
 
 #[test]
 fn nothing_committed_knows_a_machine() {
-    // In pieces, so that this file passes its own check.
+    // Split, so that this file passes its own check.
     let places = [("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/"), ("/wo", "rk/")].map(|(a, b)| format!("{a}{b}"));
     for file in files() {
         for (number, line) in file.text.lines().enumerate() {

@@ -1,6 +1,6 @@
-//! `cargo bench`: ceilings of this machine, each kernel against them, the training step of S, M and L by part, what the
-//! sandbox adds, and the dry run. About two minutes. Threads: `THREADS`, or two. Whole comparisons with other systems
-//! are `cargo measure`'s.
+//! `cargo bench`: the limits of this machine, each kernel compared with them, the training step of S, M and L by part,
+//! the cost of the sandbox, and the dry run. Takes about two minutes. `THREADS` sets the number of threads (default:
+//! two). `cargo measure` has full comparisons with other systems.
 
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../kernels/examples/step/gpt.rs"]
@@ -28,16 +28,16 @@ use nightlab::sandbox::{RunSpec, Start, measure};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// The guest that does what the native model does, at the size of S.
+/// A guest with the same computation as the native model, at the size of S.
 const GUEST: &str = include_str!("../../tests/guests/gpt.rs");
-/// Budget of the dry run.
+/// Budget of the dry run in seconds.
 const DRY_SECONDS: u64 = 300;
 
 fn main() -> Result<ExitCode> {
     if let Some(code) = nightlab::main_if_child() {
         return Ok(code);
     }
-    // `cargo test --benches` runs benches too, to see that they build.
+    // `cargo test --benches` also runs benches, to see that they build.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(ExitCode::SUCCESS);
     }
@@ -71,7 +71,7 @@ fn kernels_against_ceilings(threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// Each part executed by itself, so that the sum is a little above a whole step.
+/// Executes each part separately, so the sum is a little more than a whole step.
 fn step_by_part(sizes: Sizes, threads: usize) -> Result<()> {
     let lab = Lab::open(&Inputs::make(sizes.layout()), threads, false)?;
     let mut gpt = Gpt::new(&lab, sizes)?;
@@ -108,7 +108,7 @@ fn step_by_part(sizes: Sizes, threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// The same op stream from a guest and natively, in turn; then both dry.
+/// Runs the same op stream from a guest and natively, in turn; then both as dry runs.
 fn boundary(threads: usize) -> Result<()> {
     let sizes = SIZES.into_iter().find(|sizes| sizes.name == "S").context("no size S")?;
     let toolchain = Toolchain::find_or_install(&mut |_| {})?.with_helper(std::env::current_exe()?);

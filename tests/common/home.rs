@@ -1,4 +1,5 @@
-//! The binary as a user has it: a folder with a cache, a corpus and policies; what it printed; nights under way.
+//! Runs the binary as a user does: a folder with a cache, a corpus and policies, the printed output, and running
+//! nights.
 
 use super::{HOST, documents, guest_path, toolchain};
 use serde_json::Value;
@@ -7,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// A folder with a cache, a corpus and policies: all that the binary can see of its user.
+/// A folder with a cache, a corpus and policies. The binary sees nothing else of the user.
 pub struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
-    /// With the policy `night.toml`: two experiments of a tenth of a second.
+    /// A home with the policy `night.toml`: two experiments of a tenth of a second.
     pub fn new() -> Self {
-        // The compiler is found or installed once, in the cache that every other program uses too.
+        // The compiler is found or installed once, in the shared cache.
         toolchain();
         let home = Self { folder: tempfile::tempdir().unwrap() };
         let installed = nightlab::system::cache::cache_dir().unwrap().join("toolchain");
@@ -31,7 +32,7 @@ impl Home {
         home
     }
 
-    /// One in which a night of two experiments was run, and what that printed; its store is only read.
+    /// A home in which a night of two experiments has run, and its output. Its store is only read.
     pub fn after_a_night() -> &'static (Self, String) {
         static HOME: OnceLock<(Home, String)> = OnceLock::new();
         HOME.get_or_init(|| {
@@ -43,12 +44,12 @@ impl Home {
         })
     }
 
-    /// A path in it.
+    /// A path in the home folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A policy on the small corpus, with `guests/tiny` as its seed guest.
+    /// Writes a policy on the small corpus, with `guests/tiny` as its seed guest.
     pub fn write_policy(&self, name: &str, seconds: f64, experiments: u32) {
         let tiny = guest_path("guests/tiny");
         let text = format!(
@@ -61,19 +62,18 @@ impl Home {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// The binary with these arguments, not started.
+    /// A command of the binary with these arguments, not started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(HOST);
         command.args(args).current_dir(self.folder.path()).env("HOST_CACHE", self.path("cache"));
         command
     }
 
-    /// Runs the binary.
     pub fn host(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
-    /// A copy of the night's store, to do with as one likes.
+    /// A copy of the night's store, which the test may change.
     pub fn copy_of_store(&self, name: &str) -> PathBuf {
         let to = self.path(name);
         copy(&self.path(".host"), &to);
@@ -94,28 +94,27 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What it printed, on both streams.
+/// The output of both streams.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Its lines of standard output, each a JSON object.
+/// The lines of standard output, each a JSON object.
 pub fn lines(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
-/// A night under way; killed, not asked, when dropped.
+/// A running night. It is killed on drop.
 pub struct Running(Child);
 
 impl Running {
-    /// Starts a night.
     pub fn start(home: &Home, policy: &str) -> Self {
         let mut command = home.command(&["--json", "run", "--policy", policy]);
         Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// Reads on until an event of that name.
+    /// Reads events until one with this name.
     pub fn wait_for(&mut self, events: &mut dyn Iterator<Item = String>, name: &str) -> Value {
         events
             .map(|line| serde_json::from_str::<Value>(&line).unwrap())
@@ -123,7 +122,7 @@ impl Running {
             .unwrap_or_else(|| panic!("the night ended before `{name}`"))
     }
 
-    /// Its lines as they come.
+    /// Output lines as they arrive.
     pub fn events(&mut self) -> impl Iterator<Item = String> + use<> {
         BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok)
     }
@@ -136,7 +135,7 @@ impl Drop for Running {
     }
 }
 
-/// The trials among the lines of `host log --json`, which also has what each proposer of a night did.
+/// The trials in the output of `host log --json`, which also lists the accounts of proposers.
 pub fn trials(output: &Output) -> Vec<Value> {
     lines(output).into_iter().filter(|line| line["number"].is_u64()).collect()
 }

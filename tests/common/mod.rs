@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: a compiler, a small task on generated text, benches on stores of their own, guests by
-//! name.
+//! Shared code of the end-to-end tests: a compiler, a small task on generated text, benches with their own stores, and
+//! guests by name.
 
 pub mod home;
 pub mod model_server;
@@ -23,15 +23,15 @@ use std::sync::OnceLock;
 /// The binary under test.
 pub const HOST: &str = env!("CARGO_BIN_EXE_host");
 
-/// Deterministic seconds that a guest trains for.
+/// Deterministic seconds of training per guest.
 pub const BUDGET_SECONDS: f64 = 0.05;
 
-/// The text of a guest under `tests/`, such as `guests/tiny`.
+/// The source of a guest under `tests/`, such as `guests/tiny`.
 pub fn guest(name: &str) -> String {
     std::fs::read_to_string(guest_path(name)).unwrap()
 }
 
-/// Where that text is.
+/// The path of that source.
 pub fn guest_path(name: &str) -> PathBuf {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     top.join("tests").join(format!("{name}.rs"))
@@ -42,13 +42,13 @@ pub fn tiny(rate: &str) -> String {
     guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
 }
 
-/// A guest that fails on about half of all random seeds, and otherwise does what it did.
+/// A guest that fails with about half of all random seeds, and is unchanged with the others.
 pub fn unlucky(guest: &str) -> String {
     let luck = "    assert!(Tensor::normal([1], 0.0, 1.0).item() >= 0.0, \"no luck\");\n    let net = init(";
     guest.replacen("    let net = init(", luck, 1)
 }
 
-/// Forty documents of pseudo-random words: a bigram model soon does much better than the unigram distribution.
+/// Forty documents of pseudo-random words, on which a bigram model soon beats the unigram distribution.
 pub fn documents() -> Vec<Document> {
     const WORDS: [&str; 16] = [
         "zuni", "quox", "bramble", "ivy", "wept", "jackal", "fog", "yarrow", "lumen", "oak", "pith", "dune", "kelp",
@@ -63,14 +63,14 @@ pub fn documents() -> Vec<Document> {
     (0..40).map(|i| Document { name: format!("{i:02}"), bytes: text() }).collect()
 }
 
-/// A compiler whose children are the binary under test.
+/// A compiler whose child processes are the binary under test.
 pub fn toolchain() -> Toolchain {
     static FOUND: OnceLock<Toolchain> = OnceLock::new();
     let found = FOUND.get_or_init(|| Toolchain::find_or_install(&mut |_| {}).unwrap());
     found.clone().with_helper(HOST.into())
 }
 
-/// Limits that the hostile guests run into before they cost time.
+/// Limits that the hostile guests reach before they take long.
 pub fn limits() -> Limits {
     Limits {
         memory_bytes: 16 << 20,
@@ -84,16 +84,15 @@ pub fn limits() -> Limits {
     }
 }
 
-/// A bench on a store of its own, with the cost cap of `forward` that `guests/tiny` sets.
+/// A bench with its own store and the cost cap of `forward` that `guests/tiny` sets.
 pub struct Place {
-    /// The bench.
     pub bench: Bench,
-    /// Holds the store.
+    /// The folder with the store.
     pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    /// On one thread, with [`limits`].
+    /// A place that uses one thread and [`limits`].
     pub fn new() -> Self {
         static CAP: OnceLock<u64> = OnceLock::new();
         let mut place = Self::without_cap();
@@ -136,12 +135,12 @@ impl Place {
         Self { bench, folder }
     }
 
-    /// Compiles a text; a guest that does not compile is a mistake of the test.
+    /// Compiles a source that must compile.
     pub fn compile(&self, text: &str) -> Component {
         self.bench.compile(&Source::parse(text).unwrap()).unwrap()
     }
 
-    /// Trains and scores a component without asking the dry run first.
+    /// Trains and scores a component without a dry run.
     pub fn run(&self, component: &Component, random_seed: u64) -> Run {
         let batch = [Experiment { component, random_seed }];
         self.bench.run(&batch, &mut |_, _| {}, &|| false).unwrap().remove(0)

@@ -1,5 +1,5 @@
-//! A server on this machine that speaks either dialect and misbehaves as it is told: what tests have in place of a
-//! language model. Records every request.
+//! A server on this machine that replaces a language model in tests. It speaks either dialect, misbehaves on request,
+//! and records every request.
 
 use nightlab::propose::llm::{Dialect, ModelConfig};
 use serde_json::{Value, json};
@@ -10,25 +10,25 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What the server says that each prompt had.
+/// Input tokens that the server reports for each prompt.
 pub const TOKENS_IN: u64 = 100;
-/// What the server says that each answer had.
+/// Output tokens that the server reports for each answer.
 pub const TOKENS_OUT: u64 = 20;
-/// A thread that waits looks this often whether the test is over.
+/// A waiting thread checks at this interval whether the test is over.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Streams this text in pieces, and says what it cost.
+    /// Streams this text in pieces, and reports the tokens.
     Say(String),
-    /// The same without saying what it cost.
+    /// Like `Say`, but without the tokens.
     SayUncounted(String),
-    /// The whole answer as one JSON body, as servers do that ignore `stream`.
+    /// Sends the whole answer as one JSON body, like servers that ignore `stream`.
     Whole(String),
     /// A status with headers and a body.
     Status(u16, Vec<(&'static str, String)>, String),
-    /// A status of 200, this content type, and the parts; then the connection is closed.
+    /// Sends status 200, this content type, and the parts; then closes the connection.
     Parts(&'static str, Vec<Part>),
     /// Reads the request and never answers.
     Hang,
@@ -41,30 +41,28 @@ pub enum Reply {
 pub enum Part {
     /// These bytes.
     Send(String),
-    /// Nothing for a while.
+    /// Nothing for this time.
     Wait(Duration),
-    /// These bytes again and again, until the other side has had enough.
+    /// These bytes repeatedly, until the client closes the connection.
     Forever(String),
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Path and query.
     pub path: String,
-    /// Names in lower case, in order.
+    /// In order of arrival, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body as JSON.
     pub body: Value,
 }
 
 impl Request {
-    /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// All that the model was told, the system's words first.
+    /// All text for the model, system prompt first.
     pub fn words(&self) -> String {
         let system = self.body["system"].as_str().unwrap_or_default();
         let turns = self.body["messages"].as_array().into_iter().flatten();
@@ -72,10 +70,10 @@ impl Request {
     }
 }
 
-/// Decides what to reply: the request, and how many came before it.
+/// Chooses the reply from the request and the number of earlier requests.
 type Script = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
-/// The server; dropping it stops it.
+/// The server. It stops on drop.
 pub struct ModelServer {
     dialect: Dialect,
     address: SocketAddr,
@@ -85,7 +83,7 @@ pub struct ModelServer {
 }
 
 impl ModelServer {
-    /// Replies as `script` says.
+    /// Starts a server that replies as `script` says.
     pub fn start(dialect: Dialect, script: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -104,22 +102,21 @@ impl ModelServer {
         Self { dialect, address, requests, over, listening: Some(listening) }
     }
 
-    /// Replies in this order, and from then on as the last time.
+    /// Sends these replies in order, then repeats the last one.
     pub fn scripted(dialect: Dialect, replies: Vec<Reply>) -> Self {
         Self::start(dialect, move |_, n| replies[n.min(replies.len() - 1)].clone())
     }
 
-    /// Its address.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// A configuration for it: no key, short waits.
+    /// A configuration for this server, without a key and with short waits.
     pub fn config(&self) -> ModelConfig {
         ModelConfig { wait_ms: 1, ..ModelConfig::new(self.dialect, &self.url(), "test-model") }
     }
 
-    /// What came so far.
+    /// The requests so far.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -128,7 +125,7 @@ impl ModelServer {
 impl Drop for ModelServer {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // Wakes the thread that waits for a connection.
+        // This wakes the thread that waits for a connection.
         let _ = TcpStream::connect(self.address);
         if let Some(listening) = self.listening.take() {
             let _ = listening.join();
@@ -136,7 +133,7 @@ impl Drop for ModelServer {
     }
 }
 
-/// One connection, one request. An error means that the other side has gone.
+/// Handles one connection with one request. An error means that the client is gone.
 fn serve(stream: TcpStream, dialect: Dialect, script: &Script, kept: &Mutex<Vec<Request>>, over: &AtomicBool) {
     let Some(request) = read(&stream) else { return };
     let before = {
@@ -209,12 +206,12 @@ fn wait(over: &AtomicBool, time: Option<Duration>) {
     }
 }
 
-/// A body that ends where the connection does.
+/// A response whose body ends when the connection closes.
 fn ok(content_type: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n{body}")
 }
 
-/// A text as the events of a dialect, about thirty characters each.
+/// A text as events of a dialect, with about thirty characters each.
 pub fn streamed(dialect: Dialect, text: &str, counted: bool) -> String {
     let chars: Vec<char> = text.chars().collect();
     let pieces: Vec<String> = chars.chunks(30).map(|piece| piece.iter().collect()).collect();
@@ -249,7 +246,7 @@ pub fn streamed(dialect: Dialect, text: &str, counted: bool) -> String {
     stream.collect::<String>() + done
 }
 
-/// A text as the one body of a dialect.
+/// A text as one body of a dialect.
 pub fn whole(dialect: Dialect, text: &str) -> String {
     match dialect {
         Dialect::Anthropic => json!({

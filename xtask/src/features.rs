@@ -1,17 +1,17 @@
-//! One build: `cargo run` and the whole suite build each package once, since they ask the same features of it. Asks cargo
-//! for what each of the two would build, and names the packages for which the answers differ.
+//! Checks that `cargo run` and the whole test suite build each package with the same features, so that each is built
+//! once. Asks cargo for both build plans, and names the packages that differ.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// What the README's first command builds.
+/// The README's first command, as a build.
 const RUN: &[&str] = &["build", "--release"];
-/// What its second command builds.
+/// The README's second command, as a build.
 const TEST: &[&str] = &["test", "--release", "--workspace", "--no-run"];
 
-/// A package as it is compiled: package, kind of target, mode, platform.
+/// A compiled package: package, kind of target, mode, platform.
 type Unit = (String, String, String, Option<String>);
 type Features = BTreeSet<String>;
 
@@ -34,7 +34,7 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Fails, with names, where the two commands build a package with different features.
+/// Fails if the two commands build a package with different features, and names the packages.
 pub fn check() -> Result<()> {
     let (run, test) = (plan(RUN)?, plan(TEST)?);
     let mut twice = Vec::new();
@@ -60,13 +60,13 @@ pub fn check() -> Result<()> {
     )
 }
 
-/// Every unit of a build, with each set of features that it is built with.
+/// Every unit of a build, with each of its sets of features.
 fn plan(command: &[&str]) -> Result<BTreeMap<Unit, BTreeSet<Features>>> {
     let cargo = std::env::var_os("CARGO").context("run this as `cargo xtask features`")?;
     let output = Command::new(cargo)
         .args(command)
         .args(["--unit-graph", "-Zunstable-options"])
-        // The graph is an unstable view of what the stable commands do.
+        // The unit graph is an unstable option of cargo.
         .env("RUSTC_BOOTSTRAP", "1")
         .output()
         .context("starting cargo")?;

@@ -1,10 +1,10 @@
-//! `cargo xtask bindings [--check]`: writes `guest-sdk/src/bindings.rs` from the contract, or says whether the
-//! committed file is what the contract yields. The SDK itself thus needs no generator and no proc macro.
+//! `cargo xtask bindings [--check]`: writes `guest-sdk/src/bindings.rs` from the contract, or checks that the committed
+//! file matches the contract. So the SDK itself needs no generator and no proc macro.
 //!
-//! `cargo xtask golden`: writes the golden digests and vectors of the numerics class as they come out here. A test in
-//! `bits` compares them; a change of them is a new class.
+//! `cargo xtask golden`: writes the golden digests and vectors of the numerics class, as computed on this machine. A
+//! test in `bits` compares them; if they change, it is a new class.
 //!
-//! `cargo xtask features`: says which packages the README's two commands would build twice.
+//! `cargo xtask features`: lists the packages that the README's two commands would build twice.
 
 mod features;
 
@@ -42,7 +42,7 @@ fn sdk() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk")
 }
 
-/// The bindings of the contract as Rust source, formatted.
+/// The formatted Rust source of the contract's bindings.
 fn generate() -> Result<String> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(sdk().join(CONTRACT)).context("reading the contract")?;

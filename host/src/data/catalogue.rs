@@ -1,5 +1,5 @@
-//! The corpora by name: which are built in, which the cache holds, which one a policy gets. A new built-in corpus is a file
-//! beside this one and a row in [`open`].
+//! Corpora by name: the built-in ones, the ones in the cache, and the choice for a policy. A new built-in corpus is a
+//! file beside this one and a row in [`open`].
 
 use crate::data::corpus::{self, Corpus};
 use crate::data::error::DataError;
@@ -7,19 +7,18 @@ use crate::data::{fetch, local, rust_src, split};
 use crate::system::cache;
 use std::path::{Path, PathBuf};
 
-/// The corpora that need no `host data add`, in order of preference.
+/// The built-in corpora, in order of preference. They need no `host data add`.
 pub const BUILT_IN: [&str; 2] = [fetch::NAME, rust_src::NAME];
 
-/// A corpus out of a preference list.
+/// The corpus chosen from a preference list.
 #[derive(Debug)]
 pub struct Pick {
-    /// What was taken.
     pub corpus: Corpus,
-    /// Those preferred to it and why they could not be had: (name, reason).
+    /// Preferred corpora that are not available, as (name, reason).
     pub passed_over: Vec<(String, String)>,
 }
 
-/// The first of `names` that can be had. `progress` is told, in words, of work that takes a while.
+/// The first available corpus of `names`. `progress` receives a line before slow work.
 pub fn pick(names: &[String], progress: &mut dyn FnMut(&str)) -> Result<Pick, DataError> {
     let cache = cache::cache_dir()?;
     pick_with(names, |name| open(name, &cache, progress))
@@ -38,10 +37,10 @@ fn pick_with(names: &[String], mut open: impl FnMut(&str) -> Result<Corpus, Data
     Err(DataError::NoneLeft(passed_over))
 }
 
-/// Makes a built-in corpus; tells, in words, of work that takes a while.
+/// Makes a built-in corpus, and reports slow work in words.
 type Maker = fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError>;
 
-/// The corpus `name`: from the cache, or made (built-in ones) and put there. One process at a time.
+/// Opens the corpus `name` from the cache. A built-in corpus is made and cached first. One process at a time.
 pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     corpus::check_name(name)?;
     let path = corpus::path(cache, name);
@@ -69,7 +68,7 @@ pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
     Ok(corpus)
 }
 
-/// Whether [`open`] would know where to take the corpus from: it is built in, or was added here.
+/// Whether [`open`] can find the corpus: it is built in, or was added here.
 pub fn is_known(name: &str, cache: &Path) -> bool {
     BUILT_IN.contains(&name) || (corpus::check_name(name).is_ok() && corpus::path(cache, name).exists())
 }
@@ -86,20 +85,19 @@ fn pinned(name: &str) -> Option<&'static str> {
 /// A corpus in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
     pub name: String,
-    /// Its file, where it is here already.
+    /// Path of its file, if it is in the cache.
     pub path: Option<PathBuf>,
-    /// What is known of a file that is here.
+    /// Facts about the cached file.
     pub facts: Result<Option<Facts>, String>,
 }
 
-/// What there is to know of a corpus without splitting it.
+/// Facts about a corpus that need no splitting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Size of all documents together.
+    /// Total size of all documents.
     pub bytes: u64,
-    /// How many documents.
+    /// Number of documents.
     pub documents: usize,
     /// Manifest hash, hex.
     pub hash: String,
@@ -111,7 +109,7 @@ impl Facts {
     }
 }
 
-/// Every corpus that is built in or was added, by name. Fetches nothing.
+/// All corpora that are built in or were added, by name. Downloads nothing.
 pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
     let mut names: std::collections::BTreeSet<String> = BUILT_IN.iter().map(|&name| name.to_owned()).collect();
     names.extend(corpus::names(cache)?);
@@ -126,20 +124,19 @@ pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
     Ok(listed.collect())
 }
 
-/// One corpus in detail.
+/// A corpus in detail.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// Its file.
     pub path: PathBuf,
     /// Size, documents, hash.
     pub facts: Facts,
-    /// How it is split, and the sizes.
+    /// How it is split, with the sizes.
     pub report: split::Report,
     /// The first 400 bytes of the training split, as text.
     pub sample: String,
 }
 
-/// Opens (and, where built in, makes) the corpus `name`, splits it and describes it.
+/// Opens the corpus `name` (a built-in one is made first), splits it and describes it.
 pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
     let corpus = open(name, cache, progress)?;
     let splits = split::split(&corpus)?;
@@ -152,8 +149,8 @@ pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
     })
 }
 
-/// Copies the file or folder `source` into the cache as the corpus `name`; a corpus of that name is replaced.
-/// Documents are files, bytes as they are; empty ones and symlinks are left out.
+/// Copies the file or folder `source` into the cache as the corpus `name`, and replaces an existing corpus of that
+/// name. Each file becomes a document, byte for byte. Empty files and symlinks are left out.
 pub fn add(name: &str, source: &Path, cache: &Path) -> Result<Corpus, DataError> {
     corpus::check_name(name)?;
     if BUILT_IN.contains(&name) {

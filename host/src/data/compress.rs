@@ -1,5 +1,5 @@
-//! What ordinary compressors reach on the same bytes: it makes bits per byte readable to a newcomer. Reported beside a
-//! score, part of no hash.
+//! The result of common compressors on the same text, for comparison with bits per byte. It is shown beside a score and
+//! is not part of any hash.
 
 use crate::data::error::DataError;
 use crate::system::cache;
@@ -33,12 +33,12 @@ pub fn compressors(text: &[u8]) -> Result<Compressors, DataError> {
     })
 }
 
-/// [`compressors`], remembered in `cache` under the text's hash.
+/// Like [`compressors`], but cached in `cache` under the hash of the text.
 pub fn cached(text: &[u8], cache: &Path) -> Result<Compressors, DataError> {
     let path = cache.join("compressors").join(format!("{}.json", blake3::hash(text)));
     let failed = |source| DataError::Io { path: path.clone(), source };
     match fs::read(&path) {
-        // A memory that does not read is made anew.
+        // A cache file that cannot be read is made again.
         Ok(json) => {
             if let Ok(found) = serde_json::from_slice(&json) {
                 return Ok(found);

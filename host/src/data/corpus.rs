@@ -1,4 +1,4 @@
-//! Documents and the manifest that pins them. A corpus is one file in the cache: a line with the manifest's hash,
+//! Documents, and the manifest that pins them. A corpus is one file in the cache: a line with the hash of the manifest,
 //! a line with the manifest as JSON, then the bytes of the documents. May use the cache's file operations.
 
 use crate::data::error::DataError;
@@ -7,45 +7,42 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Enters every manifest; rises when what is done to text before it becomes a document changes.
+/// Part of every manifest. It rises when the text of documents is prepared in a new way.
 pub const NORMALISER: u32 = 1;
 
-/// blake3 key-derivation context of manifest hashes.
+/// BLAKE3 key-derivation context of manifest hashes.
 pub const MANIFEST_CONTEXT: &str = "host 2026 corpus manifest v1";
 
-/// A text that belongs together: a play, a source file.
+/// A text that belongs together, such as a play or a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Unique in its corpus; documents are sorted by it.
+    /// Unique in its corpus. Documents are sorted by name.
     pub name: String,
-    /// The text; any bytes.
+    /// Any bytes.
     pub bytes: Vec<u8>,
 }
 
-/// What a document must be.
+/// A document as the manifest pins it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its name.
     pub name: String,
-    /// Its length in bytes.
     pub bytes: u64,
-    /// blake3 of its bytes, hex.
+    /// BLAKE3 of its bytes, in hex.
     pub blake3: String,
 }
 
-/// Pins a corpus. Its canonical form is [`Manifest::json`].
+/// Pins the content of a corpus. [`Manifest::json`] is its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Name of the corpus.
     pub name: String,
-    /// Version of what made the documents ([`NORMALISER`]).
+    /// The [`NORMALISER`] version that made the documents.
     pub normaliser: u32,
     /// The documents, sorted by name.
     pub documents: Vec<Entry>,
 }
 
 impl Manifest {
-    /// Canonical JSON: keys in the order of the declaration, no blanks, one line.
+    /// Canonical JSON: keys in order of declaration, no blanks, one line.
     pub fn json(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let entry = |Entry { name, bytes, blake3 }: &Entry| {
@@ -56,7 +53,7 @@ impl Manifest {
         format!(r#"{{"name":{},"normaliser":{normaliser},"documents":[{documents}]}}"#, quoted(name))
     }
 
-    /// blake3 (derive_key, [`MANIFEST_CONTEXT`]) of [`Manifest::json`].
+    /// BLAKE3 (derive_key, [`MANIFEST_CONTEXT`]) of [`Manifest::json`].
     pub fn hash(&self) -> [u8; 32] {
         blake3::derive_key(MANIFEST_CONTEXT, self.json().as_bytes())
     }
@@ -67,7 +64,7 @@ impl Manifest {
     }
 }
 
-/// Documents under a name, with their manifest.
+/// Documents with a name and a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {
     /// Sorted by name.
@@ -89,12 +86,12 @@ impl Corpus {
         Self { documents, manifest }
     }
 
-    /// Size of all documents together.
+    /// Total size of all documents.
     pub fn bytes(&self) -> u64 {
         self.documents.iter().map(|d| d.bytes.len() as u64).sum()
     }
 
-    /// All documents, one after the other.
+    /// All documents, concatenated.
     pub fn text(&self) -> Vec<u8> {
         let documents = self.documents.iter();
         documents.flat_map(|d| d.bytes.iter().copied()).collect()
@@ -108,7 +105,7 @@ impl Corpus {
         Ok(cache::write(path, &parts)?)
     }
 
-    /// Reads what [`Corpus::save`] wrote under `name`; every document is checked against the manifest.
+    /// Reads a file of [`Corpus::save`], and checks every document against the manifest.
     pub fn load(name: &str, path: &Path) -> Result<Self, DataError> {
         let file = fs::read(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
         let corrupt = |what| DataError::Corrupt { name: name.to_owned(), path: path.to_owned(), what };
@@ -131,12 +128,12 @@ impl Corpus {
     }
 }
 
-/// Where the cache keeps the corpus `name`.
+/// Path of the corpus `name` in the cache.
 pub fn path(cache: &Path, name: &str) -> PathBuf {
     cache.join("corpora").join(format!("{name}.corpus"))
 }
 
-/// The corpora in the cache, sorted.
+/// Names of the corpora in the cache, sorted.
 pub fn names(cache: &Path) -> Result<Vec<String>, DataError> {
     let folder = cache.join("corpora");
     if !folder.exists() {
@@ -153,7 +150,7 @@ pub fn names(cache: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-/// Names become file names: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit.
+/// Checks a name, which becomes a file name: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit.
 pub fn check_name(name: &str) -> Result<(), DataError> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let starts_well = name.bytes().next().is_some_and(plain);

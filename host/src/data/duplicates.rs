@@ -1,23 +1,24 @@
-//! Finds passages that two texts share, up to case, spacing and punctuation: any 50 letters, digits or non-ASCII bytes in
-//! a row that both hold (the substring test of the GPT-4 technical report, 2023, appendix C, made exhaustive). Pure.
+//! Finds passages that two texts share, ignoring case, spacing and punctuation. A passage is any 50 letters, digits or
+//! non-ASCII bytes in a row that both texts contain (the substring test of the GPT-4 technical report, 2023, appendix
+//! C, made exhaustive). Pure.
 
 use std::ops::Range;
 
-/// Length of the shingles compared, in bytes that count (letters, digits, non-ASCII).
+/// Length of the compared shingles in bytes. Only letters, digits and non-ASCII bytes count.
 pub const SHINGLE: usize = 50;
 
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 const FILTER_BITS: u32 = 24;
 
-/// Hashes of all shingles of some texts.
+/// Hashes of all shingles of a set of texts.
 pub struct Index {
     hashes: Vec<u64>,
-    /// One bit per leading [`FILTER_BITS`] bits of a hash: most lookups end here.
+    /// One bit per value of the leading [`FILTER_BITS`] bits of a hash. Most lookups end here.
     filter: Vec<u64>,
 }
 
 impl Index {
-    /// Of all `texts`; shingles don't reach from one text to the next.
+    /// Indexes `texts`. A shingle never spans two texts.
     pub fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut hashes: Vec<u64> = texts.flat_map(|text| shingles(text).into_iter().map(|s| s.0)).collect();
         hashes.sort_unstable();
@@ -35,7 +36,7 @@ impl Index {
         self.filter[word] & bit != 0 && self.hashes.binary_search(&hash).is_ok()
     }
 
-    /// The passages of `text` made of shingles that are in the index: byte ranges, in order, disjoint.
+    /// The passages of `text` whose shingles are in the index: byte ranges, in order, disjoint.
     pub fn shared(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         for (hash, range) in shingles(text) {
@@ -67,7 +68,7 @@ fn place(hash: u64) -> (usize, u64) {
     ((index >> 6) as usize, 1 << (index & 63))
 }
 
-/// Every shingle's hash and the bytes it spans. A rolling polynomial hash modulo 2^64 of the bytes that count, mixed.
+/// The hash and byte range of every shingle: a rolling polynomial hash modulo 2^64 over the counted bytes, then mixed.
 fn shingles(text: &[u8]) -> Vec<(u64, Range<usize>)> {
     let counts = |&(_, b): &(usize, u8)| b.is_ascii_alphanumeric() || !b.is_ascii();
     let folded: Vec<(usize, u8)> = text.iter().copied().enumerate().filter(counts).collect();

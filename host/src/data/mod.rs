@@ -1,6 +1,6 @@
-//! Text: where it comes from ([`fetch`], [`rust_src`], [`local`]), what pins it ([`corpus`]), which part trains and which
-//! part judges ([`split`], [`duplicates`]), and what an experiment is scored on ([`task`], [`compress`]).
-//! May use the cache; knows nothing of guests.
+//! Text: sources ([`fetch`], [`rust_src`], [`local`]), the manifest that pins it ([`corpus`]), the splits ([`split`],
+//! [`duplicates`]), and the task that experiments are scored on ([`task`], [`compress`]). May import `record` and
+//! `system`.
 
 mod catalogue;
 pub mod compress;

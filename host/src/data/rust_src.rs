@@ -1,5 +1,5 @@
-//! `rust-src`: sources of this project's own dependencies as cargo unpacked them when the project was built. Real text
-//! without a download, for a machine with nothing else. Reads cargo's registry folder only.
+//! The corpus `rust-src`: sources of this project's dependencies, as cargo unpacked them for the build. It is real text
+//! without a download, for a machine without network. Reads only cargo's registry folder.
 
 use crate::data::corpus::{Corpus, Document};
 use crate::data::error::DataError;
@@ -7,12 +7,11 @@ use crate::data::local;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Name of the corpus.
 pub const NAME: &str = "rust-src";
-/// Its manifest hash.
+/// Hash of its manifest.
 pub const MANIFEST: &str = "2938459b5e8c97b442bd713cf7130a0661b69ad8336eceae91ddf5e07da6f052";
 
-/// Crates whose `src` folders make up the corpus, at the versions of Cargo.lock.
+/// Crates whose `src` folders form the corpus, at the versions in Cargo.lock.
 const CRATES: [&str; 12] = [
     "blake3-1.8.7",
     "cranelift-codegen-0.135.8",
@@ -28,8 +27,7 @@ const CRATES: [&str; 12] = [
     "wasmparser-0.254.2",
 ];
 
-/// Collects the crates' `.rs` files from where cargo keeps sources: `$CARGO_HOME/registry/src`, else
-/// `~/.cargo/registry/src`.
+/// Collects the crates' `.rs` files from `$CARGO_HOME/registry/src`, else from `~/.cargo/registry/src`.
 pub fn rust_src(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     progress("rust-src: reading the sources of this project's dependencies");
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);

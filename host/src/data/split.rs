@@ -1,54 +1,54 @@
-//! Which text trains and which judges. Pure: a function of the documents' contents, not of their names or order.
+//! Splits a corpus into text for training and text for scoring. Pure: the split depends on the contents of the
+//! documents, not on their names or order.
 
 use crate::data::corpus::Corpus;
 use crate::data::duplicates;
 use crate::data::error::DataError;
 use std::collections::BTreeSet;
 
-/// Fewer documents than this are cut into sections.
+/// A corpus with fewer documents than this is cut into sections.
 const FEW: usize = 8;
-/// So is a corpus in which one document holds more than this share (one in so many) of the bytes.
+/// So is a corpus in which one document holds more than one `DOMINANT`-th of the bytes.
 const DOMINANT: usize = 8;
-/// Longest section.
+/// Length of the longest section in bytes.
 const SECTION: usize = 64 << 10;
-/// A corpus that is cut has at least this many sections, where they stay above [`SHORTEST`].
+/// A corpus that is cut has at least this many sections, if they stay longer than [`SHORTEST`].
 const SECTIONS: usize = 40;
 const SHORTEST: usize = 4 << 10;
 
-/// A held-out split below this many bytes says little about other text.
+/// A held-out split with fewer bytes than this says little about other text.
 const ENOUGH: u64 = 16 << 10;
 
 const RANK_CONTEXT: &str = "host 2026 split rank v1";
 const SPLIT_CONTEXT: &str = "host 2026 split v1";
 
-/// A stretch of one document.
+/// A part of one document, or a whole one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// The document's name; `#k` is appended for its k-th section where documents are cut.
+    /// The document's name. If documents are cut, `#k` is appended for the k-th section.
     pub name: String,
-    /// The text.
     pub bytes: Vec<u8>,
 }
 
-/// What splitting did.
+/// Report of a split.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Length of the sections that documents were cut into; none where documents were left whole.
+    /// Length of the sections that documents were cut into; `None` if documents were left whole.
     pub section_bytes: Option<usize>,
-    /// Documents or sections left out because an identical one exists.
+    /// Number of documents or sections left out because an identical one exists.
     pub identical: usize,
-    /// Passages removed because a split that judges later holds them too, and their bytes.
+    /// Number of passages removed because a held-out split also contains them.
     pub passages_removed: usize,
-    /// See `passages_removed`.
+    /// Total bytes of the removed passages.
     pub bytes_removed: u64,
-    /// (documents or sections, bytes) of train, search, confirm and test after removal.
+    /// (documents or sections, bytes) of train, search, confirm and test, after removal.
     pub sizes: [(usize, u64); 4],
-    /// Names of what is held out: search, confirm, test.
+    /// Names of the held-out documents or sections: search, confirm, test.
     pub held_out: [Vec<String>; 3],
 }
 
 impl Report {
-    /// What to know before trusting scores on little text; nothing where there is enough.
+    /// A warning if a held-out split is small; `None` if there is enough text.
     pub fn warning(&self) -> Option<String> {
         let [_, search, confirm, test] = self.sizes.map(|(_, bytes)| bytes);
         (search.min(confirm).min(test) < ENOUGH).then(|| {
@@ -63,15 +63,14 @@ impl Report {
 /// The four splits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Splits {
-    /// What guests train on.
+    /// Guests train on this split.
     pub train: Vec<Section>,
-    /// What mutations are selected on.
+    /// Mutations are selected on this split.
     pub search: Vec<Section>,
-    /// What a selected one must hold up on.
+    /// A selected mutation must also be better on this split.
     pub confirm: Vec<Section>,
-    /// Sealed.
+    /// Sealed: read once a night, for the report.
     pub test: Vec<Section>,
-    /// What was done.
     pub report: Report,
 }
 
@@ -81,7 +80,8 @@ impl Splits {
         [&self.train, &self.search, &self.confirm, &self.test]
     }
 
-    /// blake3 (derive_key, "host 2026 split v1") of each part: per section, its length as u64 little-endian, its bytes.
+    /// BLAKE3 (derive_key, "host 2026 split v1") of each part: per section, its length as u64 little-endian, then its
+    /// bytes.
     pub fn hashes(&self) -> [[u8; 32]; 4] {
         self.parts().map(|part| {
             let mut hasher = blake3::Hasher::new_derive_key(SPLIT_CONTEXT);
@@ -94,10 +94,10 @@ impl Splits {
     }
 }
 
-/// Splits `corpus`. Units are whole documents, or contiguous sections of up to 64 KiB where there are fewer than 8
-/// documents or one holds more than an eighth of the bytes. Units are ranked by a hash of their content: the first
-/// fortieth (at least one) is the test split, the next fortieth confirm, the next twentieth search, the rest train.
-/// Then passages that a later-judging split holds too are removed from the earlier one ([`duplicates`]).
+/// Splits `corpus`. Units are whole documents. They are contiguous sections of up to 64 KiB if there are fewer than 8
+/// documents, or if one document holds more than an eighth of the bytes. Units are ranked by a hash of their content:
+/// the first fortieth (at least one) is the test split, the next fortieth confirm, the next twentieth search, the rest
+/// train. Passages that a later-judging split also contains are then removed from the earlier one ([`duplicates`]).
 pub fn split(corpus: &Corpus) -> Result<Splits, DataError> {
     let (units, section_bytes) = units(corpus);
     let found = units.len();
@@ -155,7 +155,7 @@ fn units(corpus: &Corpus) -> (Vec<Section>, Option<usize>) {
     (cut.collect(), Some(length))
 }
 
-/// Takes from `part` what `held_out` holds; what is left of a section is joined again.
+/// Removes from `part` all passages that `held_out` contains. The remaining pieces of a section are joined.
 fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) -> Vec<Section> {
     let texts = held_out.iter().flat_map(|part| part.iter().map(|s| s.bytes.as_slice()));
     let index = duplicates::Index::new(texts);
@@ -174,20 +174,20 @@ fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) 
     kept
 }
 
-/// Which held-out text a score is of.
+/// A held-out split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Read for every experiment.
     Search,
-    /// Read before a keep.
+    /// Read before a mutation is kept.
     Confirm,
     /// Read once a night, for the report.
     Test,
 }
 
 impl Split {
-    /// Its name in the store.
+    /// The name in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Search => "search",

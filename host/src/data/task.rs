@@ -1,4 +1,5 @@
-//! What experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash. Pure.
+//! The task that experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash.
+//! Pure.
 
 use crate::data::corpus::Corpus;
 use crate::data::error::{DataError, UnknownToken};
@@ -7,19 +8,19 @@ use crate::record::key::{Hash, TaskHash};
 use crate::record::outcome::Score;
 use serde::{Deserialize, Serialize};
 
-/// blake3 key-derivation context of task hashes.
+/// BLAKE3 key-derivation context of task hashes.
 pub const TASK_CONTEXT: &str = "host 2026 task v1";
 
 /// How text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tokenizer {
-    /// A token is a byte.
+    /// Each byte is a token.
     Bytes = 0,
 }
 
 impl Tokenizer {
-    /// Number of tokens there are.
+    /// Number of different tokens.
     pub const fn vocab(self) -> u32 {
         match self {
             Self::Bytes => 256,
@@ -44,26 +45,25 @@ impl Tokenizer {
     }
 }
 
-/// What a score refers to.
+/// The fields that define a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Task {
     /// Hash of the corpus manifest.
     pub corpus: [u8; 32],
-    /// Text to tokens.
     pub tokenizer: Tokenizer,
-    /// Hashes of train, search, confirm, test, near-duplicates removed.
+    /// Hashes of train, search, confirm and test, after near-duplicates were removed.
     pub splits: [[u8; 32]; 4],
-    /// Targets per evaluation chunk, each predicted from those before it in the chunk.
+    /// Targets per evaluation chunk. Each is predicted from the tokens before it in the chunk.
     pub context: u32,
-    /// Most chunks per split.
+    /// Largest number of chunks per split.
     pub eval_chunks: u32,
-    /// Rung of the ladder, 1.0 at the bottom.
+    /// Rung of the ladder; 1.0 is the lowest.
     pub scale: f32,
 }
 
 impl Task {
-    /// blake3 (derive_key, [`TASK_CONTEXT`]) of: corpus, tokenizer as u8, the four splits, context and eval_chunks as u32
-    /// little-endian, the bits of scale as u32 little-endian; 173 bytes.
+    /// BLAKE3 (derive_key, [`TASK_CONTEXT`]) of: corpus, tokenizer as u8, the four splits, context and eval_chunks as
+    /// u32 little-endian, the bits of scale as u32 little-endian; 173 bytes.
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(TASK_CONTEXT);
         hasher.update(&self.corpus);
@@ -78,11 +78,10 @@ impl Task {
     }
 }
 
-/// What it takes to prepare a task again, as the store keeps it beside the task's hash.
+/// Everything needed to prepare a task again. The store keeps it beside the task's hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// Name of the corpus.
     pub corpus: String,
     /// See [`Task::context`].
     pub context: u32,
@@ -95,13 +94,11 @@ pub struct Definition {
 /// A task with its text as tokens. Chunks hold context + 1 tokens: token i + 1 is the target after tokens 0 to i.
 #[derive(Clone, Debug)]
 pub struct PreparedTask {
-    /// What was prepared.
     pub task: Task,
-    /// Name of the corpus.
     pub corpus: String,
-    /// Documents of the corpus and their bytes.
+    /// Number of documents in the corpus, and their bytes.
     pub documents: (usize, u64),
-    /// Training tokens, sections one after the other.
+    /// Training tokens: all sections, concatenated.
     pub train: Vec<u16>,
     /// Chunks of the search split.
     pub search: Vec<Vec<u16>>,
@@ -109,25 +106,25 @@ pub struct PreparedTask {
     pub confirm: Vec<Vec<u16>>,
     /// Chunks of the test split.
     pub test: Vec<Vec<u16>>,
-    /// Bits per byte of the search chunks' targets when each is predicted by its frequency in train (add-one smoothed).
+    /// Bits per byte of the targets in the search chunks, if each token is predicted by its frequency in train (add-one
+    /// smoothed).
     pub unigram_bpb: f64,
     /// How the corpus was split.
     pub report: Report,
 }
 
 impl PreparedTask {
-    /// The task's hash.
     pub fn hash(&self) -> TaskHash {
         TaskHash(Hash(self.task.hash()))
     }
 
-    /// What it takes to prepare this again.
+    /// Everything needed to prepare this task again.
     pub fn definition(&self) -> Definition {
         let Task { context, eval_chunks, scale, .. } = self.task;
         Definition { corpus: self.corpus.clone(), context, eval_chunks, scale }
     }
 
-    /// One line for people.
+    /// A description in one line.
     pub fn describe(&self) -> String {
         let (documents, bytes) = self.documents;
         let [train, search, confirm, test] = self.report.sizes.map(|(units, _)| units);
@@ -139,26 +136,26 @@ impl PreparedTask {
         )
     }
 
-    /// Bits per byte of chunks whose negative log-likelihoods in nats are given, in order. With bytes as tokens a chunk
-    /// has as many bytes as targets.
+    /// Bits per byte of chunks. `chunk_nats` holds their negative log-likelihoods in nats, in order. Because tokens are
+    /// bytes, a chunk has as many bytes as targets.
     pub fn score(&self, chunk_nats: Vec<f64>) -> Score {
         let chunk_bytes = vec![self.task.context; chunk_nats.len()];
         let bytes = chunk_nats.len() as f64 * f64::from(self.task.context);
         Score { bpb: chunk_nats.iter().sum::<f64>() / std::f64::consts::LN_2 / bytes, chunk_nats, chunk_bytes }
     }
 
-    /// The search chunks' text, one after the other: what compressors are measured on.
+    /// The text of the search chunks, concatenated. Compressors are measured on it.
     ///
     /// # Errors
-    /// Where the chunks hold a token that is not in the vocabulary.
+    /// The first token that is not in the vocabulary.
     pub fn search_text(&self) -> Result<Vec<u8>, UnknownToken> {
         let tokens: Vec<u16> = self.search.concat();
         self.task.tokenizer.decode(&tokens)
     }
 }
 
-/// Splits `corpus` and cuts the held-out splits into at most `eval_chunks` chunks of `context` + 1 tokens, evenly
-/// spaced, disjoint, none across two sections.
+/// Splits `corpus`, and cuts each held-out split into at most `eval_chunks` chunks of `context` + 1 tokens. Chunks are
+/// evenly spaced and disjoint, and never span two sections.
 pub fn prepare(corpus: &Corpus, context: u32, eval_chunks: u32, scale: f32) -> Result<PreparedTask, DataError> {
     if context == 0 || eval_chunks == 0 {
         return Err(DataError::Settings("context and eval_chunks must be above 0"));

@@ -1,5 +1,5 @@
-//! The SDK reference as markdown, made of the SDK's own sources and the contract, so that it cannot be out of date: what
-//! language models are given, and what `host reference` prints. Pure.
+//! The SDK reference as Markdown. It is built from the SDK's sources and the contract, so it is always up to date.
+//! Language models receive it, and `host reference` prints it. Pure.
 
 use crate::guest::component::CONTRACT_WIT;
 use crate::guest::toolchain::SDK;
@@ -8,7 +8,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, Ident, Item, Lit, Meta, Token, Visibility};
 
-/// Files in the order of reading, and what they hold; what is not here is not for guests.
+/// Files in reading order, with a title each. Files that are not listed are not for guests.
 const ORDER: [(&str, &str); 11] = [
     ("tensor.rs", "Tensors: creation, values, changes in place"),
     ("random.rs", "Random tensors"),
@@ -23,7 +23,7 @@ const ORDER: [(&str, &str); 11] = [
     ("optim.rs", "Optimizers, averages, snapshots"),
 ];
 
-/// Every public type, function and constant of the SDK: a line each, with signature and documentation.
+/// Every public type, function and constant of the SDK: one line each, with signature and documentation.
 pub fn markdown() -> String {
     let mut out = String::from("# Guest SDK\n");
     section(&mut out, &file_docs("lib.rs"));
@@ -42,13 +42,13 @@ fn source(name: &str) -> &'static str {
     SDK.iter().find(|(file, _)| *file == name).map_or("", |(_, text)| *text)
 }
 
-/// The lines of a file's `//!`.
+/// The `//!` lines of a file.
 fn file_docs(name: &str) -> String {
     let lines = source(name).lines().map_while(|line| line.strip_prefix("//!"));
     lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The last paragraph before the contract's `package`: what an operation costs.
+/// The last paragraph before the contract's `package`: the cost of operations.
 fn contract_docs() -> String {
     let lines = CONTRACT_WIT.lines().map_while(|line| line.strip_prefix("///"));
     let text = lines.map(str::trim).collect::<Vec<_>>().join("\n");
@@ -116,7 +116,7 @@ fn method(item: &syn::ImplItem) -> Option<(String, String)> {
     }
 }
 
-/// A list begins after an empty line, once.
+/// Adds one empty line before a list.
 fn separate(out: &mut String, wanted: bool) {
     let in_list = out.lines().last().is_some_and(|line| line.starts_with("- "));
     if wanted && !in_list {
@@ -133,7 +133,7 @@ fn public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// What stands there in the source, on one line.
+/// The source text of a span, on one line.
 fn text(span: proc_macro2::Span) -> String {
     let text = span.source_text().unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,4 +1,4 @@
-//! What a mutation changes, in one line, derived from the two texts and from nothing that its author says. Pure.
+//! Describes a mutation in one line, based only on the two texts and not on its author's claims. Pure.
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::evolve::constants_of;
@@ -6,11 +6,11 @@ use crate::system::sanitize;
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeSet;
 
-/// Constants named before the rest is counted.
+/// Number of constants that are named; the rest is counted.
 const NAMED: usize = 4;
-/// Longest description, in characters.
+/// Longest description in characters.
 const MAX_CHARS: usize = 160;
-/// How long two texts are compared before the rest counts as changed.
+/// Time limit for a comparison. Text that was not compared counts as changed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// `LR 0.02 → 0.03`; `+12 −3 lines in attention, mlp`; `no change`.
@@ -30,7 +30,7 @@ pub fn describe(before: &str, after: &str) -> String {
     }
 }
 
-/// Whether a text looks like a change of `one` more than of `other`: fewer of its lines differ.
+/// Whether `text` has fewer lines that differ from `one` than from `other`.
 pub fn is_nearer(text: &str, one: &str, other: &str) -> bool {
     let text = code(text);
     let apart = |from: &str| {
@@ -41,7 +41,7 @@ pub fn is_nearer(text: &str, one: &str, other: &str) -> bool {
     text.len() <= MAX_SOURCE_BYTES && apart(one) < apart(other)
 }
 
-/// Constants that both texts declare, with their old and new values; and the names of these constants.
+/// The constants whose values differ, with their old and new values in words; and the names of these constants.
 fn constants(before: &str, after: &str) -> (Option<String>, BTreeSet<String>) {
     let (old, new) = (constants_of(before), constants_of(after));
     let pairs = old.iter().filter_map(|a| Some((a, new.iter().find(|b| b.name == a.name)?)));
@@ -55,7 +55,7 @@ fn constants(before: &str, after: &str) -> (Option<String>, BTreeSet<String>) {
     ((!words.is_empty()).then(|| words.join(", ")), names)
 }
 
-/// How many lines of code come and go beside those of the constants, and in which functions.
+/// How many lines of code were added and removed, apart from those of the constants, and in which functions.
 fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<String> {
     let (before, after) = (code(before), code(after));
     let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&before, &after);
@@ -87,7 +87,7 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
     Some(format!("+{added} −{removed} {lines}{place}"))
 }
 
-/// A text without comments, empty lines and what stands at the ends of lines.
+/// A text without comments, empty lines and trailing blanks.
 fn code(text: &str) -> String {
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim_end());
     lines.filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
@@ -100,7 +100,7 @@ fn declares(line: &str, constants: &BTreeSet<String>) -> bool {
     is_const && words.next().is_some_and(|name| constants.contains(name))
 }
 
-/// The name of the function whose first line this is.
+/// The name of the function that starts on this line.
 fn function_name(line: &str) -> Option<String> {
     let (before, after) = line.split_once("fn ")?;
     let starts = before.split_whitespace().all(|word| matches!(word, "pub" | "const" | "async" | "unsafe"));

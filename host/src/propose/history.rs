@@ -1,5 +1,5 @@
-//! What was tried, for whoever proposes the next mutation: as JSON lines for programs and as Markdown for models. Pure.
-//! Descriptions, hypotheses and reasons hold what guests and strangers wrote: they are cut, escaped and called data.
+//! Earlier trials for proposers, as JSON lines for programs and as Markdown for models. Pure. Descriptions, hypotheses
+//! and reasons hold untrusted text: they are cut, escaped and marked as data.
 
 use crate::propose::proposer::Past;
 use crate::record::ending::Ending;
@@ -13,26 +13,25 @@ const DESCRIPTION_CHARS: usize = 160;
 /// Longest reason in a table.
 const REASON_CHARS: usize = 240;
 
-/// A trial as programs and agents read it: what of it teaches something.
+/// The parts of a trial that programs and agents can learn from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tried<'a> {
     /// Its number; the baseline is 0.
     pub number: u64,
-    /// The trial whose source it changed.
+    /// Number of the trial whose source it changed.
     pub parent: u64,
-    /// How it ended.
     pub verdict: Ending,
-    /// Bits per byte, where it was scored.
+    /// Bits per byte, if it was scored.
     pub bpb: Option<f64>,
-    /// Difference to the champion of its time: negative is better.
+    /// Difference from the champion of its time. Negative is better.
     pub delta: Option<f64>,
-    /// What its author hoped for, where anybody said.
+    /// The author's hypothesis; empty if there is none.
     pub hypothesis: &'a str,
     /// The change, derived from the source.
     pub description: &'a str,
     /// Why it was not kept, or what was wrong with it.
     pub reason: &'a str,
-    /// Who proposed it.
+    /// Name of the proposer.
     pub proposer: &'a str,
 }
 
@@ -54,7 +53,7 @@ impl<'a> From<&'a Trial> for Tried<'a> {
     }
 }
 
-/// The trial with its texts escaped and capped, each one line.
+/// The trial with its texts escaped, capped and on one line each.
 #[must_use]
 pub fn cleaned(trial: &Trial) -> Trial {
     Trial {
@@ -66,7 +65,7 @@ pub fn cleaned(trial: &Trial) -> Trial {
     }
 }
 
-/// `#7 noise 2.5000 (+0.0010) LR 1 → 2: not proven [evolve]`. Texts are as they are: see [`cleaned`].
+/// `#7 noise 2.5000 (+0.0010) LR 1 → 2: not proven [evolve]`. Texts are not escaped: see [`cleaned`].
 pub fn words(trial: &Trial) -> String {
     let Tried { number, verdict, bpb, delta, description, reason, proposer, .. } = trial.into();
     let bpb = bpb.map_or(String::new(), |bpb| format!(" {bpb:.4}"));
@@ -75,7 +74,7 @@ pub fn words(trial: &Trial) -> String {
     format!("#{number} {}{bpb}{delta} {description}{reason} [{proposer}]", verdict.name())
 }
 
-/// How the loss of a trial fell: steps with the mean since the step before, in nats per token.
+/// The loss curve of a trial: steps, each with the mean loss since the previous one, in nats per token.
 pub fn losses(past: &Past) -> String {
     let point = |(step, loss): &(u64, f64)| match loss.abs() < 1e4 {
         true => format!(" {step}: {loss:.3}"),
@@ -84,7 +83,7 @@ pub fn losses(past: &Past) -> String {
     past.losses.iter().map(point).collect::<Vec<_>>().join(",")
 }
 
-/// One JSON object a line, oldest first. JSON escapes whatever is in the texts.
+/// One JSON object per line, oldest first. JSON escapes the texts.
 pub fn json_lines(trials: &[&Trial]) -> serde_json::Result<String> {
     let mut lines = String::new();
     for &trial in trials {
@@ -94,7 +93,7 @@ pub fn json_lines(trials: &[&Trial]) -> serde_json::Result<String> {
     Ok(lines)
 }
 
-/// Four tables, newest first, each of at most `rows` rows: kept, not better, failed, repeats.
+/// Four tables, newest first, each with at most `rows` rows: kept, not better, failed, repeats.
 pub fn markdown(trials: &[&Trial], rows: usize) -> String {
     let mut text = String::from(
         "# What was tried\n\n\
@@ -147,12 +146,12 @@ fn table(text: &mut String, title: &str, group: &[Tried], rows: usize) {
     }
 }
 
-/// Of a text of several lines all are kept.
+/// All lines of a text, joined into one.
 fn one_line(text: &str, chars: usize) -> String {
     sanitize::line(&text.split_whitespace().collect::<Vec<_>>().join(" "), chars)
 }
 
-/// One line that cannot end its cell.
+/// One line that is safe inside a table cell.
 fn cell(text: &str, chars: usize) -> String {
     one_line(text, chars).replace('\\', "\\\\").replace('|', "\\|").replace('`', "\\`").replace('<', "\\<")
 }

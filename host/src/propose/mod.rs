@@ -1,5 +1,5 @@
-//! Who writes the next mutation. [`proposer`] is the seam: every proposer gets a situation and gives a proposal. May import
-//! `guest`, `record` and `system`; knows neither nights nor policies. Start with [`proposer`].
+//! Proposers, which write the next mutation. Every proposer implements the trait in [`proposer`]: it gets a situation
+//! and returns a proposal. May import `guest`, `record` and `system`. Start with [`proposer`].
 
 pub mod answer;
 pub mod command;

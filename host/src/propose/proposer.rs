@@ -1,5 +1,5 @@
-//! Whatever writes the next mutation, seen from the night: a situation in, a proposal out, a problem back for repair, and
-//! a ledger without which nothing that costs is sent. Types and traits; no I/O.
+//! The interface between the night and a proposer: it gets a situation, returns a proposal, and may repair a fault. The
+//! ledger must accept every cost before it arises. Types and traits; no I/O.
 
 use crate::record::facts::Facts;
 use crate::record::key::SourceKey;
@@ -10,20 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Writes mutations. Each works in a thread of its own, one turn at a time.
+/// Writes mutations. Each proposer works in its own thread, one turn at a time.
 pub trait Proposer: Send {
     /// Its name in policies, logs and the store: `evolve`, `llm.sonnet`, `command.agent`.
     fn name(&self) -> &str;
 
-    /// Whether its proposals cost nothing but a moment: then it fills in for those that are at work or at rest.
+    /// Whether its proposals are free and fast. Then it fills in for proposers that are busy or paused.
     fn is_free(&self) -> bool {
         false
     }
 
-    /// The next mutation; none when nothing is left to try from here.
+    /// The next mutation; `None` if nothing is left to try from this parent.
     fn propose(&mut self, situation: &Situation, desk: &mut Desk) -> Result<Option<Proposal>, ProposeError>;
 
-    /// Mends what it proposed in this situation; none where it cannot.
+    /// Repairs its own proposal in the same situation; `None` if it cannot.
     fn repair(
         &mut self,
         _situation: &Situation,
@@ -33,8 +33,8 @@ pub trait Proposer: Send {
         Ok(None)
     }
 
-    /// What the night has taught so far, in a page: rewritten now and then, and given to every proposer as
-    /// [`Situation::digest`]. None where it cannot write one.
+    /// A digest of the night so far, in one page. It is rewritten from time to time and given to every proposer as
+    /// [`Situation::digest`]. `None` if this proposer cannot write one.
     fn digest(&mut self, _situation: &Situation, _desk: &mut Desk) -> Result<Option<String>, ProposeError> {
         Ok(None)
     }
@@ -43,148 +43,143 @@ pub trait Proposer: Send {
 /// A mutation to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// The whole file.
     pub source: String,
-    /// What its author claims or hopes, in one line; empty where nobody said.
+    /// The author's hypothesis in one line; empty if there is none.
     pub hypothesis: String,
-    /// The change in one line, derived from the change itself: see [`crate::propose::description::describe`].
+    /// The change in one line, derived from the source: see [`crate::propose::description::describe`].
     pub description: String,
-    /// Which kind of change, as its proposer calls it.
+    /// The kind of change, in the proposer's words.
     pub operator: String,
 }
 
-/// What a proposer knows. A snapshot: trials that are decided later are in the next one.
+/// Everything that a proposer knows, as a snapshot. Trials that are decided later are in the next one.
 #[derive(Clone, Debug)]
 pub struct Situation {
-    /// The brief that a person wrote.
+    /// The user's brief.
     pub brief: Arc<str>,
-    /// The text to change.
+    /// The source to change.
     pub parent: Arc<Parent>,
-    /// The baseline, as number 0, and everything tried on these terms, oldest first.
+    /// The baseline (number 0) and every trial on these terms, oldest first.
     pub past: Vec<Arc<Past>>,
-    /// Proposed, but not decided yet.
+    /// Proposals that are not decided yet.
     pub underway: Vec<Underway>,
-    /// Standard deviation of the difference between two runs of one guest, in bits per byte: a smaller gain is noise.
+    /// Standard deviation of the difference between two runs of one guest, in bits per byte. A smaller gain is noise.
     pub noise_floor: f64,
-    /// Deterministic seconds that a mutation trains for.
+    /// Deterministic seconds of training per mutation.
     pub budget_seconds: f64,
-    /// What the night has taught so far; empty at first.
+    /// The lessons of the night so far; empty at first.
     pub digest: Arc<str>,
-    /// Number of the trial to propose, as far as it can be known: others may share the store.
+    /// Expected number of the trial to propose. Other processes may share the store and take it first.
     pub number: u64,
     /// The night's random seed.
     pub random_seed: u64,
 }
 
 impl Situation {
-    /// Champions after which a negative result says little about a change to the present one.
+    /// A negative result expires after this number of newer champions.
     pub const EXPIRES_AFTER: usize = 3;
 
-    /// Whether a trial failed to gain, but on a champion so far back that its idea may be worth another try. Trials on
-    /// other terms (task, budget, limits) are not in the past at all.
+    /// Whether a trial failed to gain on a champion so old that the idea may be worth another try. Trials on other
+    /// terms (task, budget, limits) are never in the past.
     pub fn is_expired(&self, past: &Past) -> bool {
         let later = self.past.iter().filter(|p| p.trial.is_kept() && p.trial.number > past.trial.number);
         !past.trial.is_kept() && later.count() >= Self::EXPIRES_AFTER
     }
 }
 
-/// A source that is to be changed.
+/// A source to change.
 #[derive(Clone, Debug)]
 pub struct Parent {
-    /// Its trial; 0 for the baseline.
+    /// Number of its trial; 0 for the baseline.
     pub number: u64,
-    /// Its text.
     pub source: String,
     /// The change that made it, in words.
     pub description: String,
-    /// Its bits per byte.
     pub bpb: f64,
-    /// What the dry run found: steps, FLOPs, parameters, memory, where the budget goes.
+    /// The dry run's facts: steps, FLOPs, parameters, memory, shares of the budget.
     pub facts: Facts,
 }
 
-/// A trial that was decided, as proposers learn of it.
+/// A decided trial, as proposers see it.
 #[derive(Clone, Debug)]
 pub struct Past {
     /// The trial; number 0 is the baseline.
     pub trial: Trial,
-    /// Its text; none where the store has lost it.
+    /// Its source; `None` if the store has lost it.
     pub source: Option<String>,
-    /// How its loss fell, where it was trained: see [`crate::record::facts::loss_curve`].
+    /// Its loss curve, if it was trained: see [`crate::record::facts::loss_curve`].
     pub losses: Vec<(u64, f64)>,
 }
 
-/// A proposal that is waiting or being trained.
+/// A proposal that waits or is being trained.
 #[derive(Clone, Debug)]
 pub struct Underway {
-    /// Key of its text, where it parses.
+    /// Key of its source, if it parses.
     pub source_key: Option<SourceKey>,
     /// The change in words.
     pub description: String,
 }
 
-/// An attempt that cannot be trained as it is: what goes back to its author.
+/// An attempt that cannot be trained. It goes back to its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The mutation; none where no mutation could be read from the answer.
+    /// The mutation; `None` if the answer held no readable one.
     pub proposal: Option<Proposal>,
-    /// The answer as it came, where no mutation could be read from it.
+    /// The whole answer, if it held no readable mutation.
     pub answer: String,
-    /// What found the fault.
+    /// The stage that found the fault.
     pub stage: Stage,
-    /// The fault, with the guest's line (`train.rs:88:17`) where there is one. May hold a guest's own words.
+    /// The fault, with the guest's line (`train.rs:88:17`) if known. May hold a guest's own words.
     pub message: String,
-    /// Which repair this is to be, from 1.
+    /// Number of this repair, from 1.
     pub repair: u32,
 }
 
-/// Why a turn brought no proposal.
+/// Why a turn ended without a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Nothing will come of this proposer tonight: a key that is refused, a cap that is reached, a missing program.
+    /// The proposer is done for tonight: a refused key, a reached cap, a missing program.
     #[error("{0}")]
     Stop(String),
-    /// Not now: a rate limit, an overloaded or absent server.
+    /// Not now: a rate limit, or a server that is overloaded or absent.
     #[error("{reason}")]
     Later {
-        /// What happened.
         reason: String,
-        /// How long to leave it alone, where it was said.
+        /// The wait before the next request, if known.
         after: Option<Duration>,
     },
-    /// An answer from which no mutation can be read. It goes back to its author.
+    /// An answer without a readable mutation. It goes back to its author.
     #[error("{reason}")]
     Answer {
-        /// What is wrong with it.
         reason: String,
         /// The answer, capped.
         answer: String,
     },
-    /// The night ended meanwhile.
+    /// The night ended in the meantime.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// What a proposer works with during one turn.
+/// The tools of a proposer for one turn.
 pub struct Desk<'a> {
     /// The night's accounts.
     pub ledger: &'a mut dyn Ledger,
-    /// Set when the night ends: whatever waits should give up with [`ProposeError::Interrupted`].
+    /// Set when the night ends. Waiting code should then return [`ProposeError::Interrupted`].
     pub cancelled: &'a AtomicBool,
 }
 
-/// The night's accounts. What may cost something is reserved before it is sent, and settled after: so a cap is never
-/// passed, not even by a host that is killed between the two.
+/// The night's accounts. A cost is reserved before its request is sent, and settled afterwards. So a cap is never
+/// exceeded, even if the host is killed in between.
 pub trait Ledger {
-    /// Sets aside what a request may cost at most. [`ProposeError::Stop`] where that does not fit under a cap: then
-    /// nothing may be sent.
+    /// Reserves the worst-case cost of a request. Returns [`ProposeError::Stop`] if it does not fit under a cap; then
+    /// the request must not be sent.
     fn reserve(&mut self, worst: &Spend) -> Result<Reservation, ProposeError>;
 
-    /// Replaces a reservation by what was really spent, and files what was sent and what came back.
+    /// Replaces a reservation by the actual cost, and stores the request and the answer.
     fn settle(&mut self, reservation: Reservation, exchange: &Exchange) -> Result<(), ProposeError>;
 }
 
-/// A place in the ledger that waits for its [`Ledger::settle`]; one that never comes counts in full.
+/// A reservation that waits for its [`Ledger::settle`]. Without a settlement it counts in full.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reservation(pub i64);
 
@@ -194,7 +189,7 @@ pub(crate) mod tests {
     use crate::record::ending::Ending;
     use crate::record::trial::Findings;
 
-    /// A decided trial, for tests of whatever reads the past.
+    /// A decided trial, for tests that read the past.
     pub(crate) fn past(number: u64, verdict: Ending, delta: Option<f64>) -> Arc<Past> {
         let source = format!("const N: u64 = {number};");
         let found = Findings { bpb: delta.map(|delta| 2.5 + delta), delta, ..Findings::new(verdict) };
@@ -208,7 +203,7 @@ pub(crate) mod tests {
         Arc::new(Past { trial, source: Some(source), losses: Vec::new() })
     }
 
-    /// A situation with that past.
+    /// A situation with this past.
     pub(crate) fn situation(past: Vec<Arc<Past>>) -> Situation {
         let parent = Parent {
             number: 0,

@@ -1,25 +1,24 @@
-//! What a dry run finds.
+//! The result of a dry run.
 
 use kernels::session::{NamedState, Totals};
 use serde::{Deserialize, Serialize};
 
-/// What a dry run finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DryRun {
     /// Counters of `train`.
     pub train: Totals,
-    /// Counters of one `forward` on [eval_rows, context], absent where it failed.
+    /// Counters of one `forward` on [eval_rows, context]; absent if it failed.
     pub forward: Totals,
-    /// Shapes of named state (values empty).
+    /// Named state: shapes without values.
     pub named: NamedState,
-    /// The guest read values in `train` or `forward`: findings are advice, there is no behaviour key.
+    /// The guest read values in `train` or `forward`. The findings are then only a guess, and there is no behaviour
+    /// key.
     pub advisory: bool,
-    /// Fuel used.
     pub fuel: u64,
 }
 
 impl DryRun {
-    /// Price of `forward`, which saw so many tokens, in picoseconds for each.
+    /// Price of `forward` in picoseconds per token, for a call on `tokens` tokens.
     pub fn forward_ps_per_token(&self, tokens: u64) -> u64 {
         self.forward.spent_ps.div_ceil(tokens.max(1))
     }

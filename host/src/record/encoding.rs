@@ -4,11 +4,11 @@
 //! - Integers are little-endian and of fixed width. Lengths and counts are u64.
 //! - Strings and byte strings are their length and then their bytes; sequences are their count and then their elements.
 //! - An option is the byte 0, or the byte 1 and the value. An enum is its code (one byte) and then its fields.
-//! - A struct is its fields in the order of the documentation of whatever encodes it, without names or padding.
+//! - A struct is its fields without names or padding. The documentation of each encoder gives their order.
 //! - Floats are the bits of the value; every NaN is the positive quiet NaN without payload.
 //!
-//! Each value has exactly one encoding: [`Decoder`] refuses all others, and never allocates more than a small multiple
-//! of the bytes it was given, so that it can be pointed at bytes from anywhere.
+//! Each value has exactly one encoding, and [`Decoder`] refuses all others. It never allocates more than a small
+//! multiple of the bytes it was given, so it can read untrusted bytes.
 
 const NAN32: u32 = 0x7fc0_0000;
 const NAN64: u64 = 0x7ff8_0000_0000_0000;
@@ -30,42 +30,36 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// With nothing written yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One byte: enum codes, booleans.
+    /// One byte: an enum code or a boolean.
     pub fn u8(&mut self, value: u8) {
         self.bytes.push(value);
     }
 
-    /// Two bytes.
     pub fn u16(&mut self, value: u16) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Four bytes.
     pub fn u32(&mut self, value: u32) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Eight bytes.
     pub fn u64(&mut self, value: u64) {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Bits of a float.
     pub fn f32(&mut self, value: f32) {
         self.u32(canonical_f32(value));
     }
 
-    /// Bits of a float.
     pub fn f64(&mut self, value: f64) {
         self.u64(canonical_f64(value));
     }
 
-    /// A count that elements follow.
+    /// A count; its elements follow.
     pub fn count(&mut self, count: usize) {
         self.u64(count as u64);
     }
@@ -81,12 +75,11 @@ impl Encoder {
         self.bytes(value.as_bytes());
     }
 
-    /// The 32 bytes of a hash.
     pub fn hash(&mut self, value: &[u8; 32]) {
         self.bytes.extend_from_slice(value);
     }
 
-    /// An option, its value written by `write`.
+    /// An option; `write` writes the value.
     pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         match value {
             None => self.u8(0),
@@ -97,21 +90,20 @@ impl Encoder {
         }
     }
 
-    /// What was written.
+    /// The bytes written so far.
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }
 }
 
-/// Why bytes are no canonical encoding.
+/// Why bytes are not a canonical encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {offset} of {total}: {reason}")]
 pub struct DecodeError {
-    /// Where, from the beginning.
+    /// Offset of the error from the beginning.
     pub offset: usize,
-    /// Bytes in all.
+    /// Length of the whole input.
     pub total: usize,
-    /// What is wrong there.
     pub reason: &'static str,
 }
 
@@ -122,12 +114,12 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// At the first byte.
+    /// Starts at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, total: bytes.len() }
     }
 
-    /// An error at the present offset.
+    /// An error at the current offset.
     pub fn error(&self, reason: &'static str) -> DecodeError {
         DecodeError { offset: self.total - self.rest.len(), total: self.total, reason }
     }
@@ -138,7 +130,6 @@ impl<'a> Decoder<'a> {
         Ok(*head)
     }
 
-    /// One byte.
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.take::<1>().map(|[byte]| byte)
     }
@@ -152,29 +143,24 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Two bytes.
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.take().map(u16::from_le_bytes)
     }
 
-    /// Four bytes.
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.take().map(u32::from_le_bytes)
     }
 
-    /// Eight bytes.
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
         self.take().map(u64::from_le_bytes)
     }
 
-    /// A float.
     pub fn f32(&mut self) -> Result<f32, DecodeError> {
         let bits = self.u32()?;
         let value = f32::from_bits(bits);
         if canonical_f32(value) == bits { Ok(value) } else { Err(self.error("a NaN that is not canonical")) }
     }
 
-    /// A float.
     pub fn f64(&mut self) -> Result<f64, DecodeError> {
         let bits = self.u64()?;
         let value = f64::from_bits(bits);
@@ -190,7 +176,6 @@ impl<'a> Decoder<'a> {
             .ok_or_else(|| self.error("a count beyond the end of the bytes"))
     }
 
-    /// A byte string.
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = self.count(1)?;
         let (head, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.error("the bytes end too early"))?;
@@ -198,12 +183,10 @@ impl<'a> Decoder<'a> {
         Ok(head)
     }
 
-    /// A string.
     pub fn str(&mut self) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| self.error("a string that is not UTF-8"))
     }
 
-    /// A hash.
     pub fn hash(&mut self) -> Result<[u8; 32], DecodeError> {
         self.take()
     }
@@ -217,7 +200,6 @@ impl<'a> Decoder<'a> {
         (0..self.count(size)?).map(|_| read(self)).collect()
     }
 
-    /// An option.
     pub fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
@@ -225,7 +207,7 @@ impl<'a> Decoder<'a> {
         if self.bool()? { read(self).map(Some) } else { Ok(None) }
     }
 
-    /// Everything must have been read.
+    /// Fails if bytes are left over.
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("bytes after the end")) }
     }

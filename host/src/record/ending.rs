@@ -8,26 +8,25 @@ use serde::{Serialize, Serializer};
 pub enum Ending {
     /// The new champion.
     Keep,
-    /// Worse.
+    /// Worse than the champion.
     Discard,
-    /// Within the noise, or not proven.
+    /// The difference is within the noise, or the gain is not proven.
     Noise,
     /// Tried before.
     Same,
-    /// Not trained: source, compiler, component or dry run.
+    /// Never trained: the parser, the compiler, the component check or the dry run refused it.
     Refused,
-    /// The guest failed while it trained or was evaluated.
+    /// The guest failed during training or evaluation.
     Failed,
-    /// The host could not finish it: says nothing about the mutation.
+    /// The host could not finish the trial. This says nothing about the mutation.
     HostFault,
 }
 
 impl Ending {
-    /// Every ending.
     pub const ALL: [Self; 7] =
         [Self::Keep, Self::Discard, Self::Noise, Self::Same, Self::Refused, Self::Failed, Self::HostFault];
 
-    /// As the log and the store have it.
+    /// The name in the log and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keep => "keep",
@@ -54,7 +53,7 @@ impl ToSql for Ending {
 }
 
 impl FromSql for Ending {
-    /// A name that only another version knows reads as a host fault, which decides nothing.
+    /// Reads a name from a newer version as a host fault, because a host fault decides nothing.
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?;
         Ok(Self::ALL.into_iter().find(|ending| ending.name() == name).unwrap_or(Self::HostFault))

@@ -1,54 +1,52 @@
-//! What a dry run found and a run logged, as whoever writes the next mutation reads it: steps, sizes, where the budget goes,
-//! how the loss fell. Pure.
+//! A summary of a dry run and of a run's log for proposers: steps, sizes, shares of the budget, and the loss curve.
+//! Pure.
 
 use crate::record::dry_run::DryRun;
 use kernels::session::{LOSS, LogPoint, Totals};
 use serde::Serialize;
 
-/// Parts of a run whose losses are told.
+/// Number of points in a loss curve.
 const PARTS: usize = 8;
 
-/// A class of op below this share of the budget is not worth a word.
+/// Classes of op below this share of the budget are not mentioned.
 const SMALL_SHARE: f64 = 0.005;
 
-/// A training run before it is trained.
+/// Facts about a training run that are known before it trains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Facts {
     /// Steps that fit into the budget.
     pub steps: u64,
-    /// Tokens drawn in them.
+    /// Tokens drawn in these steps.
     pub tokens: u64,
-    /// Floating-point operations.
     pub flops: u64,
-    /// Elements of named parameters.
+    /// Elements of all named parameters.
     pub parameters: u64,
-    /// Most tensor bytes alive at once.
+    /// Peak of live tensor bytes.
     pub peak_bytes: u64,
-    /// Records of the whole run.
+    /// Ops of the whole run.
     pub ops: u64,
     /// Deterministic seconds used.
     pub seconds: f64,
-    /// Share of them by class of op, largest first.
+    /// Share of these seconds by class of op, largest first.
     pub shares: Vec<Share>,
     /// Cost of `forward` in picoseconds per token.
     pub forward_ps_per_token: u64,
-    /// The most that it may cost; 0: no bound.
+    /// Highest allowed cost of `forward`; 0: no limit.
     pub forward_cap_ps_per_token: u64,
-    /// The guest reads values: a dry run can only guess what it does then.
+    /// The guest reads values, so the dry run can only guess what it does next.
     pub advisory: bool,
 }
 
-/// Part of the budget.
+/// A class of op and its share of the budget.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Share {
-    /// The class of op.
     pub class: String,
-    /// 0 to 1.
+    /// From 0 to 1.
     pub share: f64,
 }
 
 impl Facts {
-    /// Of a dry run whose `forward` saw that many tokens and may cost so much for each.
+    /// Facts of a dry run whose `forward` saw `forward_tokens` tokens. The cap is picoseconds per token.
     pub fn new(dry_run: &DryRun, forward_tokens: u64, forward_cap_ps_per_token: u64) -> Self {
         let t = &dry_run.train;
         Self {
@@ -66,7 +64,7 @@ impl Facts {
         }
     }
 
-    /// In four lines or five.
+    /// Four or five lines of text.
     pub fn words(&self) -> String {
         let mut text = format!(
             "{} steps, {} tokens, {:.3} TFLOP, {} parameters\n\
@@ -93,7 +91,7 @@ impl Facts {
     }
 }
 
-/// Where the time of a run goes, the largest share first.
+/// Share of a run's time by class of op, largest first.
 pub fn shares(totals: &Totals) -> Vec<Share> {
     let total = totals.spent_ps.max(1) as f64;
     let mut shares: Vec<Share> = (totals.spent_by_class.iter())
@@ -110,8 +108,8 @@ pub fn share_words(shares: &[Share]) -> String {
     if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }
 
-/// What a run logged as `loss`, as a few points: the last step of each eighth of them and their mean in it, in nats per
-/// token.
+/// The logged `loss` as a few points: the steps are divided into eight parts, and each point is the last step of a part
+/// with the mean loss of that part, in nats per token.
 pub fn loss_curve(log: &[LogPoint]) -> Vec<(u64, f64)> {
     let losses: Vec<&LogPoint> = log.iter().filter(|point| point.key == LOSS).collect();
     let parts = losses.chunks(losses.len().div_ceil(PARTS).max(1));

@@ -1,8 +1,8 @@
-//! Identity: hashes, the keys that are hashes, and the manifest whose hash is the experiment key. Pure; depends on the
-//! canonical encoding and on the types it hashes.
+//! Identity: hashes, keys, and the manifest whose hash is the experiment key. Pure. Depends on the canonical encoding
+//! and on the types that are hashed.
 //!
-//! Every kind of key has a BLAKE3 context string of its own (`derive_key` mode), so that keys of different kinds never
-//! collide, whatever they hash. A bare [`struct@Hash`] is plain BLAKE3: the name of a blob.
+//! Each kind of key has its own BLAKE3 context string (`derive_key` mode), so keys of different kinds never collide. A
+//! bare [`struct@Hash`] is plain BLAKE3 and names a blob.
 
 use crate::record::dry_run::DryRun;
 use crate::record::encoding::Encoder;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The contract that this host speaks; part of every experiment key.
+/// The contract version of this host; part of every experiment key.
 pub const CONTRACT: &str = "lab:train@0.2.0";
 
-/// 32 bytes of BLAKE3. Shown, parsed and serialised (in readable formats) as 64 lower-case hexadecimal digits.
+/// 32 bytes of BLAKE3. Displayed, parsed and serialised (in readable formats) as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hash(pub [u8; 32]);
 
-/// Text that is no hash.
+/// Text that is not a hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no hash: 64 lower-case hexadecimal digits are expected")]
 pub struct ParseHashError(String);
 
 impl Hash {
-    /// Plain BLAKE3: names a blob.
+    /// Plain BLAKE3, as blobs are named.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -84,7 +84,7 @@ macro_rules! keys {
         pub struct $name(pub Hash);
 
         impl $name {
-            /// The key of some bytes in this kind's BLAKE3 context.
+            /// The key of `bytes` in the BLAKE3 context of this kind.
             pub fn of(bytes: &[u8]) -> Self {
                 Self(Hash(blake3::derive_key(concat!("lab 2026-11 ", $context, " v1"), bytes)))
             }
@@ -118,13 +118,13 @@ macro_rules! keys {
 }
 
 keys! {
-    /// A guest's source, parsed and printed again: layout and comments don't count.
+    /// A guest's source, parsed and printed again, so that layout and comments don't count.
     SourceKey = "source key";
     /// Everything that compilation depends on: see [`CompileKey::new`].
     CompileKey = "compile key";
     /// A component with its names and custom sections stripped.
     ComponentKey = "component key";
-    /// What a guest does, whatever its code: see [`BehaviourKey::new`].
+    /// The behaviour of a guest, independent of its code: see [`BehaviourKey::new`].
     BehaviourKey = "behaviour key";
     /// A task: corpus, tokenizer, splits, evaluation settings, scale.
     TaskHash = "task";
@@ -134,14 +134,14 @@ keys! {
     ExperimentKey = "experiment key";
     /// What a dry run depends on: see [`Manifest::dry_run_key`].
     DryRunKey = "dry-run key";
-    /// Under which results may be compared: see [`Manifest::context_key`].
+    /// The terms under which results may be compared: see [`Manifest::context_key`].
     ContextKey = "context key";
-    /// What an experiment yielded: see [`crate::record::outcome::Outcome::hash`].
+    /// The outcome of an experiment: see [`crate::record::outcome::Outcome::hash`].
     OutcomeHash = "outcome";
 }
 
 impl CompileKey {
-    /// Hashes source key, hash of the SDK, compiler (version and target) and flags, in this order.
+    /// Hashes, in this order: source key, hash of the SDK, compiler (version and target), flags.
     pub fn new(source: &SourceKey, sdk: &Hash, compiler: &str, flags: &[&str]) -> Self {
         let mut e = Encoder::new();
         e.hash(&source.0.0);
@@ -154,8 +154,8 @@ impl CompileKey {
 }
 
 impl BehaviourKey {
-    /// Hashes the op streams of `train` and `forward`. A guest that reads values has none, since what it would do with
-    /// real values is not known.
+    /// Hashes the op streams of `train` and `forward`. A guest that reads values has no behaviour key, because the dry
+    /// run does not know the real values.
     pub fn new(dry_run: &DryRun) -> Option<Self> {
         let mut e = Encoder::new();
         e.hash(&dry_run.train.op_hash);
@@ -165,7 +165,8 @@ impl BehaviourKey {
 }
 
 impl ProfileHash {
-    /// Hashes the classes in order of name: class, mflops, bytes per µs, overhead. The profile's own name doesn't count.
+    /// Hashes the classes in order of name: class, mflops, bytes per µs, overhead. The name of the profile does not
+    /// count.
     pub fn new(profile: &Profile) -> Self {
         let mut rates: Vec<&Rate> = profile.classes.iter().collect();
         rates.sort_by(|a, b| a.class.cmp(&b.class));
@@ -181,37 +182,32 @@ impl ProfileHash {
     }
 }
 
-/// Everything that an experiment's outcome depends on, and nothing else. With the component, the task's data and the
-/// profile at hand, it can be run again anywhere.
+/// Everything that the outcome of an experiment depends on, and nothing else. With the component, the task's data and
+/// the profile, it can be run again on any machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The guest.
     pub component: ComponentKey,
-    /// The task.
     pub task: TaskHash,
     /// Budget in picoseconds.
     pub budget_ps: u64,
-    /// Prices.
     pub profile: ProfileHash,
-    /// Bounds of the guest.
     pub limits: Limits,
-    /// What `forward` may cost per token, in picoseconds: a multiple of the seed guest's.
+    /// Highest allowed cost of `forward` per token, in picoseconds: a multiple of the seed guest's cost.
     pub forward_ps_per_token: u64,
     /// Rows of each `forward` call in evaluation.
     pub eval_rows: u32,
-    /// Random seed.
     pub random_seed: u64,
     /// Numerics class, such as `cpu-1`.
     pub numerics: String,
     /// Contract version: [`CONTRACT`].
     pub contract: String,
-    /// Intervals of the hash chain.
+    /// Number of intervals in the hash chain.
     pub intervals: u32,
 }
 
 impl Manifest {
-    /// Hashes every field, in the order of declaration.
+    /// Hashes every field in order of declaration.
     pub fn key(&self) -> ExperimentKey {
         let Self {
             component,
@@ -241,8 +237,8 @@ impl Manifest {
         ExperimentKey::of(&e.finish())
     }
 
-    /// Hashes what a dry run can depend on: component, task, budget, profile, limits, contract. Nothing is executed, so
-    /// random seed, numerics class and intervals don't matter.
+    /// Hashes what a dry run can depend on: component, task, budget, profile, limits, contract. A dry run executes
+    /// nothing, so random seed, numerics class and intervals don't matter.
     pub fn dry_run_key(&self) -> DryRunKey {
         let mut e = Encoder::new();
         e.hash(&self.component.0.0);
@@ -270,7 +266,7 @@ impl Manifest {
     }
 }
 
-/// Every limit, in the order of declaration.
+/// Writes every limit in order of declaration.
 fn encode_limits(e: &mut Encoder, limits: &Limits) {
     let Limits {
         component_bytes,

@@ -1,27 +1,26 @@
-//! What bounds a guest.
+//! Limits of a guest's run.
 
 use serde::{Deserialize, Serialize};
 
-/// What bounds a run. All of it can change a result and is part of the experiment, but for `wall_limit_ms` and
-/// `threads`.
+/// Limits of a run. All except `wall_limit_ms` and `threads` can change a result and are part of the experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Bytes of a component.
+    /// Size of the component in bytes.
     pub component_bytes: u64,
     /// Linear memory of the guest, all memories and tables together, in bytes.
     pub memory_bytes: u64,
-    /// Live tensor bytes.
+    /// Bytes of live tensors.
     pub tensor_bytes: u64,
-    /// Live tensors.
+    /// Number of live tensors.
     pub max_tensors: u64,
-    /// Ops of a run.
+    /// Ops in one run.
     pub max_ops: u64,
-    /// Fuel per second of budget. By default 2% of what the reference machines execute in a second.
+    /// Fuel per second of budget. The default is 2% of what the reference machines execute in a second.
     pub fuel_per_budget_second: u64,
     /// Bytes of named state.
     pub state_bytes: u64,
-    /// Logged points.
+    /// Number of logged points.
     pub log_points: u64,
     /// Cost of `forward` per token as a multiple of the seed guest's.
     pub forward_cost_factor: u32,

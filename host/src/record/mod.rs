@@ -1,5 +1,5 @@
-//! What is written down: keys and their encoding, outcomes, trials, and the store that holds them. May import `system`.
-//! Start with [`key`] for identity and [`store`] for what is on disk.
+//! Everything that is stored: keys and their encoding, outcomes, trials, and the store itself. May import `system`.
+//! Start with [`key`] for identity and [`store`] for the files on disk.
 
 pub mod dry_run;
 pub mod encoding;

@@ -1,25 +1,24 @@
-//! What proposals cost, and the caps on it.
+//! The cost of proposals, and caps on it.
 
-/// What requests cost.
+/// The cost of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Spend {
-    /// Requests.
     pub requests: u64,
     /// Tokens read by the model.
     pub input_tokens: u64,
     /// Tokens written by the model.
     pub output_tokens: u64,
-    /// Millionths of a dollar.
+    /// Millionths of a US dollar.
     pub micro_dollars: u64,
 }
 
 impl Spend {
-    /// Both kinds of tokens.
+    /// Input and output tokens together.
     pub fn tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
-    /// The sum; what does not fit stays at the largest number.
+    /// The sum. It saturates at the largest number.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
@@ -31,14 +30,14 @@ impl Spend {
     }
 }
 
-/// One request and its answer, for the record. Neither holds a secret: keys travel in headers, which are not kept.
+/// A request and its answer, for the store. Neither holds a secret: keys travel in headers, which are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// What it cost. Where the server did not say and nothing is known to be free, the worst.
+    /// The cost. If the server does not report it and the model is not known to be free, this is the worst case.
     pub spend: Spend,
     /// The request's body.
     pub request: Vec<u8>,
-    /// The answer's body as far as it came; empty where there was none.
+    /// The answer's body as far as it arrived; empty if there was none.
     pub response: Vec<u8>,
     /// How it ended: `200`, `429`, `timeout`.
     pub status: String,
@@ -46,19 +45,18 @@ pub struct Exchange {
     pub wall_ms: u64,
 }
 
-/// Bounds on what a night may spend; none: no bound.
+/// Caps on a night's spending; `None` means no cap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caps {
-    /// Requests.
     pub requests: Option<u64>,
-    /// Tokens, read and written.
+    /// Input and output tokens together.
     pub tokens: Option<u64>,
-    /// Millionths of a dollar.
+    /// Millionths of a US dollar.
     pub micro_dollars: Option<u64>,
 }
 
 impl Caps {
-    /// The largest share that a spending takes of any cap.
+    /// The largest share of any cap that `spend` uses.
     pub fn share(&self, spend: &Spend) -> f64 {
         let share = |used: u64, cap: Option<u64>| cap.map_or(0.0, |cap| used as f64 / cap.max(1) as f64);
         share(spend.requests, self.requests)
@@ -66,7 +64,7 @@ impl Caps {
             .max(share(spend.micro_dollars, self.micro_dollars))
     }
 
-    /// Whether no cap is passed.
+    /// Whether `total` stays within every cap.
     pub fn allow(&self, total: &Spend) -> bool {
         let within = |used: u64, cap: Option<u64>| cap.is_none_or(|cap| used <= cap);
         within(total.requests, self.requests)
@@ -74,7 +72,7 @@ impl Caps {
             && within(total.micro_dollars, self.micro_dollars)
     }
 
-    /// Each cap with what is left of it.
+    /// Each cap and how much of it is left.
     pub fn words(&self, spent: &Spend) -> String {
         let left = |cap: u64, used: u64| cap.saturating_sub(used);
         let caps = [
@@ -86,7 +84,7 @@ impl Caps {
         if caps.is_empty() { "none".into() } else { caps.join(", ") }
     }
 
-    /// Why `spent` and `worst` together are too much.
+    /// Why `spent` and `worst` together exceed a cap.
     pub(crate) fn refusal(&self, spent: &Spend, worst: &Spend) -> String {
         let total = spent.plus(worst);
         let above = |used: u64, cap: Option<u64>| cap.filter(|cap| used > *cap);
@@ -102,7 +100,7 @@ impl Caps {
     }
 }
 
-/// Micro-dollars as people read them.
+/// Formats micro-dollars for people.
 pub fn dollars(micro: u64) -> String {
     format!("${}.{:04}", micro / 1_000_000, micro % 1_000_000 / 100)
 }

@@ -1,6 +1,6 @@
-//! What finds a fault of a mutation before it is trained.
+//! The stages that a mutation passes before it is trained.
 
-/// What finds a fault before any training.
+/// The stage before training that found a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading the answer.
@@ -14,7 +14,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// As users and the store have it.
+    /// The name that users and the store see.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Answer => "answer",

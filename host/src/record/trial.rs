@@ -1,68 +1,67 @@
-//! A trial, from the store to the screen: one mutation, who proposed it, and what came of it. Plain data.
+//! A trial: one mutation, its proposer, and its result. Plain data.
 
 use crate::record::ending::Ending;
 use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, Hash, SourceKey};
 use serde::Serialize;
 
-/// A mutation that was tried. Its JSON is what `host log --json` shows of it.
+/// A mutation that was tried. `host log --json` shows it in this form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
     /// Number within its context, from 1; the baseline is 0.
     pub number: u64,
     /// When it was decided.
     pub unix_ms: i64,
-    /// Who proposed.
+    /// Name of the proposer.
     pub proposer: String,
     /// Number of the trial whose source was changed.
     pub parent: u64,
-    /// Number of the champion that it was measured against.
+    /// Number of the champion that it was compared with.
     pub champion: u64,
-    /// Its answer in the store, where a proposer of the night wrote it.
+    /// Its answer in the store, if a proposer of the night wrote it.
     #[serde(skip)]
     pub proposal: Option<i64>,
     /// Blob of the source as proposed.
     #[serde(skip)]
     pub source_blob: Hash,
-    /// What its author claimed; empty where nobody said.
+    /// The author's hypothesis; empty if there is none.
     pub hypothesis: String,
     /// The change, in one line.
     pub description: String,
-    /// Which kind of change, as its proposer calls it.
+    /// The kind of change, in the proposer's words.
     pub operator: String,
-    /// What the trial found out.
+    /// The results of the trial.
     #[serde(flatten)]
     pub found: Findings,
-    /// How long it took, from proposal to verdict.
+    /// Milliseconds from the proposal to the verdict.
     pub wall_ms: i64,
 }
 
-/// What a trial found out. What an early stop never learnt is absent.
+/// The results of a trial. A trial that stopped early has only some of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Findings {
-    /// How it ended.
     pub verdict: Ending,
-    /// Why; for a fault with the guest's line. May hold a guest's own words, and may be empty.
+    /// Why; for a fault, with the guest's line. May be empty, and may hold the guest's own words.
     pub reason: String,
     /// Bits per byte of the screening run.
     pub bpb: Option<f64>,
-    /// Candidate less champion on the same random seeds: negative is better.
+    /// Candidate minus champion on the same random seeds. Negative is better.
     pub delta: Option<f64>,
-    /// Posterior probability that it is better.
+    /// Posterior probability that the candidate is better.
     pub p_better: Option<f64>,
-    /// Key of the source, where it parses.
+    /// Key of the source, if it parses.
     pub source_key: Option<SourceKey>,
-    /// Key of the component, where it compiles.
+    /// Key of the component, if it compiles.
     pub component_key: Option<ComponentKey>,
-    /// Key of the behaviour, where it has one.
+    /// Key of the behaviour, if it has one.
     pub behaviour_key: Option<BehaviourKey>,
-    /// The screening run, where it came to a result.
+    /// The screening run, if it has a result.
     pub experiment: Option<ExperimentKey>,
-    /// Most tensor bytes alive at once, by the dry run.
+    /// Peak of live tensor bytes, from the dry run.
     pub peak_bytes: Option<u64>,
 }
 
 impl Findings {
-    /// Of a trial that learnt nothing but its verdict.
+    /// Findings of a trial that has only a verdict.
     pub fn new(verdict: Ending) -> Self {
         Self {
             verdict,
@@ -80,7 +79,7 @@ impl Findings {
 }
 
 impl Trial {
-    /// The text that a night starts from, as trial 0: nobody proposed it, and nothing was there to beat.
+    /// The seed guest of a night as trial 0. It has no proposer and no champion to beat.
     pub fn baseline(source: &str, found: Findings) -> Self {
         Self {
             number: 0,

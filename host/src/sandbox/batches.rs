@@ -1,23 +1,22 @@
-//! Training batches: rows are crops of the text at pseudo-random places. Pure.
+//! Training batches: each row is a crop of the text at a pseudo-random place. Pure.
 //!
-//! Row r of a batch drawn after `drawn` tokens starts at `u mod (len − seq)`, where u is the first 8 bytes (little
-//! endian) of blake3 in key-derivation mode over the random seed, the position `drawn + r·seq` (u64 each) and the
-//! sequence length (u32), all little endian. So what a guest gets depends on nothing but the random seed and how much it
-//! has drawn.
+//! Row r of a batch drawn after `drawn` tokens starts at `u mod (len − seq)`. Here u is the first 8 bytes (little
+//! endian) of BLAKE3 in key-derivation mode over the random seed, the position `drawn + r·seq` (u64 each) and the
+//! sequence length (u32), all little endian. So a guest's batches depend only on the random seed and on the number of
+//! tokens it has drawn.
 
 use kernels::session::Batches;
 
-/// Domain of the hash that places crops.
+/// Context string of the hash that places crops.
 const DOMAIN: &str = "lab 2026 training crop v1";
 
-/// Random crops of one text.
 #[derive(Clone, Debug)]
 pub struct Crops {
     text: Vec<u16>,
 }
 
 impl Crops {
-    /// Crops of `text`, one token id per element.
+    /// Crops of `text`, which holds one token id per element.
     pub fn new(text: Vec<u16>) -> Self {
         Self { text }
     }
@@ -34,7 +33,7 @@ impl Crops {
 }
 
 impl Batches for Crops {
-    /// Text shorter than `seq + 1` tokens is read in a circle.
+    /// A text shorter than `seq + 1` tokens wraps around.
     fn fill(&self, random_seed: u64, drawn: u64, seq: u32, tokens: &mut [u32], targets: &mut [u32]) {
         let length = self.text.len() as u64;
         if seq == 0 || length == 0 {

@@ -1,5 +1,5 @@
-//! The child's side: confine itself, read one job from the connection on descriptor 0, do it, report, end. Runs in a
-//! process of its own, re-executed from the host's binary with an empty environment.
+//! The child process: it confines itself, reads one job from the connection on descriptor 0, runs it, reports, and
+//! exits. The parent re-executes the host's binary with an empty environment.
 
 use crate::record::outcome::{HostFault, Status};
 use crate::sandbox::batches::Crops;
@@ -17,15 +17,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The hidden mode's name on the command line, followed by the parent's process id and the engine's instructions.
+/// Name of the hidden mode on the command line. The parent's process id and the engine's instruction path follow.
 pub const MODE: &str = "__child";
-/// The parent made the job, so this only bounds nonsense.
+/// The parent made the job, so this limit only stops malformed lengths.
 const JOB_BYTES: u64 = u32::MAX as u64;
-/// Code, the engine's own memory, executor scratch.
+/// Allowance for code, the engine's own memory and executor scratch.
 const OVERHEAD_BYTES: u64 = 2 << 30;
 const STEP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where this process was started as a child, does a child's work and returns how to exit. To be called first in `main`.
+/// If this process was started as a child, runs the child and returns its exit code. Call it first in `main`.
 pub fn main_if_child() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(MODE) {
@@ -52,7 +52,7 @@ fn serve(parent: u32, path: Path) -> Result<(), WireError> {
     }
 }
 
-/// What was made ready while threads could still be started.
+/// The worker thread and everything else that must start before the last wall.
 struct Worker {
     thread: std::thread::JoinHandle<Result<(), WireError>>,
     start: std::sync::mpsc::Sender<(Arc<UnixStream>, Job, Walls)>,
@@ -65,7 +65,7 @@ impl Worker {
     }
 }
 
-/// Makes executors on threads that were started before the last wall went up.
+/// Makes executors on threads that were started before the last wall.
 struct Executors(CpuExecutor);
 
 impl Executors {
@@ -74,7 +74,7 @@ impl Executors {
     }
 }
 
-/// Puts up the walls and tries them.
+/// Puts up the walls and tests them.
 fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
     let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
     let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
@@ -136,7 +136,7 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
     send(&mut &*connection, &report)
 }
 
-/// Sends progress: every checkpoint, and steps not faster than anybody reads them.
+/// Sends progress: every checkpoint, and steps at a limited rate.
 fn reporter(to: Arc<UnixStream>) -> Box<dyn FnMut(Progress) + Send> {
     let mut last: Option<Instant> = None;
     Box::new(move |progress| {
@@ -146,7 +146,7 @@ fn reporter(to: Arc<UnixStream>) -> Box<dyn FnMut(Progress) + Send> {
             }
             last = Some(Instant::now());
         }
-        // A parent that is gone takes this process with it.
+        // If the parent is gone, this process is killed too.
         let _ = send(&mut &*to, &Report::Progress(progress));
     })
 }

@@ -1,11 +1,10 @@
-//! How wasmtime is configured: every setting that a result or the machine's safety depends on, with its reason. Depends
-//! on wasmtime only.
+//! Wasmtime's configuration: every setting that results or safety depend on, with its reason. Imports only wasmtime.
 
 use std::num::NonZeroUsize;
 use wasmtime::{Config, Engine, OperatorCost, WasmBacktraceDetails};
 
-/// Stack of guest code in bytes; host calls run on what [`THREAD_STACK_BYTES`] leaves above it, where an overflow
-/// would abort the process.
+/// Stack of guest code in bytes. Host calls run on the rest of [`THREAD_STACK_BYTES`]; an overflow there would abort
+/// the process.
 pub const WASM_STACK_BYTES: usize = 1 << 20;
 
 /// Stack of the thread that runs a guest.
@@ -14,7 +13,7 @@ pub const THREAD_STACK_BYTES: usize = 16 << 20;
 /// An engine that runs every component the same way on every machine.
 ///
 /// # Errors
-/// Where the machine has no code generator or lacks memory: the host's fault, never a guest's.
+/// The machine has no code generator or too little memory. This is a host fault, never a guest's.
 pub fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     metering(&mut config);
@@ -25,14 +24,15 @@ pub fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Fuel prices: one per instruction, none for instructions that generate no code, and one per byte, element or page
-/// of bulk work. Written out because the engine's defaults move between versions, and fuel is part of an outcome.
+/// Fuel prices: one per instruction, none for instructions that generate no code, and one per byte, element or page of
+/// bulk work. They are spelled out because the engine's defaults change between versions, and fuel is part of an
+/// outcome.
 fn metering(config: &mut Config) {
     let mut cost = OperatorCost::new();
     cost.variable.memory_copy_per_byte = 1;
     cost.variable.memory_fill_per_byte = 1;
     cost.variable.memory_init_per_byte = 1;
-    // A page is 64 KiB that the system has to zero; the default is free.
+    // A page is 64 KiB that the system must zero; by default it is free.
     cost.variable.memory_grow_per_page = 255;
     cost.variable.table_copy_per_element = 1;
     cost.variable.table_fill_per_element = 1;
@@ -41,13 +41,13 @@ fn metering(config: &mut Config) {
     config.consume_fuel(true).operator_cost(cost);
 }
 
-/// NaN bits and relaxed SIMD are the two places where WASM lets machines differ.
+/// NaN bits and relaxed SIMD are the only two places where WASM allows differences between machines.
 fn determinism(config: &mut Config) {
     config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true).wasm_relaxed_simd(false);
 }
 
-/// What rustc emits by default stays on; everything else is off, since the engine's default is all of WASM 3 and what
-/// no guest needs is only attack surface.
+/// Features that rustc emits by default stay on. All others are off: the engine enables all of WASM 3, and unused
+/// features only add attack surface.
 fn proposals(config: &mut Config) {
     config
         .wasm_bulk_memory(true)
@@ -71,7 +71,7 @@ fn memory(config: &mut Config) {
         .memory_init_cow(false);
 }
 
-/// Line tables turn a trap into a line of `train.rs`. Nothing of a backtrace enters a hash.
+/// Line tables turn a trap into a line of `train.rs`. Backtraces never enter a hash.
 fn messages(config: &mut Config) {
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable).wasm_backtrace_max_frames(NonZeroUsize::new(64));
 }

@@ -1,10 +1,10 @@
-//! Scores a model: nats per chunk, and the gates that a score has to pass. Runs in the evaluation child; knows nothing of
-//! processes.
+//! Scores a model: nats per chunk, and the gates that a score must pass. Runs in the evaluation child, but does not
+//! handle processes.
 //!
-//! Each pass is a `forward` call on [eval_rows, context] tokens in a fresh instance. Beside the plain pass a probed batch
-//! gets two more of the same shapes: one where the tokens after a cut are replaced by other text (logits before the cut
-//! must keep their bits; there the score is taken from this pass, so that no pass is "only a probe"), and one
-//! where the rows are rotated (the logits must rotate with them).
+//! Each pass is a `forward` call on [eval_rows, context] tokens in a fresh instance. A probed batch gets two more
+//! passes of the same shape. In one, the rows are rotated: the logits must rotate with them. In the other, the tokens
+//! after a cut are replaced by other text: logits before the cut must keep their bits. The score before the cut comes
+//! from this pass, so that no pass is only a probe.
 
 use crate::record::outcome::{GuestFault, Status};
 use crate::sandbox::guest::{Forward, Guest};
@@ -13,7 +13,7 @@ use crate::sandbox::score;
 use kernels::exec::Executor;
 use kernels::session::NamedState;
 
-/// Domain of the hash that places cuts.
+/// Context string of the hash that places cuts.
 const DOMAIN: &str = "lab 2026 evaluation probe v1";
 
 /// Scores every chunk.
@@ -48,7 +48,7 @@ impl Evaluation<'_> {
         let rows = self.run.eval_rows.max(1) as usize;
         for (batch, start) in (0..self.input.chunks.len()).step_by(rows).enumerate() {
             let end = (start + rows).min(self.input.chunks.len());
-            // The last batch is filled up with the first chunks again: shapes never change.
+            // The last batch is filled up with the first chunks, so that shapes never change.
             let picked: Vec<usize> = (start..start + rows).map(|i| i % self.input.chunks.len()).collect();
             let nats = self.batch(&picked, (batch as u64) < u64::from(self.input.probes))?;
             self.chunk_nats.extend(nats.into_iter().take(end - start));
@@ -63,7 +63,8 @@ impl Evaluation<'_> {
         let mut scored_before = vec![0; rows.len()];
         let mut perturbed = None;
         if probed {
-            // First: the next gate changes all rows at once, each from its own cut on, and blames what it sees on the future.
+            // This gate comes first. The next gate changes all rows from their own cuts on, and would blame row mixing
+            // on the future.
             self.rows_apart(&rows, &plain)?;
             scored_before = picked.iter().map(|&chunk| self.cut(chunk)).collect();
             let logits = self.pass(&self.other_futures(picked, &rows, &scored_before))?;
@@ -78,7 +79,7 @@ impl Evaluation<'_> {
         Ok(nats)
     }
 
-    /// Sum over a chunk's positions: before `cut` from `before`, then from `after`.
+    /// Sum over the positions of a chunk: from `before` up to `cut`, then from `after`.
     fn chunk(&self, row: usize, chunk: usize, cut: usize, before: &[f32], after: &[f32]) -> Result<f64, Status> {
         let (time, vocab) = (self.input.time(), self.run.vocab as usize);
         let targets = self.input.chunks.get(chunk).into_iter().flatten().skip(1);
@@ -97,7 +98,7 @@ impl Evaluation<'_> {
         Ok(sum)
     }
 
-    /// One `forward` call; its logits, row-major.
+    /// One `forward` call. Returns its logits, row-major.
     fn pass(&mut self, rows: &[Vec<u32>]) -> Result<Vec<f32>, Status> {
         let (count, time) = (rows.len() as u32, self.input.time() as u32);
         let tokens = u64::from(count) * u64::from(time);
@@ -113,17 +114,17 @@ impl Evaluation<'_> {
         tokens.take(self.input.time()).map(|&token| u32::from(token)).collect()
     }
 
-    /// Where the future of this chunk is replaced: from 1 to time − 1.
+    /// The position from which this chunk's tokens are replaced: from 1 to time − 1.
     fn cut(&self, chunk: usize) -> usize {
         1 + (self.draw(chunk, 0) % (self.input.time().max(2) as u64 - 1)) as usize
     }
 
-    /// The same rows, but what comes at and after each cut is another chunk's text.
+    /// The same rows, but from each cut on the tokens come from another chunk.
     fn other_futures(&self, picked: &[usize], rows: &[Vec<u32>], cuts: &[usize]) -> Vec<Vec<u32>> {
         let chunks = self.input.chunks.len();
         let replace = |(&chunk, (row, &cut)): (&usize, (&Vec<u32>, &usize))| {
             let step = 1 + (self.draw(chunk, 1) % (chunks as u64).saturating_sub(1).max(1)) as usize;
-            // A chunk that stands alone lends itself its own past.
+            // A single chunk uses its own earlier tokens.
             let donor = if chunks > 1 { self.tokens((chunk + step) % chunks) } else { rotated(row, cut) };
             row.iter().take(cut).chain(donor.iter().skip(cut)).copied().collect()
         };
@@ -145,7 +146,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// Rotates the rows by one; the logits have to follow.
+    /// Rotates the rows by one. The logits must rotate with them.
     fn rows_apart(&mut self, rows: &[Vec<u32>], plain: &[f32]) -> Result<(), Status> {
         if rows.len() < 2 {
             return Ok(());
@@ -160,7 +161,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    /// A number that only the probe seed, the chunk and its use decide.
+    /// A number that depends only on the probe seed, the chunk and the purpose.
     fn draw(&self, chunk: usize, purpose: u8) -> u64 {
         let mut hash = blake3::Hasher::new_derive_key(DOMAIN);
         hash.update(&self.input.probe_seed.to_le_bytes());
@@ -181,7 +182,7 @@ fn rotated<T: Clone>(items: &[T], by: usize) -> Vec<T> {
     items
 }
 
-/// Index of the first element whose bits differ; 0 where the lengths do.
+/// Index of the first element whose bits differ; 0 if the lengths differ.
 fn first_difference(a: Option<&[f32]>, b: Option<&[f32]>) -> Option<usize> {
     match (a, b) {
         (Some(a), Some(b)) if a.len() == b.len() => a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits()),

@@ -1,5 +1,5 @@
-//! One component, ready to run: checked, compiled, linked; each run is a fresh store with a fresh session. Knows nothing
-//! of processes.
+//! A component that is checked, compiled and linked. Each run uses a new store and a new session. Does not handle
+//! processes.
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::{GuestFault, HostFault, Status};
@@ -19,9 +19,9 @@ use wasmtime::{Engine, Store};
 
 /// Picoseconds in a second.
 const SECOND_PS: u128 = 1_000_000_000_000;
-/// What may be imported.
+/// Prefix of the interfaces that a guest may import.
 const CONTRACT: &str = "lab:train/";
-/// What must be exported.
+/// The functions that a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
 
 /// A component that fits the contract.
@@ -31,24 +31,23 @@ pub struct Guest {
     run: RunSpec,
 }
 
-/// What one `forward` call yields.
+/// Result of one `forward` call.
 pub struct Forward {
     /// [rows, time, vocab], row-major.
     pub logits: Vec<f32>,
-    /// Counters.
     pub totals: Totals,
 }
 
-/// The run reached the interval or step that it was to stop after.
+/// The run reached the interval or step where it was to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped where it was asked to")]
 struct Reached;
 
 impl Guest {
-    /// Checks and compiles.
+    /// Checks and compiles a component.
     ///
     /// # Errors
-    /// The guest's fault: too large, no component, or of another world.
+    /// A guest fault: too large, not a component, or the wrong world.
     pub fn new(component: &[u8], run: &RunSpec) -> Result<Self, Status> {
         let limit = run.limits.component_bytes;
         if component.len() as u64 > limit {
@@ -59,7 +58,7 @@ impl Guest {
         let component = Component::from_binary(&engine, component)
             .map_err(|e| Status::guest(GuestFault::InvalidComponent, format!("{e:#}")))?;
         for (name, item) in component.component_type().imports(&engine) {
-            // A world that uses an interface's type imports the type by its own name; it carries no power.
+            // A world that uses a type of an interface also imports the type by its own name. A type carries no power.
             let is_type = matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
             if !is_type && !name.starts_with(CONTRACT) {
                 let message = format!("imports {name}: a guest has nothing but {CONTRACT}*");
@@ -81,10 +80,10 @@ impl Guest {
         Ok(Self { engine, instance, run: run.clone() })
     }
 
-    /// Runs `train` and one `forward` without executing anything.
+    /// Runs `train` and one `forward` without executing any op.
     ///
     /// # Errors
-    /// What the guest did wrong.
+    /// The guest's fault.
     pub fn dry_run(&self) -> Result<DryRun, Status> {
         let config = self.config(Mode::Train, self.run.budget_ps);
         let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
@@ -141,8 +140,8 @@ impl Guest {
         self.wind_up(store, ended)
     }
 
-    /// Runs `train` from values that the host gives, until the batch after `steps` steps is drawn; `on_step` gets what
-    /// was spent before each batch.
+    /// Runs `train` from values that the host gives, until it has drawn the batch after `steps` steps. `on_step` is
+    /// told the amount spent before each batch.
     pub fn train_from(
         &self,
         executor: Box<dyn Executor>,
@@ -200,7 +199,7 @@ impl Guest {
     /// Runs `forward` on `tokens`, row-major [rows, time], in a fresh instance.
     ///
     /// # Errors
-    /// What the guest did wrong; above `cap_ps` of cost, where that is not 0, it is too expensive.
+    /// The guest's fault. If `cap_ps` is not 0 and the call costs more, the fault is that it is too expensive.
     pub fn forward(
         &self,
         state: &NamedState,
@@ -249,8 +248,8 @@ impl Guest {
         Ok((session, output))
     }
 
-    /// The status of a run that ended in this error. A wrong value is found at execution, later than the guest's call:
-    /// `again` then runs the guest up to the record that failed, without executing, so that the message names its line.
+    /// The status of a run that ended with this error. A wrong value is found at execution, later than the guest's
+    /// call. `again` then runs the guest up to the failed record without executing, so that the message names its line.
     fn status(&self, error: &wasmtime::Error, again: impl FnOnce(u64) -> Option<wasmtime::Error>) -> Status {
         match error.downcast_ref() {
             Some(Fault::Execution { index, .. }) => {
@@ -260,7 +259,7 @@ impl Guest {
         }
     }
 
-    /// What stops `train` where it submits record `index`.
+    /// The error of `train` at the point where it submits record `index`.
     fn train_until(&self, index: u64, log: Vec<u32>) -> Option<wasmtime::Error> {
         let config = Config { max_ops: index, ..self.config(Mode::Train, self.run.budget_ps) };
         let session = Session::new(config, Box::<Dry>::default(), None, never_resuming(log));
@@ -268,7 +267,7 @@ impl Guest {
         self.call_train(&mut store).err()
     }
 
-    /// What stops `forward` where it submits record `index`.
+    /// The error of `forward` at the point where it submits record `index`.
     fn forward_until(&self, index: u64, state: &NamedState, tokens: Spec, log: Vec<u32>) -> Option<wasmtime::Error> {
         let config = Config { max_ops: index, ..self.config(Mode::Evaluate, u64::MAX / 4) };
         let mut session = Session::new(config, Box::<Dry>::default(), None, never_resuming(log));
@@ -326,7 +325,7 @@ impl Guest {
         Ok(store)
     }
 
-    /// One second's allowance for the start, and the budget's.
+    /// Fuel for one second at the start, and for the budget.
     fn train_fuel(&self) -> u64 {
         let per_second = u128::from(self.run.limits.fuel_per_budget_second);
         let fuel = per_second + per_second * u128::from(self.run.budget_ps) / SECOND_PS;
@@ -352,13 +351,13 @@ impl Guest {
     }
 }
 
-/// Reads are answered from the log, and nothing is executed.
+/// Answers reads from the log and executes nothing.
 fn never_resuming(log: Vec<u32>) -> Answers {
     let from = Checkpoint { interval: u32::MAX, ops: u64::MAX, hash: [0; 32], tensors: Vec::new() };
     Answers::FastForward { log, from: Box::new(from) }
 }
 
-/// Takes progress as it comes.
+/// Receives progress during training.
 pub type OnProgress = Box<dyn FnMut(Progress) + Send>;
 
 /// The lock is never contended: the session calls one of its two users at a time.
@@ -369,7 +368,7 @@ fn report(on: &std::sync::Mutex<OnProgress>, progress: Progress) {
 }
 
 impl Trained {
-    /// A run that ended before it began.
+    /// A run that failed before it started.
     pub fn failed(status: Status) -> Self {
         Self {
             status,
@@ -384,7 +383,7 @@ impl Trained {
 }
 
 impl EvalInput {
-    /// Tokens that a `forward` call takes of each chunk.
+    /// Tokens per chunk in a `forward` call.
     pub fn time(&self) -> usize {
         self.chunks.first().map_or(0, |chunk| chunk.len().saturating_sub(1))
     }
@@ -398,7 +397,7 @@ fn trained(session: &Session) -> Result<(), Status> {
     Ok(())
 }
 
-/// A guest that stumbles over what it has read should know what it read.
+/// Adds a hint about the values that a guest read before it failed.
 fn after_reads(status: Status, reads: u64) -> Status {
     match status {
         Status::GuestFault { kind, message } if reads > 0 => {
@@ -419,7 +418,7 @@ fn too_expensive(status: Status) -> Status {
     }
 }
 
-/// The status of a fault outside a run.
+/// The status for a fault outside a run.
 pub fn fault(fault: kernels::fault::Fault) -> Status {
     trap::status(&fault.into())
 }

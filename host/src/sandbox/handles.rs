@@ -1,9 +1,8 @@
-//! Which tensor each handle of a guest stands for. The engine checks that a guest uses only handles that it holds; here
-//! are their meanings, in slots that are used again. Depends on `kernels::op` only.
+//! Maps a guest's handles to tensors. The engine checks that a guest uses only its own handles; this table gives their
+//! meanings, in slots that are reused. Depends only on `kernels::op`.
 
 use kernels::op::TensorId;
 
-/// The handles of one instance.
 #[derive(Debug)]
 pub struct Handles {
     slots: Vec<Option<TensorId>>,
@@ -11,27 +10,27 @@ pub struct Handles {
     limit: usize,
 }
 
-/// A handle that means nothing, or one too many.
+/// An unknown handle, or one handle too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// All that may be held at once are held.
+    /// All allowed handles are in use.
     #[error("{limit} handles are held; drop some first")]
     Full {
-        /// How many may be held.
+        /// The number of allowed handles.
         limit: usize,
     },
-    /// It was dropped, or never given out.
+    /// The handle was dropped, or never given out.
     #[error("handle {0} stands for nothing; it was dropped")]
     Stale(u32),
 }
 
 impl Handles {
-    /// Room for `limit` handles.
+    /// A table for at most `limit` handles.
     pub fn new(limit: usize) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), limit: limit.min(u32::MAX as usize) }
     }
 
-    /// A handle for `id`.
+    /// Gives out a handle for `id`.
     pub fn push(&mut self, id: TensorId) -> Result<u32, HandleError> {
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(id);
@@ -44,12 +43,12 @@ impl Handles {
         Ok(self.slots.len() as u32 - 1)
     }
 
-    /// What the handle stands for.
+    /// The tensor of a handle.
     pub fn get(&self, handle: u32) -> Result<TensorId, HandleError> {
         self.slots.get(handle as usize).copied().flatten().ok_or(HandleError::Stale(handle))
     }
 
-    /// Takes the handle back.
+    /// Drops a handle and returns its tensor.
     pub fn delete(&mut self, handle: u32) -> Result<TensorId, HandleError> {
         let id = self.slots.get_mut(handle as usize).and_then(Option::take).ok_or(HandleError::Stale(handle))?;
         self.free.push(handle);

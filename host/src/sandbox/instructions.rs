@@ -1,12 +1,12 @@
-//! Which instructions the tensor engine uses: the fastest here, or those that a person asks for. No result depends on
-//! it, so it is in no record and no key.
+//! Which instruction path the tensor engine uses: the fastest one on this machine, or the one that the user names.
+//! Results do not depend on it, so it is in no record and no key.
 
 use kernels::cpu::path::Path;
 
 /// The environment variable that names a path.
 pub const VARIABLE: &str = "HOST_CPU_PATH";
 
-/// The variable names something that this machine does not have.
+/// The variable names a path that this machine does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{VARIABLE} is {asked:?}; this machine has {}", names())]
 pub struct NoSuchPath {
@@ -25,7 +25,7 @@ fn choose(asked: Option<String>) -> Result<Path, NoSuchPath> {
     }
 }
 
-/// What can be asked for here.
+/// The names of the paths on this machine.
 pub fn names() -> String {
     Path::all().map(Path::name).collect::<Vec<_>>().join(", ")
 }

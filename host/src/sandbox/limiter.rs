@@ -1,11 +1,11 @@
-//! One budget for all that a guest can make its instance grow: memories and tables together. Depends on wasmtime only.
+//! One limit for everything that a guest can grow: memories and tables together. Imports only wasmtime.
 
 use wasmtime::ResourceLimiter;
 
-/// Bytes that one table element takes in the host.
+/// Size of a table element in the host, in bytes.
 const ELEMENT_BYTES: usize = 16;
 
-/// The guest wanted more than its limit.
+/// The guest exceeded its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{used} bytes of memory and tables and {wanted} more exceed the limit of {limit}")]
 pub struct MemoryLimit {
@@ -14,8 +14,8 @@ pub struct MemoryLimit {
     limit: usize,
 }
 
-/// Counts and bounds the bytes of all memories and tables of a store. Growth beyond the limit traps: a guest that
-/// could see growth fail could behave differently from host to host.
+/// Counts and limits the bytes of all memories and tables of a store. Growth beyond the limit traps: if a guest could
+/// see growth fail, it could behave differently on different hosts.
 #[derive(Debug)]
 pub struct Limiter {
     used: usize,
@@ -23,7 +23,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limit in bytes.
+    /// Limits growth to `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { used: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
     }

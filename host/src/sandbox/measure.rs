@@ -1,5 +1,5 @@
-//! A guest's run in this process, timed by the step: what the repository's own tools measure with. Everything of a run
-//! but the second wall, so it is for guests of this repository alone; others run in children.
+//! Runs a guest in this process and times each step. The repository's measuring tools use it. It lacks the second wall,
+//! so it must only run guests of this repository; others run in children.
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::Status;
@@ -12,26 +12,26 @@ use kernels::session::{LOSS, Totals};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// What steps took and gave.
+/// Measurements of a run.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Wall time of each step, from one batch to the next.
     pub seconds: Vec<f64>,
     /// Price of each step in picoseconds.
     pub spent_ps: Vec<u64>,
-    /// Logged as [`LOSS`].
+    /// The values logged as [`LOSS`].
     pub losses: Vec<f64>,
-    /// Counters after the last step and the batch after it.
+    /// Counters after the last step and the batch that follows it.
     pub totals: Totals,
 }
 
-/// When a step began.
+/// Time and price at the start of a step.
 struct Mark {
     at: Instant,
     spent_ps: u64,
 }
 
-/// The engine that a run has.
+/// The executor for a run.
 ///
 /// # Errors
 /// Its threads could not be started.
@@ -40,10 +40,11 @@ pub fn engine(run: &RunSpec) -> Result<Box<dyn Executor>, Status> {
     Ok(Box::new(executor))
 }
 
-/// Trains for `steps` steps on `executor`; `at_step` is called as each begins and as the last one ends.
+/// Trains for `steps` steps on `executor`. `at_step` is called at the start of each step and at the end of the last
+/// one.
 ///
 /// # Errors
-/// How the run failed.
+/// The status of the failed run.
 pub fn train(
     component: &[u8],
     run: &RunSpec,
@@ -72,10 +73,10 @@ pub fn train(
     })
 }
 
-/// The dry run of `run`'s whole budget, without a child.
+/// Dry run over the whole budget of `run`, without a child.
 ///
 /// # Errors
-/// What the guest did wrong.
+/// The guest's fault.
 pub fn dry_run(component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
     Guest::new(component, run)?.dry_run()
 }

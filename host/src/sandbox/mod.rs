@@ -1,5 +1,6 @@
-//! Running components: the only place that names wasmtime. Each run happens in a child process, re-executed from the
-//! same binary, which confines itself before it looks at the guest. The parent treats what a child says as hostile.
+//! Runs components. Only this room names wasmtime. Each run happens in a child process, which is re-executed from the
+//! same binary and confines itself before it reads the guest. The parent treats all messages of a child as hostile. May
+//! import `record` and `system`.
 
 mod batches;
 pub mod child;

@@ -1,5 +1,5 @@
-//! The parent's side: starts a child, gives it its job, listens until it ends, and makes a status of every way in which a
-//! child can die. Believes nothing of what a child says but its shape.
+//! The parent process: starts a child, sends its job, listens until it ends, and turns every kind of death into a
+//! status. It checks everything that a child reports.
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::{HostFault, Status};
@@ -18,11 +18,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often the caller is asked whether to go on while a child is silent.
+/// While a child is silent, the caller is asked at this interval whether to continue.
 const TICK: Duration = Duration::from_millis(200);
-/// A report beside tensors: curve, hashes, logs of values.
+/// Allowance for the parts of a report that are not tensors: curve, hashes, read values.
 const REPORT_BYTES: u64 = 64 << 20;
-/// Wall-clock limit of what has no run.
+/// Wall-clock limit of a job without a run.
 const PROBE_MS: u64 = 10_000;
 
 /// Runs components, each in a child process.
@@ -32,16 +32,16 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Children are re-executed from `child_exe`, or from this binary; its `main` has to call
-    /// [`crate::sandbox::child::main_if_child`] first.
+    /// Re-executes children from `child_exe`, or from this binary. The binary's `main` must first call
+    /// [`crate::sandbox::child::main_if_child`].
     pub fn new(child_exe: Option<PathBuf>) -> Self {
         Self { child_exe }
     }
 
-    /// Which walls stand around children on this machine.
+    /// Tests which walls work around children on this machine.
     ///
     /// # Errors
-    /// Where no child could be started or confined.
+    /// No child could be started or confined.
     pub fn walls(&self) -> Result<Walls, Status> {
         match self.converse(&Job::Probe, &mut |_| ControlFlow::Continue(()))? {
             Report::Walls(walls) => Ok(walls),
@@ -52,7 +52,7 @@ impl Sandbox {
     /// Runs `train` and one `forward` without executing an op.
     ///
     /// # Errors
-    /// How it failed.
+    /// The status of the failed run.
     pub fn dry_run(&self, component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
         let job = Job::DryRun { component: component.to_vec(), run: run.clone() };
         match self.converse(&job, &mut |_| ControlFlow::Continue(()))? {
@@ -61,7 +61,7 @@ impl Sandbox {
         }
     }
 
-    /// Trains on `text`. `on` sees progress a few times a second, and every checkpoint; where it breaks, the child is
+    /// Trains on `text`. `on` receives progress a few times a second, and every checkpoint. If it breaks, the child is
     /// killed and the status is `interrupted`.
     pub fn train(
         &self,
@@ -95,7 +95,7 @@ impl Sandbox {
         }
     }
 
-    /// Scores a model. Where `go_on`, asked a few times a second, breaks, the child is killed and the status is
+    /// Scores a model. `go_on` is called a few times a second; if it breaks, the child is killed and the status is
     /// `interrupted`.
     pub fn evaluate(
         &self,
@@ -120,10 +120,10 @@ impl Sandbox {
         }
     }
 
-    /// Draws text from a model; `on_token` sees each token as it comes, and may stop.
+    /// Samples text from a model. `on_token` receives each token as it arrives, and may stop the child.
     ///
     /// # Errors
-    /// How it failed.
+    /// The status of the failed run.
     pub fn forward(
         &self,
         component: &[u8],
@@ -144,7 +144,8 @@ impl Sandbox {
         }
     }
 
-    /// One child from start to end. `on` gets what comes before the last report, and none at each tick of silence.
+    /// Runs one child from start to end. `on` receives each report before the last one, and `None` at each tick of
+    /// silence.
     fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let run = job.run();
         let limit = run.map_or(0, |run| run.limits.tensor_bytes).saturating_add(REPORT_BYTES);
@@ -196,7 +197,7 @@ impl Report {
 }
 
 impl Evaluated {
-    /// A completed evaluation has a finite number for each chunk.
+    /// Whether the report fits the input: a completed evaluation has one finite number per chunk.
     fn fits(&self, input: &EvalInput) -> bool {
         let complete = self.chunk_nats.len() == input.chunks.len();
         let finite = self.chunk_nats.iter().all(|nats| nats.is_finite() && *nats >= 0.0);
@@ -204,7 +205,6 @@ impl Evaluated {
     }
 }
 
-/// A running child.
 struct Child {
     process: Group,
     connection: UnixStream,
@@ -224,14 +224,14 @@ impl Child {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C at a terminal reaches the whole group; when to stop a child is the parent's to say.
+            // Ctrl-C at a terminal reaches the whole process group, but the parent decides when a child stops.
             .process_group(0)
             .spawn()
             .map_err(system)?;
         Ok(Self { process: Group::new(process), connection })
     }
 
-    /// Why the conversation broke off.
+    /// Why the connection ended.
     fn ended(&mut self, error: &WireError) -> Status {
         if !matches!(error, WireError::Ended | WireError::Io(_)) {
             return protocol(&error.to_string());

@@ -1,4 +1,4 @@
-//! What a child is asked to run, and what it answers.
+//! Inputs and outputs of a child.
 
 use crate::record::limits::Limits;
 use crate::record::outcome::Status;
@@ -6,7 +6,7 @@ use kernels::cost::Profile;
 use kernels::session::{Checkpoint, LogPoint, NamedState, Totals};
 use serde::{Deserialize, Serialize};
 
-/// What a guest is told and given.
+/// Settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// Number of different tokens.
@@ -15,21 +15,17 @@ pub struct RunSpec {
     pub context: u32,
     /// Rung of the ladder.
     pub scale: f32,
-    /// Budget in picoseconds.
     pub budget_ps: u64,
-    /// Prices.
     pub profile: Profile,
-    /// Bounds.
     pub limits: Limits,
-    /// Random seed.
     pub random_seed: u64,
-    /// Intervals.
+    /// Number of intervals in the hash chain.
     pub intervals: u32,
     /// Rows per `forward` call in evaluation.
     pub eval_rows: u32,
-    /// Threads of the executor: never changes a result.
+    /// Threads of the executor. They never change a result.
     pub threads: u32,
-    /// Wall-clock backstop.
+    /// Wall-clock limit, as a backstop.
     pub wall_limit_ms: u64,
 }
 
@@ -40,31 +36,27 @@ impl RunSpec {
     }
 }
 
-/// What training leaves.
+/// Result of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
-    /// Completed, or how it failed.
     pub status: Status,
-    /// Counters.
     pub totals: Totals,
-    /// Curve.
     pub curve: Vec<LogPoint>,
     /// Chain of interval hashes.
     pub intervals: Vec<[u8; 32]>,
-    /// Bits of values read.
+    /// Bits of the values that the guest read.
     pub read_log: Vec<u32>,
-    /// The model's state, where completed.
+    /// The model's state, if training completed.
     pub state: Option<NamedState>,
-    /// Fuel used.
     pub fuel: u64,
 }
 
-/// Sent while training.
+/// Progress during training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Progress {
     /// Share of the budget used, steps, last logged loss.
     Step {
-        /// 0 to 1.
+        /// From 0 to 1.
         progress: f64,
         /// Steps so far.
         steps: u64,
@@ -75,50 +67,49 @@ pub enum Progress {
     Checkpoint(Checkpoint),
 }
 
-/// Where to start executing when only a later interval is run again.
+/// Where execution starts when only a later interval is run again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Bits of values read in the recorded run.
+    /// Bits of the values that the guest read in the recorded run.
     pub read_log: Vec<u32>,
-    /// Checkpoint at the interval's start.
+    /// Checkpoint at the start of the interval.
     pub from: Checkpoint,
     /// Stop after this interval's hash.
     pub until_interval: u32,
 }
 
-/// What evaluation yields.
+/// Result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluated {
-    /// Completed, or how it failed.
     pub status: Status,
     /// Nats per chunk, in order.
     pub chunk_nats: Vec<f64>,
-    /// Cost of the dearest `forward` call per token, in picoseconds.
+    /// Picoseconds per token of the most expensive `forward` call.
     pub forward_ps_per_token: u64,
 }
 
-/// What a model is scored on.
+/// The text that a model is scored on, and the settings of the gates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvalInput {
-    /// context + 1 tokens each.
+    /// Each chunk has context + 1 tokens.
     pub chunks: Vec<Vec<u16>>,
-    /// Picoseconds that `forward` may cost per token; 0: any.
+    /// Highest allowed cost of `forward` in picoseconds per token; 0: no limit.
     pub forward_cap_ps_per_token: u64,
-    /// Places the cuts of the future-token gate.
+    /// Random seed for the cuts of the future-token gate.
     pub probe_seed: u64,
-    /// Batches, from the first on, that go through the gates.
+    /// The first `probes` batches go through the gates.
     pub probes: u32,
 }
 
-/// How text is drawn from a model.
+/// How text is sampled from a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
-    /// What the text goes on from.
+    /// The tokens that the text continues.
     pub prompt: Vec<u16>,
-    /// Tokens to draw.
+    /// Number of tokens to draw.
     pub count: u32,
-    /// Divides the logits; 0 takes the likeliest token.
+    /// Divides the logits; 0 takes the most likely token.
     pub temperature: f32,
-    /// Decides the draws.
+    /// Random seed of the draws.
     pub random_seed: u64,
 }

@@ -1,4 +1,4 @@
-//! Draws text from a model, one token per `forward` call. Runs in a child; knows nothing of processes.
+//! Samples text from a model, one token per `forward` call. Runs in a child, but does not handle processes.
 
 use crate::record::outcome::{GuestFault, Status};
 use crate::sandbox::guest::{Forward, Guest};
@@ -7,14 +7,14 @@ use crate::sandbox::score;
 use kernels::exec::Executor;
 use kernels::session::NamedState;
 
-/// Domain of the hash that draws.
+/// Context string of the hash behind the draws.
 const DOMAIN: &str = "lab 2026 sampling v1";
 
-/// Draws `how.count` tokens and hands each on as it comes. The model sees the last `context` tokens, filled up on the
-/// right so that shapes never change: a causal model doesn't see what comes after the position that is read.
+/// Draws `how.count` tokens and passes each one on as it comes. The model sees the last `context` tokens, padded on the
+/// right so that shapes never change. A causal model does not see beyond the position that is read.
 ///
 /// # Errors
-/// What the guest did wrong.
+/// The guest's fault.
 pub fn sample(
     guest: &Guest,
     state: &NamedState,

@@ -1,10 +1,10 @@
-//! From logits to nats, in f64 and from additions, multiplications and divisions alone, so that the bits of a score are
-//! the same on every machine: a system's `exp` and `ln` are not. Pure.
+//! Computes nats from logits in f64, with only additions, multiplications and divisions. The bits of a score are then
+//! the same on every machine, which a system's `exp` and `ln` do not guarantee. Pure.
 
 const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
-/// Negative log-likelihood of `target` under softmax(`logits`), in nats, or none where a logit is not finite or the
+/// Negative log-likelihood of `target` under softmax(`logits`), in nats. `None` if a logit is not finite, or if the
 /// target is not in the vocabulary.
 pub fn nats(logits: &[f32], target: usize) -> Option<f64> {
     let chosen = f64::from(*logits.get(target)?);
@@ -13,7 +13,7 @@ pub fn nats(logits: &[f32], target: usize) -> Option<f64> {
     Some(ln(sum) - (chosen - max))
 }
 
-/// The largest logit, or none where there is none or one is not finite.
+/// The largest logit. `None` if there are no logits or one is not finite.
 pub fn largest(logits: &[f32]) -> Option<f64> {
     let mut max = None;
     for &logit in logits {

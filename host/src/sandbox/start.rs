@@ -1,10 +1,9 @@
-//! What a measured run starts from.
+//! Start values of a measured run.
 
 use kernels::session::{Batches, NamedState};
 
-/// What a run starts from.
 pub struct Start {
-    /// Values of named state instead of the guest's own.
+    /// Values of named state that replace the guest's own.
     pub state: NamedState,
     /// Training text.
     pub batches: Box<dyn Batches>,

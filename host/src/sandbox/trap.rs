@@ -1,5 +1,5 @@
-//! From whatever stopped a guest to a status: every trap of the engine and every fault of the tensor API has one place
-//! in the list of kinds, decided here. Pure.
+//! Turns the error that stopped a guest into a status. This file assigns every trap of the engine and every fault of
+//! the tensor API to a kind. Pure.
 
 use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::sandbox::handles::HandleError;
@@ -9,17 +9,17 @@ use crate::system::sanitize::{self, printable};
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
 
-/// Where guests' source is found in line tables.
+/// Name of a guest's source in line tables.
 const SOURCE: &str = "train.rs";
-/// Characters of a guest's own message that are kept.
+/// Characters that are kept of a guest's own message.
 const MAX_PANIC: usize = 2000;
 
-/// The status of a run that ended in this error, with the guest's line where one is known.
+/// The status of a run that ended with this error, with the guest's line if it is known.
 pub fn status(error: &wasmtime::Error) -> Status {
     status_at(error, place(error))
 }
 
-/// The same, with the place known from elsewhere.
+/// Like [`status`], but the caller knows the place.
 pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     let located = |text: String| match &place {
         Some(place) => printable(&format!("{text}\n  {place}")),
@@ -33,7 +33,7 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     }
     if let Some(GuestPanic(message)) = error.downcast_ref() {
         let said = sanitize::cut(message, MAX_PANIC, " … (cut)");
-        // Where the standard library panicked says nothing; which call of the guest's led there does.
+        // The line of a panic inside the standard library does not help; the guest's call that led there does.
         let knows_place = said.contains(&format!("at {SOURCE}:"));
         return Status::guest(GuestFault::Panic, if knows_place { printable(&said) } else { located(said) });
     }
@@ -49,7 +49,7 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     Status::guest(other_kind(error), located(error.root_cause().to_string()))
 }
 
-/// Handle tables report in words only.
+/// Handle tables report their errors as text only.
 fn other_kind(error: &wasmtime::Error) -> GuestFault {
     match error.downcast_ref::<HandleError>() {
         Some(HandleError::Full { .. }) => GuestFault::CountLimit,
@@ -59,7 +59,7 @@ fn other_kind(error: &wasmtime::Error) -> GuestFault {
     }
 }
 
-/// A trap, with what it means for a guest.
+/// Describes a trap and its meaning for a guest.
 fn words(trap: Trap) -> String {
     let advice = match trap {
         Trap::StackOverflow => "the guest calls itself too often: use a loop",
@@ -73,7 +73,7 @@ fn words(trap: Trap) -> String {
     format!("{trap}; {advice}")
 }
 
-/// Kind of a fault of the tensor API.
+/// The kind of a fault of the tensor API.
 pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
     Ok(match fault {
         Fault::Shape { .. } | Fault::Size { .. } => GuestFault::ShapeError,
@@ -91,11 +91,12 @@ pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
     })
 }
 
-/// Traps that [`trap_kind`] knows; an engine with more fails the test below until each new one has its place.
+/// The number of traps that [`trap_kind`] knows. If an engine has more, the test below fails until each new one is
+/// assigned.
 #[cfg(test)]
 const KNOWN_TRAPS: usize = 50;
 
-/// Kind of a trap of the engine.
+/// The kind of a trap of the engine.
 pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
     match trap {
         Trap::StackOverflow => Ok(GuestFault::StackOverflow),
@@ -152,7 +153,7 @@ pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
     }
 }
 
-/// The first frame in the guest's own source: "at train.rs:88:17 in mlp".
+/// The first frame in the guest's own source, as "at train.rs:88:17 in mlp".
 pub fn place(error: &wasmtime::Error) -> Option<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>()?;
     let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
@@ -167,8 +168,8 @@ pub fn place(error: &wasmtime::Error) -> Option<String> {
     Some(place)
 }
 
-/// The function's own name out of a mangled (`_ZN…17h…E`, `_R…`) or plain path: its last identifier that is neither a
-/// hash nor a closure's mark.
+/// The name of a function in a mangled (`_ZN…17h…E`, `_R…`) or plain path: its last identifier that is neither a hash
+/// nor a closure marker.
 fn short_name(symbol: &str) -> Option<String> {
     if let Some(mangled) = symbol.strip_prefix("_ZN") {
         return legacy_segments(mangled).into_iter().rev().find(|name| is_name(name)).map(str::to_owned);
@@ -181,7 +182,7 @@ fn is_name(segment: &str) -> bool {
     !hash && !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Segments of a legacy mangled path: each is its decimal length, then its text.
+/// The segments of a legacy mangled path. Each is its decimal length, then its text.
 fn legacy_segments(mut rest: &str) -> Vec<&str> {
     let mut segments = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! Frames between parent and child: length (u32, little endian), version (u8), postcard. The reader takes the writer for
-//! hostile: it never allocates for bytes that have not come, and never for more than the cap. No policy in here.
+//! Frames between parent and child: length (u32, little endian), version (u8), postcard. The reader treats the writer
+//! as hostile: it never allocates for bytes that have not arrived, nor for more than the cap.
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::Status;
@@ -12,27 +12,44 @@ use std::io::{self, Read, Write};
 /// Changes with every change of a message's layout.
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 5;
-/// Read at once.
+/// Bytes per read.
 const PIECE_BYTES: usize = 1 << 16;
 
-/// What a child is to do.
+/// A job for a child.
 #[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "fields are named as in the methods of the sandbox")]
 pub enum Job {
-    /// Report which walls stand.
+    /// Test which walls work.
     Probe,
-    /// Run without executing.
-    DryRun { component: Vec<u8>, run: RunSpec },
+    /// Run without executing any op.
+    DryRun {
+        component: Vec<u8>,
+        run: RunSpec,
+    },
     /// Train.
-    Train { component: Vec<u8>, run: RunSpec, text: Vec<u16>, resume: Option<Resume> },
-    /// Score.
-    Evaluate { component: Vec<u8>, run: RunSpec, state: NamedState, input: EvalInput },
+    Train {
+        component: Vec<u8>,
+        run: RunSpec,
+        text: Vec<u16>,
+        resume: Option<Resume>,
+    },
+    Evaluate {
+        component: Vec<u8>,
+        run: RunSpec,
+        state: NamedState,
+        input: EvalInput,
+    },
     /// Draw text.
-    Sample { component: Vec<u8>, run: RunSpec, state: NamedState, how: Sampling },
+    Sample {
+        component: Vec<u8>,
+        run: RunSpec,
+        state: NamedState,
+        how: Sampling,
+    },
 }
 
 impl Job {
-    /// What bounds the run.
+    /// The settings of the job's run, if it has one.
     pub fn run(&self) -> Option<&RunSpec> {
         match self {
             Self::Probe => None,
@@ -44,18 +61,17 @@ impl Job {
     }
 }
 
-/// What a child says. All but `Progress` and `Token` end the conversation.
+/// A message from a child. Each one except `Progress` and `Token` ends the conversation.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The child could not begin.
+    /// The child could not start the job.
     Failed(Status),
-    /// Walls.
     Walls(crate::system::confinement::Walls),
-    /// While training.
+    /// Sent during training.
     Progress(Progress),
-    /// While sampling.
+    /// Sent during sampling.
     Token(u16),
-    /// Dry run ended.
+    /// The dry run ended.
     DryRun(Box<Result<DryRun, Status>>),
     /// Training ended.
     Trained(Box<Trained>),
@@ -68,24 +84,23 @@ pub enum Report {
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The other side is gone.
+    /// The other side closed the connection.
     #[error("the connection ended")]
     Ended,
-    /// The system refused.
+    /// A system call failed.
     #[error("connection: {0}")]
     Io(#[from] io::Error),
-    /// Larger than allowed.
     #[error("a frame of {length} bytes exceeds the limit of {limit}")]
     TooLong {
-        /// Bytes announced.
+        /// Announced length in bytes.
         length: u64,
-        /// Bytes allowed.
+        /// Allowed length in bytes.
         limit: u64,
     },
-    /// Written by another version.
+    /// Another version wrote the frame.
     #[error("frame version {0}, this is version {VERSION}: parent and child must be one binary")]
     Version(u8),
-    /// No message.
+    /// The frame does not hold a valid message.
     #[error("frame: {0}")]
     Malformed(#[from] postcard::Error),
 }
@@ -93,7 +108,7 @@ pub enum WireError {
 /// Writes one frame.
 ///
 /// # Errors
-/// The connection's, or a message of 4 GiB and more.
+/// Fails if the connection fails, or for a message of 4 GiB or more.
 pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<(), WireError> {
     let body = postcard::to_allocvec(message)?;
     let too_long = |_| WireError::TooLong { length: body.len() as u64, limit: u64::from(u32::MAX) };
@@ -104,7 +119,7 @@ pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<(), WireErr
     Ok(to.flush()?)
 }
 
-/// Reads frames from a connection that may time out in the middle of one.
+/// Reads frames from a connection whose reads may time out in the middle of a frame.
 #[derive(Debug)]
 pub struct Frames {
     limit: u64,
@@ -112,15 +127,15 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A reader of frames of at most `limit` bytes.
+    /// Accepts frames of at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { limit, held: Vec::new() }
     }
 
-    /// The next message, or none where the connection's read timeout passed first; what has come so far is kept.
+    /// The next message, or `None` if the read timeout passed first. Bytes of a partial frame are kept.
     ///
     /// # Errors
-    /// See [`WireError`]; after one, the connection is of no use.
+    /// See [`WireError`]. After an error, the connection cannot be used again.
     pub fn next<T: DeserializeOwned>(&mut self, from: &mut impl Read) -> Result<Option<T>, WireError> {
         if !self.fill(from, HEADER_BYTES)? {
             return Ok(None);
@@ -144,7 +159,7 @@ impl Frames {
         Ok(Some(message))
     }
 
-    /// Reads until `length` bytes are held; false where the timeout passed first.
+    /// Reads until `length` bytes are available. Returns false if the timeout passed first.
     fn fill(&mut self, from: &mut impl Read, length: usize) -> Result<bool, WireError> {
         let mut piece = [0; PIECE_BYTES];
         while self.held.len() < length {

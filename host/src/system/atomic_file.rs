@@ -1,47 +1,46 @@
-//! Files that are there whole or not at all, and stay there after a power cut: written aside, synced, renamed into place,
-//! and their folder synced.
+//! Files that exist completely or not at all, and survive a power cut. A file is written under a temporary name, synced
+//! and renamed; then its folder is synced.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The points at which a crash can strike, in order.
+/// The points at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The temporary file exists and is empty.
     Created,
-    /// It is written, but may not have reached the disk.
+    /// The bytes are written, but may not have reached the disk.
     Written,
-    /// It has reached the disk, under its temporary name.
+    /// The bytes have reached the disk under the temporary name.
     Synced,
-    /// It has its name, but the folder may not have reached the disk.
+    /// The file has its final name, but the folder may not have reached the disk.
     Renamed,
 }
 
-/// A file could not be written; what was there before still is, or the new file is there whole.
+/// A file could not be written. The path holds either the old file or the complete new one.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}", path = .path.display())]
 pub struct WriteError {
-    /// The file or folder that the system refused.
+    /// The file or folder that the system call failed on.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 
-/// Replaces `path` by `parts`, one after the other: a reader sees the old file or the new one, never a piece.
+/// Replaces `path` with the concatenated `parts`. A reader sees the old file or the new one, never a partial file.
 ///
 /// # Errors
-/// What the system says.
+/// An error of the system.
 pub fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), WriteError> {
     let aside = folder_of(path).map_err(|source| WriteError { path: path.to_owned(), source })?;
     replace_from(aside, path, parts, &|_| Ok(()))
 }
 
-/// The same, with the temporary file in the folder `aside`, which lies on the same disk. `reach` is called after each
-/// step; its error counts as the failure of the next.
+/// Like [`replace`], but the temporary file is in the folder `aside`, which must be on the same disk. `reach` is called
+/// after each step; an error there counts as the failure of the next step.
 ///
 /// # Errors
-/// What the system or `reach` says.
+/// An error of the system or of `reach`.
 pub fn replace_from(
     aside: &Path,
     path: &Path,
@@ -66,10 +65,10 @@ pub fn replace_from(
     sync_folder(folder).map_err(at(folder))
 }
 
-/// The folder that holds a file; a bare name lies in the current one.
+/// The folder of a file. For a bare name, this is the current folder.
 ///
 /// # Errors
-/// Where the path names no file.
+/// The path names no file.
 pub fn folder_of(path: &Path) -> io::Result<&Path> {
     match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -81,7 +80,7 @@ pub fn folder_of(path: &Path) -> io::Result<&Path> {
 /// Makes new names in a folder durable.
 ///
 /// # Errors
-/// What the system says.
+/// An error of the system.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

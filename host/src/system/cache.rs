@@ -1,12 +1,12 @@
-//! Where this machine keeps what can be made again: corpora, compressed sizes. Finds the folder, writes files whole, locks
-//! against a second process.
+//! The folder for data that this machine can make again, such as corpora, compressed sizes and toolchains. Finds the
+//! folder, writes files atomically, and locks against other processes.
 
 use crate::system::atomic_file::{self, WriteError, folder_of};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The cache can't be used.
+/// Errors of the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// None of the environment variables names a folder.
@@ -14,16 +14,11 @@ pub enum CacheError {
     NoFolder,
     /// A file operation failed.
     #[error("cache: {path}: {source}; set HOST_CACHE to a folder that can be written", path = .path.display())]
-    Io {
-        /// Which file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
-/// `$HOST_CACHE`, else `$XDG_CACHE_HOME/host`, else `~/.cache/host`; not necessarily existing yet. Relative values are
-/// passed over.
+/// `$HOST_CACHE`, else `$XDG_CACHE_HOME/host`, else `~/.cache/host`. Relative values are ignored. The folder may not
+/// exist yet.
 pub fn cache_dir() -> Result<PathBuf, CacheError> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     choose(variable("HOST_CACHE"), variable("XDG_CACHE_HOME"), variable("HOME"))
@@ -37,15 +32,15 @@ fn choose(own: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>) -> 
         .ok_or(CacheError::NoFolder)
 }
 
-/// Replaces `path` by `parts`, one after the other: a reader sees the old file or the new one, never a piece. Makes
-/// missing folders.
+/// Replaces `path` with the concatenated `parts`, and creates missing folders. A reader sees the old file or the new
+/// one, never a partial file.
 pub fn write(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
     fs::create_dir_all(folder_of(path).map_err(failed)?).map_err(failed)?;
     atomic_file::replace(path, parts).map_err(|WriteError { path, source }| CacheError::Io { path, source })
 }
 
-/// Waits until no other process holds the lock file `path`; holds it until the returned file is dropped.
+/// Waits until no other process holds the lock file `path`. The lock is held until the returned file is dropped.
 pub fn lock(path: &Path) -> Result<File, CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
     fs::create_dir_all(folder_of(path).map_err(failed)?).map_err(failed)?;

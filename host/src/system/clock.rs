@@ -1,4 +1,4 @@
-//! The wall clock, which is recorded beside results and never enters one.
+//! The wall clock. Its time is recorded beside results, and is never part of one.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,8 +1,8 @@
-//! The second wall: what a process gives up before it touches anything of a stranger's. Used by every child that runs a
-//! guest, and by the compiler. Linux only.
+//! The second wall: a process gives up its powers before it touches anything untrusted. Every child that runs a guest
+//! uses it, and so does the compiler's child. Linux only.
 //!
-//! Order in a process: [`die_with_parent`], [`limits`], [`landlock()`] while there is one thread, then start the threads,
-//! then [`seccomp`], which may refuse further threads too.
+//! Order in a process: first [`die_with_parent`] and [`limits`]; then [`landlock()`], while there is only one thread;
+//! then the process starts its threads; last [`seccomp`], which may refuse new threads.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
@@ -13,17 +13,17 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// Which walls stand around a child, as tried by forbidden acts, not as announced by the system.
+/// The walls around a child. Each one was tested by a forbidden act, because a system's announcement may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walls {
-    /// Files cannot be opened, by Landlock alone.
+    /// Landlock alone keeps files from being opened.
     pub landlock: bool,
-    /// Sockets, files and processes are refused by seccomp.
+    /// Seccomp refuses sockets, files and processes.
     pub seccomp: bool,
 }
 
 impl Walls {
-    /// The second wall stands: a stranger's code may run.
+    /// Whether the second wall works, so that untrusted code may run.
     pub fn hold(&self) -> bool {
         self.landlock && self.seccomp
     }
@@ -36,7 +36,7 @@ impl std::fmt::Display for Walls {
     }
 }
 
-/// A wall that could not be put up.
+/// A wall could not be put up.
 #[derive(Debug, thiserror::Error)]
 #[error("{wall}: {reason}")]
 pub struct ConfineError {
@@ -50,22 +50,22 @@ impl ConfineError {
     }
 }
 
-/// What memory is counted.
+/// The kind of memory that is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Memory {
-    /// All addresses.
+    /// All address space.
     Addresses(u64),
-    /// Private writable memory: for an engine that reserves more addresses than it uses.
+    /// Private writable memory, for an engine that reserves more addresses than it uses.
     Written(u64),
 }
 
-/// Limits of a process; core dumps are always off. The number of processes has no limit: the system counts all of a
-/// user's, and none of root's.
+/// Resource limits of a process. Core dumps are always off. The number of processes is not limited, because the system
+/// counts all processes of a user, and none of root's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimits {
-    /// Bytes of memory.
+    /// Memory in bytes.
     pub memory: Memory,
-    /// Size of a file that it writes.
+    /// Largest size of a file that the process writes.
     pub file_bytes: u64,
     /// Open descriptors.
     pub files: u64,
@@ -73,10 +73,10 @@ pub struct Rlimits {
     pub cpu_seconds: Option<u64>,
 }
 
-/// Sets the limits for good.
+/// Sets the limits permanently.
 ///
 /// # Errors
-/// Where the system refuses.
+/// The system refuses a limit.
 pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let set = |resource, soft: u64, hard: u64| {
@@ -88,7 +88,7 @@ pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
         Memory::Written(bytes) => set(Resource::Data, bytes, bytes)?,
     }
     if let Some(seconds) = limits.cpu_seconds {
-        // A second apart: the soft limit's signal says what happened, the hard one's only kills.
+        // The soft limit comes one second earlier, because its signal tells the cause; the hard limit only kills.
         set(Resource::Cpu, seconds, seconds.saturating_add(1))?;
     }
     set(Resource::Core, 0, 0)?;
@@ -96,10 +96,10 @@ pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
     set(Resource::Nofile, limits.files, limits.files)
 }
 
-/// Dies with its parent.
+/// Makes the system kill this process when its parent dies.
 ///
 /// # Errors
-/// Where the parent is gone already, or the system refuses.
+/// The parent is already gone, or the system refuses.
 pub fn die_with_parent(parent: u32) -> Result<(), ConfineError> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| ConfineError::new("parent", e))?;
@@ -109,22 +109,22 @@ pub fn die_with_parent(parent: u32) -> Result<(), ConfineError> {
     }
 }
 
-/// The paths that are left to a process; none is the default. Those that don't exist are skipped.
+/// The paths that a process may access; by default none. Paths that don't exist are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paths {
-    /// Below these, files can be read.
+    /// Files below these paths can be read.
     pub read: Vec<PathBuf>,
-    /// Below these, files can be read, written, made and removed.
+    /// Files below these paths can be read, written, created and removed.
     pub write: Vec<PathBuf>,
-    /// Below these, files can be read and executed.
+    /// Files below these paths can be read and executed.
     pub execute: Vec<PathBuf>,
 }
 
-/// Confines the calling thread, and the threads and programs it starts, to these paths. On newer kernels TCP is refused
-/// too. A kernel without Landlock is no error: whether the wall stands is for [`files_refused`] to say.
+/// Restricts the calling thread, and the threads and programs that it starts, to these paths. Newer kernels also refuse
+/// TCP. A kernel without Landlock is not an error here: [`files_refused`] tests whether the wall works.
 ///
 /// # Errors
-/// Where the rules can't be made.
+/// The rules cannot be made.
 pub fn landlock(paths: &Paths) -> Result<(), ConfineError> {
     let error = |e: landlock::RulesetError| ConfineError::new("landlock", e);
     let files = AccessFs::from_all(ABI::V5);
@@ -148,19 +148,19 @@ pub fn landlock(paths: &Paths) -> Result<(), ConfineError> {
     }
 }
 
-/// The system calls that are left to a process; the others fail with EPERM.
+/// The system calls that a process may use. All others fail with EPERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
-    /// Only what computing and an open connection need: no file, socket, process or thread can be opened or started.
+    /// Computing, and I/O on open connections. Files, sockets, processes and threads cannot be opened or started.
     Computing,
-    /// What a compiler needs, that becomes another program and starts a linker: no socket, no other process.
+    /// What a compiler needs, which executes another program and starts a linker. No sockets.
     Compiling,
 }
 
-/// Leaves every thread of this process, and what it starts, only these calls.
+/// Allows only these calls to every thread of this process, and to everything it starts.
 ///
 /// # Errors
-/// Where the kernel refuses the filter.
+/// The kernel refuses the filter.
 pub fn seccomp(calls: Calls) -> Result<(), ConfineError> {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
     let error = |e: &dyn std::fmt::Display| ConfineError::new("seccomp", e);
@@ -176,7 +176,7 @@ pub fn seccomp(calls: Calls) -> Result<(), ConfineError> {
     apply_filter_all_threads(&program).map_err(|e| error(&e))
 }
 
-/// Memory, synchronisation, clocks, signals within the process, and the descriptors that are open already.
+/// Memory, synchronisation, clocks, signals within the process, and descriptors that are already open.
 const ALLOWED: &[i64] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -208,7 +208,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
-    // The C library's start of a thread that was cloned just before the filter.
+    // The C library calls this when it starts a thread that was cloned just before the filter.
     libc::SYS_rseq,
     libc::SYS_set_robust_list,
     libc::SYS_restart_syscall,
@@ -216,7 +216,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// Sockets, and `io_uring`, which could make them; whatever looks into other processes or the kernel.
+/// Sockets, `io_uring` (which could create them), and calls that inspect other processes or the kernel.
 const REFUSED: &[i64] = &[
     libc::SYS_socket,
     libc::SYS_connect,
@@ -233,17 +233,17 @@ const REFUSED: &[i64] = &[
     libc::SYS_kill,
 ];
 
-/// Tries to list the root folder and to open a file that everybody may read: true where both are refused.
+/// Tries to list the root folder and to open a world-readable file. True if both are refused.
 pub fn files_refused() -> bool {
     std::fs::read_dir("/").is_err_and(|error| is_refusal(&error)) && File::open("/etc/passwd").is_err()
 }
 
-/// Tries to open a socket: true where it is refused.
+/// Tries to open a socket. True if it is refused.
 pub fn sockets_refused() -> bool {
     std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(|error| is_refusal(&error))
 }
 
-/// Tries to start a thread: true where it is refused.
+/// Tries to start a thread. True if it is refused.
 pub fn threads_refused() -> bool {
     std::thread::Builder::new().spawn(|| ()).is_err()
 }

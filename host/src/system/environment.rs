@@ -1,18 +1,18 @@
-//! What programs that work in the user's own environment (compilers, pip) are not shown of it: variables that hold
-//! secrets, the keys of language models among them. Confined children have an empty environment anyway.
+//! Hides secrets, such as the keys of language models, from programs that run in the user's environment (compilers,
+//! pip). Confined children have an empty environment anyway.
 
 use std::process::Command;
 
-/// What the names of such variables contain.
+/// Words that mark a variable's name as secret.
 pub const SECRET_WORDS: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
 
-/// Whether a variable of this name is kept from children.
+/// Whether a variable with this name is hidden from children.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Takes every secret out of what a command will see.
+/// Removes every secret from a command's environment.
 pub fn hide_secrets(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
         command.env_remove(name);

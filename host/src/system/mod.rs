@@ -1,5 +1,5 @@
-//! This machine, as the rest may use it: folders, processes, walls, and text that somebody else wrote. May import nothing
-//! of the host. Start with [`confinement`] for the second wall and [`sanitize`] for strangers' words.
+//! Access to this machine: folders, processes, confinement, and safe handling of untrusted text. May not import other
+//! rooms. Start with [`confinement`] for the second wall and [`sanitize`] for untrusted text.
 
 pub mod atomic_file;
 pub mod cache;

@@ -1,4 +1,4 @@
-//! Child processes: commands without secrets, deadlines, capped output, and a process group that is killed as a whole.
+//! Child processes: commands without secrets, deadlines, capped output, and process groups that are killed as a whole.
 
 use crate::system::environment::hide_secrets;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// What is kept of the start of a command's output.
+/// Bytes that are kept from the start of a command's output.
 const MAX_OUTPUT_BYTES: usize = 1 << 20;
-/// Longest wait between two looks at a child.
+/// Longest wait between two checks of a child.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// Reads that empty a pipe of any usual size.
+/// Number of reads that empty a pipe of any usual size.
 const MOST_READS: usize = 256;
 
-/// Variables that would make a compiler or cargo do something else than asked.
+/// Variables that would change what a compiler or cargo does.
 const MISLEADING: [&str; 9] = [
     "LD_LIBRARY_PATH",
     "RUSTFLAGS",
@@ -32,7 +32,7 @@ const MISLEADING: [&str; 9] = [
     "RUSTC_BOOTSTRAP",
 ];
 
-/// A command in the user's environment, without what would mislead it and without secrets.
+/// A command in the user's environment, without misleading variables and without secrets.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for name in MISLEADING {
@@ -42,13 +42,13 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
-/// The absolute folders of PATH; none where it is not set.
+/// The absolute folders of PATH; empty if it is not set.
 pub(crate) fn path_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH");
     path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).collect()
 }
 
-/// Files of that name in the folders of PATH and in `/usr/bin`.
+/// Files with this name in the folders of PATH and in `/usr/bin`.
 pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in path_folders().into_iter().chain([PathBuf::from("/usr/bin")]) {
@@ -60,21 +60,21 @@ pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A child that leads a process group; the whole group is killed, and the child reaped, when this is dropped.
+/// A child that leads a process group. On drop, the whole group is killed and the child is reaped.
 #[derive(Debug)]
 pub(crate) struct Group {
     child: Child,
-    /// Its number may belong to somebody else by now.
+    /// After this, its process id may belong to another process.
     is_reaped: bool,
 }
 
 impl Group {
-    /// Takes over a child that leads a group, or will.
+    /// Takes over a child that leads a group, or will lead one.
     pub(crate) fn new(child: Child) -> Self {
         Self { child, is_reaped: false }
     }
 
-    /// Whether the child has ended. Leaves it to be reaped, so that its number stays its own.
+    /// Whether the child has ended. Does not reap it, so that its process id stays its own.
     fn has_ended(&self) -> io::Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
@@ -87,12 +87,12 @@ impl Group {
         Ok(status)
     }
 
-    /// Kills what is left of the group, and says how the child ended.
+    /// Kills the rest of the group, and returns the child's exit status.
     fn end(&mut self) -> io::Result<ExitStatus> {
         if !self.is_reaped {
-            // Fails where no process is left in the group.
+            // Fails if no process is left in the group.
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-            // A child that does not lead its group yet. Fails where it has ended.
+            // For a child that does not lead its group yet. Fails if it has ended.
             let _ = self.child.kill();
         }
         self.wait()
@@ -101,19 +101,19 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Fails only where the system has lost the child, and then nothing is left to kill.
+        // Fails only if the system has lost the child; then there is nothing left to kill.
         let _ = self.end();
     }
 }
 
-/// Which end of a stream is kept where it has more bytes than the cap; the rest is read and dropped.
+/// Which end of a stream is kept if it exceeds the cap. The rest is read and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     Head,
     Tail,
 }
 
-/// What a stream said, up to a cap.
+/// Output of a stream, up to a cap.
 #[derive(Debug)]
 pub(crate) struct Output {
     keep: Keep,
@@ -137,19 +137,19 @@ impl Output {
         self.dropped = self.dropped.saturating_add(over as u64);
     }
 
-    /// What was kept; bytes that are no UTF-8 are replaced.
+    /// The kept bytes as text. Bytes that are not UTF-8 are replaced.
     pub(crate) fn text(&self) -> String {
         let bytes: Vec<u8> = self.kept.iter().copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Bytes that were not kept.
+    /// Number of dropped bytes.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 }
 
-/// What one read found.
+/// Result of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
     Some,
@@ -157,7 +157,7 @@ enum Read {
     Closed,
 }
 
-/// A pipe from a child, read without waiting until it is closed.
+/// A pipe from a child, read without blocking until it is closed.
 struct Stream {
     pipe: Option<OwnedFd>,
     output: Output,
@@ -187,40 +187,40 @@ impl Stream {
         }
     }
 
-    /// Reads what is left in the pipe. A process that left the group may still write to it, without end.
+    /// Reads the rest of the pipe, in a limited number of reads: a process that left the group may still write to it.
     fn drain(&mut self) {
         (0..MOST_READS).take_while(|_| self.read() == Read::Some).for_each(drop);
     }
 }
 
-/// What bounds a child.
+/// Limits of a child.
 pub(crate) struct Bounds<'a> {
-    /// When it is ended.
+    /// When the child is ended.
     pub deadline: Instant,
-    /// Asked at each look, many times a second: true ends the child before its deadline.
+    /// Called many times a second. If it returns true, the child is ended before its deadline.
     pub stopped: &'a dyn Fn() -> bool,
-    /// Asks the child to end by itself; what has not after [`Bounds::patience`] is killed.
+    /// Asks the child to end by itself. If it has not ended after [`Bounds::patience`], it is killed.
     pub ask_to_end: &'a dyn Fn(),
     /// See [`Bounds::ask_to_end`].
     pub patience: Duration,
-    /// Bytes kept of each output.
+    /// Bytes to keep of each output.
     pub output_bytes: usize,
-    /// Which bytes.
+    /// Which end of the output to keep.
     pub keep: Keep,
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// By itself, or killed by somebody else.
+    /// By itself, or another process killed it.
     Exited(ExitStatus),
     /// At its deadline.
     TimedOut,
-    /// Because the caller said so.
+    /// The caller stopped it.
     Stopped,
 }
 
-/// How a child ended, and what it said.
+/// How a child ended, and its output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub end: End,
@@ -228,7 +228,7 @@ pub(crate) struct Ended {
     pub stderr: Output,
 }
 
-/// Runs a command in a process group of its own until it ends or the time is up; keeps the start of its output.
+/// Runs a command in its own process group until it ends or the time is up. Keeps the start of its output.
 pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
     command.process_group(0).stdin(Stdio::null());
     run_within(
@@ -244,10 +244,10 @@ pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
     )
 }
 
-/// Runs a command that leads a process group until it ends or a bound is met. Afterwards nothing of the group is left.
+/// Runs a command that leads a process group until it ends or reaches a limit. Afterwards the whole group is gone.
 pub(crate) fn run_within(mut command: Command, bounds: &Bounds) -> io::Result<Ended> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    // With it goes this side's copy of what the child reads from.
+    // This also drops this side's copy of the child's input.
     drop(command);
     let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
     let mut group = Group::new(child);
@@ -267,7 +267,7 @@ pub(crate) fn run_within(mut command: Command, bounds: &Bounds) -> io::Result<En
     Ok(Ended { end: early?.unwrap_or(End::Exited(status)), stdout, stderr })
 }
 
-/// Listens until the child ends, or until it is to be ended: then says how.
+/// Reads output until the child ends or must be ended. Returns the reason if it must be ended, else `None`.
 fn watch(group: &Group, streams: &mut [Stream; 2], bounds: &Bounds) -> io::Result<Option<End>> {
     while !group.has_ended()? {
         listen(streams)?;
@@ -281,7 +281,7 @@ fn watch(group: &Group, streams: &mut [Stream; 2], bounds: &Bounds) -> io::Resul
     Ok(None)
 }
 
-/// Reads what there is, or waits a moment.
+/// Reads available output, or waits a moment.
 fn listen(streams: &mut [Stream; 2]) -> io::Result<()> {
     let pipes = streams.iter().filter_map(|stream| stream.pipe.as_ref());
     let mut look: Vec<PollFd> = pipes.map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)).collect();
@@ -295,7 +295,7 @@ fn listen(streams: &mut [Stream; 2]) -> io::Result<()> {
     Ok(())
 }
 
-/// Standard output of a command that succeeds in time; else the end of what it said.
+/// Standard output of a command that succeeds in time; otherwise the last lines of its output.
 pub(crate) fn output(command: Command, limit: Duration) -> Result<String, String> {
     let Ended { end, stdout, stderr } = run(command, limit).map_err(|e| e.to_string())?;
     match end {
@@ -357,7 +357,7 @@ mod tests {
         assert!(!folder.path().join("late").exists());
     }
 
-    /// It used to be waited for as long as it kept its output open.
+    /// A process that leaves the group may keep the output open.
     #[test]
     fn what_leaves_the_group_does_not_hold_up_the_end() {
         let started = Instant::now();

@@ -1,7 +1,7 @@
-//! Text that a stranger may have written, made harmless to read: no character that acts on a terminal, hides, or reorders
-//! what is seen. Pure.
+//! Makes untrusted text safe to show. The result has no characters that control a terminal, hide, or reorder text.
+//! Pure.
 
-/// The text with control, bidirectional and invisible characters as `\u{…}`; line feeds and tabs stay.
+/// The text with control, bidirectional and invisible characters as `\u{…}`. Line feeds and tabs stay.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -10,7 +10,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// At most `max_chars` characters of a text; `mark` follows where something was cut.
+/// At most `max_chars` characters of a text. `mark` is appended if it was cut.
 pub fn cut(text: &str, max_chars: usize, mark: &str) -> String {
     match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}{mark}", &text[..end]),
@@ -18,31 +18,31 @@ pub fn cut(text: &str, max_chars: usize, mark: &str) -> String {
     }
 }
 
-/// The longest start of a text that has at most `max_bytes` bytes and splits no character.
+/// The longest prefix of a text that has at most `max_bytes` bytes and splits no character.
 pub fn cut_bytes(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }
 
-/// At most `max_chars` characters of the text's first line with words in it, escaped; `…` where something was cut.
+/// The first line that has words, escaped, at most `max_chars` characters. `…` is appended if it was cut.
 pub fn line(text: &str, max_chars: usize) -> String {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    // Escaping what is beyond the cap would only cost time.
+    // Cut first, because escaping the rest would only cost time.
     let some: String = first.chars().take(max_chars.saturating_add(1)).collect();
     cut(&printable(&some).replace('\t', " "), max_chars, "…")
 }
 
-/// What a character does other than being read.
+/// Effect of a character besides being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Acts on a terminal.
+    /// Controls a terminal.
     Controls,
-    /// Changes the direction in which the text around it is shown.
+    /// Changes the direction of the text around it.
     Reorders,
-    /// Is not seen, or joins or varies what is.
+    /// Is invisible, or joins or changes its neighbours.
     Hides,
 }
 
-/// What a character does other than being read; none for line feeds and tabs.
+/// The effect of a character besides being read; `None` for line feeds and tabs.
 pub fn effect(c: char) -> Option<Effect> {
     match c {
         '\n' | '\t' => None,
@@ -51,7 +51,8 @@ pub fn effect(c: char) -> Option<Effect> {
             Some(Effect::Reorders)
         }
         // Soft hyphen, vowel separator, zero-width spaces and joiners, separators of lines and paragraphs, word joiner,
-        // invisible operators, deprecated shaping, byte order mark, interlinear marks, tags, variation selectors' supplement.
+        // invisible operators, deprecated shaping, byte order mark, interlinear marks, tags, variation selectors'
+        // supplement.
         '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' => Some(Effect::Hides),
         '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => Some(Effect::Hides),
         '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => Some(Effect::Hides),

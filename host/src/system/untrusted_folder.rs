@@ -1,5 +1,5 @@
-//! Files in a folder that somebody else writes to: read without following a link, waiting for a pipe, or taking more than
-//! the cap.
+//! Reads files in a folder that an untrusted process writes to. Follows no links, never waits for a pipe, and reads at
+//! most the cap.
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
 use rustix::io::Errno;
@@ -8,61 +8,48 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-/// Why a file is not taken.
+/// Why a file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum UntrustedFileError {
-    /// Nothing there.
     #[error("{0} is not there")]
     Missing(String),
     /// An absolute path, or one with `..`.
     #[error("`{0}` leaves the folder: name a file inside it by its relative path")]
     Outside(String),
-    /// A link, on the way or at its end.
+    /// A link, at the end of the path or on the way.
     #[error("{0} is a symbolic link, or lies behind one: leave a plain file")]
     Link(String),
     /// A folder, pipe, socket or device.
     #[error("{0} is no plain file")]
     NotAFile(String),
-    /// Above the cap.
+    /// Larger than the cap.
     #[error("{name} has more than {cap} bytes")]
-    TooLarge {
-        /// Its path.
-        name: String,
-        /// The cap.
-        cap: u64,
-    },
-    /// Not UTF-8.
+    TooLarge { name: String, cap: u64 },
     #[error("{name} is no UTF-8 text: byte {at} is wrong")]
     NotText {
-        /// Its path.
         name: String,
         /// Offset of the first wrong byte.
         at: usize,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("{name}: {source}")]
-    Io {
-        /// Its path.
-        name: String,
-        /// Why.
-        source: io::Error,
-    },
+    Io { name: String, source: io::Error },
 }
 
-/// A folder that is held open: its name may come to mean something else, what is read from it may not.
+/// An open folder. Its path may later lead to another folder, but reads always come from this one.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens a folder that the caller vouches for.
+    /// Opens a folder whose own path is trusted.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// The folder cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
-    /// The text of a plain file in it of at most `cap` bytes.
+    /// The text of a plain file in the folder, at most `cap` bytes.
     ///
     /// # Errors
     /// See [`UntrustedFileError`].
@@ -83,7 +70,7 @@ impl Folder {
             .map_err(|error| UntrustedFileError::NotText { name: name(), at: error.utf8_error().valid_up_to() })
     }
 
-    /// Each part of the path is opened by itself, so that none can be a link.
+    /// Opens each part of the path separately, so that none of them can be a link.
     fn open_inside(&self, path: &Path) -> Result<OwnedFd, UntrustedFileError> {
         let name = crate::system::sanitize::line(&path.to_string_lossy(), 200);
         let mut parts = Vec::new();
@@ -113,7 +100,7 @@ impl Folder {
                 _ => return Err(UntrustedFileError::Missing(name)),
             }
         }
-        // Without waiting: opening a pipe would otherwise hang until somebody writes to it.
+        // Non-blocking, because opening a pipe would otherwise hang until a writer comes.
         let flags = careful | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         openat(at.as_ref().unwrap_or(&self.0), *last, flags, Mode::empty()).map_err(failed)
     }

@@ -1,4 +1,4 @@
-//! First losses and gradients against PyTorch's, from the same weights and tokens.
+//! Compares first losses and gradients with PyTorch's, from the same weights and tokens.
 
 use crate::Peers;
 use crate::gpt::{Gpt, SIZES};
@@ -9,15 +9,15 @@ use crate::peers::{Model, torch};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// Largest difference of losses.
+/// Largest allowed difference of losses.
 const LOSS: f64 = 2e-5;
-/// Largest difference of a gradient, as a share of its norm.
+/// Largest allowed difference of a gradient, relative to its norm.
 const GRADIENT: f64 = 1e-4;
 
-/// Prints what differs by how much.
+/// Prints the differences.
 ///
 /// # Errors
-/// Also where it differs by too much.
+/// Fails if a difference is too large.
 pub fn agree(args: &Peers) -> Result<()> {
     let python = args.python.as_ref().context("--python names a Python with PyTorch")?;
     let mut apart = false;
@@ -39,7 +39,7 @@ pub fn agree(args: &Peers) -> Result<()> {
     Ok(())
 }
 
-/// The largest relative difference over all parameters, and the parameter. The seed guest has no native twin.
+/// The largest relative difference over all parameters, and its parameter. The seed guest has no native version.
 fn gradients(name: &str, python: &Path, folder: &Path) -> Result<(f64, String)> {
     let Some(sizes) = SIZES.into_iter().find(|sizes| sizes.name == name) else {
         return Ok((0.0, "–".to_owned()));

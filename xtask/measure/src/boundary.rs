@@ -1,4 +1,4 @@
-//! What the sandbox costs: the op stream of S from a guest and from native code, on the same engine; and the dry run.
+//! The cost of the sandbox: the op stream of S from a guest and from native code, on the same engine; and the dry run.
 
 use crate::guests::{Kind, SMALL_OPS, peer, profile, run};
 use crate::peers::line;
@@ -9,10 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// Budget of the dry run that is timed.
+/// Budget of the timed dry run in seconds.
 const DRY_SECONDS: u64 = 300;
 
-/// Prints the figures.
 pub fn boundary(rounds: usize, steps: u64) -> Result<()> {
     let kind = peer("S")?;
     let component = kind.compile()?;

@@ -1,4 +1,5 @@
-//! Budget time against wall time: what a profile predicts for guests of different make-up, and what they take here.
+//! Compares budget time with wall time: a profile's predictions for different guests, and the measurements on this
+//! machine.
 
 use crate::guests::{Kind, MAKES, profile, run};
 use crate::inputs::Inputs;
@@ -11,31 +12,29 @@ use kernels::session::NamedState;
 use nightlab::sandbox::Start;
 use nightlab::sandbox::measure::{self, Measured};
 
-/// Steps that come before the timed ones.
+/// Steps before the timed ones.
 const WARM_UP: usize = 2;
-/// Predicted seconds of the timed steps, about.
+/// Predicted seconds of the timed steps, approximately.
 const SECONDS: f64 = 1.5;
-/// Most timed steps.
+/// Largest number of timed steps.
 const MAX_STEPS: u64 = 400;
 
-/// One guest's training step.
+/// Figures for one guest's training step.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The guest.
     pub name: &'static str,
     /// Ops per step.
     pub ops: f64,
-    /// Milliseconds per step by the profile.
+    /// Milliseconds per step as the profile predicts.
     pub predicted_ms: f64,
-    /// Milliseconds per step here.
+    /// Milliseconds per step as measured.
     pub measured_ms: f64,
-    /// Tensor bytes at the peak by the accounting.
+    /// Peak tensor bytes as the accounting predicts.
     pub predicted_bytes: u64,
-    /// Most tensor bytes that the executor had in use at once.
+    /// Peak tensor bytes in the executor.
     pub measured_bytes: u64,
 }
 
-/// Prints the table.
 pub fn budget(profile_name: &str, rounds: usize, only: &str) -> Result<()> {
     let profile = profile(profile_name)?;
     println!("profile {}; {}\n", profile.name, machine::describe());
@@ -53,8 +52,8 @@ pub fn budget(profile_name: &str, rounds: usize, only: &str) -> Result<()> {
     Ok(())
 }
 
-/// Guests' training steps: medians over the steps, the best of interleaved rounds, since other programs only slow them
-/// down.
+/// Training steps of guests: the median over the steps, and the best of interleaved rounds, because other programs can
+/// only slow them down.
 pub fn rows(profile: &Profile, rounds: usize, kinds: &[&Kind]) -> Result<Vec<Row>> {
     let components = kinds.iter().map(|kind| kind.compile()).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<Vec<Row>> = kinds.iter().map(|_| Vec::new()).collect();
@@ -85,13 +84,13 @@ fn one(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Row> {
     })
 }
 
-/// What a run starts from: tokens, and the guest's own values.
+/// Start values of a run: tokens, and the guest's own parameters.
 pub fn start(kind: &Kind) -> Result<Start> {
     let batches = Box::new(Inputs::make(kind.tokens()?).batches());
     Ok(Start { state: NamedState::default(), batches })
 }
 
-/// Measurements of `steps` steps, and the executor's peak.
+/// Measures `steps` steps, and the executor's peak.
 fn measured(kind: &Kind, component: &[u8], profile: &Profile, steps: u64) -> Result<(Measured, u64)> {
     let run = run(kind.vocab, profile);
     let executor = Watched::new(run.threads as usize, run.random_seed)?;

@@ -1,5 +1,5 @@
-//! Fits a profile to this machine: first each class of op to single ops timed alone, then all rates together to whole
-//! training steps too, in which operations share caches and passes.
+//! Fits a profile to this machine: first each class of op to single ops that are timed alone; then all rates together,
+//! also to whole training steps, in which operations share caches and passes.
 
 use crate::guests::{FITTED, profile};
 use crate::{budget, machine, ops};
@@ -10,14 +10,12 @@ use kernels::cpu::CpuExecutor;
 use std::fmt::Write;
 use std::path::Path;
 
-/// What a single op's squared logarithmic error counts, where a whole step's counts 1: steps are what budgets are made
-/// of.
+/// Weight of a single op's squared logarithmic error; a whole step has weight 1, because budgets consist of steps.
 const SINGLE: f64 = 0.02;
-/// How dearly a departure from the start is paid, so that what no timing decides stays where it was: by squared
-/// logarithm.
+/// Penalty on the squared logarithm of a price's change. A price that no timing determines stays as it was.
 const INERTIA: f64 = 1e-3;
 
-/// Writes a profile named `name`, fitted from `from`.
+/// Fits a profile, starting from `from`, and writes it under `name`.
 pub fn fit(from: &str, name: &str, rounds: usize, file: &Path) -> Result<()> {
     let threads = crate::guests::threads() as usize;
     let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?)?;
@@ -55,7 +53,7 @@ impl Timed {
     }
 }
 
-/// All rates of all classes by whole steps and single ops.
+/// Fits all rates of all classes to whole steps and single ops.
 fn fit_together(start: &Profile, steps: &[Timed], singles: &[Timed]) -> Profile {
     let with = |at: &[f64]| {
         let mut profile = start.clone();
@@ -70,7 +68,7 @@ fn fit_together(start: &Profile, steps: &[Timed], singles: &[Timed]) -> Profile 
     with(&descend(vec![0.0; 3 * start.classes.len()], error))
 }
 
-/// Each class by its own timings; a product's two rates together.
+/// Fits each class to its own timings. A product's two rates are fitted together.
 fn fit_classes(start: &Profile, timings: &[Timing]) -> Profile {
     let mut fitted = start.clone();
     for class in Class::ALL.into_iter().filter(|class| *class != Class::ProductSmall) {
@@ -90,7 +88,8 @@ fn fit_classes(start: &Profile, timings: &[Timing]) -> Profile {
     fitted
 }
 
-/// The profile with the class's megaflops, bandwidth and overhead (and a small product's megaflops) times e to each.
+/// The profile with the class's megaflops, bandwidth and overhead (and a small product's megaflops) multiplied by e to
+/// the power of each element.
 fn moved(profile: &Profile, class: Class, by: &[f64]) -> Profile {
     let mut moved = profile.clone();
     let small = Class::ProductSmall.name();
@@ -104,7 +103,7 @@ fn moved(profile: &Profile, class: Class, by: &[f64]) -> Profile {
     moved
 }
 
-/// Megaflops, bandwidth and overhead times e to each.
+/// Multiplies megaflops, bandwidth and overhead by e to the power of each element.
 fn scale_rate(rate: &mut Rate, by: &[f64]) {
     scale(&mut rate.mflops, by[0]);
     scale(&mut rate.bytes_per_us, by[1]);
@@ -115,8 +114,8 @@ fn scale(number: &mut u64, by: f64) {
     *number = ((*number as f64 * by.exp()).round() as u64).max(1);
 }
 
-/// A local minimum of `error` by steps that shrink (Hooke and Jeeves, 1961): along each axis, and along two at once,
-/// since one price may stand in for another.
+/// Finds a local minimum of `error` with shrinking steps (Hooke and Jeeves, 1961): along each axis, and along two axes
+/// at once, because one price can replace another.
 fn descend(mut at: Vec<f64>, error: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let (mut best, mut step) = (error(&at), 0.4);
     while step > 5e-3 {
@@ -141,7 +140,6 @@ fn descend(mut at: Vec<f64>, error: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     at
 }
 
-/// The profile's file.
 fn text(profile: &Profile) -> String {
     let mut text = format!(
         "# Fitted by `cargo measure fit` on {}, {} threads.\n\

@@ -1,4 +1,4 @@
-//! The guests that are measured: a file, its constants as set here, and a vocabulary.
+//! The guests to measure: a file, constants that are set here, and a vocabulary.
 
 use crate::gpt::SIZES;
 use crate::inputs::Layout;
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 /// One guest to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// What tables call it.
+    /// Name in tables.
     pub name: &'static str,
-    /// Its source, from the top of the repository.
+    /// Path of its source from the top of the repository.
     pub file: &'static str,
-    /// Constants that differ from the file's.
+    /// Constants that differ from the file.
     pub set: &'static [(&'static str, usize)],
-    /// Different tokens of its task.
+    /// Number of different tokens in its task.
     pub vocab: u32,
 }
 
@@ -29,7 +29,7 @@ const SEED: &str = "guest-sdk/seeds/gpt.rs";
 const M: &[(&str, usize)] = &[("DEPTH", 6), ("WIDTH", 256), ("BATCH", 8), ("SEQ", 256)];
 const L: &[(&str, usize)] = &[("DEPTH", 4), ("WIDTH", 256), ("BATCH", 8), ("SEQ", 256)];
 
-/// What is measured against peers.
+/// Guests that are compared with peers.
 pub const PEERS: [Kind; 4] = [
     Kind { name: "S", file: GPT, set: &[], vocab: 256 },
     Kind { name: "M", file: GPT, set: M, vocab: 256 },
@@ -37,7 +37,7 @@ pub const PEERS: [Kind; 4] = [
     Kind { name: "seed", file: SEED, set: &[], vocab: 256 },
 ];
 
-/// Guests of different make-up, by which a profile is judged. It is fitted to others: [`FITTED`].
+/// Different guests that a profile is tested on. [`FITTED`] has the guests for the fit.
 pub const MAKES: [Kind; 12] = [
     Kind { name: "seed guest", file: SEED, set: &[], vocab: 256 },
     PEERS[0],
@@ -53,7 +53,7 @@ pub const MAKES: [Kind; 12] = [
     Kind { name: "small ops", file: SMALL_OPS, set: &[], vocab: 256 },
 ];
 
-/// Guests that a profile is fitted to. It is judged by guests of other sizes.
+/// Guests that a profile is fitted to. It is tested on guests of other sizes.
 pub const FITTED: [Kind; 14] = [
     Kind { name: "seed guest, wider", file: SEED, set: &[("DEPTH", 3), ("WIDTH", 128), ("BATCH", 6)], vocab: 256 },
     Kind { name: "seed guest, narrower", file: SEED, set: &[("WIDTH", 64), ("BATCH", 16), ("SEQ", 64)], vocab: 256 },
@@ -77,7 +77,7 @@ const HEAVY: &str = "tests/guests/optimizer_heavy.rs";
 pub const SMALL_OPS: &str = "tests/guests/small_ops.rs";
 
 impl Kind {
-    /// Its source with the constants set.
+    /// The source with the constants set.
     pub fn source(&self) -> Result<String> {
         let path = top().join(self.file);
         let mut text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -89,7 +89,7 @@ impl Kind {
         Ok(text)
     }
 
-    /// Sequences and tokens per sequence of a step.
+    /// Sequences per step, and tokens per sequence.
     pub fn batch(&self) -> Result<(u32, u32)> {
         let text = self.source()?;
         let number = |name| -> Result<u32> {
@@ -99,14 +99,14 @@ impl Kind {
         Ok((number("BATCH")?, number("SEQ")?))
     }
 
-    /// The component.
+    /// Compiles the source to a component.
     pub fn compile(&self) -> Result<Vec<u8>> {
         let toolchain = Toolchain::find_or_install(&mut |_| {})?.with_helper(std::env::current_exe()?);
         let module = toolchain.compile(&Source::parse(&self.source()?)?)?;
         Ok(componentise(&module)?.bytes().to_vec())
     }
 
-    /// What peers start from: the parameters in the order of their file.
+    /// The start values of peers: the parameters in the order of their file.
     pub fn layout(&self, component: &[u8]) -> Result<Layout> {
         if let Some(sizes) = SIZES.iter().find(|sizes| sizes.name == self.name) {
             return Ok(sizes.layout());
@@ -121,14 +121,14 @@ impl Kind {
         Ok(Layout { name: self.name.to_owned(), vocab: self.vocab, batch, seq, head_dim, parameters })
     }
 
-    /// Tokens alone, for guests that start from values of their own.
+    /// Tokens alone, for guests with their own start values.
     pub fn tokens(&self) -> Result<Layout> {
         let (batch, seq) = self.batch()?;
         Ok(Layout { name: self.name.to_owned(), vocab: self.vocab, batch, seq, head_dim: 1, parameters: Vec::new() })
     }
 }
 
-/// Where the seed guest's parameters stand in the file of weights: tables first, then layer by layer.
+/// Position of the seed guest's parameters in the file of weights: tables first, then layer by layer.
 fn place(name: &str) -> (u32, usize) {
     const PARTS: [&str; 12] = ["wte", "head", "resid", "x0", "q", "k", "v", "o", "fc", "proj", "ve", "gate"];
     let (part, layer) = name.split_once('.').unwrap_or((name, ""));
@@ -143,7 +143,7 @@ fn constant<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once(';').map(|(value, _)| value)
 }
 
-/// A run with a budget that never ends.
+/// Settings for a run whose budget never ends.
 pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
     RunSpec {
         vocab,
@@ -160,12 +160,12 @@ pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
     }
 }
 
-/// `THREADS`, or two, as the peers have.
+/// `THREADS`, or two, as for the peers.
 pub fn threads() -> u32 {
     std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
 }
 
-/// A profile by the name of its file under `policies/profiles`, or by path.
+/// A profile by its file name under `policies/profiles`, or by path.
 pub fn profile(name: &str) -> Result<Profile> {
     let shipped = top().join("policies/profiles").join(format!("{name}.toml"));
     let path = if shipped.exists() { shipped } else { PathBuf::from(name) };
@@ -175,7 +175,7 @@ pub fn profile(name: &str) -> Result<Profile> {
     Ok(profile)
 }
 
-/// Of that name.
+/// The guest with this name.
 pub fn peer(name: &str) -> Result<Kind> {
     match PEERS.into_iter().find(|kind| kind.name == name) {
         Some(kind) => Ok(kind),
@@ -183,7 +183,7 @@ pub fn peer(name: &str) -> Result<Kind> {
     }
 }
 
-/// The repository.
+/// The top of the repository.
 pub fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

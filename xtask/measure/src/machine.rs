@@ -1,4 +1,4 @@
-//! What a table says of the machine that it was measured on.
+//! Describes the machine of a measurement.
 
 /// Processor, cores and vector instructions in one line.
 pub fn describe() -> String {

@@ -1,5 +1,5 @@
-//! Measures the engine: against its peers, through the sandbox and natively, predicted and real. `cargo measure help`
-//! lists what there is.
+//! Measures the engine: compared with its peers, through the sandbox and natively, predicted and actual.
+//! `cargo measure help` lists the commands.
 
 mod agree;
 mod boundary;

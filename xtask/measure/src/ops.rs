@@ -1,4 +1,4 @@
-//! The ops of one training step of a guest, recorded without executing; and what each costs and takes by itself.
+//! Records the ops of a guest's training step without executing them, and times each one alone.
 
 use crate::budget::start;
 use crate::guests::{Kind, MAKES, profile, run, threads};
@@ -18,15 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// An op and its operands.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// The op.
     pub op: Op,
     /// Specs of its operands.
     pub inputs: Vec<Spec>,
-    /// What it costs.
+    /// Its cost.
     pub cost: Cost,
 }
 
-/// Executes nothing and notes what it is asked for.
+/// An executor that executes nothing and records each op.
 struct Recorder {
     dry: Dry,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -59,7 +58,7 @@ impl Executor for Recorder {
     }
 }
 
-/// What the guest asks for in its third step.
+/// The ops of the guest's third step.
 pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<Asked>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let recorder = Recorder { dry: Dry::default(), asked: asked.clone() };
@@ -81,7 +80,7 @@ pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<A
     }
 }
 
-/// Prints each different op of the guests' steps.
+/// Prints the different ops of the guests' steps.
 pub fn table(profile_name: &str, only: &str) -> Result<()> {
     let profile = profile(profile_name)?;
     let prices = Prices::new(&profile);
@@ -96,7 +95,7 @@ pub fn table(profile_name: &str, only: &str) -> Result<()> {
         let (mut predicted, mut alone, mut rows) = (0.0, 0.0, Vec::new());
         for (name, (count, asked)) in lines {
             let price = prices.price(&asked.cost) as f64 / 1e9 * count as f64;
-            // These bring values that are not there when they are run again.
+            // These need values that do not exist when they are run again.
             let taken = match asked.op {
                 Op::NextBatch { .. } | Op::Constant { .. } => 0.0,
                 op => calibrate::time(&mut executor, op, &asked.inputs)?.seconds * 1e3 * count as f64,

@@ -1,4 +1,4 @@
-//! One training step through the sandbox and on its peers: child processes in interleaved rounds, medians, a table.
+//! One training step through the sandbox and on its peers: child processes in interleaved rounds, medians, and a table.
 
 use crate::guests::{Kind, peer, threads, top};
 use crate::inputs::Inputs;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Who runs a step.
+/// The system that runs a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     Ours,
@@ -32,19 +32,19 @@ impl Peer {
 /// A model that is ready to run.
 pub struct Model {
     kind: Kind,
-    /// Where its component lies.
+    /// Path of its component.
     component: PathBuf,
 }
 
 impl Model {
-    /// Compiles it, and makes its files in `folder` where they are missing.
+    /// Compiles the model, and creates its missing files in `folder`.
     pub fn prepare(name: &str, folder: &Path) -> Result<Self> {
         let kind = peer(name)?;
         let bytes = kind.compile()?;
         std::fs::create_dir_all(folder)?;
         let layout = kind.layout(&bytes)?;
         match folder.join(format!("init_{name}.bin")).exists() {
-            // Said before anything is timed.
+            // Reports unusable files before anything is timed.
             true => drop(
                 Inputs::read(folder, layout)
                     .with_context(|| format!("delete the files of {name} to have them made anew"))?,
@@ -65,7 +65,7 @@ impl Model {
     }
 }
 
-/// A run in PyTorch; `more` goes to the script as it is.
+/// A run in PyTorch. `more` holds further arguments for the script.
 pub fn torch(python: &Path, mode: &str, model: &str, folder: &Path, more: &[&str]) -> Result<Line> {
     let mut command = Command::new(python);
     command.arg(top().join("xtask/measure/peers/torch_step.py")).args([mode, model]).arg(folder);
@@ -74,7 +74,7 @@ pub fn torch(python: &Path, mode: &str, model: &str, folder: &Path, more: &[&str
     line(command)
 }
 
-/// The last line that a program prints.
+/// The last line of a program's output.
 pub fn line(mut command: Command) -> Result<Line> {
     let output = command.output().with_context(|| format!("starting {:?}", command.get_program()))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -85,7 +85,6 @@ pub fn line(mut command: Command) -> Result<Line> {
     serde_json::from_str(last).with_context(|| format!("{command:?} printed {last:?}"))
 }
 
-/// Prints the tables.
 pub fn peers(args: &Peers) -> Result<()> {
     let models = args.sizes.iter().map(|name| Model::prepare(name, &args.weights)).collect::<Result<Vec<_>>>()?;
     let mut found: Vec<[Vec<Line>; 4]> = models.iter().map(|_| Default::default()).collect();
@@ -125,7 +124,7 @@ fn of(lines: &[Line], part: impl Fn(&Line) -> f64) -> Option<f64> {
     if values.is_empty() { None } else { Some(median(values)) }
 }
 
-/// Their time as a multiple of ours, round by round; the median.
+/// The peer's time divided by ours: the median over the rounds.
 fn ratio(ours: &[Line], theirs: &[Line]) -> Option<f64> {
     let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| theirs.ms / ours.ms).collect();
     if ratios.is_empty() { None } else { Some(median(ratios)) }
@@ -145,7 +144,7 @@ fn print_speed(models: &[Model], found: &[[Vec<Line>; 4]]) {
         print!("| {} | {} | {} |", model.kind.name, cell(of(ours, |l| l.ms), 1), cell(of(ours, |l| l.tok_s), 0));
         for (theirs, logs) in peers.iter().zip(&mut logs) {
             let times = ratio(ours, theirs);
-            // The goals are about S, M and L; the seed guest stands beside them.
+            // The goals concern S, M and L; the seed guest is only for information.
             logs.extend(times.filter(|_| model.kind.name != "seed").map(f64::ln));
             print!(" {} | {} |", cell(of(theirs, |l| l.ms), 1), cell(times, 2));
         }

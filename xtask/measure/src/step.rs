@@ -1,4 +1,4 @@
-//! One measured run in this process, as one JSON line in the peers' format.
+//! One measured run in this process, as one JSON line in the format of the peers.
 
 use crate::gpt::{Gpt, SIZES};
 use crate::guests::{self, run, threads};
@@ -32,23 +32,22 @@ pub struct Step {
     warm_up: u64,
 }
 
-/// What a run says: ours or a peer's.
+/// The result of a run, ours or a peer's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Line {
     /// Milliseconds per step, the median.
     pub ms: f64,
-    /// Tokens per second.
     pub tok_s: f64,
-    /// Most resident memory in megabytes.
+    /// Peak resident memory in megabytes.
     pub rss_mb: f64,
     /// Page faults per step, the median.
     pub faults: Option<f64>,
-    /// Losses of the first eight steps, and the last.
+    /// Losses of the first eight steps, and of the last.
     pub losses: Vec<f64>,
-    /// Tensor bytes that the accounting predicts at the peak, in megabytes.
+    /// Peak tensor bytes as the accounting predicts, in megabytes.
     pub predicted_peak_mb: f64,
-    /// The op stream, hashed.
+    /// Hash of the op stream.
     pub op_hash: String,
 }
 
@@ -61,7 +60,6 @@ struct Steps {
     totals: Totals,
 }
 
-/// Prints the line.
 pub fn step(args: &Step) -> Result<()> {
     let steps = args.warm_up + args.steps;
     let component = args.component.as_ref().map(std::fs::read).transpose().context("reading the component")?;
@@ -130,7 +128,6 @@ fn native(name: &str, inputs: &Inputs, steps: u64) -> Result<Steps> {
     Ok(done)
 }
 
-/// The middle value.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! A component as it may run: its size, its imports and exports, and its key.
+//! Checks a component's size, imports and exports, and computes its key.
 
 use crate::guest::component::strip::{self, StripError, without_custom_sections};
 use crate::record::key::ComponentKey;
@@ -6,25 +6,25 @@ use crate::record::outcome::GuestFault;
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 use wit_component::{ComponentEncoder, StringEncoding};
 
-/// The contract that guests are written against, as text.
+/// Text of the contract that guests are written against.
 pub const CONTRACT_WIT: &str = include_str!("../../../../guest-sdk/wit/0.2.0/lab.wit");
 
-/// Bytes of a core module or a component. Guests compiled from Rust have about 40 KB, some hundreds of KB with line
-/// tables. The policy's own limit on a component may be lower.
+/// Largest core module or component, in bytes. Guests compiled from Rust have about 40 KB, or some hundreds of KB with
+/// line tables. A policy may set a lower limit for components.
 pub const MAX_COMPONENT_BYTES: usize = 8 << 20;
 
-/// What a guest may import.
+/// The interfaces that a guest may import.
 const IMPORTS: [&str; 4] =
     ["lab:train/tensors@0.2.0", "lab:train/autograd@0.2.0", "lab:train/state@0.2.0", "lab:train/session@0.2.0"];
 
-/// What a guest must export.
+/// The functions that a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
 
-/// Stack of the thread that encodes and validates: wasm types nest to a fixed depth, encoders recurse over them.
+/// Stack of the thread that encodes and validates. Wasm types nest to a fixed depth, and encoders recurse over them.
 const ENCODER_STACK_BYTES: usize = 64 << 20;
 
-/// WebAssembly 2.0 with what compilers switch on by default: what the engine of [`crate::sandbox`] accepts. No relaxed
-/// SIMD, threads, 64-bit or several memories, tail calls, garbage collection or exceptions.
+/// WebAssembly 2.0 with the features that compilers enable by default; the engine of [`crate::sandbox`] accepts the
+/// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, garbage collection or exceptions.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL
 }
@@ -36,33 +36,33 @@ pub struct Component {
     key: ComponentKey,
 }
 
-/// Why bytes are no guest.
+/// Why bytes are not a guest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentError {
     /// Above [`MAX_COMPONENT_BYTES`].
     #[error("the component has {bytes} bytes; the limit is {MAX_COMPONENT_BYTES}")]
     TooLarge {
-        /// Of the input or of what it encodes to.
+        /// Size of the input, or of its encoded component.
         bytes: usize,
     },
-    /// Not WebAssembly, or not of the kind that is taken.
+    /// Not WebAssembly, or not an accepted kind.
     #[error("no valid component: {0}")]
     Invalid(String),
-    /// Asks for a power that guests don't have.
+    /// Imports a power that guests do not have.
     #[error("imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.2.0 are there")]
     ForbiddenImport {
-        /// As the component spells it.
+        /// The name as the component spells it.
         name: String,
-        /// In plain words.
+        /// The power, in plain words.
         power: &'static str,
     },
-    /// `train` or `forward` is missing, or the core module differs from the contract.
+    /// `train` or `forward` is missing, or the core module does not match the contract.
     #[error("does not fit the contract lab:train@0.2.0: {0}; a source has to end with `guest!(train, model);`")]
     WrongWorld(String),
 }
 
 impl ComponentError {
-    /// The fault that this is recorded as.
+    /// The fault that the store records for this error.
     pub fn fault(&self) -> GuestFault {
         match self {
             Self::TooLarge { .. } => GuestFault::ComponentTooLarge,
@@ -74,7 +74,7 @@ impl ComponentError {
 }
 
 impl Component {
-    /// Checks bytes from anywhere: a component, or a core module to make one of.
+    /// Checks untrusted bytes: a component, or a core module, which is made into a component.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ComponentError> {
         check_size(bytes)?;
         if Parser::is_component(bytes) {
@@ -84,22 +84,22 @@ impl Component {
         componentise(bytes)
     }
 
-    /// The component, with its names and line tables.
+    /// Bytes of the component, with its names and line tables.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its key: that of its bytes without custom sections (names, line tables, producers), those of nested modules and
-    /// components too, section sizes in their shortest encoding.
+    /// The key: a hash of the bytes without custom sections (names, line tables, producers). This includes nested
+    /// modules and components, and section sizes use their shortest encoding.
     pub fn key(&self) -> ComponentKey {
         self.key
     }
 }
 
-/// Makes a component of a core module that was compiled against the contract.
+/// Makes a component from a core module that was compiled against the contract.
 ///
-/// The world is the host's own text of the contract; what the module's custom sections say of its world is dropped, so
-/// that no hostile metadata is ever decoded.
+/// The world is the host's own text of the contract. The module's custom sections about its world are removed, so
+/// hostile metadata is never decoded.
 pub fn componentise(core: &[u8]) -> Result<Component, ComponentError> {
     check_size(core)?;
     let owned = core.to_vec();
@@ -113,7 +113,8 @@ fn check_size(bytes: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-/// Runs work on foreign bytes where a panic or deep recursion of a library stays an error of these bytes.
+/// Processes untrusted bytes on a thread of its own. A panic or deep recursion in a library becomes an error about
+/// these bytes.
 fn on_own_stack<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ComponentError> + Send + 'static,
 ) -> Result<T, ComponentError> {
@@ -142,7 +143,7 @@ fn encode(core: &[u8]) -> Result<Vec<u8>, ComponentError> {
         .map_err(wrong_world)
 }
 
-/// Names a forbidden import before the encoder does, in its own words.
+/// Reports a forbidden import before the encoder does, with a better message.
 fn check_core_imports(core: &[u8]) -> Result<(), ComponentError> {
     for payload in Parser::new(0).parse_all(core) {
         if let Payload::ImportSection(imports) = payload.map_err(invalid)? {
@@ -176,7 +177,7 @@ fn check_import(name: &str) -> Result<(), ComponentError> {
     Err(ComponentError::ForbiddenImport { name: shorten(name), power })
 }
 
-/// A foreign name as it may appear in a message: capped and without control characters.
+/// Prepares an untrusted name for a message: capped, and without control characters.
 fn shorten(name: &str) -> String {
     name.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -193,7 +194,7 @@ fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     Ok(Component { bytes, key: ComponentKey::of(&stripped) })
 }
 
-/// Imports, exports and start of the outermost component; what is nested can only be wired to these.
+/// Checks imports, exports and start of the outermost component. Nested ones can only be wired to these.
 fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
     let mut depth = 0usize;
     let mut missing = EXPORTS.to_vec();
@@ -214,7 +215,8 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
                     let import = import.map_err(invalid)?;
-                    // A type that equals another one carries no power: the contract's `tensor` by its short name.
+                    // A type that equals another type carries no power: it is the contract's `tensor` under its short
+                    // name.
                     if !matches!(import.ty, ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))) {
                         check_import(import.name.name)?;
                     }

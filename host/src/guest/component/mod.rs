@@ -1,5 +1,5 @@
-//! From bytes that anyone may have made to a component of the contract's world, and its key. Pure (no I/O); depends on
-//! the wasm tools and on [`crate::record::outcome`] for the kinds of fault.
+//! From untrusted bytes to a component of the contract's world, and its key. Pure (no I/O). Depends on the wasm tools
+//! and, for fault kinds and keys, on `record`.
 
 mod check;
 mod strip;

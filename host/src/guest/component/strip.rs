@@ -1,14 +1,14 @@
-//! Binaries without their custom sections. Works on section boundaries alone. Pure.
+//! Removes custom sections from binaries. Looks only at section boundaries. Pure.
 
 use wasmparser::{BinaryReader, BinaryReaderError};
 
-/// Nested components and modules, one inside the other. The encoder makes two levels.
+/// Deepest nesting of components and modules. The encoder produces two levels.
 const MAX_DEPTH: usize = 16;
 
-/// Bytes of magic and version.
+/// Length of magic and version in bytes.
 const HEADER_BYTES: usize = 8;
 
-/// Byte 6 of the header: 1 in components, 0 in core modules.
+/// Offset of the byte that tells the kind: 1 in components, 0 in core modules.
 const LAYER: usize = 6;
 
 const CUSTOM: u8 = 0;
@@ -16,7 +16,7 @@ const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
-/// Why a binary could not be taken apart.
+/// Why a binary could not be parsed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StripError {
     #[error("{0}")]
@@ -25,12 +25,12 @@ pub(super) enum StripError {
     TooDeep,
 }
 
-/// The binary without any custom section, those of nested modules and components included.
+/// The binary without custom sections, in nested modules and components too.
 pub(super) fn without_custom_sections(binary: &[u8]) -> Result<Vec<u8>, StripError> {
     strip(binary, 0, &|_| false)
 }
 
-/// The core module without the custom sections that claim a world for it.
+/// The core module without the custom sections that declare a world.
 pub(super) fn without_world(module: &[u8]) -> Result<Vec<u8>, StripError> {
     strip(module, 0, &|name| !name.starts_with("component-type"))
 }

@@ -1,4 +1,4 @@
-//! What is a component of the contract, and what is not.
+//! Which bytes are a component of the contract, and which are refused.
 
 use super::*;
 use crate::guest::component::strip::StripError;
@@ -10,7 +10,7 @@ use wasm_encoder::{
     MemorySection, MemoryType, Module, RawSection, TypeSection, ValType,
 };
 
-/// A core module of the contract's world with an import of `from`, in which `forward` hands its tokens back.
+/// A core module of the contract's world with one import from `from`. Its `forward` returns its tokens.
 fn core(from: &str, function: &str, exports: &[&str], memory: MemoryType) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([], []);

@@ -1,54 +1,46 @@
-//! Why a source is refused, and where.
+//! Why a source is refused, and the position.
 
 use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use proc_macro2::LineColumn;
 use std::fmt;
 
-/// Why a source is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Above [`MAX_SOURCE_BYTES`].
+    /// Larger than [`MAX_SOURCE_BYTES`].
     #[error("the source has {bytes} bytes; the limit is {MAX_SOURCE_BYTES}: move tables into code that computes them")]
     TooLarge {
-        /// Of the text.
+        /// Size of the source.
         bytes: usize,
     },
-    /// Nothing.
     #[error("the source is empty: it has to end with `guest!(train, model);`")]
     Empty,
-    /// A character that hides, reorders or ends what is read.
+    /// An invisible character, or one that changes the reading order or ends a line.
     #[error("{at}: the character U+{code:04X} is invisible or changes how the text is read: take it out")]
     Character {
-        /// Where.
         at: Position,
-        /// Which.
+        /// Code point of the character.
         code: u32,
     },
-    /// Not Rust.
+    /// Not valid Rust.
     #[error("{at}: {message}")]
     Syntax {
-        /// Where.
         at: Position,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
     },
-    /// Nested beyond what a parser should be asked to take.
+    /// Nested more deeply than the parser can handle.
     #[error("{at}: nested too deeply ({MAX_OPEN_TOKENS} tokens are open here): split it into functions or `let`s")]
-    TooDeep {
-        /// Where.
-        at: Position,
-    },
-    /// Says something that no guest may say.
+    TooDeep { at: Position },
+    /// The source uses something that guests may not use.
     #[error("{at}: {what} is not for guests: {why}")]
     Refused {
-        /// Where.
         at: Position,
-        /// The offending words.
+        /// The refused words.
         what: String,
-        /// The reason, and what to do instead.
+        /// The reason, and an alternative.
         why: &'static str,
     },
-    /// The parser gave up or its thread could not be started.
+    /// The parser failed, or its thread could not be started.
     #[error("the source could not be parsed: {0}")]
     Parser(String),
 }

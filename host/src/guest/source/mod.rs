@@ -1,6 +1,6 @@
-//! A guest's Rust source: parsed, checked and named by a key. Pure (no I/O); depends on `syn` and on nothing of the
-//! host. The refusals here are courtesy, early and with a line; the promise that a stranger's source can't read this
-//! machine is the confined compiler's ([`crate::guest::toolchain`]).
+//! A guest's Rust source: parsed, checked and identified by a key. Pure (no I/O). Depends on `syn` and, within the
+//! host, on `record` for the key and `system` for sanitizing text. The checks here only give early errors with a line.
+//! Safety against untrusted sources comes from the confined compiler ([`crate::guest::toolchain`]).
 
 mod error;
 mod limits;

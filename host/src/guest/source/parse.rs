@@ -1,4 +1,4 @@
-//! From a text to a source: characters, depth, syntax, and its key.
+//! Parses a text: checks its characters, depth and syntax, and computes its key.
 
 use crate::guest::source::error::{Position, SourceError};
 use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
@@ -8,13 +8,13 @@ use crate::system::sanitize::{self, Effect};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit_mut::VisitMut;
 
-/// Stack of the parsing thread: 64 KiB for each open token, several times what a debug build uses. Only touched pages
-/// cost memory.
+/// Stack of the parsing thread: 64 KiB per open token, several times the use of a debug build. Only touched pages use
+/// memory.
 const PARSE_STACK_BYTES: usize = MAX_OPEN_TOKENS * (64 << 10);
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// A source that parsed and holds nothing that is refused.
+/// A source that was parsed and passed all checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     text: String,
@@ -31,7 +31,8 @@ impl Source {
             return Err(SourceError::Empty);
         }
         check_characters(text)?;
-        // A thread of its own: for the stack, and because source positions live in a thread-local map that only grows.
+        // Parse on a separate thread: it needs a large stack, and source positions live in a thread-local map that only
+        // grows.
         let owned = text.to_owned();
         let parsed = std::thread::Builder::new()
             .name("parse".into())
@@ -41,19 +42,19 @@ impl Source {
         parsed.join().unwrap_or_else(|_| Err(SourceError::Parser("the parser failed on it".into())))
     }
 
-    /// The text, as it was given.
+    /// The text, unchanged.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Its key, apart from comments and layout.
+    /// The key. It ignores comments and layout.
     pub fn key(&self) -> SourceKey {
         self.key
     }
 }
 
-/// Refuses characters that show a reader another order than the compiler's. Carriage returns are layout; joiners belong to
-/// the writing of some languages; the lexer skips a byte order mark, which would shift every position.
+/// Refuses characters that show a reader another order than the compiler's. Carriage returns are layout, and some
+/// languages need joiners. The lexer skips a byte order mark, which would shift every position.
 fn check_characters(text: &str) -> Result<(), SourceError> {
     let is_bad = |c: char| match sanitize::effect(c) {
         Some(Effect::Controls) => c != '\r',
@@ -88,21 +89,22 @@ fn read(text: String) -> Result<Source, SourceError> {
     Ok(Source { text, key })
 }
 
-/// Names what a source says, apart from comments and layout: the key of one byte (0: re-printed, 1: raw) and the text.
-/// That is the syntax tree re-printed without comments and doc comments, or, where the source can observe its own
-/// layout (`line!`, `stringify!`, panic locations through a hook or `Location`), the raw text.
+/// The key of a source, independent of comments and layout. It hashes one byte (0: re-printed, 1: raw) and the text.
+/// The text is the syntax tree, printed without comments and doc comments. If the source can observe its own layout
+/// (`line!`, `stringify!`, panic locations through a hook or `Location`), it is the raw text.
 ///
-/// Sound because it is only the name of a memo: it decides whether a component that was compiled before can be used
-/// again. Results hang on the component's own key. Panic locations differ with layout, but a guest without the names
-/// above can't see them: they reach only messages and line tables, which no hash covers, and which then speak of the
-/// text that was compiled first.
+/// This is sound because the key only names a cache entry: it decides whether an earlier compilation can be reused.
+/// Results depend on the component's own key. Panic locations differ with layout, but a guest without the names above
+/// cannot see them: they reach only messages and line tables, which no hash covers. They then refer to the text that
+/// was compiled first.
 fn key(form: u8, text: &str) -> SourceKey {
     let mut bytes = vec![form];
     bytes.extend_from_slice(text.as_bytes());
     SourceKey::of(&bytes)
 }
 
-/// See [`MAX_OPEN_TOKENS`]. An `else` reopens what its block had closed: chains of them nest.
+/// Checks the number of open tokens against [`MAX_OPEN_TOKENS`]. An `else` reopens what its block had closed, because
+/// chains of them nest.
 fn check_depth(tokens: TokenStream, outer: usize) -> Result<(), SourceError> {
     let (mut open, mut before_block) = (outer, outer);
     for token in tokens {
@@ -126,7 +128,7 @@ fn check_depth(tokens: TokenStream, outer: usize) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Removes doc comments, which say nothing to the compiler.
+/// Removes doc comments, which do not affect compilation.
 struct StripDocs;
 
 impl VisitMut for StripDocs {

@@ -1,7 +1,7 @@
-//! What no guest's source may say, found in its tokens (macros' included) and in its syntax tree. Pure.
+//! Refuses what guests may not use, by tokens (macros included) and by syntax tree. Pure.
 //!
-//! A macro can assemble tokens in ways that no reader of tokens foresees; names that do harm by themselves are therefore
-//! refused wherever they stand, and the confined compiler stands behind the rest.
+//! Macros can assemble tokens in ways that a token scan cannot foresee. Names that are harmful by themselves are
+//! therefore refused everywhere; the confined compiler handles the rest.
 
 use crate::guest::source::error::{Position, SourceError};
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
@@ -16,7 +16,8 @@ const NO_SYMBOLS: &str = "`guest!(train, forward)` makes the only exports";
 const NO_LINKING: &str = "a guest links only to guest_sdk";
 const NO_CRATES: &str = "std, core, alloc and guest_sdk are all there is";
 
-/// Names that are refused anywhere, even inside macros: an alias or a macro could carry them to where they work.
+/// Names that are refused everywhere, even inside macros: an alias or a macro could move them to a place where they
+/// work.
 const NAMES: &[(&str, &str)] = &[
     ("include", ONE_FILE),
     ("include_str", ONE_FILE),
@@ -34,7 +35,7 @@ const NAMES: &[(&str, &str)] = &[
     ("extern", NO_LINKING),
 ];
 
-/// Names that are refused inside attributes, where they mean something else than in code.
+/// Names that are refused inside attributes, where they have another meaning than in code.
 const IN_ATTRIBUTES: &[(&str, &str)] = &[
     ("path", ONE_FILE),
     ("link", NO_LINKING),
@@ -44,24 +45,24 @@ const IN_ATTRIBUTES: &[(&str, &str)] = &[
     ("proc_macro_attribute", "a guest is no compiler plugin"),
 ];
 
-/// Inner attributes (`#![...]`) that may stand; doc comments are among them.
+/// Inner attributes (`#![...]`) that are allowed; doc comments are among them.
 const INNER_ATTRIBUTES: &[&str] = &["allow", "doc"];
 
-/// Names through which a program can see where its own text stands.
+/// Names that let a program observe the layout of its own source.
 const LAYOUT: &[&str] =
     &["line", "column", "file", "stringify", "dbg", "Location", "set_hook", "take_hook", "update_hook"];
 
 /// First segments of `use` paths that always exist.
 const ROOTS: &[&str] = &["std", "core", "alloc", "guest_sdk", "crate", "self", "super"];
 
-/// What the tokens tell.
+/// Result of the token scan.
 #[derive(Default)]
 pub(super) struct Scan {
-    /// The program may observe its own lines and columns.
+    /// The program may observe its own line and column numbers.
     pub sees_layout: bool,
 }
 
-/// Reads all tokens, those inside macros and attributes too.
+/// Scans all tokens, including those in macros and attributes.
 pub(super) fn tokens(stream: TokenStream) -> Result<Scan, SourceError> {
     let mut scan = Scan::default();
     scan.stream(stream, false)?;
@@ -115,7 +116,7 @@ fn refused(span: Span, what: String, why: &'static str) -> SourceError {
     SourceError::Refused { at: Position::from(span.start()), what, why }
 }
 
-/// `mod name { ... }` and nothing else may follow a `mod`.
+/// After `mod`, only `name { ... }` is allowed.
 fn inline_module(span: Span, mut rest: impl Iterator<Item = TokenTree>) -> Result<(), SourceError> {
     let name = rest.next();
     let body = rest.next();
@@ -133,7 +134,7 @@ fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {
     }
 }
 
-/// Reads the syntax tree: foreign crates, and syntax that stable Rust doesn't have (which the printer can't print).
+/// Checks the syntax tree for foreign crates, and for syntax that is not stable Rust (which the printer cannot print).
 pub(super) fn syntax(file: &syn::File) -> Result<(), SourceError> {
     let mut declared = Declared::default();
     declared.visit_file(file);
@@ -142,7 +143,7 @@ pub(super) fn syntax(file: &syn::File) -> Result<(), SourceError> {
     check.error.map_or(Ok(()), Err)
 }
 
-/// Names that the file itself declares in module position.
+/// Names that the file declares in module position.
 #[derive(Default)]
 struct Declared(BTreeSet<String>);
 
@@ -174,7 +175,7 @@ impl Check {
         self.refuse(span, "this syntax".into(), "guests are stable Rust");
     }
 
-    /// A crate's name is in snake case, a type's is not; types and what they hold are the compiler's to find.
+    /// Crate names are in snake case and type names are not. The compiler resolves types and their items.
     fn is_foreign(&self, name: &Ident, from_root: bool) -> bool {
         let name = name.unraw().to_string();
         let known = ROOTS.contains(&name.as_str()) || (!from_root && self.declared.contains(&name));
@@ -209,7 +210,7 @@ impl<'a> Visit<'a> for Check {
     }
 
     fn visit_stmt(&mut self, statement: &'a syn::Stmt) {
-        // A lone semicolon, which the parser has no other name for.
+        // `syn` has no other representation for a lone semicolon.
         let empty = matches!(statement, syn::Stmt::Expr(syn::Expr::Verbatim(tokens), Some(_)) if tokens.is_empty());
         if !empty {
             visit::visit_stmt(self, statement);

@@ -1,4 +1,4 @@
-//! What is taken, what is refused, and what names a source.
+//! Which sources are accepted, which are refused, and what determines the key.
 
 use super::*;
 use crate::guest::source::limits::MAX_OPEN_TOKENS;
@@ -138,7 +138,7 @@ fn depth_is_refused_before_it_is_recursed_into() {
     ] {
         assert!(matches!(Source::parse(&text), Err(SourceError::TooDeep { .. })), "{}", &text[..40]);
     }
-    // Just below the limit the parser has stack enough.
+    // Just below the limit, the parser has enough stack.
     for (open, close) in [("(", ")"), ("!", ""), ("&", ""), ("1+", ""), ("||", ""), ("if a{}else ", ""), ("f(", ")")] {
         let tokens = if open.len() > 2 { 1000 } else { MAX_OPEN_TOKENS / 2 - 10 };
         let text = deep(open, "{}", close, tokens);

@@ -1,4 +1,4 @@
-//! One source to one core module, in the confined child.
+//! Compiles one source to one core module in the confined child.
 
 use crate::guest::source::Source;
 use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// What is kept of the compiler's words: a reader mends the first errors anyway.
+/// Most bytes of compiler messages that are kept. A reader fixes the first errors anyway.
 pub const MAX_DIAGNOSTIC_BYTES: usize = 16 << 10;
 
-/// Libraries that every dynamically linked program reads, and devices that hold nothing.
+/// Libraries that every dynamically linked program reads, and harmless devices.
 const SYSTEM_READ: [&str; 8] =
     ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/dev/zero"];
 
-/// Loaders of the systems that this runs on: starting a program executes its loader too.
+/// Dynamic loaders of the supported systems. Starting a program also executes its loader.
 const LOADERS: [&str; 4] = [
     "/lib64/ld-linux-x86-64.so.2",
     "/lib/ld-linux-aarch64.so.1",
@@ -29,22 +29,22 @@ const LOADERS: [&str; 4] = [
     "/lib/ld-musl-aarch64.so.1",
 ];
 
-/// A compiler opens a library or two for each crate of the standard library.
+/// A compiler opens one or two libraries for each crate of the standard library.
 const OPEN_FILES: u64 = 1024;
 
 /// Why a source did not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The compiler's verdict: what it would print, at most [`MAX_DIAGNOSTIC_BYTES`], positions as `train.rs:LINE:COL`.
+    /// The compiler's messages, at most [`MAX_DIAGNOSTIC_BYTES`], with positions as `train.rs:LINE:COL`.
     #[error("compile-error: {0}")]
     Rejected(String),
-    /// Beyond the time limit: most likely a loop in a constant or a type.
+    /// Exceeded the time limit, most likely because of a loop in a constant or a type.
     #[error("compile-timeout: not compiled within {} s: is there a loop in a constant, a macro or a type?", .limit.as_secs())]
     Timeout {
         /// See [`crate::guest::toolchain::find::CompileLimits::time`].
         limit: Duration,
     },
-    /// Beyond the memory limit.
+    /// Exceeded the memory limit.
     #[error("compile-memory: the compiler needed more than {} MB: shrink constants and macros", .limit_bytes >> 20)]
     Memory {
         /// See [`crate::guest::toolchain::find::CompileLimits::memory_bytes`].
@@ -58,16 +58,17 @@ pub enum CompileError {
         /// See [`crate::guest::toolchain::find::CompileLimits::output_bytes`].
         limit_bytes: u64,
     },
-    /// This system can't hold a stranger's source; says nothing about the source.
+    /// This system cannot confine a compiler. This says nothing about the source.
     #[error("the compiler was not started: {0}")]
     NotConfined(String),
-    /// A file, a pipe or a process failed; says nothing about the source.
+    /// A file, a pipe or a process failed. This says nothing about the source.
     #[error("the compiler could not be run: {0}")]
     System(String),
 }
 
 impl CompileError {
-    /// About the source, and so the same on every try; the others may be about this machine or its load.
+    /// Whether this is a verdict about the source, and so the same on every try. Other errors may come from this
+    /// machine or its load.
     pub fn is_verdict(&self) -> bool {
         matches!(self, Self::Rejected(_) | Self::Memory { .. } | Self::OutputTooLarge { .. })
     }
@@ -79,7 +80,7 @@ impl Toolchain {
         self.compile_text(source.text())
     }
 
-    /// Without the parser's refusals, which are no part of the wall.
+    /// Compiles without the parser's checks, which are not part of the confinement.
     pub(super) fn compile_text(&self, text: &str) -> Result<Vec<u8>, CompileError> {
         let system = |e: std::io::Error| CompileError::System(e.to_string());
         let work = tempfile::tempdir().map_err(system)?;
@@ -118,7 +119,7 @@ impl Toolchain {
         let mut read: Vec<PathBuf> = SYSTEM_READ.iter().map(PathBuf::from).collect();
         read.extend([self.rustc.sysroot.join("lib"), self.sdk.clone(), root.to_owned()]);
         read.extend(self.built_sysroot.clone());
-        // A linker of rustup's keeps its libraries in its own toolchain: .../lib/rustlib/TARGET/bin/rust-lld.
+        // A linker from rustup keeps its libraries in its own toolchain: .../lib/rustlib/TARGET/bin/rust-lld.
         read.extend(self.linker.ancestors().nth(4).filter(|lib| lib.ends_with("lib")).map(Path::to_owned));
         let mut execute = vec![self.rustc.path.clone(), self.linker.clone()];
         execute.extend(LOADERS.iter().map(PathBuf::from));
@@ -129,7 +130,7 @@ impl Toolchain {
             paths: Paths { read, write: vec![write], execute },
             limits: Rlimits {
                 memory: Memory::Addresses(self.limits.memory_bytes),
-                // Object files on the way to the module carry more than it does.
+                // Intermediate object files are larger than the module.
                 file_bytes: self.limits.output_bytes.saturating_mul(8),
                 files: OPEN_FILES,
                 cpu_seconds: Some(self.limits.time.as_secs().max(1)),
@@ -171,20 +172,20 @@ impl Toolchain {
         if status.signal() == Some(libc::SIGXFSZ) || said.contains("SIGXFSZ") {
             return Err(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes });
         }
-        // Where the linker fails, its whole command line is in the message.
+        // If the linker fails, the message contains its whole command line.
         let said = said.replace(&*self.rustc.sysroot.to_string_lossy(), "<toolchain>");
         Err(CompileError::Rejected(diagnostics(&said).unwrap_or_else(|| format!("the compiler failed ({status})"))))
     }
 }
 
-/// One line of `--error-format=json`.
+/// A line of `--error-format=json`.
 #[derive(Deserialize)]
 struct Message {
     rendered: Option<String>,
     level: String,
 }
 
-/// Errors first, then warnings, as the compiler renders them.
+/// The compiler's rendered errors, then its warnings.
 fn diagnostics(said: &str) -> Option<String> {
     let messages: Vec<Message> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let (errors, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.level.starts_with("error"));
@@ -193,7 +194,7 @@ fn diagnostics(said: &str) -> Option<String> {
     (!text.is_empty()).then(|| printable(text, "\n[more was said]"))
 }
 
-/// Capped and escaped.
+/// Caps and escapes a text.
 fn printable(text: &str, note: &str) -> String {
     let clean = sanitize::printable(text.trim());
     if clean.len() <= MAX_DIAGNOSTIC_BYTES {

@@ -1,4 +1,4 @@
-//! The compiler's child: takes everything away from itself that a compiler does not need, then becomes `rustc`.
+//! The compiler's child process: it confines itself, then executes `rustc`.
 
 use crate::system::confinement::{self, Calls, ConfineError, Paths, Rlimits};
 use serde::{Deserialize, Serialize};
@@ -7,18 +7,18 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// How the parent hands the order over: a variable, since a test harness has arguments of its own.
+/// The parent passes the order in this variable, because a test harness has arguments of its own.
 pub(super) const ORDER_VARIABLE: &str = "HOST_CONFINED_COMPILE";
 
-/// Exit status of a child that could not confine itself: the compiler never started.
+/// Exit status of a child that could not confine itself. The compiler was not started.
 pub(super) const NOT_CONFINED: i32 = 125;
 
-/// What to become, and what is left to it.
+/// What the child executes, and what it may access.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
     pub program: PathBuf,
     pub args: Vec<String>,
-    /// Where it may write temporary files.
+    /// Folder for temporary files, which it may write to.
     pub temporary: PathBuf,
     pub paths: Paths,
     pub limits: Rlimits,
@@ -41,14 +41,14 @@ enum Refusal {
     NotStarted { program: String, error: std::io::Error },
 }
 
-/// What `host __compile` does: confines itself as the parent ordered, then becomes the compiler. Never returns; on
-/// failure says why on stderr and exits with status 125.
+/// Entry point of `host __compile`: confines itself as the parent ordered, then executes the compiler. Never returns.
+/// On failure, it prints the reason to stderr and exits with status 125.
 pub fn compile_child_main() -> ! {
     let refusal = match order().and_then(|order| confine(&order).map(|()| order)) {
         Ok(order) => become_compiler(&order),
         Err(refusal) => refusal,
     };
-    // The parent shows this; should the pipe be gone, nobody is left to tell.
+    // The parent shows this. If the pipe is closed, nobody can read it.
     let _ = writeln!(std::io::stderr(), "{refusal}");
     std::process::exit(NOT_CONFINED)
 }
@@ -58,7 +58,8 @@ fn order() -> Result<Order, Refusal> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// A system can announce a wall that does not hold, as some containers do: each is tried by a forbidden act.
+/// A system can announce a confinement that does not work, as some containers do. So each wall is tested by a forbidden
+/// act.
 fn confine(order: &Order) -> Result<(), Refusal> {
     confinement::die_with_parent(order.parent)?;
     confinement::limits(&order.limits)?;

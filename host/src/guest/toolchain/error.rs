@@ -1,40 +1,35 @@
-//! Why there is no compiler.
+//! Errors of finding or installing a compiler.
 
 use crate::guest::toolchain::rustc::TARGET;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no compiler.
+/// Why no compiler is available.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
-    /// Nothing found and nothing could be installed.
+    /// No compiler was found, and none could be installed.
     #[error("no compiler for {TARGET}: {tried}. {advice}")]
     Missing {
-        /// What was tried, and how it ended.
+        /// What was tried, with the result.
         tried: String,
-        /// Commands to run.
+        /// Commands that the user can run.
         advice: &'static str,
     },
     /// A step of the installation failed.
     #[error("{step} failed: {output}")]
     Failed {
-        /// In words.
+        /// The step, in words.
         step: String,
-        /// The end of what it said.
+        /// The end of the step's output.
         output: String,
     },
-    /// Nothing says where cargo keeps its sources.
+    /// The folder of cargo's sources is unknown.
     #[error("no folder of cargo's: neither CARGO_HOME is set nor is there a home folder; set CARGO_HOME")]
     NoCargoHome,
-    /// The cache could not be used.
+    /// A file of the cache failed.
     #[error("{path}: {source}; set HOST_CACHE to a folder that can be written")]
-    Cache {
-        /// Which part.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// No folder for the cache.
+    Cache { path: PathBuf, source: io::Error },
+    /// There is no cache folder.
     #[error(transparent)]
     NoCache(#[from] crate::system::cache::CacheError),
 }

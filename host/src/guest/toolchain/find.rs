@@ -1,4 +1,4 @@
-//! A compiler that is ready to use, and its memo key.
+//! A compiler that is ready to use, and the compile key.
 
 use crate::guest::source::Source;
 use crate::guest::toolchain::error::ToolchainError;
@@ -9,29 +9,28 @@ use crate::system::process;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A compiler that is ready to use.
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     pub(super) rustc: Rustc,
-    /// Set where the library was built into the cache.
+    /// Set if the standard library was built into the cache.
     pub(super) built_sysroot: Option<PathBuf>,
     pub(super) linker: PathBuf,
     linker_version: String,
     /// Folder that holds `libguest_sdk.rlib`.
     pub(super) sdk: PathBuf,
-    /// What re-executes as the confined child.
+    /// The command that re-executes the host as the confined child.
     pub(super) helper: Vec<PathBuf>,
     pub(super) limits: CompileLimits,
 }
 
-/// What bounds one compilation.
+/// Limits of one compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Wall clock and processor time. A guest takes about half a second.
+    /// Limit of wall-clock time and of processor time. A guest takes about half a second.
     pub time: Duration,
-    /// Address space of the compiler and of the linker, each.
+    /// Limit of address space, for the compiler and for the linker each.
     pub memory_bytes: u64,
-    /// The core module.
+    /// Largest core module in bytes.
     pub output_bytes: u64,
 }
 
@@ -42,7 +41,7 @@ impl Default for CompileLimits {
 }
 
 impl Toolchain {
-    /// What is ready to use, without installing anything.
+    /// Finds a toolchain that is ready to use. Installs nothing.
     pub fn find() -> Result<Option<Self>, ToolchainError> {
         let cache = places::cache_folder()?;
         Ok(Rustc::all().into_iter().find_map(|rustc| Self::ready(rustc, &cache)))
@@ -68,28 +67,28 @@ impl Toolchain {
         Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits })
     }
 
-    /// Re-executes this `host` binary as the confined helper instead of the running one.
+    /// Uses this `host` binary as the confined helper instead of the running one.
     #[must_use]
     pub fn with_helper(mut self, host: PathBuf) -> Self {
         self.helper = vec![host, PathBuf::from("__compile")];
         self
     }
 
-    /// Other limits than the defaults.
+    /// Replaces the default limits.
     #[must_use]
     pub fn with_limits(mut self, limits: CompileLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// One line for people: `rustc 1.96.0, wasm32-unknown-unknown, std built from source (cached)`.
+    /// A description in one line: `rustc 1.96.0, wasm32-unknown-unknown, std built from source (cached)`.
     pub fn describe(&self) -> String {
         let library =
             if self.built_sysroot.is_some() { "std built from source (cached)" } else { "std of the toolchain" };
         format!("rustc {}, {TARGET}, {library}", self.rustc.line("release:"))
     }
 
-    /// Compiler and linker, as they enter [`CompileKey`] and an experiment's record.
+    /// Compiler and linker, as part of [`CompileKey`] and of an experiment's record.
     pub fn version(&self) -> String {
         let rustc = &self.rustc;
         format!(
@@ -101,7 +100,7 @@ impl Toolchain {
         )
     }
 
-    /// The memo key of compiling a source with this toolchain.
+    /// The key under which the result of compiling `source` is cached.
     pub fn compile_key(&self, source: &Source) -> CompileKey {
         CompileKey::new(&source.key(), &sdk_hash(), &self.version(), FLAGS)
     }

@@ -1,5 +1,5 @@
-//! Makes a toolchain ready: the standard library for the target and the SDK, each built once into the cache. Every part
-//! is built beside its place and renamed into it under a file lock: a killed installation leaves nothing half made, and
+//! Prepares a toolchain: builds the standard library for the target and the SDK once, into the cache. Each part is
+//! built beside its final place and renamed under a file lock. So a killed installation leaves nothing half made, and
 //! two hosts don't build twice.
 
 use crate::guest::toolchain::error::ToolchainError;
@@ -18,16 +18,16 @@ const PACKAGES: [&str; 4] = ["rustc-web", "rust-web-src", "cargo-web", "lld"];
 const ADVICE: &str = "Run `rustup target add wasm32-unknown-unknown`, or on Debian and Ubuntu `sudo apt-get install \
     --no-install-recommends rustc-web rust-web-src cargo-web lld`";
 
-/// A download of about 20 MB, or no answer at all.
+/// Enough for a download of about 20 MB, or for no answer.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
-/// About 200 MB of packages.
+/// Enough for about 200 MB of packages.
 const APT_LIMIT: Duration = Duration::from_secs(900);
-/// Half a minute on two cores.
+/// The build takes half a minute on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 impl Toolchain {
-    /// What is ready to use, or what can be made ready: the target by rustup, Debian's packages as root, the standard
-    /// library from its sources. `progress` hears one line for each step that takes time.
+    /// Finds a toolchain, or prepares one: the target by rustup, Debian's packages if the user is root, or the standard
+    /// library from its sources. `progress` receives one line for each slow step.
     pub fn find_or_install(progress: &mut dyn FnMut(&str)) -> Result<Self, ToolchainError> {
         if let Some(ready) = Self::find()? {
             return Ok(ready);
@@ -43,7 +43,7 @@ fn install(progress: &mut dyn FnMut(&str)) -> Result<Toolchain, ToolchainError> 
     fs::create_dir_all(&folder).map_err(at)?;
     let lock = File::create(folder.join("lock")).map_err(at)?;
     lock.lock().map_err(at)?;
-    // Another host may have finished while this one waited.
+    // Another host may have finished in the meantime.
     let rustc = choose(&cache, progress)?;
     let sysroot = built_sysroot(&rustc, &cache);
     if !rustc.has_target() && !has_std(&sysroot) {
@@ -55,8 +55,8 @@ fn install(progress: &mut dyn FnMut(&str)) -> Result<Toolchain, ToolchainError> 
         .ok_or(ToolchainError::Missing { tried: "no linker (wasm-ld or rust-lld)".into(), advice: ADVICE })
 }
 
-/// A compiler with the target, one whose library was built, or one whose library can be built, in this order; first
-/// what is there, then after asking rustup, then after installing Debian's packages.
+/// Chooses a compiler in this order: one with the target, one with a built library, one whose library can be built. It
+/// looks first without installing, then after asking rustup, then after installing Debian's packages.
 fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, ToolchainError> {
     let ready =
         |rustc: &Rustc| rustc.linker().is_some() && (rustc.has_target() || has_std(&built_sysroot(rustc, cache)));
@@ -104,13 +104,13 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
     Err(ToolchainError::Missing { tried: tried.join("; "), advice: ADVICE })
 }
 
-/// Where cargo keeps the sources that the standard library is built with: as cargo itself chooses.
+/// Cargo's home folder, found by cargo's own rules. It holds sources that the standard library needs.
 fn cargo_home(named: Option<OsString>, home: Option<PathBuf>) -> Result<PathBuf, ToolchainError> {
     let named = named.filter(|name| !name.is_empty()).map(PathBuf::from);
     named.or_else(|| home.map(|home| home.join(".cargo"))).ok_or(ToolchainError::NoCargoHome)
 }
 
-/// Runs a step of the installation; its failure carries the step's name.
+/// Runs a step of the installation. An error names the step.
 fn step(name: &str, command: std::process::Command) -> Result<(), ToolchainError> {
     process::output(command, BUILD_LIMIT)
         .map(drop)
@@ -129,7 +129,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
     fs::write(work.path().join("Cargo.toml"), manifest).map_err(at)?;
     fs::write(work.path().join("src/lib.rs"), "#![no_std]\n").map_err(at)?;
     let cargo_home = cargo_home(std::env::var_os("CARGO_HOME"), std::env::home_dir())?;
-    // Paths of this machine would otherwise enter the panic messages of every guest.
+    // Otherwise every guest's panic messages would contain paths of this machine.
     let flags = [(&sources, "/std"), (&cargo_home, "/cargo"), (&work.path().to_owned(), "/build")]
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
         .join("\u{1f}");
@@ -140,7 +140,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
         .env("RUSTC", &rustc.path)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", work.path().join("target"))
-        // Only the trusted library may use what is unstable; guests are compiled without it.
+        // Only the trusted standard library may use unstable features; guests are compiled without them.
         .env("RUSTC_BOOTSTRAP", "1");
     step("building the standard library", command)?;
 
@@ -186,7 +186,7 @@ fn build_sdk(rustc: &Rustc, cache: &Path, folder: &Path) -> Result<(), Toolchain
     place(&made, &to).map_err(at)
 }
 
-/// Puts a finished folder into its place; what lies there was found wanting.
+/// Moves a finished folder to its place, and replaces an unusable one.
 fn place(made: &Path, to: &Path) -> io::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn a_cargo_home_that_is_nowhere_is_an_error() {
-        let home = || Some(PathBuf::from("/of/a"));
+        let home = || Some(PathBuf::from("/h"));
         assert_eq!(cargo_home(Some("/c".into()), home()).unwrap(), Path::new("/c"));
-        assert_eq!(cargo_home(Some("".into()), home()).unwrap(), Path::new("/of/a/.cargo"));
+        assert_eq!(cargo_home(Some("".into()), home()).unwrap(), Path::new("/h/.cargo"));
         assert!(matches!(cargo_home(None, None), Err(ToolchainError::NoCargoHome)));
     }
 }

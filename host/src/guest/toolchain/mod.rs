@@ -1,9 +1,9 @@
-//! The compiler for guests: finds one, installs what is missing, compiles a source in a confined child. Talks to the
-//! file system and to processes; knows nothing of policies, stores or wasmtime.
+//! The compiler for guests: finds one, installs missing parts, and compiles a source in a confined child. Uses the file
+//! system and processes. May import `record`, `system` and [`crate::guest::source`].
 //!
-//! A guest is one file, compiled by `rustc` itself (no cargo, build scripts or procedural macros) against the SDK whose
-//! sources this binary carries. The standard library for `wasm32-unknown-unknown` is the toolchain's own, or is built
-//! once from its sources into the cache (`$HOST_CACHE`, else `$XDG_CACHE_HOME/host`, else `~/.cache/host`).
+//! A guest is one file. `rustc` compiles it directly (no cargo, build scripts or procedural macros) against the SDK,
+//! whose sources are part of this binary. The standard library for `wasm32-unknown-unknown` comes with the toolchain,
+//! or is built once from its sources into the cache (`$HOST_CACHE`, else `$XDG_CACHE_HOME/host`, else `~/.cache/host`).
 
 mod compile;
 mod confine;

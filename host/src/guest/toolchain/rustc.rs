@@ -1,4 +1,4 @@
-//! A compiler on this machine, what it can do, and what every guest is compiled with.
+//! A `rustc` on this machine, its abilities, and the flags for guests.
 
 use crate::record::key::Hash;
 use crate::system::process;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What every guest is compiled with. Line tables stay, so that faults name a line; one codegen unit, so that the
-/// bytes don't depend on how work is split.
+/// Flags for every guest. Line tables stay, so that faults name a line. One codegen unit makes the bytes independent of
+/// how the work is split.
 pub(super) const FLAGS: &[&str] =
     &["-Copt-level=2", "-Cpanic=abort", "-Ccodegen-units=1", "-Cdebuginfo=line-tables-only", "-Cstrip=none"];
 
-/// The SDK's sources, carried along: file name under `src/` and text.
+/// The SDK's sources: file name under `src/`, and text.
 pub(crate) const SDK: &[(&str, &str)] = &[
     ("bindings.rs", include_str!("../../../../guest-sdk/src/bindings.rs")),
     ("grad.rs", include_str!("../../../../guest-sdk/src/grad.rs")),
@@ -31,15 +31,15 @@ pub(crate) const SDK: &[(&str, &str)] = &[
     ("tensor.rs", include_str!("../../../../guest-sdk/src/tensor.rs")),
 ];
 
-/// Asking a compiler its name takes milliseconds; a rustup shim may take longer.
+/// Time limit of a version query. It takes milliseconds; a rustup shim may take longer.
 pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
-/// A `rustc` and what it says of itself.
+/// A `rustc`, with the version and the sysroot that it reports.
 #[derive(Clone, Debug)]
 pub(super) struct Rustc {
     pub(super) path: PathBuf,
     pub(super) sysroot: PathBuf,
-    /// All of `rustc -vV`.
+    /// Full output of `rustc -vV`.
     pub(super) version: String,
 }
 
@@ -52,7 +52,7 @@ impl Rustc {
         };
         let version = ask(&["-vV"])?;
         let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
-        // Behind a rustup shim stands the real compiler, which needs no environment.
+        // A rustup shim only forwards; the real compiler needs no environment.
         let real = sysroot.join("bin/rustc");
         let path = if real.is_file() { real } else { path.to_owned() };
         Some(Self { path, sysroot, version })
@@ -71,7 +71,7 @@ impl Rustc {
         found
     }
 
-    /// What `rustc -vV` says behind a key; empty where it does not have it, as a compiler built without git.
+    /// The value of a key in `rustc -vV`; empty if it is missing, as in a compiler built without git.
     pub(super) fn line(&self, key: &str) -> &str {
         self.version.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("").trim()
     }
@@ -113,7 +113,7 @@ pub(super) fn has_std(sysroot: &Path) -> bool {
     })
 }
 
-/// Hash of the SDK's sources: each name and text, each preceded by its length.
+/// Hash of the SDK's sources: each name and text, preceded by its length.
 pub fn sdk_hash() -> Hash {
     let mut encoder = crate::record::encoding::Encoder::new();
     for (name, text) in SDK {

@@ -1,4 +1,4 @@
-//! The compiler, its diagnostics, and the wall around it.
+//! The compiler, its diagnostics, and its confinement.
 
 use super::*;
 use crate::guest::source::Source;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// The child that the tests' toolchain re-executes; without an order it has nothing to do.
+/// The child process of the tests' toolchain. Without an order it does nothing.
 #[test]
 fn helper() {
     if std::env::var_os(confine::ORDER_VARIABLE).is_some() {
@@ -75,7 +75,7 @@ fn diagnostics_are_capped_and_plain() {
     assert!(!message.contains('\u{1b}'));
 }
 
-/// The parser would refuse these; the wall has to hold without it.
+/// The parser would refuse these sources; the confinement must hold without it.
 #[test]
 fn the_compiler_cannot_read_this_machine() {
     let toolchain = toolchain();

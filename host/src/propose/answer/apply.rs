@@ -1,5 +1,5 @@
-//! From an [`Answer`] to the new file. Each block must match the parent in exactly one place: to the letter, else but for
-//! blanks at line ends, else but for indentation, else within one line.
+//! Applies an [`Answer`] to the parent. Each block must match exactly one place: first byte for byte, then ignoring
+//! blanks at line ends, then ignoring indentation, last within one line.
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::answer::format::{Answer, AnswerError, Block, Change};
@@ -10,15 +10,15 @@ use std::ops::Range;
 const COMPARED_LINES: usize = 40;
 /// Characters of a line that are compared and shown.
 const COMPARED_CHARS: usize = 120;
-/// Most lines that an error shows.
+/// Largest number of lines that an error shows.
 const SHOWN_LINES: usize = 8;
-/// Places that an error names.
+/// Number of places that an error names.
 const NAMED_PLACES: usize = 5;
 
-/// The file that an answer makes of `parent`; line ends become `\n`.
+/// The new file that an answer makes from `parent`. Line ends become `\n`.
 ///
 /// # Errors
-/// Which block matches nowhere, or more than once, and what is nearest; or that nothing would change.
+/// A block matches nowhere (with the nearest lines) or several times, or the answer changes nothing.
 pub fn apply(answer: &Answer, parent: &str) -> Result<String, AnswerError> {
     let parent = parent.replace("\r\n", "\n");
     let child = match &answer.change {
@@ -31,7 +31,7 @@ pub fn apply(answer: &Answer, parent: &str) -> Result<String, AnswerError> {
     if child.trim_end() == parent.trim_end() { Err(AnswerError::Unchanged) } else { Ok(child) }
 }
 
-/// What takes the place of some lines of the parent.
+/// A replacement for some lines of the parent.
 struct Edit {
     block: usize,
     lines: Range<usize>,
@@ -93,12 +93,12 @@ fn locate(number: usize, block: &Block, parent: &[&str]) -> Result<Edit, AnswerE
     Err(AnswerError::NotFound { block: number, nearest: nearest(search, parent) })
 }
 
-/// Every run of `count` lines, with where it begins.
+/// Every run of `count` lines, with the index of its first line.
 fn windows<'a, 'b>(lines: &'b [&'a str], count: usize) -> impl Iterator<Item = (usize, &'b [&'a str])> {
     lines.windows(count.max(1)).enumerate()
 }
 
-/// Search and replacement without the empty lines at the ends of the search text, as many from both.
+/// The search text without empty lines at both ends, and the replacement without the same number of empty lines.
 fn trimmed(block: &Block) -> (&[String], &[String]) {
     let blank = |line: &&String| line.trim().is_empty();
     let ends = |lines: &[String]| {
@@ -112,7 +112,7 @@ fn trimmed(block: &Block) -> (&[String], &[String]) {
     (search, replace)
 }
 
-/// The replacement, with the indentation of the first line that was searched exchanged for that of the line found.
+/// The replacement, with the indentation of the first searched line exchanged for that of the line found.
 fn indented<'a>(
     replace: &[String],
     searched: impl Iterator<Item = &'a str>,
@@ -128,7 +128,7 @@ fn indented<'a>(
     if from == to { replace.to_vec() } else { replace.iter().map(moved).collect() }
 }
 
-/// A search text that is part of one line, at the borders of words.
+/// Matches a search text that is part of one line, at word boundaries.
 fn within_a_line(block: usize, search: &str, replace: &str, parent: &[&str]) -> Result<Option<Edit>, AnswerError> {
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let mut found = Vec::new();
@@ -156,7 +156,7 @@ fn ambiguous(block: usize, starts: &[usize]) -> AnswerError {
     AnswerError::Ambiguous { block, count: starts.len(), lines: named.join(", ") + more }
 }
 
-/// The lines of the parent that are most like the search text, with their numbers.
+/// The lines of the parent that are most similar to the search text, with their numbers.
 fn nearest(search: &[String], parent: &[&str]) -> String {
     let wanted: Vec<&str> = search.iter().take(COMPARED_LINES).map(|line| line.trim()).collect();
     let mut best = (0, 0);
@@ -176,7 +176,8 @@ fn nearest(search: &[String], parent: &[&str]) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
-/// Bytes that two lines begin and end with alike, of their first [`COMPARED_CHARS`]; an equal line counts double.
+/// Number of equal bytes at the start and end of two lines, within their first [`COMPARED_CHARS`]. An equal line counts
+/// double.
 fn likeness(a: &str, b: &str) -> usize {
     if a == b {
         return 2 * a.len().min(COMPARED_CHARS);

@@ -1,15 +1,15 @@
-//! The form that an answer has, as models are told it, and what can be wrong with one.
+//! The format of an answer, as models are told it, and the errors in an answer.
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 
-/// Bytes of an answer.
+/// Largest answer in bytes.
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// Search/replace blocks of an answer.
+/// Largest number of search/replace blocks.
 pub const MAX_BLOCKS: usize = 200;
 /// Characters of a hypothesis that are kept.
 pub const HYPOTHESIS_CHARS: usize = 200;
 
-/// How an answer has to look, for a prompt.
+/// The description of the format for a prompt.
 pub const FORMAT: &str = "\
 Answer with one line
 
@@ -27,16 +27,15 @@ Every SEARCH text is looked for in train.rs as it is above, before any other blo
 once: take a line more where it is not unique. Instead of blocks you may give the whole new file in one ```rust fence.
 ";
 
-/// An answer that could be read.
+/// An answer that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What the proposer expects, in one printable line; empty where it said nothing.
+    /// The proposer's hypothesis in one printable line; empty if it gave none.
     pub hypothesis: String,
-    /// What it changes.
     pub change: Change,
 }
 
-/// How an answer says what to change.
+/// The change in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The whole new file.
@@ -48,87 +47,71 @@ pub enum Change {
 /// One search/replace block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Lines of the parent.
+    /// Lines of the parent to search for.
     pub search: Vec<String>,
-    /// What takes their place.
+    /// The lines that replace them.
     pub replace: Vec<String>,
 }
 
-/// Why an answer is not taken; worded for whoever wrote it. Blocks count from 1.
+/// Why an answer is refused, worded for its author. Blocks count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// Above [`MAX_ANSWER_BYTES`].
+    /// Larger than [`MAX_ANSWER_BYTES`].
     #[error("the answer has {bytes} bytes; the limit is {MAX_ANSWER_BYTES}: give search/replace blocks")]
     TooLarge {
-        /// Of the answer.
+        /// Size of the answer.
         bytes: usize,
     },
     /// Neither blocks nor a file.
     #[error("the answer holds no change: give SEARCH/REPLACE blocks, or the whole file in one ```rust fence")]
     NoChange,
-    /// Code, but no file.
+    /// Code that is not a whole file.
     #[error(
         "the code is not a whole train.rs, since `guest!(…)` is missing: give the whole file, or SEARCH/REPLACE blocks"
     )]
     Fragment,
-    /// More than one different file.
+    /// Several different files.
     #[error("the answer holds {count} different files: give one")]
-    SeveralFiles {
-        /// How many.
-        count: usize,
-    },
-    /// A block without its end.
+    SeveralFiles { count: usize },
+    /// A block without its end mark.
     #[error("block {block} is not finished: the line `{missing}` is missing")]
     Unfinished {
-        /// Which.
         block: usize,
-        /// The line.
+        /// The missing line.
         missing: &'static str,
     },
-    /// Above [`MAX_BLOCKS`].
+    /// More than [`MAX_BLOCKS`].
     #[error("more than {MAX_BLOCKS} blocks: give the whole file instead")]
     TooManyBlocks,
-    /// Nothing to look for.
+    /// An empty search text.
     #[error("block {block} has an empty SEARCH text: give the lines beside the place to insert at")]
-    EmptySearch {
-        /// Which.
-        block: usize,
-    },
-    /// It is nowhere.
+    EmptySearch { block: usize },
+    /// The search text is not in the parent.
     #[error(
         "block {block}: its SEARCH text is not in train.rs; copy the lines exactly as they are. Nearest are\n{nearest}"
     )]
     NotFound {
-        /// Which.
         block: usize,
         /// The nearest lines, with their numbers.
         nearest: String,
     },
-    /// It is in several places.
+    /// The search text is in the parent several times.
     #[error("block {block}: its SEARCH text is in train.rs {count} times, at lines {lines}; take more lines around it")]
     Ambiguous {
-        /// Which.
         block: usize,
-        /// How often.
         count: usize,
-        /// Where the first of them begin.
+        /// Line numbers of the first few places.
         lines: String,
     },
     /// Two blocks change the same lines.
     #[error("blocks {first} and {second} change the same lines: make them one")]
-    Overlap {
-        /// One.
-        first: usize,
-        /// The other.
-        second: usize,
-    },
-    /// Nothing was changed.
+    Overlap { first: usize, second: usize },
     #[error("the answer leaves train.rs as it is: change something")]
     Unchanged,
-    /// The file that it makes is above [`MAX_SOURCE_BYTES`].
+    /// The new file is larger than [`MAX_SOURCE_BYTES`].
     #[error("the file would have {bytes} bytes; the limit is {MAX_SOURCE_BYTES}: write less")]
     ResultTooLarge {
-        /// Of the file.
+        /// Size of the new file.
         bytes: usize,
     },
 }

@@ -1,5 +1,5 @@
-//! A proposer's answer: a hypothesis in one line, then search/replace blocks or a whole file. Read tolerantly, applied
-//! exactly, refused in words that the model can act on. Pure; any text is input, none is trusted.
+//! A proposer's answer: a hypothesis in one line, then search/replace blocks or a whole file. Reading is tolerant and
+//! applying is exact. Refusals are worded so that a model can act on them. Pure; input is untrusted.
 
 mod apply;
 mod format;

@@ -1,23 +1,22 @@
-//! From a model's words to an [`Answer`]: blocks where there are any, else fenced code, else code that stands alone. Line
-//! ends, fences and what stands around them do not matter.
+//! Reads a model's text as an [`Answer`]: blocks if there are any, else fenced code, else bare code. Line ends, fences
+//! and surrounding text do not matter.
 
 use crate::propose::answer::format::{
     Answer, AnswerError, Block, Change, HYPOTHESIS_CHARS, MAX_ANSWER_BYTES, MAX_BLOCKS,
 };
 use crate::system::sanitize;
 
-/// Marks of the aider form; the number of signs may vary.
+/// Marks of the aider format. The number of signs may vary.
 const SEPARATOR: &str = "=======";
 const END: &str = ">>>>>>> REPLACE";
 /// Fewest signs of a mark.
 const MARK_SIGNS: usize = 5;
-/// What every guest ends in.
+/// The call at the end of every guest.
 const GUEST: &str = "guest!(";
 
-/// Reads an answer.
 ///
 /// # Errors
-/// What keeps it from being one.
+/// Why the text is not an answer.
 pub fn read(text: &str) -> Result<Answer, AnswerError> {
     if text.len() > MAX_ANSWER_BYTES {
         return Err(AnswerError::TooLarge { bytes: text.len() });
@@ -33,7 +32,7 @@ pub fn read(text: &str) -> Result<Answer, AnswerError> {
     Ok(Answer { hypothesis: hypothesis(&around), change })
 }
 
-/// Models that reason aloud put their thoughts before the answer.
+/// Removes the thoughts that reasoning models put before the answer.
 fn without_thoughts(text: &str) -> &str {
     const END_OF_THOUGHT: &str = "</think>";
     if !text.trim_start().starts_with("<think>") {
@@ -52,7 +51,7 @@ enum Mark {
 fn mark(line: &str) -> Option<Mark> {
     let line = line.trim();
     let signs = |sign: char| line.chars().take_while(|&c| c == sign).count();
-    // All three signs are one byte.
+    // All three signs have one byte.
     let after = |count: usize| line.get(count..).unwrap_or_default().trim().to_ascii_uppercase();
     match line.chars().next()? {
         '<' if signs('<') >= MARK_SIGNS => after(signs('<')).starts_with("SEARCH").then_some(Mark::Search),
@@ -65,7 +64,7 @@ fn mark(line: &str) -> Option<Mark> {
     }
 }
 
-/// The blocks, and the lines that stand around them.
+/// The blocks, and the lines around them.
 fn blocks<'a>(lines: &[&'a str]) -> Result<(Vec<Block>, Vec<&'a str>), AnswerError> {
     let (mut blocks, mut around) = (Vec::new(), Vec::new());
     let mut rest = lines.iter().copied();
@@ -96,7 +95,7 @@ fn blocks<'a>(lines: &[&'a str]) -> Result<(Vec<Block>, Vec<&'a str>), AnswerErr
     Ok((blocks, around))
 }
 
-/// The lines within a fence that encloses all of them, where there is one.
+/// If one fence encloses all lines, the lines within it.
 fn unfenced<'a, 'b>(lines: &'b [&'a str]) -> &'b [&'a str] {
     let Some(first) = lines.iter().position(|line| !line.trim().is_empty()) else { return lines };
     let last = lines.iter().rposition(|line| !line.trim().is_empty()).unwrap_or(first);
@@ -108,7 +107,7 @@ fn unfenced<'a, 'b>(lines: &'b [&'a str]) -> &'b [&'a str] {
     }
 }
 
-/// A line that opens a fence: its sign, how many, and what it is indented by.
+/// A line that opens a fence: its sign, the number of signs, and its indentation.
 struct Fence<'a> {
     sign: char,
     count: usize,
@@ -119,7 +118,7 @@ fn fence(line: &str) -> Option<Fence<'_>> {
     let inner = line.trim_start();
     let sign = inner.chars().next().filter(|sign| matches!(sign, '`' | '~'))?;
     let count = inner.chars().take_while(|&c| c == sign).count();
-    // What follows backticks is the language; more backticks make it inline code.
+    // The language follows the backticks. If there are more backticks, it is inline code.
     let plain = !inner.get(count..).unwrap_or_default().contains('`');
     let indent = line.get(..line.len() - inner.len()).unwrap_or_default();
     (count >= 3 && plain).then_some(Fence { sign, count, indent })
@@ -130,7 +129,8 @@ fn closes(line: &str, open: &Fence<'_>) -> bool {
     line.chars().all(|c| c == open.sign) && line.chars().count() >= open.count
 }
 
-/// The one file among the fenced code, and the lines around all fences. The whole answer may be wrapped in one more fence.
+/// The only file in the fenced code, and the lines around all fences. The whole answer may be wrapped in one more
+/// fence.
 fn whole_file<'a>(lines: &[&'a str], may_be_wrapped: bool) -> Result<(Change, Vec<&'a str>), AnswerError> {
     let (mut codes, mut around): (Vec<Vec<&str>>, Vec<&str>) = (Vec::new(), Vec::new());
     let mut rest = lines.iter().copied();
@@ -189,7 +189,7 @@ fn owned(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// The line that says `Hypothesis:` (or the one after it), else the first line with words.
+/// The line that says `Hypothesis:` (or the line after it), else the first line with words.
 fn hypothesis(around: &[&str]) -> String {
     let lines: Vec<String> = around.iter().map(|line| plain(line)).filter(|line| !line.is_empty()).collect();
     for (i, line) in lines.iter().enumerate() {
@@ -204,7 +204,7 @@ fn hypothesis(around: &[&str]) -> String {
     sanitize::line(lines.first().map(String::as_str).unwrap_or_default(), HYPOTHESIS_CHARS)
 }
 
-/// A line without its markdown; nothing where it is a fence.
+/// A line without its Markdown; empty for a fence.
 fn plain(line: &str) -> String {
     if fence(line).is_some() {
         return String::new();

@@ -1,4 +1,4 @@
-//! What is read, what is applied, what is refused in which words.
+//! Which answers are read and applied, which are refused, and the messages.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Runs the program on a work folder and judges what it left.
+//! Runs the program on a work folder, and reads its result.
 
 use crate::propose::command::config::Config;
 use crate::propose::command::error::CommandError;
@@ -19,24 +19,24 @@ pub struct Command {
 }
 
 impl Command {
-    /// As the policy says. `supervisor` is the host's own binary, where that is not this process's: its `main` has to call
-    /// [`main_if_supervisor`] first.
+    /// Creates a command from the policy's settings. `supervisor` is the host's binary, if it is not this process's.
+    /// Its `main` must first call [`main_if_supervisor`].
     pub fn new(config: Config, supervisor: Option<PathBuf>) -> Self {
         Self { config, supervisor }
     }
 
-    /// Whether it could be started: the program is there, and so is every variable that it is to get.
+    /// Checks that the program and every variable that it is given exist.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names the missing program or variable.
     pub fn check(&self) -> Result<(), CommandError> {
         process::find(&self.config.argv)?;
         process::environment(&self.config.env)?;
         Ok(())
     }
 
-    /// Runs the program on a folder of its own, which is gone afterwards. `stopped` is asked many times a second; where
-    /// it says yes, or the time is up, the program is killed with everything that it started.
+    /// Runs the program on a new work folder, which is removed afterwards. `stopped` is called many times a second. If
+    /// it returns true, or the time is up, the program and everything it started are killed.
     ///
     /// # Errors
     /// See [`CommandError`].

@@ -1,28 +1,27 @@
-//! How a policy names a program.
+//! Settings of a program in a policy.
 
 use crate::system::sanitize;
 use serde::{Deserialize, Serialize};
 
-/// How a policy names a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The program and its arguments; no shell reads them. A name without `/` is looked up on the path, one with `/` is
-    /// relative to where the host was started.
+    /// The program and its arguments, without a shell. A name without `/` is looked up on the path; a name with `/` is
+    /// relative to the folder where the host was started.
     pub argv: Vec<String>,
-    /// Seconds after which it is killed.
+    /// Seconds after which the program is killed.
     #[serde(default = "fifteen_minutes")]
     pub timeout_s: u32,
-    /// Bytes kept of the end of each of its two outputs; the rest is read and dropped.
+    /// Bytes that are kept from the end of each output. The rest is read and dropped.
     #[serde(default = "kept_bytes")]
     pub output_bytes: u32,
-    /// Environment variables that it gets, by name, beside those that every program needs (PATH, HOME and the like).
+    /// Names of environment variables to pass, besides those that every program needs (PATH, HOME and the like).
     #[serde(default)]
     pub env: Vec<String>,
 }
 
 impl Config {
-    /// A field that cannot be meant, and why.
+    /// The first invalid field, and the reason.
     pub fn fault(&self) -> Option<(&'static str, String)> {
         let name_fault = |name: &String| name.is_empty() || name.contains(['=', '\0']);
         if self.argv.first().is_none_or(String::is_empty) {

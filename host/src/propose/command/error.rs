@@ -1,52 +1,46 @@
-//! Why a program gave no answer.
+//! Errors of a program that proposes.
 use crate::system::untrusted_folder::UntrustedFileError;
 
-/// Why there is no answer.
+/// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// No such program.
+    /// The program does not exist.
     #[error("the program `{0}` was not found; install it, or give its path in the policy's `argv`")]
     NotFound(String),
-    /// It cannot be executed.
+    /// The program cannot be executed.
     #[error("`{0}` cannot be executed; make it executable (chmod +x), or start it by its interpreter")]
     NotExecutable(String),
-    /// The system would not start it.
+    /// The system failed to start the program.
     #[error("`{program}` could not be started: {reason}")]
-    NotStarted {
-        /// Its path.
-        program: String,
-        /// Why.
-        reason: String,
-    },
+    NotStarted { program: String, reason: String },
     /// A variable that the policy names is not set.
     #[error("the policy gives the program the variable {0}, but it is not set here; set it, or take it out of `env`")]
     NoVariable(String),
-    /// The work folder, or the pipes to the program.
+    /// The work folder or the pipes to the program failed.
     #[error("no work for the program: {0}")]
     Io(#[from] std::io::Error),
-    /// It ended with an error.
+    /// The program ended with an error.
     #[error("the program {how}{}", said(.output))]
     Crashed {
         /// "ended with code 3", "was killed by signal 9".
         how: String,
-        /// The last lines that it said.
+        /// The last lines of its output.
         output: String,
     },
-    /// It took too long.
+    /// The program exceeded its time limit.
     #[error("the program was killed: no end after {seconds} s{}", said(.output))]
     TimedOut {
-        /// The limit.
         seconds: u32,
-        /// The last lines that it said.
+        /// The last lines of its output.
         output: String,
     },
-    /// It left the source as it was.
+    /// The program did not change the source.
     #[error("the program left train.rs unchanged{}", said(.output))]
     Unchanged {
-        /// The last lines that it said.
+        /// The last lines of its output.
         output: String,
     },
-    /// What it left is no source.
+    /// The program's result is not a valid source file.
     #[error("what the program left is not taken: {0}")]
     Left(#[from] UntrustedFileError),
     /// Stopped by the user.
@@ -55,8 +49,8 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether the next call would fail the same way: the program is not to be called again. Otherwise this one answer is
-    /// refused, or ([`CommandError::Interrupted`]) nobody wants it.
+    /// Whether the next call would fail in the same way, so that the program is not called again. Otherwise only this
+    /// answer is lost; it is refused, or ([`CommandError::Interrupted`]) no longer wanted.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -64,7 +58,7 @@ impl CommandError {
         )
     }
 
-    /// What the record calls it.
+    /// The status word in the store.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::NotFound(_) | Self::NotExecutable(_) | Self::NotStarted { .. } | Self::NoVariable(_) => "not started",

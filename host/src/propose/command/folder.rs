@@ -1,4 +1,4 @@
-//! The work folder: what a program finds there, and what is taken of what it leaves.
+//! The work folder: the files that a program gets, and the files that are read back.
 
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::command::work::Work;
@@ -10,18 +10,18 @@ use std::path::Path;
 use std::{fs, io};
 use tempfile::TempDir;
 
-/// What a program is told to do, under the name that coding agents look for.
+/// The program's instructions, under a name that coding agents look for.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
 const REPAIR: &str = include_str!("repair.md");
 
-/// Rows of each table of `history.md`; `history.jsonl` has everything.
+/// Rows in each table of `history.md`. `history.jsonl` has all trials.
 const HISTORY_ROWS: usize = 60;
-/// Largest `hypothesis.txt`.
+/// Largest `hypothesis.txt` in bytes.
 const HYPOTHESIS_BYTES: u64 = 16 << 10;
-/// Longest hypothesis.
+/// Longest hypothesis in characters.
 const HYPOTHESIS_CHARS: usize = 300;
 
-/// A folder in the system's temporary folder; removed when dropped.
+/// A folder in the system's temporary folder. It is removed on drop.
 pub(super) struct WorkFolder {
     dir: TempDir,
     held: Folder,
@@ -54,7 +54,7 @@ impl WorkFolder {
         self.held.read(Path::new("train.rs"), MAX_SOURCE_BYTES as u64)
     }
 
-    /// The first line that says something; a hypothesis that cannot be read is none.
+    /// The first line with words. A file that cannot be read counts as missing.
     pub(super) fn hypothesis(&self) -> Option<String> {
         let text = self.held.read(Path::new("hypothesis.txt"), HYPOTHESIS_BYTES).ok()?;
         Some(sanitize::line(&text, HYPOTHESIS_CHARS)).filter(|line| !line.is_empty())
@@ -63,12 +63,12 @@ impl WorkFolder {
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
-        // Package caches are often left read-only. What still cannot be removed stays for the system to clean.
+        // Package caches are often read-only. Files that still cannot be removed are left to the system.
         open_up(self.dir.path());
     }
 }
 
-/// Makes every folder in it writable for its owner; links are not followed.
+/// Makes every folder in it writable for its owner. Links are not followed.
 fn open_up(dir: &Path) {
     let Ok(kind) = fs::symlink_metadata(dir) else { return };
     if !kind.is_dir() {

@@ -1,6 +1,7 @@
-//! Any program as a proposer: a headless coding agent or a script. It gets a work folder with the brief, the parent, the
-//! history and the SDK reference, and leaves a changed `train.rs`. It is the user's own program and has the user's
-//! powers, but not the store's folder, no secret that was not named, and no process that outlives it.
+//! Any program as a proposer, such as a headless coding agent or a script. It gets a work folder with the brief, the
+//! parent, the history and the SDK reference, and must change `train.rs`. The program belongs to the user and has the
+//! user's powers. But it is not told the store's folder, it gets no secret that the policy does not name, and its
+//! processes do not outlive it.
 
 mod ask;
 mod config;

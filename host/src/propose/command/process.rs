@@ -1,4 +1,4 @@
-//! The host's side of a program: starts its supervisor, keeps the end of what it says, ends it in time.
+//! The host's side of a program: starts its supervisor, keeps the end of its output, and ends it in time.
 
 use crate::propose::command::error::CommandError;
 use crate::propose::command::supervisor::MODE;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a program gets of the user's environment without being named: places and languages, no secrets.
+/// Environment variables that every program gets: folders and languages, no secrets.
 const PLAIN_VARIABLES: [&str; 15] = [
     "PATH",
     "HOME",
@@ -33,15 +33,14 @@ const PLAIN_VARIABLES: [&str; 15] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// Where the host was started, so that an argument such as `$HOST_LAB/agent.py` can be made in a shell.
+/// The folder where the host was started. A shell can use it in arguments such as `$HOST_LAB/agent.py`.
 const LAB_VARIABLE: &str = "HOST_LAB";
 
-/// A supervisor that was told to end everything and does not is killed after this long.
+/// A supervisor that was told to end everything is killed after this time.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Most bytes of a supervisor's report.
+/// Largest supervisor report in bytes.
 const REPORT_BYTES: u64 = 4 << 10;
 
-/// How a program ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     Exited(i32),
@@ -49,11 +48,11 @@ pub(super) enum End {
     NotStarted(String),
     TimedOut,
     Interrupted,
-    /// Its supervisor was killed.
+    /// The supervisor was killed.
     Lost,
 }
 
-/// How it ended and the end of what it said.
+/// How a program ended, and the end of its output.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub end: End,
@@ -72,7 +71,7 @@ impl Ended {
             .join("\n")
     }
 
-    /// The last lines of standard error, or of standard output where it said nothing there.
+    /// The last lines of standard error; if it is empty, of standard output.
     pub(super) fn last_lines(&self, count: usize) -> String {
         let [stdout, stderr] = [&self.stdout, &self.stderr].map(text);
         let said = if stderr.is_empty() { stdout } else { stderr };
@@ -81,7 +80,7 @@ impl Ended {
     }
 }
 
-/// Without what would act on a terminal, and with a word about what is missing.
+/// The output, safe for a terminal, with a note about dropped bytes.
 fn text(output: &Output) -> String {
     let text = sanitize::printable(output.text().trim_end());
     match output.dropped() {
@@ -90,7 +89,7 @@ fn text(output: &Output) -> String {
     }
 }
 
-/// The program of a command line: a file that can be executed.
+/// Finds the executable file of a command line.
 pub(super) fn find(argv: &[String]) -> Result<PathBuf, CommandError> {
     let name = argv.first().filter(|name| !name.is_empty()).ok_or_else(|| CommandError::NotFound(String::new()))?;
     let shown = || sanitize::line(name, 200);
@@ -107,7 +106,7 @@ pub(super) fn find(argv: &[String]) -> Result<PathBuf, CommandError> {
     files.into_iter().find(executable).ok_or_else(|| CommandError::NotExecutable(shown()))
 }
 
-/// The plain variables that are set, those that are named, and where the host was started.
+/// The plain variables that are set, the named ones, and the folder where the host was started.
 pub(super) fn environment(named: &[String]) -> Result<Vec<(OsString, OsString)>, CommandError> {
     let mut all = Vec::new();
     for name in PLAIN_VARIABLES {
@@ -121,7 +120,7 @@ pub(super) fn environment(named: &[String]) -> Result<Vec<(OsString, OsString)>,
     Ok(all)
 }
 
-/// What is to be run, where, and how long.
+/// The program to run, its folder and its time limit.
 pub(super) struct Order<'a> {
     pub program: &'a Path,
     pub arguments: &'a [String],
@@ -132,7 +131,7 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Runs it to its end, the deadline, or the user's word; afterwards nothing of it is left.
+    /// Runs the program to its end, its deadline, or until it is stopped. Afterwards all its processes are gone.
     pub(super) fn carry_out(&self, supervisor: Option<&Path>, stopped: &dyn Fn() -> bool) -> io::Result<Ended> {
         let exe = supervisor.map_or_else(std::env::current_exe, |path| Ok(path.to_owned()))?;
         let (mut connection, theirs) = UnixStream::pair()?;
@@ -145,7 +144,7 @@ impl Order<'_> {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder)
             .stdin(Stdio::from(OwnedFd::from(theirs)));
-        // A closed connection tells the supervisor to end it all. It may be gone already.
+        // A closed connection tells the supervisor to end everything. It may already be gone.
         let hang_up = || drop(connection.shutdown(Shutdown::Write));
         let ended = process::run_within(
             command,
@@ -167,7 +166,7 @@ impl Order<'_> {
     }
 }
 
-/// What a supervisor that has ended said of its program's end.
+/// The program's end, as reported by a supervisor that has ended.
 fn report(connection: &mut UnixStream) -> io::Result<End> {
     connection.set_nonblocking(true)?;
     let mut said = Vec::new();

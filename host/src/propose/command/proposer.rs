@@ -1,5 +1,5 @@
-//! A program in a night: the situation becomes a work folder, what it leaves becomes a proposal, and each call is filed
-//! as a request without a price.
+//! A program as a proposer: writes the situation to a work folder, reads a proposal from it, and records each call as a
+//! request without a price.
 
 use crate::propose::command::ask::Command;
 use crate::propose::command::config::Config;
@@ -14,10 +14,9 @@ use crate::system::sanitize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How a policy and the store call the kind of change: nobody knows what a program did but by its result.
+/// The kind of change in policies and the store. The host cannot know what a program did, except by its result.
 const OPERATOR: &str = "command";
 
-/// A program as a proposer.
 pub struct Program {
     name: String,
     argv: Vec<String>,
@@ -26,15 +25,15 @@ pub struct Program {
 }
 
 impl Program {
-    /// `name` is for policies and logs; for `supervisor` see [`Command::new`]; `reference` is the SDK's.
+    /// `name` is for policies and logs; for `supervisor` see [`Command::new`]; `reference` is the SDK reference.
     pub fn new(name: String, config: Config, supervisor: Option<PathBuf>, reference: String) -> Self {
         Self { name, argv: config.argv.clone(), command: Command::new(config, supervisor), reference }
     }
 
-    /// Whether its program could be started: see [`Command::check`].
+    /// Checks that the program can be started: see [`Command::check`].
     ///
     /// # Errors
-    /// What is missing.
+    /// Names the missing program or variable.
     pub fn check(&self) -> Result<(), CommandError> {
         self.command.check()
     }
@@ -72,7 +71,7 @@ impl Program {
         }))
     }
 
-    /// For the record: the files that differ from call to call, and what came back.
+    /// The record of a call: the files that differ between calls, and the result.
     fn exchange(&self, spend: Spend, work: &Work, answered: &Result<Answer, CommandError>, wall: Duration) -> Exchange {
         let request = serde_json::json!({ "argv": self.argv, "train.rs": work.source, "error.txt": work.error });
         let (status, response) = match answered {
@@ -111,7 +110,7 @@ impl Proposer for Program {
     ) -> Result<Option<Proposal>, ProposeError> {
         let source = failed.proposal.as_ref().map_or(&situation.parent.source, |proposal| &proposal.source);
         let mended = self.ask(situation, source, Some(&failed.message), desk)?;
-        // A repair may leave the idea unsaid: then it is still the first one's.
+        // A repair may omit the hypothesis; then the first one still applies.
         Ok(mended.map(|mut mended| {
             if let (true, Some(first)) = (mended.hypothesis.is_empty(), &failed.proposal) {
                 mended.hypothesis.clone_from(&first.hypothesis);
@@ -125,13 +124,13 @@ fn propose_error(error: CommandError) -> ProposeError {
     match error {
         CommandError::Interrupted => ProposeError::Interrupted,
         error if error.is_final() => ProposeError::Stop(error.to_string()),
-        // What it says then is of no use to it, and another run may take as long again: a crash is often a service that has
-        // no time, and who left no source will leave none when told so.
+        // The program cannot use this error, and another run may take as long again. A crash is often a busy service,
+        // and a program that left no source would leave none after a hint.
         error => ProposeError::Later { reason: error.to_string(), after: None },
     }
 }
 
-/// Where the night stands, in a page.
+/// The state of the night, in one page.
 fn facts(situation: &Situation) -> String {
     let parent = &situation.parent;
     let mut text = format!(

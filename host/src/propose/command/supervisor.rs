@@ -1,5 +1,6 @@
-//! The process between the host and a program: it adopts whatever the program starts, however detached, and kills all of
-//! it when the program ends, when the host says so, and when the host is gone. Started from the host's own binary.
+//! The process between the host and a program. It adopts everything that the program starts, even detached processes.
+//! It kills all of them when the program ends, when the host says so, and when the host is gone. It is started from the
+//! host's own binary.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -12,17 +13,17 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// The hidden mode's name on the command line, followed by the program and its arguments.
+/// Name of the hidden mode on the command line. The program and its arguments follow.
 pub(super) const MODE: &str = "__command";
 
-/// Between two looks at the program.
+/// Time between two checks of the program.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-/// Between two rounds of killing.
+/// Time between two rounds of killing.
 const PAUSE: Duration = Duration::from_millis(2);
-/// Something that cannot be killed (it waits for a dead disk) is left after this long.
+/// A process that cannot be killed (it waits for a dead disk) is left after this time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where this process was started as a supervisor, does its work and returns how to exit. To be called first in `main`.
+/// If this process was started as a supervisor, runs it and returns its exit code. Call it first in `main`.
 pub fn main_if_supervisor() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()?.to_str() != Some(MODE) {
@@ -31,12 +32,12 @@ pub fn main_if_supervisor() -> Option<ExitCode> {
     // SAFETY: descriptor 0 is the connection that the host passed, and nothing else in this process uses it.
     let connection = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
     let said = supervise(&connection, arguments.collect());
-    // Should the host be gone, nobody is left to tell.
+    // If the host is gone, nobody can read this.
     let _ = (&connection).write_all(said.as_bytes());
     Some(ExitCode::SUCCESS)
 }
 
-/// Runs the program to its end or the host's word; says how it ended as the parent reads it.
+/// Runs the program until it ends or the host stops it. Returns how it ended, in the form that the host reads.
 fn supervise(connection: &UnixStream, arguments: Vec<OsString>) -> String {
     let Some((program, arguments)) = arguments.split_first() else { return "unstarted no program".into() };
     let alone = setsid().and_then(|_| set_child_subreaper(Some(rustix::process::getpid())));
@@ -59,7 +60,8 @@ fn supervise(connection: &UnixStream, arguments: Vec<OsString>) -> String {
     }
 }
 
-/// Waits for the program; none where the host closed the connection first. Orphans that end meanwhile are reaped.
+/// Waits for the program. Returns `None` if the host closed the connection first. Also reaps orphans that end
+/// meanwhile.
 fn watch(connection: &UnixStream, program: Pid) -> Option<WaitStatus> {
     loop {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -70,18 +72,18 @@ fn watch(connection: &UnixStream, program: Pid) -> Option<WaitStatus> {
         let mut look = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
         match poll(&mut look, Some(&TICK)) {
             Ok(0) | Err(Errno::INTR) => {}
-            // The host never writes: readable means closed.
+            // The host never writes, so readable means closed.
             Ok(_) | Err(_) => return None,
         }
     }
 }
 
-/// Until no descendant is left: those whose parent died are this process's children now.
+/// Kills until no descendant is left. When a parent dies, its children become children of this process.
 fn kill_everything() {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         for pid in descendants() {
-            // It may have ended meanwhile.
+            // The process may have ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
         loop {
@@ -95,7 +97,7 @@ fn kill_everything() {
     }
 }
 
-/// Every process below this one.
+/// Every descendant of this process.
 fn descendants() -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let all: Vec<(i32, i32)> = entries
@@ -113,7 +115,8 @@ fn descendants() -> Vec<Pid> {
     found.into_iter().skip(1).filter_map(Pid::from_raw).collect()
 }
 
-/// The parent in a line of `/proc/PID/stat`: the second field after the name, which may itself hold anything.
+/// The parent in a line of `/proc/PID/stat`: the second field after the name. The name itself may contain any
+/// character.
 fn parent(stat: &str) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

@@ -1,24 +1,24 @@
-//! Constants of a guest as search variables: finds them, says what a sensible step is, writes the new literal as short
-//! as it can be. Depends on the syntax tree alone.
+//! Constants of a guest as search variables: finds them, computes sensible steps, and writes new literals as short as
+//! possible. Depends only on the syntax tree.
 
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::random::Random;
 use std::ops::Range;
 use syn::{Expr, Item, Lit, Type, UnOp};
 
-/// Factors of a single step, on the value or on its odds.
+/// Factors of a single step, for the value or for its odds.
 const FACTORS: &[f64] = &[1.1, 1.2, 1.4, 1.7, 2.0];
-/// What a rate that is switched off may become.
+/// New values for a rate that is 0.
 const FROM_ZERO: &[f64] = &[0.01, 0.03, 0.1];
 /// Significant digits of a new value.
 const DIGITS: i32 = 2;
 
-/// A number that a guest declares at its top: `const NAME: f32 = 0.02;`, or an element of an array constant.
+/// A number at the top of a guest: `const NAME: f32 = 0.02;`, or an element of an array constant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// Its name; elements are `NAME[0]`.
+    /// The name. Elements are called `NAME[0]`.
     pub name: String,
-    /// What it says now.
+    /// The current value.
     pub value: Value,
     /// The literal as written.
     pub literal: String,
@@ -29,14 +29,14 @@ pub struct Constant {
 /// The value of a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// f32 or f64.
+    /// An f32 or f64.
     Float(f64),
     /// Any integer type.
     Integer(i64),
 }
 
 impl Value {
-    /// As a number.
+    /// The value as a floating-point number.
     pub fn number(self) -> f64 {
         match self {
             Self::Float(v) => v,
@@ -48,17 +48,15 @@ impl Value {
 /// An array constant of integers, such as a pattern over layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
-    /// Its name.
     pub name: String,
-    /// Its elements.
     pub values: Vec<i64>,
-    /// The bytes from bracket to bracket.
+    /// The byte range from bracket to bracket.
     pub range: Range<usize>,
-    /// Whether its type fixes how many elements it has.
+    /// Whether its type fixes the number of elements.
     pub fixed_length: bool,
 }
 
-/// Every constant that can be searched, in order of appearance. Random seeds are left alone: changing them is luck.
+/// Every constant that can be searched, in order of appearance. Random seeds are left out: a change there is only luck.
 pub fn find(file: &syn::File, text: &str) -> Vec<Constant> {
     let mut found = Vec::new();
     for item in &file.items {
@@ -98,20 +96,20 @@ pub fn patterns(file: &syn::File) -> Vec<Pattern> {
         .collect()
 }
 
-/// The constant of this name.
+/// The constant with this name.
 pub fn named<'a>(constants: &'a [Constant], name: &str) -> Option<&'a Constant> {
     constants.iter().find(|c| c.name == name)
 }
 
 impl Constant {
-    /// The edit that gives it another value, and the change in words: "WARMDOWN 0.5 → 0.35".
+    /// The edit that sets another value, and the change in words: "WARMDOWN 0.5 → 0.35".
     pub fn set(&self, value: Value) -> (Edit, String) {
         let literal = self.write(value);
         let words = format!("{} {} → {}", self.name, self.literal, literal);
         (Edit { range: self.range.clone(), text: literal }, words)
     }
 
-    /// Every value one step away, rising (`up`) or falling.
+    /// Every value that is one step up (`up`) or down.
     pub fn steps(&self, up: bool) -> Vec<Value> {
         let all: Vec<Value> = match self.value {
             Value::Integer(v) => integer_steps(v, up).into_iter().map(Value::Integer).collect(),
@@ -127,15 +125,15 @@ impl Constant {
         steps
     }
 
-    /// The value times `factor`; a share (a number between 0 and 1 that is no rate) has its odds multiplied instead
-    /// and so stays one.
+    /// The value times `factor`. For a share (a number between 0 and 1 that is not a rate) the odds are multiplied
+    /// instead, so it stays a share.
     pub fn scaled(&self, factor: f64) -> Value {
         match self.value {
             Value::Integer(v) => Value::Integer(((v as f64 * factor).round() as i64).max(i64::from(v > 0))),
             Value::Float(v) if v > 0.0 && v < 1.0 && !self.is_rate() => {
                 let odds = v / (1.0 - v) * factor;
                 let share = odds / (1.0 + odds);
-                // Near 1 the digits that count are those of the distance from 1.
+                // Near 1, the distance from 1 has the significant digits.
                 Value::Float(if share > 0.5 { 1.0 - round(1.0 - share) } else { round(share) })
             }
             Value::Float(v) => Value::Float(round(v * factor)),
@@ -151,7 +149,7 @@ impl Constant {
             Value::Integer(v) => grouped(&v.to_string()),
             Value::Float(v) if v != 0.0 && (v.abs() < 1e-4 || v.abs() >= 1e7) => format!("{v:e}"),
             Value::Float(v) => {
-                // Ten decimals undo the binary noise of `1 - (1 - v)`.
+                // Ten decimals remove the binary noise of `1 - (1 - v)`.
                 let text = format!("{v:.10}");
                 let text = text.trim_end_matches('0');
                 let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -162,8 +160,8 @@ impl Constant {
     }
 }
 
-/// Steps between constants that depend on each other are checked here, so that what is proposed can run: a width is
-/// whole heads, and rotary embedding needs an even head. `value` tells a constant's value by name.
+/// Checks constants that depend on each other, so that a proposal can run: the width must be a multiple of the heads,
+/// and rotary embedding needs an even head size. `value` returns the value of a constant by name.
 pub fn can_run(value: impl Fn(&str) -> Option<Value>) -> bool {
     let integer = |name: &str| match value(name) {
         Some(Value::Integer(v)) => Some(v),
@@ -177,8 +175,8 @@ pub fn can_run(value: impl Fn(&str) -> Option<Value>) -> bool {
     whole_heads && head.is_none_or(|h| h % 2 == 0)
 }
 
-/// Draws every constant anew around its value: floats log-uniformly within a factor of `spread` either way (shares on
-/// their odds), each integer moved one step with probability one half. Returns the edits and the change in words.
+/// Draws every constant again around its value. Floats are log-uniform within a factor of `spread` (for shares, on
+/// their odds); each integer moves one step with probability one half. Returns the edits and the change in words.
 pub fn sample(constants: &[Constant], random: &mut Random, spread: f64) -> Option<(Vec<Edit>, String)> {
     for _ in 0..64 {
         let drawn: Vec<Value> = constants.iter().map(|c| draw(c, random, spread)).collect();
@@ -210,7 +208,8 @@ fn draw(constant: &Constant, random: &mut Random, spread: f64) -> Value {
     }
 }
 
-/// Doubling and halving; ones by ones where that is a small change or the only one; quarters for sizes in eights.
+/// Steps for an integer: double and half; ±1 if that is a small change or the only one; quarters for multiples of
+/// eight.
 fn integer_steps(v: i64, up: bool) -> Vec<i64> {
     let mut steps = Vec::new();
     let small = v.abs() < 16;
@@ -281,7 +280,7 @@ fn round(v: f64) -> f64 {
     (v * scale).round() / scale
 }
 
-/// Underscores from five digits on, as rustfmt's authors write them.
+/// Adds underscores to numbers of five digits or more.
 fn grouped(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |d| ("-", d));
     let mut out = String::from(sign);

@@ -1,19 +1,19 @@
-//! Edits on byte spans of a source text, found through its syntax tree, so that comments and layout stay. Pure.
+//! Edits on byte ranges of a source, which are found in its syntax tree. Comments and layout stay. Pure.
 
 use std::ops::Range;
 use syn::spanned::Spanned;
 
-/// Replaces the bytes of `range` with `text`; an empty range inserts.
+/// Replaces the bytes of `range` with `text`. An empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Bytes of the original text.
+    /// Byte range in the original text.
     pub range: Range<usize>,
-    /// What comes in their place.
+    /// The replacement.
     pub text: String,
 }
 
 impl Edit {
-    /// Replaces a node of the tree.
+    /// Replaces a syntax node.
     pub fn replace(node: &impl Spanned, text: impl Into<String>) -> Self {
         Self { range: range(node), text: text.into() }
     }
@@ -24,12 +24,12 @@ impl Edit {
     }
 }
 
-/// The bytes that a node covers.
+/// The byte range of a syntax node.
 pub fn range(node: &impl Spanned) -> Range<usize> {
     node.span().byte_range()
 }
 
-/// The text with all edits made, whatever their order; none if two overlap or one lies outside of the text.
+/// Applies all edits, in any order. `None` if two edits overlap or one is outside of the text.
 pub fn apply(text: &str, edits: &[Edit]) -> Option<String> {
     let mut sorted: Vec<&Edit> = edits.iter().collect();
     sorted.sort_by_key(|e| (e.range.start, e.range.end));

@@ -1,5 +1,5 @@
-//! The offline proposer: steps on a guest's constants and structural operators, as edits on its text. What it proposes
-//! follows from the parent, the history, the night's random seed and the trial's number. Pure.
+//! The offline proposer: changes a guest's constants and applies structural operators, as edits on its text. Its
+//! proposals depend only on the parent, the history, the night's random seed and the trial number. Pure.
 
 pub mod constants;
 pub mod edit;

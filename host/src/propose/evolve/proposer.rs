@@ -1,4 +1,4 @@
-//! The offline proposer as a night sees it: turns the night's past into what [`Evolve`] learns from. Pure.
+//! The offline proposer in a night: converts the night's past into the history that [`Evolve`] learns from. Pure.
 
 use crate::guest::source::Source;
 use crate::propose::evolve::search::{Evolve, History, Trial, steps_between};
@@ -7,7 +7,7 @@ use crate::record::key::SourceKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The offline proposer with what it derived from the past so far.
+/// The offline proposer, with what it has derived from the past so far.
 #[derive(Default)]
 pub struct Offline {
     trials: BTreeMap<u64, Trial>,
@@ -17,13 +17,13 @@ impl Offline {
     /// Its name in policies, logs and the store.
     pub const NAME: &'static str = "evolve";
 
-    /// Derives what is new in the past; sources are parsed once. What failed on a champion long gone says nothing more.
+    /// Derives steps from new trials; each source is parsed once. Failures on a much older champion are left out.
     fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
         let past: &[Arc<Past>] = &situation.past;
         let sources: BTreeMap<u64, &str> =
             past.iter().filter_map(|p| Some((p.trial.number, p.source.as_deref()?))).collect();
         for trial in past.iter().map(|p| &p.trial).filter(|trial| trial.number > 0) {
-            // Where the store has lost one of the two texts, nothing is known of the steps between them.
+            // If the store has lost one of the two texts, the steps between them are unknown.
             let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
             self.trials.entry(trial.number).or_insert_with(|| Trial {
                 operator: trial.operator.clone(),

@@ -1,12 +1,12 @@
-//! A small deterministic generator for proposals: SplitMix64 (Steele, Lea and Flood, 2014), seeded by blake3. Depends
-//! on nothing else. Not for secrets.
+//! A small deterministic random generator for proposals: SplitMix64 (Steele, Lea and Flood, 2014), seeded with BLAKE3.
+//! Not for secrets. Imports nothing of the host.
 
-/// A stream of random numbers that depends on nothing but what it was seeded with.
+/// A stream of random numbers that depends only on its seed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of trial `trial` in the night with random seed `night`.
+    /// The stream for trial `trial` of a night with random seed `night`.
     pub fn new(night: u64, trial: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("lab evolve proposals v1");
         hasher.update(&night.to_le_bytes());
@@ -35,13 +35,13 @@ impl Random {
         self.uniform() < p
     }
 
-    /// One of the items; none if there are none.
+    /// One of the items; `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let index = (self.uniform() * items.len() as f64) as usize;
         items.get(index)
     }
 
-    /// An index drawn in proportion to its weight; none if no weight is positive.
+    /// An index drawn in proportion to its weight; `None` if no weight is positive.
     pub fn weighted(&mut self, weights: &[f64]) -> Option<usize> {
         let mut left = self.uniform() * weights.iter().sum::<f64>();
         let mut last = None;

@@ -1,4 +1,4 @@
-//! Which edit comes next: every edit that a text allows, weighed by what the history says of its kind.
+//! Chooses the next edit from all edits that a text allows, weighted by the success of their kind in the history.
 
 use crate::propose::evolve::constants::{self, Constant, Value};
 use crate::propose::evolve::edit::{self, Edit};
@@ -6,16 +6,16 @@ use crate::propose::evolve::operators::{Guest, OPERATORS, Site};
 use crate::propose::evolve::random::Random;
 use std::collections::BTreeMap;
 
-/// Operator name of a step on one constant.
+/// Operator name for a step on one constant.
 pub const CONSTANT: &str = "constant";
-/// Operator name of steps on two constants at once.
+/// Operator name for steps on two constants at once.
 pub const TWO_CONSTANTS: &str = "two constants";
-/// Operator name of a draw of all constants.
+/// Operator name for a new draw of all constants.
 pub const SAMPLE: &str = "sample";
 
-/// Draws before the proposer lists everything that is left.
+/// Number of random draws before the proposer lists all remaining edits.
 const DRAWS: usize = 64;
-/// Stack of the parsing thread: a deeply nested source must not end the host.
+/// Stack of the parsing thread, in bytes: a deeply nested source must not crash the host.
 const STACK: usize = 64 << 20;
 
 /// A changed source.
@@ -25,37 +25,36 @@ pub struct Mutation {
     pub source: String,
     /// The change in one line: "WARMDOWN 0.5 → 0.35".
     pub description: String,
-    /// What made it.
+    /// Name of the operator that made it.
     pub operator: &'static str,
 }
 
-/// A trial as the proposer remembers it.
+/// A trial in the form that the proposer learns from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// The mutation's operator.
     pub operator: String,
     /// Constants that the mutation changed.
     pub steps: Vec<Step>,
-    /// Score of the champion less the mutation's in bits per byte (positive is better); none if it failed.
+    /// The champion's score minus the mutation's, in bits per byte (positive is better); `None` if the mutation failed.
     pub gain: Option<f64>,
-    /// Whether it became champion.
+    /// Whether it became the champion.
     pub kept: bool,
 }
 
 /// A change of one constant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Its name.
     pub name: String,
-    /// Whether it rose.
+    /// Whether the value rose.
     pub up: bool,
 }
 
-/// What was tried before.
+/// The trials so far.
 pub struct History<'a> {
     /// Trials, oldest first.
     pub trials: &'a [Trial],
-    /// Whether a source was tried already, by whatever key the caller holds.
+    /// Whether a source was already tried. The caller chooses the key for the comparison.
     pub tried: &'a dyn Fn(&str) -> bool,
 }
 
@@ -67,8 +66,8 @@ pub struct Evolve {
 }
 
 impl Evolve {
-    /// The next mutation of `parent` for trial number `trial`; none if the parent does not parse or everything one
-    /// step away was tried.
+    /// The next mutation of `parent` for trial number `trial`. `None` if the parent does not parse, or if everything
+    /// one step away was already tried.
     pub fn propose(&self, parent: &str, history: &History, trial: u64) -> Option<Mutation> {
         let catalogue = Catalogue::of(parent)?;
         let mut random = Random::new(self.random_seed, trial);
@@ -78,19 +77,19 @@ impl Evolve {
     }
 }
 
-/// All searchable constants drawn anew around their values, log-uniformly within a factor of `spread`.
+/// Draws all searchable constants again around their values, log-uniformly within a factor of `spread`.
 pub fn sample_constants(text: &str, random: &mut Random, spread: f64) -> Option<Mutation> {
     let catalogue = Catalogue::of(text)?;
     let (edits, description) = constants::sample(&catalogue.constants, random, spread)?;
     Some(Mutation { source: edit::apply(text, &edits)?, description, operator: SAMPLE })
 }
 
-/// The searchable constants of a text; none where it does not parse.
+/// The searchable constants of a text; empty if it does not parse.
 pub fn constants_of(text: &str) -> Vec<Constant> {
     Catalogue::of(text).map(|c| c.constants).unwrap_or_default()
 }
 
-/// Constants that differ between two sources, for [`Trial::steps`].
+/// The constants that differ between two sources, for [`Trial::steps`].
 pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
     let (before, after) = (constants_of(parent), constants_of(child));
     let pairs = before.iter().filter_map(|b| Some((b, constants::named(&after, &b.name)?)));
@@ -100,14 +99,14 @@ pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
         .collect()
 }
 
-/// What can be changed in one text, free of its syntax tree.
+/// All possible changes of one text, independent of its syntax tree.
 struct Catalogue {
     constants: Vec<Constant>,
     sites: BTreeMap<&'static str, Vec<Site>>,
 }
 
 impl Catalogue {
-    /// Parses on a thread of its own: its stack is large, and the memory of the parser's source map goes with it.
+    /// Parses on a separate thread: it has a large stack, and the parser's source map is freed with it.
     fn of(text: &str) -> Option<Self> {
         std::thread::scope(|scope| {
             let parse = || Self::parse(text);
@@ -116,7 +115,7 @@ impl Catalogue {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // A byte order mark is skipped by the lexer and would shift every span.
+        // The lexer skips a byte order mark, which would shift every span.
         if text.starts_with('\u{feff}') {
             return None;
         }
@@ -153,7 +152,8 @@ impl Catalogue {
         }
     }
 
-    /// A constant and its new value. Constants that gained before are drawn more often, in the direction that gained.
+    /// Draws a constant and its new value. Constants with earlier gains are drawn more often, in the direction of the
+    /// gain.
     fn step(&self, trials: &[Trial], random: &mut Random) -> Option<(&Constant, Value)> {
         let momenta: Vec<f64> = self.constants.iter().map(|c| momentum(&c.name, trials)).collect();
         let weights: Vec<f64> = momenta.iter().map(|m| 1.0 + m.abs()).collect();
@@ -179,15 +179,15 @@ fn mutation(text: &str, site: &Site) -> Option<Mutation> {
     Some(Mutation { source, description: site.description.clone(), operator: site.operator })
 }
 
-/// Relative success of an operator: 1 before any trial, rising with what was kept and falling with what was not.
+/// Relative success of an operator: 1 before any trial. Kept trials raise it, and other trials lower it.
 fn success(operator: &str, trials: &[Trial]) -> f64 {
     let of = trials.iter().filter(|t| t.operator == operator);
     let (tries, kept) = of.fold((0.0, 0.0), |(n, k), t| (n + 1.0, k + f64::from(u8::from(t.kept))));
     (1.0 + 8.0 * kept) / (1.0 + 0.25 * tries)
 }
 
-/// Where a constant should go: positive is up. A keep counts three, a failure or loss counts one against its direction;
-/// what happened later counts more.
+/// The direction in which a constant should move: positive is up. A kept trial counts three; a failure or loss counts
+/// one against its direction. Later trials count more.
 fn momentum(name: &str, trials: &[Trial]) -> f64 {
     const DECAY: f64 = 0.7;
     let steps = trials.iter().flat_map(|t| t.steps.iter().map(move |s| (s, t))).filter(|(s, _)| s.name == name);
@@ -251,7 +251,7 @@ fn schedule(progress: f32) -> f32 {
         found.unwrap_or_else(|| panic!("{description}")).source
     }
 
-    /// Every mutation one step away: each structural operator at each site, each step of each constant.
+    /// Every mutation one step away: each structural operator at each site, and each step of each constant.
     fn all_mutations(text: &str) -> Vec<Mutation> {
         Catalogue::of(text).map(|c| c.all(text)).unwrap_or_default()
     }
@@ -309,7 +309,7 @@ fn schedule(progress: f32) -> f32 {
         assert_eq!(Evolve { random_seed: 1 }.propose("fn (", &open, 0), None);
     }
 
-    /// How often each description is proposed over many trials.
+    /// Number of proposals per description, over many trials.
     fn tally(trials: &[Trial]) -> (BTreeMap<&'static str, usize>, usize, usize) {
         let history = History { trials, tried: &|_| false };
         let (mut operators, mut up, mut down) = (BTreeMap::new(), 0, 0);

@@ -1,17 +1,18 @@
-//! How long to wait before the next try. The jitter is drawn from the system, so that several nights that one server
-//! sent away do not come back together; it reaches no result.
+//! Computes the wait before the next try. The jitter comes from the system, so that several nights do not return to one
+//! server at the same time. It affects no result.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime};
 
-/// The wait before try `next` (the first is 1, so `next` is at least 2): exponential, between half and whole.
+/// The wait before try `next` (the first try is 1, so `next` is at least 2): exponential, with jitter from half to all
+/// of it.
 pub(super) fn wait(first: Duration, longest: Duration, next: u32) -> Duration {
     let doubled = first.saturating_mul(1 << next.saturating_sub(2).min(20)).min(longest);
     let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
     doubled.mul_f64(0.5 + 0.5 * random)
 }
 
-/// What a Retry-After header asks for: seconds, or a date.
+/// The wait that a Retry-After header asks for, as seconds or a date.
 pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     let header = header.trim();
     if let Ok(seconds) = header.parse::<f64>() {

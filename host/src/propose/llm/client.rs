@@ -1,5 +1,5 @@
-//! Sends requests and reads answers as they stream, within every limit. The only place here that does network I/O; blocks
-//! its thread, so that callers need to know nothing of async.
+//! Sends requests and reads streamed answers, within all limits. Only this file does network I/O. It blocks its thread,
+//! so callers need no async.
 
 use crate::propose::llm::config::{Dialect, ModelConfig, is_loopback};
 use crate::propose::llm::cost::{Prices, estimate};
@@ -18,17 +18,17 @@ use reqwest::{Client, Url};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// Most bytes of an answer as sent: events wrap each few characters in some hundred bytes.
+/// Largest answer as sent, in bytes. Each event wraps a few characters in some hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 20;
-/// Most bytes of an error's body that are read.
+/// Largest body of an error that is read, in bytes.
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// Most bytes of an answer that are filed; 8192 tokens, an event for each, are about two million.
+/// Bytes of an answer that are stored. 8192 tokens, with one event each, take about two million.
 const MAX_FILED_BYTES: usize = 8 << 20;
-/// Answers in a row by which server and settings do not fit together, before nothing more is expected of it.
+/// After this number of consecutive answers that show a mismatch of server and settings, the model is given up.
 const MOST_MISFITS: u32 = 3;
-/// Version of the Messages API that is spoken.
+/// Version of the Messages API.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
-/// Tokens that a server's template may add to a prompt, at most.
+/// Largest number of tokens that a server's template may add to a prompt.
 const TEMPLATE_TOKENS: u64 = 2048;
 
 /// A model that can be asked.
@@ -39,48 +39,48 @@ pub struct Model {
     key: Option<Key>,
     prices: Prices,
     http: Client,
-    /// The server wants `max_completion_tokens`.
+    /// The server requires `max_completion_tokens`.
     newer: AtomicBool,
-    /// Answers since the last good one by which server and settings do not fit together.
+    /// Mismatched answers since the last good one. They show that server and settings do not fit together.
     misfits: AtomicU32,
 }
 
-/// What came of a request.
+/// Result of a request.
 #[derive(Debug)]
 enum Came {
     Answer(Response),
-    /// It is to be sent there instead.
+    /// The request must be sent to this address instead.
     Moved(Url),
 }
 
-/// One request under way.
+/// The state of one request.
 #[derive(Debug, Default)]
 struct Transfer {
-    /// The server took the request: what it does with it may cost.
+    /// The server received the request, so it may cost something.
     taken: bool,
     reading: Reading,
-    /// The answer's body as it came, up to [`MAX_FILED_BYTES`].
+    /// The answer's body as received, up to [`MAX_FILED_BYTES`].
     received: Vec<u8>,
-    /// Where the server wants the request to go.
+    /// The address that the server redirects to.
     moved: Option<Url>,
 }
 
 impl Model {
-    /// Checks the address and reads the key; sends nothing.
+    /// Checks the address and reads the key. Sends nothing.
     ///
     /// # Errors
-    /// An address or key that cannot be used.
+    /// The address or key cannot be used.
     pub fn open(config: &ModelConfig) -> Result<Self, OpenError> {
         let endpoint = config.endpoint()?;
         let key = Key::find(config)?;
-        // An error means that a provider is installed already.
+        // An error means that a provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .default_headers(headers(config.dialect, key.as_ref())?)
             .user_agent(concat!("host/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.limit(Phase::Connect))
-            // Each request has a runtime of its own, and no connection outlives it.
+            // Each request has its own runtime, and no connection outlives it.
             .pool_max_idle_per_host(0);
         if is_loopback(&endpoint) {
             builder = builder.no_proxy();
@@ -90,36 +90,35 @@ impl Model {
         Ok(Self { config, endpoint, key, prices, http, newer: AtomicBool::new(false), misfits: AtomicU32::new(0) })
     }
 
-    /// What it was opened with.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// The bytes that a request is sent as; the key is not among them.
+    /// The body of a request. It does not contain the key.
     ///
     /// # Errors
-    /// Where it cannot be written as JSON.
+    /// The request cannot be written as JSON.
     pub fn body(&self, prompt: &Prompt) -> Result<Vec<u8>, AskError> {
         let body = dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed));
         body.map_err(|error| AskError::Unwritten(error.to_string()))
     }
 
-    /// The most that one try of a request can use: a token has at least one byte, and an answer ends at its limit.
+    /// The most that one try of a request can use: every token has at least one byte, and an answer ends at its limit.
     pub fn worst_case(&self, prompt: &Prompt) -> Spend {
         let input = (prompt.bytes() as u64).saturating_add(TEMPLATE_TOKENS);
         self.prices.request(input, self.config.max_output_tokens)
     }
 
-    /// Asks, and asks again where the failure is temporary. Each try is reserved at its worst case before it is sent, and
-    /// settled after. Looks every 50 ms whether the desk was cancelled.
+    /// Asks, and retries after temporary failures. Each try is reserved at its worst case before it is sent, and
+    /// settled afterwards. Checks every 50 ms whether the desk was cancelled.
     ///
     /// # Errors
-    /// The last try's, or the ledger's.
+    /// The error of the last try, or of the ledger.
     pub fn ask(&self, prompt: &Prompt, desk: &mut Desk) -> Result<Response, AskError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| AskError::Connect(error.to_string()))?;
         let result = runtime.block_on(self.persist(prompt, desk));
-        // Not waiting for a name that is still being looked up.
+        // Does not wait for a name lookup that is still running.
         runtime.shutdown_background();
         result
     }
@@ -154,7 +153,7 @@ impl Model {
         }
     }
 
-    /// One try: a request, and another one for each time that the server says that it is to go to another path of its own.
+    /// One try: a request, and one more for each redirect within the same server.
     async fn attempt(&self, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Response, AskError> {
         let mut url = self.endpoint.clone();
         for _ in 0..=redirect::MOST {
@@ -166,7 +165,7 @@ impl Model {
         Err(redirect::too_many(&url))
     }
 
-    /// One request, with its place in the accounts.
+    /// One request, with its reservation and settlement.
     async fn request(&self, url: &Url, prompt: &Prompt, desk: &mut Desk<'_>) -> Result<Came, AskError> {
         let worst = self.worst_case(prompt);
         let body = self.body(prompt)?;
@@ -196,7 +195,7 @@ impl Model {
         read
     }
 
-    /// What was understood and what is filed, without the key.
+    /// The result and the stored body, both without the key.
     fn without_key(&self, read: Result<Came, AskError>, received: Vec<u8>) -> (Result<Came, AskError>, Vec<u8>) {
         let Some(key) = &self.key else { return (read, received) };
         let said = match &read {
@@ -206,7 +205,7 @@ impl Model {
         };
         let mut filed = key.redact(&received);
         if key_in_answer::holds(key, &filed) {
-            // It can still be put together from the pieces: then the words alone are filed.
+            // The key could still be assembled from the pieces, so only the text is stored.
             filed = key.redact_text(said).into_bytes();
         }
         let read = read.map(|came| match came {
@@ -216,7 +215,8 @@ impl Model {
         (read.map_err(|error| error.map_said(|words| key.redact_text(words))), filed)
     }
 
-    /// Some models take the limit under its newer name alone. True where that is news: ask again.
+    /// Some models accept the limit only under its newer name. Returns true if this is new, so that the caller asks
+    /// again.
     fn learn(&self, error: &AskError) -> bool {
         matches!(error, AskError::BadRequest { said } if said.contains("max_completion_tokens"))
             && self.config.dialect == Dialect::Openai
@@ -231,7 +231,7 @@ impl Model {
         exchange: &mut Transfer,
     ) -> Result<(), AskError> {
         let sending = self.http.post(url.clone()).body(body).send();
-        // From here on the request may be with the server, whatever this end learns of it.
+        // From here on, the server may have the request, even if this side never learns of it.
         exchange.taken = true;
         let response = deadlines.within(Phase::FirstByte, sending).await?.map_err(|error| {
             exchange.taken = !error.is_connect();
@@ -249,7 +249,7 @@ impl Model {
         self.read(response, deadlines, exchange).await
     }
 
-    /// Reads an answer as what it is called, and one that is called nothing as what it begins like.
+    /// Reads an answer by its content type; without one, by its first bytes.
     async fn read(
         &self,
         mut response: reqwest::Response,
@@ -294,7 +294,7 @@ impl Model {
     }
 }
 
-/// How an answer comes.
+/// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Events,
@@ -302,7 +302,7 @@ enum Form {
 }
 
 impl Form {
-    /// What the server calls it; none where it says nothing.
+    /// The form by content type; `None` if there is none.
     fn named(response: &reqwest::Response) -> Result<Option<Self>, AskError> {
         let Some(found) = response.headers().get(CONTENT_TYPE) else { return Ok(None) };
         let found = found.to_str().unwrap_or("unreadable");
@@ -314,7 +314,7 @@ impl Form {
         }
     }
 
-    /// What a body begins like; none where this is blank.
+    /// The form by the first bytes; `None` if they are blank.
     fn of(piece: &[u8]) -> Option<Self> {
         match piece.trim_ascii_start().first()? {
             b'{' => Some(Self::Json),
@@ -323,7 +323,7 @@ impl Form {
     }
 }
 
-/// A body of at most `limit` bytes; `received` keeps what came of it, whatever happens.
+/// Reads a body of at most `limit` bytes. `received` keeps the bytes that arrived, even after an error.
 async fn read_body(
     mut response: reqwest::Response,
     deadlines: &Deadlines<'_>,
@@ -347,13 +347,13 @@ fn file(received: &mut Vec<u8>, piece: &[u8]) {
     received.extend_from_slice(piece.get(..room).unwrap_or(piece));
 }
 
-/// The error that an unsuccessful answer means.
+/// The error behind an unsuccessful answer.
 async fn refusal(response: reqwest::Response, deadlines: &Deadlines<'_>, received: &mut Vec<u8>) -> AskError {
     let status = response.status().as_u16();
     let retry_after = header(&response, RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
     match read_body(response, deadlines, MAX_ERROR_BYTES, received).await {
         Err(AskError::Interrupted) => AskError::Interrupted,
-        // The status alone says enough.
+        // The status alone is enough.
         body => dialect::refusal(status, &body.unwrap_or_default(), retry_after),
     }
 }
@@ -369,9 +369,10 @@ fn broken(error: reqwest::Error) -> AskError {
 }
 
 impl Transfer {
-    /// What a request counts for. A whole answer counts as the server says, and by its length (`asked` for the prompt)
-    /// where it says nothing or that there was nothing; claims above the worst case are impossible and cut to it. An answer that broke off may be billed
-    /// in full without ever saying so: it counts as the worst case, so that no cap is passed unseen.
+    /// The cost of a request. A complete answer counts as the server reports. If the server reports nothing or zero, it
+    /// counts by its length, and the prompt by `asked`. Claims above the worst case are impossible and are cut to it.
+    /// An interrupted answer may be billed in full without a report, so it counts as the worst case: no cap is ever
+    /// exceeded unseen.
     fn spend(&self, read: &Result<(), AskError>, worst: Spend, prices: Prices, asked: u64) -> Spend {
         if !self.taken {
             let sent = !matches!(read, Err(AskError::Connect(_) | AskError::Timeout { phase: Phase::Connect, .. }));
@@ -407,7 +408,7 @@ fn headers(dialect: Dialect, key: Option<&Key>) -> Result<HeaderMap, OpenError> 
     Ok(headers)
 }
 
-/// An error's words with those of its causes, each said once.
+/// An error's message with those of its causes, each once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! What a policy says of one model, and the check of it. Pure.
+//! Settings of a model in a policy, and their check. Pure.
 
 use crate::propose::llm::cost::Prices;
 use crate::propose::llm::error::OpenError;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How a server is spoken to.
+/// The API of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// Anthropic Messages: `/v1/messages`.
     Anthropic,
-    /// Chat completions: `/v1/chat/completions`, as OpenAI, Ollama, vLLM and llama.cpp have it.
+    /// Chat completions: `/v1/chat/completions`, as in OpenAI, Ollama, vLLM and llama.cpp.
     Openai,
 }
 
 impl Dialect {
-    /// Where the dialect's own company answers.
+    /// The server of the company that defined the dialect.
     const fn home(self) -> &'static str {
         match self {
             Self::Anthropic => "https://api.anthropic.com",
@@ -48,58 +48,58 @@ impl Dialect {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// How the server is spoken to.
+    /// The API of the server.
     pub dialect: Dialect,
-    /// The server, such as `http://localhost:11434`, with or without `/v1`. Left out: the dialect's own company.
+    /// The server, such as `http://localhost:11434`, with or without `/v1`. Default: the dialect's own company.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// The model, as the server calls it.
+    /// The server's name for the model.
     pub model: String,
-    /// Left out: the server's choice. Some models take none.
+    /// Default: the server's choice. Some models accept none.
     #[serde(default)]
     pub temperature: Option<f64>,
-    /// Most tokens of an answer.
+    /// Largest number of tokens in an answer.
     #[serde(default = "max_output_tokens")]
     pub max_output_tokens: u64,
-    /// Most tokens of a prompt; what matters least is left out above it. The server's context has to hold this and the
-    /// answer.
+    /// Largest number of tokens in a prompt; the least important parts are left out. The server's context must hold the
+    /// prompt and the answer.
     #[serde(default = "prompt_tokens")]
     pub prompt_tokens: u64,
-    /// The environment variable that holds the key.
+    /// Name of the environment variable with the key.
     #[serde(default)]
     pub key_env: Option<String>,
-    /// The file that holds the key, its owner's alone (mode 0600 or tighter).
+    /// Path of the file with the key. Only its owner may read it (mode 0600 or stricter).
     #[serde(default)]
     pub key_file: Option<String>,
-    /// Lets a key go over plain `http` to another machine.
+    /// Allows sending a key over plain `http` to another machine.
     #[serde(default)]
     pub insecure_http: bool,
-    /// Price of a million tokens of prompt in US dollars; left out: free.
+    /// Price of a million prompt tokens in US dollars. Default: free.
     #[serde(default)]
     pub usd_per_million_input: f64,
-    /// Price of a million tokens of answer in US dollars; left out: free.
+    /// Price of a million answer tokens in US dollars. Default: free.
     #[serde(default)]
     pub usd_per_million_output: f64,
-    /// Seconds for a connection.
+    /// Time limit for a connection, in seconds.
     #[serde(default = "connect_s")]
     pub connect_s: u32,
-    /// Seconds for the first byte of an answer: a local model reads the prompt in this time, and one that does not stream
-    /// writes the whole answer.
+    /// Time limit for the first byte of an answer, in seconds. A local model reads the prompt in this time; a model
+    /// that does not stream writes the whole answer in it.
     #[serde(default = "first_byte_s")]
     pub first_byte_s: u32,
-    /// Seconds of silence within an answer.
+    /// Longest silence within an answer, in seconds.
     #[serde(default = "idle_s")]
     pub idle_s: u32,
-    /// Seconds for a whole answer.
+    /// Time limit for a whole answer, in seconds.
     #[serde(default = "total_s")]
     pub total_s: u32,
-    /// Tries of one request, the first included, when a server is busy or fails.
+    /// Number of tries per request, including the first one, if a server is busy or fails.
     #[serde(default = "tries")]
     pub tries: u32,
-    /// First wait between two tries in milliseconds; doubles each time. A server's Retry-After goes before it.
+    /// First wait between two tries in milliseconds. It doubles each time. A server's Retry-After takes precedence.
     #[serde(default = "wait_ms")]
     pub wait_ms: u32,
-    /// Longest wait between two tries in seconds: a server that asks for more has failed for now.
+    /// Longest wait between two tries in seconds. If a server asks for more, the request fails for now.
     #[serde(default = "max_wait_s")]
     pub max_wait_s: u32,
 }
@@ -141,7 +141,7 @@ const fn max_wait_s() -> u32 {
 }
 
 impl ModelConfig {
-    /// A model with every default, without a key.
+    /// A model with default settings and without a key.
     pub fn new(dialect: Dialect, base_url: &str, model: &str) -> Self {
         Self {
             dialect,
@@ -165,7 +165,7 @@ impl ModelConfig {
         }
     }
 
-    /// What is wrong with it: field and reason, in order of declaration. Reads nothing but itself.
+    /// Invalid fields with reasons, in order of declaration. Reads only this configuration.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let mut unless = |holds: bool, field, reason: &str| {
@@ -213,15 +213,15 @@ impl ModelConfig {
         faults
     }
 
-    /// The prices in whole units.
+    /// The prices as whole numbers.
     pub fn prices(&self) -> Prices {
         Prices::per_million(self.usd_per_million_input, self.usd_per_million_output)
     }
 
-    /// Where requests go.
+    /// The address for requests.
     ///
     /// # Errors
-    /// An address that is none, or that a key may not be sent to.
+    /// The address is invalid, or a key may not be sent to it.
     pub fn endpoint(&self) -> Result<Url, OpenError> {
         let text = self.base_url.as_deref().unwrap_or(self.dialect.home()).trim().trim_end_matches('/');
         let bad = |why| OpenError::BaseUrl { why };
@@ -258,7 +258,7 @@ impl ModelConfig {
     }
 }
 
-/// Whether an address is this machine's own.
+/// Whether an address is on this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

@@ -1,4 +1,4 @@
-//! Prices in whole numbers, so that sums are exact. Pure.
+//! Prices as whole numbers, so that sums are exact. Pure.
 
 use crate::record::spend::Spend;
 
@@ -9,32 +9,32 @@ pub struct Prices {
     output: u64,
 }
 
-/// Units of [`Prices`] in a micro-dollar.
+/// Number of [`Prices`] units in a micro-dollar.
 const UNITS: u128 = 1_000_000;
 
 impl Prices {
-    /// From US dollars per million tokens, which are micro-dollars per token.
+    /// Converts US dollars per million tokens, which equal micro-dollars per token.
     pub fn per_million(input_usd: f64, output_usd: f64) -> Self {
-        // A cast saturates and takes what is no number as zero.
+        // A cast saturates, and converts NaN to zero.
         let units = |usd: f64| (usd * UNITS as f64).round() as u64;
         Self { input: units(input_usd), output: units(output_usd) }
     }
 
-    /// What tokens cost in micro-dollars, rounded up.
+    /// The cost of tokens in micro-dollars, rounded up.
     pub fn micro_dollars(&self, input_tokens: u64, output_tokens: u64) -> u64 {
         let input = u128::from(input_tokens) * u128::from(self.input);
         let output = u128::from(output_tokens) * u128::from(self.output);
         u64::try_from(input.saturating_add(output).div_ceil(UNITS)).unwrap_or(u64::MAX)
     }
 
-    /// One request with these tokens.
+    /// The spending of one request with these tokens.
     pub fn request(&self, input_tokens: u64, output_tokens: u64) -> Spend {
         let micro_dollars = self.micro_dollars(input_tokens, output_tokens);
         Spend { requests: 1, input_tokens, output_tokens, micro_dollars }
     }
 }
 
-/// Tokens of a text whose number nobody reported: four bytes each.
+/// Estimated tokens of a text without a reported number: four bytes each.
 pub(super) fn estimate(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(4)
 }

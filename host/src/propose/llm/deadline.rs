@@ -1,4 +1,4 @@
-//! The limits of one try: how long each part of it may take, and whether somebody asked to stop.
+//! The limits of one try: the time for each part, and cancellation.
 
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::error::{AskError, Phase};
@@ -6,10 +6,9 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often an exchange looks whether it is to stop.
+/// How often an exchange checks for cancellation.
 const TICK: Duration = Duration::from_millis(50);
 
-/// See the module.
 pub(super) struct Deadlines<'a> {
     config: &'a ModelConfig,
     cancelled: &'a AtomicBool,
@@ -21,12 +20,12 @@ impl<'a> Deadlines<'a> {
         Self { config, cancelled, started: Instant::now() }
     }
 
-    /// Milliseconds since it began.
+    /// Milliseconds since the start.
     pub fn elapsed_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Waits for a part of an exchange, as long as its own limit and the whole's allow and nobody cancels.
+    /// Waits for a part of an exchange, within its own limit and the total one, until it is cancelled.
     pub async fn within<T>(&self, phase: Phase, part: impl Future<Output = T>) -> Result<T, AskError> {
         let mut part = pin!(part);
         let began = Instant::now();

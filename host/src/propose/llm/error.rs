@@ -1,4 +1,4 @@
-//! Why a model cannot be asked, or gave no answer; what each means for the night. Pure.
+//! Errors of models, and their consequences for the night. Pure.
 
 use crate::propose::proposer::ProposeError;
 use std::time::Duration;
@@ -6,49 +6,38 @@ use std::time::Duration;
 /// Why a model cannot be used at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The address.
+    /// The address is invalid.
     #[error("base_url: {why}")]
-    BaseUrl {
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// The variable with the key.
+    BaseUrl { why: &'static str },
+    /// The variable with the key is not set.
     #[error("the key's variable {name} is not set: export {name}=…, or use `key_file`")]
-    NoVariable {
-        /// Its name.
-        name: String,
-    },
-    /// The file with the key.
+    NoVariable { name: String },
+    /// The file with the key cannot be used.
     #[error("key file {path}: {why}")]
-    KeyFile {
-        /// Where.
-        path: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// What was found is no key.
+    KeyFile { path: String, why: String },
+    /// The text is not a key.
     #[error("the key is empty, too long, or holds characters that no key has")]
     NotAKey,
-    /// The HTTP client.
+    /// The HTTP client could not be created.
     #[error("no HTTP client: {0}")]
     Client(String),
 }
 
-/// What part of an exchange took too long.
+/// The part of an exchange that took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Until connected.
+    /// The connection.
     Connect,
-    /// From connected to the first byte of the answer.
+    /// From the connection to the first byte of the answer.
     FirstByte,
-    /// Between two pieces of the answer.
+    /// Between two parts of the answer.
     Idle,
-    /// All of it.
+    /// The whole exchange.
     Total,
 }
 
 impl Phase {
-    /// The setting that bounds it.
+    /// The setting that limits this part.
     pub const fn setting(self) -> &'static str {
         match self {
             Self::Connect => "connect_s",
@@ -59,133 +48,110 @@ impl Phase {
     }
 }
 
-/// What an error means.
+/// The consequence of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Asking again is useless until a person acts: this model is done for the night.
+    /// Further requests are useless until a person acts. The model is done for the night.
     Stop,
-    /// Temporary; every allowed try was used up. Ask again later.
+    /// A temporary error, and all tries were used. Ask again later.
     Retry,
-    /// This request or its answer is bad; another may do better.
+    /// This request or its answer is bad; another one may do better.
     Refused,
-    /// Somebody asked to stop.
+    /// The request was cancelled.
     Interrupted,
 }
 
-/// Why there is no answer. Messages hold a server's own words escaped, cut and without the key.
+/// Why there is no answer. Messages repeat a server's words escaped, cut and without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// 401, 403, or words to that effect.
+    /// Status 401 or 403, or an equivalent message.
     #[error("the server refuses the key ({said}): check `key_env` or `key_file`")]
-    Authentication {
-        /// The server's words.
-        said: String,
-    },
-    /// 402, or words to that effect.
+    Authentication { said: String },
+    /// Status 402, or an equivalent message.
     #[error("the account has no credit ({said}): pay, or take another model")]
-    Payment {
-        /// The server's words.
-        said: String,
-    },
-    /// 404.
+    Payment { said: String },
+    /// Status 404.
     #[error("the server knows no such model or address ({said}): check `model` and `base_url`")]
-    NotFound {
-        /// The server's words.
-        said: String,
-    },
-    /// A redirect that is not followed: no key or prompt goes where nobody sent it.
+    NotFound { said: String },
+    /// A redirect that is not followed: the key and the prompt only go to the configured server.
     #[error("the server redirects to {to}, and {why}")]
     Redirect {
-        /// Where to.
+        /// The new address.
         to: String,
-        /// What keeps it from being followed, and what to do.
+        /// Why it is not followed, and what to do.
         why: &'static str,
     },
-    /// Another 4xx.
+    /// Another 4xx status.
     #[error("the server does not take the request ({said})")]
-    BadRequest {
-        /// The server's words.
-        said: String,
-    },
-    /// 429 or 5xx, or an error event in a stream.
+    BadRequest { said: String },
+    /// Status 429 or 5xx, or an error event in a stream.
     #[error("the server is busy or failing ({said})")]
     Busy {
-        /// The server's words.
         said: String,
-        /// When to come back, as it said.
+        /// The wait that the server asked for.
         retry_after: Option<Duration>,
     },
-    /// No connection.
+    /// The connection failed.
     #[error("no connection to the server: {0}: is it running, is `base_url` right?")]
     Connect(String),
-    /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// Too slow.
+    /// A time limit passed.
     #[error("no answer in time: `{}` allows {limit_s} s", phase.setting())]
-    Timeout {
-        /// Which limit.
-        phase: Phase,
-        /// Its value.
-        limit_s: u64,
-    },
-    /// A stream without its end.
+    Timeout { phase: Phase, limit_s: u64 },
+    /// The stream ended early.
     #[error("the answer breaks off before its end")]
     Truncated,
-    /// Neither events nor JSON.
+    /// The answer is neither events nor JSON.
     #[error("the answer is `{found}`, not events or JSON: is `base_url` an API, and `dialect` its own?")]
     ContentType {
-        /// What it claims to be.
+        /// Its content type.
         found: String,
     },
-    /// Nothing.
+    /// An answer without a body.
     #[error("the server answers {status} and nothing more: is `base_url` an API, and `dialect` its own?")]
-    NoBody {
-        /// The status.
-        status: u16,
-    },
-    /// Again and again an answer that no other request will mend.
+    NoBody { status: u16 },
+    /// Several consecutive answers show that no request will succeed.
     #[error("the server and the settings do not fit together, for the same came of several requests in a row: {last}")]
     Misfit {
-        /// What came last.
+        /// The latest error.
         last: Box<AskError>,
     },
-    /// Not what the dialect says.
+    /// The answer does not match the dialect.
     #[error("the answer is not what the dialect says: {0}")]
     Malformed(String),
-    /// Beyond a cap.
+    /// A part of the answer is larger than its cap.
     #[error("the answer's {what} has more than {limit} bytes")]
     TooLarge {
         /// Body, line or text.
         what: &'static str,
-        /// The cap.
         limit: usize,
     },
-    /// The model had more to say.
+    /// The answer was cut at the token limit.
     #[error("the answer was cut at {limit} tokens: raise `max_output_tokens`")]
     Cut {
-        /// Most tokens of an answer.
+        /// Largest number of tokens in an answer.
         limit: u64,
     },
     /// The model, or a filter behind it, declines.
     #[error("the model declines to answer")]
     Declined,
-    /// No text.
+    /// The answer has no text.
     #[error("the answer is empty")]
     Empty,
-    /// Asked to stop.
+    /// The request was cancelled.
     #[error("interrupted")]
     Interrupted,
     /// The request could not be written.
     #[error("the request cannot be written as JSON: {0}")]
     Unwritten(String),
-    /// The night's accounts do not allow it, or could not be written.
+    /// The night's ledger refused the request, or could not be written.
     #[error(transparent)]
     Ledger(ProposeError),
 }
 
 impl AskError {
-    /// What it means.
+    /// The consequence for the night.
     pub fn class(&self) -> Class {
         match self {
             Self::Authentication { .. }
@@ -210,12 +176,12 @@ impl AskError {
         }
     }
 
-    /// Whether another request will hardly fare better, where several in a row fared so.
+    /// Whether other requests will probably fail too, if several in a row failed like this.
     pub(super) fn is_misfit(&self) -> bool {
         matches!(self, Self::BadRequest { .. } | Self::ContentType { .. } | Self::NoBody { .. } | Self::Malformed(_))
     }
 
-    /// One word for the record.
+    /// The status word for the store.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Authentication { .. } => "authentication",
@@ -242,7 +208,7 @@ impl AskError {
         }
     }
 
-    /// The same error with a server's words changed.
+    /// The same error with the server's words changed by `change`.
     #[must_use]
     pub(super) fn map_said(self, change: impl Fn(String) -> String) -> Self {
         match self {
@@ -260,7 +226,7 @@ impl AskError {
         }
     }
 
-    /// When the server said to come back.
+    /// The wait that the server asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
@@ -274,7 +240,7 @@ impl From<AskError> for ProposeError {
         let reason = error.to_string();
         match error {
             AskError::Ledger(error) => error,
-            // The model may do better once it is told.
+            // The model may do better if it is told the fault.
             AskError::Cut { .. } | AskError::Empty | AskError::Declined => {
                 Self::Answer { reason, answer: String::new() }
             }

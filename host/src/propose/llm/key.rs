@@ -1,5 +1,5 @@
-//! API keys: read from a variable or a private file, held where nothing can print them. Never part of a request's
-//! record; headers mark them as sensitive; what a server says passes through `Key::redact`.
+//! API keys: read from a variable or a private file, and kept where nothing can print them. A key is never stored with
+//! a request; headers with it are marked as sensitive; server messages pass through `Key::redact`.
 
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::error::OpenError;
@@ -13,15 +13,14 @@ use std::path::Path;
 /// Longest key; the known ones have about a hundred bytes.
 const MAX_KEY_BYTES: u64 = 4096;
 
-/// Shortest key that is looked for in what servers say: shorter ones would blot out common words.
+/// Shortest key that is redacted in server messages. Shorter ones would remove common words.
 const MIN_REDACTED_BYTES: usize = 8;
 
-/// What stands in its place.
+/// The replacement for a key.
 const MARK: &[u8] = b"[key]";
-/// What an escaped line that was cut ends in.
+/// The end of an escaped line that was cut.
 const ELLIPSIS: &[u8] = "…".as_bytes();
 
-/// A secret.
 pub struct Key(String);
 
 impl fmt::Debug for Key {
@@ -31,10 +30,10 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key that a configuration names; none where it names none.
+    /// The configured key; `None` if the configuration names none.
     ///
     /// # Errors
-    /// A variable that is not set; a file that is missing, no plain file, or open to others; text that is no key.
+    /// A variable is not set; a file is missing, not a plain file, or readable by others; or the text is not a key.
     pub fn find(config: &ModelConfig) -> Result<Option<Self>, OpenError> {
         match (&config.key_env, &config.key_file) {
             (Some(name), _) => Self::from_env(name).map(Some),
@@ -53,10 +52,10 @@ impl Key {
         Ok(key)
     }
 
-    /// The open file is examined, not its path: nobody can put another in its place between the two.
+    /// Checks the open file, not its path, so that nobody can replace it between the check and the read.
     fn from_file(path: &Path) -> Result<Self, OpenError> {
         let bad = |why: String| OpenError::KeyFile { path: path.display().to_string(), why };
-        // Not blocking, so that a pipe without a writer can't hang the night.
+        // Non-blocking, so that a pipe without a writer cannot block the night.
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
         let file = File::from(opened.map_err(|error| bad(error.to_string()))?);
@@ -85,7 +84,7 @@ impl Key {
         Ok(Self(text.to_owned()))
     }
 
-    /// The key after `prefix` as a header that is not printed.
+    /// A header with the key after `prefix`. It is marked as sensitive.
     pub(super) fn header(&self, prefix: &str) -> Result<HeaderValue, OpenError> {
         let mut value = HeaderValue::from_str(&format!("{prefix}{}", self.0)).map_err(|_| OpenError::NotAKey)?;
         value.set_sensitive(true);
@@ -102,8 +101,8 @@ impl Key {
         self.redact(text.as_bytes()) != text.as_bytes()
     }
 
-    /// The bytes without the key: every occurrence is taken out, and a beginning of one at the very end, where somebody may
-    /// have cut it in two.
+    /// The bytes without the key. Every occurrence is removed, and also a partial key at the very end, where the text
+    /// may have been cut.
     pub(super) fn redact(&self, bytes: &[u8]) -> Vec<u8> {
         let key = self.0.as_bytes();
         if key.len() < MIN_REDACTED_BYTES {
@@ -125,10 +124,10 @@ impl Key {
     }
 }
 
-/// Closes this process's memory and environment, where the variable stays, to its user's other processes: programs that
-/// propose are among them. Children that are executed are open again; root is kept from nothing.
+/// Hides this process's memory and environment, where the variable stays, from the user's other processes, such as
+/// programs that propose. Executed children are not covered, and root can still read everything.
 fn close_to_others() {
-    // Where the system has no such thing the key is as safe as any variable.
+    // If the system does not support this, the key is as safe as any variable.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

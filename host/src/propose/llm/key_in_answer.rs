@@ -1,15 +1,16 @@
-//! Whether a secret can be put together from an answer's bytes although it stands nowhere in them: in pieces over the
-//! events of a stream, or behind JSON's escapes. Encodings such as base64 are not looked for. Pure.
+//! Detects a key that is split over the events of a stream or hidden behind JSON escapes, so that its bytes appear
+//! nowhere in one piece. Encodings such as base64 are not checked. Pure.
 
 use crate::propose::llm::key::Key;
 use crate::propose::llm::sse::Events;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The texts of an answer by where they stand: pieces of one field, over all events and array elements, in order.
+/// The texts of an answer by field: the parts of one field over all events and array elements, in order.
 type Texts = BTreeMap<String, String>;
 
-/// Whether the answer's texts hold the key, or may: what cannot be read, but has escapes, is not looked into.
+/// Whether the answer's texts contain the key, or may contain it: a body that has escapes but cannot be read counts as
+/// containing it.
 pub(super) fn holds(key: &Key, body: &[u8]) -> bool {
     let mut texts = Texts::new();
     let whole = serde_json::from_slice::<Value>(body);
@@ -23,7 +24,7 @@ pub(super) fn holds(key: &Key, body: &[u8]) -> bool {
     !is_read || texts.values().any(|text| key.is_in(text))
 }
 
-/// False where something with escapes could not be read.
+/// Returns false if a part with escapes could not be read.
 fn collect_events(body: &[u8], texts: &mut Texts) -> bool {
     let (mut events, mut is_read, mut any) = (Events::default(), true, false);
     let mut take = |data: &str| {
@@ -38,7 +39,7 @@ fn collect_events(body: &[u8], texts: &mut Texts) -> bool {
     is_read && (any && ended.is_ok() || !has_escapes(body))
 }
 
-/// Whether there are escapes that a character of a key may hide behind.
+/// Whether there are escapes that could hide a character of a key.
 fn has_escapes(body: &[u8]) -> bool {
     body.windows(2).any(|two| matches!(two, b"\\u" | b"\\/"))
 }
@@ -67,7 +68,7 @@ mod tests {
         holds(&Key::new(KEY).unwrap(), body.as_bytes())
     }
 
-    /// A stream of the key in pieces, in this field.
+    /// A stream with the key split over events, in this field.
     fn pieces(field: &str) -> String {
         let pieces = KEY.as_bytes().chunks(7).map(|piece| String::from_utf8_lossy(piece).into_owned());
         pieces.map(|piece| format!("data: {{\"choices\":[{{\"delta\":{{\"{field}\":\"{piece}\"}}}}]}}\n\n")).collect()

@@ -1,7 +1,7 @@
-//! Language models over HTTP. Two dialects are spoken: Anthropic's Messages, and the chat completions that OpenAI, Ollama,
-//! vLLM, llama.cpp and most others understand. Whatever a server says is hostile input. [`Model`] sends one question and
-//! blocks until its answer; [`Writer`] is the proposer made of it. But for these two and [`key`], which reads one file or
-//! variable, everything here is pure. Depends on the seam of proposers, on prompts and answers; knows no night.
+//! Language models over HTTP. There are two dialects: Anthropic's Messages, and the chat completions that OpenAI,
+//! Ollama, vLLM, llama.cpp and most others support. Everything a server sends is untrusted. [`Model`] sends one
+//! question and blocks until the answer; [`Writer`] is the proposer built on it. [`key`] reads one file or variable;
+//! nothing else here does I/O. Imports the proposer interface, prompts, answers, `record` and `system`.
 
 mod backoff;
 mod client;

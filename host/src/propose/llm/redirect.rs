@@ -1,19 +1,19 @@
-//! Where a redirect may lead: to another path of the same server, so that no key or prompt goes where nobody sent it. Pure.
+//! Checks redirects. Only another path of the same server is allowed, so that the key and the prompt stay there. Pure.
 
 use crate::propose::llm::error::AskError;
 use crate::system::sanitize;
 use reqwest::Url;
 
-/// Redirects that are followed in a row.
+/// Largest number of consecutive redirects.
 pub(super) const MOST: u32 = 3;
 
-/// Longest address that an error repeats, in characters.
+/// Longest address in an error, in characters.
 const SAID_CHARS: usize = 200;
 
-/// The address to send the request to instead of `from`.
+/// The address that replaces `from`.
 ///
 /// # Errors
-/// Another scheme, host or port; a status that asks for something other than the same request; no address.
+/// Another scheme, host or port; a status that would change the request; a missing or invalid address.
 pub(super) fn target(from: &Url, status: u16, location: Option<&str>) -> Result<Url, AskError> {
     let to = location.unwrap_or("an address that it does not say");
     let refused = |why| Err(refusal(to, why));
@@ -29,7 +29,7 @@ pub(super) fn target(from: &Url, status: u16, location: Option<&str>) -> Result<
     Ok(url)
 }
 
-/// Of one redirect too many.
+/// The error for one redirect too many.
 pub(super) fn too_many(to: &Url) -> AskError {
     refusal(to.as_str(), "it has done so too often in a row: is `base_url` right?")
 }

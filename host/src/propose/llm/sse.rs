@@ -1,23 +1,23 @@
-//! Server-sent events (WHATWG HTML, section 9.2), pushed in pieces of any size, with caps. Pure.
+//! Parses server-sent events (WHATWG HTML, section 9.2) from pieces of any size, with caps. Pure.
 
 use crate::propose::llm::error::AskError;
 
-/// Longest line. A delta has some hundred bytes; some servers send a whole answer in one.
+/// Longest line in bytes. A delta has some hundred bytes; some servers send a whole answer in one line.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Cuts a stream of bytes into the data of its events.
+/// Splits a stream of bytes into the data of its events.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    /// The line under way.
+    /// The current line.
     line: Vec<u8>,
-    /// Data of the event under way.
+    /// Data of the current event.
     data: Option<String>,
-    /// The last byte was a carriage return: a line feed belongs to it.
+    /// The last byte was a carriage return, so a following line feed belongs to it.
     returned: bool,
 }
 
 impl Events {
-    /// Takes a piece; gives each event's data that it completes, in order, to `event`, until that says to stop (true).
+    /// Reads a piece, and passes the data of each completed event to `event` in order, until `event` returns true.
     pub fn push(
         &mut self,
         piece: &[u8],
@@ -43,7 +43,7 @@ impl Events {
         Ok(false)
     }
 
-    /// The end of the stream: many servers leave out the last empty line.
+    /// Handles the end of the stream: many servers leave out the last empty line.
     pub fn finish(&mut self, event: &mut dyn FnMut(&str) -> Result<bool, AskError>) -> Result<bool, AskError> {
         Ok(self.end_line(event)? || self.end_event(event)?)
     }
@@ -55,7 +55,7 @@ impl Events {
         if line.is_empty() {
             return self.end_event(event);
         }
-        // Comments, names and ids say nothing that the data does not.
+        // Comments, names and ids add nothing to the data.
         let Some(value) = line.strip_prefix("data") else { return Ok(false) };
         let value = match value.strip_prefix(':') {
             Some(value) => value.strip_prefix(' ').unwrap_or(value),

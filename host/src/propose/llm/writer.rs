@@ -1,5 +1,5 @@
-//! A model as a proposer: a prompt, a request, an answer that is read and applied. What keeps it from a mutation goes back
-//! to the night, which decides whether it gets another try.
+//! A model as a proposer: writes a prompt, sends it, and reads and applies the answer. Failures return to the night,
+//! which decides about another try.
 
 use crate::propose::llm::client::Model;
 use crate::propose::llm::config::ModelConfig;
@@ -8,12 +8,11 @@ use crate::propose::prompt::{self, Prompt};
 use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation};
 use crate::propose::{answer, description};
 
-/// Bytes of an answer that go back to its author.
+/// Bytes of an answer that are sent back to its author.
 const ANSWER_BYTES: usize = 32 << 10;
-/// How the store calls what models write.
+/// The kind of change in the store.
 const OPERATOR: &str = "model";
 
-/// See the module.
 #[derive(Debug)]
 pub struct Writer {
     name: String,
@@ -22,10 +21,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the model, as `llm.NAME`; `reference` is what guests can call, as Markdown.
+    /// Opens the model as `llm.NAME`. `reference` is the SDK reference in Markdown.
     ///
     /// # Errors
-    /// An address or key that cannot be used.
+    /// The address or key cannot be used.
     pub fn open(name: &str, config: &ModelConfig, reference: impl Into<String>) -> Result<Self, OpenError> {
         Ok(Self { name: format!("llm.{name}"), model: Model::open(config)?, reference: reference.into() })
     }

@@ -1,4 +1,4 @@
-//! The prompts themselves: what a model is told before it writes a mutation or a digest.
+//! Composes the prompts for a mutation and for a digest.
 
 use crate::propose::answer::FORMAT;
 use crate::propose::prompt::history;
@@ -7,14 +7,15 @@ use crate::propose::proposer::Situation;
 use crate::system::sanitize;
 use std::fmt::Write as _;
 
-/// Longest digest that is shown or asked for, in characters.
+/// Longest digest that is shown or requested, in characters.
 pub(super) const DIGEST_CHARS: usize = 4000;
-/// Longest brief, in bytes.
+/// Longest brief in bytes.
 const BRIEF_BYTES: usize = 64 << 10;
 
-/// Asks for the next mutation. Least useful first, what goes when `tokens` are too few: the repeats, the most different
-/// and the best of what was kept, loss curves, results without gain, kept changes, the digest, the reference, the dry run's facts, the
-/// brief. The figures of the night, train.rs and the form of the answer stay.
+/// Asks for the next mutation. If `tokens` is too small, parts are left out in this order: the repeats, the most
+/// different and the best of the kept changes, loss curves, results without gain, kept changes, the digest, the
+/// reference, the facts of the dry run, the brief. The figures of the night, train.rs and the answer format always
+/// stay.
 pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
     let parent = &situation.parent;
     let mut parts = vec![
@@ -40,7 +41,7 @@ pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
     Prompt { system: SYSTEM.into(), text }
 }
 
-/// Asks for the lessons of the night so far, in place of the ones before.
+/// Asks for the lessons of the night so far, which replace the earlier ones.
 pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
     let task = format!(
         "Write down what this night has taught, for whoever proposes the next mutations: what helped, what harmed, what \
@@ -60,13 +61,13 @@ pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
     Prompt { system: SYSTEM.into(), text }
 }
 
-/// What a model answered to [`digest`], as it is kept.
+/// The digest in a model's answer to [`digest`]; `None` if there is none.
 pub fn read_digest(answer: &str) -> Option<String> {
     let text = sanitize::printable(answer.trim());
     (!text.is_empty()).then(|| sanitize::cut(&text, DIGEST_CHARS, "…"))
 }
 
-/// What a person asks for. A fence that it leaves open, or that is cut in the middle, would swallow the rest.
+/// The user's brief. Closes a fence that the brief leaves open or that is cut, because it would swallow the rest.
 fn brief(situation: &Situation) -> String {
     closed(sanitize::cut_bytes(&sanitize::printable(&situation.brief), BRIEF_BYTES).to_owned())
 }

@@ -1,4 +1,4 @@
-//! The past as a model reads it: one line for each trial, figures first, words escaped and capped. Pure.
+//! Earlier trials as a model reads them: one line per trial, figures first, text escaped and capped. Pure.
 
 use crate::propose::history;
 use crate::propose::prompt::parts::fenced;
@@ -9,18 +9,18 @@ use crate::system::sanitize;
 use similar::TextDiff;
 use std::cmp::Reverse;
 
-/// Characters of a description, a hypothesis or a reason.
+/// Longest description, hypothesis or reason, in characters.
 const WORDS_CHARS: usize = 160;
-/// Most trials of a list.
+/// Largest number of trials in a list.
 const LISTED: usize = 80;
-/// Trials whose loss is shown, beside the present text's.
+/// Number of trials whose loss is shown besides the parent's.
 const CURVES: usize = 4;
-/// Most lines of a diff.
+/// Largest number of lines in a diff.
 const DIFF_LINES: usize = 60;
-/// Lines of a source above which no diff is made.
+/// Sources with more lines than this are not compared.
 const MAX_DIFFED_LINES: usize = 4000;
 
-/// What became champions, lowest bits per byte first.
+/// Trials that became champions, lowest bits per byte first.
 pub(super) fn kept(situation: &Situation) -> String {
     list(ranked(situation).into_iter(), |Past { trial, .. }| {
         let gain = trial.found.delta.map_or(String::new(), |delta| format!(" ({delta:+.4})"));
@@ -29,7 +29,7 @@ pub(super) fn kept(situation: &Situation) -> String {
     })
 }
 
-/// What was worse, within the noise, or failed, latest first; not what expired.
+/// Trials that were worse, within the noise, or failed, latest first. Expired trials are left out.
 pub(super) fn without_gain(situation: &Situation) -> String {
     let lost = [Ending::Discard, Ending::Noise, Ending::Failed, Ending::Refused];
     let (expired, valid): (Vec<&Past>, Vec<&Past>) = tried(situation)
@@ -52,7 +52,7 @@ pub(super) fn without_gain(situation: &Situation) -> String {
     out
 }
 
-/// How the loss of the present text fell, and that of the latest trials that were trained.
+/// Loss curves of the parent and of the latest trained trials.
 pub(super) fn losses(situation: &Situation) -> String {
     let parent = situation.parent.number;
     let of_parent = situation.past.iter().map(AsRef::as_ref).filter(|past: &&Past| past.trial.number == parent);
@@ -66,7 +66,7 @@ pub(super) fn losses(situation: &Situation) -> String {
     })
 }
 
-/// What the three keys caught, and what is not decided yet.
+/// Repeats that the three keys found, and proposals that are not decided yet.
 pub(super) fn repeats(situation: &Situation) -> String {
     let caught: Vec<&Trial> =
         tried(situation).map(|past| &past.trial).filter(|trial| trial.found.verdict == Ending::Same).collect();
@@ -79,7 +79,7 @@ pub(super) fn repeats(situation: &Situation) -> String {
     data(&lines)
 }
 
-/// How the best kept trial changed its parent.
+/// The diff of the best kept trial to its parent.
 pub(super) fn best(situation: &Situation) -> String {
     let Some(best) = ranked(situation).into_iter().next() else { return String::new() };
     let before = situation.past.iter().find(|past| past.trial.number == best.trial.parent);
@@ -89,7 +89,7 @@ pub(super) fn best(situation: &Situation) -> String {
     shown(&format!("#{number}, from #{parent}: {}", words(description)), diff(before, after))
 }
 
-/// How the kept trial that is least like the present text differs from it.
+/// The diff between the parent and the kept trial that is least similar to it.
 pub(super) fn most_different(situation: &Situation) -> String {
     let parent = &situation.parent;
     let others = ranked(situation).into_iter().filter(|past| past.trial.number != parent.number);
@@ -100,15 +100,15 @@ pub(super) fn most_different(situation: &Situation) -> String {
     shown(&title, diff(&parent.source, source))
 }
 
-/// Every trial but the baseline, oldest first.
+/// Every trial except the baseline, oldest first.
 fn tried(situation: &Situation) -> impl Iterator<Item = &Past> {
     situation.past.iter().map(AsRef::as_ref).filter(|past| past.trial.number > 0)
 }
 
-/// The kept ones, lowest bits per byte first, later ones first among equals.
+/// Kept trials, lowest bits per byte first; among equals, later ones first.
 fn ranked(situation: &Situation) -> Vec<&Past> {
     let mut kept: Vec<&Past> = tried(situation).filter(|past| past.trial.is_kept()).collect();
-    // One without a score comes last.
+    // A trial without a score comes last.
     let bpb = |past: &Past| past.trial.found.bpb.unwrap_or(f64::INFINITY);
     kept.sort_by(|a, b| bpb(a).total_cmp(&bpb(b)).then(b.trial.number.cmp(&a.trial.number)));
     kept
@@ -135,7 +135,7 @@ fn shown(title: &str, diff: Option<String>) -> String {
     diff.map_or(String::new(), |diff| fenced("data", &format!("{title}\n{diff}")))
 }
 
-/// A unified diff, escaped, or nothing where it would say too much or too little.
+/// A unified diff, escaped; `None` if it is too long or empty.
 fn diff(before: &str, after: &str) -> Option<String> {
     if before.lines().count().max(after.lines().count()) > MAX_DIFFED_LINES {
         return None;

@@ -1,6 +1,6 @@
-//! What a model is told: pure functions of a [`Situation`], golden-tested. A prompt is a list of parts, each with its rank;
-//! where it would not fit its token budget, parts of the highest rank go first, cut at a line where a part of a part
-//! still helps. What guests, models and strangers wrote is escaped, capped, fenced and called data.
+//! Prompts as pure functions of a [`Situation`], with golden tests. A prompt is a list of parts, each with a rank. If
+//! it exceeds its token budget, parts of the highest rank are dropped first, or cut at a line if the start still helps.
+//! Untrusted text is escaped, capped, fenced and marked as data.
 
 mod compose;
 mod history;

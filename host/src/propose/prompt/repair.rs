@@ -1,5 +1,5 @@
-//! What a model is told when its mutation cannot be trained as it is: the fault, the lines around it, what the reference
-//! says of the ops that are involved, the whole file. Pure.
+//! The prompt for a repair: the fault, the lines around it, the reference for the ops involved, and the whole file.
+//! Pure.
 
 use crate::propose::answer::FORMAT;
 use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, code, fenced, fit};
@@ -10,24 +10,24 @@ use std::collections::BTreeSet;
 
 /// Lines shown before and after a fault.
 const AROUND: usize = 4;
-/// Faults whose lines are shown.
+/// Largest number of faults whose lines are shown.
 const PLACES: usize = 3;
-/// Characters of an error; compilers say the important first.
+/// Characters of an error that are kept. Compilers print the important part first.
 const ERROR_CHARS: usize = 4000;
-/// Bytes of an answer that could not be read.
+/// Bytes that are kept of an answer that could not be read.
 const ANSWER_BYTES: usize = 16 << 10;
-/// Lines of the reference.
+/// Largest number of lines from the reference.
 const REFERENCE_LINES: usize = 40;
-/// Shortest name that is looked up: shorter ones are everywhere.
+/// Shortest name that is looked up. Shorter ones are too common.
 const NAME_CHARS: usize = 3;
-/// Names of the reference that are taken for a name of the error.
+/// Number of similar reference names for a name in the error.
 const NEAR_NAMES: usize = 3;
-/// How alike two such names are, from 0 to 1: models often ask for `softmax_last` or `rmsnorm`.
+/// Similarity that two such names need, from 0 to 1. Models often use names such as `softmax_last` or `rmsnorm`.
 const LIKENESS: f32 = 0.75;
-/// Where compilers, the dry run and traps say a guest's line is.
+/// The prefix of a guest's line number in messages of compilers, the dry run and traps.
 const FILE: &str = "train.rs:";
 
-/// Asks to mend what failed. Of a file that does not fit, nothing is left out: a part of it could not be mended.
+/// Asks for a repair. The file is never shortened, because a part of it could not be repaired.
 pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u64) -> Prompt {
     let error = sanitize::cut(&sanitize::printable(failed.message.trim()), ERROR_CHARS, "…");
     let mut parts = match &failed.proposal {
@@ -67,7 +67,7 @@ fn opening(failed: &Failed, hypothesis: &str) -> String {
     )
 }
 
-/// The lines that a message points at, in order of appearance, each once.
+/// The lines that a message points at, in order of appearance, without repeats.
 fn places(message: &str) -> Vec<usize> {
     let mut lines: Vec<usize> = Vec::new();
     for (at, _) in message.match_indices(FILE) {
@@ -84,7 +84,7 @@ fn places(message: &str) -> Vec<usize> {
     lines
 }
 
-/// The lines around each place, numbered, the place itself marked.
+/// The numbered lines around each place, with the place itself marked.
 fn excerpt(source: &str, message: &str) -> String {
     let places = places(message);
     let near = |number: usize| places.iter().any(|&place| number.abs_diff(place) <= AROUND);
@@ -102,8 +102,8 @@ fn excerpt(source: &str, message: &str) -> String {
     if out.is_empty() { out } else { fenced("data", &out) }
 }
 
-/// Lines of the reference that define what the error and the faulty lines name, or something that is spelt nearly so,
-/// under their headings.
+/// Lines of the reference, with their headings, that define the names in the error and the faulty lines, or similar
+/// names.
 fn relevant(reference: &str, source: &str, message: &str) -> String {
     let lines: Vec<&str> = source.lines().collect();
     let mut named = words(message);
@@ -137,7 +137,7 @@ fn relevant(reference: &str, source: &str, message: &str) -> String {
     if out.is_empty() { out } else { fenced("data", &sanitize::printable(&out)) }
 }
 
-/// Names in a text, with `-` and `_` alike: ops are `rms-norm` in errors and `rms_norm` in Rust.
+/// Names in a text. `-` and `_` are equal, because ops are `rms-norm` in errors and `rms_norm` in Rust.
 fn words(text: &str) -> BTreeSet<String> {
     let name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let words = text.split(|c| !name(c)).map(|word| word.trim_matches('-').replace('-', "_"));
@@ -150,7 +150,8 @@ fn called(line: &str) -> BTreeSet<String> {
     before_bracket.filter(|name| name.chars().count() >= NAME_CHARS).map(str::to_owned).collect()
 }
 
-/// The name that a line of the reference defines: after `fn`, else the last one before its first bracket or colon.
+/// The name that a line of the reference defines: the one after `fn`, else the last one before its first bracket or
+/// colon.
 fn defined(line: &str) -> Option<String> {
     let after_fn = line.split_once("fn ").map(|(_, rest)| rest);
     let name = match after_fn {

@@ -1,5 +1,5 @@
-//! Golden prompts, what goes first when room is short, and what strangers' words may not do. `UPDATE_GOLDEN=1` rewrites the
-//! golden files.
+//! Golden prompts, the order in which parts are dropped, and the handling of untrusted text. `UPDATE_GOLDEN=1` rewrites
+//! the golden files.
 
 use super::*;
 use crate::propose::answer::FORMAT;
@@ -232,7 +232,7 @@ fn what_strangers_write_stays_in_its_fence() {
     }
 }
 
-/// The lines that are not within a fence.
+/// The lines that are outside of fences.
 fn outside_fences(text: &str) -> String {
     let (mut open, mut out) = (0, String::new());
     for line in text.lines() {

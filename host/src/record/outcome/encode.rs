@@ -1,4 +1,4 @@
-//! The canonical encoding of an outcome: its hash is over these bytes, and they are what is stored.
+//! The canonical encoding of an outcome. The store keeps these bytes, and the outcome hash covers them.
 
 use crate::record::encoding::{DecodeError, Decoder, Encoder};
 use crate::record::key::OutcomeHash;
@@ -11,14 +11,15 @@ const GUEST_FAULT: u8 = 1;
 const HOST_FAULT: u8 = 2;
 
 impl Outcome {
-    /// Hashes [`Outcome::encode`]: two runs of one experiment must agree on it.
+    /// Hashes [`Outcome::encode`]. Two runs of one experiment must have the same hash.
     pub fn hash(&self) -> OutcomeHash {
         OutcomeHash::of(&self.encode())
     }
 
     /// Status (0 completed; 1 guest fault, 2 host fault, and the kind's code), score (bits per byte, nats of chunks,
     /// bytes of chunks), curve (step, key, value), totals, intervals, read log, state, fuel: each struct's fields in
-    /// the order of declaration. The status message is left out: words may improve, results may not change.
+    /// the order of declaration. The status message is left out, so that its wording may change without changing the
+    /// result.
     pub fn encode(&self) -> Vec<u8> {
         let Self { status, score, curve, totals, intervals, read_log, state, fuel } = self;
         let mut e = Encoder::new();
@@ -50,7 +51,7 @@ impl Outcome {
         e.finish()
     }
 
-    /// Reads what [`Outcome::encode`] wrote; `message` is the status message, if it has one.
+    /// Reads the bytes of [`Outcome::encode`]. `message` is the status message; it may be empty.
     pub fn decode(bytes: &[u8], message: &str) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
         let status = decode_status(&mut d, message)?;
@@ -70,14 +71,13 @@ impl Outcome {
 }
 
 impl Score {
-    /// Bits per byte, nats of the chunks, bytes of the chunks.
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::new();
         self.encode_into(&mut e);
         e.finish()
     }
 
-    /// Reads what [`Score::encode`] wrote.
+    /// Reads the bytes of [`Score::encode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut d = Decoder::new(bytes);
         let score = Self::decode_from(&mut d)?;

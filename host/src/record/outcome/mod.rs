@@ -1,5 +1,5 @@
-//! What an experiment yields. Three kinds of status: only the first two are results, which are stored and
-//! deduplicated; a host fault says nothing of the guest. Pure: types, their names, no I/O.
+//! The outcome of an experiment. There are three kinds of status. Completed runs and guest faults are results, which
+//! are stored and deduplicated; a host fault says nothing about the guest. Pure.
 
 mod encode;
 mod state;

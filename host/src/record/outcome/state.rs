@@ -1,25 +1,24 @@
-//! The canonical encoding of named state. Its BLAKE3 is the state hash, and the name of the blob that holds it.
+//! The canonical encoding of named state. Its BLAKE3 is both the state hash and the name of its blob.
 
 use crate::record::encoding::{DecodeError, Decoder, Encoder};
 use kernels::session::NamedState;
 use kernels::spec::{DType, Shape, Spec, Values};
 
-/// Why a named state cannot be encoded. States come from child processes, so that nothing about them is taken on trust.
+/// Why a named state cannot be encoded. States come from child processes and are checked in full.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// The list of tensors is not in strict order of name.
     #[error("tensor `{0}` is named twice or out of order")]
     Order(String),
-    /// Values don't fit the declared shape and dtype.
+    /// The values don't fit the declared shape and dtype.
     #[error("tensor `{name}` is declared {spec} but holds {found} values of {held:?}")]
     Values {
-        /// Its name.
         name: String,
-        /// What was declared.
+        /// The declared spec.
         spec: Spec,
-        /// Number of values.
+        /// Number of values found.
         found: usize,
-        /// Their type.
+        /// Type of the values found.
         held: DType,
     },
 }
@@ -56,7 +55,7 @@ pub fn encode_state(state: &NamedState) -> Result<Vec<u8>, StateError> {
     Ok(e.finish())
 }
 
-/// Reads what [`encode_state`] wrote, and nothing else.
+/// Reads the bytes of [`encode_state`] and refuses anything else.
 pub fn decode_state(bytes: &[u8]) -> Result<NamedState, DecodeError> {
     let mut d = Decoder::new(bytes);
     let mut state = NamedState::default();
@@ -86,14 +85,14 @@ pub fn decode_state(bytes: &[u8]) -> Result<NamedState, DecodeError> {
     Ok(state)
 }
 
-/// Bits of a bf16 or f16, whose infinity and NaN are given; no other NaN is taken.
+/// The bits of a bf16 or f16. The parameters give its infinity and its NaN; any other NaN is refused.
 fn half<const INFINITY: u16, const NAN: u16>(d: &mut Decoder<'_>) -> Result<u16, DecodeError> {
     let bits = d.u16()?;
     let nan = bits & 0x7fff > INFINITY;
     if nan && bits != NAN { Err(d.error("a NaN that is not canonical")) } else { Ok(bits) }
 }
 
-/// Grows as values arrive: a shape alone never makes it allocate.
+/// Reads values one by one, so that a declared shape alone never makes it allocate.
 fn values<'a, T>(
     d: &mut Decoder<'a>,
     shape: &Shape,

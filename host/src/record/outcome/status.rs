@@ -1,4 +1,4 @@
-//! How an experiment ended, in three kinds, with the names and codes that are stored.
+//! How an experiment ended, with the names and codes that are stored.
 
 use kernels::session::{LogPoint, Totals};
 use serde::{Deserialize, Serialize};
@@ -10,20 +10,14 @@ use std::fmt;
 pub enum Status {
     /// Trained and scored.
     Completed,
-    /// The guest did something wrong; it would again.
+    /// The guest did something wrong. Running it again has the same result.
     GuestFault {
-        /// What.
         kind: GuestFault,
-        /// In words: the op, shapes, the guest's line. Not part of any hash.
+        /// Describes the op, shapes and the guest's line. Not part of any hash.
         message: String,
     },
-    /// The host could not finish; says nothing about the guest and is never deduplicated.
-    HostFault {
-        /// What.
-        kind: HostFault,
-        /// In words.
-        message: String,
-    },
+    /// The host could not finish. This says nothing about the guest, and is never deduplicated.
+    HostFault { kind: HostFault, message: String },
 }
 
 impl fmt::Display for Status {
@@ -44,15 +38,14 @@ macro_rules! kinds {
         pub enum $name { $($(#[doc = $doc])+ #[serde(rename = $text)] $variant = $code,)+ }
 
         impl $name {
-            /// Every kind.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name users see; stable.
+            /// The name that users see. It never changes.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
 
-            /// The number that enters canonical encodings; stable.
+            /// The number in canonical encodings. It never changes.
             pub const fn code(self) -> u8 {
                 self as u8
             }
@@ -69,11 +62,11 @@ macro_rules! kinds {
 kinds! {
     /// What a guest did wrong.
     GuestFault {
-        /// The bytes are no valid component.
+        /// The bytes are not a valid component.
         InvalidComponent = 1 "invalid-component",
         /// Larger than the limit.
         ComponentTooLarge = 2 "component-too-large",
-        /// Exports or imports of this contract are missing or differ.
+        /// The component imports something that guests may not have; the message names it.
         WrongWorld = 3 "wrong-world",
         /// Imports something that no guest may have; named in the message.
         ForbiddenImport = 4 "forbidden-import",
@@ -85,19 +78,19 @@ kinds! {
         TensorLimit = 7 "tensor-limit",
         /// More tensors or ops than allowed.
         CountLimit = 8 "count-limit",
-        /// Went on past the budget's overdraft.
+        /// Exceeded the budget and its overdraft.
         BudgetExceeded = 9 "budget-exceeded",
-        /// Shapes that an op cannot take.
+        /// Shapes that an op does not accept.
         ShapeError = 10 "shape-error",
         /// A scalar operand, name or use that is not allowed.
         Misuse = 11 "misuse",
-        /// A handle after its drop.
+        /// A handle was used after its drop.
         StaleHandle = 12 "stale-handle",
-        /// A graph that was freed or whose parameters have changed.
+        /// The graph was freed, or its parameters have changed.
         StaleGraph = 13 "stale-graph",
         /// A gradient that does not exist.
         NoGradient = 14 "no-gradient",
-        /// A value beyond its range at execution (an index, a target).
+        /// A value is out of range at execution, such as an index or a target.
         BadValue = 15 "bad-value",
         /// The guest panicked.
         Panic = 16 "panic",
@@ -105,9 +98,9 @@ kinds! {
         Trap = 17 "trap",
         /// Training ended without a single step.
         NoTraining = 18 "no-training",
-        /// `forward` used what evaluation does not have.
+        /// `forward` used something that evaluation does not provide.
         ForbiddenInForward = 19 "forbidden-in-forward",
-        /// Logits of another shape than [rows, time, vocab].
+        /// The shape of the logits is not [rows, time, vocab].
         BadLogitShape = 20 "bad-eval: logit shape",
         /// NaN or infinite logits.
         NotFinite = 21 "bad-eval: not finite",
@@ -121,7 +114,7 @@ kinds! {
         NoLearning = 25 "bad-eval: no learning",
         /// The saved state is larger than the limit.
         StateTooLarge = 26 "state-too-large",
-        /// Endless or very deep recursion. Where exactly it strikes depends on the machine's code.
+        /// Endless or very deep recursion. The exact point depends on the machine's code.
         StackOverflow = 27 "stack-overflow",
         /// The logged loss is NaN or infinite.
         Diverged = 28 "diverged",
@@ -129,17 +122,17 @@ kinds! {
 }
 
 kinds! {
-    /// What kept the host from finishing.
+    /// Why the host could not finish.
     HostFault {
         /// The wall-clock backstop fired.
         Timeout = 1 "timeout",
-        /// The child was killed by a signal (out of memory, by a person).
+        /// A signal killed the child, because of memory or a person.
         Killed = 3 "killed",
         /// The child ended without a report.
         Crashed = 4 "crashed",
-        /// The child's report made no sense.
+        /// The child's report was malformed.
         Protocol = 5 "protocol",
-        /// The system refused something (a process, a descriptor, a file).
+        /// The system refused a process, a descriptor or a file.
         System = 6 "system",
         /// Stopped by the user.
         Interrupted = 7 "interrupted",
@@ -157,12 +150,12 @@ impl Status {
         Self::HostFault { kind, message: message.into() }
     }
 
-    /// Results are stored and deduplicated; host faults are not.
+    /// Whether this is a result. Results are stored and deduplicated; host faults are not.
     pub fn is_result(&self) -> bool {
         !matches!(self, Self::HostFault { .. })
     }
 
-    /// Short name: `completed`, or the fault's.
+    /// Short name: `completed`, or the name of the fault.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -177,28 +170,27 @@ impl Status {
 pub struct Score {
     /// Bits per byte over the raw bytes of the scored text.
     pub bpb: f64,
-    /// Negative log-likelihood in nats of each chunk, in order: what paired comparisons use.
+    /// Negative log-likelihood of each chunk in nats, in order. Paired comparisons use it.
     pub chunk_nats: Vec<f64>,
     /// Raw bytes of each chunk.
     pub chunk_bytes: Vec<u32>,
 }
 
-/// What an experiment yields. Its hash covers everything but the status message.
+/// The outcome of an experiment. Its hash covers everything but the status message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// How it ended.
     pub status: Status,
-    /// Score on the search split, where completed.
+    /// Score on the search split, if completed.
     pub score: Option<Score>,
     /// What the guest logged.
     pub curve: Vec<LogPoint>,
-    /// What training counted.
+    /// Counters of training.
     pub totals: Totals,
-    /// Chain of interval hashes; the last one covers the final state.
+    /// Chain of interval hashes. The last one covers the final state.
     pub intervals: Vec<[u8; 32]>,
     /// Bits of the values that the guest read.
     pub read_log: Vec<u32>,
-    /// blake3 of the encoded named state, where training ended well.
+    /// BLAKE3 of the encoded named state, if training completed.
     pub state: Option<[u8; 32]>,
     /// Fuel that training used.
     pub fuel: u64,

@@ -1,5 +1,5 @@
-//! Blobs: immutable files named by the BLAKE3 of their bytes. Each is written aside, synced, renamed, and its folder
-//! synced; each is verified on every read.
+//! Blobs: immutable files named by the BLAKE3 of their bytes. A write goes to a temporary file, which is synced and
+//! renamed; then its folder is synced. Every read verifies the hash.
 
 use crate::record::key::Hash;
 use crate::record::store::error::{StoreError, io_error};
@@ -12,27 +12,26 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Unreferenced blobs younger than this are kept: a process may be about to refer to them.
+/// Unreferenced blobs younger than this are kept, because another process may be about to refer to them.
 const GRACE: Duration = Duration::from_secs(3600);
 
 /// What [`Store::gc`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Bytes.
     pub bytes: u64,
 }
 
 impl Store {
-    /// Where a blob is, or would be.
+    /// The path of a blob, whether it exists or not.
     pub fn blob_path(&self, hash: &Hash) -> PathBuf {
         let name = hash.to_string();
         let (folder, file) = name.split_at(2);
         self.dir.join("blobs").join(folder).join(file)
     }
 
-    /// Stores bytes durably under their hash. Storing what is there already costs a read, and mends a damaged copy.
+    /// Stores bytes durably under their hash. If the blob exists, it is read and checked; a damaged copy is replaced.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Hash, StoreError> {
         let hash = Hash::of(bytes);
         let path = self.blob_path(&hash);
@@ -41,7 +40,7 @@ impl Store {
         if fs::read(&path).is_ok_and(|found| found == bytes) {
             let file = File::open(&path).map_err(|source| io_error(&path, source))?;
             file.set_modified(SystemTime::now()).map_err(|source| io_error(&path, source))?;
-            // Whoever renamed it may have died before the folder reached the disk.
+            // The process that renamed it may have died before the folder reached the disk.
             sync_folder(folder).map_err(|source| io_error(folder, source))?;
             return Ok(hash);
         }
@@ -55,7 +54,7 @@ impl Store {
         Ok(hash)
     }
 
-    /// Removes a blob; one that is gone already is no error.
+    /// Removes a blob. A missing blob is not an error.
     pub(super) fn remove_blob(&self, hash: &Hash) -> Result<(), StoreError> {
         let path = self.blob_path(hash);
         match std::fs::remove_file(&path) {
@@ -64,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Reads a blob and checks that its bytes are the ones that its name promises.
+    /// Reads a blob and checks its bytes against its name.
     pub fn get_blob(&self, hash: &Hash) -> Result<Vec<u8>, StoreError> {
         let path = self.blob_path(hash);
         match fs::read(&path) {
@@ -75,8 +74,8 @@ impl Store {
         }
     }
 
-    /// Removes what crashes have left: blobs that no record names, and half-written files, an hour old or older. The
-    /// lock proves that nobody is recording.
+    /// Removes what crashes leave behind: blobs that no record names and half-written files, if they are at least an
+    /// hour old. Holding the lock proves that nothing is being recorded.
     pub fn gc(&self, _lock: &RunLock, now: SystemTime) -> Result<Collected, StoreError> {
         let named = self.referenced_blobs()?;
         let mut collected = Collected::default();
@@ -99,7 +98,7 @@ fn write_point(step: Step) -> WritePoint {
     }
 }
 
-/// Removes the old files of a folder whose names, after `prefix`, are not among `named`.
+/// Removes old files from a folder, except those for which `prefix` followed by the name is in `named`.
 fn collect(
     folder: &Path,
     now: SystemTime,
@@ -110,7 +109,7 @@ fn collect(
     for (name, path) in entries(folder)? {
         let metadata = fs::symlink_metadata(&path).map_err(|source| io_error(&path, source))?;
         let modified = metadata.modified().map_err(|source| io_error(&path, source))?;
-        // A file from the future (the clock was set back) has no age and stays.
+        // A file with a time in the future (the clock was set back) has no age and stays.
         let old = now.duration_since(modified).is_ok_and(|age| age >= GRACE);
         if metadata.is_file() && old && !named.contains(&format!("{prefix}{name}")) {
             fs::remove_file(&path).map_err(|source| io_error(&path, source))?;

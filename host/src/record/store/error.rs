@@ -1,11 +1,11 @@
-//! What can go wrong with a store.
+//! Errors of the store.
 
 use crate::record::encoding::DecodeError;
 use crate::record::key::{ExperimentKey, Hash, OutcomeHash};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the store could not do something.
+/// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No space left.
@@ -15,30 +15,18 @@ pub enum StoreError {
     Full(PathBuf),
     /// The system refused a file operation.
     #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// SQLite refused.
     #[error("the index {path}: {source}")]
-    Index {
-        /// The index.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// The index was written by a later version.
+    Index { path: PathBuf, source: rusqlite::Error },
+    /// A later version wrote the index.
     #[error(
         "the index {path} has version {found}; this host knows versions up to {known}: use a newer host or another store"
     )]
     Newer {
-        /// The index.
         path: PathBuf,
-        /// Its version.
         found: u64,
-        /// The latest one known.
+        /// The latest version that this host can read.
         known: u64,
     },
     /// Another process runs experiments on this store.
@@ -46,65 +34,56 @@ pub enum StoreError {
         "process {holder} is running an experiment on the store {path}; wait for it, stop it, or use another --store"
     )]
     Locked {
-        /// The store.
         path: PathBuf,
-        /// Process id of the holder, as it wrote it.
+        /// Process id of the holder, as the holder wrote it.
         holder: String,
     },
-    /// A blob's bytes don't have the hash that names it.
+    /// A blob's bytes don't match the hash in its name.
     #[error("{path} is damaged: its bytes are not those of {hash}; delete it, and run again what it belongs to")]
     Corrupt {
-        /// What it should be.
+        /// The expected hash.
         hash: Hash,
-        /// Where it is.
         path: PathBuf,
     },
-    /// A blob that is referred to isn't there.
+    /// A record refers to a blob that does not exist.
     #[error("{path} is missing; run again what it belongs to, or copy it from another store")]
     Missing {
-        /// What it should be.
+        /// The expected hash.
         hash: Hash,
-        /// Where it should be.
+        /// The expected path.
         path: PathBuf,
     },
-    /// A record that doesn't read as what it should be, or contradicts its own hash.
+    /// A record cannot be read, or contradicts its own hash.
     #[error("the record of {what} is damaged ({reason}); run it again in a fresh store")]
-    BadRecord {
-        /// Of what.
-        what: String,
-        /// Why.
-        reason: String,
-    },
+    BadRecord { what: String, reason: String },
     /// Two runs of one experiment had different outcomes.
     #[error(
         "experiment {key} had outcome {stored} and now {found}: one of the runs is not deterministic; `host replay {key}` tells more"
     )]
     Disagrees {
-        /// The experiment.
         key: ExperimentKey,
-        /// Outcome on record.
+        /// Outcome in the store.
         stored: OutcomeHash,
-        /// Outcome offered.
+        /// Outcome of the new run.
         found: OutcomeHash,
     },
-    /// A host fault was offered as a result.
+    /// The caller tried to record a host fault as a result.
     #[error("experiment {0} ended with a host fault, which is no result; run it again")]
     NotAResult(ExperimentKey),
-    /// The state offered is not the one that the outcome names.
+    /// The given state does not match the state hash of the outcome.
     #[error("the state of experiment {0} is not the one that its outcome names")]
     WrongState(ExperimentKey),
-    /// Too short, or no hexadecimal digits.
+    /// A prefix that is too short or not hexadecimal.
     #[error("`{0}` is no hash prefix: 4 to 64 lower-case hexadecimal digits are expected")]
     BadPrefix(String),
-    /// Nothing begins so.
+    /// No key begins with this prefix.
     #[error("nothing in the store begins with {0}; `host log` lists what there is")]
     NotFound(String),
-    /// Several things begin so.
+    /// Several keys begin with this prefix.
     #[error("{prefix} is ambiguous: {}; give more digits", matches.join(", "))]
     Ambiguous {
-        /// What was asked for.
         prefix: String,
-        /// What begins so (at most a few).
+        /// Some of the keys that match.
         matches: Vec<String>,
     },
 }

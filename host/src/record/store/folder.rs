@@ -9,27 +9,26 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// The points at which a crash can strike while something is recorded, in order.
+/// The points of a write at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritePoint {
     /// A blob's temporary file exists and is empty.
     BlobCreated,
-    /// It is written, but may not have reached the disk.
+    /// The bytes are written, but may not have reached the disk.
     BlobWritten,
-    /// It has reached the disk, under its temporary name.
+    /// The bytes have reached the disk under the temporary name.
     BlobSynced,
-    /// It has its name, but the folder may not have reached the disk.
+    /// The file has its final name, but the folder may not have reached the disk.
     BlobRenamed,
     /// All rows are written, but not committed.
     BeforeCommit,
-    /// Committed.
     Committed,
 }
 
-/// Called at each [`WritePoint`]; an error is treated as the failure of the write that follows.
+/// Called at each [`WritePoint`]. An error counts as the failure of the write that follows.
 pub type Faults = Box<dyn Fn(WritePoint) -> io::Result<()> + Send>;
 
-/// A store that is open. One per thread: it can be sent, not shared.
+/// An open store. Use one per thread: it can be sent, not shared.
 pub struct Store {
     pub(super) dir: PathBuf,
     pub(super) db: Connection,
@@ -37,12 +36,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in a folder, and makes it where there is none.
+    /// Opens the store in a folder, and creates it if there is none.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with_faults(dir, Box::new(|_| Ok(())))
     }
 
-    /// Opens a store whose writes can be made to fail: for tests of what is built on it.
+    /// Opens a store whose writes can be made to fail, for tests.
     pub fn open_with_faults(dir: &Path, faults: Faults) -> Result<Self, StoreError> {
         let new = !dir.exists();
         for folder in ["blobs", "incoming"] {
@@ -57,18 +56,17 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), db, faults })
     }
 
-    /// Its folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Claims the store for a process that runs experiments, until the lock is dropped or the process ends, however.
+    /// Locks the store for a process that runs experiments. The lock ends when it is dropped or the process ends.
     pub fn lock_run(&self) -> Result<RunLock, StoreError> {
         RunLock::take(&self.dir)
     }
 
-    /// Waits for the lock in turn with the other processes that want it. `waiting` hears a few times a second who holds
-    /// it, and may give up: then there is no lock.
+    /// Waits for the lock in a queue with other processes. `waiting` is told the holder a few times a second. If it
+    /// breaks, the wait ends without a lock.
     pub fn wait_to_run(
         &self,
         waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,

@@ -1,4 +1,4 @@
-//! The SQLite index: opening, migrating, and how keys look in it.
+//! The SQLite index: queries, transactions, and how keys and numbers are stored in columns.
 
 use crate::record::key::{
     BehaviourKey, CompileKey, ComponentKey, ContextKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash,
@@ -11,7 +11,7 @@ use rusqlite::{Row, RowIndex, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 
 impl Store {
-    /// Begins to write; waits for other writers.
+    /// Begins a write transaction; waits for other writers.
     pub(super) fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         self.sql(Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate))
     }
@@ -26,7 +26,7 @@ impl Store {
         Ok(self.rows(sql, params, read)?.into_iter().next())
     }
 
-    /// The row of a query that always has one.
+    /// The row of a query that always returns one.
     pub(super) fn one<T>(
         &self,
         sql: &str,
@@ -37,7 +37,6 @@ impl Store {
         self.sql(query())
     }
 
-    /// All rows.
     pub(super) fn rows<T>(
         &self,
         sql: &str,
@@ -48,7 +47,7 @@ impl Store {
         self.sql(query())
     }
 
-    /// Names of all blobs that a record refers to.
+    /// The names of all blobs that records refer to.
     pub(super) fn referenced_blobs(&self) -> Result<BTreeSet<String>, StoreError> {
         let sql = "SELECT component_blob FROM components UNION SELECT source_blob FROM components
              UNION SELECT outcome_blob FROM experiments UNION SELECT state_blob FROM experiments
@@ -61,7 +60,7 @@ impl Store {
     }
 }
 
-/// A number that is never negative. SQLite's integers are signed: what does not fit is an error, not another number.
+/// An unsigned number in a column. SQLite's integers are signed, so a number that does not fit is an error.
 pub(super) struct Whole(pub(super) u64);
 
 impl ToSql for Whole {
@@ -78,7 +77,7 @@ impl FromSql for Whole {
     }
 }
 
-/// The number in a column: see [`Whole`].
+/// Reads an unsigned number from a column: see [`Whole`].
 pub(super) fn whole(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<u64> {
     row.get(column).map(|Whole(number)| number)
 }

@@ -1,5 +1,5 @@
-//! The lock that keeps two hosts from running experiments on one store at the same time: on one machine they would only
-//! slow each other down, and numbers are given under it. The system releases it when the process ends.
+//! The lock that lets one host at a time run experiments on a store. Two hosts on one machine would only slow each
+//! other down, and trials are numbered under this lock. The system releases it when the process ends.
 
 use crate::record::store::error::{StoreError, io_error};
 use rustix::fs::{FlockOperation, flock};
@@ -9,10 +9,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often a waiting process looks.
+/// How often a waiting process checks the lock.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Held by the one process that runs an experiment on a store.
+/// The lock on a store, held by the process that runs experiments.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
@@ -28,13 +28,13 @@ impl RunLock {
             let holder = if known { holder } else { "(unknown)".into() };
             return Err(StoreError::Locked { path: dir.to_owned(), holder });
         }
-        // The number only serves the message above: a full disk must not keep a night from starting.
+        // The number is only for the message above: a full disk must not keep a night from starting.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 
-    /// Whoever waits holds the queue: a process that gives the lock back and wants it again at once finds the queue taken
-    /// and lets the other go first.
+    /// A waiting process holds the queue lock. A process that releases the store and wants it again at once finds the
+    /// queue taken, so the waiting one goes first.
     pub(super) fn wait(
         dir: &Path,
         waiting: &mut dyn FnMut(&StoreError) -> ControlFlow<()>,

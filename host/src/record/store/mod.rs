@@ -1,16 +1,16 @@
-//! The store: everything a host knows, in one folder, safe against `kill -9` and power loss at any point.
+//! The store: a folder with everything that a host keeps. It survives `kill -9` and power loss at any point.
 //!
 //! ```text
-//! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores, what was sent to
-//!                proposers and what they answered
+//! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
+//!                requests to proposers and their answers
 //! incoming/      blobs being written
-//! index.sqlite   what the blobs are and how they belong together; see schema.sql and schema_2.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql and schema_2.sql
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
 //!
-//! A blob is durable before the transaction that names it commits: a crash leaves whole records, or unreferenced blobs,
-//! which [`Store::gc`] removes. Reading needs no lock; any number of processes may.
+//! A blob is durable before the transaction that names it commits. A crash leaves complete records or unreferenced
+//! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read.
 
 mod blob;
 mod error;

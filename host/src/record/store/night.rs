@@ -1,4 +1,4 @@
-//! Nights: when they began and ended, what they used, and the champion of the last one.
+//! Nights: start, end, use of their bounds, and the champion of the latest night.
 
 use crate::record::key::{ContextKey, ExperimentKey, Hash, TaskHash};
 use crate::record::store::error::StoreError;
@@ -6,36 +6,33 @@ use crate::record::store::folder::Store;
 use crate::record::store::index::whole;
 use rusqlite::params;
 
-/// A night.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NightRecord {
-    /// Its number in the store.
+    /// The night's number in the store.
     pub id: i64,
-    /// Name of the policy.
     pub policy_name: String,
-    /// Blob of the policy's text.
+    /// Blob with the policy's text.
     pub policy_blob: Hash,
-    /// The task.
     pub task: TaskHash,
-    /// The terms that its trials compete on.
+    /// The terms on which its trials compete.
     pub context: ContextKey,
     /// When it started.
     pub started_unix_ms: i64,
-    /// When it ended; absent while it runs, and where it was killed.
+    /// When it ended; absent while it runs, or if it was killed.
     pub ended_unix_ms: Option<i64>,
 }
 
-/// What a night has used of its bounds.
+/// How much a night has used of its bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NightUsed {
-    /// Mutations of its proposers that were trained.
+    /// Number of its proposers' mutations that were trained.
     pub trained: u64,
-    /// Time that the trials of its proposers took.
+    /// Wall time of its proposers' trials.
     pub wall_ms: u64,
 }
 
 impl Store {
-    /// Begins a night; returns its number.
+    /// Starts a night and returns its number.
     pub fn start_night(
         &self,
         policy_name: &str,
@@ -49,8 +46,8 @@ impl Store {
         self.sql(self.db.query_row(sql, params![policy_name, policy_blob, task, context, unix_ms], |row| row.get(0)))
     }
 
-    /// The last night of this policy and context that began since, if it has not come to its end: it was stopped or killed,
-    /// or another process runs it.
+    /// The latest night of this policy and context that began since the given time and has not ended: it was stopped or
+    /// killed, or another process is running it.
     pub(super) fn open_night(
         &self,
         policy: &str,
@@ -62,7 +59,7 @@ impl Store {
         self.first(sql, params![Hash::of(policy.as_bytes()), context, since_unix_ms], |row| row.get(0))
     }
 
-    /// The open night, or else a new one, which only one of several processes begins: they share its caps.
+    /// Returns the open night, or starts one. Only one of several processes starts it; all share its caps.
     pub fn join_night(
         &self,
         policy_name: &str,
@@ -101,15 +98,15 @@ impl Store {
         })
     }
 
-    /// What a night has used of its bounds; trials that others added to it do not count.
+    /// How much a night has used of its bounds. Trials that others added to the night do not count.
     pub fn night_used(&self, night: i64) -> Result<NightUsed, StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE verdict NOT IN ('same', 'refused') AND peak_bytes IS NOT NULL),
              coalesce(sum(wall_ms), 0) FROM trials WHERE night = ? AND proposal IS NOT NULL";
         self.one(sql, [night], |row| Ok(NightUsed { trained: whole(row, 0)?, wall_ms: whole(row, 1)? }))
     }
 
-    /// The experiment behind the champion of the night that began last: that of the last trial kept in its context, or
-    /// else the best completed one of its task.
+    /// The experiment of the latest night's champion: the experiment of the last trial kept in its context, or else the
+    /// best completed experiment of its task.
     pub fn latest_champion(&self) -> Result<Option<ExperimentKey>, StoreError> {
         let Some(night) = self.nights()?.pop() else { return Ok(None) };
         let trials = self.trials_in(&night.context)?;

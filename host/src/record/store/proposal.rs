@@ -1,4 +1,4 @@
-//! What proposers wrote and what it cost: answers, requests with their reservations, digests, accounts by proposer.
+//! Answers of proposers and their cost: answers, requests with their reservations, digests, and accounts by proposer.
 
 use crate::record::key::{ContextKey, Hash};
 use crate::record::spend::{Exchange, Spend};
@@ -10,26 +10,25 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Status of a request whose answer is not here.
+/// Status of a request whose answer is not recorded.
 const RESERVED: &str = "reserved";
 
-/// What became of an answer before any training.
+/// How an answer ended, before any training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerOutcome {
     /// It passed the dry run.
     Ready,
-    /// A mutation that cannot be trained.
+    /// The mutation cannot be trained.
     Faulty,
-    /// No mutation could be read from it.
+    /// The answer holds no readable mutation.
     Unreadable,
-    /// None came: not now.
+    /// No answer came for now.
     Later,
-    /// None came, and none will tonight.
+    /// No answer came, and none will come tonight.
     Stopped,
 }
 
 impl AnswerOutcome {
-    /// Its name in the index.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -41,100 +40,93 @@ impl AnswerOutcome {
     }
 }
 
-/// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAnswer<'a> {
-    /// The first answer of the turn; none for that one.
+    /// The first answer of the turn; `None` for the first answer itself.
     pub first: Option<i64>,
-    /// When it was there.
+    /// When the answer was received.
     pub unix_ms: i64,
-    /// Who wrote it.
+    /// Name of the proposer.
     pub proposer: &'a str,
-    /// Trial whose source was to be changed.
+    /// Number of the trial whose source was to be changed.
     pub parent: u64,
-    /// What became of it.
     pub outcome: AnswerOutcome,
-    /// What found the fault.
+    /// The stage that found the fault.
     pub stage: Option<&'a str>,
-    /// The fault.
     pub fault: &'a str,
-    /// The source, or the answer from which none could be read.
+    /// The source, or the whole answer if no source could be read.
     pub text: Option<&'a str>,
-    /// What its author claims.
+    /// The author's hypothesis.
     pub hypothesis: &'a str,
     /// The change in words.
     pub description: &'a str,
-    /// Which kind of change.
+    /// The kind of change.
     pub operator: &'a str,
-    /// From asking to answer.
+    /// Milliseconds from the question to the answer.
     pub wall_ms: i64,
 }
 
-/// What a proposer did in a night.
+/// Summary of one proposer's work in a night.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Account {
-    /// Its name.
     pub proposer: String,
-    /// Turns that brought an answer.
+    /// Turns with an answer.
     pub proposed: u64,
-    /// Answers that were faulty or unreadable, repaired ones included.
+    /// Faulty or unreadable answers, including those that were repaired later.
     pub faults: u64,
-    /// Turns that repair saved: a fault, then a mutation that passed the dry run.
+    /// Turns saved by repair: a fault, then a mutation that passed the dry run.
     pub mended: u64,
-    /// Turns that brought nothing to train, repeats not counted.
+    /// Turns without anything to train; repeats do not count.
     pub lost: u64,
-    /// Trials of its proposals that had been tried before.
+    /// Trials whose mutation had been tried before.
     pub repeats: u64,
     /// Trials that were kept.
     pub kept: u64,
-    /// Sum of what the kept ones gained, in bits per byte.
+    /// Total gain of the kept trials, in bits per byte.
     pub gain: f64,
-    /// What it cost.
     #[serde(flatten)]
     pub spend: Spend,
-    /// Turns in which no answer came: a server or program that failed.
+    /// Turns without an answer, because a server or program failed.
     pub unanswered: u64,
-    /// Why the last turn that brought no mutation did not, whatever came after it.
+    /// Why the latest turn without a mutation failed, even if later turns succeeded.
     pub failure: Option<String>,
-    /// Why nothing more comes of it in this night: a cap, a refused key; none where it may go on.
+    /// Why the proposer stopped for this night, such as a cap or a refused key; `None` if it may continue.
     pub stopped: Option<String>,
 }
 
-/// One proposer's turn that was decided, for the bandit.
+/// A decided turn of one proposer, for the bandit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecidedTurn {
-    /// Who.
     pub proposer: String,
-    /// Candidate less champion in bits per byte, where measured.
+    /// Candidate minus champion in bits per byte, if measured.
     pub delta: Option<f64>,
     /// What the turn cost.
     pub spend: Spend,
 }
 
-/// A request on record, and what came of it.
+/// A request in the store, and its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExchangeRecord {
-    /// The night that paid.
+    /// The night that paid for it.
     pub night: i64,
-    /// Who was asked.
+    /// The proposer that sent it.
     pub proposer: String,
-    /// When.
     pub unix_ms: i64,
-    /// How it ended; `reserved` where nobody knows.
+    /// How it ended; `reserved` if unknown.
     pub status: String,
-    /// What it cost, or may have.
+    /// The actual cost, or the worst case.
     #[serde(flatten)]
     pub spend: Spend,
-    /// Blob of what was sent.
+    /// Blob of the request body.
     pub request: Option<Hash>,
-    /// Blob of what came back.
+    /// Blob of the answer body.
     pub response: Option<Hash>,
-    /// From request to last byte.
+    /// Milliseconds from the request to the last byte.
     pub wall_ms: i64,
 }
 
 impl Store {
-    /// Files an answer and says which requests it came from.
+    /// Stores an answer together with the requests behind it.
     pub fn add_answer(&self, night: i64, answer: &NewAnswer, requests: &[i64]) -> Result<i64, StoreError> {
         let blob = answer.text.map(|text| self.put_blob(text.as_bytes())).transpose()?;
         let transaction = self.begin()?;
@@ -169,8 +161,8 @@ impl Store {
         Ok(id)
     }
 
-    /// Reserves what a request may cost at most, if `fits` says that the night's spending, it included, stays under
-    /// the caps. Nobody else spends in between.
+    /// Reserves the worst-case cost of a request if `fits` accepts the night's spending with this request included. No
+    /// other process can spend in between.
     pub fn reserve(
         &self,
         night: i64,
@@ -203,7 +195,7 @@ impl Store {
         Ok(Ok(id))
     }
 
-    /// Replaces a reservation by what was spent, and files both bodies.
+    /// Replaces a reservation by the actual cost, and stores both bodies.
     pub fn settle(&self, request: i64, exchange: &Exchange) -> Result<(), StoreError> {
         let file = |bytes: &Vec<u8>| (!bytes.is_empty()).then(|| self.put_blob(bytes)).transpose();
         let (sent, received) = (file(&exchange.request)?, file(&exchange.response)?);
@@ -227,13 +219,13 @@ impl Store {
         if changed == 1 { Ok(()) } else { Err(bad_record(format!("request {request}"), "it was never reserved")) }
     }
 
-    /// All that a night has spent and reserved.
+    /// Everything that a night has spent and reserved.
     pub fn spent(&self, night: i64) -> Result<Spend, StoreError> {
         let sql = format!("SELECT {SPEND} FROM requests WHERE night = ?");
         self.one(&sql, [night], |row| spend(row, 0))
     }
 
-    /// What each proposer of a night did, in order of first appearance.
+    /// The account of each proposer of a night, in order of first appearance.
     pub fn accounts(&self, night: i64) -> Result<Vec<Account>, StoreError> {
         let turns = "SELECT proposer,
                count(*) FILTER (WHERE first = id AND outcome NOT IN ('later', 'stopped')),
@@ -276,7 +268,7 @@ impl Store {
         Ok(accounts)
     }
 
-    /// Every turn of a context that was decided, oldest first: tried, or lost before it could be.
+    /// All decided turns of a context, oldest first. A turn is decided by a trial, or lost before one.
     pub fn decided_turns(&self, context: &ContextKey) -> Result<Vec<DecidedTurn>, StoreError> {
         let sql = format!(
             "SELECT last.proposer, trials.delta, {SPEND}
@@ -295,7 +287,7 @@ impl Store {
         })
     }
 
-    /// What the turn of a proposal cost, its repairs included, and how many repairs there were.
+    /// The cost of a proposal's turn, repairs included, and the number of repairs.
     pub fn turn_spend(&self, proposal: i64) -> Result<(Spend, u32), StoreError> {
         let turn = "SELECT id FROM proposals WHERE first = (SELECT first FROM proposals WHERE id = ?)";
         let answers =
@@ -306,12 +298,12 @@ impl Store {
         Ok((spent, answers.saturating_sub(1)))
     }
 
-    /// What a trial's proposal cost and how many repairs it had; nothing where no proposer of the night wrote it.
+    /// The cost of a trial's proposal and its number of repairs; zero if no proposer of the night wrote it.
     pub fn cost_of(&self, trial: &Trial) -> Result<(Spend, u32), StoreError> {
         trial.proposal.map_or(Ok((Spend::default(), 0)), |proposal| self.turn_spend(proposal))
     }
 
-    /// What the turns behind trials cost, by proposal; free ones are left out.
+    /// The cost of each turn behind a trial, by proposal. Free turns are left out.
     pub fn spends(&self) -> Result<BTreeMap<i64, Spend>, StoreError> {
         let sql = format!(
             "SELECT trials.proposal, {SPEND} FROM requests JOIN proposals AS every ON every.id = requests.proposal
@@ -321,7 +313,7 @@ impl Store {
         Ok(self.rows(&sql, [], |row| Ok((row.get(0)?, spend(row, 1)?)))?.into_iter().collect())
     }
 
-    /// Files what was learnt after so many trials of a context.
+    /// Stores a digest written after `after` trials of a context.
     pub fn add_digest(
         &self,
         context: &ContextKey,
@@ -334,7 +326,7 @@ impl Store {
         self.sql(self.db.execute(sql, params![context, Whole(after), unix_ms, author, text])).map(drop)
     }
 
-    /// The last digest of a context: after which trial it was written, and its text.
+    /// The latest digest of a context: the number of trials it covers, and its text.
     pub fn latest_digest(&self, context: &ContextKey) -> Result<Option<(u64, String)>, StoreError> {
         let sql = "SELECT number, text FROM digests WHERE context = ? ORDER BY id DESC LIMIT 1";
         self.first(sql, [context], |row| Ok((whole(row, 0)?, row.get(1)?)))
@@ -345,14 +337,14 @@ impl Store {
         self.rows("SELECT * FROM requests WHERE night = ? ORDER BY id", [night], exchange_row)
     }
 
-    /// The requests behind a proposal, those of the answers that it mends included, in order.
+    /// The requests behind a proposal in order, including those of the answers that it repairs.
     pub fn turn_exchanges(&self, proposal: i64) -> Result<Vec<ExchangeRecord>, StoreError> {
         let sql = "SELECT requests.* FROM requests JOIN proposals ON proposals.id = requests.proposal
              WHERE proposals.first = (SELECT first FROM proposals WHERE id = ?) ORDER BY requests.id";
         self.rows(sql, [proposal], exchange_row)
     }
 
-    /// The requests that sent this blob, or were answered by it.
+    /// The requests whose request or answer body is this blob.
     pub fn exchanges_of_blob(&self, blob: &Hash) -> Result<Vec<ExchangeRecord>, StoreError> {
         let sql = "SELECT * FROM requests WHERE request_blob = ?1 OR response_blob = ?1 ORDER BY id";
         self.rows(sql, [blob], exchange_row)
@@ -390,7 +382,7 @@ fn spend(row: &Row<'_>, at: usize) -> rusqlite::Result<Spend> {
     })
 }
 
-/// An amount that SQLite can add up. Sums of its integers end earlier than ours: what is larger than any real amount is cut.
+/// Caps an amount so that SQLite can add it up: its integers end earlier than `u64`. No real amount reaches the cap.
 fn amount(n: u64) -> i64 {
     n.min(1 << 50) as i64
 }

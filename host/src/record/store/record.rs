@@ -1,4 +1,4 @@
-//! Results and memos: experiments, components, dry runs, definitions, and finding any of them by the beginning of its key.
+//! Results and caches: experiments, components, dry runs, definitions, and lookup by key prefix.
 
 use crate::record::dry_run::DryRun;
 use crate::record::key::{
@@ -13,26 +13,21 @@ use rusqlite::{Row, params};
 /// An experiment that has just ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Finished<'a> {
-    /// What was run.
     pub manifest: &'a Manifest,
-    /// What it yielded; must be a result.
+    /// The outcome; it must be a result.
     pub outcome: &'a Outcome,
-    /// The encoded state ([`crate::record::outcome::encode_state`]) that the outcome names, if it names one.
+    /// The encoded state ([`crate::record::outcome::encode_state`]), if the outcome names one.
     pub state: Option<&'a [u8]>,
-    /// Interval and blob of each checkpoint; the blobs are stored already.
+    /// Interval and blob of each checkpoint. The blobs are already stored.
     pub checkpoints: &'a [(u32, Hash)],
-    /// When it ended.
     pub finished_unix_ms: i64,
-    /// How long it took.
     pub wall_ms: i64,
 }
 
-/// An experiment on record.
+/// An experiment in the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExperimentRecord {
-    /// Its key.
     pub key: ExperimentKey,
-    /// What was run.
     pub manifest: Manifest,
     /// Hash of the outcome.
     pub outcome_hash: OutcomeHash,
@@ -42,22 +37,19 @@ pub struct ExperimentRecord {
     pub status: String,
     /// Status message; empty where completed.
     pub message: String,
-    /// Bits per byte on the search split, where completed.
+    /// Bits per byte on the search split, if completed.
     pub val_bpb: Option<f64>,
     /// Blob of the encoded state.
     pub state_blob: Option<Hash>,
-    /// When it ended.
     pub finished_unix_ms: i64,
-    /// How long it took.
     pub wall_ms: i64,
 }
 
-/// What compiling a source yielded.
+/// The result of compiling a source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ComponentRecord {
-    /// Its key.
     pub component_key: ComponentKey,
-    /// Blob of the component as compiled, names included.
+    /// Blob of the component as compiled, with names.
     pub component_blob: Hash,
     /// Key of the source.
     pub source_key: SourceKey,
@@ -67,19 +59,16 @@ pub struct ComponentRecord {
     pub compiler: String,
 }
 
-/// What a dry run found: its facts, or the guest's fault with its message.
+/// The facts that a dry run found, or the guest's fault with its message.
 pub type DryRunResult = Result<DryRun, (GuestFault, String)>;
 
-/// What a prefix stands for.
+/// What a prefix refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An experiment.
     Experiment(ExperimentKey),
-    /// A component.
     Component(ComponentKey),
-    /// A source.
     Source(SourceKey),
-    /// What was sent to a proposer, or came from one.
+    /// The body of a request to a proposer, or of its answer.
     Exchanged(Hash),
 }
 
@@ -132,7 +121,7 @@ impl Store {
         self.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))
     }
 
-    /// The experiment with this key, if it is on record.
+    /// The experiment with this key, if it is stored.
     pub fn find_experiment(&self, key: &ExperimentKey) -> Result<Option<ExperimentRecord>, StoreError> {
         let record = self.first("SELECT * FROM experiments WHERE key = ?", [key], experiment_row)?;
         match record {
@@ -141,7 +130,7 @@ impl Store {
         }
     }
 
-    /// The experiments of a component, on whatever terms, by key.
+    /// All experiments of a component, ordered by key.
     pub fn experiments_of(&self, component: &ComponentKey) -> Result<Vec<ExperimentRecord>, StoreError> {
         let sql = "SELECT * FROM experiments WHERE component_key = ? ORDER BY key";
         self.rows(sql, [component], experiment_row)
@@ -158,7 +147,7 @@ impl Store {
         }
     }
 
-    /// The state that training left, where it left one.
+    /// The state after training, if there is one.
     pub fn state(&self, record: &ExperimentRecord) -> Result<Option<NamedState>, StoreError> {
         let Some(blob) = &record.state_blob else {
             return Ok(None);
@@ -172,7 +161,7 @@ impl Store {
         self.rows(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// Removes the checkpoints of an experiment: rows first, then the blobs that no other experiment's checkpoint is.
+    /// Removes an experiment's checkpoints: first the rows, then the blobs that no other experiment's checkpoints use.
     pub fn forget_checkpoints(&self, key: &ExperimentKey) -> Result<(), StoreError> {
         let blobs = self.checkpoints(key)?;
         self.sql(self.db.execute("DELETE FROM checkpoints WHERE experiment_key = ?", [key]))?;
@@ -186,23 +175,23 @@ impl Store {
         Ok(())
     }
 
-    /// What was compiled under this key.
+    /// The component compiled under this key.
     pub fn find_component(&self, key: &CompileKey) -> Result<Option<ComponentRecord>, StoreError> {
         self.first("SELECT * FROM components WHERE compile_key = ?", [key], component_row)
     }
 
-    /// Any compilation that yielded this component.
+    /// Any compilation that produced this component.
     pub fn component(&self, key: &ComponentKey) -> Result<Option<ComponentRecord>, StoreError> {
         let sql = "SELECT * FROM components WHERE component_key = ? ORDER BY compile_key LIMIT 1";
         self.first(sql, [key], component_row)
     }
 
-    /// The blob of a source that was compiled.
+    /// The blob of a compiled source.
     pub fn source_blob(&self, key: &SourceKey) -> Result<Option<Hash>, StoreError> {
         self.first("SELECT source_blob FROM components WHERE source_key = ? LIMIT 1", [key], |row| row.get(0))
     }
 
-    /// Remembers a compilation whose blobs are stored.
+    /// Stores a compilation whose blobs are already stored.
     pub fn put_component(&self, key: &CompileKey, record: &ComponentRecord) -> Result<(), StoreError> {
         let ComponentRecord { component_key, component_blob, source_key, source_blob, compiler } = record;
         self.sql(self.db.execute(
@@ -212,14 +201,14 @@ impl Store {
         Ok(())
     }
 
-    /// What the dry run of this key found.
+    /// The stored dry run with this key.
     pub fn find_dry_run(&self, key: &DryRunKey) -> Result<Option<DryRunResult>, StoreError> {
         let facts =
             self.first("SELECT facts FROM behaviours WHERE dry_run_key = ?", [key], |row| row.get::<_, String>(0))?;
         facts.map(|json| serde_json::from_str(&json).map_err(|error| bad_record(key, error))).transpose()
     }
 
-    /// Remembers what a dry run found.
+    /// Stores the result of a dry run.
     pub fn put_dry_run(&self, manifest: &Manifest, result: &DryRunResult) -> Result<(), StoreError> {
         let key = manifest.dry_run_key();
         let behaviour = result.as_ref().ok().and_then(BehaviourKey::new);
@@ -231,18 +220,18 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers what a hash in a manifest stands for.
+    /// Stores the definition behind a hash in a manifest.
     pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";
         self.sql(self.db.execute(sql, params![hash, kind, json])).map(drop)
     }
 
-    /// What a hash in a manifest stands for, as JSON.
+    /// The definition behind a hash in a manifest, as JSON.
     pub fn definition(&self, hash: &Hash) -> Result<Option<String>, StoreError> {
         self.first("SELECT definition FROM definitions WHERE hash = ?", [hash], |row| row.get(0))
     }
 
-    /// The one experiment, component, source or part of an exchange whose key begins with these digits.
+    /// The one experiment, component, source or exchange body whose key begins with these digits.
     pub fn resolve(&self, prefix: &str) -> Result<Found, StoreError> {
         let digits = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if !digits || !(4..=64).contains(&prefix.len()) {

@@ -1,4 +1,4 @@
-//! Opening the SQLite index, and taking an older one to this version.
+//! Opens the SQLite index, and migrates an older one to this version.
 
 use crate::record::store::error::StoreError;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 pub(super) const FILE: &str = "index.sqlite";
 
-/// Each entry takes the index from the version that is its position to the next.
+/// Entry `n` migrates the index from version `n` to `n + 1`.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// How long to wait for another process's transaction.
@@ -26,7 +26,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Tries again while another process holds the index: SQLite does not wait by itself for a change of the journal mode.
+/// Retries while another process holds the index. SQLite itself does not wait for a change of the journal mode.
 fn patiently(mut attempt: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -45,7 +45,7 @@ fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
     let version = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     if version(&db).map_err(sql)? != known as i64 {
         let transaction = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).map_err(sql)?;
-        // Asked again: another process may have migrated while this one waited.
+        // Read again, because another process may have migrated the index in the meantime.
         let found = version(&db).map_err(sql)?.unsigned_abs();
         let pending = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
         let pending = pending.ok_or_else(|| StoreError::Newer { path: path.to_owned(), found, known })?;

@@ -1,4 +1,4 @@
-//! Looks at held-out splits.
+//! Scores on held-out splits. Each one is recorded as a look at the split.
 
 use crate::record::key::{ExperimentKey, Hash, TaskHash};
 use crate::record::outcome::Score;
@@ -10,15 +10,13 @@ use rusqlite::params;
 /// One look at a split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreRecord {
-    /// Whose score.
+    /// The scored experiment.
     pub experiment_key: ExperimentKey,
     /// Name of the split.
     pub split: String,
-    /// The score.
     pub score: Score,
-    /// What for.
+    /// Purpose of the look.
     pub purpose: String,
-    /// When.
     pub unix_ms: i64,
 }
 
@@ -34,7 +32,7 @@ impl Store {
         .map(drop)
     }
 
-    /// All looks at an experiment's scores, oldest first.
+    /// All recorded scores of an experiment, oldest first.
     pub fn scores(&self, key: &ExperimentKey) -> Result<Vec<ScoreRecord>, StoreError> {
         let sql = "SELECT * FROM scores WHERE experiment_key = ? ORDER BY id";
         let rows = self.rows(sql, [key], |row| {
@@ -55,7 +53,7 @@ impl Store {
         rows.into_iter().map(whole).collect()
     }
 
-    /// How often a split has been looked at on one task.
+    /// The number of recorded scores on one split of a task.
     pub fn count_scores(&self, task: &TaskHash, split: &str) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM scores JOIN experiments ON key = experiment_key WHERE task = ? AND split = ?";
         self.one(sql, params![task, split], |row| whole(row, 0))

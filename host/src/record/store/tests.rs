@@ -1,4 +1,4 @@
-//! What the store promises, named after the failure it survives.
+//! Guarantees of the store. Each test is named after the failure that the store survives.
 
 use super::*;
 use crate::record::dry_run::DryRun;
@@ -64,7 +64,7 @@ fn record(store: &Store, random_seed: u64) -> Result<ExperimentRecord, StoreErro
     })
 }
 
-/// The experiment is wholly there, or not at all.
+/// Whether the experiment is stored completely; panics if it is stored in part.
 fn check_whole(store: &Store) -> bool {
     let key = manifest(1).key();
     let Some(record) = store.find_experiment(&key).unwrap() else {
@@ -106,7 +106,7 @@ fn trial(store: &Store, number: u64, verdict: Ending, bpb: f64) -> Trial {
 const CRASH_STORE: &str = "STORE_TEST_CRASH_DIR";
 const CRASH_AT: &str = "STORE_TEST_CRASH_AT";
 
-/// The child's half of the next test: kills itself at the given visit of a write point.
+/// The child process of the next test: kills itself at the given visit of a write point.
 #[test]
 #[ignore = "run by the test below, in a process of its own"]
 fn crash_child() {
@@ -386,7 +386,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
 }
 
-/// A store as version 1 left it, with one night of one trial.
+/// A store written by version 1, with one night of one trial.
 fn store_of_version_1(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
     let db = rusqlite::Connection::open(dir.join("index.sqlite")).unwrap();
@@ -476,7 +476,7 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
     let key = record(&store, 1).unwrap().key;
     let context = manifest(1).context_key();
     let night = store.start_night("n", "", &TaskHash::of(b"task"), &context, 1).unwrap();
-    // A turn that repair saves and that is kept; one that is never readable; one that waits.
+    // One turn is repaired and kept, one never becomes readable, one waits.
     let faulty = answer(None, AnswerOutcome::Faulty, Some("fn bad() {}"));
     let first = store.add_answer(night, &faulty, &[paid(&store, night, 100)]).unwrap();
     let mended = answer(Some(first), AnswerOutcome::Ready, Some("fn good() {}"));

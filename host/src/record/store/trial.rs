@@ -1,4 +1,4 @@
-//! Trials, and the experiments that their verdicts rest on.
+//! Trials, and the experiments behind their verdicts.
 
 use crate::record::key::{ContextKey, ExperimentKey, SourceKey};
 use crate::record::store::error::StoreError;
@@ -8,28 +8,25 @@ use crate::record::trial::{Findings, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Row, params};
 
-/// A trial on record.
+/// A trial in the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrialRecord {
-    /// Its number in the store.
+    /// The trial's number in the store.
     pub id: i64,
-    /// Its night.
     pub night: i64,
-    /// What it was.
     pub trial: Trial,
 }
 
-/// What an experiment was run for.
+/// Why an experiment was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// To score a mutation on the night's random seed.
     Search,
-    /// To see whether a gain holds on a fresh random seed.
+    /// To check on a new random seed whether a gain holds.
     FreshSeed,
 }
 
 impl Role {
-    /// Its name in the index.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Search => "search",
@@ -45,7 +42,7 @@ impl ToSql for Role {
 }
 
 impl Store {
-    /// Records a decided trial and the experiments it rests on, all on record already; returns its number in the store.
+    /// Records a decided trial and its experiments, which must already be stored. Returns its number in the store.
     pub fn add_trial(&self, night: i64, trial: &Trial, runs: &[(ExperimentKey, Role)]) -> Result<i64, StoreError> {
         let found = &trial.found;
         let transaction = self.begin()?;
@@ -87,18 +84,18 @@ impl Store {
         Ok(id)
     }
 
-    /// The experiments that a trial rests on, in the order in which they were asked for.
+    /// The experiments behind a trial, in the order in which they were requested.
     pub fn runs_of(&self, trial: i64) -> Result<Vec<ExperimentKey>, StoreError> {
         self.rows("SELECT experiment_key FROM runs WHERE trial = ? ORDER BY rowid", [trial], |row| row.get(0))
     }
 
-    /// The trials of a night, or all, in order.
+    /// The trials of one night, or of all nights, in order.
     pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";
         self.rows(sql, [night], trial_row)
     }
 
-    /// The first trial of a source: what later ones are the same as.
+    /// The first trial of a source. Later trials of the same source are repeats of it.
     pub fn trial_of_source(&self, key: &SourceKey) -> Result<Option<TrialRecord>, StoreError> {
         self.first("SELECT * FROM trials WHERE source_key = ? ORDER BY id LIMIT 1", [key], trial_row)
     }
@@ -115,7 +112,7 @@ impl Store {
         self.trials_after(context, 0)
     }
 
-    /// Those that were recorded after the one with this number in the store.
+    /// The trials of a context that were recorded after trial `id`.
     pub fn trials_after(&self, context: &ContextKey, id: i64) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? AND trials.id > ?
              ORDER BY trials.id";

@@ -1,5 +1,5 @@
-//! How a function of the contract is defined: what it costs in fuel, how handles become tensors, and the data that one
-//! instance can reach.
+//! How functions of the contract are defined: their cost in fuel, the conversion from handles to tensors, and the data
+//! of an instance.
 
 use crate::sandbox::handles::Handles;
 use crate::sandbox::lab::types::{Handle, Lifted};
@@ -9,16 +9,16 @@ use kernels::session::Session;
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, LinkerInstance, Lower};
 use wasmtime::{StoreContextMut, Trap};
 
-/// Fuel of a call into the host.
+/// Fuel per call into the host.
 pub const CALL_FUEL: u64 = 16;
-/// Fuel of a handle.
+/// Fuel per handle.
 pub const HANDLE_FUEL: u64 = 16;
-/// Most bytes that one call may carry from guest to host.
+/// Largest number of bytes that one call may pass from guest to host.
 pub const CALL_BYTES: usize = 64 << 20;
-/// Most handles of a guest at once.
+/// Largest number of handles that a guest may hold.
 pub const MAX_HANDLES: usize = 200_000;
 
-/// The reply to `task`.
+/// The answer to the guest's `task` call.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
 pub struct Task {
@@ -30,24 +30,23 @@ pub struct Task {
     pub scale: f32,
 }
 
-/// Called after each batch; an error ends the run.
+/// Called after each batch. An error ends the run.
 pub type OnStep = Box<dyn FnMut(&Session) -> wasmtime::Result<()> + Send>;
 
-/// The store's data: all that one instance can reach.
+/// Data of the wasmtime store: everything that one instance can reach.
 pub struct State {
     /// The tensor API behind the contract.
     pub session: Session,
     /// The guest's handles.
     pub handles: Handles,
-    /// Memory budget.
+    /// Limits memory.
     pub limiter: Limiter,
-    /// Task.
     pub task: Task,
-    /// Watches steps.
+    /// Called at each step.
     pub on_step: Option<OnStep>,
 }
 
-/// A panic of the guest, in its own words.
+/// A panic of the guest, with its message.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct GuestPanic(pub String);
@@ -55,7 +54,7 @@ pub struct GuestPanic(pub String);
 type Context<'a> = StoreContextMut<'a, State>;
 pub(super) type Reply<R> = wasmtime::Result<R>;
 
-/// Takes fuel from the guest; at less than `amount` it traps with none left.
+/// Takes fuel from the guest. If less than `amount` is left, it takes all of it and traps.
 pub(super) fn charge(cx: &mut Context<'_>, amount: u64) -> Reply<()> {
     match cx.get_fuel()?.checked_sub(amount) {
         Some(left) => cx.set_fuel(left),
@@ -66,11 +65,11 @@ pub(super) fn charge(cx: &mut Context<'_>, amount: u64) -> Reply<()> {
     }
 }
 
-/// One interface while its functions are being defined.
+/// An interface while its functions are being defined.
 pub(super) struct Interface<'a>(pub(super) LinkerInstance<'a, State>);
 
 impl Interface<'_> {
-    /// Defines a function; its call and its lists are paid for before `run` sees them.
+    /// Defines a function. The call and its lists are charged before `run` sees them.
     pub(super) fn define<P, R>(
         &mut self,
         name: &str,
@@ -101,7 +100,7 @@ impl Interface<'_> {
         })
     }
 
-    /// Defines an operation: its parameters become an op and operands.
+    /// Defines an operation. Its parameters become an op and operands.
     pub(super) fn op<P>(
         &mut self,
         name: &str,
@@ -119,7 +118,7 @@ impl Interface<'_> {
     }
 }
 
-/// Gives the guest a handle.
+/// Gives the guest a new handle.
 pub(super) fn hand_out(cx: &mut Context<'_>, id: TensorId) -> Reply<Handle> {
     charge(cx, HANDLE_FUEL)?;
     Ok(Handle::new_own(cx.data_mut().handles.push(id)?))
@@ -134,7 +133,7 @@ impl State {
         handles.iter().map(|handle| self.id(handle)).collect()
     }
 
-    /// The axes to reduce, sorted; an empty list means all.
+    /// The axes to reduce, sorted. An empty list means all axes.
     pub(super) fn axes(&self, x: TensorId, mut axes: Vec<u32>) -> Reply<Vec<u32>> {
         if axes.is_empty() {
             axes = (0..self.session.spec(x)?.shape.rank() as u32).collect();

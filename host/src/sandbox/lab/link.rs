@@ -1,4 +1,4 @@
-//! The contract's interfaces but the tensors', linked to the session.
+//! Links the contract's interfaces, except `tensors`, to the session.
 use crate::sandbox::lab::interface::{GuestPanic, Interface, Reply, State, hand_out};
 use crate::sandbox::lab::tensors;
 use crate::sandbox::lab::types::Handle;
@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentType, Lower};
 /// Defines the whole contract.
 ///
 /// # Errors
-/// If two definitions carry one name.
+/// Two definitions have the same name.
 pub fn link(linker: &mut wasmtime::component::Linker<State>) -> Reply<()> {
     tensors::link(&mut Interface(linker.instance("lab:train/tensors@0.2.0")?))?;
     autograd(&mut Interface(linker.instance("lab:train/autograd@0.2.0")?))?;

@@ -11,7 +11,6 @@ fn shape(op: &'static str, sizes: &[u32]) -> Reply<Shape> {
     Ok(Shape::new(sizes).map_err(|source| Fault::Size { op, source })?)
 }
 
-/// Defines the interface.
 pub(super) fn link(api: &mut Interface<'_>) -> Reply<()> {
     api.0.resource("tensor", ResourceType::host::<Tensor>(), |mut cx, rep| {
         let state = cx.data_mut();

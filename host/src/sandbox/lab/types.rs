@@ -1,11 +1,11 @@
-//! Types of the contract as the engine lifts and lowers them, what they stand for in `kernels`, and what they cost in
+//! Types of the contract as the engine lifts and lowers them, with their counterparts in `kernels` and their cost in
 //! fuel.
 
 use kernels::op::{Binary, Compare, Unary};
 use kernels::spec::DType;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-/// An enum of the contract, from the table of the `kernels` enum that it stands for.
+/// Makes an enum of the contract from the table of the matching `kernels` enum.
 macro_rules! contract_enum {
     (
         $name:ident => $target:ident {
@@ -69,9 +69,8 @@ pub struct Adamw {
     pub step: u32,
 }
 
-/// The fuel that lifting a value costs.
+/// The fuel cost of lifting a value.
 pub trait Lifted {
-    /// Fuel.
     fn fuel(&self) -> u64;
 }
 
@@ -111,7 +110,7 @@ lifted_tuple!(A B C D);
 lifted_tuple!(A B C D E);
 lifted_tuple!(A B C D E F);
 
-/// The type of the guest's handles; the state's `handles` has the tensors that they stand for.
+/// The type of a guest's handles. The state's `handles` map them to tensors.
 #[derive(Debug)]
 pub struct Tensor;
 

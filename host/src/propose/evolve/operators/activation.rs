@@ -1,4 +1,4 @@
-//! Swaps one activation for another.
+//! Replaces one activation function with another.
 
 use crate::propose::evolve::edit::Edit;
 use crate::propose::evolve::operators::guest::{Guest, Site};
@@ -6,7 +6,7 @@ use syn::visit::Visit;
 
 pub const NAME: &str = "activation";
 
-/// Methods of a tensor, and what people call them. The sigmoid is no member: it gates.
+/// Tensor methods, and their usual names. The sigmoid is left out, because it is used as a gate.
 const ACTIVATIONS: &[(&str, &str)] = &[("relu_squared", "relu²"), ("gelu", "gelu"), ("silu", "silu"), ("relu", "relu")];
 
 pub fn sites(guest: &Guest) -> Vec<Site> {
@@ -30,7 +30,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
     sites
 }
 
-/// Names of methods called without arguments.
+/// Names of methods that are called without arguments.
 struct Calls<'a>(Vec<&'a syn::Ident>);
 
 impl<'a> Visit<'a> for Calls<'a> {

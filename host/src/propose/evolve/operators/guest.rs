@@ -1,21 +1,19 @@
-//! A guest as operators see it, and the places where they can edit it.
+//! A guest as operators see it, and the places they can edit.
 use crate::propose::evolve::constants::{self, Constant, Pattern};
 use crate::propose::evolve::edit::Edit;
 
-/// What operators look at.
+/// A parsed guest.
 pub struct Guest<'a> {
     /// The syntax tree.
     pub file: &'a syn::File,
-    /// The text that its spans point into.
+    /// The source text that the syntax tree's spans refer to.
     pub text: &'a str,
-    /// Its constants.
     pub constants: Vec<Constant>,
-    /// Its patterns.
     pub patterns: Vec<Pattern>,
 }
 
 impl<'a> Guest<'a> {
-    /// Looks at a parsed text.
+    /// Collects the constants and patterns of a parsed text.
     pub fn new(file: &'a syn::File, text: &'a str) -> Self {
         Self { file, text, constants: constants::find(file, text), patterns: constants::patterns(file) }
     }
@@ -29,16 +27,15 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// A change that can be made at one place.
+/// One possible change at one place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
-    /// The operator's name.
     pub operator: &'static str,
     /// The change in words.
     pub description: String,
-    /// How to make it.
+    /// The edits that make the change.
     pub edits: Vec<Edit>,
 }
 
-/// A structural operator: its name and how it finds its sites.
+/// A structural operator: its name, and the function that finds its sites.
 pub type Operator = (&'static str, fn(&Guest) -> Vec<Site>);

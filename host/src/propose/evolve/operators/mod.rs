@@ -1,5 +1,5 @@
-//! Structural operators: each finds the places of a guest where it applies and says what it would write there. They
-//! propose what compiles for guests written like the seed guest; for others the compiler is the judge. Pure.
+//! Structural operators. Each one finds the places in a guest where it applies, and the edits there. For guests written
+//! like the seed guest the result compiles; for others the compiler decides. Pure.
 
 mod activation;
 mod guest;

@@ -1,4 +1,4 @@
-//! Moves normalisation: takes one away, or normalises what a residual branch adds (before, after, or both).
+//! Changes normalisation: removes a norm, or normalises the output of a residual branch (before, after, or both).
 
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::operators::guest::{Guest, Site};
@@ -37,11 +37,11 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
     sites
 }
 
-/// Calls of the norm, and additions whose right side is a function's result: residual branches.
+/// Finds calls of the norm, and residual branches: additions whose right side is the result of a function.
 struct Finder<'a> {
     norms: Vec<(&'a ExprMethodCall, bool)>,
     branches: Vec<&'a syn::ExprBinary>,
-    /// The expression visited next is only borrowed: `&x.rms_norm()` or the receiver of a method.
+    /// The next visited expression is only borrowed, as in `&x.rms_norm()` or a method's receiver.
     borrowed: bool,
 }
 
@@ -83,7 +83,7 @@ fn strip_norm(expr: &Expr) -> &Expr {
     }
 }
 
-/// A variable that would be moved where its norm was is cloned: handles are cheap.
+/// Removes a norm. A variable that would now be moved is cloned; handles are cheap.
 fn removed(guest: &Guest, place: &str, call: &ExprMethodCall, borrowed: bool) -> Option<Site> {
     let receiver = edit::range(&call.receiver);
     let end = edit::range(call).end;
@@ -101,7 +101,7 @@ fn append_norm(branch: &Expr) -> Edit {
     Edit::insert(edit::range(branch).end, format!(".{METHOD}()"))
 }
 
-/// Normalises what one branch adds.
+/// Normalises the output of one branch.
 fn added(guest: &Guest, place: &str, sum: &syn::ExprBinary) -> Option<Site> {
     if is_norm(&sum.right) {
         return None;
@@ -113,7 +113,7 @@ fn added(guest: &Guest, place: &str, sum: &syn::ExprBinary) -> Option<Site> {
     })
 }
 
-/// Takes the norm from a branch's arguments and puts it on what the branch adds.
+/// Moves the norm from a branch's arguments to its output.
 fn moved_behind(guest: &Guest, sum: &syn::ExprBinary) -> Option<Site> {
     let Expr::Call(call) = &*sum.right else {
         return None;

@@ -1,12 +1,12 @@
-//! Regroups learning rates: two groups of parameters share one rate, or all rates move together, which no step on a
-//! single constant can do.
+//! Changes several learning rates at once: two groups of parameters share one rate, or all rates move together. No step
+//! on a single constant can do this.
 
 use crate::propose::evolve::constants::{Constant, Value};
 use crate::propose::evolve::operators::guest::{Guest, Site};
 
 pub const NAME: &str = "optimizer groups";
 
-/// Factors on all rates at once.
+/// Factors for all rates.
 const FACTORS: &[f64] = &[0.5, 0.7, 1.4, 2.0];
 
 pub fn sites(guest: &Guest) -> Vec<Site> {

@@ -1,5 +1,5 @@
-//! Replaces the shape of the schedule of rates, or adds a warm-up. The schedule is the function `schedule` from progress
-//! to a factor; the constants WARMDOWN and FINAL_LR keep their meaning where they exist.
+//! Changes the shape of the learning-rate schedule, or adds a warm-up. The schedule is the function `schedule` from
+//! progress to a factor. The constants WARMDOWN and FINAL_LR keep their meaning if they exist.
 
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::operators::guest::{Guest, Site};
@@ -7,8 +7,8 @@ use syn::{FnArg, Pat, ReturnType, Stmt, Type};
 
 pub const NAME: &str = "schedule";
 
-/// Shapes by name: bodies of a function of `{p}` with `{warmdown}`, `{last}` (final factor) and `{float}` (its type).
-/// The square-root shape is `1 − √t` of Hägele et al., 2024.
+/// Shapes by name: function bodies with `{p}` (progress), `{warmdown}`, `{last}` (final factor) and `{float}` (its
+/// type). The square-root shape is `1 − √t` of Hägele et al., 2024.
 const SHAPES: &[(&str, &str)] = &[
     ("flat, then linear", "    let left = ((1.0 - {p}) / {warmdown}).min(1.0);\n    {last} + (1.0 - {last}) * left\n"),
     (
@@ -25,7 +25,7 @@ const SHAPES: &[(&str, &str)] = &[
 
 const WARMUP: &str = "WARMUP";
 
-/// The schedule function, with what its shapes are written in.
+/// The schedule function, and the names that its shapes use.
 struct Schedule<'a> {
     function: &'a syn::ItemFn,
     progress: String,
@@ -88,12 +88,12 @@ fn fill(guest: &Guest, schedule: &Schedule, body: &str) -> String {
         .replace("{float}", &schedule.float)
 }
 
-/// Whether two texts differ in white space alone.
+/// Whether two texts differ only in white space.
 fn same(a: &str, b: &str) -> bool {
     a.split_whitespace().eq(b.split_whitespace())
 }
 
-/// Rates rise linearly over the first share of the budget, a new constant that can then be searched.
+/// Rates rise linearly over the first share of the budget. The share is a new constant, which can be searched later.
 fn warm_up(guest: &Guest, schedule: &Schedule) -> Option<Site> {
     let Some(Stmt::Expr(tail, None)) = schedule.function.block.stmts.last() else {
         return None;

@@ -1,4 +1,4 @@
-//! Trades sizes at about equal cost: depth against width, batch against sequence.
+//! Trades sizes at about equal cost: depth for width, batch for sequence.
 
 use crate::propose::evolve::constants::{self, Value};
 use crate::propose::evolve::operators::guest::{Guest, Site};
@@ -6,7 +6,8 @@ use crate::propose::evolve::operators::guest::{Guest, Site};
 pub const DEPTH_AGAINST_WIDTH: &str = "depth against width";
 pub const BATCH_AGAINST_SEQUENCE: &str = "batch against sequence";
 
-/// The cost of a layer grows with the width squared, so `depth · width²` is kept, as nearly as whole heads allow.
+/// The cost of a layer grows with the square of the width. So `depth · width²` stays constant, as nearly as whole heads
+/// allow.
 pub fn depth_against_width(guest: &Guest) -> Vec<Site> {
     let (Some(depth), Some(width)) = (integer(guest, "DEPTH"), integer(guest, "WIDTH")) else {
         return Vec::new();
@@ -28,7 +29,7 @@ pub fn depth_against_width(guest: &Guest) -> Vec<Site> {
     sites
 }
 
-/// Doubles one and halves the other: the same tokens per step.
+/// Doubles one and halves the other, with the same number of tokens per step.
 pub fn batch_against_sequence(guest: &Guest) -> Vec<Site> {
     let (Some(batch), Some(seq)) = (integer(guest, "BATCH"), integer(guest, "SEQ")) else {
         return Vec::new();

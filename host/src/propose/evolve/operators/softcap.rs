@@ -1,4 +1,4 @@
-//! Takes the cap from the logits.
+//! Removes the softcap from the logits.
 
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::operators::guest::{Guest, Site};

@@ -1,9 +1,9 @@
-//! The structural operators, in the order in which they are tried. A new operator is a file beside this one and a row here.
+//! The structural operators, in the order in which they are tried. A new operator is a file beside this one and a row
+//! here.
 
 use crate::propose::evolve::operators::guest::Operator;
 use crate::propose::evolve::operators::{activation, norm, optimizer, schedule, sizes, softcap, windows};
 
-/// Every structural operator.
 pub const OPERATORS: &[Operator] = &[
     (activation::NAME, activation::sites),
     (norm::NAME, norm::sites),

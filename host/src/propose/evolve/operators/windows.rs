@@ -1,11 +1,12 @@
-//! Changes the pattern of attention windows over layers: how many short ones come between long ones, and how short.
+//! Changes the pattern of attention windows over layers: the number of short windows between long ones, and their
+//! length.
 
 use crate::propose::evolve::edit::Edit;
 use crate::propose::evolve::operators::guest::{Guest, Site};
 
 pub const NAME: &str = "windows";
 
-/// Window where the pattern has none yet.
+/// Short window for a pattern that has none.
 const SHORT: i64 = 64;
 const SHORTEST: i64 = 8;
 

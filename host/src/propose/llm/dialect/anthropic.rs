@@ -51,7 +51,7 @@ enum Event {
     Other,
 }
 
-/// `message_start` has no content yet, a whole answer has all of it.
+/// `message_start` has no content yet; a whole answer has all of it.
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
@@ -62,7 +62,7 @@ struct Message {
     usage: Option<Usage>,
 }
 
-/// Text of a block or of a piece of it; thoughts and tools have none.
+/// Text of a block or of a part of it. Thoughts and tools have none.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
@@ -93,7 +93,7 @@ struct Usage {
 pub(in crate::propose::llm) fn event(reading: &mut Reading, data: &str) -> Result<(), AskError> {
     match json(data.as_bytes())? {
         Event::MessageStart { message } => {
-            // What it says of the answer's tokens is only where the count begins.
+            // Its number of answer tokens is only the start of the count.
             reading.count(Usage { output_tokens: None, ..message.usage.unwrap_or(Usage::NONE) });
         }
         Event::ContentBlockDelta { delta: Delta::Text { text } } => reading.say(&text)?,

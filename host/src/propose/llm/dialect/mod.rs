@@ -1,5 +1,5 @@
-//! The two dialects: what a request says, and what an answer means, whether it comes as events or whole. Pure; believes
-//! nothing of a server but what it can check.
+//! The two dialects: how requests are written, and how answers are read, streamed or whole. Pure. Checks everything
+//! that a server sends.
 
 mod anthropic;
 mod openai;

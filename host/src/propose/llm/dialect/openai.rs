@@ -1,5 +1,5 @@
-//! Chat completions: <https://platform.openai.com/docs/api-reference/chat>, as OpenAI, Ollama, vLLM, llama.cpp and many
-//! more have it, with what they differ in. Pure.
+//! Chat completions: <https://platform.openai.com/docs/api-reference/chat>, as in OpenAI, Ollama, vLLM, llama.cpp and
+//! many more, including their differences. Pure.
 
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::dialect::reading::{Complaint, Finish, Reading, Turn, json, lenient};
@@ -40,7 +40,7 @@ pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer
     serde_json::to_vec(&body)
 }
 
-/// A piece of an answer, or a whole one.
+/// A part of an answer, or a whole one.
 #[derive(Deserialize)]
 struct Chunk {
     #[serde(default)]
@@ -53,10 +53,10 @@ struct Chunk {
 
 #[derive(Deserialize)]
 struct Choice {
-    /// In a piece.
+    /// Set in a part.
     #[serde(default)]
     delta: Option<Said>,
-    /// In a whole answer.
+    /// Set in a whole answer.
     #[serde(default)]
     message: Option<Said>,
     #[serde(default)]
@@ -102,7 +102,7 @@ fn take(reading: &mut Reading, chunk: Chunk) -> Result<(), AskError> {
         reading.tokens_in = usage.prompt_tokens.or(reading.tokens_in);
         reading.tokens_out = usage.completion_tokens.or(reading.tokens_out);
     }
-    // One answer was asked for.
+    // The request asks for one answer.
     let Some(choice) = chunk.choices.into_iter().flatten().next() else { return Ok(()) };
     for said in [choice.delta, choice.message].into_iter().flatten() {
         reading.say(said.content.as_deref().unwrap_or_default())?;

@@ -1,4 +1,4 @@
-//! What both dialects share: an answer while it is read, and what a server says when it refuses.
+//! Code that both dialects share: the answer while it is read, and a server's refusals.
 
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::error::AskError;
@@ -8,16 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Longest text of an answer; the longest source is a quarter of it.
+/// Longest text of an answer in bytes. The longest source is a quarter of it.
 pub(in crate::propose::llm) const MAX_TEXT_BYTES: usize = 1 << 20;
 
-/// Characters of a server's words that an error repeats.
+/// Characters of a server's message that an error repeats.
 const SAID_CHARS: usize = 300;
 
-/// What a model answered.
+/// A model's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// Its words.
     pub text: String,
     /// Tokens of the prompt, as the server counted them.
     pub tokens_in: Option<u64>,
@@ -28,11 +27,11 @@ pub struct Response {
 /// Why a model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finish {
-    /// It had said all.
+    /// The answer is complete.
     Whole,
-    /// It had more to say.
+    /// The answer was cut at the token limit.
     Cut,
-    /// It, or a filter, did not want to.
+    /// The model, or a filter, declined.
     Declined,
 }
 
@@ -54,7 +53,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Reading {
-    /// Whether all of the answer came. Some servers close the stream without its last event.
+    /// Whether the whole answer arrived. Some servers close the stream without its last event.
     pub fn is_complete(&self) -> bool {
         self.ended || self.finish.is_some()
     }
@@ -64,7 +63,7 @@ impl Reading {
         self.text.len()
     }
 
-    /// The answer, where there is one.
+    /// The answer, or the error that it amounts to.
     pub fn finish(self, config: &ModelConfig) -> Result<Response, AskError> {
         match self.finish {
             _ if !self.is_complete() => Err(AskError::Truncated),
@@ -86,8 +85,8 @@ impl Reading {
     }
 }
 
-/// What a server says of an error, in either dialect and in Ollama's own: `{"error": {"type", "message"}}` or
-/// `{"error": "words"}`.
+/// A server's error body, in either dialect and in Ollama's own form:
+/// `{"error": {"type", "message"}}` or `{"error": "words"}`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Complaint {
@@ -107,7 +106,7 @@ struct ErrorBody {
     error: Complaint,
 }
 
-/// The error that an unsuccessful status and its body mean.
+/// The error for an unsuccessful status and its body.
 pub(in crate::propose::llm) fn refusal(status: u16, body: &[u8], retry_after: Option<Duration>) -> AskError {
     match serde_json::from_slice::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => error.classify(Some(status), retry_after),
@@ -132,7 +131,7 @@ impl Complaint {
             (None, false) => words,
         };
         let is = |kinds: &[&str]| kinds.iter().any(|k| kind.split(' ').any(|word| word == *k));
-        // What the body says is more exact than the status: no credit comes as 400, 402, 403 and 429.
+        // The body is more exact than the status: missing credit comes as 400, 402, 403 and 429.
         if status == Some(402) || is(&["billing_error", "insufficient_quota"]) || message.contains("credit balance") {
             return AskError::Payment { said };
         }
@@ -148,12 +147,12 @@ impl Complaint {
     }
 }
 
-/// A part of an answer that it is good without: one that is not as the dialect has it is taken as missing.
+/// Reads an optional part of an answer. A part that does not match the dialect counts as missing.
 pub(super) fn lenient<'de, T: DeserializeOwned, D: Deserializer<'de>>(part: D) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(part)?).ok())
 }
 
-/// JSON as the dialect has it; the error says where it is not.
+/// Reads JSON of the dialect. The error names the place that does not match.
 pub(super) fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, AskError> {
     serde_json::from_slice(bytes).map_err(|error| AskError::Malformed(sanitize::line(&error.to_string(), SAID_CHARS)))
 }

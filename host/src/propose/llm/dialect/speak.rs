@@ -1,4 +1,4 @@
-//! Which of the two dialects a model speaks: the only place that chooses.
+//! Chooses the code for a model's dialect. No other file does.
 
 use crate::propose::llm::config::{Dialect, ModelConfig};
 use crate::propose::llm::dialect::reading::Reading;
@@ -6,7 +6,7 @@ use crate::propose::llm::dialect::{anthropic, openai};
 use crate::propose::llm::error::AskError;
 use crate::propose::prompt::Prompt;
 
-/// The body of a request. `newer` says `max_completion_tokens` where the chat dialect has always said `max_tokens`.
+/// The body of a request. `newer` uses `max_completion_tokens` instead of `max_tokens` in the chat dialect.
 pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer: bool) -> serde_json::Result<Vec<u8>> {
     match config.dialect {
         Dialect::Anthropic => anthropic::body(config, prompt),
@@ -15,7 +15,7 @@ pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt, newer
 }
 
 impl Reading {
-    /// Takes an event's data; true where it was the last.
+    /// Reads the data of an event. Returns true if it was the last one.
     pub fn event(&mut self, dialect: Dialect, data: &str) -> Result<bool, AskError> {
         match dialect {
             Dialect::Anthropic => anthropic::event(self, data)?,
@@ -24,7 +24,7 @@ impl Reading {
         Ok(self.ended)
     }
 
-    /// Takes an answer that came in one piece.
+    /// Reads an answer that arrived in one piece.
     pub fn whole(&mut self, dialect: Dialect, body: &[u8]) -> Result<(), AskError> {
         match dialect {
             Dialect::Anthropic => anthropic::whole(self, body)?,
