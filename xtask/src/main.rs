@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let path = sdk().join(BINDINGS);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["bindings"] => std::fs::write(&path, generate()?).with_context(|| format!("writing {}", path.display())),
-        ["bindings", "--check"] => check(&path),
+        ["bindings", "--check"] => check_bindings(&path),
         ["golden"] => golden(),
         ["features"] => features::check(),
         _ => bail!("usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask features"),
@@ -62,7 +62,7 @@ fn generate() -> Result<String> {
     Ok(String::from_utf8(source.to_vec())?)
 }
 
-fn check(path: &Path) -> Result<()> {
+fn check_bindings(path: &Path) -> Result<()> {
     let committed = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     if committed != generate()? {
         bail!("{} is out of date with the contract: run `cargo xtask bindings` and commit it", path.display());
@@ -76,6 +76,6 @@ mod tests {
 
     #[test]
     fn committed_bindings_are_those_of_the_contract() {
-        check(&sdk().join(BINDINGS)).unwrap();
+        check_bindings(&sdk().join(BINDINGS)).unwrap();
     }
 }

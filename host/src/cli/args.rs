@@ -21,8 +21,8 @@ pub struct Cli {
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
-    /// Experiments at the same time in `run`, `try` and `search` (results do not depend on it). They share the threads
-    /// out, each has at least one; each may take the whole memory that the policy allows a guest.
+    /// Experiments at the same time in `run`, `try`, `search` and `mcp` (results do not depend on it). They share the
+    /// threads out, each has at least one; each may take the whole memory that the policy allows a guest.
     #[arg(long, global = true, help_heading = GLOBAL, default_value = "1", value_name = "N", value_parser = jobs())]
     pub jobs: NonZeroUsize,
     /// What to do.
@@ -48,7 +48,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME|FILE")]
         policy: Option<String>,
     },
-    /// Serve a coding agent over MCP on standard input and output: read, dry-run, try, learn. Agents start it themselves.
+    /// Serve a coding agent over MCP on standard input and output: read, dry-run, try, learn. Agents start it
+    /// themselves.
     Mcp {
         /// Terms of the trials [default: policy.toml of this folder, else overnight].
         #[arg(long, value_name = "NAME|FILE")]
@@ -66,8 +67,8 @@ pub enum Command {
         #[arg(long, short = 'n', value_name = "N")]
         last: Option<usize>,
     },
-    /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start of) its
-    /// hash.
+    /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
+    /// of) its hash.
     Show {
         /// At least 4 hex digits.
         hash: String,
@@ -132,11 +133,12 @@ pub enum Command {
 /// `host run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A shipped policy (smoke, overnight, llm, ollama) or a file [default: policy.toml of this folder, else overnight].
+    /// A shipped policy (smoke, overnight, llm, ollama) or a file [default: policy.toml of this folder, else
+    /// overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
-    /// Stop after this many trained mutations, counted from now; takes the place of the policy's bound, which counts those
-    /// of the whole night, restarts included.
+    /// Stop after this many trained mutations, counted from now; takes the place of the policy's bound, which counts
+    /// those of the whole night, restarts included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub experiments: Option<u64>,
     /// Stop after this many hours from now; takes the place of the policy's bound, which counts the time of the whole

@@ -1,5 +1,6 @@
 //! The command line. `args` defines the arguments. Each command calls the library and prints the result; the work
-//! itself belongs in the library. May import every room.
+//! itself belongs in the library. May import every room. Start with `run`, which
+//! knows which function each command calls.
 
 mod args;
 mod data;

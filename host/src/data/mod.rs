@@ -1,6 +1,6 @@
 //! Text: sources ([`fetch`], [`rust_src`], [`local`]), the manifest that pins it ([`corpus`]), the splits ([`split`],
 //! [`duplicates`]), and the task that experiments are scored on ([`task`], [`compress`]). May import `record` and
-//! `system`.
+//! `system`. Start with `catalogue`, which opens a corpus by name.
 
 mod catalogue;
 pub mod compress;

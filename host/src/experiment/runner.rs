@@ -162,7 +162,8 @@ impl Runner<'_> {
     }
 }
 
-/// Random seed for the positions of the look-ahead probes. No guest knows it, and every replay has the same one.
+/// Random seed for the positions of the look-ahead probes. It follows from the experiment's key, so that a replay has
+/// the same positions.
 pub(super) fn probe_seed(key: &ExperimentKey) -> u64 {
     key.0.0.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }

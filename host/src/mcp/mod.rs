@@ -1,6 +1,6 @@
 //! `host mcp`: the lab as an MCP server over standard input and output. A coding agent can run the whole loop with it:
 //! read, dry-run, try, learn. Each client has its own process. Any number of processes share a store and take turns at
-//! training. May import every room except `sandbox` and `cli`.
+//! training. May import every room except `sandbox` and `cli`. Start with `lab`.
 //!
 //! ```text
 //! init     sets up the folder that an agent works in

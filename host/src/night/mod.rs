@@ -10,6 +10,11 @@
 //! memory    the past and the three keys;  digest: lessons in words;  summary: standing and end of the night
 //! ```
 //!
+//! Start with `run`. Beside the files above: `baseline`, `champion`, `seeds` and `runs` serve a contest; `tally`,
+//! `bounds` and `ledger` count; `lock` and `stop` wait and end; `event` and `progress` are what watchers hear; `report`
+//! and `picture` are for the morning; `setup` opens everything, `search` samples constants, `recorded` tries a past
+//! night again.
+//!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
 //! each turn is given when the training run before it begins.
@@ -19,7 +24,6 @@ pub mod bandit;
 mod baseline;
 mod bounds;
 mod champion;
-mod clock;
 mod contest;
 pub mod digest;
 mod error;
@@ -28,6 +32,7 @@ pub mod ledger;
 mod lock;
 mod memory;
 pub mod picture;
+mod progress;
 pub mod recorded;
 pub mod report;
 mod roster;

@@ -5,8 +5,8 @@
 use crate::experiment::batch::Run;
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::Experiment;
-use crate::night::clock::RunClock;
 use crate::night::event::Event;
+use crate::night::progress::BatchProgress;
 use crate::night::stop::Stop;
 use std::collections::VecDeque;
 
@@ -29,8 +29,8 @@ impl<'a> Runs<'a> {
         if self.ended.is_empty() {
             let batch: Vec<_> = self.ahead.drain(..self.ahead.len().min(self.bench.jobs.get())).collect();
             let experiments: Vec<Experiment> = batch.iter().map(|(_, experiment)| *experiment).collect();
-            let mut clock = RunClock::start(batch.into_iter().map(|(role, _)| role));
-            let mut watch = |index, progress: &_| clock.tell(index, progress, tell);
+            let mut batch_progress = BatchProgress::start(batch.into_iter().map(|(role, _)| role));
+            let mut watch = |index, progress: &_| batch_progress.hear(index, progress, tell);
             self.ended = self.bench.run(&experiments, &mut watch, &|| self.stop.now())?.into();
         }
         Ok(self.ended.pop_front())

@@ -1,4 +1,4 @@
-//! Loads policies and profiles by name or path, and computes the hash of a policy.
+//! Loads policies and profiles by name or path.
 
 use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
 use crate::policy::error::PolicyError;
@@ -16,9 +16,6 @@ pub(super) const POLICIES: &[(&str, &str)] = &[
 
 /// Shipped profiles by name.
 const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml"))];
-
-/// Derivation context of policy hashes.
-const HASH_DOMAIN: &str = "lab policy v1";
 
 impl Policy {
     /// Loads a shipped policy by name, or a file by path, and validates it.
@@ -44,11 +41,6 @@ impl Policy {
     /// canonical form; comments and layout do not matter.
     pub fn canonical(&self) -> Result<String, PolicyError> {
         Ok(toml::to_string(self)?)
-    }
-
-    /// blake3 (`derive_key` with "lab policy v1") of the canonical form.
-    pub fn hash(&self) -> Result<[u8; 32], PolicyError> {
-        Ok(blake3::derive_key(HASH_DOMAIN, self.canonical()?.as_bytes()))
     }
 
     /// Loads the reference profile and compares it with the pinned hash.

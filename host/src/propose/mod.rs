@@ -5,7 +5,6 @@ pub mod answer;
 pub mod command;
 pub mod description;
 pub mod evolve;
-
 pub mod history;
 pub mod llm;
 pub mod prompt;

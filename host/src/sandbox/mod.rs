@@ -1,6 +1,6 @@
 //! Runs components. Only this room names wasmtime. Each run happens in a child process, which is re-executed from the
 //! same binary and confines itself before it reads the guest. The parent treats all messages of a child as hostile. May
-//! import `record` and `system`.
+//! import `record` and `system`. Start with `parent` for this side of the wall, `child` for the other.
 
 mod batches;
 pub mod child;

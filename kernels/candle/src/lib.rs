@@ -3,8 +3,8 @@
 //! op in place puts another tensor under the same id. A bool is held as u8.
 //!
 //! A package of its own, so that `kernels` and all that is built on it is the same with and without candle. Start at
-//! [`CandleExecutor`]. Random numbers are those of `kernels::cpu`, so that every executor draws the same. Ops that candle
-//! lacks or defines otherwise are computed there, on downloaded values.
+//! [`CandleExecutor`]. Random numbers are those of `kernels::cpu`, so that every executor draws the same. Ops that
+//! candle lacks or defines otherwise are computed there, on downloaded values.
 
 mod executor;
 mod fused;

@@ -133,7 +133,8 @@ fn within_a_line(block: usize, search: &str, replace: &str, parent: &[&str]) -> 
     let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let mut found = Vec::new();
     for (number, line) in parent.iter().enumerate() {
-        for (at, _) in line.match_indices(search) {
+        // Every start counts: matches that overlap are as ambiguous as others.
+        for at in line.char_indices().map(|(at, _)| at).filter(|&at| line[at..].starts_with(search)) {
             let (before, after) =
                 (line.get(..at).unwrap_or_default(), line.get(at + search.len()..).unwrap_or_default());
             let splits_before = word(before.chars().next_back()) && word(search.chars().next());

@@ -33,6 +33,13 @@ fn block(search: &str, replace: &str) -> String {
 }
 
 #[test]
+fn matches_that_overlap_are_ambiguous() {
+    let parent = "const WINDOWS: [usize; 3] = [0, 0, 0];\n";
+    let answer = read(&block("0, 0", "0, 64")).unwrap();
+    assert!(matches!(apply(&answer, parent), Err(AnswerError::Ambiguous { .. })));
+}
+
+#[test]
 fn the_format_that_is_asked_for_is_the_one_that_is_read() {
     let answer = read(FORMAT).unwrap();
     assert_eq!(answer.hypothesis, "what you change, and why it should lower bits per byte.");

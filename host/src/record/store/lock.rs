@@ -1,5 +1,5 @@
 //! The lock that lets one host at a time run experiments on a store. Two hosts on one machine would only slow each
-//! other down, and trials are numbered under this lock. The system releases it when the process ends.
+//! other down, and trials get their numbers under this lock. The system releases it when the process ends.
 
 use crate::record::store::error::{StoreError, io_error};
 use rustix::fs::{FlockOperation, flock};
@@ -60,7 +60,7 @@ impl RunLock {
     }
 }
 
-pub(super) fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
+fn open(dir: &Path, name: &str) -> Result<File, StoreError> {
     let path = dir.join(name);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     file.map_err(|source| io_error(&path, source))

@@ -1,7 +1,7 @@
 -- The index, version 2: what proposers wrote, and what it cost.
 
--- Each answer of a proposer. One turn is a first answer and its repairs: `first` is the id of the turn's first answer, its
--- own id for that one. Outcome is ready, faulty, unreadable, later or stopped; `fault` says why, for all but ready.
+-- Each answer of a proposer. One turn is a first answer and its repairs: `first` is the id of the turn's first answer,
+-- its own id for that one. Outcome is ready, faulty, unreadable, later or stopped; `fault` says why, for all but ready.
 CREATE TABLE proposals (
   id          INTEGER PRIMARY KEY,
   night       INTEGER NOT NULL REFERENCES nights,

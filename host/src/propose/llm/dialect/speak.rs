@@ -1,4 +1,4 @@
-//! Chooses the code for a model's dialect. No other file does.
+//! Chooses the dialect's code for bodies and answers.
 
 use crate::propose::llm::config::{Dialect, ModelConfig};
 use crate::propose::llm::dialect::reading::Reading;

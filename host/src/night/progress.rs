@@ -5,11 +5,14 @@ use crate::night::event::Event;
 use crate::sandbox::Progress;
 use std::time::{Duration, Instant};
 
+/// Share of a run after which its speed tells how long the rest takes.
+const ENOUGH: f64 = 0.02;
+
 /// Time between two reports.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Turns the progress of a batch into events.
-pub struct RunClock {
+pub struct BatchProgress {
     started: Instant,
     told: Option<Instant>,
     runs: Vec<(String, Option<Step>)>,
@@ -23,14 +26,14 @@ struct Step {
     loss: Option<f64>,
 }
 
-impl RunClock {
+impl BatchProgress {
     /// Starts the clock for a batch. A role says what a run is for.
     pub fn start(roles: impl Iterator<Item = String>) -> Self {
         Self { started: Instant::now(), told: None, runs: roles.map(|role| (role, None)).collect() }
     }
 
     /// Takes progress of one experiment, given by its index in the batch.
-    pub fn tell(&mut self, index: usize, progress: &Progress, tell: &mut dyn FnMut(Event)) {
+    pub fn hear(&mut self, index: usize, progress: &Progress, tell: &mut dyn FnMut(Event)) {
         let &Progress::Step { progress, steps, loss } = progress else { return };
         if let Some((_, step)) = self.runs.get_mut(index) {
             *step = Some(Step { progress, steps, loss });
@@ -48,7 +51,7 @@ impl RunClock {
         self.told = Some(now);
         let at_once = begun.filter(|(_, step)| step.progress < 1.0).count().max(1);
         let elapsed = now.duration_since(self.started).as_secs_f64();
-        let seconds_left = (progress > 0.02).then(|| elapsed * (1.0 - progress).max(0.0) / progress);
+        let seconds_left = (progress > ENOUGH).then(|| elapsed * (1.0 - progress).max(0.0) / progress);
         tell(Event::Progress { role: role.clone(), progress, steps, loss, seconds_left, at_once });
     }
 }
@@ -59,12 +62,12 @@ mod tests {
 
     #[test]
     fn the_slowest_is_told_and_how_many_there_are() {
-        let mut clock = RunClock::start(["one", "two", "known already"].map(String::from).into_iter());
+        let mut batch = BatchProgress::start(["one", "two", "known already"].map(String::from).into_iter());
         let mut heard = Vec::new();
         for (index, progress) in [(0, 0.5), (1, 0.25), (0, 1.0)] {
-            clock.told = None;
+            batch.told = None;
             let step = Progress::Step { progress, steps: 3, loss: None };
-            clock.tell(index, &step, &mut |event| heard.push(event));
+            batch.hear(index, &step, &mut |event| heard.push(event));
         }
         let heard: Vec<_> = heard
             .into_iter()
