@@ -36,7 +36,6 @@
 //!
 //! Each run is tried dry first: every operation is checked and priced, none is computed, and what a guest reads
 //! ([`Tensor::read`], [`Tensor::item`]) is 0. A guest that asserts on values it read, or indexes by them, fails there.
-#![warn(missing_docs)]
 #![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 #![warn(missing_docs)]
 
