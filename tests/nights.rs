@@ -6,7 +6,7 @@ use crate::common::{Place, guest, tiny, unlucky};
 use nightlab::experiment::judge::{Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::{Champion, Contest, Night, NightError, Outsider, Plan, Seen, Stop};
+use nightlab::night::{Champion, Contest, Night, Outsider, Plan, Seen, Stop};
 use nightlab::policy::Policy;
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::Status;
@@ -19,20 +19,6 @@ fn log(home: &Home) -> Vec<Value> {
 /// A trial's content and result, without its times.
 fn essence(trial: &Value) -> Vec<Value> {
     ["number", "parent", "source_key", "description", "verdict", "bpb", "delta"].map(|key| trial[key].clone()).to_vec()
-}
-
-/// Nights are joined by the text of their policy.
-#[test]
-fn a_policy_that_cannot_be_written_down_begins_no_night() {
-    let place = Place::new();
-    let mut policy = Policy::load("smoke").unwrap();
-    // TOML has no integer above the largest i64.
-    policy.search.random_seed = u64::MAX;
-    let seed_guest = place.bench.prepare(&guest("guests/tiny")).unwrap();
-    let (stop, mut tell) = (Stop::new(), |_| {});
-    let begun = Night::begin(&place.bench, Plan::for_one(&policy, "smoke", "", seed_guest), &stop, &mut tell);
-    assert!(matches!(begun.err(), Some(NightError::Policy(_))));
-    assert!(place.bench.store.nights().unwrap().is_empty());
 }
 
 #[test]
