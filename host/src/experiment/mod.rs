@@ -1,5 +1,5 @@
 //! From a text to an outcome: prepare, train, evaluate, judge, replay. May import `data`, `guest`, `sandbox`, `record`
-//! and `system`. Start with [`bench`], which all experiments of one context share.
+//! and `system`. Start with `bench`, which all experiments of one context share.
 //!
 //! ```text
 //! bench      settings and tools of one context

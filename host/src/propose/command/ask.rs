@@ -20,7 +20,7 @@ pub struct Command {
 
 impl Command {
     /// Creates a command from the policy's settings. `supervisor` is the host's binary, if it is not this process's.
-    /// Its `main` must first call [`main_if_supervisor`].
+    /// Its `main` must first call `main_if_supervisor`.
     pub fn new(config: Config, supervisor: Option<PathBuf>) -> Self {
         Self { config, supervisor }
     }

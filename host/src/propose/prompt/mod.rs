@@ -1,4 +1,4 @@
-//! Prompts as pure functions of a [`Situation`], with golden tests. A prompt is a list of parts, each with a rank. If
+//! Prompts as pure functions of a `Situation`, with golden tests. A prompt is a list of parts, each with a rank. If
 //! it exceeds its token budget, parts of the highest rank are dropped first, or cut at a line if the start still helps.
 //! Untrusted text is escaped, capped, fenced and marked as data.
 
