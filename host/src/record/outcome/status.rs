@@ -66,9 +66,9 @@ kinds! {
         InvalidComponent = 1 "invalid-component",
         /// Larger than the limit.
         ComponentTooLarge = 2 "component-too-large",
-        /// The component imports something that guests may not have; the message names it.
+        /// Imports or exports of the contract are missing or differ.
         WrongWorld = 3 "wrong-world",
-        /// Imports something that no guest may have; named in the message.
+        /// The component imports something that guests may not have; the message names it.
         ForbiddenImport = 4 "forbidden-import",
         /// Too many instructions, list elements or log bytes.
         FuelExhausted = 5 "fuel-exhausted",
