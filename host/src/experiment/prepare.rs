@@ -57,14 +57,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stage at which the mutation failed. `None` if the host failed, so that another try may pass. A compiler
-    /// timeout counts as the mutation's fault, because its author can mend it.
+    /// The stage at which the mutation failed. `None` if the host failed, so that another try may pass.
     pub fn stage(&self) -> Option<Stage> {
         match self {
             Self::Source(_) => Some(Stage::Source),
-            Self::Compile(error) => {
-                (error.is_verdict() || matches!(error, CompileError::Timeout { .. })).then_some(Stage::Compile)
-            }
+            Self::Compile(error) => error.is_verdict().then_some(Stage::Compile),
             Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
             Self::Run(Status::Completed | Status::HostFault { .. }) | Self::NoCompiler | Self::Bench(_) => None,
         }

@@ -76,7 +76,12 @@ impl Executors {
 
 /// Puts up the walls and tests them.
 fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
-    let refuse = |error: &dyn std::fmt::Display| Status::host(HostFault::System, format!("no walls, no run: {error}"));
+    let refuse = |error: &dyn std::fmt::Display| {
+        Status::host(
+            HostFault::System,
+            format!("the sandbox does not hold here, so nothing runs: {error}; `host doctor` tells more"),
+        )
+    };
     let memory = job.run().map_or(0, |run| run.limits.memory_bytes.saturating_add(run.limits.tensor_bytes));
     let limits = Rlimits {
         memory: Memory::Written(memory.saturating_mul(2).saturating_add(OVERHEAD_BYTES)),
@@ -84,9 +89,13 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
         files: 64,
         cpu_seconds: None,
     };
+    confinement::close_descriptors().map_err(|e| refuse(&e))?;
     confinement::limits(&limits).map_err(|e| refuse(&e))?;
     confinement::landlock(&Paths::default()).map_err(|e| refuse(&e))?;
     let landlock = confinement::files_refused();
+    if !landlock && !matches!(job, Job::Probe) {
+        return Err(refuse(&"Landlock lets files be opened (it needs Linux 5.13, and a container that permits it)"));
+    }
     let threads = job.run().map_or(1, |run| run.threads.max(1));
     let executors = Executors(CpuExecutor::with_path(threads as usize, 0, path).map_err(|e| refuse(&e))?);
     let (start, started) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! Wasmtime's configuration: every setting that results or safety depend on, with its reason. Imports only wasmtime.
+//! Wasmtime's configuration: every setting that results or safety depend on, with its reason.
 
 use std::num::NonZeroUsize;
 use wasmtime::{Config, Engine, OperatorCost, WasmBacktraceDetails};
@@ -74,6 +74,13 @@ fn memory(config: &mut Config) {
 /// Line tables turn a trap into a line of `train.rs`. Backtraces never enter a hash.
 fn messages(config: &mut Config) {
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable).wasm_backtrace_max_frames(NonZeroUsize::new(64));
+}
+
+/// Whether the system refused something, such as memory. This says nothing about the guest.
+pub fn is_of_the_system(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>() || cause.is::<wasmtime::OutOfMemory>()
+    })
 }
 
 #[cfg(test)]

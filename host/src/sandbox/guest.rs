@@ -55,8 +55,8 @@ impl Guest {
             return Err(Status::guest(GuestFault::ComponentTooLarge, message));
         }
         let engine = engine::engine().map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
-        let component = Component::from_binary(&engine, component)
-            .map_err(|e| Status::guest(GuestFault::InvalidComponent, format!("{e:#}")))?;
+        let component =
+            Component::from_binary(&engine, component).map_err(|e| refused(GuestFault::InvalidComponent, &e))?;
         for (name, item) in component.component_type().imports(&engine) {
             // A world that uses a type of an interface also imports the type by its own name. A type carries no power.
             let is_type = matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
@@ -75,8 +75,7 @@ impl Guest {
         }
         let mut linker = Linker::new(&engine);
         lab::link(&mut linker).map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
-        let instance =
-            linker.instantiate_pre(&component).map_err(|e| Status::guest(GuestFault::WrongWorld, format!("{e:#}")))?;
+        let instance = linker.instantiate_pre(&component).map_err(|e| refused(GuestFault::WrongWorld, &e))?;
         Ok(Self { engine, instance, run: run.clone() })
     }
 
@@ -279,7 +278,8 @@ impl Guest {
 
     fn call_train(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let instance = self.instantiate(store)?;
-        instance.get_typed_func::<(), ()>(&mut *store, "train")?.call(&mut *store, ())?;
+        let train = instance.get_typed_func::<(), ()>(&mut *store, "train").map_err(wrong_type)?;
+        train.call(&mut *store, ())?;
         Ok(store.data_mut().session.finish()?)
     }
 
@@ -290,7 +290,9 @@ impl Guest {
     ) -> wasmtime::Result<kernels::op::TensorId> {
         let instance = self.instantiate(store)?;
         let handle = Resource::new_own(store.data_mut().handles.push(input)?);
-        let forward = instance.get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")?;
+        let forward = instance
+            .get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")
+            .map_err(wrong_type)?;
         let (output,) = forward.call(&mut *store, (handle,))?;
         Ok(store.data().handles.get(output.rep())?)
     }
@@ -349,6 +351,19 @@ impl Guest {
         }
         Ok(state)
     }
+}
+
+/// The status of a component that the engine does not accept. What the engine does here follows from the component's
+/// bytes alone, unless the system refuses memory.
+fn refused(kind: GuestFault, error: &wasmtime::Error) -> Status {
+    match engine::is_of_the_system(error) {
+        true => Status::host(HostFault::System, format!("{error:#}")),
+        false => Status::guest(kind, format!("{error:#}")),
+    }
+}
+
+fn wrong_type(error: wasmtime::Error) -> trap::WrongType {
+    trap::WrongType(format!("{error:#}"))
 }
 
 /// Answers reads from the log and executes nothing.

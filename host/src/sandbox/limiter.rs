@@ -1,5 +1,6 @@
-//! One limit for everything that a guest can grow: memories and tables together. Imports only wasmtime.
+//! One limit for everything that a guest can grow: memories and tables together.
 
+use crate::sandbox::engine::is_of_the_system;
 use wasmtime::ResourceLimiter;
 
 /// Size of a table element in the host, in bytes.
@@ -44,8 +45,16 @@ impl ResourceLimiter for Limiter {
         self.grow(desired.saturating_sub(current))
     }
 
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        refused_growth(error)
+    }
+
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         self.grow(desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        refused_growth(error)
     }
 
     fn instances(&self) -> usize {
@@ -61,6 +70,12 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// Growth beyond the maximum that the module itself declares fails in the guest's sight, as WASM says. Where the system
+/// has no memory, the run ends: the guest must not behave differently on a machine that is short of it.
+fn refused_growth(error: wasmtime::Error) -> wasmtime::Result<()> {
+    if is_of_the_system(&error) { Err(error) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +87,14 @@ mod tests {
         assert!(limiter.table_growing(0, 32, None).unwrap(), "exactly at the limit");
         let error = limiter.table_growing(32, 33, None).unwrap_err();
         assert_eq!(error.downcast_ref(), Some(&MemoryLimit { used: 1024, wanted: 16, limit: 1024 }));
+    }
+
+    #[test]
+    fn a_guest_never_sees_that_the_machine_is_short_of_memory() {
+        let mut limiter = Limiter::new(1024);
+        let refused = std::io::Error::from_raw_os_error(libc::ENOMEM);
+        assert!(limiter.memory_grow_failed(refused.into()).is_err());
+        assert!(limiter.memory_grow_failed(wasmtime::Error::msg("memory maximum size exceeded")).is_ok());
     }
 
     #[test]

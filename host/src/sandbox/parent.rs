@@ -7,8 +7,9 @@ use crate::sandbox::child::MODE;
 use crate::sandbox::instructions;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
+use crate::system::clock::Countdown;
 use crate::system::confinement::Walls;
-use crate::system::process::Group;
+use crate::system::process::{Group, this_program};
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -16,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// While a child is silent, the caller is asked at this interval whether to continue.
 const TICK: Duration = Duration::from_millis(200);
@@ -149,12 +150,12 @@ impl Sandbox {
     fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let run = job.run();
         let limit = run.map_or(0, |run| run.limits.tensor_bytes).saturating_add(REPORT_BYTES);
-        let deadline = Instant::now() + Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms));
+        let mut left = Countdown::new(Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms)));
         let mut child = Child::start(self.child_exe.clone())?;
         if let Err(error) = send(&mut child.connection, job) {
             return Err(child.ended(&error));
         }
-        let mut frames = Frames::new(limit);
+        let mut frames = Frames::new(limit).within(TICK);
         loop {
             let said = match frames.next::<Report>(&mut child.connection) {
                 Ok(said) => said,
@@ -169,7 +170,7 @@ impl Sandbox {
                     }
                 }
             }
-            if Instant::now() >= deadline {
+            if left.is_over() {
                 let message = "the wall-clock limit passed; the machine may be busy, or `host calibrate` out of date";
                 return Err(Status::host(HostFault::Timeout, message));
             }
@@ -213,11 +214,11 @@ struct Child {
 impl Child {
     fn start(exe: Option<PathBuf>) -> Result<Self, Status> {
         let system = |error: std::io::Error| Status::host(HostFault::System, format!("child process: {error}"));
-        let exe = exe.map_or_else(std::env::current_exe, Ok).map_err(system)?;
         let path = instructions::chosen().map_err(|e| Status::host(HostFault::System, e.to_string()))?;
         let (connection, theirs) = UnixStream::pair().map_err(system)?;
         connection.set_read_timeout(Some(TICK)).map_err(system)?;
-        let process = Command::new(exe)
+        let process = exe
+            .map_or_else(this_program, Command::new)
             .args([MODE, &std::process::id().to_string(), path.name()])
             .env_clear()
             .current_dir("/")

@@ -2,6 +2,7 @@
 //! the tensor API to a kind. Pure.
 
 use crate::record::outcome::{GuestFault, HostFault, Status};
+use crate::sandbox::engine::is_of_the_system;
 use crate::sandbox::handles::HandleError;
 use crate::sandbox::lab::GuestPanic;
 use crate::sandbox::limiter::MemoryLimit;
@@ -13,6 +14,11 @@ use wasmtime::{Trap, WasmBacktrace};
 const SOURCE: &str = "train.rs";
 /// Characters that are kept of a guest's own message.
 const MAX_PANIC: usize = 2000;
+
+/// An export does not have the type of the contract.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongType(pub String);
 
 /// The status of a run that ended with this error, with the guest's line if it is known.
 pub fn status(error: &wasmtime::Error) -> Status {
@@ -40,22 +46,30 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
         return Status::guest(GuestFault::MemoryLimit, located(limit.to_string()));
     }
+    if let Some(wrong) = error.downcast_ref::<WrongType>() {
+        return Status::guest(GuestFault::WrongWorld, printable(&wrong.to_string()));
+    }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return match trap_kind(*trap) {
             Ok(kind) => Status::guest(kind, located(words(*trap))),
             Err(kind) => Status::host(kind, located(trap.to_string())),
         };
     }
-    Status::guest(other_kind(error), located(error.root_cause().to_string()))
+    let text = error.root_cause().to_string();
+    match other_kind(error, &text) {
+        Some(kind) => Status::guest(kind, located(text)),
+        None => Status::host(HostFault::System, printable(&format!("{error:#}"))),
+    }
 }
 
-/// Handle tables report their errors as text only.
-fn other_kind(error: &wasmtime::Error) -> GuestFault {
+/// The kind of an error without a type of its own. `None` unless it is proved to be the guest's: handle tables report
+/// their errors as text, and every other error of the guest is raised while its code runs.
+fn other_kind(error: &wasmtime::Error, text: &str) -> Option<GuestFault> {
     match error.downcast_ref::<HandleError>() {
-        Some(HandleError::Full { .. }) => GuestFault::CountLimit,
-        Some(_) => GuestFault::StaleHandle,
-        None if error.root_cause().to_string().contains("handle index") => GuestFault::StaleHandle,
-        None => GuestFault::Trap,
+        Some(HandleError::Full { .. }) => Some(GuestFault::CountLimit),
+        Some(_) => Some(GuestFault::StaleHandle),
+        None if text.contains("handle index") => Some(GuestFault::StaleHandle),
+        None => (error.is::<WasmBacktrace>() && !is_of_the_system(error)).then_some(GuestFault::Trap),
     }
 }
 
@@ -216,6 +230,20 @@ mod tests {
         assert_eq!(status(&Trap::StackOverflow.into()).name(), "stack-overflow");
         assert_eq!(status(&Trap::OutOfFuel.into()).name(), "fuel-exhausted");
         assert!(!status(&Trap::Interrupt.into()).is_result());
+    }
+
+    #[test]
+    fn what_nobody_can_explain_is_not_the_guests_fault() {
+        let refused = || std::io::Error::from_raw_os_error(libc::ENOMEM);
+        for error in [
+            wasmtime::Error::from(refused()).context("failed to allocate memory"),
+            wasmtime::Error::from(rustix::io::Errno::NOMEM),
+            wasmtime::Error::from(wasmtime::OutOfMemory::new(8)),
+            wasmtime::Error::msg("something new"),
+        ] {
+            let status = status(&error);
+            assert!(!status.is_result(), "{status}");
+        }
     }
 
     #[test]

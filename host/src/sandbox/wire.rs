@@ -8,6 +8,7 @@ use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
 
 /// Changes with every change of a message's layout.
 const VERSION: u8 = 1;
@@ -123,16 +124,24 @@ pub fn send(to: &mut impl Write, message: &impl Serialize) -> Result<(), WireErr
 #[derive(Debug)]
 pub struct Frames {
     limit: u64,
+    patience: Option<Duration>,
     held: Vec<u8>,
 }
 
 impl Frames {
     /// Accepts frames of at most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { limit, held: Vec::new() }
+        Self { limit, patience: None, held: Vec::new() }
     }
 
-    /// The next message, or `None` if the read timeout passed first. Bytes of a partial frame are kept.
+    /// Lets [`Frames::next`] return after this time, also while bytes trickle in.
+    #[must_use]
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// The next message, or `None` if the read timeout or the patience ended first. Bytes of a partial frame are kept.
     ///
     /// # Errors
     /// See [`WireError`]. After an error, the connection cannot be used again.
@@ -159,10 +168,14 @@ impl Frames {
         Ok(Some(message))
     }
 
-    /// Reads until `length` bytes are available. Returns false if the timeout passed first.
+    /// Reads until `length` bytes are available. Returns false if time ran out first.
     fn fill(&mut self, from: &mut impl Read, length: usize) -> Result<bool, WireError> {
+        let began = Instant::now();
         let mut piece = [0; PIECE_BYTES];
         while self.held.len() < length {
+            if self.patience.is_some_and(|patience| began.elapsed() > patience) {
+                return Ok(false);
+            }
             let wanted = (length - self.held.len()).min(PIECE_BYTES);
             match from.read(&mut piece[..wanted]) {
                 Ok(0) => return Err(WireError::Ended),
@@ -203,6 +216,28 @@ mod tests {
         let hostile = [0xff, 0xff, 0xff, 0xff, VERSION, 0];
         assert!(matches!(frames.next::<Report>(&mut hostile.as_slice()), Err(WireError::Ended)));
         assert!(frames.held.capacity() < 1 << 10);
+    }
+
+    #[test]
+    fn a_frame_that_trickles_in_does_not_hold_its_reader() {
+        struct Trickle(std::vec::IntoIter<u8>);
+        impl Read for Trickle {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                std::thread::sleep(Duration::from_millis(2));
+                into.iter_mut().zip(self.0.next()).for_each(|(to, byte)| *to = byte);
+                Ok(1)
+            }
+        }
+        let mut from = Trickle(frame(&Report::Token(7)).into_iter());
+        let mut frames = Frames::new(100).within(Duration::from_millis(1));
+        let mut waits = 0;
+        let message = loop {
+            match frames.next::<Report>(&mut from).unwrap() {
+                Some(message) => break message,
+                None => waits += 1,
+            }
+        };
+        assert!(matches!(message, Report::Token(7)) && waits > 2, "{waits}");
     }
 
     #[test]

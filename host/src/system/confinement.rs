@@ -73,14 +73,36 @@ pub struct Rlimits {
     pub cpu_seconds: Option<u64>,
 }
 
-/// Sets the limits permanently.
+impl Rlimits {
+    /// The first of these limits that is higher than what this process may give, in words.
+    pub fn beyond_this_process(&self) -> Option<String> {
+        use rustix::process::{Resource, getrlimit};
+        let (memory, bytes) = match self.memory {
+            Memory::Addresses(bytes) => ((Resource::As, "ulimit -v"), bytes),
+            Memory::Written(bytes) => ((Resource::Data, "ulimit -d"), bytes),
+        };
+        let wanted = [
+            (memory, bytes),
+            ((Resource::Fsize, "ulimit -f"), self.file_bytes),
+            ((Resource::Nofile, "ulimit -n"), self.files),
+            ((Resource::Cpu, "ulimit -t"), self.cpu_seconds.unwrap_or(0)),
+        ];
+        wanted.into_iter().find_map(|((resource, name), wanted)| {
+            let given = getrlimit(resource).maximum.filter(|given| *given < wanted)?;
+            Some(format!("`{name}` allows {given} here, and {wanted} are needed"))
+        })
+    }
+}
+
+/// Sets the limits permanently. Where this process may only give less, it gives that.
 ///
 /// # Errors
 /// The system refuses a limit.
 pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let set = |resource, soft: u64, hard: u64| {
-        setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
+        let given = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        setrlimit(resource, Rlimit { current: Some(soft.min(given)), maximum: Some(hard.min(given)) })
             .map_err(|e| ConfineError::new("rlimits", format!("{resource:?}: {e}")))
     };
     match limits.memory {
@@ -94,6 +116,18 @@ pub fn limits(limits: &Rlimits) -> Result<(), ConfineError> {
     set(Resource::Core, 0, 0)?;
     set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
     set(Resource::Nofile, limits.files, limits.files)
+}
+
+/// Closes every descriptor but standard input, output and error: whoever started the host may have left some open.
+///
+/// # Errors
+/// The system refuses.
+pub fn close_descriptors() -> Result<(), ConfineError> {
+    // SAFETY: nothing in this process uses a descriptor above 2: it calls this before it opens any.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(ConfineError::new("descriptors", io::Error::last_os_error())),
+    }
 }
 
 /// Makes the system kill this process when its parent dies.

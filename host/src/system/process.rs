@@ -1,5 +1,6 @@
 //! Child processes: commands without secrets, deadlines, capped output, and process groups that are killed as a whole.
 
+use crate::system::clock::Countdown;
 use crate::system::environment::hide_secrets;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -7,6 +8,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -39,6 +41,17 @@ pub(crate) fn command(program: &Path) -> Command {
         command.env_remove(name);
     }
     hide_secrets(&mut command);
+    command
+}
+
+/// This very program. An update may have replaced the file under the program's own path since it started; a child of
+/// another version could answer otherwise, or not at all.
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// A command that starts this very program again.
+pub(crate) fn this_program() -> Command {
+    let mut command = Command::new(THIS_PROGRAM);
+    command.arg0("host");
     command
 }
 
@@ -195,9 +208,9 @@ impl Stream {
 
 /// Limits of a child.
 pub(crate) struct Bounds<'a> {
-    /// When the child is ended.
-    pub deadline: Instant,
-    /// Called many times a second. If it returns true, the child is ended before its deadline.
+    /// After this time the child is ended.
+    pub limit: Duration,
+    /// Called many times a second. If it returns true, the child is ended before its time is up.
     pub stopped: &'a dyn Fn() -> bool,
     /// Asks the child to end by itself. If it has not ended after [`Bounds::patience`], it is killed.
     pub ask_to_end: &'a dyn Fn(),
@@ -214,7 +227,7 @@ pub(crate) struct Bounds<'a> {
 pub(crate) enum End {
     /// By itself, or another process killed it.
     Exited(ExitStatus),
-    /// At its deadline.
+    /// Its time was up.
     TimedOut,
     /// The caller stopped it.
     Stopped,
@@ -228,20 +241,35 @@ pub(crate) struct Ended {
     pub stderr: Output,
 }
 
-/// Runs a command in its own process group until it ends or the time is up. Keeps the start of its output.
-pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
-    command.process_group(0).stdin(Stdio::null());
-    run_within(
-        command,
-        &Bounds {
-            deadline: Instant::now() + limit,
+impl Bounds<'_> {
+    /// A time limit, and the start of the output.
+    fn of_time(limit: Duration) -> Self {
+        Self {
+            limit,
             stopped: &|| false,
             ask_to_end: &|| (),
             patience: Duration::ZERO,
             output_bytes: MAX_OUTPUT_BYTES,
             keep: Keep::Head,
-        },
-    )
+        }
+    }
+}
+
+/// Runs a command in its own process group until it ends or the time is up. Keeps the start of its output.
+pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
+    command.process_group(0).stdin(Stdio::null());
+    run_within(command, &Bounds::of_time(limit))
+}
+
+/// Like [`run`]. The child cannot open its own output again for reading, as it could open a pipe through `/proc`, past
+/// Landlock.
+pub(crate) fn run_closed(mut command: Command, limit: Duration) -> io::Result<Ended> {
+    let ((stdout, child_stdout), (stderr, child_stderr)) = (UnixStream::pair()?, UnixStream::pair()?);
+    command.process_group(0).stdin(Stdio::null());
+    command.stdout(OwnedFd::from(child_stdout)).stderr(OwnedFd::from(child_stderr));
+    let child = command.spawn()?;
+    drop(command);
+    watch_to_the_end(child, [Some(stdout.into()), Some(stderr.into())], &Bounds::of_time(limit))
 }
 
 /// Runs a command that leads a process group until it ends or reaches a limit. Afterwards the whole group is gone.
@@ -249,7 +277,11 @@ pub(crate) fn run_within(mut command: Command, bounds: &Bounds) -> io::Result<En
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // This also drops this side's copy of the child's input.
     drop(command);
-    let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
+    let output = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    watch_to_the_end(child, output, bounds)
+}
+
+fn watch_to_the_end(child: Child, [stdout, stderr]: [Option<OwnedFd>; 2], bounds: &Bounds) -> io::Result<Ended> {
     let mut group = Group::new(child);
     let output = || Output::new(bounds.keep, bounds.output_bytes);
     let mut streams = [Stream::new(stdout, output())?, Stream::new(stderr, output())?];
@@ -269,12 +301,13 @@ pub(crate) fn run_within(mut command: Command, bounds: &Bounds) -> io::Result<En
 
 /// Reads output until the child ends or must be ended. Returns the reason if it must be ended, else `None`.
 fn watch(group: &Group, streams: &mut [Stream; 2], bounds: &Bounds) -> io::Result<Option<End>> {
+    let mut left = Countdown::new(bounds.limit);
     while !group.has_ended()? {
         listen(streams)?;
         if (bounds.stopped)() {
             return Ok(Some(End::Stopped));
         }
-        if Instant::now() >= bounds.deadline {
+        if left.is_over() {
             return Ok(Some(End::TimedOut));
         }
     }

@@ -22,6 +22,7 @@ const NAMES: &[(&str, &str)] = &[
     ("include", ONE_FILE),
     ("include_str", ONE_FILE),
     ("include_bytes", ONE_FILE),
+    ("debugger_visualizer", ONE_FILE),
     ("env", NO_ENVIRONMENT),
     ("option_env", NO_ENVIRONMENT),
     ("asm", NO_ASSEMBLY),
@@ -55,6 +56,15 @@ const LAYOUT: &[&str] =
 /// First segments of `use` paths that always exist.
 const ROOTS: &[&str] = &["std", "core", "alloc", "guest_sdk", "crate", "self", "super"];
 
+/// Where tokens stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Code,
+    Attribute,
+    /// In a macro's definition or call, from which any syntax can be made.
+    Macro,
+}
+
 /// Result of the token scan.
 #[derive(Default)]
 pub(super) struct Scan {
@@ -65,19 +75,30 @@ pub(super) struct Scan {
 /// Scans all tokens, including those in macros and attributes.
 pub(super) fn tokens(stream: TokenStream) -> Result<Scan, SourceError> {
     let mut scan = Scan::default();
-    scan.stream(stream, false)?;
+    scan.stream(stream, Place::Code)?;
     Ok(scan)
 }
 
 impl Scan {
-    fn stream(&mut self, stream: TokenStream, in_attribute: bool) -> Result<(), SourceError> {
+    fn stream(&mut self, stream: TokenStream, place: Place) -> Result<(), SourceError> {
         let mut tokens = stream.into_iter().peekable();
         while let Some(token) = tokens.next() {
             match token {
                 TokenTree::Ident(word) => {
-                    self.word(&word, in_attribute)?;
-                    if word == "mod" {
-                        inline_module(word.span(), tokens.clone())?;
+                    self.word(&word, place)?;
+                    match place {
+                        _ if word != "mod" => {}
+                        Place::Macro => return Err(refused(word.span(), "`mod` in a macro".into(), ONE_FILE)),
+                        Place::Code | Place::Attribute => inline_module(word.span(), tokens.clone())?,
+                    }
+                }
+                TokenTree::Punct(mark) if mark.as_char() == '!' => {
+                    // The name of a `macro_rules!`.
+                    if let Some(TokenTree::Ident(name)) = tokens.next_if(|t| matches!(t, TokenTree::Ident(_))) {
+                        self.word(&name, place)?;
+                    }
+                    if let Some(TokenTree::Group(body)) = tokens.next_if(|t| matches!(t, TokenTree::Group(_))) {
+                        self.stream(body.stream(), Place::Macro)?;
                     }
                 }
                 TokenTree::Punct(mark) if mark.as_char() == '#' => {
@@ -86,20 +107,20 @@ impl Scan {
                         if inner {
                             inner_attribute(group.stream(), group.span())?;
                         }
-                        self.stream(group.stream(), true)?;
+                        self.stream(group.stream(), Place::Attribute)?;
                     }
                 }
-                TokenTree::Group(group) => self.stream(group.stream(), in_attribute)?,
+                TokenTree::Group(group) => self.stream(group.stream(), place)?,
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
         Ok(())
     }
 
-    fn word(&mut self, word: &Ident, in_attribute: bool) -> Result<(), SourceError> {
+    fn word(&mut self, word: &Ident, place: Place) -> Result<(), SourceError> {
         let name = word.unraw().to_string();
         let find = |table: &[(&str, &'static str)]| table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
-        let why = find(NAMES).or_else(|| if in_attribute { find(IN_ATTRIBUTES) } else { None });
+        let why = find(NAMES).or_else(|| if place == Place::Attribute { find(IN_ATTRIBUTES) } else { None });
         if let Some(why) = why {
             return Err(refused(word.span(), format!("`{name}`"), why));
         }

@@ -2,24 +2,19 @@
 
 use crate::guest::source::Source;
 use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
+use crate::guest::toolchain::diagnostics::{Diagnostics, printable};
 use crate::guest::toolchain::find::Toolchain;
 use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{self, End, Ended};
-use crate::system::sanitize;
-use serde::Deserialize;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Most bytes of compiler messages that are kept. A reader fixes the first errors anyway.
-pub const MAX_DIAGNOSTIC_BYTES: usize = 16 << 10;
-
-/// Libraries that every dynamically linked program reads, and harmless devices.
-const SYSTEM_READ: [&str; 8] =
-    ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/dev/zero"];
+/// What every dynamically linked program reads, beside its libraries.
+const SYSTEM_READ: [&str; 2] = ["/etc/ld.so.cache", "/dev/null"];
 
 /// Dynamic loaders of the supported systems. Starting a program also executes its loader.
 const LOADERS: [&str; 4] = [
@@ -32,13 +27,21 @@ const LOADERS: [&str; 4] = [
 /// A compiler opens one or two libraries for each crate of the standard library.
 const OPEN_FILES: u64 = 1024;
 
+/// A source that every sound toolchain compiles: it needs the SDK, the standard library and the linker. While it fails,
+/// no other source can be blamed.
+const CONTROL: &str = "use guest_sdk as _;\n#[unsafe(no_mangle)]\npub extern \"C\" fn control() {}\n";
+
+/// Wall time of a compilation, as a multiple of its processor time. A compiler that uses neither up waits for the
+/// machine.
+const WALL: u32 = 3;
+
 /// Why a source did not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The compiler's messages, at most [`MAX_DIAGNOSTIC_BYTES`], with positions as `train.rs:LINE:COL`.
+    /// The compiler's messages, at most [`crate::guest::toolchain::diagnostics::MAX_DIAGNOSTIC_BYTES`], with positions as `train.rs:LINE:COL`.
     #[error("compile-error: {0}")]
     Rejected(String),
-    /// Exceeded the time limit, most likely because of a loop in a constant or a type.
+    /// Used up its processor time, most likely because of a loop in a constant or a type.
     #[error("compile-timeout: not compiled within {} s: is there a loop in a constant, a macro or a type?", .limit.as_secs())]
     Timeout {
         /// See [`crate::guest::toolchain::find::CompileLimits::time`].
@@ -67,43 +70,107 @@ pub enum CompileError {
 }
 
 impl CompileError {
-    /// Whether this is a verdict about the source, and so the same on every try. Other errors may come from this
-    /// machine or its load.
+    /// Whether this is a verdict about the source. Otherwise it says something about this machine.
     pub fn is_verdict(&self) -> bool {
-        matches!(self, Self::Rejected(_) | Self::Memory { .. } | Self::OutputTooLarge { .. })
+        match self {
+            Self::Rejected(_) | Self::Timeout { .. } | Self::Memory { .. } | Self::OutputTooLarge { .. } => true,
+            Self::NotConfined(_) | Self::System(_) => false,
+        }
+    }
+}
+
+/// A compilation that failed.
+struct Failure {
+    error: CompileError,
+    /// The error alone proves whose fault it is.
+    is_proved: bool,
+}
+
+impl Failure {
+    fn proved(error: CompileError) -> Self {
+        Self { error, is_proved: true }
+    }
+
+    /// A file or a process failed.
+    fn system(what: &str, error: &std::io::Error) -> Self {
+        Self::proved(CompileError::System(format!("{what}: {error}{}", remedy(error))))
+    }
+}
+
+/// What the owner of the machine can do.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space there",
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; point TMPDIR to a folder that can be written"
+        }
+        ErrorKind::OutOfMemory => "; free some memory, or raise `ulimit -v`",
+        _ => "",
     }
 }
 
 impl Toolchain {
     /// Compiles a source to a core module for [`crate::guest::component::componentise`].
+    ///
+    /// # Errors
+    /// A verdict about the source only if it is proved: the compiler names a line of it, or the source used up a limit
+    /// that this machine could give, or it fails twice while another source compiles.
     pub fn compile(&self, source: &Source) -> Result<Vec<u8>, CompileError> {
         self.compile_text(source.text())
     }
 
-    /// Compiles without the parser's checks, which are not part of the confinement.
-    pub(super) fn compile_text(&self, text: &str) -> Result<Vec<u8>, CompileError> {
-        let system = |e: std::io::Error| CompileError::System(e.to_string());
-        let work = tempfile::tempdir().map_err(system)?;
-        let root = work.path().canonicalize().map_err(system)?;
-        let write = root.join("out");
-        fs::create_dir(&write).map_err(system)?;
-        fs::write(root.join("train.rs"), text).map_err(system)?;
-        let order = serde_json::to_string(&self.order(&root, write.clone()))
-            .map_err(|e| CompileError::System(format!("a path is not UTF-8: {e}")))?;
-        let (program, args) = self.helper.split_first().ok_or_else(|| CompileError::System("no helper".into()))?;
-        let mut command = Command::new(program);
-        command.args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(&root);
-        let ended = process::run(command, self.limits.time).map_err(system)?;
-        self.judge(&ended)?;
-        let module = write.join("train.wasm");
-        let bytes = fs::symlink_metadata(&module).map_err(system)?.len();
-        if bytes > self.limits.output_bytes {
-            return Err(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes });
+    /// Whether this toolchain can still compile.
+    ///
+    /// # Errors
+    /// What is wrong with it or with the machine.
+    pub fn check(&self) -> Result<(), CompileError> {
+        match self.attempt(CONTROL) {
+            Ok(_) => Ok(()),
+            Err(Failure { error, .. }) if !error.is_verdict() => Err(error),
+            Err(Failure { error, .. }) => Err(CompileError::System(format!("the toolchain is damaged: {error}"))),
         }
-        fs::read(&module).map_err(system)
     }
 
-    fn order(&self, root: &Path, write: PathBuf) -> Order {
+    /// Compiles without the parser's checks, which are not part of the confinement.
+    pub(super) fn compile_text(&self, text: &str) -> Result<Vec<u8>, CompileError> {
+        match self.attempt(text) {
+            Err(failure) if !failure.is_proved => {
+                self.check()?;
+                self.attempt(text).map_err(|failure| failure.error)
+            }
+            attempt => attempt.map_err(|failure| failure.error),
+        }
+    }
+
+    fn attempt(&self, text: &str) -> Result<Vec<u8>, Failure> {
+        let places = |e: std::io::Error| Failure::system("temporary files", &e);
+        let work = tempfile::tempdir().map_err(places)?;
+        let root = work.path().canonicalize().map_err(places)?;
+        let write = root.join("out");
+        fs::create_dir(&write).map_err(places)?;
+        fs::write(root.join("train.rs"), text).map_err(places)?;
+        let order = self.order(&root, write.clone());
+        let ended = self.run(&order, &root)?;
+        self.judge(&order, &ended)?;
+        let module = write.join("train.wasm");
+        let bytes = fs::symlink_metadata(&module).map_err(places)?.len();
+        if bytes > self.limits.output_bytes {
+            return Err(Failure::proved(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }));
+        }
+        fs::read(&module).map_err(places)
+    }
+
+    fn run(&self, order: &Order, root: &Path) -> Result<Ended, Failure> {
+        let unusable = |what: String| Failure::proved(CompileError::System(what));
+        let order = serde_json::to_string(order).map_err(|e| unusable(format!("a path is not UTF-8: {e}")))?;
+        let (program, args) = self.helper.split_first().ok_or_else(|| unusable("no helper".into()))?;
+        let mut command = Command::new(program);
+        command.arg0("host").args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(root);
+        process::run_closed(command, self.limits.time * WALL).map_err(|e| Failure::system("the compiler's process", &e))
+    }
+
+    pub(super) fn order(&self, root: &Path, write: PathBuf) -> Order {
         let mut args: Vec<String> = ["train.rs", "--crate-name=train", "--crate-type=cdylib", "--edition=2024"]
             .into_iter()
             .chain(["--target", TARGET, "--error-format=json", "--out-dir", "out", "-Clinker-flavor=wasm-ld"])
@@ -117,6 +184,7 @@ impl Toolchain {
             args.push(format!("--sysroot={}", sysroot.display()));
         }
         let mut read: Vec<PathBuf> = SYSTEM_READ.iter().map(PathBuf::from).collect();
+        read.extend(self.libraries.iter().cloned());
         read.extend([self.rustc.sysroot.join("lib"), self.sdk.clone(), root.to_owned()]);
         read.extend(self.built_sysroot.clone());
         // A linker from rustup keeps its libraries in its own toolchain: .../lib/rustlib/TARGET/bin/rust-lld.
@@ -139,23 +207,35 @@ impl Toolchain {
         }
     }
 
-    fn judge(&self, ended: &Ended) -> Result<(), CompileError> {
-        let timeout = CompileError::Timeout { limit: self.limits.time };
+    fn judge(&self, order: &Order, ended: &Ended) -> Result<(), Failure> {
+        let machine = |what: String| Failure::proved(CompileError::System(what));
         let status = match ended.end {
             End::Exited(status) => status,
-            End::TimedOut | End::Stopped => return Err(timeout),
+            End::TimedOut | End::Stopped => {
+                let seconds = (self.limits.time * WALL).as_secs();
+                return Err(machine(format!("it did not end in {seconds} s; is this machine overloaded?")));
+            }
         };
         let said = &ended.stderr.text();
         if status.success() {
             return Ok(());
         }
         if status.code() == Some(NOT_CONFINED) {
-            return Err(CompileError::NotConfined(printable(said, "")));
+            return Err(Failure::proved(CompileError::NotConfined(printable(said, ""))));
         }
+        // A limit says something about the source only if it is ours.
+        let of_limit = |error: CompileError, is_proved: bool| match order.limits.beyond_this_process() {
+            Some(lower) => machine(format!("{lower}; the compiler ran out of it")),
+            None => Failure { error, is_proved },
+        };
         match status.signal() {
-            Some(libc::SIGXCPU) => return Err(timeout),
-            Some(libc::SIGKILL) => {
-                return Err(CompileError::System("it was killed, by the system or by hand".into()));
+            Some(libc::SIGXCPU) => {
+                return Err(of_limit(CompileError::Timeout { limit: self.limits.time }, true));
+            }
+            Some(signal @ (libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT)) => {
+                return Err(machine(format!(
+                    "signal {signal} ended it: the system is short of memory, or a person did"
+                )));
             }
             _ => {}
         }
@@ -167,38 +247,15 @@ impl Toolchain {
             "std::bad_alloc",
         ];
         if STARVED.iter().any(|words| said.contains(words)) {
-            return Err(CompileError::Memory { limit_bytes: self.limits.memory_bytes });
+            return Err(of_limit(CompileError::Memory { limit_bytes: self.limits.memory_bytes }, false));
         }
         if status.signal() == Some(libc::SIGXFSZ) || said.contains("SIGXFSZ") {
-            return Err(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes });
+            return Err(of_limit(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }, true));
         }
         // If the linker fails, the message contains its whole command line.
         let said = said.replace(&*self.rustc.sysroot.to_string_lossy(), "<toolchain>");
-        Err(CompileError::Rejected(diagnostics(&said).unwrap_or_else(|| format!("the compiler failed ({status})"))))
+        let diagnostics = Diagnostics::read(&said);
+        let text = diagnostics.text().unwrap_or_else(|| format!("the compiler failed ({status})"));
+        Err(Failure { error: CompileError::Rejected(text), is_proved: diagnostics.blame_the_source() })
     }
-}
-
-/// A line of `--error-format=json`.
-#[derive(Deserialize)]
-struct Message {
-    rendered: Option<String>,
-    level: String,
-}
-
-/// The compiler's rendered errors, then its warnings.
-fn diagnostics(said: &str) -> Option<String> {
-    let messages: Vec<Message> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let (errors, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|m| m.level.starts_with("error"));
-    let text: String = errors.into_iter().chain(others).filter_map(|m| m.rendered).collect();
-    let text = text.trim();
-    (!text.is_empty()).then(|| printable(text, "\n[more was said]"))
-}
-
-/// Caps and escapes a text.
-fn printable(text: &str, note: &str) -> String {
-    let clean = sanitize::printable(text.trim());
-    if clean.len() <= MAX_DIAGNOSTIC_BYTES {
-        return clean;
-    }
-    format!("{}{note}", sanitize::cut_bytes(&clean, MAX_DIAGNOSTIC_BYTES - note.len()))
 }

@@ -62,6 +62,7 @@ fn order() -> Result<Order, Refusal> {
 /// act.
 fn confine(order: &Order) -> Result<(), Refusal> {
     confinement::die_with_parent(order.parent)?;
+    confinement::close_descriptors()?;
     confinement::limits(&order.limits)?;
     confinement::landlock(&order.paths)?;
     if !confinement::files_refused() {

@@ -9,6 +9,9 @@ use crate::system::process;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where systems keep shared libraries.
+const LIBRARY_FOLDERS: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     pub(super) rustc: Rustc,
@@ -16,6 +19,8 @@ pub struct Toolchain {
     pub(super) built_sysroot: Option<PathBuf>,
     pub(super) linker: PathBuf,
     linker_version: String,
+    /// Shared libraries of compiler and linker, outside the sysroot.
+    pub(super) libraries: Vec<PathBuf>,
     /// Folder that holds `libguest_sdk.rlib`.
     pub(super) sdk: PathBuf,
     /// The command that re-executes the host as the confined child.
@@ -62,9 +67,10 @@ impl Toolchain {
         }
         let linker = rustc.linker()?;
         let linker_version = linker_version(&linker)?;
-        let helper = vec![std::env::current_exe().ok()?, PathBuf::from("__compile")];
+        let libraries = [&rustc.path, &linker].into_iter().flat_map(|program| libraries_of(program)).collect();
+        let helper = vec![PathBuf::from(process::THIS_PROGRAM), PathBuf::from("__compile")];
         let limits = CompileLimits::default();
-        Some(Self { rustc, built_sysroot, linker, linker_version, sdk, helper, limits })
+        Some(Self { rustc, built_sysroot, linker, linker_version, libraries, sdk, helper, limits })
     }
 
     /// Uses this `host` binary as the confined helper instead of the running one.
@@ -104,6 +110,17 @@ impl Toolchain {
     pub fn compile_key(&self, source: &Source) -> CompileKey {
         CompileKey::new(&source.key(), &sdk_hash(), &self.version(), FLAGS)
     }
+}
+
+/// The shared libraries that a program loads, as the system's loader lists them. If it lists none, the folders that hold
+/// libraries.
+fn libraries_of(program: &Path) -> Vec<PathBuf> {
+    let mut command = process::command(program);
+    command.env("LD_TRACE_LOADED_OBJECTS", "1");
+    let listed = process::output(command, PROBE_LIMIT).unwrap_or_default();
+    let paths = listed.lines().filter_map(|line| line.split_once(" => ")?.1.split_whitespace().next());
+    let libraries: Vec<PathBuf> = paths.filter(|path| path.starts_with('/')).map(PathBuf::from).collect();
+    if libraries.is_empty() { LIBRARY_FOLDERS.map(PathBuf::from).into() } else { libraries }
 }
 
 fn linker_version(linker: &Path) -> Option<String> {

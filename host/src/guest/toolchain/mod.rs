@@ -7,6 +7,7 @@
 
 mod compile;
 mod confine;
+mod diagnostics;
 mod error;
 mod find;
 mod install;
@@ -15,8 +16,9 @@ mod rustc;
 #[cfg(test)]
 mod tests;
 
-pub use compile::{CompileError, MAX_DIAGNOSTIC_BYTES};
+pub use compile::CompileError;
 pub use confine::compile_child_main;
+pub use diagnostics::MAX_DIAGNOSTIC_BYTES;
 pub use error::ToolchainError;
 pub use find::{CompileLimits, Toolchain};
 pub(crate) use rustc::SDK;

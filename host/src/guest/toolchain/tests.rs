@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::guest::source::Source;
+use crate::system::confinement::Rlimits;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -93,6 +94,53 @@ fn the_compiler_cannot_read_this_machine() {
     }
     let message = rejected(toolchain.compile_text("#![feature(rustc_private)]"));
     assert!(message.contains("may not be used on the stable release channel"), "{message}");
+}
+
+/// What the host itself has open, and the compiler's own output, are no way out either.
+#[test]
+fn the_compiler_has_no_descriptor_to_read() {
+    // A number that the compiler does not use itself.
+    let (ours, _theirs) = rustix::pipe::pipe().unwrap();
+    let ours = rustix::io::fcntl_dupfd_cloexec(&ours, 300).unwrap();
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::empty()).unwrap();
+    let inherited = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&ours));
+    for path in ["/proc/self/fd/1", "/proc/self/fd/2", &inherited, "/dev/zero", "/usr/lib/os-release"] {
+        let result = toolchain().compile_text(&format!("pub const A: &[u8] = include_bytes!({path:?});"));
+        assert!(rejected(result).contains("couldn't read"), "{path}");
+    }
+}
+
+#[test]
+fn a_damaged_toolchain_is_not_the_sources_fault() {
+    let damaged = |damage: fn(&mut Toolchain)| {
+        let mut toolchain = toolchain();
+        damage(&mut toolchain);
+        [
+            toolchain.check().err(),
+            toolchain.compile(&Source::parse("use guest_sdk::prelude::*; pub fn f() {}").unwrap()).err(),
+        ]
+    };
+    for (what, found) in [
+        ("no SDK", damaged(|toolchain| toolchain.sdk = "/nonexistent".into())),
+        ("no linker", damaged(|toolchain| toolchain.linker = "/bin/false".into())),
+        ("no compiler", damaged(|toolchain| toolchain.rustc.path = "/nonexistent".into())),
+        ("no library", damaged(|toolchain| toolchain.built_sysroot = Some("/nonexistent".into()))),
+        ("no helper", damaged(|toolchain| toolchain.helper = ["/nonexistent".into()].into())),
+        ("a helper that ends", damaged(|toolchain| toolchain.helper = ["/bin/false".into()].into())),
+    ] {
+        for error in found {
+            assert!(error.as_ref().is_some_and(|error| !error.is_verdict()), "{what}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lower_limit_of_the_machine_is_not_the_sources_fault() {
+    let limits = CompileLimits { memory_bytes: u64::MAX / 2, ..CompileLimits::default() };
+    let toolchain = toolchain().with_limits(limits);
+    let order = toolchain.order(Path::new("/"), "/out".into());
+    let lower = Rlimits { files: u64::MAX - 1, ..order.limits };
+    assert!(lower.beyond_this_process().unwrap().contains("ulimit -n"));
 }
 
 #[test]

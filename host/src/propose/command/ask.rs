@@ -50,7 +50,7 @@ impl Command {
             arguments: self.config.argv.get(1..).unwrap_or_default(),
             environment: &environment,
             folder: folder.path(),
-            deadline: started + Duration::from_secs(self.config.timeout_s.into()),
+            limit: Duration::from_secs(self.config.timeout_s.into()),
             output_bytes: self.config.output_bytes as usize,
         }
         .carry_out(self.supervisor.as_deref(), stopped)?;

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Environment variables that every program gets: folders and languages, no secrets.
 const PLAIN_VARIABLES: [&str; 15] = [
@@ -126,16 +126,15 @@ pub(super) struct Order<'a> {
     pub arguments: &'a [String],
     pub environment: &'a [(OsString, OsString)],
     pub folder: &'a Path,
-    pub deadline: Instant,
+    pub limit: Duration,
     pub output_bytes: usize,
 }
 
 impl Order<'_> {
-    /// Runs the program to its end, its deadline, or until it is stopped. Afterwards all its processes are gone.
+    /// Runs the program to its end, the end of its time, or until it is stopped. Afterwards all its processes are gone.
     pub(super) fn carry_out(&self, supervisor: Option<&Path>, stopped: &dyn Fn() -> bool) -> io::Result<Ended> {
-        let exe = supervisor.map_or_else(std::env::current_exe, |path| Ok(path.to_owned()))?;
         let (mut connection, theirs) = UnixStream::pair()?;
-        let mut command = Command::new(exe);
+        let mut command = supervisor.map_or_else(process::this_program, Command::new);
         command
             .arg(MODE)
             .arg(self.program)
@@ -149,7 +148,7 @@ impl Order<'_> {
         let ended = process::run_within(
             command,
             &Bounds {
-                deadline: self.deadline,
+                limit: self.limit,
                 stopped,
                 ask_to_end: &hang_up,
                 patience: PATIENCE,
