@@ -17,6 +17,7 @@ mod sandbox;
 
 mod cli;
 mod jobs;
+mod machine;
 mod mcp;
 mod nights;
 mod proposers;

@@ -88,8 +88,9 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+        } else if let Err(error) = std::fs::copy(entry.path(), target) {
+            // The index's temporary files come and go with its readers.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
     }
 }
@@ -110,8 +111,17 @@ pub struct Running(Child);
 
 impl Running {
     pub fn start(home: &Home, policy: &str) -> Self {
-        let mut command = home.command(&["--json", "run", "--policy", policy]);
+        Self::of(&mut home.command(&["--json", "run", "--policy", policy]))
+    }
+
+    /// A night that another command starts.
+    pub fn of(command: &mut Command) -> Self {
         Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// Reads events until one with this name.

@@ -4,6 +4,7 @@ use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Heading of the options that every command has.
 const GLOBAL: &str = "Options of every command";
@@ -145,9 +146,18 @@ pub struct Run {
     /// night, restarts included.
     #[arg(long, value_name = "H")]
     pub hours: Option<f64>,
+    /// How long the night waits for a machine that fails (a full disk, a lost cache, no memory) before it ends. What
+    /// the fault hit is tried again first, now or when the policy runs again.
+    #[arg(long, value_name = "MINUTES", default_value = "30", value_parser = minutes)]
+    pub patience: Duration,
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "a number of minutes is expected".to_string())?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }
 
 /// `host report`: each form of report is an option that takes a file, and at least one has to be named.

@@ -17,6 +17,7 @@ use nightlab::record::store::{Found, Store};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -70,16 +71,21 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Counts presses of Ctrl-C. The night checks the counter.
+/// Counts presses of Ctrl-C. The night checks the counter. The end of the session (SIGTERM, or SIGHUP when the terminal
+/// closes) counts as two.
 fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
     let stop = Arc::new(Stop::new());
     let handler = stop.clone();
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-        .context("cannot listen for Ctrl-C")?;
+    let mut heard = vec![SIGINT, SIGTERM];
+    // `nohup` and `setsid` make a night go on without its terminal.
+    if !is_ignored(SIGHUP) {
+        heard.push(SIGHUP);
+    }
+    let mut signals = signal_hook::iterator::Signals::new(heard).context("cannot listen for Ctrl-C")?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
             handler.press();
-            if signal == signal_hook::consts::SIGTERM {
+            if signal != SIGINT {
                 handler.press();
             }
             if handler.now() {
@@ -90,6 +96,14 @@ fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
         }
     });
     Ok(stop)
+}
+
+/// Whether this process was started with the signal ignored, as the system tells it.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
@@ -121,6 +135,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         brief: &brief,
         seed_guest,
         bounds: Bounds { experiments: run.experiments, hours: run.hours },
+        patience: run.patience,
         recorded: recorded.as_ref().map(Recorded::again),
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;

@@ -4,7 +4,7 @@
 use crate::experiment::bench::{Bench, BenchError};
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Source, SourceError};
-use crate::guest::toolchain::CompileError;
+use crate::guest::toolchain::{CompileError, Toolchain};
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
 use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
@@ -100,6 +100,21 @@ impl Bench {
         let behaviour = BehaviourKey::new(&dry_run);
         let candidate = Candidate { text: text.into(), source_key, component, dry_run, behaviour };
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
+    }
+
+    /// Whether compiler and sandbox work, tried on programs that are known to be good: a control source, and `control`.
+    /// If the toolchain's files are gone, it is prepared again first. `tell` receives one line for each slow step.
+    ///
+    /// # Errors
+    /// What does not work.
+    pub fn check(&self, control: &Component, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
+        if let Some(toolchain) = &self.toolchain
+            && toolchain.check().is_err()
+        {
+            Toolchain::find_or_install(tell).map_err(|error| error.to_string())?;
+            toolchain.check().map_err(|error| error.to_string())?;
+        }
+        self.sandbox.dry_run(control.bytes(), &self.spec).map(drop).map_err(|status| status.to_string())
     }
 
     /// Compiles a source. A source that was compiled before, in any layout, is taken from the store.

@@ -1,28 +1,28 @@
 //! One trial of a night, under the store's lock: judge a mutation against the current champion and record the result.
 
-use crate::experiment::bench::BenchError;
 use crate::night::bandit::{cost, reward};
 use crate::night::champion::Champion;
 use crate::night::contest::{Contest, Judgement};
 use crate::night::error::NightError;
 use crate::night::event::{Event, TrialLine};
 use crate::night::lock::lock;
-use crate::night::report;
 use crate::night::run::Night;
 use crate::night::seeds::random_seed;
 use crate::night::turn::{Draft, Fault};
 use crate::propose::description;
 use crate::propose::proposer::Proposal;
+use crate::record::ending::Ending;
 use crate::record::stage::Stage;
-use crate::record::store::{Store, StoreError, TrialRecord};
+use crate::record::store::{Store, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use std::time::{Duration, Instant};
 
 /// A trial that is not kept loses its checkpoints after this number of further trials.
 const CHECKPOINTED_TRIALS: u64 = 20;
-/// Pause between two tries while the disk is full.
-const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
+/// A mutation that fails this number of times while control programs succeed is set aside as a host fault: it is not
+/// judged, and the night goes on.
+const MOST_FAULTS: u32 = 2;
 
 /// A trial that was decided.
 pub struct Decided {
@@ -54,28 +54,37 @@ impl Night<'_> {
         Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
     }
 
-    /// Runs one trial. If the disk is full, it waits and tries again.
+    /// Runs one trial. If the machine fails, it rests and tries again. None if the user stopped it.
     pub(super) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
-        let mut told = false;
+        let mut faults = 0;
         loop {
-            match self.try_draft(draft) {
-                Err(NightError::Bench(BenchError::Store(error @ StoreError::Full(_)))) if !self.stop.soon() => {
-                    if !told {
-                        (self.tell)(Event::Note { text: format!("waiting: {error}") });
-                        told = true;
-                    }
-                    std::thread::sleep(FULL_DISK_PAUSE);
+            let fault = match self.try_draft(draft, faults >= MOST_FAULTS) {
+                Err(error) if error.is_of_the_machine() => error,
+                tried => {
+                    self.rest.end();
+                    return tried;
                 }
-                other => return other,
+            };
+            if !self.rest.wait(&fault, self.stop, &mut *self.tell) {
+                return if self.stop.soon() { Ok(None) } else { Err(fault) };
             }
+            let tell = &mut *self.tell;
+            let is_sound = self
+                .bench
+                .check(&self.baseline.candidate.component, &mut |text| tell(Event::Note { text: text.into() }));
+            faults += u32::from(is_sound.is_ok());
         }
     }
 
     /// Holds the store's lock until the trial is recorded. The lock makes trial numbers unique. The trials of other
-    /// processes are read first.
-    fn try_draft(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
+    /// processes are read first: a proposal that one of them has tried already is not tried again. A host fault is an
+    /// error, unless the mutation is to be set aside for it.
+    fn try_draft(&mut self, draft: &Draft, sets_aside: bool) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
+        if draft.id.is_some() && self.memory.past.iter().any(|past| past.trial.proposal == draft.id) {
+            return Ok(None);
+        }
         let number = self.memory.next_number();
         let started = Instant::now();
         (self.tell)(Event::Started { number, description: draft.proposal.description.clone() });
@@ -99,25 +108,26 @@ impl Night<'_> {
             _ => contest.judge(&draft.proposal.source, &mut *self.tell)?,
         };
         let Some(judged) = judged else { return Ok(None) };
+        if judged.found.verdict == Ending::HostFault && !sets_aside {
+            return Err(NightError::Machine(judged.found.reason));
+        }
         self.record(draft, number, judged, started.elapsed()).map(Some)
     }
 
+    /// Records a trial. After that, nothing may fail: a trial that is tried again would be there twice.
     fn record(&mut self, draft: &Draft, number: u64, judged: Judgement, wall: Duration) -> Result<Decided, NightError> {
-        self.tally.count(&judged, wall);
-        let Judgement { found, runs, candidate, .. } = judged;
-        let trial = self.trial(draft, number, found, wall)?;
+        let trial = self.trial(draft, number, judged.found.clone(), wall)?;
         let store = &self.bench.store;
-        let id = store.add_trial(self.id, &trial, &runs)?;
         let (spend, repairs) = store.cost_of(&trial)?;
-        let records = store.trials_in(&self.context)?;
-        let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
-        report::write_results(store, &trials)?;
-        if let Some(old) = trials.iter().find(|old| old.number + CHECKPOINTED_TRIALS == number) {
-            forget_checkpoints(store, old)?;
+        let id = store.add_trial(self.id, &trial, &judged.runs)?;
+        self.tally.count(&judged, wall);
+        let record = TrialRecord { id, night: self.id, trial: trial.clone() };
+        if let Err(error) = self.memory.remember(store, record) {
+            (self.tell)(Event::Note { text: format!("trial #{number} is recorded, and read again later: {error}") });
         }
-        self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() })?;
         let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
-        if let (true, Some(candidate), Some(bpb)) = (trial.is_kept(), candidate, trial.found.bpb) {
+        let is_kept = trial.is_kept();
+        if let (true, Some(candidate), Some(bpb)) = (is_kept, judged.candidate, trial.found.bpb) {
             self.champion = Champion { trial: number, candidate, description: trial.description.clone() };
             self.champion_bpb = bpb;
         }
@@ -125,7 +135,17 @@ impl Night<'_> {
         (self.tell)(Event::Trial(Box::new(line.clone())));
         let standing = self.standing();
         (self.tell)(Event::Standing(standing));
+        self.publish(is_kept);
+        if let Err(error) = self.forget_old_checkpoints(number) {
+            (self.tell)(Event::Note { text: format!("old checkpoints are still there: {error}") });
+        }
         Ok(Decided { line, reward_and_cost })
+    }
+
+    /// Deletes the checkpoints of the trial that has become old with this number.
+    fn forget_old_checkpoints(&self, number: u64) -> Result<(), NightError> {
+        let old = self.memory.past.iter().rev().find(|past| past.trial.number + CHECKPOINTED_TRIALS == number);
+        old.map_or(Ok(()), |old| forget_checkpoints(&self.bench.store, &old.trial))
     }
 
     fn trial(&self, draft: &Draft, number: u64, found: Findings, wall: Duration) -> Result<Trial, NightError> {

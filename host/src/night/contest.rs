@@ -122,7 +122,7 @@ impl Contest<'_> {
             }
             Ok(ControlFlow::Break((key, trial))) => judged.repeat(key, trial),
             Err(Refusal::Bench(error)) => return Err(error),
-            Err(Refusal::Run(status)) if !status.is_result() => judged.fail(&status),
+            Err(refusal) if refusal.stage().is_none() => judged.end(Ending::HostFault, refusal.to_string()),
             Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
         let is_stopped = judged.found.verdict == Ending::HostFault && self.stop.now();

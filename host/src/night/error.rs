@@ -1,7 +1,6 @@
 //! Errors that end a night early.
 
 use crate::experiment::bench::BenchError;
-use crate::night::report::ReportError;
 use crate::policy::PolicyError;
 use crate::record::store::StoreError;
 
@@ -9,17 +8,29 @@ use crate::record::store::StoreError;
 pub enum NightError {
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A condition of this machine, which says nothing about any mutation.
+    #[error("this machine cannot go on: {0} (nothing was recorded; what was in hand is tried again)")]
+    Machine(String),
     /// The seed guest cannot be trained.
     #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]
     SeedGuest(String),
     /// A policy that cannot be written down: nights are joined by its text.
     #[error("this policy cannot be recorded: {0}")]
     Policy(#[from] PolicyError),
-    #[error(transparent)]
-    Report(#[from] ReportError),
     /// Ctrl-C stopped the night before the baseline was measured.
     #[error("stopped before the baseline was measured; the runs that were finished are kept")]
     Interrupted,
+}
+
+impl NightError {
+    /// Whether this machine is the cause, so that another try may succeed.
+    pub fn is_of_the_machine(&self) -> bool {
+        match self {
+            Self::Machine(_) => true,
+            Self::Bench(BenchError::Store(error)) => error.is_of_the_machine(),
+            Self::Bench(BenchError::Select(_)) | Self::SeedGuest(_) | Self::Policy(_) | Self::Interrupted => false,
+        }
+    }
 }
 
 impl From<StoreError> for NightError {

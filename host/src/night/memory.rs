@@ -7,7 +7,7 @@ use crate::night::seen::Seen;
 use crate::propose::proposer::Past;
 use crate::record::ending::Ending;
 use crate::record::facts::loss_curve;
-use crate::record::key::ExperimentKey;
+use crate::record::key::{ExperimentKey, Hash};
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use std::sync::Arc;
@@ -71,7 +71,12 @@ fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64
 
 /// The source text of a trial; `None` if the store has lost it.
 pub fn source_of(store: &Store, trial: &Trial) -> Result<Option<String>, StoreError> {
-    match store.get_blob(&trial.source_blob) {
+    text_of(store, &trial.source_blob)
+}
+
+/// The text in a blob; `None` if the store has lost it.
+pub fn text_of(store: &Store, blob: &Hash) -> Result<Option<String>, StoreError> {
+    match store.get_blob(blob) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),

@@ -11,9 +11,8 @@
 //! ```
 //!
 //! Start with `run`. Beside the files above: `baseline`, `champion`, `seeds` and `runs` serve a contest; `tally`,
-//! `bounds` and `ledger` count; `lock` and `stop` wait and end; `event` and `progress` are what watchers hear; `report`
-//! and `picture` are for the morning; `setup` opens everything, `search` samples constants, `recorded` tries a past
-//! night again.
+//! `bounds` and `ledger` count; `resume` takes up what is in the store; `lock`, `rest` and `stop` wait and end; `event`
+//! and `progress` are for watchers, `report` and `picture` for the morning; `setup` opens everything.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -35,6 +34,8 @@ pub mod picture;
 mod progress;
 pub mod recorded;
 pub mod report;
+mod rest;
+mod resume;
 mod roster;
 mod run;
 mod runs;

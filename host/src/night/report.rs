@@ -226,17 +226,30 @@ pub fn write_results(store: &Store, trials: &[&Trial]) -> Result<(), ReportError
     replace(&store.dir().join("results.tsv"), results_tsv(trials, &store.spends()?).as_bytes())
 }
 
+/// What the folder `champion/` holds.
+pub struct ChampionFiles<'a> {
+    pub source: &'a str,
+    pub component: &'a [u8],
+    /// Its run, for the weights; `None` if the store has lost it.
+    pub record: Option<&'a ExperimentRecord>,
+}
+
+/// Where the champion's source is written.
+pub fn champion_source(store: &Store) -> PathBuf {
+    store.dir().join("champion").join("train.rs")
+}
+
 /// Writes `report.md` and the champion's source, component and weights.
 pub fn write_report(
     bench: &Bench,
     summary: &Summary,
     trials: &[&Trial],
-    champion: Option<(&str, &[u8], Option<&ExperimentRecord>)>,
+    champion: &ChampionFiles,
 ) -> Result<(), ReportError> {
     let dir = bench.store.dir();
     write_results(&bench.store, trials)?;
     replace(&dir.join("report.md"), report_md(summary, trials).as_bytes())?;
-    let Some((source, component, record)) = champion else { return Ok(()) };
+    let ChampionFiles { source, component, record } = *champion;
     let folder = dir.join("champion");
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
     replace(&folder.join("train.rs"), source.as_bytes())?;

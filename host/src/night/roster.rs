@@ -41,6 +41,8 @@ pub struct Roster {
     reports: Receiver<(usize, Report)>,
     bandit: Bandit,
     in_training: Option<usize>,
+    /// Proposals that start from an older champion and are not tried.
+    stale: Vec<Draft>,
 }
 
 struct Arm {
@@ -118,7 +120,7 @@ impl Roster {
                 }
             });
         }
-        Ok(Self { arms, reports, bandit, in_training: None })
+        Ok(Self { arms, reports, bandit, in_training: None, stale: Vec::new() })
     }
 
     /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest.
@@ -145,19 +147,25 @@ impl Roster {
         asked
     }
 
-    /// Takes the ready proposal of the best rank. It drops a proposal of a free proposer that starts from an older
-    /// champion, because a new one costs nothing.
+    /// Takes the ready proposal of the best rank. It passes over a proposal of a free proposer that starts from an
+    /// older champion, because a new one costs nothing; [`Self::take_stale`] returns it.
     pub fn take(&mut self, champion: u64) -> Option<Draft> {
         for i in self.rank() {
             let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
             let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) else { continue };
             if arm.is_free && draft.parent != champion {
+                self.stale.push(*draft);
                 continue;
             }
             self.in_training = Some(i);
             return Some(*draft);
         }
         None
+    }
+
+    /// The proposals that were passed over since the last call.
+    pub fn take_stale(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.stale)
     }
 
     /// Ends the trial of the proposal taken last. Without a reward, the trial was given up.

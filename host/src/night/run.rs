@@ -8,8 +8,9 @@ use crate::night::bounds::Bounds;
 use crate::night::champion::Champion;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event, Summary};
-use crate::night::memory::{self, Memory};
+use crate::night::memory::Memory;
 use crate::night::recorded::Again;
+use crate::night::rest::Rest;
 use crate::night::roster::{self, Roster, Terms};
 use crate::night::seeds::random_seed;
 use crate::night::stop::Stop;
@@ -21,9 +22,10 @@ use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
 use crate::record::facts::{Facts, loss_curve};
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
-use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
-use crate::record::trial::Trial;
+use crate::record::store::{AnswerOutcome, NewAnswer};
 use crate::system::clock::unix_ms;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +34,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
+/// How long a trial for somebody who waits bears a machine that fails.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
@@ -46,15 +50,26 @@ pub struct Plan<'a> {
     pub seed_guest: Candidate,
     /// Bounds for this process. They replace the policy's bounds, which hold for the whole night.
     pub bounds: Bounds,
+    /// How long the night waits for a machine that fails, before it ends.
+    pub patience: Duration,
     /// The recorded night whose proposals run again. The new night starts with the trials that the recorded one started
     /// with.
     pub recorded: Option<Again>,
 }
 
 impl<'a> Plan<'a> {
-    /// To try a text that somebody outside the night wrote, on this policy's terms: no bounds, no proposers.
+    /// To try a text that somebody outside the night wrote, on this policy's terms: no bounds, no proposers, and
+    /// somebody who waits.
     pub fn for_one(policy: &'a Policy, policy_name: &'a str, brief: &'a str, seed_guest: Candidate) -> Self {
-        Self { policy, policy_name, brief, seed_guest, bounds: Bounds::default(), recorded: None }
+        Self {
+            policy,
+            policy_name,
+            brief,
+            seed_guest,
+            bounds: Bounds::default(),
+            patience: SHORT_PATIENCE,
+            recorded: None,
+        }
     }
 }
 
@@ -80,6 +95,13 @@ pub struct Night<'a> {
     pub(super) champion_bpb: f64,
     pub(super) noise: Noise,
     pub(super) memory: Memory,
+    /// Number of remembered trials that are not on this night's terms, with the baseline.
+    pub(super) before: usize,
+    /// Number of remembered trials among which the champion was looked for.
+    pub(super) followed: usize,
+    /// Proposals that an earlier process left, or that the machine did not let be tried.
+    pub(super) pending: VecDeque<Draft>,
+    pub(super) rest: Rest,
     digest: Arc<str>,
     digested: u64,
     pub(super) tally: Tally,
@@ -94,12 +116,13 @@ impl<'a> Night<'a> {
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let Plan { policy, policy_name, brief, seed_guest, bounds, patience, recorded } = plan;
         let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
-        let (scores, runs) = baseline::measure(bench, policy, &baseline, stop, tell)?;
+        let mut rest = Rest::new(patience);
+        let (scores, runs) = baseline::measure_patiently(bench, policy, &baseline, &mut rest, stop, tell)?;
         let (baseline_figures, noise) = baseline::figures(bench, &scores);
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();
@@ -134,80 +157,21 @@ impl<'a> Night<'a> {
             baseline,
             baseline_figures,
             noise,
+            before: 1,
+            followed: 1,
+            pending: VecDeque::new(),
+            rest,
             digest: digest.into(),
             digested,
             tally: Tally { runs, ..Tally::default() },
         };
-        let before = match recorded {
-            Some(again) => night.take_up_before(&terms, again)?,
-            None => 0,
-        };
-        let after = night.take_up()?;
-        night.tell_what_was_taken_up(before + after);
+        if let Some(again) = recorded {
+            night.take_up_before(&terms, again)?;
+        }
+        night.take_up_patiently()?;
+        night.tell_what_was_taken_up();
+        night.publish_what_is_missing();
         Ok(night)
-    }
-
-    fn tell_what_was_taken_up(&mut self, trials: usize) {
-        if trials == 0 {
-            return;
-        }
-        (self.tell)(Event::Setup { what: "going on", text: format!("after {trials} earlier trials") });
-        if self.champion.trial > 0 {
-            let text = format!("#{} {:.4}: {}", self.champion.trial, self.champion_bpb, self.champion.description);
-            (self.tell)(Event::Setup { what: "champion", text });
-        }
-    }
-
-    /// Reads the trials that the recorded night started with. Returns their number.
-    fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<usize, NightError> {
-        let mut trials = self.bench.store.trials_in(terms)?;
-        trials.retain(|record| record.id < again.first_trial);
-        let count = trials.len();
-        self.take_up_trials(trials)?;
-        Ok(count)
-    }
-
-    /// Reads the trials that any process has recorded on the same terms since the last call. Returns their number.
-    pub(super) fn take_up(&mut self) -> Result<usize, NightError> {
-        let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
-        let count = trials.len();
-        self.take_up_trials(trials)?;
-        Ok(count)
-    }
-
-    fn take_up_trials(&mut self, trials: Vec<TrialRecord>) -> Result<(), NightError> {
-        let kept: Vec<Trial> =
-            trials.iter().map(|record| &record.trial).filter(|trial| trial.is_kept()).cloned().collect();
-        for record in trials {
-            self.memory.remember(&self.bench.store, record)?;
-        }
-        for trial in kept.iter().rev() {
-            if self.reinstate(trial)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a kept trial the champion. Returns false, with a note to the user, if it cannot; the caller then tries the
-    /// kept trial before it.
-    fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
-        let prepared = match memory::source_of(&self.bench.store, trial)? {
-            Some(text) => self.bench.prepare(&text).map_err(|refusal| refusal.to_string()),
-            None => Err("its source is damaged or missing in the store".into()),
-        };
-        let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
-        let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
-            Ok(found) => found,
-            Err(reason) => {
-                let text = format!("champion #{} is passed over: {reason}", trial.number);
-                (self.tell)(Event::Note { text });
-                return Ok(false);
-            }
-        };
-        self.champion_bpb = bpb;
-        self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
-        Ok(true)
     }
 
     /// Records that a proposer of the policy cannot work in this night, and why.
@@ -238,6 +202,7 @@ impl<'a> Night<'a> {
             let text = format!("{}; caps: {}", names.join(", "), self.caps.words(&spent));
             (self.tell)(Event::Setup { what: "proposers", text });
         }
+        self.take_up_pending(&proposers)?;
         let mut bandit = Bandit::default();
         for turn in self.bench.store.decided_turns(&self.context)? {
             let reward = bandit::reward(turn.delta, self.noise.floor());
@@ -258,12 +223,26 @@ impl<'a> Night<'a> {
     }
 
     fn work(&mut self, roster: &mut Roster) -> Result<(), NightError> {
-        while let Some(draft) = self.next_draft(roster)? {
-            self.hand_out(roster, Some(&draft))?;
-            let decided = self.try_patiently(&draft)?;
-            roster.decided(decided.map(|decided| decided.reward_and_cost));
+        loop {
+            match self.step(roster) {
+                Ok(ControlFlow::Continue(())) => self.rest.end(),
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(fault) if fault.is_of_the_machine() && self.rest.wait(&fault, self.stop, &mut *self.tell) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+    }
+
+    /// Tries the next mutation. Breaks if the night is over.
+    fn step(&mut self, roster: &mut Roster) -> Result<ControlFlow<()>, NightError> {
+        let Some(draft) = self.next_draft(roster)? else { return Ok(ControlFlow::Break(())) };
+        if let Err(error) = self.hand_out(roster, Some(&draft)) {
+            self.pending.push_front(draft);
+            return Err(error);
+        }
+        let decided = self.try_patiently(&draft)?;
+        roster.decided(decided.map(|decided| decided.reward_and_cost));
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Waits for the next mutation to try. Returns `None` if the night is over.
@@ -271,8 +250,11 @@ impl<'a> Night<'a> {
         let (since, mut told) = (Instant::now(), false);
         while !self.over() {
             self.listen(roster, Duration::ZERO)?;
-            if let Some(draft) = roster.take(self.champion.trial) {
+            if let Some(draft) = self.pending.pop_front().or_else(|| roster.take(self.champion.trial)) {
                 return Ok(Some(draft));
+            }
+            for stale in roster.take_stale() {
+                stale.id.map_or(Ok(()), |id| self.bench.store.withdraw(id))?;
             }
             self.hand_out(roster, None)?;
             if roster.is_at_work() {

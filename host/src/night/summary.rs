@@ -12,6 +12,7 @@ use crate::night::seeds::random_seed;
 use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
+use std::collections::BTreeMap;
 
 /// Length of the prompt for the sample at the end of a night, in tokens of held-out text.
 const PROMPT_TOKENS: usize = 32;
@@ -50,18 +51,32 @@ impl Night<'_> {
         let interrupted = self.stop.soon();
         let seed = random_seed(self.policy, "replica", 0, 0);
         let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
-        let champion_run = self.finished(&self.champion.candidate, seed)?;
-        let record = champion_run.as_ref().and_then(|run| run.record.clone());
+        let record = self.champion_run()?.and_then(|run| run.record);
         let sample = match &record {
             Some(record) if !self.stop.now() => self.sample(record)?,
             _ => String::new(),
         };
-        let mut verdicts = std::collections::BTreeMap::<String, u64>::new();
+        let summary = self.summary(test_bpb, sample)?;
+        if !interrupted && self.is_whole() {
+            self.bench.store.end_night(self.id, unix_ms())?;
+        }
+        // A night without decided trials keeps the last report.
+        if !self.tally.decided.is_empty() {
+            self.write_report(&summary);
+        }
+        (self.tell)(Event::Summary(Box::new(summary.clone())));
+        Ok(summary)
+    }
+
+    /// The results so far. `test_bpb` holds the scores of baseline and champion on the sealed test split, if it was
+    /// read.
+    fn summary(&self, test_bpb: Option<(f64, f64)>, sample: String) -> Result<Summary, NightError> {
+        let mut verdicts = BTreeMap::<String, u64>::new();
         for (ending, _) in &self.tally.decided {
             *verdicts.entry(ending.name().into()).or_default() += 1;
         }
         let store = &self.bench.store;
-        let summary = Summary {
+        Ok(Summary {
             verdicts: verdicts.into_iter().collect(),
             repeats: self.tally.repeats,
             runs: self.tally.runs,
@@ -72,24 +87,64 @@ impl Night<'_> {
             champion_bpb: self.champion_bpb,
             test_bpb,
             test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
-            champion_experiment: champion_run.map(|run| run.key.to_string()).unwrap_or_default(),
+            champion_experiment: self.champion_run()?.map(|run| run.key.to_string()).unwrap_or_default(),
             sample,
             seconds: self.started.elapsed().as_secs_f64(),
-            interrupted,
+            interrupted: self.stop.soon(),
+        })
+    }
+
+    fn champion_run(&self) -> Result<Option<Run>, NightError> {
+        self.finished(&self.champion.candidate, random_seed(self.policy, "replica", 0, 0))
+    }
+
+    /// Writes the files that people read: `results.tsv`, and after a keep `report.md` and `champion/`. All of it can be
+    /// made again from the store, so a failure is only said.
+    pub(super) fn publish(&mut self, is_kept: bool) {
+        let report = match is_kept {
+            true => self.summary(None, String::new()).map(Some),
+            false => Ok(None),
         };
-        if !interrupted && self.is_whole() {
-            store.end_night(self.id, unix_ms())?;
+        match report {
+            Ok(Some(summary)) => self.write_report(&summary),
+            Ok(None) => {
+                let written = report::write_results(&self.bench.store, &self.own_trials());
+                self.tell_unwritten(written);
+            }
+            Err(error) => (self.tell)(Event::Note { text: format!("no report for now: {error}") }),
         }
-        let champion = &self.champion.candidate;
-        // A night without decided trials keeps the last report.
-        if !self.tally.decided.is_empty() {
-            let files = (champion.text.as_str(), champion.component.bytes(), record.as_ref());
-            let records = store.trials_in(&self.context)?;
-            let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
-            report::write_report(self.bench, &summary, &trials, Some(files))?;
+    }
+
+    /// Writes `report.md` and `champion/` if the champion is not the one that they show: a process may have been killed
+    /// between its keep and its report.
+    pub(super) fn publish_what_is_missing(&mut self) {
+        let shown = std::fs::read(report::champion_source(&self.bench.store));
+        let is_shown = shown.is_ok_and(|shown| shown == self.champion.candidate.text.as_bytes());
+        if self.champion.trial > 0 && !is_shown {
+            self.publish(true);
         }
-        (self.tell)(Event::Summary(Box::new(summary.clone())));
-        Ok(summary)
+    }
+
+    fn write_report(&mut self, summary: &Summary) {
+        let candidate = &self.champion.candidate;
+        let written = self.champion_run().map_err(|error| error.to_string()).and_then(|run| {
+            let record = run.as_ref().and_then(|run| run.record.as_ref());
+            let files =
+                report::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
+            report::write_report(self.bench, summary, &self.own_trials(), &files).map_err(|error| error.to_string())
+        });
+        self.tell_unwritten(written);
+    }
+
+    fn tell_unwritten<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
+        if let Err(error) = written {
+            (self.tell)(Event::Note { text: error.to_string() });
+        }
+    }
+
+    /// The trials on this night's terms, oldest first.
+    fn own_trials(&self) -> Vec<&Trial> {
+        self.memory.past.iter().skip(self.before).map(|past| &past.trial).collect()
     }
 
     /// The run of a candidate in the store; `None` if it was never finished.

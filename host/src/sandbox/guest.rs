@@ -357,7 +357,7 @@ impl Guest {
 /// bytes alone, unless the system refuses memory.
 fn refused(kind: GuestFault, error: &wasmtime::Error) -> Status {
     match engine::is_of_the_system(error) {
-        true => Status::host(HostFault::System, format!("{error:#}")),
+        true => trap::unexplained(error),
         false => Status::guest(kind, format!("{error:#}")),
     }
 }

@@ -58,8 +58,17 @@ pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
     let text = error.root_cause().to_string();
     match other_kind(error, &text) {
         Some(kind) => Status::guest(kind, located(text)),
-        None => Status::host(HostFault::System, printable(&format!("{error:#}"))),
+        None => unexplained(error),
     }
+}
+
+/// The status of an error that is not proved to be the guest's.
+pub fn unexplained(error: &wasmtime::Error) -> Status {
+    let remedy = match is_of_the_system(error) {
+        true => "; the machine is short of memory, or `ulimit -v` is too low",
+        false => "",
+    };
+    Status::host(HostFault::System, printable(&format!("{error:#}{remedy}")))
 }
 
 /// The kind of an error without a type of its own. `None` unless it is proved to be the guest's: handle tables report

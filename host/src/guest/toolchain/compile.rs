@@ -38,7 +38,8 @@ const WALL: u32 = 3;
 /// Why a source did not compile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// The compiler's messages, at most [`crate::guest::toolchain::diagnostics::MAX_DIAGNOSTIC_BYTES`], with positions as `train.rs:LINE:COL`.
+    /// The compiler's messages, at most [`crate::guest::toolchain::MAX_DIAGNOSTIC_BYTES`], with positions as
+    /// `train.rs:LINE:COL`.
     #[error("compile-error: {0}")]
     Rejected(String),
     /// Used up its processor time, most likely because of a loop in a constant or a type.

@@ -112,8 +112,8 @@ impl Toolchain {
     }
 }
 
-/// The shared libraries that a program loads, as the system's loader lists them. If it lists none, the folders that hold
-/// libraries.
+/// The shared libraries that a program loads, as the system's loader lists them. If it lists none, the folders that
+/// hold libraries.
 fn libraries_of(program: &Path) -> Vec<PathBuf> {
     let mut command = process::command(program);
     command.env("LD_TRACE_LOADED_OBJECTS", "1");

@@ -88,6 +88,32 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether this machine is the cause, so that another try may succeed. What is damaged stays damaged.
+    pub fn is_of_the_machine(&self) -> bool {
+        use rusqlite::ErrorCode;
+        match self {
+            Self::Full(_) | Self::Io { .. } | Self::Locked { .. } => true,
+            Self::Index { source, .. } => source.sqlite_error_code().is_some_and(|code| {
+                matches!(
+                    code,
+                    ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::DiskFull
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::OutOfMemory
+                        | ErrorCode::PermissionDenied
+                        | ErrorCode::FileLockingProtocolFailed
+                        | ErrorCode::OperationInterrupted
+                )
+            }),
+            _ => false,
+        }
+    }
+}
+
 pub(crate) fn io_error(path: &Path, source: io::Error) -> StoreError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(path.to_owned()),

@@ -26,6 +26,8 @@ pub enum AnswerOutcome {
     Later,
     /// No answer came, and none will come tonight.
     Stopped,
+    /// It passed the dry run, and was then not tried, because a new champion had made it old.
+    Withdrawn,
 }
 
 impl AnswerOutcome {
@@ -36,6 +38,7 @@ impl AnswerOutcome {
             Self::Unreadable => "unreadable",
             Self::Later => "later",
             Self::Stopped => "stopped",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -64,6 +67,20 @@ pub struct NewAnswer<'a> {
     pub operator: &'a str,
     /// Milliseconds from the question to the answer.
     pub wall_ms: i64,
+}
+
+/// A proposal that passed the dry run and was never tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untried {
+    pub id: i64,
+    pub proposer: String,
+    /// Number of the trial whose source it changes.
+    pub parent: u64,
+    /// Blob of its source.
+    pub source: Hash,
+    pub hypothesis: String,
+    pub description: String,
+    pub operator: String,
 }
 
 /// Summary of one proposer's work in a night.
@@ -161,6 +178,31 @@ impl Store {
         Ok(id)
     }
 
+    /// The proposals of a context that passed the dry run and have no trial, oldest first.
+    pub fn untried(&self, context: &ContextKey) -> Result<Vec<Untried>, StoreError> {
+        let sql = "SELECT proposals.id, proposer, parent, answer_blob, hypothesis, description, operator
+             FROM proposals JOIN nights ON nights.id = night
+             WHERE context = ? AND outcome = 'ready' AND answer_blob IS NOT NULL
+             AND proposals.id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL) ORDER BY proposals.id";
+        self.rows(sql, [context], |row| {
+            Ok(Untried {
+                id: row.get(0)?,
+                proposer: row.get(1)?,
+                parent: whole(row, 2)?,
+                source: row.get(3)?,
+                hypothesis: row.get(4)?,
+                description: row.get(5)?,
+                operator: row.get(6)?,
+            })
+        })
+    }
+
+    /// Records that a proposal will not be tried.
+    pub fn withdraw(&self, proposal: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE proposals SET outcome = ? WHERE id = ?";
+        self.sql(self.db.execute(sql, params![AnswerOutcome::Withdrawn.name(), proposal])).map(drop)
+    }
+
     /// Reserves the worst-case cost of a request if `fits` accepts the night's spending with this request included. No
     /// other process can spend in between.
     pub fn reserve(
@@ -230,7 +272,7 @@ impl Store {
         let turns = "SELECT proposer,
                count(*) FILTER (WHERE first = id AND outcome NOT IN ('later', 'stopped')),
                count(*) FILTER (WHERE outcome IN ('faulty', 'unreadable')),
-               count(*) FILTER (WHERE outcome = 'ready' AND first <> id),
+               count(*) FILTER (WHERE outcome IN ('ready', 'withdrawn') AND first <> id),
                count(*) FILTER (WHERE outcome = 'later')
              FROM proposals WHERE night = ? GROUP BY proposer ORDER BY min(id)";
         let mut accounts = self.rows(turns, [night], |row| {
@@ -244,7 +286,8 @@ impl Store {
             })
         })?;
         for account in &mut accounts {
-            let ready = "SELECT count(*) FROM proposals WHERE night = ? AND proposer = ? AND outcome = 'ready'";
+            let ready = "SELECT count(*) FROM proposals WHERE night = ? AND proposer = ?
+                 AND outcome IN ('ready', 'withdrawn')";
             let ready = self.one(ready, params![night, account.proposer], |row| whole(row, 0))?;
             account.lost = account.proposed.saturating_sub(ready);
             let trials = "SELECT count(*) FILTER (WHERE verdict = 'same'), count(*) FILTER (WHERE verdict = 'keep'),

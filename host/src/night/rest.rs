@@ -1,0 +1,82 @@
+//! What a night does when the machine fails: it waits, tries again, and ends after a while. No fault of the machine
+//! becomes a verdict. Tells watchers; records nothing.
+
+use crate::night::error::NightError;
+use crate::night::event::Event;
+use crate::night::stop::Stop;
+use std::time::{Duration, Instant};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Ctrl-C is heard within this time.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Counts how long the machine has failed without a success in between.
+pub(super) struct Rest {
+    /// Longest time before the night ends.
+    patience: Duration,
+    since: Option<Instant>,
+    pause: Duration,
+    told: String,
+}
+
+impl Rest {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, since: None, pause: FIRST_PAUSE, told: String::new() }
+    }
+
+    /// Something succeeded.
+    pub(super) fn end(&mut self) {
+        *self = Self::new(self.patience);
+    }
+
+    /// Pauses before the next try. Returns false if there should be none: the user stops the night, or its patience is
+    /// at an end.
+    pub(super) fn wait(&mut self, fault: &NightError, stop: &Stop, tell: &mut dyn FnMut(Event)) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if stop.soon() || since.elapsed() >= self.patience {
+            return false;
+        }
+        let text = fault.to_string();
+        if text != self.told {
+            let minutes = self.patience.as_secs().div_ceil(60);
+            tell(Event::Note { text: format!("waiting: {text}; tries go on for {minutes} min at most") });
+            self.told = text;
+        }
+        let pause = self.pause.min(self.patience.saturating_sub(since.elapsed()));
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !stop.soon() {
+            std::thread::sleep(TICK);
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        !stop.soon()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault() -> NightError {
+        NightError::Machine("no space".into())
+    }
+
+    #[test]
+    fn a_fault_is_said_once_and_waited_for_until_the_patience_ends() {
+        let (mut said, stop) = (Vec::new(), Stop::new());
+        let mut rest = Rest::new(Duration::from_millis(150));
+        let mut wait = |rest: &mut Rest| rest.wait(&fault(), &stop, &mut |event| said.push(event));
+        assert!(wait(&mut rest));
+        assert!(!wait(&mut rest), "the patience is used up");
+        rest.end();
+        assert!(wait(&mut rest), "a success gives it back");
+        assert!(matches!(&said[..], [Event::Note { text }, Event::Note { .. }] if text.contains("no space")));
+    }
+
+    #[test]
+    fn the_user_ends_a_rest() {
+        let stop = Stop::new();
+        stop.press();
+        assert!(!Rest::new(Duration::from_secs(9)).wait(&fault(), &stop, &mut |_| panic!("nothing to say")));
+    }
+}

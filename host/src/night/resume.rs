@@ -1,0 +1,131 @@
+//! What a night takes up from the store: the trials on its terms, the champion among them, and the proposals that were
+//! never tried.
+
+use crate::experiment::prepare::Refusal;
+use crate::night::champion::Champion;
+use crate::night::error::NightError;
+use crate::night::event::Event;
+use crate::night::memory;
+use crate::night::recorded::Again;
+use crate::night::run::Night;
+use crate::night::turn::Draft;
+use crate::propose::proposer::{Proposal, Proposer};
+use crate::record::key::ContextKey;
+use crate::record::store::{TrialRecord, Untried};
+use crate::record::trial::Trial;
+
+impl Night<'_> {
+    pub(super) fn tell_what_was_taken_up(&mut self) {
+        let trials = self.memory.past.len() - 1;
+        if trials == 0 {
+            return;
+        }
+        (self.tell)(Event::Setup { what: "going on", text: format!("after {trials} earlier trials") });
+        if self.champion.trial > 0 {
+            let text = format!("#{} {:.4}: {}", self.champion.trial, self.champion_bpb, self.champion.description);
+            (self.tell)(Event::Setup { what: "champion", text });
+        }
+    }
+
+    /// Reads the trials that the recorded night started with.
+    pub(super) fn take_up_before(&mut self, terms: &ContextKey, again: Again) -> Result<(), NightError> {
+        let mut trials = self.bench.store.trials_in(terms)?;
+        trials.retain(|record| record.id < again.first_trial);
+        self.before += trials.len();
+        self.take_up_trials(trials)
+    }
+
+    pub(super) fn take_up_patiently(&mut self) -> Result<(), NightError> {
+        loop {
+            match self.take_up() {
+                Err(fault) if fault.is_of_the_machine() => {
+                    if !self.rest.wait(&fault, self.stop, &mut *self.tell) {
+                        return Err(fault);
+                    }
+                }
+                taken => {
+                    self.rest.end();
+                    return taken;
+                }
+            }
+        }
+    }
+
+    /// Reads the trials that any process has recorded on the same terms since the last call.
+    pub(super) fn take_up(&mut self) -> Result<(), NightError> {
+        let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;
+        self.take_up_trials(trials)
+    }
+
+    /// If it fails, the next call goes on where it stopped.
+    fn take_up_trials(&mut self, trials: Vec<TrialRecord>) -> Result<(), NightError> {
+        for record in trials {
+            self.memory.remember(&self.bench.store, record)?;
+        }
+        let new = self.memory.past.iter().skip(self.followed).map(|past| &past.trial);
+        let kept: Vec<Trial> =
+            new.filter(|trial| trial.number > self.champion.trial && trial.is_kept()).cloned().collect();
+        for trial in kept.iter().rev() {
+            if self.reinstate(trial)? {
+                break;
+            }
+        }
+        self.followed = self.memory.past.len();
+        Ok(())
+    }
+
+    /// Makes a kept trial the champion. Returns false, with a note to the user, if it cannot; the caller then tries the
+    /// kept trial before it.
+    ///
+    /// # Errors
+    /// The machine failed; this says nothing about the trial.
+    fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
+        let prepared = match memory::source_of(&self.bench.store, trial)? {
+            Some(text) => match self.bench.prepare(&text) {
+                Err(Refusal::Bench(error)) => return Err(error.into()),
+                Err(refusal) if refusal.stage().is_none() => return Err(NightError::Machine(refusal.to_string())),
+                prepared => prepared.map_err(|refusal| refusal.to_string()),
+            },
+            None => Err("its source is damaged or missing in the store".into()),
+        };
+        let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
+        let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
+            Ok(found) => found,
+            Err(reason) => {
+                let text = format!("champion #{} is passed over: {reason}", trial.number);
+                (self.tell)(Event::Note { text });
+                return Ok(false);
+            }
+        };
+        self.champion_bpb = bpb;
+        self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
+        Ok(true)
+    }
+
+    /// Reads the proposals on these terms that were never tried: their night was killed, or the machine failed. What a
+    /// free proposer wrote for an earlier champion is withdrawn.
+    pub(super) fn take_up_pending(&mut self, proposers: &[Box<dyn Proposer>]) -> Result<(), NightError> {
+        for untried in self.bench.store.untried(&self.context)? {
+            let is_free = proposers.iter().any(|proposer| proposer.is_free() && proposer.name() == untried.proposer);
+            let is_stale = is_free && untried.parent != self.champion.trial;
+            let id = untried.id;
+            match self.pending_draft(untried)?.filter(|_| !is_stale) {
+                Some(draft) => self.pending.push_back(draft),
+                None => self.bench.store.withdraw(id)?,
+            }
+        }
+        if !self.pending.is_empty() {
+            let text = format!("{} proposals that were not tried yet come first", self.pending.len());
+            (self.tell)(Event::Setup { what: "going on", text });
+        }
+        Ok(())
+    }
+
+    /// None if the store has lost its source.
+    fn pending_draft(&self, untried: Untried) -> Result<Option<Draft>, NightError> {
+        let Untried { id, proposer, parent, source, hypothesis, description, operator } = untried;
+        let Some(source) = memory::text_of(&self.bench.store, &source)? else { return Ok(None) };
+        let proposal = Proposal { source, hypothesis, description, operator };
+        Ok(Some(Draft { author: proposer, parent, proposal, id: Some(id), source_key: None, fault: None }))
+    }
+}

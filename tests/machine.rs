@@ -1,0 +1,180 @@
+//! A condition of the machine is never a verdict on a mutation: nothing is recorded, the night waits, and what was hit
+//! is tried again.
+
+use crate::common::home::{Home, Running, said, trials};
+use crate::common::{HOST, Place, guest, tiny};
+use nightlab::night::{Night, NightError, Outsider, Plan, Stop};
+use nightlab::policy::Policy;
+use nightlab::record::ending::Ending;
+use nightlab::record::store::Store;
+use nightlab::sandbox::Sandbox;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn log(home: &Home) -> Vec<Value> {
+    trials(&home.host(&["log", "--json"]))
+}
+
+/// A home with a baseline and a mutation that no trial has seen.
+fn home_with_a_mutation() -> Home {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 1);
+    let night = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+    std::fs::write(home.path("new.rs"), tiny("0.011")).unwrap();
+    home
+}
+
+/// The mutation of this home was not judged; a sound machine then judges it.
+fn was_not_judged(home: &Home, hit: &Output, named: &str) {
+    assert_eq!(hit.status.code(), Some(1), "{}", said(hit));
+    assert!(said(hit).contains(named), "{}", said(hit));
+    let before = log(home).len();
+    let tried = home.host(&["try", "new.rs", "--policy", "./night.toml"]);
+    assert_eq!(tried.status.code(), Some(0), "{}", said(&tried));
+    let after = log(home);
+    assert_eq!(after.len(), before + 1);
+    let verdict = &after.iter().max_by_key(|trial| trial["number"].as_u64()).unwrap()["verdict"];
+    assert!(["keep", "discard", "noise"].iter().any(|judged| verdict == judged), "{verdict}");
+}
+
+#[test]
+fn a_machine_without_room_for_temporary_files_judges_nothing() {
+    let home = home_with_a_mutation();
+    let mut tries = home.command(&["try", "new.rs", "--policy", "./night.toml"]);
+    was_not_judged(&home, &tries.env("TMPDIR", "/nonexistent").output().unwrap(), "TMPDIR");
+}
+
+#[test]
+fn a_machine_with_little_address_space_judges_nothing() {
+    let home = home_with_a_mutation();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -v 3000000; exec \"$0\" try new.rs --policy ./night.toml", HOST]);
+    let inner = home.command(&[]);
+    shell.current_dir(home.path("")).envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    was_not_judged(&home, &shell.output().unwrap(), "ulimit -v");
+}
+
+/// As `cargo install` or an update does it.
+#[test]
+fn a_night_survives_that_its_binary_is_replaced() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 4);
+    std::fs::copy(HOST, home.path("host")).unwrap();
+    let command = home.command(&["--json", "run", "--policy", "./night.toml"]);
+    let mut replaced = Command::new(home.path("host"));
+    replaced.args(command.get_args()).current_dir(home.path(""));
+    replaced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut night = Running::of(&mut replaced);
+    let mut told = night.events();
+    night.wait_for(&mut told, "baseline");
+    std::fs::copy("/bin/false", home.path("other")).unwrap();
+    std::fs::rename(home.path("other"), home.path("host")).unwrap();
+    night.wait_for(&mut told, "summary");
+    assert!(log(&home).iter().all(|trial| trial["verdict"] != "host-fault"));
+}
+
+#[test]
+fn a_cache_that_is_cleaned_during_the_night_is_filled_again() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 3);
+    let mut night = Running::start(&home, "./night.toml");
+    let mut told = night.events();
+    night.wait_for(&mut told, "baseline");
+    std::fs::remove_file(home.path("cache/toolchain")).unwrap();
+    night.wait_for(&mut told, "summary");
+    let verdicts: BTreeSet<String> = log(&home).iter().map(|trial| trial["verdict"].to_string()).collect();
+    assert!(!verdicts.contains("\"refused\"") && !verdicts.contains("\"host-fault\""), "{verdicts:?}");
+}
+
+#[test]
+fn a_killed_night_leaves_no_proposal_untried_and_tries_none_twice() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 6);
+    let store = || Store::open(&home.path(".host")).unwrap();
+    for _ in 0..2 {
+        let mut night = Running::start(&home, "./night.toml");
+        let mut told = night.events();
+        night.wait_for(&mut told, "trial");
+        drop(night);
+    }
+    let context = store().nights().unwrap().pop().unwrap().context;
+    let left: Vec<i64> = store().untried(&context).unwrap().iter().map(|untried| untried.id).collect();
+    let night = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+    let tried: Vec<i64> =
+        store().trials_in(&context).unwrap().iter().filter_map(|record| record.trial.proposal).collect();
+    let once: BTreeSet<i64> = tried.iter().copied().collect();
+    assert_eq!(tried.len(), once.len(), "{tried:?}");
+    let untried: Vec<i64> = store().untried(&context).unwrap().iter().map(|untried| untried.id).collect();
+    assert!(left.iter().all(|id| !untried.contains(id)), "{left:?} {untried:?}");
+}
+
+fn outsider(source: String) -> Outsider<'static> {
+    Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() }
+}
+
+/// A plan for one whose patience is short.
+fn plan<'a>(policy: &'a Policy, place: &Place) -> Plan<'a> {
+    let seed_guest = place.bench.prepare(&guest("guests/tiny")).unwrap();
+    Plan { patience: Duration::from_secs(3), ..Plan::for_one(policy, "smoke", "", seed_guest) }
+}
+
+#[test]
+fn a_child_that_cannot_start_ends_the_night_with_nothing_recorded() {
+    let mut place = Place::new();
+    let policy = Policy::load("smoke").unwrap();
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    let first = Night::begin(&place.bench, plan(&policy, &place), &stop, &mut tell).unwrap();
+    drop(first);
+    let plan = plan(&policy, &place);
+    place.bench.sandbox = Sandbox::new(Some("/bin/false".into()));
+    let mut night = Night::begin(&place.bench, plan, &stop, &mut tell).unwrap();
+    let tried = night.try_text(outsider(tiny("0.012")));
+    assert!(matches!(tried, Err(NightError::Machine(_))), "{tried:?}");
+    assert_eq!(place.bench.store.trials(None).unwrap(), []);
+}
+
+/// Others must not wait for ever for a mutation that the host cannot finish.
+#[test]
+fn what_fails_alone_is_set_aside_without_a_verdict() {
+    let mut place = Place::new();
+    let policy = Policy::load("smoke").unwrap();
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    drop(Night::begin(&place.bench, plan(&policy, &place), &stop, &mut tell).unwrap());
+    let plan = plan(&policy, &place);
+    // Dry runs and training runs take turns, since a control is run dry after each fault. The training runs die.
+    let (count, child) = (place.folder.path().join("count"), place.folder.path().join("child"));
+    std::fs::write(&count, "0\n").unwrap();
+    let script = "#!/bin/sh\nread n < COUNT; echo $((n+1)) > COUNT\n[ $((n%2)) = 0 ] && exec HOST \"$@\"\nexit 1\n";
+    let script = script.replace("COUNT", count.to_str().unwrap()).replace("HOST", HOST);
+    std::fs::write(&child, script).unwrap();
+    std::fs::set_permissions(&child, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    place.bench.sandbox = Sandbox::new(Some(child));
+    let plan = Plan { patience: Duration::from_secs(600), ..plan };
+    let mut night = Night::begin(&place.bench, plan, &stop, &mut tell).unwrap();
+    let line = night.try_text(outsider(tiny("0.012"))).unwrap().unwrap();
+    assert_eq!(line.trial.found.verdict, Ending::HostFault, "{line:?}");
+    assert!(line.trial.found.reason.contains("crashed"), "{line:?}");
+    assert_eq!(std::fs::read_to_string(count).unwrap(), "6\n", "three training runs");
+}
+
+/// `kill -STOP` and `-CONT`, as Ctrl-Z and `fg` do it.
+#[test]
+fn a_paused_night_goes_on() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 2);
+    let mut command = home.command(&["--json", "run", "--policy", "./night.toml"]);
+    let mut night = Running::of(&mut command);
+    let mut told = night.events();
+    night.wait_for(&mut told, "baseline");
+    for signal in ["-STOP", "-CONT"] {
+        let sent = Command::new("kill").args([signal, &night.id().to_string()]).stdout(Stdio::null()).status().unwrap();
+        assert!(sent.success());
+        std::thread::sleep(Duration::from_secs(3));
+    }
+    night.wait_for(&mut told, "summary");
+    assert!(log(&home).iter().all(|trial| trial["verdict"] != "host-fault"));
+}
