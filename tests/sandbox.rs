@@ -163,3 +163,13 @@ fn a_run_can_be_stopped_and_times_out() {
     let short = RunSpec { wall_limit_ms: 700, ..long };
     assert_eq!(kind(&train(&component, &short).status), HostFault::Timeout.name());
 }
+
+/// Small tensor calls take more of a guest's own instructions for each second of budget than large ones.
+#[test]
+fn an_honest_guest_of_small_calls_has_instructions_enough() {
+    let run = RunSpec { budget_ps: 6_000_000_000_000, ..run() };
+    let ran = sandbox().dry_run(&component(include_str!("guests/narrow_and_deep.rs")), &run).unwrap();
+    let per_second = ran.fuel / 6;
+    assert!(per_second > 50_000_000, "{per_second}: this guest is not one of small calls");
+    assert!(per_second < run.limits.fuel_per_budget_second / 2, "{per_second}");
+}

@@ -22,7 +22,11 @@ pub fn report_panics() {
 }
 
 fn describe(info: &PanicHookInfo) -> String {
-    let message = info.payload_as_str().unwrap_or("panic without a message");
+    // `payload_as_str` needs Rust 1.91; guests compile with 1.85.
+    let payload = info.payload();
+    let message =
+        payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = message.unwrap_or("panic without a message");
     match info.location() {
         Some(at) if at.file() == SOURCE => format!("{message}, at {SOURCE}:{}:{}", at.line(), at.column()),
         // A line of the standard library helps nobody: the host finds the guest's.

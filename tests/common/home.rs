@@ -56,7 +56,6 @@ impl Home {
             "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
              [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
              [search]\nexperiments = {experiments}\n\n\
-             [limits]\nfuel_per_budget_second = 500_000_000\n\n\
              [selection]\nreplicas = 2\nfresh_seeds = 1\n"
         );
         std::fs::write(self.path(name), text).unwrap();

@@ -94,7 +94,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "03bae748ed0f6808bd631f37a1ee022eacdda1397511f3f160d540debf4f81d4"
+        "245cad7487940496dd8808a5c69a28b606bcbeb9832711554e1cf8e078bd0326"
     );
 }
 

@@ -46,7 +46,7 @@ fn serve(parent: u32, path: Path) -> Result<(), WireError> {
         return Err(WireError::Ended);
     }
     let job: Job = Frames::new(JOB_BYTES).next(&mut connection)?.ok_or(WireError::Ended)?;
-    match behind_walls(&job, path) {
+    match behind_walls(&job, parent, path) {
         Ok((walls, worker)) => worker.run(Arc::new(connection), job, walls),
         Err(status) => send(&mut connection, &Report::Failed(status)),
     }
@@ -75,7 +75,7 @@ impl Executors {
 }
 
 /// Puts up the walls and tests them.
-fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
+fn behind_walls(job: &Job, parent: u32, path: Path) -> Result<(Walls, Worker), Status> {
     let refuse = |error: &dyn std::fmt::Display| {
         Status::host(
             HostFault::System,
@@ -107,7 +107,10 @@ fn behind_walls(job: &Job, path: Path) -> Result<(Walls, Worker), Status> {
         })
         .map_err(|e| refuse(&e))?;
     confinement::seccomp(Calls::Computing).map_err(|e| refuse(&e))?;
-    let seccomp = confinement::files_refused() && confinement::sockets_refused() && confinement::threads_refused();
+    let seccomp = confinement::files_refused()
+        && confinement::sockets_refused()
+        && confinement::threads_refused()
+        && confinement::signals_refused(parent);
     if !seccomp {
         return Err(refuse(&"seccomp let a forbidden act pass"));
     }

@@ -19,6 +19,8 @@ use wasmtime::{Engine, Store};
 
 /// Picoseconds in a second.
 const SECOND_PS: u128 = 1_000_000_000_000;
+/// A call of `forward` gets this part of the instructions of a budget second: it is called for each batch of chunks.
+const FORWARD_SHARE: u64 = 20;
 /// Prefix of the interfaces that a guest may import.
 const CONTRACT: &str = "lab:train/";
 /// The functions that a guest must export.
@@ -335,7 +337,7 @@ impl Guest {
     }
 
     fn forward_fuel(&self) -> u64 {
-        self.run.limits.fuel_per_budget_second
+        self.run.limits.fuel_per_budget_second / FORWARD_SHARE
     }
 
     fn named_state(&self, session: &mut Session) -> Result<NamedState, Status> {

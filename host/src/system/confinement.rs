@@ -9,6 +9,7 @@ use landlock::{
     path_beneath_rules,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -196,7 +197,10 @@ pub enum Calls {
 /// # Errors
 /// The kernel refuses the filter.
 pub fn seccomp(calls: Calls) -> Result<(), ConfineError> {
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+        apply_filter_all_threads,
+    };
     let error = |e: &dyn std::fmt::Display| ConfineError::new("seccomp", e);
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let (listed, listed_ones, other_ones) = match calls {
@@ -204,7 +208,16 @@ pub fn seccomp(calls: Calls) -> Result<(), ConfineError> {
         Calls::Compiling => (REFUSED, refuse, SeccompAction::Allow),
     };
     let arch = std::env::consts::ARCH.try_into().map_err(|e: seccompiler::BackendError| error(&e))?;
-    let rules = listed.iter().map(|&call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = listed.iter().map(|&call| (call, Vec::new())).collect();
+    // A thread may signal threads of its own process, as `abort` does, and nobody else.
+    let itself = u64::from(std::process::id());
+    let compared = match calls {
+        Calls::Computing => SeccompCmpOp::Eq,
+        Calls::Compiling => SeccompCmpOp::Ne,
+    };
+    let target = SeccompCondition::new(0, SeccompCmpArgLen::Dword, compared, itself);
+    let rule = target.and_then(|target| SeccompRule::new(vec![target])).map_err(|e| error(&e))?;
+    rules.insert(libc::SYS_tgkill, vec![rule]);
     let program: BpfProgram =
         SeccompFilter::new(rules, other_ones, listed_ones, arch).and_then(TryInto::try_into).map_err(|e| error(&e))?;
     apply_filter_all_threads(&program).map_err(|e| error(&e))
@@ -237,7 +250,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getrandom,
     libc::SYS_getpid,
     libc::SYS_gettid,
-    libc::SYS_tgkill,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
@@ -265,6 +277,10 @@ const REFUSED: &[i64] = &[
     libc::SYS_keyctl,
     libc::SYS_userfaultfd,
     libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_send_signal,
 ];
 
 /// Tries to list the root folder and to open a world-readable file. True if both are refused.
@@ -280,6 +296,13 @@ pub fn sockets_refused() -> bool {
 /// Tries to start a thread. True if it is refused.
 pub fn threads_refused() -> bool {
     std::thread::Builder::new().spawn(|| ()).is_err()
+}
+
+/// Tries to signal a thread of the parent, with the signal that does nothing. True if it is refused.
+pub fn signals_refused(parent: u32) -> bool {
+    // SAFETY: the call takes three numbers and touches no memory; signal 0 only asks whether it could be sent.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, parent, parent, 0) };
+    sent == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 fn is_refusal(error: &io::Error) -> bool {

@@ -61,10 +61,14 @@ pub(crate) fn path_folders() -> Vec<PathBuf> {
     path.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).collect()
 }
 
-/// Files with this name in the folders of PATH and in `/usr/bin`.
+/// Files with this name in the folders of PATH, in cargo's folder and in `/usr/bin`: cron and systemd start programs
+/// with a short PATH.
 pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    for folder in path_folders().into_iter().chain([PathBuf::from("/usr/bin")]) {
+    let cargo =
+        std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let cargo = cargo.map(|home| home.join("bin")).filter(|folder| folder.is_absolute());
+    for folder in path_folders().into_iter().chain(cargo).chain([PathBuf::from("/usr/bin")]) {
         let file = folder.join(name);
         if file.is_file() && !found.contains(&file) {
             found.push(file);
