@@ -25,7 +25,10 @@ pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
             } else {
                 println!("{name}: {documents} documents, {}", text::bytes(bytes));
                 warning.iter().for_each(|warning| println!("warning: {warning}"));
-                println!("next: put \"{name}\" first in a policy's `corpora`, or host data show {name}");
+                println!(
+                    "next: put \"{name}\" first in a policy's `corpora`, or host data show {}",
+                    text::shell_word(name)
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -1,6 +1,6 @@
 //! Prints the events of a night as lines or JSON, with a progress bar on a terminal.
 
-use crate::cli::out::println;
+use crate::cli::out::{self, println};
 use crate::cli::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
@@ -8,7 +8,6 @@ use nightlab::record::ending::Ending;
 use nightlab::record::spend::dollars;
 use nightlab::record::trial::Findings;
 use nightlab::system::sanitize::printable;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ pub struct NightView {
 impl NightView {
     /// Prints JSON lines or text. Draws a bar only if standard error is a terminal.
     pub fn new(json: bool, policy: &str, store: &Path) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+        let bar = (!json && out::shows_bars()).then(|| {
             let bar = ProgressBar::new(1000);
             bar.set_style(
                 ProgressStyle::with_template("{bar:24} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -108,7 +107,7 @@ impl NightView {
             self.line(&format!("\n{}", header("at")));
             self.header_printed = true;
         }
-        self.line(&trial_line(trial, std::io::stdout().is_terminal()));
+        self.line(&trial_line(trial, out::shows_colours()));
     }
 
     fn standing(&self, s: &Standing) {

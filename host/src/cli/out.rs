@@ -2,7 +2,7 @@
 //! it (`host log | head -1`). These macros stop printing and let the command continue, so that no night is lost.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
 /// The error that closed standard output.
@@ -35,6 +35,20 @@ pub fn write_error(text: Arguments<'_>) {
 /// The error of standard output, such as a full disk. A closed pipe is not an error.
 pub fn failure() -> Option<&'static io::Error> {
     CLOSED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
+/// Whether standard output shows colours: it is a terminal, and nobody asks for none (<https://no-color.org>).
+pub fn shows_colours() -> bool {
+    io::stdout().is_terminal() && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether standard error can show a bar that is drawn again and again.
+pub fn shows_bars() -> bool {
+    io::stderr().is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 macro_rules! print {

@@ -1,7 +1,7 @@
 //! The commands that only read (log, show, policy check, reference), and `host store gc`.
 
 use crate::cli::args::Cli;
-use crate::cli::out::{print, println};
+use crate::cli::out::{self, print, println};
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
 use nightlab::data;
@@ -17,7 +17,6 @@ use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use serde::Serialize;
 use serde_json::json;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -25,7 +24,7 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let trials = store.trials(None)?;
     let shown = trials.get(last.map_or(0, |n| trials.len().saturating_sub(n))..).unwrap_or_default();
-    let colour = std::io::stdout().is_terminal();
+    let colour = out::shows_colours();
     for night in store.nights()? {
         let of_night: Vec<&TrialRecord> = shown.iter().filter(|record| record.night == night.id).collect();
         let accounts = store.accounts(night.id)?;
@@ -213,10 +212,10 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             println!("  asked      {}", exchange_line(&exchange));
         }
         if let Some(key) = t.found.source_key {
-            println!("\nnext: host show {}      the source", key.short());
+            println!("\nnext: {} show {}      the source", text::host(store.dir()), key.short());
         }
     }
-    println!("      host replay {}    prove it, bit for bit", key.short());
+    println!("      {} replay {}    prove it, bit for bit", text::host(store.dir()), key.short());
     Ok(())
 }
 

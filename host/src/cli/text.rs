@@ -1,7 +1,7 @@
 //! Formats words and figures for people: durations, hashes, escaped text. Untrusted text must pass through
 //! [`printable`] before it reaches a terminal.
 
-use crate::cli::out::println;
+use crate::cli::out::{self, println};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
 use nightlab::night::report;
@@ -9,7 +9,6 @@ use nightlab::record::store::Account;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
 use serde::Serialize;
-use std::io::IsTerminal;
 use std::path::Path;
 
 /// Maximum length of a reason in a table.
@@ -79,6 +78,23 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// How a command on this store begins, to be pasted into a shell.
+pub fn host(store: &Path) -> String {
+    match store.to_string_lossy() {
+        default if default == ".host" => "host".into(),
+        other => format!("host --store {}", shell_word(&other)),
+    }
+}
+
+/// A text as one word of a shell.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:@%+".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.into(),
+        false => format!("'{}'", printable(text).replace('\'', "'\\''")),
+    }
+}
+
 /// The final lines of a night. `store` is the folder, for the commands that the lines suggest.
 pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
     let mut lines = Vec::new();
@@ -126,10 +142,7 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
         lines.extend(printable(&s.sample).lines().map(|l| format!("  | {l}")));
     }
     let experiment = s.champion_experiment.get(..8).unwrap_or(&s.champion_experiment);
-    let host = match store.to_string_lossy() {
-        default if default == ".host" => "host".into(),
-        other => format!("host --store {}", printable(&other)),
-    };
+    let host = host(store);
     lines.push(format!("\nnext: {host} show {experiment}      the champion: source, curve, costs"));
     lines.push(format!("      {host} replay {experiment}    prove it, bit for bit"));
     lines.push(match policy {
@@ -187,7 +200,7 @@ pub struct Bar(Option<ProgressBar>);
 impl Bar {
     /// `what` names the work. For JSON, nothing is drawn.
     pub fn new(json: bool, what: &str) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| ProgressBar::new(1000));
+        let bar = (!json && out::shows_bars()).then(|| ProgressBar::new(1000));
         if let Some(bar) = &bar {
             let style = ProgressStyle::with_template("{bar:24} {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -214,6 +227,13 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pasted_command_reaches_the_store_that_it_is_about() {
+        assert_eq!(host(Path::new(".host")), "host");
+        assert_eq!(host(Path::new("/a/b")), "host --store /a/b");
+        assert_eq!(host(Path::new("it's mine; $HOME")), "host --store 'it'\\''s mine; $HOME'");
+    }
 
     #[test]
     fn figures_read_well() {

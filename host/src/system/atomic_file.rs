@@ -1,8 +1,9 @@
 //! Files that exist completely or not at all, and survive a power cut. A file is written under a temporary name, synced
 //! and renamed; then its folder is synced.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The points at which a crash can happen, in order.
@@ -52,7 +53,9 @@ pub fn replace_from(
         move |source| WriteError { path, source }
     };
     let folder = folder_of(path).map_err(at(path))?;
-    let mut file = tempfile::NamedTempFile::new_in(aside).map_err(at(aside))?;
+    let mut new = tempfile::Builder::new();
+    // As other programs create files: the user's umask decides who else may read them.
+    let mut file = new.permissions(Permissions::from_mode(0o666)).tempfile_in(aside).map_err(at(aside))?;
     reach(Step::Created).map_err(at(path))?;
     for part in parts {
         file.write_all(part).map_err(at(path))?;
@@ -89,6 +92,16 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn others_may_read_what_the_umask_lets_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        replace(&ours, &[b"text"]).unwrap();
+        std::fs::write(&plain, "text").unwrap();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
 
     #[test]
     fn a_second_write_replaces_the_first() {

@@ -12,6 +12,9 @@ pub enum CacheError {
     /// None of the environment variables names a folder.
     #[error("no cache folder: none of HOST_CACHE, XDG_CACHE_HOME and HOME is an absolute path; set HOST_CACHE to one")]
     NoFolder,
+    /// The compiler takes no such path.
+    #[error("the cache folder {0:?} has a name that is not UTF-8; set HOST_CACHE to another folder")]
+    NotUtf8(PathBuf),
     /// A file operation failed.
     #[error("cache: {path}: {source}; set HOST_CACHE to a folder that can be written", path = .path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -30,6 +33,7 @@ fn choose(own: Option<PathBuf>, xdg: Option<PathBuf>, home: Option<PathBuf>) -> 
         .or_else(|| xdg.filter(absolute).map(|p| p.join("host")))
         .or_else(|| home.filter(absolute).map(|p| p.join(".cache/host")))
         .ok_or(CacheError::NoFolder)
+        .and_then(|folder| if folder.to_str().is_some() { Ok(folder) } else { Err(CacheError::NotUtf8(folder)) })
 }
 
 /// Replaces `path` with the concatenated `parts`, and creates missing folders. A reader sees the old file or the new
@@ -52,6 +56,7 @@ pub fn lock(path: &Path) -> Result<File, CacheError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn the_nearest_absolute_folder_wins() {
@@ -60,6 +65,8 @@ mod tests {
         assert_eq!(choose(path("a"), path("/b"), path("/c")).unwrap(), Path::new("/b/host"));
         assert_eq!(choose(None, path(""), path("/c")).unwrap(), Path::new("/c/.cache/host"));
         assert!(matches!(choose(None, None, None), Err(CacheError::NoFolder)));
+        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"/caf\xe9".to_vec()));
+        assert!(matches!(choose(Some(odd), None, path("/c")), Err(CacheError::NotUtf8(_))));
     }
 
     #[test]
