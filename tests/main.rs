@@ -20,6 +20,7 @@ mod jobs;
 mod machine;
 mod mcp;
 mod nights;
+mod output;
 mod proposers;
 mod report;
 mod screens;
