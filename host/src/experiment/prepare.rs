@@ -8,7 +8,7 @@ use crate::guest::toolchain::CompileError;
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
 use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
-use crate::record::outcome::{GuestFault, Status};
+use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::record::stage::Stage;
 use crate::record::store::{ComponentRecord, StoreError};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 pub struct Candidate {
     /// The text as its author wrote it.
     pub text: String,
-    /// Key of the parsed and printed text.
+    /// Key of the source's tokens.
     pub source_key: SourceKey,
     /// The compiled guest.
     pub component: Component,
@@ -42,7 +42,7 @@ pub enum Step<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// This bench only replays.
@@ -67,6 +67,15 @@ impl Refusal {
             }
             Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
             Self::Run(Status::Completed | Status::HostFault { .. }) | Self::NoCompiler | Self::Bench(_) => None,
+        }
+    }
+}
+
+impl From<SourceError> for Refusal {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Machine(_) => Self::Run(Status::host(HostFault::System, error.to_string())),
+            error => Self::Source(error),
         }
     }
 }
@@ -175,13 +184,13 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::outcome::HostFault;
     use std::time::Duration;
 
     #[test]
     fn a_mutation_is_blamed_for_its_own_faults_alone() {
         let compile = |error| Refusal::Compile(error).stage();
         assert_eq!(Refusal::from(Source::parse("no Rust").unwrap_err()).stage(), Some(Stage::Source));
+        assert_eq!(Refusal::from(SourceError::Machine("no memory".into())).stage(), None);
         assert_eq!(compile(CompileError::Rejected(String::new())), Some(Stage::Compile));
         assert_eq!(compile(CompileError::Timeout { limit: Duration::ZERO }), Some(Stage::Compile));
         assert_eq!(compile(CompileError::System("no disk".into())), None);
