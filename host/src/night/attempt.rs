@@ -17,10 +17,15 @@ use crate::record::stage::Stage;
 use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
+use crate::system::sanitize;
 use std::time::{Duration, Instant};
 
 /// A trial that is not kept loses its checkpoints after this number of further trials.
 const CHECKPOINTED_TRIALS: u64 = 20;
+/// Characters that are kept of a hypothesis or description, and of a name. Proposers cut earlier; this is for all
+/// others.
+const TEXT_CHARS: usize = 1000;
+const AUTHOR_CHARS: usize = 100;
 /// Pause between two tries while the disk is full.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
 
@@ -133,14 +138,14 @@ impl Night<'_> {
         Ok(Trial {
             number,
             unix_ms: unix_ms(),
-            proposer: draft.author.clone(),
+            proposer: sanitize::cut(&draft.author, AUTHOR_CHARS, "…"),
             parent: draft.parent,
             champion: self.champion.trial,
             proposal: draft.id,
             source_blob: self.bench.store.put_blob(proposal.source.as_bytes())?,
-            hypothesis: proposal.hypothesis.clone(),
-            description: proposal.description.clone(),
-            operator: proposal.operator.clone(),
+            hypothesis: sanitize::cut(&proposal.hypothesis, TEXT_CHARS, "…"),
+            description: sanitize::cut(&proposal.description, TEXT_CHARS, "…"),
+            operator: sanitize::cut(&proposal.operator, AUTHOR_CHARS, "…"),
             found,
             wall_ms: wall.as_millis() as i64,
         })
