@@ -78,7 +78,7 @@ fn both_walls_stand() {
 #[test]
 fn a_guest_learns_and_is_scored() {
     let (component, run) = (component(TINY), run());
-    let dry = sandbox().dry_run(&component, &run).unwrap();
+    let dry = sandbox().dry_run(&component, &run, &mut || ControlFlow::Continue(())).unwrap();
     let trained = train(&component, &run);
     assert_eq!(trained.status, Status::Completed);
     assert_eq!(dry.train.op_hash, trained.totals.op_hash);

@@ -2,6 +2,7 @@
 //! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runner::Stopped;
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Source, SourceError};
 use crate::guest::toolchain::CompileError;
@@ -89,14 +90,17 @@ impl From<StoreError> for Refusal {
 impl Bench {
     /// Prepares a candidate.
     pub fn prepare(&self, text: &str) -> Result<Candidate, Refusal> {
-        let ControlFlow::Continue(candidate) = self.prepare_while(text, |_| ControlFlow::<Infallible>::Continue(()))?;
+        let on = |_: Step| ControlFlow::<Infallible>::Continue(());
+        let ControlFlow::Continue(candidate) = self.prepare_while(text, &|| false, on)?;
         Ok(candidate)
     }
 
-    /// Prepares a candidate as long as `go_on` continues. Calls `go_on` after each step.
+    /// Prepares a candidate as long as `go_on` continues. Calls `go_on` after each step. If `stopped` becomes true, the
+    /// dry run ends as `interrupted`.
     pub fn prepare_while<B>(
         &self,
         text: &str,
+        stopped: &Stopped,
         mut go_on: impl FnMut(Step) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, Candidate>, Refusal> {
         let source = Source::parse(text)?;
@@ -108,7 +112,7 @@ impl Bench {
         if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
             return Ok(ControlFlow::Break(why));
         }
-        let dry_run = self.dry_run(&component)?;
+        let dry_run = self.dry_run(&component, stopped)?;
         let behaviour = BehaviourKey::new(&dry_run);
         let candidate = Candidate { text: text.into(), source_key, component, dry_run, behaviour };
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
@@ -147,12 +151,13 @@ impl Bench {
     }
 
     /// Runs the component dry. This takes milliseconds and finds many faults before the training.
-    fn dry_run(&self, component: &Component) -> Result<DryRun, Refusal> {
+    fn dry_run(&self, component: &Component, stopped: &Stopped) -> Result<DryRun, Refusal> {
         let manifest = self.manifest(component, 0);
         let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
             Some(found) => found,
             None => {
-                let found = match self.sandbox.dry_run(component.bytes(), &self.spec) {
+                let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                let found = match self.sandbox.dry_run(component.bytes(), &self.spec, &mut go_on) {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),

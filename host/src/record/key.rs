@@ -118,8 +118,8 @@ macro_rules! keys {
 }
 
 keys! {
-    /// A guest's source as the compiler sees it, without layout and comments. Version 1 hashed the text as it was printed
-    /// again from the syntax tree, which joined tokens that a macro tells apart.
+    /// A guest's source as the compiler sees it, without layout and comments. Version 1 hashed the text as it was
+    /// printed again from the syntax tree, which joined tokens that a macro tells apart.
     SourceKey = "source key v2";
     /// Everything that compilation depends on: see [`CompileKey::new`].
     CompileKey = "compile key v1";

@@ -1,5 +1,5 @@
-//! Limits how deeply a text nests, before any recursive parser sees it. Works on tokens, with a stack on the heap and in
-//! linear time. Groups have a bound of their own, for the compiler.
+//! Limits how deeply a text nests, before any recursive parser sees it. Works on tokens, with a stack on the heap and
+//! in linear time. Groups have a bound of their own, for the compiler.
 //!
 //! A parser can nest with each token that it has not finished: a bracket, a sign, a `<`, a `.`, an `=`. So the bound is
 //! the number of open tokens: those of every enclosing group since it last came back to its own level. It does so

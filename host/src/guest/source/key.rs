@@ -1,8 +1,8 @@
 //! The key of a source: a hash of what the compiler sees, independent of comments and layout.
 //!
-//! It hashes one byte (0: tokens, 1: text) and then each token, or the text where the program can observe its own layout
-//! (`line!`, `stringify!`, panic locations through a hook or `Location`). Documentation of items, fields and variants
-//! does not count. Elsewhere it is an attribute that a macro may see or that the compiler refuses, so it does.
+//! It hashes one byte (0: tokens, 1: text) and then each token, or the text where the program can observe its own
+//! layout (`line!`, `stringify!`, panic locations through a hook or `Location`). Documentation of items, fields and
+//! variants does not count. Elsewhere it is an attribute that a macro may see or that the compiler refuses, so it does.
 //!
 //! This is sound because the key only names a cache entry: it decides whether an earlier compilation can be reused.
 //! Results depend on the component's own key. Panic locations differ with layout, but a guest without the names above

@@ -118,8 +118,8 @@ fn refused(span: Span, what: String, why: &'static str) -> SourceError {
     SourceError::Refused { at: Position::from(span.start()), what: sanitize::line(&what, WHAT_CHARS), why }
 }
 
-/// After `mod`, only `name { ... }` is allowed. Takes and returns the place of a `mod` that is not finished, and whether
-/// its name was read.
+/// After `mod`, only `name { ... }` is allowed. Takes and returns the place of a `mod` that is not finished, and
+/// whether its name was read.
 fn module_goes_on(module: Option<(Span, bool)>, token: &TokenTree) -> Result<Option<(Span, bool)>, SourceError> {
     match (module, token) {
         (None, TokenTree::Ident(word)) if word == "mod" => Ok(Some((word.span(), false))),

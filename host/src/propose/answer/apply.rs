@@ -93,8 +93,8 @@ fn locate(number: usize, block: &Block, parent: &[&str]) -> Result<Edit, AnswerE
     Err(AnswerError::NotFound { block: number, nearest: nearest(search, parent) })
 }
 
-/// Where `wanted` begins in `lines`, matches that overlap included. Linear (Knuth, Morris and Pratt), since both texts may
-/// be a hundred thousand equal lines.
+/// Where `wanted` begins in `lines`, matches that overlap included. Linear (Knuth, Morris and Pratt), since both texts
+/// may be a hundred thousand equal lines.
 fn places(lines: &[&str], wanted: &[&str]) -> Vec<usize> {
     // For each length of a match, the length of the next shorter one that ends at the same line.
     let mut shorter = vec![0];
