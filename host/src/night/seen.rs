@@ -16,8 +16,8 @@ pub struct Seen {
 impl Seen {
     /// Remembers the keys of a trial that say how another one would end. For each key, the first trial counts.
     ///
-    /// A host fault says nothing about the mutation. A failure answers for its own source alone: its cause need not be in
-    /// the other keys, for instance what was logged. The store still has its runs, so they are not repeated.
+    /// A host fault says nothing about the mutation. A failure answers for its own source alone: its cause need not be
+    /// in the other keys, for instance what was logged. The store still has its runs, so they are not repeated.
     pub fn insert(&mut self, trial: &Trial) {
         let Findings { verdict, source_key, component_key, behaviour_key, .. } = &trial.found;
         let scored = match verdict {

@@ -208,6 +208,79 @@ fn depth_is_refused_before_it_is_recursed_into() {
     }
 }
 
+/// Parts that open something, in several places, with and without what closes them. Whatever of them nests has to be
+/// counted: an overflow of the parser's stack would end the process.
+#[test]
+fn no_way_of_nesting_is_missed() {
+    const PARTS: [(&str, &str); 56] = [
+        ("(", ")"),
+        ("[", "]"),
+        ("{", "}"),
+        ("f(", ")"),
+        ("a[", "]"),
+        ("!", ""),
+        ("-", ""),
+        ("*", ""),
+        ("&", ""),
+        ("&mut ", ""),
+        ("&raw const ", ""),
+        ("a+", ""),
+        ("a=", ""),
+        ("a+=", ""),
+        ("a..", ""),
+        ("..", ""),
+        ("a&&", ""),
+        ("||", ""),
+        ("|a|", ""),
+        ("|a,b|", ""),
+        ("|S{a},|", ""),
+        ("|_:V<a,b>|", ""),
+        ("move||", ""),
+        ("loop{}+", ""),
+        ("{}=", ""),
+        ("{}..", ""),
+        ("S{}.a=", ""),
+        ("if a{}else ", "{}"),
+        ("if ", "{}"),
+        ("if let a=", "{}"),
+        ("match ", "{}"),
+        ("match a{b=>", "}"),
+        ("match{}{a if ", "=>b}"),
+        ("for S{} in ", "{}"),
+        ("while ", "{}"),
+        ("'a:", ""),
+        ("break ", ""),
+        ("break 'a ", ""),
+        ("return ", ""),
+        ("let S{}=", ";"),
+        ("let a:V<", ">;"),
+        ("a as ", ""),
+        ("a as V<u8,", ">"),
+        ("V<", ">"),
+        ("V<u8,", ">"),
+        ("V::<{1},", ">"),
+        ("fn(", ")"),
+        ("fn()->", ""),
+        ("for<'a,'b>", ""),
+        ("impl A<", ">"),
+        ("dyn A+", ""),
+        ("<a as ", ">::b"),
+        ("#[a]", ""),
+        ("m!{}.a+", ""),
+        ("unsafe{", "}"),
+        ("const{", "}"),
+    ];
+    const PLACES: [(&str, &str); 4] = [("fn f(){", "}"), ("type A=", ";"), ("fn f(){let ", "=1;}"), ("fn f(a:", "){}")];
+    for (open, close) in PLACES {
+        for (part, end) in PARTS {
+            let times = (MAX_SOURCE_BYTES - 100) / (part.len() + end.len());
+            for closed in ["".to_owned(), end.repeat(times)] {
+                let _ = Source::parse(&format!("{open}{}a{closed}{close}", part.repeat(times)));
+            }
+        }
+    }
+}
+
 /// Comments nest too, and never deepen a tree. Long texts of short parts are usual.
 #[test]
 fn length_is_no_depth() {
