@@ -286,8 +286,8 @@ impl Memory {
     }
 
     /// Puts a node on the tape: it holds what it saves, and its outputs hold it.
-    /// Refuses one node more than the tape may hold. Nodes outlive the handles of their tensors. Only a backward pass or
-    /// the end of all that depend on them frees them.
+    /// Refuses one node more than the tape may hold. Nodes outlive the handles of their tensors. They are freed by a
+    /// backward pass, or when nothing depends on them any more.
     pub fn can_link(&self, op: &'static str) -> Result<(), Fault> {
         let limit = self.max_tensors.saturating_mul(NODES_PER_TENSOR);
         if self.nodes.len() as u64 >= limit {
