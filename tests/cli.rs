@@ -48,6 +48,37 @@ fn a_typo_in_a_policy_is_shown_with_line_reason_and_remedy() {
 }
 
 #[test]
+fn files_that_users_name_are_plain_and_bounded() {
+    let home = home();
+    let made = std::process::Command::new("mkfifo").arg(home.path("pipe.toml")).status().unwrap();
+    assert!(made.success());
+    std::fs::File::create(home.path("hole.toml")).unwrap().set_len(3 << 30).unwrap();
+    for command in [&["try"][..], &["policy", "check"], &["search", "--guest"], &["run", "--policy"]] {
+        for (file, why) in [("pipe.toml", "no plain file"), ("/dev/zero", "no plain file"), ("hole.toml", "more than")]
+        {
+            let refused = home.host(&[command, &[file]].concat());
+            assert_eq!(refused.status.code(), Some(1), "{command:?} {file}");
+            assert!(said(&refused).contains(why), "{command:?} {file}: {}", said(&refused));
+        }
+    }
+}
+
+/// What a stranger wrote must not end the host, whatever a parser or a printer would do with it.
+#[test]
+fn texts_built_to_break_a_parser_are_refused_trials() {
+    let home = Home::new();
+    home.write_policy("night.toml", 0.04, 1);
+    let deep = |open: &str, close: &str| format!("const A: u8 = {}1{};", open.repeat(30_000), close.repeat(30_000));
+    let texts = [deep("(", ")"), deep("-", ""), deep("loop{}=", ""), format!("type A = {}u8;", "V<u8,".repeat(30_000))];
+    for (number, text) in texts.iter().enumerate() {
+        std::fs::write(home.path("train.rs"), text).unwrap();
+        let tried = home.host(&["try", "train.rs", "--policy", "night.toml"]);
+        assert!(said(&tried).contains("nested too deeply"), "{number}: {}", said(&tried));
+        assert!(tried.status.code().is_some(), "{number}: {:?}", tried.status);
+    }
+}
+
+#[test]
 fn every_command_that_only_looks_speaks_json() {
     let home = home();
     let key = experiment();

@@ -4,8 +4,10 @@
 use crate::common::{HOST, Place, guest};
 use nightlab::guest::component::{Component, ComponentError};
 use nightlab::guest::source::{Source, SourceError};
-use nightlab::record::outcome::{GuestFault, Status};
+use nightlab::record::outcome::{GuestFault, HostFault, Status};
 use nightlab::sandbox::Sandbox;
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 /// What detects a guest first.
 #[derive(Clone, Copy, PartialEq)]
@@ -66,6 +68,12 @@ hostile! {
     wrong_logits: Dry "bad-eval: logit shape" "the task needs";
     large_state: Dry "state-too-large" "exceed the limit of 8388608";
     hostile_name: Dry "misuse" "parameter";
+    long_name: Dry "misuse" "is not a name";
+    graph_without_end: Dry "count-limit" "recorded operations that no backward has freed";
+    giant_batch: Dry "count-limit" "more than 16777216 tokens in a batch";
+    short_rows: Dry "fuel-exhausted" "fuel";
+    tells_what_it_reads: Run "panic" "a guest can tell nothing but the place\n  at train.rs:8:";
+    tells_it_in_a_shape: Run "shape-error" "a guest can tell nothing but the place\n  at train.rs:8:";
 }
 
 fn meets(name: &str, found: Found, status: &str, said: &str) {
@@ -73,17 +81,26 @@ fn meets(name: &str, found: Found, status: &str, said: &str) {
     assert!(text.starts_with(&format!("//! `{status}`: ")), "{name}.rs promises another status");
     let place = Place::new();
     let component = place.compile(&text);
-    let dry = place.bench.sandbox.dry_run(component.bytes(), &place.bench.spec);
+    let dry = place.bench.sandbox.dry_run(component.bytes(), &place.bench.spec, &mut || ControlFlow::Continue(()));
+    let told = |end: &Status| {
+        assert!(message(end).contains(said), "{end:?}");
+        assert!(!message(end).contains(|c: char| c.is_control() && c != '\n'), "{end:?}");
+    };
     match (&dry, found) {
-        (Err(dry), Dry) => assert_eq!(dry.name(), status, "dry run: {dry:?}"),
+        (Err(dry), Dry) => {
+            assert_eq!(dry.name(), status, "dry run: {dry:?}");
+            told(dry);
+        }
         (Ok(_), Run) => {}
         _ => panic!("{dry:?}"),
     }
     let run = place.run(&component, 1);
     let end = &run.outcome.status;
     assert_eq!(end.name(), status, "{end:?}");
-    assert!(message(end).contains(said), "{end:?}");
-    assert!(!message(end).contains(|c: char| c.is_control() && c != '\n'), "{end:?}");
+    // A dry run reads zeros alone, so that it may tell more than the run.
+    if found == Run {
+        told(end);
+    }
     assert_eq!(run.outcome.score, None);
     let stored = place.bench.store.find_experiment(&run.key).unwrap();
     assert_eq!(stored.is_some(), end.is_result(), "results are stored, host faults are not");
@@ -101,6 +118,23 @@ fn message(status: &Status) -> &str {
         Status::Completed => "",
         Status::GuestFault { message, .. } | Status::HostFault { message, .. } => message,
     }
+}
+
+/// At the budget of a night, a guest's own computing may take minutes.
+#[test]
+fn a_long_dry_run_hears_the_user() {
+    let place = Place::new();
+    let component = place.compile(&guest("hostile/endless_loop"));
+    let mut spec = place.bench.spec.clone();
+    spec.limits.fuel_per_budget_second = u64::MAX / 4;
+    let started = Instant::now();
+    let mut asked = 0;
+    let ended = place.bench.sandbox.dry_run(component.bytes(), &spec, &mut || {
+        asked += 1;
+        if asked > 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(ended, Err(Status::HostFault { kind: HostFault::Interrupted, .. })), "{ended:?}");
+    assert!(started.elapsed().as_secs() < 30);
 }
 
 #[test]
@@ -161,7 +195,7 @@ fn bytes_that_are_no_component_are_refused_in_the_child() {
 /// The child's verdict on bytes that the parent did not check.
 fn in_the_child(bytes: &[u8]) -> GuestFault {
     let place = Place::new();
-    match place.bench.sandbox.dry_run(bytes, &place.bench.spec) {
+    match place.bench.sandbox.dry_run(bytes, &place.bench.spec, &mut || ControlFlow::Continue(())) {
         Err(Status::GuestFault { kind, .. }) => kind,
         other => panic!("{other:?}"),
     }
@@ -171,7 +205,7 @@ fn in_the_child(bytes: &[u8]) -> GuestFault {
 fn a_child_that_is_no_host_is_a_host_fault() {
     let place = Place::new();
     for exe in ["/bin/true", "/nonexistent"] {
-        let ended = Sandbox::new(Some(exe.into())).dry_run(b"", &place.bench.spec);
+        let ended = Sandbox::new(Some(exe.into())).dry_run(b"", &place.bench.spec, &mut || ControlFlow::Continue(()));
         assert!(ended.as_ref().is_err_and(|status| !status.is_result()), "{exe}: {ended:?}");
     }
     assert!(Sandbox::new(Some(HOST.into())).walls().is_ok());

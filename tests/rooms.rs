@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sandbox", &["record", "system"]),
     ("propose", &["guest", "record", "system"]),
     ("experiment", &["data", "guest", "record", "sandbox", "system"]),
-    ("policy", &["experiment", "propose", "record"]),
+    ("policy", &["experiment", "propose", "record", "system"]),
     ("night", &["data", "experiment", "guest", "policy", "propose", "record", "sandbox", "system"]),
     ("mcp", &["data", "experiment", "guest", "night", "policy", "propose", "record", "system"]),
     ("cli", &["data", "experiment", "guest", "mcp", "night", "policy", "propose", "record", "sandbox", "system"]),

@@ -78,7 +78,7 @@ fn both_walls_stand() {
 #[test]
 fn a_guest_learns_and_is_scored() {
     let (component, run) = (component(TINY), run());
-    let dry = sandbox().dry_run(&component, &run).unwrap();
+    let dry = sandbox().dry_run(&component, &run, &mut || ControlFlow::Continue(())).unwrap();
     let trained = train(&component, &run);
     assert_eq!(trained.status, Status::Completed);
     assert_eq!(dry.train.op_hash, trained.totals.op_hash);
@@ -168,7 +168,7 @@ fn a_run_can_be_stopped_and_times_out() {
 #[test]
 fn an_honest_guest_of_small_calls_has_instructions_enough() {
     let run = RunSpec { budget_ps: 6_000_000_000_000, ..run() };
-    let ran = sandbox().dry_run(&component(include_str!("guests/narrow_and_deep.rs")), &run).unwrap();
+    let ran = sandbox().dry_run(&component(include_str!("guests/narrow_and_deep.rs")), &run, &mut go_on).unwrap();
     let per_second = ran.fuel / 6;
     assert!(per_second > 50_000_000, "{per_second}: this guest is not one of small calls");
     assert!(per_second < run.limits.fuel_per_budget_second / 2, "{per_second}");

@@ -5,6 +5,7 @@ use crate::common::{Place, guest};
 use kernels::spec::{DType, Values};
 use nightlab::record::outcome::Status;
 use nightlab::sandbox::RunSpec;
+use std::ops::ControlFlow;
 
 #[test]
 fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
@@ -50,7 +51,9 @@ fn a_mistake_is_told_with_the_operation_and_the_guests_line() {
     let mut made = 0;
     for (context, (line, said)) in (1..).zip(mistakes) {
         let spec = RunSpec { context, ..place.bench.spec.clone() };
-        let Err(Status::GuestFault { message, .. }) = place.bench.sandbox.dry_run(component.bytes(), &spec) else {
+        let Err(Status::GuestFault { message, .. }) =
+            place.bench.sandbox.dry_run(component.bytes(), &spec, &mut || ControlFlow::Continue(()))
+        else {
             panic!("mistake {context} passes: {said}");
         };
         assert!(message.starts_with(said), "mistake {context}: {message}");

@@ -7,6 +7,7 @@ use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
+use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
 use nightlab::night::recorded::Recorded;
 use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
@@ -17,6 +18,7 @@ use nightlab::record::store::{Found, Store};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
+use nightlab::system::user_file;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -148,7 +150,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
 }
 
 fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
-    let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let source =
+        user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
     let store = Store::open(&cli.store)?;
     let name = match policy {
         Some(name) => name.to_string(),

@@ -4,12 +4,14 @@ use crate::cli::args::{Cli, Search};
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::{Context, Result, bail};
+use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
 use nightlab::night::search::random_search;
 use nightlab::night::setup;
 use nightlab::policy::Policy;
 use nightlab::record::store::Store;
 use nightlab::system::sanitize::printable;
+use nightlab::system::user_file;
 use std::process::ExitCode;
 
 /// Prints one line for each point. Writes the source of the best point if requested.
@@ -20,7 +22,9 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
     }
     let policy = Policy::load(policy)?;
     let text = match guest {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        Some(path) => {
+            user_file::read(path, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", path.display()))?
+        }
         None => nightlab::guest::seed::SEED_GUEST.to_string(),
     };
     let store = Store::open(&cli.store)?;

@@ -2,13 +2,14 @@
 //! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runner::Stopped;
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
 use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
-use crate::record::outcome::{GuestFault, Status};
+use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::record::stage::Stage;
 use crate::record::store::{ComponentRecord, StoreError};
 use std::convert::Infallible;
@@ -19,7 +20,7 @@ use std::ops::ControlFlow;
 pub struct Candidate {
     /// The text as its author wrote it.
     pub text: String,
-    /// Key of the parsed and printed text.
+    /// Key of the source's tokens.
     pub source_key: SourceKey,
     /// The compiled guest.
     pub component: Component,
@@ -42,7 +43,7 @@ pub enum Step<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// This bench only replays.
@@ -68,6 +69,15 @@ impl Refusal {
     }
 }
 
+impl From<SourceError> for Refusal {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Machine(_) => Self::Run(Status::host(HostFault::System, error.to_string())),
+            error => Self::Source(error),
+        }
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Bench(error.into())
@@ -77,14 +87,17 @@ impl From<StoreError> for Refusal {
 impl Bench {
     /// Prepares a candidate.
     pub fn prepare(&self, text: &str) -> Result<Candidate, Refusal> {
-        let ControlFlow::Continue(candidate) = self.prepare_while(text, |_| ControlFlow::<Infallible>::Continue(()))?;
+        let on = |_: Step| ControlFlow::<Infallible>::Continue(());
+        let ControlFlow::Continue(candidate) = self.prepare_while(text, &|| false, on)?;
         Ok(candidate)
     }
 
-    /// Prepares a candidate as long as `go_on` continues. Calls `go_on` after each step.
+    /// Prepares a candidate as long as `go_on` continues. Calls `go_on` after each step. If `stopped` becomes true, the
+    /// dry run ends as `interrupted`.
     pub fn prepare_while<B>(
         &self,
         text: &str,
+        stopped: &Stopped,
         mut go_on: impl FnMut(Step) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, Candidate>, Refusal> {
         let source = Source::parse(text)?;
@@ -96,7 +109,7 @@ impl Bench {
         if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
             return Ok(ControlFlow::Break(why));
         }
-        let dry_run = self.dry_run(&component)?;
+        let dry_run = self.dry_run(&component, stopped)?;
         let behaviour = BehaviourKey::new(&dry_run);
         let candidate = Candidate { text: text.into(), source_key, component, dry_run, behaviour };
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
@@ -114,7 +127,8 @@ impl Bench {
             Toolchain::find_or_install(tell).map_err(|error| error.to_string())?;
             toolchain.check().map_err(|error| error.to_string())?;
         }
-        self.sandbox.dry_run(control.bytes(), &self.spec).map(drop).map_err(|status| status.to_string())
+        let mut go_on = || ControlFlow::Continue(());
+        self.sandbox.dry_run(control.bytes(), &self.spec, &mut go_on).map(drop).map_err(|status| status.to_string())
     }
 
     /// Compiles a source. A source that was compiled before, in any layout, is taken from the store.
@@ -150,12 +164,13 @@ impl Bench {
     }
 
     /// Runs the component dry. This takes milliseconds and finds many faults before the training.
-    fn dry_run(&self, component: &Component) -> Result<DryRun, Refusal> {
+    fn dry_run(&self, component: &Component, stopped: &Stopped) -> Result<DryRun, Refusal> {
         let manifest = self.manifest(component, 0);
         let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
             Some(found) => found,
             None => {
-                let found = match self.sandbox.dry_run(component.bytes(), &self.spec) {
+                let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+                let found = match self.sandbox.dry_run(component.bytes(), &self.spec, &mut go_on) {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),
@@ -187,13 +202,13 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::outcome::HostFault;
     use std::time::Duration;
 
     #[test]
     fn a_mutation_is_blamed_for_its_own_faults_alone() {
         let compile = |error| Refusal::Compile(error).stage();
         assert_eq!(Refusal::from(Source::parse("no Rust").unwrap_err()).stage(), Some(Stage::Source));
+        assert_eq!(Refusal::from(SourceError::Machine("no memory".into())).stage(), None);
         assert_eq!(compile(CompileError::Rejected(String::new())), Some(Stage::Compile));
         assert_eq!(compile(CompileError::Timeout { limit: Duration::ZERO }), Some(Stage::Compile));
         assert_eq!(compile(CompileError::System("no disk".into())), None);

@@ -147,7 +147,8 @@ impl Runner<'_> {
         let Evaluated { status, chunk_nats, .. } =
             self.sandbox.evaluate(component.bytes(), state, &self.spec, &input, &mut go_on);
         if status != Status::Completed {
-            return Err(status);
+            // Of the other splits, not even the place is told.
+            return Err(if split == Split::Search { status } else { status.without_words() });
         }
         let score = self.task.score(chunk_nats);
         let unigram = self.task.unigram_bpb;

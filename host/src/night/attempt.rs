@@ -16,6 +16,7 @@ use crate::record::stage::Stage;
 use crate::record::store::{Store, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
+use crate::system::sanitize;
 use std::time::{Duration, Instant};
 
 /// A trial that is not kept loses its checkpoints after this number of further trials.
@@ -23,6 +24,10 @@ const CHECKPOINTED_TRIALS: u64 = 20;
 /// A mutation that fails this number of times while control programs succeed is set aside as a host fault: it is not
 /// judged, and the night goes on.
 const MOST_FAULTS: u32 = 2;
+/// Characters that are kept of a hypothesis or description, and of a name. Proposers cut earlier; this is for all
+/// others.
+const TEXT_CHARS: usize = 1000;
+const AUTHOR_CHARS: usize = 100;
 
 /// A trial that was decided.
 pub struct Decided {
@@ -153,14 +158,14 @@ impl Night<'_> {
         Ok(Trial {
             number,
             unix_ms: unix_ms(),
-            proposer: draft.author.clone(),
+            proposer: sanitize::cut(&draft.author, AUTHOR_CHARS, "…"),
             parent: draft.parent,
             champion: self.champion.trial,
             proposal: draft.id,
             source_blob: self.bench.store.put_blob(proposal.source.as_bytes())?,
-            hypothesis: proposal.hypothesis.clone(),
-            description: proposal.description.clone(),
-            operator: proposal.operator.clone(),
+            hypothesis: sanitize::cut(&proposal.hypothesis, TEXT_CHARS, "…"),
+            description: sanitize::cut(&proposal.description, TEXT_CHARS, "…"),
+            operator: sanitize::cut(&proposal.operator, AUTHOR_CHARS, "…"),
             found,
             wall_ms: wall.as_millis() as i64,
         })

@@ -115,7 +115,7 @@ impl Contest<'_> {
     /// stopped it; then there is nothing to record.
     pub fn judge(&self, text: &str, tell: &mut dyn FnMut(Event)) -> Result<Option<Judgement>, BenchError> {
         let mut judged = Judgement::new();
-        match self.bench.prepare_while(text, |step| self.admit(step, &mut judged.found)) {
+        match self.bench.prepare_while(text, &|| self.stop.now(), |step| self.admit(step, &mut judged.found)) {
             Ok(ControlFlow::Continue(candidate)) => {
                 judged.candidate = Some(candidate.clone());
                 self.try_candidate(&candidate, &mut judged, tell)?;

@@ -14,22 +14,34 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Remembers the keys of a trial. For each key, the first trial counts. A host fault says nothing about the
-    /// mutation, so its keys are not remembered.
+    /// Remembers the keys of a trial that say how another one would end. For each key, the first trial counts.
+    ///
+    /// A host fault says nothing about the mutation. A failure answers for its own source alone: its cause need not be
+    /// in the other keys, for instance what was logged. The store still has its runs, so they are not repeated.
     pub fn insert(&mut self, trial: &Trial) {
-        let Findings { verdict, source_key, component_key, behaviour_key, .. } = trial.found;
-        if verdict == Ending::HostFault {
-            return;
-        }
-        if let Some(key) = source_key {
+        let Findings { verdict, source_key, component_key, behaviour_key, .. } = &trial.found;
+        let scored = match verdict {
+            Ending::HostFault => return,
+            Ending::Same if !self.knows(&trial.found) => return,
+            Ending::Refused | Ending::Failed => false,
+            Ending::Keep | Ending::Discard | Ending::Noise | Ending::Same => true,
+        };
+        if let Some(key) = *source_key {
             self.sources.entry(key).or_insert(trial.number);
         }
-        if let Some(key) = component_key {
+        if let Some(key) = component_key.filter(|_| scored) {
             self.components.entry(key).or_insert(trial.number);
         }
-        if let Some(key) = behaviour_key {
+        if let Some(key) = behaviour_key.filter(|_| scored) {
             self.behaviours.entry(key).or_insert(trial.number);
         }
+    }
+
+    /// Whether an earlier trial answers for one with these findings.
+    fn knows(&self, found: &Findings) -> bool {
+        found.source_key.is_some_and(|key| self.sources.contains_key(&key))
+            || found.component_key.is_some_and(|key| self.components.contains_key(&key))
+            || found.behaviour_key.is_some_and(|key| self.behaviours.contains_key(&key))
     }
 
     /// The first trial with this source.
@@ -87,5 +99,30 @@ mod tests {
         seen.insert(&trial(2, Ending::Refused));
         seen.insert(&trial(3, Ending::Same));
         assert_eq!(seen.source(&key), Some(2));
+    }
+
+    /// What a guest logs is in no key of its behaviour, and ends a run that diverges.
+    #[test]
+    fn a_failure_answers_for_its_own_source_alone() {
+        let behaviour = BehaviourKey::of(b"behaviour");
+        let trial = |number: u64, source: &[u8], verdict| {
+            let found = Findings {
+                source_key: Some(SourceKey::of(source)),
+                component_key: Some(ComponentKey::of(source)),
+                behaviour_key: Some(behaviour),
+                ..Findings::new(verdict)
+            };
+            Trial { number, ..Trial::baseline("", found) }
+        };
+        let mut seen = Seen::default();
+        seen.insert(&trial(1, b"logs NaN", Ending::Failed));
+        assert_eq!(seen.source(&SourceKey::of(b"logs NaN")), Some(1));
+        assert_eq!((seen.behaviour(&behaviour), seen.component(&ComponentKey::of(b"logs NaN"))), (None, None));
+        // An earlier version took the honest twin for a repeat. It may be tried again.
+        seen.insert(&trial(2, b"honest", Ending::Same));
+        assert_eq!(seen.source(&SourceKey::of(b"honest")), None);
+        seen.insert(&trial(3, b"honest", Ending::Noise));
+        seen.insert(&trial(4, b"another", Ending::Same));
+        assert_eq!((seen.behaviour(&behaviour), seen.source(&SourceKey::of(b"another"))), (Some(3), Some(4)));
     }
 }

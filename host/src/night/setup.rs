@@ -8,6 +8,7 @@ use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::prepare::{Candidate, Refusal};
 use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
+use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::guest::toolchain::{Toolchain, ToolchainError};
 use crate::night::event::Event;
 use crate::policy::{Policy, PolicyError};
@@ -17,6 +18,7 @@ use crate::propose::{command, llm};
 use crate::record::key::Hash;
 use crate::record::store::{ExperimentRecord, Found, Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
+use crate::system::user_file;
 use kernels::cost::Profile;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -97,7 +99,7 @@ pub struct Proposers {
 /// # Errors
 /// If `program.md` exists but cannot be read as text. The built-in brief would not be what its owner wanted.
 pub fn brief() -> Result<String, OpenError> {
-    match std::fs::read_to_string("program.md") {
+    match user_file::read(Path::new("program.md"), user_file::MAX_TEXT_BYTES) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BRIEF.into()),
         read => read.map_err(OpenError::Brief),
     }
@@ -239,7 +241,8 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
     let name = &policy.task.seed_guest;
     let text = match name.as_str() {
         "gpt" => SEED_GUEST.to_string(),
-        path => std::fs::read_to_string(path).map_err(|source| OpenError::Read { path: path.into(), source })?,
+        path => user_file::read(Path::new(path), MAX_SOURCE_BYTES as u64)
+            .map_err(|source| OpenError::Read { path: path.into(), source })?,
     };
     let refused = |refusal: Refusal| match refusal {
         Refusal::Bench(error) => OpenError::Bench(error),

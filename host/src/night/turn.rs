@@ -14,7 +14,7 @@ use crate::record::store::{AnswerOutcome, NewAnswer};
 use crate::system::clock::unix_ms;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// The request to a proposer.
@@ -172,7 +172,7 @@ impl Filing<'_> {
                 Ok(None) if last.is_none() => return (Written::Nothing, None),
                 Ok(None) => break,
                 Ok(Some(proposal)) => {
-                    let Checked { source_key, fault } = check(self.bench, &proposal);
+                    let Checked { source_key, fault } = check(self.bench, &proposal, cancelled);
                     let wrote = Wrote::Proposal(&proposal);
                     let Some(Fault { stage, message }) = fault else {
                         let id = self.file(&came, AnswerOutcome::Ready, None, "", wrote);
@@ -258,9 +258,10 @@ impl Filing<'_> {
 }
 
 /// Parses, compiles and runs dry. A failure of the host is not a fault of the proposal; the trial will report it.
-fn check(bench: &Bench, proposal: &Proposal) -> Checked {
+fn check(bench: &Bench, proposal: &Proposal, cancelled: &AtomicBool) -> Checked {
     let mut source_key = None;
-    let prepared = bench.prepare_while(&proposal.source, |step| {
+    let stopped = || cancelled.load(Ordering::Relaxed);
+    let prepared = bench.prepare_while(&proposal.source, &stopped, |step| {
         if let Step::Parsed(key) = step {
             source_key = Some(key);
         }

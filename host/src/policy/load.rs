@@ -4,7 +4,9 @@ use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
 use crate::policy::error::PolicyError;
 use crate::policy::fields::Policy;
 use crate::record::key::ProfileHash;
+use crate::system::user_file::{self, MAX_TEXT_BYTES};
 use kernels::cost::Profile;
+use std::path::Path;
 
 /// Shipped policies by name.
 pub(super) const POLICIES: &[(&str, &str)] = &[
@@ -66,7 +68,7 @@ pub fn load_profile(name: &str) -> Result<Profile, PolicyError> {
 
 fn find(kind: &'static str, shipped: &[(&str, &str)], name: &str) -> Result<(String, String), PolicyError> {
     if name.contains('/') || name.ends_with(".toml") {
-        let text = std::fs::read_to_string(name);
+        let text = user_file::read(Path::new(name), MAX_TEXT_BYTES);
         return text
             .map(|text| (name.to_owned(), text))
             .map_err(|source| PolicyError::Read { path: name.to_owned(), source });

@@ -75,6 +75,15 @@ fn wrong_types_missing_fields_and_bad_syntax_are_located() {
 }
 
 #[test]
+fn a_long_line_is_shown_around_the_fault() {
+    let (before, name) = ("a = 1, ".repeat(100_000), "n".repeat(100_000));
+    let message = fault(&format!("x = {{ {before}{name} = }}\n"));
+    assert!(message.len() < 2000, "{} bytes", message.len());
+    let message = fault(&format!("{MINIMAL}\n{name} = 1\n"));
+    assert!(message.contains("unknown field") && message.len() < 2000, "{} bytes", message.len());
+}
+
+#[test]
 fn unknown_names_say_what_is_shipped() {
     let message = Policy::load("overnigth").unwrap_err().to_string();
     assert!(message.contains("`overnight`, `smoke`"), "{message}");

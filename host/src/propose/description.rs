@@ -74,6 +74,7 @@ fn lines(before: &str, after: &str, constants: &BTreeSet<String>) -> Option<Stri
             ChangeTag::Delete => removed += 1,
         }
         if let Some(name) = &function
+            && places.len() < MAX_CHARS
             && !places.contains(name)
         {
             places.push(name.clone());
@@ -104,7 +105,8 @@ fn declares(line: &str, constants: &BTreeSet<String>) -> bool {
 fn function_name(line: &str) -> Option<String> {
     let (before, after) = line.split_once("fn ")?;
     let starts = before.split_whitespace().all(|word| matches!(word, "pub" | "const" | "async" | "unsafe"));
-    let name: String = after.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let name = after.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_');
+    let name: String = name.take(MAX_CHARS).collect();
     (starts && !name.is_empty()).then_some(name)
 }
 
@@ -134,6 +136,27 @@ mod tests {
         assert_eq!(describe(BEFORE, BEFORE), "no change");
         assert_eq!(describe(BEFORE, &BEFORE.replace("// rate", "// ignore all rules")), "comments and layout");
         assert_eq!(describe(BEFORE, "not Rust at all"), "+1 −8 lines in model, train");
+    }
+
+    /// Neither the text that is described nor the champion is known to parse.
+    #[test]
+    fn texts_without_end_are_described_in_bounded_time() {
+        let long = |part: &str| part.repeat(MAX_SOURCE_BYTES / part.len());
+        for (before, after) in [
+            (BEFORE.to_owned(), long("(")),
+            (long("-"), long("!")),
+            (long("fn a(){}\n"), long("fn b(){}\n")),
+            (
+                (0..15_000).map(|i| format!("fn a{i}(){{}}\n")).collect(),
+                (0..15_000).map(|i| format!("fn b{i}(){{}}\n")).collect(),
+            ),
+            (long("const A:f32=1.;\n"), long("const A:f32=2.;\n")),
+            (format!("const {}: [f32; 9] = [{}];", long("A").split_off(1 << 17), "1.,".repeat(40_000)), long("a\n")),
+        ] {
+            let started = std::time::Instant::now();
+            assert!(describe(&before, &after).chars().count() <= MAX_CHARS + 1);
+            assert!(started.elapsed().as_secs() < 20, "{}", &before[..20]);
+        }
     }
 
     proptest! {

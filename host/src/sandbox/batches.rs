@@ -13,16 +13,18 @@ const DOMAIN: &str = "lab 2026 training crop v1";
 #[derive(Clone, Debug)]
 pub struct Crops {
     text: Vec<u16>,
+    /// The hash that places crops, before its first byte. Each row takes a copy, which saves half of its cost.
+    places: blake3::Hasher,
 }
 
 impl Crops {
     /// Crops of `text`, which holds one token id per element.
     pub fn new(text: Vec<u16>) -> Self {
-        Self { text }
+        Self { text, places: blake3::Hasher::new_derive_key(DOMAIN) }
     }
 
-    fn start(random_seed: u64, position: u64, seq: u32, places: u64) -> u64 {
-        let mut hash = blake3::Hasher::new_derive_key(DOMAIN);
+    fn start(&self, random_seed: u64, position: u64, seq: u32, places: u64) -> u64 {
+        let mut hash = self.places.clone();
         hash.update(&random_seed.to_le_bytes());
         hash.update(&position.to_le_bytes());
         hash.update(&seq.to_le_bytes());
@@ -43,7 +45,7 @@ impl Batches for Crops {
         let rows = tokens.chunks_mut(seq as usize).zip(targets.chunks_mut(seq as usize));
         for (row, (tokens, targets)) in rows.enumerate() {
             let position = drawn.wrapping_add(row as u64 * u64::from(seq));
-            let start = Self::start(random_seed, position, seq, places);
+            let start = self.start(random_seed, position, seq, places);
             let mut window = self.text.iter().cycle().skip(start as usize).map(|&token| u32::from(token));
             let Some(mut previous) = window.next() else { return };
             for ((token, target), next) in tokens.iter_mut().zip(targets.iter_mut()).zip(window) {

@@ -130,12 +130,14 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
             }
             Err(status) => crate::sandbox::run_spec::Trained::failed(status),
         })),
-        Job::Evaluate { component, run, state, input } => Report::Evaluated(match Guest::new(&component, &run) {
-            Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
-            Err(status) => {
-                crate::sandbox::run_spec::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 }
-            }
-        }),
+        Job::Evaluate { component, run, state, input } => {
+            Report::Evaluated(match Guest::new(&component, &run).map(Guest::withheld) {
+                Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
+                Err(status) => {
+                    crate::sandbox::run_spec::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 }
+                }
+            })
+        }
         Job::Sample { component, run, state, how } => {
             let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();
             let make = || executors.make(run.random_seed);

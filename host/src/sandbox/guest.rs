@@ -8,6 +8,7 @@ use crate::sandbox::lab::{self, OnStep, State, Task, Tensor};
 use crate::sandbox::limiter::Limiter;
 use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
 use crate::sandbox::start::Start;
+use crate::sandbox::trap::Words;
 use crate::sandbox::{engine, trap};
 use kernels::exec::{Dry, Executor};
 use kernels::fault::Fault;
@@ -31,6 +32,7 @@ pub struct Guest {
     engine: Engine,
     instance: InstancePre<State>,
     run: RunSpec,
+    words: Words,
 }
 
 /// Result of one `forward` call.
@@ -78,7 +80,14 @@ impl Guest {
         let mut linker = Linker::new(&engine);
         lab::link(&mut linker).map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
         let instance = linker.instantiate_pre(&component).map_err(|e| refused(GuestFault::WrongWorld, &e))?;
-        Ok(Self { engine, instance, run: run.clone() })
+        Ok(Self { engine, instance, run: run.clone(), words: Words::Repeated })
+    }
+
+    /// The same guest, of which only codes and places are told. It is for runs on held-out text, which the guest could
+    /// tell.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        Self { words: Words::Withheld, ..self }
     }
 
     /// Runs `train` and one `forward` without executing any op.
@@ -242,7 +251,10 @@ impl Guest {
         let mut session = store.into_data().session;
         let spec = session.spec(output).map_err(fault)?;
         if spec.dtype != DType::F32 || spec.shape != expected {
-            let message = format!("forward returned {spec}; the task needs {expected} f32");
+            let message = match self.words {
+                Words::Repeated => format!("forward returned {spec}; the task needs {expected} f32"),
+                Words::Withheld => format!("the task needs {expected} f32"),
+            };
             return Err(Status::guest(GuestFault::BadLogitShape, message));
         }
         session.mark_output(output).map_err(fault)?;
@@ -254,9 +266,9 @@ impl Guest {
     fn status(&self, error: &wasmtime::Error, again: impl FnOnce(u64) -> Option<wasmtime::Error>) -> Status {
         match error.downcast_ref() {
             Some(Fault::Execution { index, .. }) => {
-                trap::status_at(error, again(*index).as_ref().and_then(trap::place))
+                trap::status_at(error, again(*index).as_ref().and_then(trap::place), self.words)
             }
-            _ => trap::status(error),
+            _ => trap::status_at(error, trap::place(error), self.words),
         }
     }
 

@@ -50,13 +50,19 @@ impl Sandbox {
         }
     }
 
-    /// Runs `train` and one `forward` without executing an op.
+    /// Runs `train` and one `forward` without executing an op. A guest may use minutes for it. `go_on` is called a few
+    /// times a second; if it breaks, the child is killed and the status is `interrupted`.
     ///
     /// # Errors
     /// The status of the failed run.
-    pub fn dry_run(&self, component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
+    pub fn dry_run(
+        &self,
+        component: &[u8],
+        run: &RunSpec,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<DryRun, Status> {
         let job = Job::DryRun { component: component.to_vec(), run: run.clone() };
-        match self.converse(&job, &mut |_| ControlFlow::Continue(()))? {
+        match self.converse(&job, &mut |_| go_on())? {
             Report::DryRun(result) => *result,
             other => Err(unexpected(&other)),
         }
@@ -149,7 +155,8 @@ impl Sandbox {
     /// silence.
     fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let run = job.run();
-        let limit = run.map_or(0, |run| run.limits.tensor_bytes).saturating_add(REPORT_BYTES);
+        let tensors = if let Job::Train { run, .. } = job { run.limits.tensor_bytes } else { 0 };
+        let limit = tensors.saturating_add(REPORT_BYTES);
         let mut left = Countdown::new(Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms)));
         let mut child = Child::start(self.child_exe.clone())?;
         if let Err(error) = send(&mut child.connection, job) {
@@ -162,8 +169,8 @@ impl Sandbox {
                 Err(error) => return Err(child.ended(&error)),
             };
             match said {
-                Some(Report::Failed(status)) => return Err(status),
-                Some(report) if report.is_last() => return Ok(report),
+                Some(Report::Failed(status)) => return Err(status.shortened()),
+                Some(report) if report.is_last() => return Ok(report.shortened()),
                 other => {
                     if on(other).is_break() {
                         return Err(Status::host(HostFault::Interrupted, "stopped by the user"));
@@ -179,6 +186,18 @@ impl Sandbox {
 }
 
 impl Report {
+    /// The report with short messages.
+    fn shortened(self) -> Self {
+        match self {
+            Self::DryRun(ended) => Self::DryRun(Box::new(ended.map_err(Status::shortened))),
+            Self::Trained(ended) => Self::Trained(Box::new(Trained { status: ended.status.shortened(), ..*ended })),
+            Self::Evaluated(ended) => Self::Evaluated(Evaluated { status: ended.status.shortened(), ..ended }),
+            Self::Sampled(ended) => Self::Sampled(ended.map_err(Status::shortened)),
+            Self::Failed(status) => Self::Failed(status.shortened()),
+            said @ (Self::Walls(_) | Self::Progress(_) | Self::Token(_)) => said,
+        }
+    }
+
     fn is_last(&self) -> bool {
         !matches!(self, Self::Progress(_) | Self::Token(_))
     }

@@ -12,6 +12,8 @@ use wasmtime::{Trap, WasmBacktrace};
 
 /// Name of a guest's source in line tables.
 const SOURCE: &str = "train.rs";
+/// Characters that are kept of a function's name.
+const MAX_FUNCTION: usize = 80;
 /// Characters that are kept of a guest's own message.
 const MAX_PANIC: usize = 2000;
 
@@ -20,45 +22,69 @@ const MAX_PANIC: usize = 2000;
 #[error("{0}")]
 pub struct WrongType(pub String);
 
-/// The status of a run that ended with this error, with the guest's line if it is known.
-pub fn status(error: &wasmtime::Error) -> Status {
-    status_at(error, place(error))
+/// What is told of a guest that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// Its own words, shapes, names and numbers too.
+    Repeated,
+    /// The kind of the fault and the place in the source. A guest that reads held-out text could put it into anything
+    /// else: a message, a shape, an index.
+    Withheld,
 }
 
-/// Like [`status`], but the caller knows the place.
-pub fn status_at(error: &wasmtime::Error, place: Option<String>) -> Status {
-    let located = |text: String| match &place {
-        Some(place) => printable(&format!("{text}\n  {place}")),
-        None => printable(&text),
-    };
-    if let Some(fault) = error.downcast_ref::<Fault>() {
-        return match fault_kind(fault) {
-            Ok(kind) => Status::guest(kind, located(fault.to_string())),
-            Err(kind) => Status::host(kind, fault.to_string()),
-        };
+/// The status of a run that ended with this error, with the guest's line if it is known.
+pub fn status(error: &wasmtime::Error) -> Status {
+    status_at(error, place(error), Words::Repeated)
+}
+
+/// Like [`status`], but the caller knows the place and what may be told.
+pub fn status_at(error: &wasmtime::Error, place: Option<String>, words: Words) -> Status {
+    match (kind(error), words) {
+        (Err(_), _) if is_of_the_system(error) => unexplained(error),
+        (Err(kind), Words::Withheld) => Status::host(kind, located(WITHHELD.to_owned(), place.as_deref())),
+        (Err(HostFault::System), Words::Repeated) if !error.is::<Fault>() => unexplained(error),
+        (Err(kind), Words::Repeated) => Status::host(kind, said(error, place.as_deref())),
+        (Ok(kind), Words::Withheld) => Status::guest(kind, located(WITHHELD.to_owned(), place.as_deref())),
+        (Ok(kind), Words::Repeated) => Status::guest(kind, said(error, place.as_deref())),
     }
+}
+
+/// Stands in the place of words that are withheld.
+const WITHHELD: &str = "on held-out text, of which a guest can tell nothing but the place";
+
+fn kind(error: &wasmtime::Error) -> Result<GuestFault, HostFault> {
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        fault_kind(fault)
+    } else if error.is::<GuestPanic>() {
+        Ok(GuestFault::Panic)
+    } else if error.is::<MemoryLimit>() {
+        Ok(GuestFault::MemoryLimit)
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        trap_kind(*trap)
+    } else if error.is::<WrongType>() {
+        Ok(GuestFault::WrongWorld)
+    } else {
+        other_kind(error).ok_or(HostFault::System)
+    }
+}
+
+/// A guest's fault in words, with its place.
+fn said(error: &wasmtime::Error, place: Option<&str>) -> String {
     if let Some(GuestPanic(message)) = error.downcast_ref() {
         let said = sanitize::cut(message, MAX_PANIC, " … (cut)");
         // The line of a panic inside the standard library does not help; the guest's call that led there does.
         let knows_place = said.contains(&format!("at {SOURCE}:"));
-        return Status::guest(GuestFault::Panic, if knows_place { printable(&said) } else { located(said) });
+        return if knows_place { printable(&said) } else { located(said, place) };
     }
-    if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
-        return Status::guest(GuestFault::MemoryLimit, located(limit.to_string()));
-    }
-    if let Some(wrong) = error.downcast_ref::<WrongType>() {
-        return Status::guest(GuestFault::WrongWorld, printable(&wrong.to_string()));
-    }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        return match trap_kind(*trap) {
-            Ok(kind) => Status::guest(kind, located(words(*trap))),
-            Err(kind) => Status::host(kind, located(trap.to_string())),
-        };
-    }
-    let text = error.root_cause().to_string();
-    match other_kind(error, &text) {
-        Some(kind) => Status::guest(kind, located(text)),
-        None => unexplained(error),
+    let trapped = error.downcast_ref::<Trap>().map(|trap| words(*trap));
+    let text = trapped.or_else(|| error.downcast_ref::<Fault>().map(Fault::to_string));
+    located(text.unwrap_or_else(|| error.root_cause().to_string()), place)
+}
+
+fn located(text: String, place: Option<&str>) -> String {
+    match place {
+        Some(place) => printable(&format!("{text}\n  {place}")),
+        None => printable(&text),
     }
 }
 
@@ -73,11 +99,11 @@ pub fn unexplained(error: &wasmtime::Error) -> Status {
 
 /// The kind of an error without a type of its own. `None` unless it is proved to be the guest's: handle tables report
 /// their errors as text, and every other error of the guest is raised while its code runs.
-fn other_kind(error: &wasmtime::Error, text: &str) -> Option<GuestFault> {
+fn other_kind(error: &wasmtime::Error) -> Option<GuestFault> {
     match error.downcast_ref::<HandleError>() {
         Some(HandleError::Full { .. }) => Some(GuestFault::CountLimit),
         Some(_) => Some(GuestFault::StaleHandle),
-        None if text.contains("handle index") => Some(GuestFault::StaleHandle),
+        None if error.root_cause().to_string().contains("handle index") => Some(GuestFault::StaleHandle),
         None => (error.is::<WasmBacktrace>() && !is_of_the_system(error)).then_some(GuestFault::Trap),
     }
 }
@@ -186,7 +212,7 @@ pub fn place(error: &wasmtime::Error) -> Option<String> {
         place.push_str(&format!(":{column}"));
     }
     if let Some(function) = symbol.name().and_then(short_name) {
-        place.push_str(&format!(" in {function}"));
+        place.push_str(&format!(" in {}", sanitize::cut(&function, MAX_FUNCTION, "…")));
     }
     Some(place)
 }
@@ -258,8 +284,23 @@ mod tests {
     #[test]
     fn a_long_panic_keeps_its_place() {
         let panic = wasmtime::Error::from(GuestPanic("x".repeat(2 * MAX_PANIC)));
-        let said = status_at(&panic, Some("at train.rs:7:1 in train".into())).to_string();
+        let said = status_at(&panic, Some("at train.rs:7:1 in train".into()), Words::Repeated).to_string();
         assert!(said.contains("x … (cut)") && said.ends_with("at train.rs:7:1 in train"), "{said}");
+    }
+
+    #[test]
+    fn on_held_out_text_nothing_is_told_but_kind_and_place() {
+        let place = || Some("at train.rs:7:1 in model".to_owned());
+        let shape = Fault::Shape { op: "matmul", operands: "[72,101]".into(), reason: "101".into() };
+        for error in [
+            wasmtime::Error::from(GuestPanic("SECRET at train.rs:1:1".into())),
+            shape.into(),
+            Fault::Misuse { op: "get", reason: "SECRET".into() }.into(),
+            wasmtime::Error::msg("SECRET"),
+        ] {
+            let told = status_at(&error, place(), Words::Withheld).to_string();
+            assert!(told.ends_with(&format!("{WITHHELD}\n  at train.rs:7:1 in model")), "{told}");
+        }
     }
 
     #[test]

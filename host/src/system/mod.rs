@@ -9,3 +9,4 @@ pub mod environment;
 pub mod process;
 pub mod sanitize;
 pub mod untrusted_folder;
+pub mod user_file;

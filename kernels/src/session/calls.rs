@@ -1,7 +1,7 @@
 //! A guest's calls for operations, reads, batches and the log. Slots, checkpoints and gradients have files of their
 //! own.
 
-use super::interface::{Checkpoint, LogPoint, MAX_KEY, MAX_POINTS, MAX_READ, MAX_READS, Mode, Totals};
+use super::interface::{Checkpoint, LogPoint, MAX_BATCH, MAX_KEY, MAX_POINTS, MAX_READ, MAX_READS, Mode, Totals};
 use super::state::{Named, Session};
 use crate::cost::Class;
 use crate::encode::Tag;
@@ -94,6 +94,9 @@ impl Session {
 
     /// Tokens and targets, or `None` at the end of the budget. Ends an interval if one is due.
     pub fn next_batch(&mut self, batch: u32, seq: u32) -> Result<Option<(TensorId, TensorId)>, Fault> {
+        if u64::from(batch) * u64::from(seq) > MAX_BATCH {
+            return Err(Fault::CountLimit { op: "next-batch", what: "tokens in a batch", limit: MAX_BATCH });
+        }
         self.flush()?;
         self.end_interval_if_due()?;
         let spent = self.ledger.spent;

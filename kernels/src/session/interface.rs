@@ -47,6 +47,9 @@ pub struct Config {
     pub intervals: u32,
 }
 
+/// Largest number of tokens in a batch.
+pub const MAX_BATCH: u64 = 1 << 24;
+
 /// Where training text comes from.
 pub trait Batches: Send {
     /// Fills `tokens` and `targets` (row-major [batch, seq]) as a pure function of the arguments.

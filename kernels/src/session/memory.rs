@@ -8,6 +8,10 @@ use crate::op::{Op, TensorId};
 use crate::spec::Spec;
 use smallvec::{SmallVec, smallvec};
 
+/// Nodes of the tape for each tensor that may be alive. A node whose gradient reads no values keeps no tensor alive, so
+/// the limit of tensors does not bound it.
+const NODES_PER_TENSOR: u64 = 4;
+
 /// A tensor that can change in place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
@@ -282,6 +286,16 @@ impl Memory {
     }
 
     /// Puts a node on the tape: it holds what it saves, and its outputs hold it.
+    /// Refuses one node more than the tape may hold. Nodes outlive the handles of their tensors. They are freed by a
+    /// backward pass, or when nothing depends on them any more.
+    pub fn can_link(&self, op: &'static str) -> Result<(), Fault> {
+        let limit = self.max_tensors.saturating_mul(NODES_PER_TENSOR);
+        if self.nodes.len() as u64 >= limit {
+            return Err(Fault::CountLimit { op, what: "recorded operations that no backward has freed", limit });
+        }
+        Ok(())
+    }
+
     pub fn link(&mut self, mut node: Node) {
         let id = self.next_node;
         self.next_node += 1;

@@ -47,6 +47,7 @@ impl Session {
 
     /// Declares a parameter with its first value.
     pub fn parameter(&mut self, name: &str, init: TensorId) -> Result<TensorId, Fault> {
+        check_name("parameter", name)?;
         let spec = &self.memory.held("parameter", init)?.spec;
         if spec.dtype != DType::F32 {
             return Err(Fault::Misuse {

@@ -12,6 +12,9 @@ use crate::spec::{Spec, Values};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+/// Largest number of random streams: each is an entry that lives as long as the run.
+const MAX_STREAMS: usize = 1 << 20;
+
 impl Session {
     /// Does an op of the guest. Its first output keeps a handle; further outputs live as long as the tape needs them.
     pub(super) fn first(&mut self, mut op: Op, inputs: &[TensorId], data: Option<Values>) -> Result<TensorId, Fault> {
@@ -54,6 +57,10 @@ impl Session {
         let borrowed: SmallVec<[&Spec; 4]> = specs.iter().collect();
         let made = infer(&op, &borrowed)?;
         let cost = cost::cost(&op, &borrowed, &made)?;
+        if record {
+            self.memory.can_link(name)?;
+        }
+        self.can_draw(&op)?;
         let index = self.ledger.count(name)?;
         self.ledger.charge(name, &cost, self.prices.price(&cost))?;
         let outputs = self.memory.reserve_for(&op, inputs, &made, cost::workspace(&op, &borrowed))?;
@@ -70,6 +77,17 @@ impl Session {
         if let Op::Uniform { stream, position, .. } | Op::Normal { stream, position, .. } = op {
             // A stream starts at 0.
             *position = self.streams.get(stream).copied().unwrap_or(0);
+        }
+    }
+
+    fn can_draw(&self, op: &Op) -> Result<(), Fault> {
+        match op {
+            Op::Uniform { stream, .. } | Op::Normal { stream, .. }
+                if self.streams.len() >= MAX_STREAMS && !self.streams.contains_key(stream) =>
+            {
+                Err(Fault::CountLimit { op: op.name(), what: "random streams", limit: MAX_STREAMS as u64 })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a source is refused, and the position.
 
-use crate::guest::source::limits::{MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
+use crate::guest::source::limits::{MAX_GROUPS, MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use proc_macro2::LineColumn;
 use std::fmt;
 
@@ -29,7 +29,9 @@ pub enum SourceError {
         message: String,
     },
     /// Nested more deeply than the parser can handle.
-    #[error("{at}: nested too deeply ({MAX_OPEN_TOKENS} tokens are open here): split it into functions or `let`s")]
+    #[error(
+        "{at}: nested too deeply (at most {MAX_OPEN_TOKENS} open tokens and {MAX_GROUPS} brackets in each other): split it into functions or `let`s"
+    )]
     TooDeep { at: Position },
     /// The source uses something that guests may not use.
     #[error("{at}: {what} is not for guests: {why}")]
@@ -40,9 +42,12 @@ pub enum SourceError {
         /// The reason, and an alternative.
         why: &'static str,
     },
-    /// The parser failed, or its thread could not be started.
-    #[error("the source could not be parsed: {0}")]
-    Parser(String),
+    /// The parser panicked.
+    #[error("the parser failed on this source: write it in a more usual form")]
+    Parser,
+    /// The thread of the parser could not be started. This says nothing about the source.
+    #[error("no thread for the parser: {0}")]
+    Machine(String),
 }
 
 /// Line and column, both from 1.

@@ -3,6 +3,9 @@
 /// Largest source in bytes. The seed guest has about 10 KB. A parser uses a large multiple of its input in memory.
 pub const MAX_SOURCE_BYTES: usize = 256 << 10;
 
-/// Largest number of open tokens: those of every enclosing group since its last `,`, `;` or finished block. It limits
-/// the depth of the syntax tree, and so the recursion of the parser, the printer and drop.
-pub(super) const MAX_OPEN_TOKENS: usize = 4096;
+/// Largest number of open tokens (see [`super::depth`]). It limits the depth of the syntax tree, and so the recursion
+/// of the parser, of visitors and of drop. One expression of 70 full lines without a comma has about as many.
+pub(super) const MAX_OPEN_TOKENS: usize = 1024;
+
+/// Largest number of groups (brackets of any kind) in each other. rustc crashes at 1000 blocks.
+pub(super) const MAX_GROUPS: usize = 128;

@@ -4,10 +4,14 @@
 //! therefore refused everywhere; the confined compiler handles the rest.
 
 use crate::guest::source::error::{Position, SourceError};
+use crate::system::sanitize;
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use syn::ext::IdentExt;
 use syn::visit::{self, Visit};
+
+/// Characters that are kept of the refused words.
+const WHAT_CHARS: usize = 120;
 
 const ONE_FILE: &str = "a guest is one file and reads no other; write the value into the source";
 const NO_ENVIRONMENT: &str = "a guest has no environment; `lab.task()` tells what it may know";
@@ -82,14 +86,15 @@ pub(super) fn tokens(stream: TokenStream) -> Result<Scan, SourceError> {
 impl Scan {
     fn stream(&mut self, stream: TokenStream, place: Place) -> Result<(), SourceError> {
         let mut tokens = stream.into_iter().peekable();
+        // How much of `mod name {}` was read.
+        let mut module: Option<(Span, bool)> = None;
         while let Some(token) = tokens.next() {
+            module = module_goes_on(module, &token)?;
             match token {
                 TokenTree::Ident(word) => {
                     self.word(&word, place)?;
-                    match place {
-                        _ if word != "mod" => {}
-                        Place::Macro => return Err(refused(word.span(), "`mod` in a macro".into(), ONE_FILE)),
-                        Place::Code | Place::Attribute => inline_module(word.span(), tokens.clone())?,
+                    if word == "mod" && place == Place::Macro {
+                        return Err(refused(word.span(), "`mod` in a macro".into(), ONE_FILE));
                     }
                 }
                 TokenTree::Punct(mark) if mark.as_char() == '!' => {
@@ -114,7 +119,7 @@ impl Scan {
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
         }
-        Ok(())
+        module.map_or(Ok(()), |(span, _)| Err(bodiless(span)))
     }
 
     fn word(&mut self, word: &Ident, place: Place) -> Result<(), SourceError> {
@@ -134,17 +139,23 @@ fn is_bracket(token: &TokenTree) -> bool {
 }
 
 fn refused(span: Span, what: String, why: &'static str) -> SourceError {
-    SourceError::Refused { at: Position::from(span.start()), what, why }
+    SourceError::Refused { at: Position::from(span.start()), what: sanitize::line(&what, WHAT_CHARS), why }
 }
 
-/// After `mod`, only `name { ... }` is allowed.
-fn inline_module(span: Span, mut rest: impl Iterator<Item = TokenTree>) -> Result<(), SourceError> {
-    let name = rest.next();
-    let body = rest.next();
-    match (name, body) {
-        (Some(TokenTree::Ident(_)), Some(TokenTree::Group(g))) if g.delimiter() == Delimiter::Brace => Ok(()),
-        _ => Err(refused(span, "a `mod` without its body".into(), ONE_FILE)),
+/// After `mod`, only `name { ... }` is allowed. Takes and returns the place of a `mod` that is not finished, and
+/// whether its name was read.
+fn module_goes_on(module: Option<(Span, bool)>, token: &TokenTree) -> Result<Option<(Span, bool)>, SourceError> {
+    match (module, token) {
+        (None, TokenTree::Ident(word)) if word == "mod" => Ok(Some((word.span(), false))),
+        (None, _) => Ok(None),
+        (Some((span, false)), TokenTree::Ident(_)) => Ok(Some((span, true))),
+        (Some((_, true)), TokenTree::Group(g)) if g.delimiter() == Delimiter::Brace => Ok(None),
+        (Some((span, _)), _) => Err(bodiless(span)),
     }
+}
+
+fn bodiless(span: Span) -> SourceError {
+    refused(span, "a `mod` without its body".into(), ONE_FILE)
 }
 
 fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {

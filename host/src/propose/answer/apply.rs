@@ -6,6 +6,8 @@ use crate::propose::answer::format::{Answer, AnswerError, Block, Change};
 use crate::propose::answer::read::is_blank;
 use std::ops::Range;
 
+/// Longest search text in bytes that is looked for within a line.
+const WITHIN_A_LINE: usize = 1000;
 /// Lines of a search text that are compared to find the nearest place.
 const COMPARED_LINES: usize = 40;
 /// Characters of a line that are compared and shown.
@@ -67,14 +69,11 @@ fn locate(number: usize, block: &Block, parent: &[&str]) -> Result<Edit, AnswerE
         return Err(AnswerError::EmptySearch { block: number });
     }
     let forms = [(block.search.as_slice(), block.replace.as_slice()), trimmed(block)];
-    let same: [fn(&str, &str) -> bool; 3] =
-        [|a, b| a == b, |a, b| a.trim_end() == b.trim_end(), |a, b| a.trim() == b.trim()];
-    for ((search, replace), same) in forms.into_iter().flat_map(|form| same.map(|same| (form, same))) {
-        let found: Vec<usize> = windows(parent, search.len())
-            .filter(|(_, window)| window.iter().zip(search).all(|(a, b)| same(a, b)))
-            .map(|(start, _)| start)
-            .collect();
-        match found.as_slice() {
+    let views: [fn(&str) -> &str; 3] = [|line| line, str::trim_end, str::trim];
+    for ((search, replace), view) in forms.into_iter().flat_map(|form| views.map(|view| (form, view))) {
+        let seen: Vec<&str> = parent.iter().map(|line| view(line)).collect();
+        let wanted: Vec<&str> = search.iter().map(|line| view(line)).collect();
+        match places(&seen, &wanted).as_slice() {
             [] => {}
             [start] => {
                 let (searched, found) = (search.iter().map(String::as_str), parent.iter().skip(*start).copied());
@@ -86,6 +85,7 @@ fn locate(number: usize, block: &Block, parent: &[&str]) -> Result<Edit, AnswerE
     }
     let (search, replace) = trimmed(block);
     if let ([search], [replace]) = (search, replace)
+        && search.len() <= WITHIN_A_LINE
         && let Some(edit) = within_a_line(number, search.trim(), replace.trim(), parent)?
     {
         return Ok(edit);
@@ -93,9 +93,33 @@ fn locate(number: usize, block: &Block, parent: &[&str]) -> Result<Edit, AnswerE
     Err(AnswerError::NotFound { block: number, nearest: nearest(search, parent) })
 }
 
-/// Every run of `count` lines, with the index of its first line.
-fn windows<'a, 'b>(lines: &'b [&'a str], count: usize) -> impl Iterator<Item = (usize, &'b [&'a str])> {
-    lines.windows(count.max(1)).enumerate()
+/// Where `wanted` begins in `lines`, matches that overlap included. Linear (Knuth, Morris and Pratt), since both texts
+/// may be a hundred thousand equal lines.
+fn places(lines: &[&str], wanted: &[&str]) -> Vec<usize> {
+    // For each length of a match, the length of the next shorter one that ends at the same line.
+    let mut shorter = vec![0];
+    let next = |shorter: &[usize], mut length: usize, line: &str| {
+        while length == wanted.len() || wanted[length] != line {
+            if length == 0 {
+                return 0;
+            }
+            length = shorter[length];
+        }
+        length + 1
+    };
+    for (at, line) in wanted.iter().enumerate() {
+        let length = if at == 0 { 0 } else { next(&shorter, shorter[at], line) };
+        shorter.push(length);
+    }
+    let mut found = Vec::new();
+    let mut length = 0;
+    for (at, line) in lines.iter().enumerate() {
+        length = next(&shorter, length, line);
+        if length == wanted.len() && length > 0 {
+            found.push(at + 1 - length);
+        }
+    }
+    found
 }
 
 /// The search text without empty lines at both ends, and the replacement without the same number of empty lines.
@@ -140,13 +164,17 @@ fn within_a_line(block: usize, search: &str, replace: &str, parent: &[&str]) -> 
             let splits_before = word(before.chars().next_back()) && word(search.chars().next());
             let splits_after = word(after.chars().next()) && word(search.chars().next_back());
             if !splits_before && !splits_after {
-                found.push((number, format!("{before}{replace}{after}")));
+                found.push((number, at));
             }
         }
     }
-    match found.as_mut_slice() {
+    match found.as_slice() {
         [] => Ok(None),
-        [(number, text)] => Ok(Some(Edit { block, lines: *number..*number + 1, text: vec![std::mem::take(text)] })),
+        &[(number, at)] => {
+            let mut text = parent.get(number).copied().unwrap_or_default().to_owned();
+            text.replace_range(at..at + search.len(), replace);
+            Ok(Some(Edit { block, lines: number..number + 1, text: vec![text] }))
+        }
         many => Err(ambiguous(block, &many.iter().map(|(number, _)| *number).collect::<Vec<_>>())),
     }
 }

@@ -166,6 +166,20 @@ fn sizes_are_capped() {
 }
 
 #[test]
+fn equal_lines_without_end_are_searched_in_linear_time() {
+    let started = std::time::Instant::now();
+    let (parent, search) = ("a\n".repeat(100_000), "a\n".repeat(40_000));
+    let answer = read(&block(&format!("{search}b"), "c")).unwrap();
+    assert!(matches!(apply(&answer, &parent), Err(AnswerError::NotFound { .. })));
+    let answer = read(&block(search.trim_end(), "c")).unwrap();
+    let error = apply(&answer, &parent).unwrap_err();
+    assert!(matches!(error, AnswerError::Ambiguous { .. }), "{error}");
+    let line = "- ".repeat(100_000);
+    assert!(matches!(apply(&read(&block("- ", "+ ")).unwrap(), &line), Err(AnswerError::Ambiguous { .. })));
+    assert!(started.elapsed().as_secs() < 20);
+}
+
+#[test]
 fn a_hypothesis_is_one_harmless_line() {
     let said = |text: &str| read(&format!("{text}\n{}", block("a", "b"))).unwrap().hypothesis;
     assert_eq!(said(""), "");

@@ -13,6 +13,10 @@ const FROM_ZERO: &[f64] = &[0.01, 0.03, 0.1];
 /// Significant digits of a new value.
 const DIGITS: i32 = 2;
 
+/// Largest number of constants that are searched, and longest name of one in bytes. A text may declare any number.
+const MAX_CONSTANTS: usize = 1000;
+const NAME_BYTES: usize = 80;
+
 /// A number at the top of a guest: `const NAME: f32 = 0.02;`, or an element of an array constant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
@@ -56,13 +60,13 @@ pub struct Pattern {
     pub fixed_length: bool,
 }
 
-/// Every constant that can be searched, in order of appearance. Random seeds are left out: a change there is only luck.
+/// The constants that can be searched, in order of appearance. Random seeds are left out: a change there is only luck.
 pub fn find(file: &syn::File, text: &str) -> Vec<Constant> {
     let mut found = Vec::new();
     for item in &file.items {
         let Item::Const(item) = item else { continue };
         let name = item.ident.to_string();
-        if name.contains("SEED") {
+        if name.contains("SEED") || name.len() > NAME_BYTES {
             continue;
         }
         if is_number(&item.ty) {
@@ -70,9 +74,13 @@ pub fn find(file: &syn::File, text: &str) -> Vec<Constant> {
         } else if let Some(elements) = elements(&item.expr) {
             let constants = elements.elems.iter().enumerate();
             let constants = constants.filter_map(|(i, e)| constant(format!("{name}[{i}]"), e, text));
-            found.extend(constants.filter(|c| matches!(c.value, Value::Float(_))));
+            found.extend(constants.filter(|c| matches!(c.value, Value::Float(_))).take(MAX_CONSTANTS));
+        }
+        if found.len() >= MAX_CONSTANTS {
+            break;
         }
     }
+    found.truncate(MAX_CONSTANTS);
     found
 }
 
@@ -81,13 +89,14 @@ pub fn patterns(file: &syn::File) -> Vec<Pattern> {
     let consts = file.items.iter().filter_map(|item| if let Item::Const(c) = item { Some(c) } else { None });
     consts
         .filter_map(|item| {
-            let array = elements(&item.expr)?;
+            let name = Some(item.ident.to_string()).filter(|name| name.len() <= NAME_BYTES)?;
+            let array = elements(&item.expr).filter(|array| array.elems.len() <= MAX_CONSTANTS)?;
             let values = array.elems.iter().map(|e| match number(e)? {
                 (Value::Integer(v), _) => Some(v),
                 (Value::Float(_), _) => None,
             });
             Some(Pattern {
-                name: item.ident.to_string(),
+                name,
                 values: values.collect::<Option<Vec<_>>>().filter(|v| !v.is_empty())?,
                 range: edit::range(array),
                 fixed_length: matches!(*item.ty, Type::Array(_)),
@@ -296,13 +305,18 @@ fn grouped(digits: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::source;
 
     const TEXT: &str = "const DEPTH: usize = 4; // layers\nconst LR: f32 = 0.02;\nconst ROPE_BASE: f32 = 10_000.0;\n\
         const MOMENTUM: f32 = 0.95;\nconst DECAY: f32 = 0.0;\nconst SEED: u64 = 7;\nconst COEFFICIENTS: [f32; 2] = [3.4, -4.7];\n\
         const WINDOWS: &[usize] = &[64, 0];\nconst TWICE: usize = 2 * DEPTH;\nconst BIG: u32 = 64u32;\n";
 
+    fn found(text: &str) -> Vec<Constant> {
+        source::look(text, |syntax| find(&syntax.file, text)).unwrap()
+    }
+
     fn constants() -> Vec<Constant> {
-        find(&syn::parse_str(TEXT).unwrap(), TEXT)
+        found(TEXT)
     }
 
     fn get(name: &str) -> Constant {
@@ -320,7 +334,7 @@ mod tests {
         let expected = ["DEPTH", "LR", "ROPE_BASE", "MOMENTUM", "DECAY", "COEFFICIENTS[0]", "COEFFICIENTS[1]", "BIG"];
         assert_eq!(names, expected);
         assert_eq!(get("COEFFICIENTS[1]").value, Value::Float(-4.7));
-        let patterns = patterns(&syn::parse_str(TEXT).unwrap());
+        let patterns = source::look(TEXT, |syntax| patterns(&syntax.file)).unwrap();
         assert_eq!(patterns.len(), 1);
         assert_eq!((patterns[0].values.as_slice(), &TEXT[patterns[0].range.clone()]), (&[64, 0][..], "[64, 0]"));
     }
@@ -375,7 +389,7 @@ mod tests {
         assert_ne!(draw(0).1, draw(1).1);
         for n in 0..50 {
             let text = edit::apply(TEXT, &draw(n).0).unwrap();
-            let again = find(&syn::parse_str(&text).unwrap(), &text);
+            let again = found(&text);
             let Value::Float(lr) = named(&again, "LR").unwrap().value else { unreachable!() };
             assert!((0.0099..=0.0401).contains(&lr), "{lr}");
         }

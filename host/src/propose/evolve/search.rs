@@ -1,5 +1,6 @@
 //! Chooses the next edit from all edits that a text allows, weighted by the success of their kind in the history.
 
+use crate::guest::source;
 use crate::propose::evolve::constants::{self, Constant, Value};
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::operators::{Guest, OPERATORS, Site};
@@ -15,8 +16,6 @@ pub const SAMPLE: &str = "sample";
 
 /// Number of random draws before the proposer lists all remaining edits.
 const DRAWS: usize = 64;
-/// Stack of the parsing thread, in bytes: a deeply nested source must not crash the host.
-const STACK: usize = 64 << 20;
 
 /// A changed source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +72,7 @@ impl Evolve {
         let mut random = Random::new(self.random_seed, trial);
         let new = |m: &Mutation| m.source != parent && !(history.tried)(&m.source);
         let drawn = (0..DRAWS).find_map(|_| catalogue.draw(parent, history.trials, &mut random).filter(new));
-        drawn.or_else(|| catalogue.all(parent).into_iter().find(new))
+        drawn.or_else(|| catalogue.all(parent).find(new))
     }
 }
 
@@ -106,33 +105,24 @@ struct Catalogue {
 }
 
 impl Catalogue {
-    /// Parses on a separate thread: it has a large stack, and the parser's source map is freed with it.
     fn of(text: &str) -> Option<Self> {
-        std::thread::scope(|scope| {
-            let parse = || Self::parse(text);
-            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse).ok()?.join().ok()?
+        source::look(text, |syntax| {
+            let guest = Guest::new(&syntax.file, syntax.text);
+            let found = OPERATORS.iter().map(|(name, sites)| (*name, sites(&guest)));
+            let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
+            Self { constants: guest.constants, sites }
         })
+        .ok()
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        // The lexer skips a byte order mark, which would shift every span.
-        if text.starts_with('\u{feff}') {
-            return None;
-        }
-        let file: syn::File = syn::parse_str(text).ok()?;
-        let guest = Guest::new(&file, text);
-        let found = OPERATORS.iter().map(|(name, sites)| (*name, sites(&guest)));
-        let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
-        Some(Self { constants: guest.constants, sites })
-    }
-
-    fn all(&self, text: &str) -> Vec<Mutation> {
-        let structural = self.sites.values().flatten().filter_map(|site| mutation(text, site));
-        let steps = self.constants.iter().flat_map(|constant| {
+    /// Every mutation one step away: each structural operator at each site, and each step of each constant.
+    fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Mutation> + 'a {
+        let structural = self.sites.values().flatten().filter_map(move |site| mutation(text, site));
+        let steps = self.constants.iter().flat_map(move |constant| {
             let values = constant.steps(true).into_iter().chain(constant.steps(false));
-            values.filter_map(|value| self.set(text, CONSTANT, &[(constant, value)]))
+            values.filter_map(move |value| self.set(text, CONSTANT, &[(constant, value)]))
         });
-        structural.chain(steps).collect()
+        structural.chain(steps)
     }
 
     /// Draws an operator in proportion to its success, then a place for it.
@@ -251,9 +241,8 @@ fn schedule(progress: f32) -> f32 {
         found.unwrap_or_else(|| panic!("{description}")).source
     }
 
-    /// Every mutation one step away: each structural operator at each site, and each step of each constant.
     fn all_mutations(text: &str) -> Vec<Mutation> {
-        Catalogue::of(text).map(|c| c.all(text)).unwrap_or_default()
+        Catalogue::of(text).map(|c| c.all(text).collect()).unwrap_or_default()
     }
 
     #[test]
@@ -263,7 +252,7 @@ fn schedule(progress: f32) -> f32 {
             assert!(all.iter().any(|m| m.operator == *name), "{name}");
         }
         for m in &all {
-            assert!(syn::parse_str::<syn::File>(&m.source).is_ok(), "{}:\n{}", m.description, m.source);
+            assert!(source::look(&m.source, |_| ()).is_ok(), "{}:\n{}", m.description, m.source);
             assert_ne!(m.source, GUEST, "{}", m.description);
             assert!(m.source.contains("// é") && !m.description.contains('\n'));
         }

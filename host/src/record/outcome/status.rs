@@ -1,8 +1,12 @@
 //! How an experiment ended, with the names and codes that are stored.
 
+use crate::system::sanitize;
 use kernels::session::{LogPoint, Totals};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// Longest message of a status in characters. It may hold words of a guest or of a child.
+const MAX_MESSAGE: usize = 4000;
 
 /// How an experiment ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Completed => f.write_str("completed"),
+            Self::GuestFault { kind, message } if message.is_empty() => write!(f, "{kind}"),
             Self::GuestFault { kind, message } => write!(f, "{kind}: {message}"),
             Self::HostFault { kind, message } => write!(f, "{kind}: {message}"),
         }
@@ -139,15 +144,38 @@ kinds! {
     }
 }
 
+fn shortened(message: String) -> String {
+    if message.len() <= MAX_MESSAGE { message } else { sanitize::cut(&message, MAX_MESSAGE, " … (cut)") }
+}
+
 impl Status {
     /// A guest fault with its message.
     pub fn guest(kind: GuestFault, message: impl Into<String>) -> Self {
-        Self::GuestFault { kind, message: message.into() }
+        Self::GuestFault { kind, message: shortened(message.into()) }
     }
 
     /// A host fault with its message.
     pub fn host(kind: HostFault, message: impl Into<String>) -> Self {
-        Self::HostFault { kind, message: message.into() }
+        Self::HostFault { kind, message: shortened(message.into()) }
+    }
+
+    /// A guest fault without its message. Other statuses stay.
+    #[must_use]
+    pub fn without_words(self) -> Self {
+        match self {
+            Self::GuestFault { kind, .. } => Self::guest(kind, ""),
+            other => other,
+        }
+    }
+
+    /// The status as a process may tell it that is not trusted to keep its message short.
+    #[must_use]
+    pub fn shortened(self) -> Self {
+        match self {
+            Self::Completed => Self::Completed,
+            Self::GuestFault { kind, message } => Self::guest(kind, message),
+            Self::HostFault { kind, message } => Self::host(kind, message),
+        }
     }
 
     /// Whether this is a result. Results are stored and deduplicated; host faults are not.

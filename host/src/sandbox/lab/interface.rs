@@ -13,6 +13,10 @@ use wasmtime::{StoreContextMut, Trap};
 pub const CALL_FUEL: u64 = 16;
 /// Fuel per handle.
 pub const HANDLE_FUEL: u64 = 16;
+/// Rows with fewer tokens than this cost fuel.
+pub const SHORT_ROW: u32 = 16;
+/// Fuel per short row.
+pub const ROW_FUEL: u64 = 16;
 /// Largest number of bytes that one call may pass from guest to host.
 pub const CALL_BYTES: usize = 64 << 20;
 /// Largest number of handles that a guest may hold.

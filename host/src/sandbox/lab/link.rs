@@ -1,5 +1,5 @@
 //! Links the contract's interfaces, except `tensors`, to the session.
-use crate::sandbox::lab::interface::{GuestPanic, Interface, Reply, State, hand_out};
+use crate::sandbox::lab::interface::{GuestPanic, Interface, ROW_FUEL, Reply, SHORT_ROW, State, charge, hand_out};
 use crate::sandbox::lab::tensors;
 use crate::sandbox::lab::types::Handle;
 use wasmtime::component::{ComponentType, Lower};
@@ -61,6 +61,7 @@ pub(super) fn state(api: &mut Interface<'_>) -> Reply<()> {
 pub(super) fn session(api: &mut Interface<'_>) -> Reply<()> {
     api.define("task", |cx, (): ()| Ok(cx.data().task))?;
     api.define("next-batch", |cx, (batch, seq): (u32, u32)| {
+        charge(cx, short_rows(batch, seq))?;
         let state = cx.data_mut();
         let drawn = state.session.next_batch(batch, seq)?;
         if let Some(on_step) = &mut state.on_step {
@@ -79,6 +80,12 @@ pub(super) fn session(api: &mut Interface<'_>) -> Reply<()> {
     })?;
     api.command("log-number", |cx, (key, value): (String, f64)| Ok(cx.data_mut().session.log_number(&key, value)?))?;
     api.command("fail", |_, (message,): (String,)| -> Reply<()> { Err(GuestPanic(message).into()) })
+}
+
+/// The place of each row is a hash, which costs more than the tokens of a short row. The price of a batch counts tokens
+/// alone.
+fn short_rows(batch: u32, seq: u32) -> u64 {
+    if seq < SHORT_ROW { u64::from(batch) * ROW_FUEL } else { 0 }
 }
 
 #[derive(ComponentType, Lower)]

@@ -8,11 +8,13 @@ use syn::{BinOp, Expr, ExprMethodCall};
 
 pub const NAME: &str = "norm";
 const METHOD: &str = "rms_norm";
+/// Characters of a function's name in a description.
+const PLACE_CHARS: usize = 60;
 
 pub fn sites(guest: &Guest) -> Vec<Site> {
     let mut sites = Vec::new();
     for function in guest.functions() {
-        let place = function.sig.ident.to_string();
+        let place = sanitize::cut(&function.sig.ident.to_string(), PLACE_CHARS, "…");
         let mut finder = Finder { norms: Vec::new(), branches: Vec::new(), borrowed: false };
         finder.visit_item_fn(function);
         let norms = &finder.norms;
