@@ -16,6 +16,7 @@ mod identity;
 mod sandbox;
 
 mod cli;
+mod data;
 mod jobs;
 mod mcp;
 mod nights;

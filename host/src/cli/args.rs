@@ -211,11 +211,16 @@ pub enum Data {
     /// Corpora that are here or can be had.
     List,
     /// Add a file or a folder of text as a corpus.
+    ///
+    /// Reads text, JSON lines, and either compressed with gzip, zstd, xz or bzip2.
     Add {
         /// Its name.
         name: String,
         /// File or folder.
         path: PathBuf,
+        /// Field of JSON lines that holds their text.
+        #[arg(long, default_value = "text", value_name = "NAME")]
+        field: String,
     },
     /// Documents, splits, hash, what compressors reach, and a sample of a corpus.
     Show {

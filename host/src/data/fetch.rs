@@ -39,7 +39,7 @@ pub fn shakespeare(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> 
 }
 
 fn plays(folder: &Path) -> Result<Corpus, DataError> {
-    let mut documents = local::read(NAME, folder)?.documents;
+    let mut documents = local::documents(NAME, folder)?;
     documents.retain(|d| d.name.ends_with(".md"));
     let plain = documents.iter().map(|d| Document {
         name: d.name.trim_end_matches(".md").to_owned(),
