@@ -17,8 +17,10 @@ use nightlab::record::store::{Found, Store};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
@@ -92,6 +94,27 @@ fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
     Ok(stop)
 }
 
+/// Opens the store. While another program locks its index, it waits until the user presses Ctrl-C, and says so.
+fn patient_store(cli: &Cli, stop: &Arc<Stop>) -> Result<Store> {
+    const LONG_WAIT: Duration = Duration::from_secs(2);
+    const AGAIN: Duration = Duration::from_secs(60);
+    let store = Store::open(&cli.store)?;
+    let (stop, json, mut told) = (stop.clone(), cli.json, None::<Instant>);
+    store.on_wait(Box::new(move |waited, locked| {
+        if waited >= LONG_WAIT && told.is_none_or(|told| told.elapsed() >= AGAIN) {
+            let text = format!("waiting: {locked}");
+            if json {
+                text::json_line(&Event::Note { text })
+            } else {
+                eprintln!("{}", printable(&text))
+            }
+            told = Some(Instant::now());
+        }
+        if stop.soon() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }));
+    Ok(store)
+}
+
 fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
         bail!("--hours must be above 0 and at most 10000");
@@ -103,9 +126,9 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         Some(_) => setup::Proposers::default(),
         None => setup::proposers(&policy)?,
     };
-    let store = Store::open(&cli.store)?;
-    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
+    let store = patient_store(cli, &stop)?;
+    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let mut view = NightView::new(cli.json, policy_name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
@@ -134,7 +157,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
 
 fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
     let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let store = Store::open(&cli.store)?;
+    let stop = stop_on_ctrl_c()?;
+    let store = patient_store(cli, &stop)?;
     let name = match policy {
         Some(name) => name.to_string(),
         None => {
@@ -142,7 +166,6 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         }
     };
     let policy = policy::Policy::load(&name)?;
-    let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = setup::brief()?;

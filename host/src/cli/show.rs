@@ -295,7 +295,7 @@ fn proposers(policy: &Policy) -> Result<()> {
 }
 
 pub fn gc(cli: &Cli) -> Result<ExitCode> {
-    let store = setup::existing_store(&cli.store)?;
+    let store = setup::writable_store(&cli.store)?;
     let lock = store.lock_run()?;
     let collected = store.gc(&lock, SystemTime::now())?;
     if cli.json {

@@ -147,12 +147,17 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     })
 }
 
-/// Opens a store that exists already.
+/// Opens a store that exists already, to read it.
 pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
-    if !dir.join("index.sqlite").is_file() {
+    if !Store::exists(dir)? {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
-    Ok(Store::open(dir)?)
+    Ok(Store::open_to_read(dir)?)
+}
+
+/// Opens a store that exists already, to change it.
+pub fn writable_store(dir: &Path) -> Result<Store, OpenError> {
+    if Store::exists(dir)? { Ok(Store::open(dir)?) } else { Err(OpenError::NoStore(dir.to_owned())) }
 }
 
 /// Assembles the bench of a night: compiler (found or installed), corpus (found or downloaded), profile and sandbox.

@@ -1,8 +1,9 @@
 //! Files that exist completely or not at all, and survive a power cut. A file is written under a temporary name, synced
 //! and renamed; then its folder is synced.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The points at which a crash can happen, in order.
@@ -52,7 +53,9 @@ pub fn replace_from(
         move |source| WriteError { path, source }
     };
     let folder = folder_of(path).map_err(at(path))?;
-    let mut file = tempfile::NamedTempFile::new_in(aside).map_err(at(aside))?;
+    // As for any other file, the umask says who may read it.
+    let mode = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(aside).map_err(at(aside))?;
     reach(Step::Created).map_err(at(path))?;
     for part in parts {
         file.write_all(part).map_err(at(path))?;
@@ -113,6 +116,16 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), left, "{fault:?}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn the_umask_says_who_may_read_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let (usual, path) = (folder.path().join("usual"), folder.path().join("file"));
+        fs::write(&usual, b"x").unwrap();
+        replace(&path, &[b"x"]).unwrap();
+        assert_eq!(mode(&path), mode(&usual));
     }
 
     #[test]

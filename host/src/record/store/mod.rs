@@ -28,7 +28,7 @@ mod trial;
 
 pub use blob::Collected;
 pub use error::StoreError;
-pub use folder::{Faults, Store, WritePoint};
+pub use folder::{Faults, Store, Waiting, WritePoint};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer};

@@ -80,7 +80,7 @@ impl Store {
         for (key, role) in runs {
             self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![id, key, role]))?;
         }
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         Ok(id)
     }
 
@@ -93,6 +93,11 @@ impl Store {
     pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";
         self.rows(sql, [night], trial_row)
+    }
+
+    /// The number of trials of all nights.
+    pub fn count_trials(&self) -> Result<u64, StoreError> {
+        self.one("SELECT count(*) FROM trials", [], |row| whole(row, 0))
     }
 
     /// The first trial of a source. Later trials of the same source are repeats of it.
