@@ -22,4 +22,5 @@ mod mcp;
 mod nights;
 mod proposers;
 mod report;
+mod scale;
 mod screens;

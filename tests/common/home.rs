@@ -114,6 +114,11 @@ impl Running {
         Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Reads events until one with this name.
     pub fn wait_for(&mut self, events: &mut dyn Iterator<Item = String>, name: &str) -> Value {
         events

@@ -61,11 +61,14 @@ pub enum Command {
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
-    /// List the trials of this store.
+    /// List the trials of this store: the last hundred, or all as JSON.
     Log {
         /// Only the last N.
         #[arg(long, short = 'n', value_name = "N")]
-        last: Option<usize>,
+        last: Option<u32>,
+        /// All trials.
+        #[arg(long, conflicts_with = "last")]
+        all: bool,
     },
     /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
     /// of) its hash.

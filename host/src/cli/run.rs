@@ -54,7 +54,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
         Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
         Command::Init { dir } => lab::init(&cli, dir),
-        Command::Log { last } => show::log(&cli, *last),
+        Command::Log { last, all } => show::log(&cli, *last, *all),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),

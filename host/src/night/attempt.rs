@@ -115,7 +115,7 @@ impl Night<'_> {
         if let Some(old) = trials.iter().find(|old| old.number + CHECKPOINTED_TRIALS == number) {
             forget_checkpoints(store, old)?;
         }
-        self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() })?;
+        self.memory.remember(store, TrialRecord { id, night: self.id, trial: trial.clone() }, true)?;
         let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
         if let (true, Some(candidate), Some(bpb)) = (trial.is_kept(), candidate, trial.found.bpb) {
             self.champion = Champion { trial: number, candidate, description: trial.description.clone() };

@@ -178,9 +178,7 @@ impl<'a> Night<'a> {
     fn take_up_trials(&mut self, trials: Vec<TrialRecord>) -> Result<(), NightError> {
         let kept: Vec<Trial> =
             trials.iter().map(|record| &record.trial).filter(|trial| trial.is_kept()).cloned().collect();
-        for record in trials {
-            self.memory.remember(&self.bench.store, record)?;
-        }
+        self.memory.remember_all(&self.bench.store, trials)?;
         for trial in kept.iter().rev() {
             if self.reinstate(trial)? {
                 break;

@@ -95,6 +95,14 @@ impl Store {
         self.rows(sql, [night], trial_row)
     }
 
+    /// The last `count` trials of all nights, in order.
+    pub fn last_trials(&self, count: u32) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials ORDER BY night DESC, number DESC LIMIT ?";
+        let mut trials = self.rows(sql, [count], trial_row)?;
+        trials.reverse();
+        Ok(trials)
+    }
+
     /// The number of trials of all nights.
     pub fn count_trials(&self) -> Result<u64, StoreError> {
         self.one("SELECT count(*) FROM trials", [], |row| whole(row, 0))
