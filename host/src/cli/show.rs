@@ -309,8 +309,7 @@ fn proposers(policy: &Policy) -> Result<()> {
 
 pub fn gc(cli: &Cli) -> Result<ExitCode> {
     let store = setup::writable_store(&cli.store)?;
-    let lock = store.lock_run()?;
-    let collected = store.gc(&lock, SystemTime::now())?;
+    let collected = store.gc(SystemTime::now())?;
     if cli.json {
         text::json_line(&json!({ "blobs": collected.files, "bytes": collected.bytes }));
     } else {
