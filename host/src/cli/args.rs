@@ -245,6 +245,12 @@ pub enum Policy {
 /// `host store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Remove blobs that nothing refers to.
+    /// Remove blobs that nothing refers to. Nights may run meanwhile.
     Gc,
+    /// Read everything that the store holds, and say what is wrong. Exit code 1 if a fault is left.
+    Check {
+        /// Mend what can be mended.
+        #[arg(long)]
+        mend: bool,
+    },
 }

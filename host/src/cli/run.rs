@@ -3,7 +3,7 @@
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
+use crate::cli::{data, doctor, lab, manual, out, report, search, show, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -68,7 +68,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Search(what) => search::search(&cli, what),
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
-        Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
+        Command::Store { command: args::StoreCommand::Gc } => store::gc(&cli),
+        Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
 }
 

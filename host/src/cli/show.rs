@@ -1,4 +1,4 @@
-//! The commands that only read (log, show, policy check, reference), and `host store gc`.
+//! The commands that only read: log, show, policy check, reference.
 
 use crate::cli::args::Cli;
 use crate::cli::out::{print, println};
@@ -19,7 +19,6 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 /// Trials that `host log` lists if nobody says how many.
 const PAGE: u32 = 100;
@@ -305,17 +304,6 @@ fn proposers(policy: &Policy) -> Result<()> {
         policy.search.repairs, policy.search.digest_every
     );
     Ok(())
-}
-
-pub fn gc(cli: &Cli) -> Result<ExitCode> {
-    let store = setup::writable_store(&cli.store)?;
-    let collected = store.gc(SystemTime::now())?;
-    if cli.json {
-        text::json_line(&json!({ "blobs": collected.files, "bytes": collected.bytes }));
-    } else {
-        println!("removed {} blobs, {}", text::count(collected.files), text::bytes(collected.bytes));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 pub fn reference(cli: &Cli) -> Result<ExitCode> {

@@ -277,6 +277,8 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    type Packer = fn(&[u8]) -> Vec<u8>;
+
     fn zstd(text: &[u8]) -> Vec<u8> {
         ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
     }
@@ -311,8 +313,8 @@ mod tests {
         let text = "to be, or not to be\n".repeat(20_000).into_bytes();
         // A frame for other programs, as `pzstd` writes them.
         let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
-        let packers: [(fn(&[u8]) -> Vec<u8>, &[u8]); 4] = [(gzip, b""), (zstd, skipped), (xz, b""), (bzip2, b"")];
-        for (pack, between) in packers {
+        let packers: [Packer; 4] = [gzip, zstd, xz, bzip2];
+        for (pack, between) in packers.into_iter().zip([&b""[..], skipped, b"", b""]) {
             let once = pack(&text);
             assert_eq!(read_as("a", &once, 1 << 30).unwrap(), Content::Text(text.clone()));
             let twice = [&once, between, &once].concat();

@@ -156,7 +156,7 @@ fn write_point(step: Step) -> WritePoint {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let error = |source| io_error(folder, source);
     fs::read_dir(folder)
         .map_err(error)?

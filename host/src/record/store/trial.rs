@@ -95,6 +95,11 @@ impl Store {
         self.rows(sql, [night], trial_row)
     }
 
+    /// The trial with this number in the store.
+    pub fn trial(&self, id: i64) -> Result<Option<TrialRecord>, StoreError> {
+        self.first("SELECT * FROM trials WHERE id = ?", [id], trial_row)
+    }
+
     /// The last `count` trials of all nights, in order.
     pub fn last_trials(&self, count: u32) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT * FROM trials ORDER BY night DESC, number DESC LIMIT ?";
