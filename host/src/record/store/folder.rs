@@ -213,6 +213,11 @@ mod tests {
         store.put_blob(b"source").unwrap();
         drop(store);
         let index = dir.path().join(schema::FILE);
+        // As after a copy without the journal that held all of it.
+        std::fs::remove_file(&index).unwrap();
+        Connection::open(&index).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::IndexLost(_))));
+        assert!(matches!(schema::open_to_read(&index), Err(StoreError::IndexLost(_))));
         for spoil in [|index: &Path| std::fs::remove_file(index), |index: &Path| std::fs::write(index, "")] {
             spoil(&index).unwrap();
             assert!(matches!(Store::open(dir.path()), Err(StoreError::IndexLost(_))));

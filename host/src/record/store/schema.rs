@@ -25,13 +25,15 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 
 /// Refuses a folder whose blobs have lost their index. SQLite would make a new one in silence.
 pub(super) fn refuse_lost(dir: &Path) -> Result<(), StoreError> {
-    let length = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |file| file.len());
-    let wal = format!("{FILE}-wal");
-    if length(FILE) > 0 || length(&wal) > 0 {
-        return Ok(());
-    }
-    let has_blobs = std::fs::read_dir(dir.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
-    if has_blobs { Err(StoreError::IndexLost(dir.join(FILE))) } else { Ok(()) }
+    let index = dir.join(FILE);
+    let is_there = std::fs::metadata(&index).is_ok_and(|file| file.len() > 0);
+    if is_there { Ok(()) } else { refuse_beside_blobs(&index) }
+}
+
+/// Refuses an index without tables beside blobs: it is new, or its journal is missing.
+fn refuse_beside_blobs(index: &Path) -> Result<(), StoreError> {
+    let has_blobs = std::fs::read_dir(index.with_file_name("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
+    if has_blobs { Err(StoreError::IndexLost(index.to_owned())) } else { Ok(()) }
 }
 
 /// Opens an index whose folder cannot be written. If it has to be brought up to date first (from its journal, or to
@@ -49,6 +51,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Option<TempDir>),
     };
     match patiently(opened) {
         Ok((db, version)) if version == MIGRATIONS.len() as i64 => return Ok((db, None)),
+        Ok((_, 0)) => refuse_beside_blobs(path)?,
         Ok((_, version)) if version > MIGRATIONS.len() as i64 => {
             let (found, known) = (version.unsigned_abs(), MIGRATIONS.len() as u64);
             return Err(StoreError::Newer { path: path.to_owned(), found, known });
@@ -118,6 +121,9 @@ fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
         let transaction = patiently(begin).map_err(sql)?;
         // Read again, because another process may have migrated the index in the meantime.
         let found = version(&db).map_err(sql)?.unsigned_abs();
+        if found == 0 {
+            refuse_beside_blobs(path)?;
+        }
         let pending = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
         let pending = pending.ok_or_else(|| StoreError::Newer { path: path.to_owned(), found, known })?;
         for migration in pending {
