@@ -204,7 +204,7 @@ pub fn add(
     let longest_context = longest_context(&corpus, &report)?;
     let facts = Facts::of(&corpus.manifest);
     let before = corpus::manifest(name, &path).ok().map(|before| before.hash_hex());
-    corpus.replace(&path)?;
+    corpus.save(&path)?;
     let replaced = before.filter(|before| *before != facts.hash);
     Ok(Added { facts, report, left_out, longest_context, replaced })
 }

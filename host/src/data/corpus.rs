@@ -7,10 +7,10 @@
 
 use crate::data::error::DataError;
 use crate::system::atomic_file::{folder_of, sync_folder};
-use crate::system::cache;
+use crate::system::cache::CacheError;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// [`Manifest::normaliser`] of a corpus of whole documents.
@@ -131,26 +131,31 @@ impl Corpus {
         self.manifest.bytes()
     }
 
-    /// Writes the corpus to `path`, atomically.
+    /// Writes the corpus beside `path`, reads it back, and only then lets it take its place. Only one process at a time
+    /// may save a corpus of this name. What it leaves if it is killed, the next one overwrites.
     pub fn save(&self, path: &Path) -> Result<(), DataError> {
-        let (hash, json) = (self.manifest.hash_hex(), self.manifest.json());
-        let mut parts: Vec<&[u8]> = vec![hash.as_bytes(), b"\n", json.as_bytes(), b"\n"];
-        parts.extend(self.documents.iter().map(|d| d.bytes.as_slice()));
-        Ok(cache::write(path, &parts)?)
-    }
-
-    /// Like [`Corpus::save`], but writes beside `path`, checks what was written, and only then takes its place.
-    pub fn replace(&self, path: &Path) -> Result<(), DataError> {
         let aside = path.with_extension("new");
-        let failed = |source| DataError::Io { path: aside.clone(), source };
-        self.save(&aside)?;
-        if let Err(error) = Self::load(&self.manifest.name, &aside) {
-            fs::remove_file(&aside).map_err(failed)?;
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CacheError::Io { path, source }
+        };
+        let folder = folder_of(path).map_err(at(path))?;
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let saved = self.write(&aside).map_err(at(&aside)).map_err(DataError::from);
+        if let Err(error) = saved.and_then(|()| Stored::open(&self.manifest.name, &aside)?.check()) {
+            // What cannot be removed, the next one overwrites.
+            let _ = fs::remove_file(&aside);
             return Err(error);
         }
-        fs::rename(&aside, path).map_err(failed)?;
-        let folder = folder_of(path).map_err(failed)?;
-        sync_folder(folder).map_err(|source| DataError::Io { path: folder.to_owned(), source })
+        fs::rename(&aside, path).map_err(at(path))?;
+        Ok(sync_folder(folder).map_err(at(folder))?)
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        writeln!(file, "{}\n{}", self.manifest.hash_hex(), self.manifest.json())?;
+        self.documents.iter().try_for_each(|document| file.write_all(&document.bytes))?;
+        file.sync_all()
     }
 
     /// Reads a file of [`Corpus::save`], and checks every document against the manifest.
@@ -212,6 +217,19 @@ impl<'a> Stored<'a> {
             return Err(corrupt("its length is not that of its documents"));
         }
         Ok(Self { name, path, manifest, rest })
+    }
+
+    /// Reads the documents, and compares them with the manifest.
+    fn check(mut self) -> Result<(), DataError> {
+        for entry in &self.manifest.documents {
+            let mut hasher = blake3::Hasher::new();
+            let read = hasher.update_reader((&mut self.rest).take(entry.bytes));
+            read.map_err(|source| DataError::Io { path: self.path.to_owned(), source })?;
+            if hasher.finalize().to_hex().as_str() != entry.blake3 {
+                return Err(self.corrupt("its documents do not hash to its manifest"));
+            }
+        }
+        Ok(())
     }
 
     fn corrupt(&self, what: &'static str) -> DataError {
