@@ -93,6 +93,7 @@ fn every_command_that_only_looks_speaks_json() {
         &["data", "show", "words"],
         &["policy", "check", "night.toml"],
         &["store", "gc"],
+        &["store", "check"],
     ] {
         let output = home.host(&[command, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(0), "{command:?}: {}", said(&output));

@@ -16,6 +16,7 @@ mod identity;
 mod sandbox;
 
 mod cli;
+mod data;
 mod jobs;
 mod machine;
 mod mcp;
@@ -23,4 +24,5 @@ mod nights;
 mod output;
 mod proposers;
 mod report;
+mod scale;
 mod screens;

@@ -5,6 +5,7 @@ pub mod home;
 pub mod model_server;
 
 use nightlab::data::corpus::{Corpus, Document};
+use nightlab::data::split;
 use nightlab::data::task;
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
@@ -107,7 +108,9 @@ impl Place {
 
     fn without_cap() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let task = task::prepare(&Corpus::new("words", documents()), 32, 24, 1.0).unwrap();
+        let corpus = Corpus::new("words", documents());
+        let splits = split::split(&corpus, &mut |_| {}).unwrap();
+        let task = task::prepare(&corpus, splits, (32, 24), 1.0).unwrap();
         let profile = Policy::load("smoke").unwrap().profile().unwrap();
         let spec = RunSpec {
             vocab: task.task.tokenizer.vocab(),

@@ -62,11 +62,14 @@ pub enum Command {
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
-    /// List the trials of this store.
+    /// List the trials of this store: the last hundred, or all as JSON.
     Log {
         /// Only the last N.
         #[arg(long, short = 'n', value_name = "N")]
-        last: Option<usize>,
+        last: Option<u32>,
+        /// All trials.
+        #[arg(long, conflicts_with = "last")]
+        all: bool,
     },
     /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
     /// of) its hash.
@@ -221,11 +224,16 @@ pub enum Data {
     /// Corpora that are here or can be had.
     List,
     /// Add a file or a folder of text as a corpus.
+    ///
+    /// Reads text, JSON lines, and either compressed with gzip, zstd, xz or bzip2.
     Add {
         /// Its name.
         name: String,
         /// File or folder.
         path: PathBuf,
+        /// Field of JSON lines that holds their text.
+        #[arg(long, default_value = "text", value_name = "NAME")]
+        field: String,
     },
     /// Documents, splits, hash, what compressors reach, and a sample of a corpus.
     Show {
@@ -247,6 +255,12 @@ pub enum Policy {
 /// `host store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Remove blobs that nothing refers to.
+    /// Remove blobs that nothing refers to. Nights may run meanwhile.
     Gc,
+    /// Read everything that the store holds, and say what is wrong. Exit code 1 if a fault is left.
+    Check {
+        /// Mend what can be mended.
+        #[arg(long)]
+        mend: bool,
+    },
 }

@@ -4,36 +4,53 @@ use crate::cli::args::{Cli, Data};
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::Result;
-use nightlab::data::{self, compress};
+use nightlab::data;
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
+
+/// Largest `context` of a policy.
+const LONGEST_CONTEXT: u64 = 4096;
 
 pub fn data(cli: &Cli, command: &Data) -> Result<ExitCode> {
     match command {
         Data::List => list(cli),
-        Data::Add { name, path } => {
-            let corpus = data::add(name, path, &cache::cache_dir()?)?;
-            let (documents, bytes) = (corpus.documents.len(), corpus.bytes());
-            let warning = data::split::split(&corpus)?.report.warning();
-            if cli.json {
-                text::json_line(&json!({
-                    "corpus": name, "documents": documents, "bytes": bytes, "hash": corpus.manifest.hash_hex(),
-                    "warning": warning,
-                }));
-            } else {
-                println!("{name}: {documents} documents, {}", text::bytes(bytes));
-                warning.iter().for_each(|warning| println!("warning: {warning}"));
-                println!(
-                    "next: put \"{name}\" first in a policy's `corpora`, or host data show {}",
-                    text::shell_word(name)
-                );
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Data::Add { name, path, field } => add(cli, name, path, field),
         Data::Show { name } => show(cli, name),
     }
+}
+
+fn add(cli: &Cli, name: &str, path: &Path, field: &str) -> Result<ExitCode> {
+    let added = data::add(name, path, field, &cache::cache_dir()?, &mut |line| eprintln!("{line}"))?;
+    let warnings: Vec<String> = added.report.warning().into_iter().chain(replaced(&added)).collect();
+    if cli.json {
+        text::json_line(&json!({
+            "corpus": name, "documents": added.facts.documents, "bytes": added.facts.bytes, "hash": added.facts.hash,
+            "longest_context": added.longest_context, "left_out": added.left_out, "replaced": added.replaced,
+            "warning": (!warnings.is_empty()).then(|| warnings.join("; ")),
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{name}: {} documents, {}", added.facts.documents, text::bytes(added.facts.bytes));
+    for (why, omitted) in &added.left_out {
+        let more = if omitted.files > omitted.examples.len() { ", …" } else { "" };
+        println!("left out: {} ({why}): {}{more}", omitted.files, printable(&omitted.examples.join(", ")));
+    }
+    warnings.iter().for_each(|warning| println!("warning: {warning}"));
+    if added.longest_context < LONGEST_CONTEXT {
+        println!("note: a policy's `context` can be at most {} with this corpus", added.longest_context);
+    }
+    println!("next: put \"{name}\" first in a policy's `corpora`, or host data show {name}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn replaced(added: &data::Added) -> Option<String> {
+    let before = added.replaced.as_ref()?;
+    Some(format!(
+        "another text had this name ({before:.12}); experiments on it can't be replayed or sampled until it is added again"
+    ))
 }
 
 fn list(cli: &Cli) -> Result<ExitCode> {
@@ -60,8 +77,7 @@ fn list(cli: &Cli) -> Result<ExitCode> {
 fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
     let cache = cache::cache_dir()?;
     let shown = data::show(name, &cache, &mut |line| eprintln!("{line}"))?;
-    let corpus = data::open(name, &cache, &mut |_| {})?;
-    let reached = compress::cached(&corpus.text(), &cache)?;
+    let reached = shown.compressors;
     let names = ["train", "search", "confirm", "test"];
     if cli.json {
         let splits: Vec<_> = names
@@ -88,10 +104,9 @@ fn show(cli: &Cli, name: &str) -> Result<ExitCode> {
         text::bytes(shown.report.bytes_removed)
     );
     shown.report.warning().iter().for_each(|warning| println!("  warning  {warning}"));
-    println!(
-        "  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} (whole corpus)",
-        reached.gzip, reached.xz, reached.bzip2
-    );
+    let whole = shown.facts.bytes <= data::COMPRESSED as u64;
+    let of = if whole { "whole corpus".into() } else { format!("first {}", text::bytes(data::COMPRESSED as u64)) };
+    println!("  bits per byte  gzip {:.2}  xz {:.2}  bzip2 {:.2} ({of})", reached.gzip, reached.xz, reached.bzip2);
     printable(&shown.sample).lines().for_each(|line| println!("  | {line}"));
     Ok(ExitCode::SUCCESS)
 }

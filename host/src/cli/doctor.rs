@@ -76,12 +76,11 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         }
         Err(error) => lines.push(("cache", false, error.to_string())),
     }
-    lines.push(match cli.store.join("index.sqlite").is_file() {
-        false => ("store", true, format!("none in {} yet", cli.store.display())),
-        true => match Store::open(&cli.store).and_then(|store| store.trials(None)) {
-            Ok(trials) => ("store", true, format!("{}, {} trials", cli.store.display(), trials.len())),
-            Err(error) => ("store", false, error.to_string()),
-        },
+    let trials = |exists: bool| exists.then(|| Store::open_to_read(&cli.store)?.count_trials()).transpose();
+    lines.push(match Store::exists(&cli.store).and_then(trials) {
+        Ok(None) => ("store", true, format!("none in {} yet", cli.store.display())),
+        Ok(Some(trials)) => ("store", true, format!("{}, {trials} trials", cli.store.display())),
+        Err(error) => ("store", false, error.to_string()),
     });
     for (what, ok, text) in &lines {
         if cli.json {

@@ -3,7 +3,7 @@
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
+use crate::cli::{data, doctor, lab, manual, out, report, search, show, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -20,8 +20,10 @@ use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
 use nightlab::system::user_file;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
@@ -55,7 +57,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
         Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
         Command::Init { dir } => lab::init(&cli, dir),
-        Command::Log { last } => show::log(&cli, *last),
+        Command::Log { last, all } => show::log(&cli, *last, *all),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
@@ -69,7 +71,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Search(what) => search::search(&cli, what),
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
-        Command::Store { command: args::StoreCommand::Gc } => show::gc(&cli),
+        Command::Store { command: args::StoreCommand::Gc } => store::gc(&cli),
+        Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
 }
 
@@ -108,6 +111,27 @@ fn is_ignored(signal: i32) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
+/// Opens the store. While another program locks its index, it waits until the user presses Ctrl-C, and says so.
+fn patient_store(cli: &Cli, stop: &Arc<Stop>) -> Result<Store> {
+    const LONG_WAIT: Duration = Duration::from_secs(2);
+    const AGAIN: Duration = Duration::from_secs(60);
+    let store = Store::open(&cli.store)?;
+    let (stop, json, mut told) = (stop.clone(), cli.json, None::<Instant>);
+    store.on_wait(Box::new(move |waited, locked| {
+        if waited >= LONG_WAIT && told.is_none_or(|told| told.elapsed() >= AGAIN) {
+            let text = format!("waiting: {locked}");
+            if json {
+                text::json_line(&Event::Note { text })
+            } else {
+                eprintln!("{}", printable(&text))
+            }
+            told = Some(Instant::now());
+        }
+        if stop.soon() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }));
+    Ok(store)
+}
+
 fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
         bail!("--hours must be above 0 and at most 10000");
@@ -119,9 +143,9 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         Some(_) => setup::Proposers::default(),
         None => setup::proposers(&policy)?,
     };
-    let store = Store::open(&cli.store)?;
-    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let stop = stop_on_ctrl_c()?;
+    let store = patient_store(cli, &stop)?;
+    let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let mut view = NightView::new(cli.json, policy_name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
@@ -152,7 +176,8 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
 fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
     let source =
         user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
-    let store = Store::open(&cli.store)?;
+    let stop = stop_on_ctrl_c()?;
+    let store = patient_store(cli, &stop)?;
     let name = match policy {
         Some(name) => name.to_string(),
         None => {
@@ -160,7 +185,6 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         }
     };
     let policy = policy::Policy::load(&name)?;
-    let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(cli.json, &name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = setup::brief()?;

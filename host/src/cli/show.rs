@@ -1,4 +1,4 @@
-//! The commands that only read (log, show, policy check, reference), and `host store gc`.
+//! The commands that only read: log, show, policy check, reference.
 
 use crate::cli::args::Cli;
 use crate::cli::out::{self, print, println};
@@ -18,17 +18,29 @@ use nightlab::system::sanitize::printable;
 use serde::Serialize;
 use serde_json::json;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
+/// Trials that `host log` lists if nobody says how many.
+const PAGE: u32 = 100;
+
+pub fn log(cli: &Cli, last: Option<u32>, all: bool) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
-    let trials = store.trials(None)?;
-    let shown = trials.get(last.map_or(0, |n| trials.len().saturating_sub(n))..).unwrap_or_default();
+    let last = last.or((!all && !cli.json).then_some(PAGE));
+    let shown = match last {
+        Some(count) => store.last_trials(count)?,
+        None => store.trials(None)?,
+    };
+    let earlier = store.count_trials()?.saturating_sub(shown.len() as u64);
+    if earlier > 0 && !cli.json {
+        println!("{} earlier trials; `host log --all` lists them too", text::count(earlier));
+    }
     let colour = out::shows_colours();
     for night in store.nights()? {
         let of_night: Vec<&TrialRecord> = shown.iter().filter(|record| record.night == night.id).collect();
+        if of_night.is_empty() && earlier > 0 {
+            continue;
+        }
         let accounts = store.accounts(night.id)?;
-        if of_night.is_empty() && (last.is_some() || accounts.is_empty()) {
+        if of_night.is_empty() && accounts.is_empty() {
             continue;
         }
         if cli.json {
@@ -47,7 +59,7 @@ pub fn log(cli: &Cli, last: Option<usize>) -> Result<ExitCode> {
         }
         text::accounts(&accounts).iter().for_each(|line| println!("  {line}"));
     }
-    if trials.is_empty() && !cli.json {
+    if shown.is_empty() && earlier == 0 && !cli.json {
         println!("no trials yet; `host run --policy smoke` makes some");
     }
     Ok(ExitCode::SUCCESS)
@@ -291,18 +303,6 @@ fn proposers(policy: &Policy) -> Result<()> {
         policy.search.repairs, policy.search.digest_every
     );
     Ok(())
-}
-
-pub fn gc(cli: &Cli) -> Result<ExitCode> {
-    let store = setup::existing_store(&cli.store)?;
-    let lock = store.lock_run()?;
-    let collected = store.gc(&lock, SystemTime::now())?;
-    if cli.json {
-        text::json_line(&json!({ "blobs": collected.files, "bytes": collected.bytes }));
-    } else {
-        println!("removed {} blobs, {}", text::count(collected.files), text::bytes(collected.bytes));
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 pub fn reference(cli: &Cli) -> Result<ExitCode> {

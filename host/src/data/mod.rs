@@ -1,6 +1,6 @@
-//! Text: sources ([`fetch`], [`rust_src`], [`local`]), the manifest that pins it ([`corpus`]), the splits ([`split`],
-//! [`duplicates`]), and the task that experiments are scored on ([`task`], [`compress`]). May import `record` and
-//! `system`. Start with `catalogue`, which opens a corpus by name.
+//! Text: sources ([`fetch`], [`rust_src`], [`local`], [`text_file`]), the manifest that pins it ([`corpus`]), the
+//! splits ([`split`], [`duplicates`], [`split_cache`]), and the task that experiments are scored on ([`task`],
+//! [`compress`]). May import `record` and `system`. Start with `catalogue`, which opens a corpus by name.
 
 mod catalogue;
 pub mod compress;
@@ -11,8 +11,13 @@ pub mod fetch;
 pub mod local;
 pub mod rust_src;
 pub mod split;
+mod split_cache;
 pub mod task;
+pub mod text_file;
 
-pub use catalogue::{BUILT_IN, Facts, Listed, Pick, Shown, add, is_known, list_all, open, pick, show};
+pub use catalogue::{
+    Added, BUILT_IN, COMPRESSED, Facts, Listed, Pick, Shown, add, is_known, list_all, open, pick, show,
+};
 pub use error::{DataError, UnknownToken};
 pub use split::Split;
+pub use split_cache::splits;

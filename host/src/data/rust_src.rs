@@ -51,7 +51,7 @@ fn collect(sources: &Path) -> Result<Corpus, DataError> {
         let mut folders = registries.iter().map(|registry| registry.join(name).join("src"));
         let folder = folders.find(|folder| folder.is_dir());
         let folder = folder.ok_or_else(|| unavailable(format!("{name} is not in {}", sources.display())))?;
-        let files = local::read(NAME, &folder)?.documents;
+        let files = local::documents(NAME, &folder)?;
         documents.extend(
             files
                 .into_iter()

@@ -1,39 +1,93 @@
 //! Splits a corpus into text for training and text for scoring. Pure: the split depends on the contents of the
 //! documents, not on their names or order.
 
-use crate::data::corpus::Corpus;
+use crate::data::corpus::{BOUNDARY, Corpus};
 use crate::data::duplicates;
 use crate::data::error::DataError;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-/// A corpus with fewer documents than this is cut into sections.
+/// Fewest sections that four splits can be made of. A corpus with fewer whole documents is cut into sections.
 const FEW: usize = 8;
-/// So is a corpus in which one document holds more than one `DOMINANT`-th of the bytes.
+/// So is a corpus of whole documents in which one holds more than one `DOMINANT`-th of the bytes.
 const DOMINANT: usize = 8;
 /// Length of the longest section in bytes.
 const SECTION: usize = 64 << 10;
-/// A corpus that is cut has at least this many sections, if they stay longer than [`SHORTEST`].
+/// A corpus of whole documents that is cut has at least this many sections, if they stay longer than [`SHORTEST`].
 const SECTIONS: usize = 40;
 const SHORTEST: usize = 4 << 10;
+/// In a packed corpus, a document longer than one such part of all bytes is cut. This is half of the smallest split, so
+/// that no split misses its share by more than a quarter.
+const PACKED_PART: usize = 80;
+/// Documents of a packed corpus up to this length are never cut.
+const PACKED_SHORTEST: usize = 512;
 
 /// A held-out split with fewer bytes than this says little about other text.
 const ENOUGH: u64 = 16 << 10;
+/// Progress is told every tenth of a comparison of more bytes than this.
+const SLOW: usize = 32 << 20;
 
 const RANK_CONTEXT: &str = "host 2026 split rank v1";
 const SPLIT_CONTEXT: &str = "host 2026 split v1";
 
 /// A part of one document, or a whole one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
-    /// The document's name. If documents are cut, `#k` is appended for the k-th section.
-    pub name: String,
-    pub bytes: Vec<u8>,
+    /// Its place in [`Corpus::documents`].
+    pub document: usize,
+    /// Its number among the sections of that document; `None` if the document is one section.
+    pub number: Option<usize>,
+    /// What was kept of it: byte ranges of the document, in order.
+    pub pieces: Vec<Range<usize>>,
+}
+
+impl Section {
+    /// The document's name, and `#k` for its k-th section.
+    pub fn name(&self, corpus: &Corpus) -> String {
+        let document = &corpus.documents[self.document].name;
+        self.number.map_or_else(|| document.clone(), |number| format!("{document}#{number}"))
+    }
+
+    /// Its text: the pieces, joined.
+    pub fn text<'a>(&self, corpus: &'a Corpus) -> Cow<'a, [u8]> {
+        let document = &corpus.documents[self.document].bytes;
+        match self.pieces.as_slice() {
+            [piece] => Cow::Borrowed(&document[piece.clone()]),
+            pieces => Cow::Owned(pieces.iter().flat_map(|piece| &document[piece.clone()]).copied().collect()),
+        }
+    }
+
+    /// Length of its text in bytes.
+    pub fn length(&self) -> usize {
+        self.pieces.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    fn whole(&self) -> Range<usize> {
+        self.pieces[0].clone()
+    }
+
+    /// The section without `ranges` of its text (in order, disjoint). It must be one piece.
+    fn cut(mut self, ranges: &[Range<usize>]) -> Self {
+        let whole = self.whole();
+        let mut pieces = Vec::new();
+        let mut from = whole.start;
+        for range in ranges {
+            pieces.push(from..whole.start + range.start);
+            from = whole.start + range.end;
+        }
+        pieces.push(from..whole.end);
+        pieces.retain(|piece| !piece.is_empty());
+        self.pieces = pieces;
+        self
+    }
 }
 
 /// Report of a split.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Length of the sections that documents were cut into; `None` if documents were left whole.
+    /// Length of the longest section that documents were cut into; `None` if documents were left whole.
     pub section_bytes: Option<usize>,
     /// Number of documents or sections left out because an identical one exists.
     pub identical: usize,
@@ -58,10 +112,17 @@ impl Report {
             )
         })
     }
+
+    fn remove(&mut self, ranges: &[Range<usize>]) -> usize {
+        let removed: usize = ranges.iter().map(ExactSizeIterator::len).sum();
+        self.passages_removed += ranges.len();
+        self.bytes_removed += removed as u64;
+        removed
+    }
 }
 
-/// The four splits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The four splits. They refer to the corpus that they were made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splits {
     /// Guests train on this split.
     pub train: Vec<Section>,
@@ -82,96 +143,173 @@ impl Splits {
 
     /// BLAKE3 (derive_key, "host 2026 split v1") of each part: per section, its length as u64 little-endian, then its
     /// bytes.
-    pub fn hashes(&self) -> [[u8; 32]; 4] {
+    pub fn hashes(&self, corpus: &Corpus) -> [[u8; 32]; 4] {
         self.parts().map(|part| {
             let mut hasher = blake3::Hasher::new_derive_key(SPLIT_CONTEXT);
             for section in part {
-                hasher.update(&(section.bytes.len() as u64).to_le_bytes());
-                hasher.update(&section.bytes);
+                hasher.update(&(section.length() as u64).to_le_bytes());
+                hasher.update(&section.text(corpus));
             }
             *hasher.finalize().as_bytes()
         })
     }
+
+    /// Whether every section lies in a document of the corpus.
+    pub fn fit(&self, corpus: &Corpus) -> bool {
+        self.parts().into_iter().flatten().all(|section| {
+            let length = corpus.documents.get(section.document).map_or(0, |document| document.bytes.len());
+            section.pieces.iter().all(|piece| piece.start <= piece.end && piece.end <= length)
+        })
+    }
 }
 
-/// Splits `corpus`. Units are whole documents. They are contiguous sections of up to 64 KiB if there are fewer than 8
-/// documents, or if one document holds more than an eighth of the bytes. Units are ranked by a hash of their content:
-/// the first fortieth (at least one) is the test split, the next fortieth confirm, the next twentieth search, the rest
-/// train. Passages that a later-judging split also contains are then removed from the earlier one ([`duplicates`]).
-pub fn split(corpus: &Corpus) -> Result<Splits, DataError> {
-    let (units, section_bytes) = units(corpus);
+/// Splits `corpus`. Units are ranked by a hash of their content: the first fortieth is the test split, the next
+/// fortieth confirm, the next twentieth search, the rest train. Passages that a later-judging split also contains are
+/// then removed from the earlier one ([`duplicates`]). `progress` receives lines during slow work.
+///
+/// Units are whole documents. In a corpus of whole documents, they are contiguous sections of up to 64 KiB if there are
+/// fewer than 8 documents, or if one document holds more than an eighth of the bytes; shares count units. In a packed
+/// corpus only long documents are cut, and shares count bytes.
+pub fn split(corpus: &Corpus, progress: &mut dyn FnMut(&str)) -> Result<Splits, DataError> {
+    let units = if corpus.is_packed() { packed_units(corpus) } else { units(corpus) };
+    let section_bytes = units.iter().filter(|unit| unit.number.is_some()).map(Section::length).max();
     let found = units.len();
     let mut seen = BTreeSet::new();
     let mut ranked: Vec<([u8; 32], Section)> = Vec::new();
     for unit in units {
-        let rank = blake3::derive_key(RANK_CONTEXT, &unit.bytes);
+        let rank = blake3::derive_key(RANK_CONTEXT, &unit.text(corpus));
         if seen.insert(rank) {
             ranked.push((rank, unit));
         }
     }
     let identical = found - ranked.len();
     if ranked.len() < FEW {
-        let (name, bytes) = (corpus.manifest.name.clone(), corpus.bytes());
-        return Err(DataError::TooSmall { name, bytes, why: "four splits need 8 sections that differ" });
+        let why = format!("four splits need {FEW} sections that differ; of {found} here {identical} are copies");
+        return Err(DataError::TooSmall { name: corpus.manifest.name.clone(), bytes: corpus.bytes(), why });
     }
     ranked.sort_by_key(|unit| unit.0);
-    let mut units = ranked.into_iter().map(|unit| unit.1);
-    let count = units.len();
-    let mut take = |n: usize| units.by_ref().take(n).collect::<Vec<_>>();
-    let test = take(share(count, 40));
-    let confirm = take(share(count, 40));
-    let search = take(share(count, 20));
-    let train = take(count);
+    let ranked: Vec<Section> = ranked.into_iter().map(|unit| unit.1).collect();
+    let [test, confirm, search, train] = if corpus.is_packed() { by_bytes(ranked) } else { by_units(ranked) };
 
     let mut report = Report { section_bytes, identical, ..Report::default() };
-    let confirm = without(confirm, &[&test], &mut report);
-    let search = without(search, &[&test, &confirm], &mut report);
-    let train = without(train, &[&test, &confirm, &search], &mut report);
+    let mut comparison = Comparison { corpus, report: &mut report, progress };
+    let confirm = comparison.without("confirm", confirm, &[&test]);
+    let search = comparison.without("search", search, &[&test, &confirm]);
+    let train = comparison.without("train", train, &[&test, &confirm, &search]);
     let mut splits = Splits { train, search, confirm, test, report };
-    let size = |part: &[Section]| (part.len(), part.iter().map(|s| s.bytes.len() as u64).sum());
+    let size = |part: &[Section]| (part.len(), part.iter().map(|s| s.length() as u64).sum());
     splits.report.sizes = splits.parts().map(size);
-    let names = |part: &[Section]| part.iter().map(|s| s.name.clone()).collect();
+    let names = |part: &[Section]| part.iter().map(|section| section.name(corpus)).collect();
     splits.report.held_out = [names(&splits.search), names(&splits.confirm), names(&splits.test)];
     Ok(splits)
 }
 
-fn share(count: usize, part: usize) -> usize {
-    ((count + part / 2) / part).max(1)
+/// Test, confirm, search and train of ranked units, by their number. Each held-out split gets at least one.
+fn by_units(ranked: Vec<Section>) -> [Vec<Section>; 4] {
+    let count = ranked.len();
+    let share = |part: usize| ((count + part / 2) / part).max(1);
+    let mut units = ranked.into_iter();
+    let mut take = |n: usize| units.by_ref().take(n).collect::<Vec<_>>();
+    [take(share(40)), take(share(40)), take(share(20)), take(count)]
 }
 
-fn units(corpus: &Corpus) -> (Vec<Section>, Option<usize>) {
+/// Test, confirm, search and train of ranked units, by their bytes: a unit belongs where its middle lies. Each held-out
+/// split gets at least one.
+fn by_bytes(ranked: Vec<Section>) -> [Vec<Section>; 4] {
+    /// Where test, confirm and search end, in fortieths of all bytes.
+    const ENDS: [usize; 3] = [1, 2, 4];
+    let total: usize = ranked.iter().map(Section::length).sum();
+    let mut parts: [Vec<Section>; 4] = Default::default();
+    let (mut part, mut before) = (0, 0);
+    for unit in ranked {
+        let twice_middle = 2 * before + unit.length();
+        before += unit.length();
+        while part < ENDS.len() && !parts[part].is_empty() && twice_middle * 20 >= ENDS[part] * total {
+            part += 1;
+        }
+        parts[part].push(unit);
+    }
+    parts
+}
+
+fn units(corpus: &Corpus) -> Vec<Section> {
     let total: usize = corpus.documents.iter().map(|d| d.bytes.len()).sum();
     let largest = corpus.documents.iter().map(|d| d.bytes.len()).max().unwrap_or(0);
-    let documents = corpus.documents.iter().filter(|d| !d.bytes.is_empty());
+    let lengths = corpus.documents.iter().map(|d| d.bytes.len()).enumerate().filter(|&(_, length)| length > 0);
     if corpus.documents.len() >= FEW && largest <= total / DOMINANT {
-        let whole = documents.map(|d| Section { name: d.name.clone(), bytes: d.bytes.clone() });
-        return (whole.collect(), None);
+        let whole = lengths.map(|(document, length)| Section { document, number: None, pieces: one(0..length) });
+        return whole.collect();
     }
-    let length = (total / SECTIONS).clamp(SHORTEST, SECTION);
-    let cut = documents.flat_map(|d| {
-        let sections = d.bytes.chunks(length).enumerate();
-        sections.map(|(k, bytes)| Section { name: format!("{}#{k}", d.name), bytes: bytes.to_vec() })
+    let longest = (total / SECTIONS).clamp(SHORTEST, SECTION);
+    let cut = lengths.flat_map(|(document, length)| {
+        let sections = cut(0..length, longest).enumerate();
+        sections.map(move |(k, piece)| Section { document, number: Some(k), pieces: one(piece) })
     });
-    (cut.collect(), Some(length))
+    cut.collect()
 }
 
-/// Removes from `part` all passages that `held_out` contains. The remaining pieces of a section are joined.
-fn without(part: Vec<Section>, held_out: &[&Vec<Section>], report: &mut Report) -> Vec<Section> {
-    let texts = held_out.iter().flat_map(|part| part.iter().map(|s| s.bytes.as_slice()));
-    let index = duplicates::Index::new(texts);
-    let mut kept = Vec::new();
-    for section in part {
-        let shared = index.shared(&section.bytes);
-        let removed: usize = shared.iter().map(|r| r.len()).sum();
-        report.passages_removed += shared.len();
-        report.bytes_removed += removed as u64;
-        if removed == 0 {
-            kept.push(section);
-        } else if removed < section.bytes.len() {
-            kept.push(Section { bytes: duplicates::cut(&section.bytes, &shared), name: section.name });
+/// The documents of a packed corpus, long ones cut.
+fn packed_units(corpus: &Corpus) -> Vec<Section> {
+    let total = corpus.documents.iter().map(|file| file.bytes.len()).sum::<usize>();
+    let longest_whole = (total / PACKED_PART).max(PACKED_SHORTEST);
+    let mut units = Vec::new();
+    for (document, file) in corpus.documents.iter().enumerate() {
+        let first = units.len();
+        let mut start = 0;
+        for text in file.bytes.split(|&byte| byte == BOUNDARY) {
+            let whole = start..start + text.len();
+            start = whole.end + 1;
+            let longest = if text.len() <= longest_whole { longest_whole } else { longest_whole.min(SECTION) };
+            for piece in cut(whole, longest) {
+                units.push(Section { document, number: Some(units.len() - first), pieces: one(piece) });
+            }
+        }
+        if let [only] = &mut units[first..] {
+            only.number = None;
         }
     }
-    kept
+    units
+}
+
+/// `range` in parts of `length`, the last one shorter.
+fn cut(range: Range<usize>, length: usize) -> impl Iterator<Item = Range<usize>> {
+    range.clone().step_by(length).map(move |start| start..(start + length).min(range.end))
+}
+
+fn one(piece: Range<usize>) -> Vec<Range<usize>> {
+    std::iter::once(piece).collect()
+}
+
+/// Removes what later-judging splits hold too.
+struct Comparison<'a> {
+    corpus: &'a Corpus,
+    report: &'a mut Report,
+    progress: &'a mut dyn FnMut(&str),
+}
+
+impl Comparison<'_> {
+    /// Removes from `part` all passages that `held_out` contains. The remaining pieces of a section are joined.
+    fn without(&mut self, name: &str, part: Vec<Section>, held_out: &[&Vec<Section>]) -> Vec<Section> {
+        let texts: Vec<_> = held_out.iter().flat_map(|part| part.iter().map(|s| s.text(self.corpus))).collect();
+        let index = duplicates::Index::new(texts.iter().map(AsRef::as_ref));
+        let all: usize = part.iter().map(Section::length).sum();
+        let (mut done, mut tenths) = (0, 0);
+        let mut kept = Vec::new();
+        for section in part {
+            let shared = index.shared(&section.text(self.corpus));
+            done += section.length();
+            if all > SLOW && done * 10 / all > tenths {
+                tenths = done * 10 / all;
+                let corpus = &self.corpus.manifest.name;
+                (self.progress)(&format!("{corpus}: comparing {name} with held-out text: {}%", tenths * 10));
+            }
+            let removed = self.report.remove(&shared);
+            if removed < section.length() {
+                kept.push(section.cut(&shared));
+            }
+        }
+        kept
+    }
 }
 
 /// A held-out split.
@@ -218,27 +356,34 @@ mod tests {
 
     #[test]
     fn thirty_eight_plays() {
-        let splits = split(&corpus(38, 500)).unwrap();
+        let splits = split(&corpus(38, 500), &mut |_| {}).unwrap();
         assert_eq!(splits.report.sizes.map(|s| s.0), [34, 2, 1, 1]);
         assert_eq!(splits.report.section_bytes, None);
     }
 
     #[test]
     fn names_and_order_do_not_matter() {
-        let one = corpus(12, 500);
-        let mut documents = one.documents.clone();
-        for (i, document) in documents.iter_mut().enumerate() {
-            document.name = format!("{:03}", 900 - i);
+        for make in [Corpus::new, Corpus::packed] {
+            let documents = corpus(12, 500).documents;
+            let mut renamed = documents.clone();
+            for (i, document) in renamed.iter_mut().enumerate() {
+                document.name = format!("{:03}", 900 - i);
+            }
+            let hashes = |corpus: Corpus| split(&corpus, &mut |_| {}).unwrap().hashes(&corpus);
+            assert_eq!(hashes(make("x", documents)), hashes(make("y", renamed)));
         }
-        assert_eq!(split(&one).unwrap().hashes(), split(&Corpus::new("y", documents)).unwrap().hashes());
     }
 
     #[test]
     fn one_document_is_cut() {
-        let splits = split(&corpus(1, 400_000)).unwrap();
+        let splits = split(&corpus(1, 400_000), &mut |_| {}).unwrap();
         assert_eq!(splits.report.section_bytes, Some(10_000));
         assert_eq!(splits.report.sizes.map(|s| s.0), [36, 2, 1, 1]);
-        assert!(matches!(split(&corpus(1, 20_000)), Err(DataError::TooSmall { .. })));
+        assert!(matches!(split(&corpus(1, 20_000), &mut |_| {}), Err(DataError::TooSmall { .. })));
+    }
+
+    fn packed(texts: &[Vec<u8>]) -> Corpus {
+        Corpus::packed("x", vec![Document { name: "lines".into(), bytes: texts.join(&BOUNDARY) }])
     }
 
     #[test]
@@ -249,19 +394,66 @@ mod tests {
             document.bytes.extend_from_slice(&shared);
         }
         documents.push(Document { name: "copy".into(), bytes: documents[0].bytes.clone() });
-        let splits = split(&Corpus::new("x", documents)).unwrap();
+        let corpus = Corpus::new("x", documents);
+        let splits = split(&corpus, &mut |_| {}).unwrap();
         assert_eq!((splits.report.identical, splits.report.passages_removed), (1, 19));
-        let holds = |part: &[Section]| part.iter().filter(|s| s.bytes.ends_with(&shared)).count();
+        let holds = |part: &[Section]| part.iter().filter(|s| s.text(&corpus).ends_with(&shared)).count();
         assert_eq!(splits.parts().map(holds), [0, 0, 0, 1]);
-        assert!(splits.train.iter().all(|s| s.bytes.len() >= 1_990));
+        assert!(splits.train.iter().all(|s| s.length() >= 1_990));
+        assert!(splits.fit(&corpus) && !splits.fit(&Corpus::new("x", vec![])));
+    }
+
+    #[test]
+    fn copies_and_shared_passages_of_packed_documents_go() {
+        let shared = text(999, 300);
+        let mut texts: Vec<_> = (0..400).map(|i| [text(i, 300), shared.clone()].concat()).collect();
+        texts.push(texts[0].clone());
+        let corpus = packed(&texts);
+        let splits = split(&corpus, &mut |_| {}).unwrap();
+        assert_eq!((splits.report.identical, splits.report.passages_removed), (1, 390));
+        let holds = |part: &[Section]| part.iter().filter(|s| s.text(&corpus).ends_with(&shared)).count();
+        assert_eq!(splits.parts().map(holds), [0, 0, 0, 10]);
+    }
+
+    /// A thousand documents between 10 bytes and 20 kB, most of them short, and one that holds a fifth of all bytes.
+    #[test]
+    fn shares_of_a_packed_corpus_hold_in_bytes() {
+        let mut texts: Vec<_> =
+            (0..1_000u64).map(|i| text(i, if i % 10 == 0 { 20_000 } else { 10 + i as usize })).collect();
+        texts.push(text(5_000, 500_000));
+        let corpus = packed(&texts);
+        let splits = split(&corpus, &mut |_| {}).unwrap();
+        let total: u64 = splits.report.sizes.iter().map(|size| size.1).sum();
+        let shares = splits.report.sizes.map(|size| size.1 as f64 / total as f64);
+        for (share, wanted) in shares.into_iter().zip([0.9, 0.05, 0.025, 0.025]) {
+            assert!((share / wanted - 1.0).abs() < 0.25, "{shares:?}");
+        }
+        assert_eq!(corpus.manifest.count(), 1_001);
+    }
+
+    #[test]
+    fn many_short_documents_and_few_bytes_have_four_splits() {
+        for texts in [(0..400).map(|i| text(i, 100)).collect::<Vec<_>>(), vec![text(1, 6_000)]] {
+            let splits = split(&packed(&texts), &mut |_| {}).unwrap();
+            assert!(splits.report.sizes.iter().all(|size| size.1 > 0), "{:?}", splits.report.sizes);
+        }
+        assert!(matches!(split(&packed(&[b"x".to_vec()]), &mut |_| {}), Err(DataError::TooSmall { .. })));
     }
 
     #[test]
     fn golden_hash() {
-        let hash = split(&corpus(8, 100)).unwrap().hashes()[0];
+        let corpus = corpus(8, 100);
+        let hash = split(&corpus, &mut |_| {}).unwrap().hashes(&corpus)[0];
         assert_eq!(
             blake3::Hash::from_bytes(hash).to_hex().as_str(),
             "baa21156fe20f6bc4e8335713e633e15e3c2209f2a1c348b6dcd2ba51e0185a8"
+        );
+        let texts: Vec<_> = (0..60).map(|i| text(i, 40 * i as usize + 1)).collect();
+        let corpus = packed(&texts);
+        let hash = split(&corpus, &mut |_| {}).unwrap().hashes(&corpus)[0];
+        assert_eq!(
+            blake3::Hash::from_bytes(hash).to_hex().as_str(),
+            "2b7a5f2f1fbdfab4b883ace5f565d8684cd8f51fd859a1fe619f966e278ee8a3"
         );
     }
 }

@@ -1,12 +1,13 @@
 //! The task that experiments are scored on: corpus, tokenizer, splits, evaluation settings and scale, under one hash.
 //! Pure.
 
-use crate::data::corpus::Corpus;
+use crate::data::corpus::{BOUNDARY, Corpus};
 use crate::data::error::{DataError, UnknownToken};
-use crate::data::split::{self, Report, Section};
+use crate::data::split::{Report, Section, Splits};
 use crate::record::key::{Hash, TaskHash};
 use crate::record::outcome::Score;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// BLAKE3 key-derivation context of task hashes.
 pub const TASK_CONTEXT: &str = "host 2026 task v1";
@@ -97,8 +98,8 @@ pub struct PreparedTask {
     pub task: Task,
     pub corpus: String,
     /// Number of documents in the corpus, and their bytes.
-    pub documents: (usize, u64),
-    /// Training tokens: all sections, concatenated.
+    pub documents: (u64, u64),
+    /// Training tokens: all sections, concatenated; in a packed corpus, each ends with the boundary token.
     pub train: Vec<u16>,
     /// Chunks of the search split.
     pub search: Vec<Vec<u16>>,
@@ -154,33 +155,41 @@ impl PreparedTask {
     }
 }
 
-/// Splits `corpus`, and cuts each held-out split into at most `eval_chunks` chunks of `context` + 1 tokens. Chunks are
-/// evenly spaced and disjoint, and never span two sections.
-pub fn prepare(corpus: &Corpus, context: u32, eval_chunks: u32, scale: f32) -> Result<PreparedTask, DataError> {
+/// Cuts each held-out split of `corpus` into at most `eval_chunks` chunks of `context` + 1 tokens. Chunks are evenly
+/// spaced and disjoint. They never span two sections, unless the corpus is packed: then the sections are concatenated,
+/// each with the boundary token behind it, and cut as one text.
+pub fn prepare(
+    corpus: &Corpus,
+    splits: Splits,
+    (context, eval_chunks): (u32, u32),
+    scale: f32,
+) -> Result<PreparedTask, DataError> {
     if context == 0 || eval_chunks == 0 {
         return Err(DataError::Settings("context and eval_chunks must be above 0"));
     }
     if !(scale.is_finite() && scale > 0.0) {
         return Err(DataError::Settings("scale must be a number above 0"));
     }
-    let splits = split::split(corpus)?;
     let tokenizer = Tokenizer::Bytes;
-    let task = Task { corpus: corpus.manifest.hash(), tokenizer, splits: splits.hashes(), context, eval_chunks, scale };
-    let train: Vec<u16> = splits.train.iter().flat_map(|s| tokenizer.encode(&s.bytes)).collect();
-    let cut = |part: &[Section]| chunks(part, tokenizer, context as usize + 1, eval_chunks as usize);
-    let (search, confirm, test) = (cut(&splits.search), cut(&splits.confirm), cut(&splits.test));
-    let small = |why| DataError::TooSmall { name: corpus.manifest.name.clone(), bytes: corpus.bytes(), why };
-    if search.is_empty() || confirm.is_empty() || test.is_empty() {
-        return Err(small("a held-out split is shorter than one chunk of context + 1 tokens"));
+    let hashes = splits.hashes(corpus);
+    let task = Task { corpus: corpus.manifest.hash(), tokenizer, splits: hashes, context, eval_chunks, scale };
+    let length = context as usize + 1;
+    let train = tokenizer.encode(&text(corpus, &splits.train));
+    if train.len() < length {
+        return Err(no_chunk(corpus, "train", &splits.train, length));
     }
-    if train.len() <= context as usize {
-        return Err(small("the training split is shorter than context + 1 tokens"));
-    }
+    let cut = |split, part: &[Section]| {
+        let chunks = chunks(corpus, part, tokenizer, length, eval_chunks as usize);
+        if chunks.is_empty() { Err(no_chunk(corpus, split, part, length)) } else { Ok(chunks) }
+    };
+    let search = cut("search", &splits.search)?;
+    let confirm = cut("confirm", &splits.confirm)?;
+    let test = cut("test", &splits.test)?;
     let unigram_bpb = unigram_bpb(&train, &search, tokenizer.vocab());
     Ok(PreparedTask {
         task,
         corpus: corpus.manifest.name.clone(),
-        documents: (corpus.documents.len(), corpus.bytes()),
+        documents: (corpus.manifest.count(), corpus.bytes()),
         train,
         search,
         confirm,
@@ -190,9 +199,40 @@ pub fn prepare(corpus: &Corpus, context: u32, eval_chunks: u32, scale: f32) -> R
     })
 }
 
-/// All disjoint chunks of the sections in order, thinned evenly to at most `most`.
-fn chunks(part: &[Section], tokenizer: Tokenizer, length: usize, most: usize) -> Vec<Vec<u16>> {
-    let all: Vec<&[u8]> = part.iter().flat_map(|s| s.bytes.chunks_exact(length)).collect();
+fn no_chunk(corpus: &Corpus, split: &'static str, part: &[Section], chunk: usize) -> DataError {
+    let longest = part.iter().map(Section::length).max().unwrap_or(0);
+    let why = if corpus.is_packed() {
+        let bytes = text(corpus, part).len();
+        format!("it has {bytes} bytes in all; lower the policy's `context`, or add more text")
+    } else {
+        format!(
+            "its longest document has {longest} bytes; lower the policy's `context`, or add the text anew with \
+             `host data add`, which packs short documents together"
+        )
+    };
+    DataError::NoChunk { name: corpus.manifest.name.clone(), split, chunk, why }
+}
+
+/// The text of a split as one: in a packed corpus, each section ends with the boundary.
+fn text(corpus: &Corpus, part: &[Section]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(part.iter().map(|section| section.length() + 1).sum());
+    for section in part {
+        text.extend_from_slice(&section.text(corpus));
+        if corpus.is_packed() {
+            text.push(BOUNDARY);
+        }
+    }
+    text
+}
+
+/// All disjoint chunks of a split in order, thinned evenly to at most `most`.
+fn chunks(corpus: &Corpus, part: &[Section], tokenizer: Tokenizer, length: usize, most: usize) -> Vec<Vec<u16>> {
+    let texts: Vec<Cow<[u8]>> = if corpus.is_packed() {
+        std::iter::once(Cow::Owned(text(corpus, part))).collect()
+    } else {
+        part.iter().map(|section| section.text(corpus)).collect()
+    };
+    let all: Vec<&[u8]> = texts.iter().flat_map(|text| text.chunks_exact(length)).collect();
     let count = all.len().min(most);
     (0..count).filter_map(|i| all.get(i * all.len() / count)).map(|chunk| tokenizer.encode(chunk)).collect()
 }
@@ -215,6 +255,7 @@ fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::corpus::Document;
+    use super::super::split;
     use super::*;
     use proptest::prelude::*;
 
@@ -250,27 +291,57 @@ mod tests {
         }
     }
 
+    fn two_of_ten(make: fn(&str, Vec<Document>) -> Corpus) -> (Corpus, [Section; 2]) {
+        let document = |start: u8| Document { name: format!("{start:03}"), bytes: (start..start + 10).collect() };
+        let section = |document| Section { document, number: None, pieces: std::iter::once(0..10).collect() };
+        (make("x", vec![document(1), document(101)]), [section(0), section(1)])
+    }
+
     #[test]
     fn chunks_are_spread_disjoint_and_inside_sections() {
-        let bytes = |start: u8| Section { name: String::new(), bytes: (start..start + 10).collect() };
-        let part = [bytes(0), bytes(100)];
-        let cut = |most| chunks(&part, Tokenizer::Bytes, 4, most);
-        assert_eq!(cut(9), [[0, 1, 2, 3], [4, 5, 6, 7], [100, 101, 102, 103], [104, 105, 106, 107]]);
-        assert_eq!(cut(2), [[0, 1, 2, 3], [100, 101, 102, 103]]);
-        assert!(chunks(&part, Tokenizer::Bytes, 11, 5).is_empty());
+        let (corpus, part) = two_of_ten(Corpus::new);
+        let cut = |most| chunks(&corpus, &part, Tokenizer::Bytes, 4, most);
+        assert_eq!(cut(9), [[1, 2, 3, 4], [5, 6, 7, 8], [101, 102, 103, 104], [105, 106, 107, 108]]);
+        assert_eq!(cut(2), [[1, 2, 3, 4], [101, 102, 103, 104]]);
+        assert!(chunks(&corpus, &part, Tokenizer::Bytes, 11, 5).is_empty());
+    }
+
+    #[test]
+    fn chunks_of_a_packed_corpus_span_documents_with_a_boundary_between() {
+        let (corpus, part) = two_of_ten(Corpus::packed);
+        let chunks = chunks(&corpus, &part, Tokenizer::Bytes, 11, 5);
+        assert_eq!(chunks, [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0], [101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 0]]);
+    }
+
+    fn prepared(corpus: &Corpus, context: u32, scale: f32) -> Result<PreparedTask, DataError> {
+        prepare(corpus, split::split(corpus, &mut |_| {}).unwrap(), (context, 5), scale)
     }
 
     #[test]
     fn prepares_every_split() {
-        let prepared = prepare(&corpus(), 16, 5, 1.0).unwrap();
-        for part in [&prepared.search, &prepared.confirm, &prepared.test] {
+        let task = prepared(&corpus(), 16, 1.0).unwrap();
+        for part in [&task.search, &task.confirm, &task.test] {
             assert_eq!((part.len(), part[0].len()), (5, 17));
         }
-        assert_eq!(prepared.search_text().unwrap().len(), 85);
-        assert_eq!(prepared.train.len(), 7 * 300);
-        assert!((4.5..5.5).contains(&prepared.unigram_bpb), "{}", prepared.unigram_bpb);
-        assert!(matches!(prepare(&corpus(), 300, 5, 1.0), Err(DataError::TooSmall { .. })));
-        assert!(matches!(prepare(&corpus(), 16, 5, f32::NAN), Err(DataError::Settings(_))));
+        assert_eq!(task.search_text().unwrap().len(), 85);
+        assert_eq!(task.train.len(), 7 * 300);
+        assert!((4.5..5.5).contains(&task.unigram_bpb), "{}", task.unigram_bpb);
+        assert!(matches!(prepared(&corpus(), 16, f32::NAN), Err(DataError::Settings(_))));
+    }
+
+    /// A thousand documents of 30 bytes never hold a chunk of 65 tokens each, but they do together.
+    #[test]
+    fn short_documents_are_packed_or_named() {
+        let short = |i: u32| blake3::hash(&i.to_le_bytes()).to_hex()[..30].as_bytes().to_vec();
+        let document = |i: u32| Document { name: format!("{i:04}"), bytes: short(i) };
+        let documents: Vec<_> = (0..1_000).map(document).collect();
+        let error = prepared(&Corpus::new("x", documents.clone()), 64, 1.0).unwrap_err().to_string();
+        assert!(error.contains("longest document has 30 bytes") && error.contains("host data add"), "{error}");
+        let packed = Corpus::packed("x", documents);
+        let task = prepared(&packed, 64, 1.0).unwrap();
+        assert!(task.test.iter().flatten().any(|&token| token == u16::from(BOUNDARY)));
+        let error = prepared(&packed, 4_000, 1.0).unwrap_err().to_string();
+        assert!(error.contains("split has no chunk of context + 1 = 4001 tokens: it has"), "{error}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Bench {
     /// Another bench on the same store, for another thread.
     pub fn twin(&self) -> Result<Self, StoreError> {
         Ok(Self {
-            store: Store::open(self.store.dir())?,
+            store: self.store.twin()?,
             toolchain: self.toolchain.clone(),
             sandbox: self.sandbox.clone(),
             task: self.task.clone(),

@@ -127,7 +127,7 @@ impl Night<'_> {
         let id = store.add_trial(self.id, &trial, &judged.runs)?;
         self.tally.count(&judged, wall);
         let record = TrialRecord { id, night: self.id, trial: trial.clone() };
-        if let Err(error) = self.memory.remember(store, record) {
+        if let Err(error) = self.memory.remember(store, record, true) {
             (self.tell)(Event::Note { text: format!("trial #{number} is recorded, and read again later: {error}") });
         }
         let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));

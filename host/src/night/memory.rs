@@ -4,7 +4,7 @@
 use crate::experiment::prepare::Candidate;
 use crate::night::champion::Champion;
 use crate::night::seen::Seen;
-use crate::propose::proposer::Past;
+use crate::propose::proposer::{Past, Situation};
 use crate::record::ending::Ending;
 use crate::record::facts::loss_curve;
 use crate::record::key::{ExperimentKey, Hash};
@@ -36,10 +36,23 @@ impl Memory {
         self.past.last().map_or(1, |past| past.trial.number + 1)
     }
 
-    pub fn remember(&mut self, store: &Store, record: TrialRecord) -> Result<(), StoreError> {
+    /// Remembers trials, oldest first.
+    pub fn remember_all(&mut self, store: &Store, records: Vec<TrialRecord>) -> Result<(), StoreError> {
+        let newest = records.last().map_or(0, |record| record.trial.number);
+        for record in records {
+            let is_recent = record.trial.number + Situation::RECENT > newest;
+            self.remember(store, record, is_recent)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers a trial; with its source and losses if it is recent or was kept.
+    pub fn remember(&mut self, store: &Store, record: TrialRecord, is_recent: bool) -> Result<(), StoreError> {
         let TrialRecord { id, trial, .. } = record;
-        let source = source_of(store, &trial)?;
-        let losses = losses_of(store, trial.found.experiment.as_ref())?;
+        let (source, losses) = match is_recent || trial.is_kept() {
+            true => (source_of(store, &trial)?, losses_of(store, trial.found.experiment.as_ref())?),
+            false => (None, Vec::new()),
+        };
         self.seen.insert(&trial);
         self.past.push(Arc::new(Past { trial, source, losses }));
         self.last = self.last.max(id);

@@ -59,9 +59,7 @@ impl Night<'_> {
 
     /// If it fails, the next call goes on where it stopped.
     fn take_up_trials(&mut self, trials: Vec<TrialRecord>) -> Result<(), NightError> {
-        for record in trials {
-            self.memory.remember(&self.bench.store, record)?;
-        }
+        self.memory.remember_all(&self.bench.store, trials)?;
         let new = self.memory.past.iter().skip(self.followed).map(|past| &past.trial);
         let kept: Vec<Trial> =
             new.filter(|trial| trial.number > self.champion.trial && trial.is_kept()).cloned().collect();

@@ -149,12 +149,17 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     })
 }
 
-/// Opens a store that exists already.
+/// Opens a store that exists already, to read it.
 pub fn existing_store(dir: &Path) -> Result<Store, OpenError> {
-    if !dir.join("index.sqlite").is_file() {
+    if !Store::exists(dir)? {
         return Err(OpenError::NoStore(dir.to_owned()));
     }
-    Ok(Store::open(dir)?)
+    Ok(Store::open_to_read(dir)?)
+}
+
+/// Opens a store that exists already, to change it.
+pub fn writable_store(dir: &Path) -> Result<Store, OpenError> {
+    if Store::exists(dir)? { Ok(Store::open(dir)?) } else { Err(OpenError::NoStore(dir.to_owned())) }
 }
 
 /// Assembles the bench of a night: compiler (found or installed), corpus (found or downloaded), profile and sandbox.
@@ -191,13 +196,13 @@ fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<(PreparedTask, C
     for (name, why) in &picked.passed_over {
         tell(Event::Note { text: format!("corpus {name} is passed over: {why}") });
     }
-    let task = task::prepare(&picked.corpus, policy.task.context, policy.task.eval_chunks, policy.task.scale)?;
+    let cache = crate::system::cache::cache_dir().map_err(DataError::from)?;
+    let splits = data::splits(&picked.corpus, &cache, &mut |line| tell(Event::Note { text: line.into() }))?;
+    let sizes = (policy.task.context, policy.task.eval_chunks);
+    let task = task::prepare(&picked.corpus, splits, sizes, policy.task.scale)?;
     tell(Event::Setup { what: "corpus", text: format!("{}; task {}", task.describe(), task.hash().short()) });
     task.report.warning().into_iter().for_each(|text| tell(Event::Note { text }));
-    let compressors = compress::cached(
-        &task.search_text().map_err(DataError::from)?,
-        &crate::system::cache::cache_dir().map_err(DataError::from)?,
-    )?;
+    let compressors = compress::cached(&task.search_text().map_err(DataError::from)?, &cache)?;
     Ok((task, compressors))
 }
 
@@ -286,7 +291,8 @@ pub fn for_record(
         .map_err(|e| gone(format!("its task does not read: {e}")))?;
     let cache = crate::system::cache::cache_dir().map_err(DataError::from)?;
     let corpus = data::open(&known.corpus, &cache, &mut |_| {})?;
-    let task = task::prepare(&corpus, known.context, known.eval_chunks, known.scale)?;
+    let splits = data::splits(&corpus, &cache, &mut |_| {})?;
+    let task = task::prepare(&corpus, splits, (known.context, known.eval_chunks), known.scale)?;
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }

@@ -79,11 +79,33 @@ impl Situation {
     /// A negative result expires after this number of newer champions.
     pub const EXPIRES_AFTER: usize = 3;
 
-    /// Whether a trial failed to gain on a champion so old that the idea may be worth another try. Trials on other
+    /// How many of the latest trials are known with their sources and losses. Of older ones, only those that were kept
+    /// are.
+    pub const RECENT: u64 = 512;
+
+    /// The trials that failed to gain on a champion so old that the idea may be worth another try. Trials on other
     /// terms (task, budget, limits) are never in the past.
-    pub fn is_expired(&self, past: &Past) -> bool {
-        let later = self.past.iter().filter(|p| p.trial.is_kept() && p.trial.number > past.trial.number);
-        !past.trial.is_kept() && later.count() >= Self::EXPIRES_AFTER
+    pub fn expired(&self) -> Expired {
+        let kept = self.past.iter().rev().filter(|past| past.trial.is_kept());
+        Expired { before: kept.map(|past| past.trial.number).nth(Self::EXPIRES_AFTER - 1).unwrap_or(0) }
+    }
+
+    /// The number of the oldest trial that is known with its source.
+    pub fn first_recent(&self) -> u64 {
+        self.past.last().map_or(0, |past| (past.trial.number + 1).saturating_sub(Self::RECENT))
+    }
+}
+
+/// See [`Situation::expired`].
+#[derive(Clone, Copy, Debug)]
+pub struct Expired {
+    /// Trials with a lower number have expired, unless they were kept.
+    before: u64,
+}
+
+impl Expired {
+    pub fn holds(self, past: &Past) -> bool {
+        !past.trial.is_kept() && past.trial.number < self.before
     }
 }
 
@@ -105,9 +127,9 @@ pub struct Parent {
 pub struct Past {
     /// The trial; number 0 is the baseline.
     pub trial: Trial,
-    /// Its source; `None` if the store has lost it.
+    /// Its source; `None` if the store has lost it, or if the trial is not [`Situation::RECENT`] and was not kept.
     pub source: Option<String>,
-    /// Its loss curve, if it was trained: see [`crate::record::facts::loss_curve`].
+    /// Its loss curve, if it was trained and is known: see [`crate::record::facts::loss_curve`].
     pub losses: Vec<(u64, f64)>,
 }
 
@@ -230,9 +252,9 @@ pub(crate) mod tests {
         let bad = past(1, Ending::Discard, Some(0.1));
         let keeps = |n: u64| (2..2 + n).map(|i| past(i, Ending::Keep, Some(-0.01)));
         let with = |n| situation(std::iter::once(bad.clone()).chain(keeps(n)).collect());
-        assert!(!with(2).is_expired(&bad));
-        assert!(with(3).is_expired(&bad));
+        assert!(!with(2).expired().holds(&bad));
+        assert!(with(3).expired().holds(&bad));
         let kept = past(1, Ending::Keep, Some(-0.1));
-        assert!(!with(3).is_expired(&kept), "a gain is a gain");
+        assert!(!with(3).expired().holds(&kept), "a gain is a gain");
     }
 }

@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn the_umask_says_who_may_read_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let (usual, path) = (folder.path().join("usual"), folder.path().join("file"));
+        fs::write(&usual, b"x").unwrap();
+        replace(&path, &[b"x"]).unwrap();
+        assert_eq!(mode(&path), mode(&usual));
+    }
+
+    #[test]
     fn a_path_without_a_file_is_an_error() {
         assert!(replace(Path::new("/"), &[b"x"]).is_err());
         assert_eq!(folder_of(Path::new("file")).unwrap(), Path::new("."));

@@ -1,7 +1,8 @@
 //! The offline proposer in a night: converts the night's past into the history that [`Evolve`] learns from. Pure.
 
 use crate::guest::source::Source;
-use crate::propose::evolve::search::{Evolve, History, Trial, steps_between};
+use crate::propose::evolve::constants::Constant;
+use crate::propose::evolve::search::{self, Evolve, History, Trial, steps_between};
 use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
 use crate::record::key::SourceKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,22 +18,32 @@ impl Offline {
     /// Its name in policies, logs and the store.
     pub const NAME: &'static str = "evolve";
 
-    /// Derives steps from new trials; each source is parsed once. Failures on a much older champion are left out.
+    /// Derives steps from new trials; each source is parsed once. Failures on a much older champion are left out. Steps
+    /// of trials that are not recent no longer count: each later one has weakened them.
     fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
         let past: &[Arc<Past>] = &situation.past;
+        let first_recent = situation.first_recent();
         let sources: BTreeMap<u64, &str> =
             past.iter().filter_map(|p| Some((p.trial.number, p.source.as_deref()?))).collect();
+        let mut parents: BTreeMap<u64, Vec<Constant>> = BTreeMap::new();
         for trial in past.iter().map(|p| &p.trial).filter(|trial| trial.number > 0) {
-            // If the store has lost one of the two texts, the steps between them are unknown.
-            let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
-            self.trials.entry(trial.number).or_insert_with(|| Trial {
-                operator: trial.operator.clone(),
-                steps: texts.map_or(Vec::new(), |(parent, child)| steps_between(parent, child)),
-                gain: trial.found.delta.map(|delta| -delta),
-                kept: trial.is_kept(),
+            self.trials.entry(trial.number).or_insert_with(|| {
+                // If the store has lost one of the two texts, the steps between them are unknown.
+                let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
+                let texts = texts.filter(|_| trial.number >= first_recent);
+                let steps = texts.map_or(Vec::new(), |(parent, child)| {
+                    let before = parents.entry(trial.parent).or_insert_with(|| search::constants_of(parent));
+                    steps_between(before, child)
+                });
+                let gain = trial.found.delta.map(|delta| -delta);
+                Trial { operator: trial.operator.clone(), steps, gain, kept: trial.is_kept() }
             });
         }
-        let fresh = past.iter().filter(|p| !situation.is_expired(p));
+        for (_, old) in self.trials.range_mut(..first_recent) {
+            old.steps.clear();
+        }
+        let expired = situation.expired();
+        let fresh = past.iter().filter(|p| !expired.holds(p));
         fresh.filter_map(|p| self.trials.get(&p.trial.number)).cloned().collect()
     }
 }

@@ -69,9 +69,10 @@ impl Evolve {
     /// one step away was already tried.
     pub fn propose(&self, parent: &str, history: &History, trial: u64) -> Option<Mutation> {
         let catalogue = Catalogue::of(parent)?;
+        let weights = catalogue.weights(history.trials);
         let mut random = Random::new(self.random_seed, trial);
         let new = |m: &Mutation| m.source != parent && !(history.tried)(&m.source);
-        let drawn = (0..DRAWS).find_map(|_| catalogue.draw(parent, history.trials, &mut random).filter(new));
+        let drawn = (0..DRAWS).find_map(|_| catalogue.draw(parent, &weights, &mut random).filter(new));
         drawn.or_else(|| catalogue.all(parent).find(new))
     }
 }
@@ -85,12 +86,12 @@ pub fn sample_constants(text: &str, random: &mut Random, spread: f64) -> Option<
 
 /// The searchable constants of a text; empty if it does not parse.
 pub fn constants_of(text: &str) -> Vec<Constant> {
-    Catalogue::of(text).map(|c| c.constants).unwrap_or_default()
+    source::look(text, |syntax| Guest::new(&syntax.file, syntax.text).constants).unwrap_or_default()
 }
 
-/// The constants that differ between two sources, for [`Trial::steps`].
-pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
-    let (before, after) = (constants_of(parent), constants_of(child));
+/// The constants of a parent that a child sets to another value, for [`Trial::steps`].
+pub fn steps_between(before: &[Constant], child: &str) -> Vec<Step> {
+    let after = constants_of(child);
     let pairs = before.iter().filter_map(|b| Some((b, constants::named(&after, &b.name)?)));
     pairs
         .filter(|(b, a)| b.value != a.value)
@@ -102,6 +103,14 @@ pub fn steps_between(parent: &str, child: &str) -> Vec<Step> {
 struct Catalogue {
     constants: Vec<Constant>,
     sites: BTreeMap<&'static str, Vec<Site>>,
+}
+
+/// What the history says about a catalogue. All draws of one proposal share it.
+struct Weights {
+    operators: Vec<&'static str>,
+    operator_weights: Vec<f64>,
+    /// By constant.
+    momenta: Vec<f64>,
 }
 
 impl Catalogue {
@@ -125,30 +134,34 @@ impl Catalogue {
         structural.chain(steps)
     }
 
-    /// Draws an operator in proportion to its success, then a place for it.
-    fn draw(&self, text: &str, trials: &[Trial], random: &mut Random) -> Option<Mutation> {
+    fn weights(&self, trials: &[Trial]) -> Weights {
         let mut names = vec![(CONSTANT, 6.0), (TWO_CONSTANTS, 1.5)];
         names.extend(self.sites.keys().map(|name| (*name, 1.0)));
-        let weights: Vec<f64> = names.iter().map(|(name, base)| base * success(name, trials)).collect();
-        let (name, _) = names.get(random.weighted(&weights)?)?;
-        match *name {
-            CONSTANT => self.set(text, CONSTANT, &[self.step(trials, random)?]),
+        let (operators, operator_weights) =
+            names.into_iter().map(|(name, base)| (name, base * success(name, trials))).unzip();
+        let momenta = self.constants.iter().map(|c| momentum(&c.name, trials)).collect();
+        Weights { operators, operator_weights, momenta }
+    }
+
+    /// Draws an operator in proportion to its success, then a place for it.
+    fn draw(&self, text: &str, weights: &Weights, random: &mut Random) -> Option<Mutation> {
+        match *weights.operators.get(random.weighted(&weights.operator_weights)?)? {
+            CONSTANT => self.set(text, CONSTANT, &[self.step(weights, random)?]),
             TWO_CONSTANTS => {
-                let (first, second) = (self.step(trials, random)?, self.step(trials, random)?);
+                let (first, second) = (self.step(weights, random)?, self.step(weights, random)?);
                 (first.0.name != second.0.name).then_some(())?;
                 self.set(text, TWO_CONSTANTS, &[first, second])
             }
-            _ => mutation(text, random.pick(self.sites.get(name)?)?),
+            name => mutation(text, random.pick(self.sites.get(name)?)?),
         }
     }
 
     /// Draws a constant and its new value. Constants with earlier gains are drawn more often, in the direction of the
     /// gain.
-    fn step(&self, trials: &[Trial], random: &mut Random) -> Option<(&Constant, Value)> {
-        let momenta: Vec<f64> = self.constants.iter().map(|c| momentum(&c.name, trials)).collect();
-        let weights: Vec<f64> = momenta.iter().map(|m| 1.0 + m.abs()).collect();
-        let index = random.weighted(&weights)?;
-        let up = random.chance(1.0 / (1.0 + (-momenta.get(index)?).exp()));
+    fn step(&self, weights: &Weights, random: &mut Random) -> Option<(&Constant, Value)> {
+        let steps: Vec<f64> = weights.momenta.iter().map(|m| 1.0 + m.abs()).collect();
+        let index = random.weighted(&steps)?;
+        let up = random.chance(1.0 / (1.0 + (-weights.momenta.get(index)?).exp()));
         let constant = self.constants.get(index)?;
         Some((constant, *random.pick(&constant.steps(up))?))
     }
@@ -305,7 +318,8 @@ fn schedule(progress: f32) -> f32 {
         for trial in 0..300 {
             let m = Evolve { random_seed: 5 }.propose(GUEST, &history, trial).unwrap();
             *operators.entry(m.operator).or_default() += 1;
-            let steps = if m.operator == CONSTANT { steps_between(GUEST, &m.source) } else { Vec::new() };
+            let steps =
+                if m.operator == CONSTANT { steps_between(&constants_of(GUEST), &m.source) } else { Vec::new() };
             for step in steps.iter().filter(|s| s.name == "MATRIX_LR") {
                 if step.up { up += 1 } else { down += 1 }
             }
@@ -339,6 +353,6 @@ fn schedule(progress: f32) -> f32 {
     #[test]
     fn samples_move_many_constants_at_once() {
         let m = sample_constants(GUEST, &mut Random::new(1, 1), 2.0).unwrap();
-        assert!(steps_between(GUEST, &m.source).len() > 3, "{}", m.description);
+        assert!(steps_between(&constants_of(GUEST), &m.source).len() > 3, "{}", m.description);
     }
 }

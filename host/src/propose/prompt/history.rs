@@ -32,9 +32,9 @@ pub(super) fn kept(situation: &Situation) -> String {
 /// Trials that were worse, within the noise, or failed, latest first. Expired trials are left out.
 pub(super) fn without_gain(situation: &Situation) -> String {
     let lost = [Ending::Discard, Ending::Noise, Ending::Failed, Ending::Refused];
-    let (expired, valid): (Vec<&Past>, Vec<&Past>) = tried(situation)
-        .filter(|past| lost.contains(&past.trial.found.verdict))
-        .partition(|past| situation.is_expired(past));
+    let old = situation.expired();
+    let (expired, valid): (Vec<&Past>, Vec<&Past>) =
+        tried(situation).filter(|past| lost.contains(&past.trial.found.verdict)).partition(|past| old.holds(past));
     let mut out = list(valid.into_iter().rev(), |Past { trial, .. }| {
         let Findings { verdict, delta, reason, .. } = &trial.found;
         let figure = delta.map_or(String::new(), |delta| format!(" {delta:+.4}"));

@@ -6,7 +6,6 @@ use crate::record::store::error::{StoreError, io_error};
 use crate::record::store::folder::{Store, WritePoint};
 use crate::record::store::lock::RunLock;
 use crate::system::atomic_file::{self, Step, WriteError, sync_folder};
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -37,9 +36,7 @@ impl Store {
         let path = self.blob_path(&hash);
         let blobs = self.dir.join("blobs");
         let folder = path.parent().unwrap_or(&blobs);
-        if fs::read(&path).is_ok_and(|found| found == bytes) {
-            let file = File::open(&path).map_err(|source| io_error(&path, source))?;
-            file.set_modified(SystemTime::now()).map_err(|source| io_error(&path, source))?;
+        if self.renew_blob(&path, bytes)? {
             // The process that renamed it may have died before the folder reached the disk.
             sync_folder(folder).map_err(|source| io_error(folder, source))?;
             return Ok(hash);
@@ -52,6 +49,17 @@ impl Store {
         atomic_file::replace_from(&incoming, &path, &[bytes], &|step| self.fault_at(write_point(step)))
             .map_err(|WriteError { path, source }| io_error(&path, source))?;
         Ok(hash)
+    }
+
+    /// Makes an intact blob young again, so that [`Store::gc`] leaves it. Returns false if there is none.
+    fn renew_blob(&self, path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+        if !fs::read(path).is_ok_and(|found| found == bytes) {
+            return Ok(false);
+        }
+        let Ok(file) = File::open(path) else { return Ok(false) };
+        file.set_modified(SystemTime::now()).map_err(|source| io_error(path, source))?;
+        // If the path is gone, a collection took the blob away before it was young.
+        Ok(path.exists())
     }
 
     /// Removes a blob. A missing blob is not an error.
@@ -75,18 +83,68 @@ impl Store {
     }
 
     /// Removes what crashes leave behind: blobs that no record names and half-written files, if they are at least an
-    /// hour old. Holding the lock proves that nothing is being recorded.
-    pub fn gc(&self, _lock: &RunLock, now: SystemTime) -> Result<Collected, StoreError> {
+    /// hour old. While an experiment runs, what was written since it began stays too, since its records come last.
+    pub fn gc(&self, now: SystemTime) -> Result<Collected, StoreError> {
+        let before = RunLock::held_since(&self.dir)?.map_or(now, |since| since.min(now));
         let named = self.referenced_blobs()?;
         let mut collected = Collected::default();
-        collect(&self.dir.join("incoming"), now, &BTreeSet::new(), "", &mut collected)?;
-        for (name, folder) in entries(&self.dir.join("blobs"))? {
-            if folder.is_dir() {
-                collect(&folder, now, &named, &name, &mut collected)?;
+        for (_, path) in entries(&self.dir.join("incoming"))? {
+            if is_old(&path, before)? {
+                collected.count(&path)?;
+                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+            }
+        }
+        for (prefix, folder) in entries(&self.dir.join("blobs"))?.into_iter().filter(|(_, folder)| folder.is_dir()) {
+            for (name, path) in entries(&folder)? {
+                if !named.contains(&format!("{prefix}{name}")) && is_old(&path, before)? {
+                    self.collect(&path, &format!("{prefix}{name}"), before, &mut collected)?;
+                }
             }
         }
         Ok(collected)
     }
+
+    /// Removes a blob, unless another process makes it young at this moment. It is moved away first: who looks for it
+    /// then writes it anew.
+    fn collect(
+        &self,
+        path: &Path,
+        name: &str,
+        before: SystemTime,
+        collected: &mut Collected,
+    ) -> Result<(), StoreError> {
+        let aside = self.dir.join("incoming").join(name);
+        match fs::rename(path, &aside) {
+            // Another collection took it.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            moved => moved.map_err(|source| io_error(path, source))?,
+        }
+        if is_old(&aside, before)? {
+            collected.count(&aside)?;
+            fs::remove_file(&aside).map_err(|source| io_error(&aside, source))
+        } else {
+            fs::rename(&aside, path).map_err(|source| io_error(path, source))
+        }
+    }
+}
+
+impl Collected {
+    fn count(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.files += 1;
+        self.bytes += fs::symlink_metadata(path).map_err(|source| io_error(path, source))?.len();
+        Ok(())
+    }
+}
+
+/// Whether a file has not changed for [`GRACE`] before the given time. A file with a time in the future (the clock was
+/// set back) has no age. Folders and links are not ours.
+fn is_old(path: &Path, before: SystemTime) -> Result<bool, StoreError> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        found => found.map_err(|source| io_error(path, source))?,
+    };
+    let modified = metadata.modified().map_err(|source| io_error(path, source))?;
+    Ok(metadata.is_file() && before.duration_since(modified).is_ok_and(|age| age >= GRACE))
 }
 
 fn write_point(step: Step) -> WritePoint {
@@ -98,29 +156,7 @@ fn write_point(step: Step) -> WritePoint {
     }
 }
 
-/// Removes old files from a folder, except those for which `prefix` followed by the name is in `named`.
-fn collect(
-    folder: &Path,
-    now: SystemTime,
-    named: &BTreeSet<String>,
-    prefix: &str,
-    collected: &mut Collected,
-) -> Result<(), StoreError> {
-    for (name, path) in entries(folder)? {
-        let metadata = fs::symlink_metadata(&path).map_err(|source| io_error(&path, source))?;
-        let modified = metadata.modified().map_err(|source| io_error(&path, source))?;
-        // A file with a time in the future (the clock was set back) has no age and stays.
-        let old = now.duration_since(modified).is_ok_and(|age| age >= GRACE);
-        if metadata.is_file() && old && !named.contains(&format!("{prefix}{name}")) {
-            fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
-            collected.files += 1;
-            collected.bytes += metadata.len();
-        }
-    }
-    Ok(())
-}
-
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let error = |source| io_error(folder, source);
     fs::read_dir(folder)
         .map_err(error)?

@@ -16,6 +16,32 @@ pub enum StoreError {
     /// The system refused a file operation.
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+    /// Another program holds a lock on the index.
+    #[error(
+        "another program has locked the index {0} (a database browser, or a backup?); close it, or wait: nothing is lost"
+    )]
+    Busy(PathBuf),
+    /// The index is gone or empty, but the blobs are there.
+    #[error(
+        "the index {0} is missing, but the store has blobs: put the file back from a copy, together with its -wal file, \
+         or use another --store. A new index would know nothing of them"
+    )]
+    IndexLost(PathBuf),
+    /// The index file is damaged.
+    #[error(
+        "the index {path} is damaged ({source}); put it back from a copy, or use another --store. The blobs are not \
+         touched"
+    )]
+    IndexDamaged { path: PathBuf, source: rusqlite::Error },
+    /// The store cannot be changed.
+    #[error(
+        "the index {0} cannot be written: it belongs to another user, or its disk is read-only; `host log`, `show`, \
+         `replay`, `sample` and `report` read it, and a copy of the folder can be changed"
+    )]
+    ReadOnly(PathBuf),
+    /// The index cannot be read without writing to its folder.
+    #[error("the index {path} cannot be copied to be read: {source}; set TMPDIR to a folder with space for it")]
+    Copy { path: PathBuf, source: io::Error },
     /// SQLite refused.
     #[error("the index {path}: {source}")]
     Index { path: PathBuf, source: rusqlite::Error },

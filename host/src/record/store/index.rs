@@ -13,14 +13,24 @@ use std::collections::BTreeSet;
 impl Store {
     /// Begins a write transaction; waits for other writers.
     pub(super) fn begin(&self) -> Result<Transaction<'_>, StoreError> {
-        self.sql(Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate))
+        self.patiently(|| Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate))
+    }
+
+    /// Commits a transaction; waits for readers that are in the way.
+    pub(super) fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
+        self.patiently(|| transaction.execute_batch("COMMIT"))
+    }
+
+    /// Executes a statement outside a transaction; waits for other writers. Returns the number of changed rows.
+    pub(super) fn execute(&self, sql: &str, params: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        self.patiently(|| self.db.execute(sql, params))
     }
 
     /// The first row, if there is one.
     pub(super) fn first<T>(
         &self,
         sql: &str,
-        params: impl rusqlite::Params,
+        params: impl rusqlite::Params + Clone,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         Ok(self.rows(sql, params, read)?.into_iter().next())
@@ -30,21 +40,19 @@ impl Store {
     pub(super) fn one<T>(
         &self,
         sql: &str,
-        params: impl rusqlite::Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        params: impl rusqlite::Params + Clone,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let query = || self.db.prepare_cached(sql)?.query_row(params, read);
-        self.sql(query())
+        self.patiently(|| self.db.prepare_cached(sql)?.query_row(params.clone(), &mut read))
     }
 
     pub(super) fn rows<T>(
         &self,
         sql: &str,
-        params: impl rusqlite::Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        params: impl rusqlite::Params + Clone,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let query = || self.db.prepare_cached(sql)?.query_map(params, read)?.collect();
-        self.sql(query())
+        self.patiently(|| self.db.prepare_cached(sql)?.query_map(params.clone(), &mut read)?.collect())
     }
 
     /// The names of all blobs that records refer to.

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How often a waiting process checks the lock.
 const LOOK: Duration = Duration::from_millis(20);
@@ -30,7 +30,19 @@ impl RunLock {
         }
         // The number is only for the message above: a full disk must not keep a night from starting.
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        file.set_modified(SystemTime::now()).map_err(|source| io_error(&dir.join("lock"), source))?;
         Ok(Self { _file: file })
+    }
+
+    /// When the process that holds the lock took it; `None` if nobody holds it.
+    pub(super) fn held_since(dir: &Path) -> Result<Option<SystemTime>, StoreError> {
+        let file = open(dir, "lock")?;
+        if try_lock(dir, &file)? {
+            return Ok(None);
+        }
+        // The holder wrote its process id into the file when it took the lock.
+        let since = file.metadata().and_then(|found| found.modified());
+        since.map(Some).map_err(|source| io_error(&dir.join("lock"), source))
     }
 
     /// A waiting process holds the queue lock. A process that releases the store and wants it again at once finds the

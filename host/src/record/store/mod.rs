@@ -13,6 +13,7 @@
 //! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read.
 
 mod blob;
+mod check;
 mod error;
 mod folder;
 mod index;
@@ -27,8 +28,9 @@ mod tests;
 mod trial;
 
 pub use blob::Collected;
+pub use check::{Checked, Fault};
 pub use error::StoreError;
-pub use folder::{Faults, Store, WritePoint};
+pub use folder::{Faults, Store, Waiting, WritePoint};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};

@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let policy_blob = self.put_blob(policy.as_bytes())?;
         let sql = "INSERT INTO nights (policy_name, policy_blob, task, context, started_unix_ms) VALUES (?, ?, ?, ?, ?) RETURNING id";
-        self.sql(self.db.query_row(sql, params![policy_name, policy_blob, task, context, unix_ms], |row| row.get(0)))
+        self.one(sql, params![policy_name, policy_blob, task, context, unix_ms], |row| row.get(0))
     }
 
     /// The latest night of this policy and context that began since the given time and has not ended: it was stopped or
@@ -74,13 +74,13 @@ impl Store {
             Some(night) => night,
             None => self.start_night(policy_name, policy, task, context, unix_ms)?,
         };
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         Ok(night)
     }
 
     /// Ends a night.
     pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
-        self.sql(self.db.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night])).map(drop)
+        self.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night]).map(drop)
     }
 
     /// All nights, oldest first.

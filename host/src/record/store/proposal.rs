@@ -174,7 +174,7 @@ impl Store {
             let sql = "UPDATE requests SET proposal = ? WHERE id = ?";
             self.sql(transaction.execute(sql, params![id, request]))?;
         }
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         Ok(id)
     }
 
@@ -233,7 +233,7 @@ impl Store {
             ],
             |row| row.get(0),
         ))?;
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         Ok(Ok(id))
     }
 
@@ -244,7 +244,7 @@ impl Store {
         let sql = "UPDATE requests SET status = ?, requests = ?, input_tokens = ?, output_tokens = ?,
              micro_dollars = ?, request_blob = ?, response_blob = ?, wall_ms = ? WHERE id = ?";
         let spend = &exchange.spend;
-        let changed = self.sql(self.db.execute(
+        let changed = self.execute(
             sql,
             params![
                 exchange.status,
@@ -257,7 +257,7 @@ impl Store {
                 amount(exchange.wall_ms),
                 request
             ],
-        ))?;
+        )?;
         if changed == 1 { Ok(()) } else { Err(bad_record(format!("request {request}"), "it was never reserved")) }
     }
 
@@ -366,7 +366,7 @@ impl Store {
         text: &str,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO digests (context, number, unix_ms, author, text) VALUES (?, ?, ?, ?, ?)";
-        self.sql(self.db.execute(sql, params![context, Whole(after), unix_ms, author, text])).map(drop)
+        self.execute(sql, params![context, Whole(after), unix_ms, author, text]).map(drop)
     }
 
     /// The latest digest of a context: the number of trials it covers, and its text.

@@ -116,7 +116,7 @@ impl Store {
             self.sql(transaction.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", params![key, interval, blob]))?;
         }
         self.reach(WritePoint::BeforeCommit)?;
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         self.reach(WritePoint::Committed)?;
         self.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))
     }
@@ -164,7 +164,7 @@ impl Store {
     /// Removes an experiment's checkpoints: first the rows, then the blobs that no other experiment's checkpoints use.
     pub fn forget_checkpoints(&self, key: &ExperimentKey) -> Result<(), StoreError> {
         let blobs = self.checkpoints(key)?;
-        self.sql(self.db.execute("DELETE FROM checkpoints WHERE experiment_key = ?", [key]))?;
+        self.execute("DELETE FROM checkpoints WHERE experiment_key = ?", params![key])?;
         for (_, blob) in blobs {
             let others =
                 self.first("SELECT 1 FROM checkpoints WHERE blob = ? LIMIT 1", [blob], |row| row.get::<_, i64>(0))?;
@@ -194,10 +194,10 @@ impl Store {
     /// Stores a compilation whose blobs are already stored.
     pub fn put_component(&self, key: &CompileKey, record: &ComponentRecord) -> Result<(), StoreError> {
         let ComponentRecord { component_key, component_blob, source_key, source_blob, compiler } = record;
-        self.sql(self.db.execute(
+        self.execute(
             "INSERT OR REPLACE INTO components VALUES (?, ?, ?, ?, ?, ?)",
             params![key, component_key, component_blob, source_key, source_blob, compiler],
-        ))?;
+        )?;
         Ok(())
     }
 
@@ -213,17 +213,17 @@ impl Store {
         let key = manifest.dry_run_key();
         let behaviour = result.as_ref().ok().and_then(BehaviourKey::new);
         let facts = serde_json::to_string(result).map_err(|error| bad_record(key, error))?;
-        self.sql(self.db.execute(
+        self.execute(
             "INSERT OR REPLACE INTO behaviours VALUES (?, ?, ?, ?, ?)",
             params![key, manifest.component, manifest.task, behaviour, facts],
-        ))?;
+        )?;
         Ok(())
     }
 
     /// Stores the definition behind a hash in a manifest.
     pub fn put_definition(&self, hash: &Hash, kind: &str, json: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO definitions VALUES (?, ?, ?)";
-        self.sql(self.db.execute(sql, params![hash, kind, json])).map(drop)
+        self.execute(sql, params![hash, kind, json]).map(drop)
     }
 
     /// The definition behind a hash in a manifest, as JSON.

@@ -1,25 +1,98 @@
 //! Opens the SQLite index, and migrates an older one to this version.
 
 use crate::record::store::error::StoreError;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use std::path::Path;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 pub(super) const FILE: &str = "index.sqlite";
 
 /// Entry `n` migrates the index from version `n` to `n + 1`.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
 
-/// How long to wait for another process's transaction.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for another process's transaction while the index is opened.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long SQLite itself waits. Then the store decides whether to try again.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connect(path).map_err(|source| error(path, source)).and_then(|db| migrate(db, path))
 }
 
+/// Refuses a folder whose blobs have lost their index. SQLite would make a new one in silence.
+pub(super) fn refuse_lost(dir: &Path) -> Result<(), StoreError> {
+    let index = dir.join(FILE);
+    let is_there = std::fs::metadata(&index).is_ok_and(|file| file.len() > 0);
+    if is_there { Ok(()) } else { refuse_beside_blobs(&index) }
+}
+
+/// Refuses an index without tables beside blobs: it is new, or its journal is missing.
+fn refuse_beside_blobs(index: &Path) -> Result<(), StoreError> {
+    let has_blobs = std::fs::read_dir(index.with_file_name("blobs")).is_ok_and(|mut blobs| blobs.next().is_some());
+    if has_blobs { Err(StoreError::IndexLost(index.to_owned())) } else { Ok(()) }
+}
+
+/// Opens an index whose folder cannot be written. If it has to be brought up to date first (from its journal, or to
+/// this version), that happens in a copy, which is returned too.
+pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Option<TempDir>), StoreError> {
+    let sql = |source| error(path, source);
+    // Without a journal nobody writes, so the file can be read as it is.
+    let how = if beside(path, "-wal").exists() { "mode=ro" } else { "immutable=1" };
+    let opened = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(format!("file:{}?{how}", escaped(path)), flags)?;
+        db.busy_timeout(LOOK)?;
+        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((db, version))
+    };
+    match patiently(opened) {
+        Ok((db, version)) if version == MIGRATIONS.len() as i64 => return Ok((db, None)),
+        Ok((_, 0)) => refuse_beside_blobs(path)?,
+        Ok((_, version)) if version > MIGRATIONS.len() as i64 => {
+            let (found, known) = (version.unsigned_abs(), MIGRATIONS.len() as u64);
+            return Err(StoreError::Newer { path: path.to_owned(), found, known });
+        }
+        Ok(_) => {}
+        Err(refused) if matches!(refused.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {}
+        Err(refused) => return Err(sql(refused)),
+    }
+    let (copy, at) = copied(path).map_err(|source| StoreError::Copy { path: path.to_owned(), source })?;
+    Ok((open(&at)?, Some(copy)))
+}
+
+/// A copy of an index and its journal in a temporary folder.
+fn copied(path: &Path) -> io::Result<(TempDir, PathBuf)> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path().join(FILE);
+    let copy = |from: &Path, to: &Path| io::copy(&mut File::open(from)?, &mut File::create(to)?).map(drop);
+    copy(path, &at)?;
+    match copy(&beside(path, "-wal"), &beside(&at, "-wal")) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+        ended => ended?,
+    }
+    Ok((folder, at))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// A path inside a URI of SQLite.
+fn escaped(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let escape = |&byte: &u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") };
+    path.as_os_str().as_bytes().iter().map(escape).collect()
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open(path)?;
-    db.busy_timeout(PATIENCE)?;
+    db.busy_timeout(LOOK)?;
     patiently(|| db.pragma_update(None, "journal_mode", "wal"))?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
@@ -27,7 +100,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Retries while another process holds the index. SQLite itself does not wait for a change of the journal mode.
-fn patiently(mut attempt: impl FnMut() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match attempt() {
@@ -43,10 +116,14 @@ fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
     let known = MIGRATIONS.len() as u64;
     let sql = |source| error(path, source);
     let version = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    if version(&db).map_err(sql)? != known as i64 {
-        let transaction = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).map_err(sql)?;
+    if patiently(|| version(&db)).map_err(sql)? != known as i64 {
+        let begin = || Transaction::new_unchecked(&db, TransactionBehavior::Immediate);
+        let transaction = patiently(begin).map_err(sql)?;
         // Read again, because another process may have migrated the index in the meantime.
         let found = version(&db).map_err(sql)?.unsigned_abs();
+        if found == 0 {
+            refuse_beside_blobs(path)?;
+        }
         let pending = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..));
         let pending = pending.ok_or_else(|| StoreError::Newer { path: path.to_owned(), found, known })?;
         for migration in pending {
@@ -61,6 +138,13 @@ fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn error(path: &Path, source: rusqlite::Error) -> StoreError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full(path.to_owned()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy(path.to_owned()),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::ReadOnly(path.to_owned())
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::IndexDamaged { path: path.to_owned(), source }
+        }
         _ => StoreError::Index { path: path.to_owned(), source },
     }
 }

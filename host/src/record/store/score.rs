@@ -25,10 +25,10 @@ impl Store {
     pub fn add_score(&self, record: &ScoreRecord) -> Result<(), StoreError> {
         let ScoreRecord { experiment_key, split, score, purpose, unix_ms } = record;
         let blob = self.put_blob(&score.encode())?;
-        self.sql(self.db.execute(
+        self.execute(
             "INSERT INTO scores (experiment_key, split, bpb, score_blob, purpose, unix_ms) VALUES (?, ?, ?, ?, ?, ?)",
             params![experiment_key, split, score.bpb, blob, purpose, unix_ms],
-        ))
+        )
         .map(drop)
     }
 

@@ -150,7 +150,7 @@ fn kill_at_every_write_point_leaves_a_whole_record_or_none() {
         record(&store, 1).unwrap();
         assert!(check_whole(&store));
         let later = SystemTime::now() + Duration::from_secs(7200);
-        store.gc(&store.lock_run().unwrap(), later).unwrap();
+        store.gc(later).unwrap();
         assert!(check_whole(&store));
         assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
     }
@@ -254,15 +254,17 @@ fn a_store_of_a_later_version_is_left_alone() {
 }
 
 #[test]
-fn gc_spares_the_named_and_the_young() {
+fn gc_spares_the_named_the_young_and_what_a_running_experiment_wrote() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     record(&store, 1).unwrap();
     let orphan = store.put_blob(b"orphan").unwrap();
-    let lock = store.lock_run().unwrap();
-    assert_eq!(store.gc(&lock, SystemTime::now()).unwrap(), Collected::default());
+    assert_eq!(store.gc(SystemTime::now()).unwrap(), Collected::default());
     let later = SystemTime::now() + Duration::from_secs(7200);
-    assert_eq!(store.gc(&lock, later).unwrap(), Collected { files: 1, bytes: 6 });
+    let running = store.lock_run().unwrap();
+    assert_eq!(store.gc(later).unwrap(), Collected::default());
+    drop(running);
+    assert_eq!(store.gc(later).unwrap(), Collected { files: 1, bytes: 6 });
     assert!(matches!(store.get_blob(&orphan), Err(StoreError::Missing { .. })));
     assert!(check_whole(&store));
 }
@@ -519,7 +521,7 @@ fn accounts_say_what_each_proposer_cost_lost_and_earned() {
     assert_eq!(found, [(Some(-0.25), 120), (None, 3)]);
 
     let later = SystemTime::now() + Duration::from_secs(7200);
-    store.gc(&store.lock_run().unwrap(), later).unwrap();
+    store.gc(later).unwrap();
     let named = store.exchanges(night).unwrap()[0].clone();
     let (ask, said) = (named.request.unwrap(), named.response.unwrap());
     assert_eq!((store.get_blob(&ask).unwrap(), store.get_blob(&said).unwrap()), (b"ask".to_vec(), b"said".to_vec()));

@@ -80,7 +80,7 @@ impl Store {
         for (key, role) in runs {
             self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![id, key, role]))?;
         }
-        self.sql(transaction.commit())?;
+        self.commit(transaction)?;
         Ok(id)
     }
 
@@ -93,6 +93,24 @@ impl Store {
     pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";
         self.rows(sql, [night], trial_row)
+    }
+
+    /// The trial with this number in the store.
+    pub fn trial(&self, id: i64) -> Result<Option<TrialRecord>, StoreError> {
+        self.first("SELECT * FROM trials WHERE id = ?", [id], trial_row)
+    }
+
+    /// The last `count` trials of all nights, in order.
+    pub fn last_trials(&self, count: u32) -> Result<Vec<TrialRecord>, StoreError> {
+        let sql = "SELECT * FROM trials ORDER BY night DESC, number DESC LIMIT ?";
+        let mut trials = self.rows(sql, [count], trial_row)?;
+        trials.reverse();
+        Ok(trials)
+    }
+
+    /// The number of trials of all nights.
+    pub fn count_trials(&self) -> Result<u64, StoreError> {
+        self.one("SELECT count(*) FROM trials", [], |row| whole(row, 0))
     }
 
     /// The first trial of a source. Later trials of the same source are repeats of it.

@@ -1,0 +1,338 @@
+//! Checks everything that a store holds against its hashes, and mends what can be mended. To find another kind of
+//! fault, add a function to [`INSPECTIONS`].
+
+use crate::record::key::{ExperimentKey, Hash};
+use crate::record::outcome::Score;
+use crate::record::store::blob::entries;
+use crate::record::store::error::{StoreError, io_error};
+use crate::record::store::folder::Store;
+use rusqlite::params;
+use std::collections::BTreeSet;
+use std::fs::File;
+
+/// Progress is told after this many bytes.
+const SLOW: u64 = 1 << 30;
+
+/// Something that is wrong in a store.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What mending does, or what the user can do.
+    pub remedy: String,
+    /// Whether mending can do it.
+    pub can_be_mended: bool,
+    pub is_mended: bool,
+}
+
+/// What a check has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Checked {
+    /// Blobs that were read.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records that were read.
+    pub records: u64,
+    /// Blobs that no record names. [`Store::gc`] removes them.
+    pub unreferenced: u64,
+    pub faults: Vec<Fault>,
+}
+
+/// A check in progress.
+struct Check<'a> {
+    store: &'a Store,
+    mend: bool,
+    progress: &'a mut dyn FnMut(&str),
+    checked: Checked,
+    /// Names of blobs whose bytes are wrong.
+    damaged: BTreeSet<String>,
+}
+
+/// Looks for one kind of fault.
+type Inspection = fn(&mut Check) -> Result<(), StoreError>;
+
+/// The kinds of faults, in the order in which they are looked for. Each function reports what it finds with
+/// [`Check::fault`] or [`Check::mendable`].
+const INSPECTIONS: [Inspection; 5] = [
+    |check| check.index(),
+    |check| check.blobs(),
+    |check| check.references(),
+    |check| check.experiments(),
+    |check| check.other_records(),
+];
+
+/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost. `true` means that mending
+/// deletes the rows, which the remedy describes.
+const REFERENCES: [(&str, &str, &str, &str, bool); 11] = [
+    ("components", "component_blob", "a component", RECOMPILED, true),
+    ("components", "source_blob", "a compiled source", RECOMPILED, true),
+    ("checkpoints", "blob", "a checkpoint", "forgets it: the run can still be replayed as a whole", true),
+    ("experiments", "outcome_blob", "the outcome of an experiment", RERUN, false),
+    ("experiments", "state_blob", "the model of an experiment", RERUN, false),
+    ("scores", "score_blob", "a score", "the split is scored again when the score is needed", false),
+    ("trials", "source_blob", "the source of a trial", COPY, false),
+    ("nights", "policy_blob", "the policy of a night", COPY, false),
+    ("proposals", "answer_blob", "an answer of a proposer", COPY, false),
+    ("requests", "request_blob", "a request to a proposer", COPY, false),
+    ("requests", "response_blob", "a response to a proposer", COPY, false),
+];
+const RECOMPILED: &str = "forgets the compilation: its source is compiled again when it is needed";
+const RERUN: &str = "the experiment runs again when a night needs it, which restores it";
+const COPY: &str = "copy the file from another copy of the store, if there is one; nothing else depends on it";
+
+impl Store {
+    /// Reads every blob and record. With `mend`, what can be mended is. `progress` receives lines during slow work.
+    pub fn check(&self, mend: bool, progress: &mut dyn FnMut(&str)) -> Result<Checked, StoreError> {
+        let (checked, damaged) = (Checked::default(), BTreeSet::new());
+        let mut check = Check { store: self, mend, progress, checked, damaged };
+        for inspect in INSPECTIONS {
+            inspect(&mut check)?;
+        }
+        Ok(check.checked)
+    }
+}
+
+impl Check<'_> {
+    /// Reports a fault that cannot be mended, and what helps.
+    fn fault(&mut self, what: String, remedy: &str) {
+        let remedy = remedy.to_owned();
+        self.checked.faults.push(Fault { what, remedy, can_be_mended: false, is_mended: false });
+    }
+
+    /// Reports a fault, and mends it if that is asked for. `mend` returns whether it could.
+    fn mendable(
+        &mut self,
+        what: String,
+        remedy: &str,
+        mend: impl FnOnce(&Store) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let is_mended = self.mend && mend(self.store)?;
+        let remedy = format!("mending {remedy}");
+        self.checked.faults.push(Fault { what, remedy, can_be_mended: true, is_mended });
+        Ok(())
+    }
+
+    /// The index file itself, and records that refer to records.
+    fn index(&mut self) -> Result<(), StoreError> {
+        let ask = |store: &Store| store.rows("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+        let said = ask(self.store)?;
+        if said != ["ok"] {
+            let what = format!("the index is damaged: {}", said.join("; "));
+            self.mendable(
+                what,
+                "builds its search trees again; if that fails, put the file back from a copy",
+                |store| {
+                    store.execute("REINDEX", &[])?;
+                    Ok(ask(store)? == ["ok"])
+                },
+            )?;
+        }
+        let dangling = self.store.rows("PRAGMA foreign_key_check", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?))
+        })?;
+        for (table, row, parent) in dangling {
+            let what = format!("row {row} of {table} refers to a row of {parent} that does not exist");
+            match table.as_str() {
+                "checkpoints" | "runs" => {
+                    let sql = format!("DELETE FROM {table} WHERE rowid = ?");
+                    self.mendable(what, "deletes the row", |store| Ok(store.execute(&sql, params![row])? == 1))?;
+                }
+                _ => self.fault(what, "put the index back from a copy"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of every blob.
+    fn blobs(&mut self) -> Result<(), StoreError> {
+        let named = self.store.referenced_blobs()?;
+        let mut told = 0;
+        for (prefix, folder) in entries(&self.store.dir.join("blobs"))? {
+            if !folder.is_dir() {
+                self.fault(format!("{} is no folder of blobs", folder.display()), "move it away");
+                continue;
+            }
+            for (name, path) in entries(&folder)? {
+                let name = format!("{prefix}{name}");
+                let Ok(hash) = name.parse::<Hash>() else {
+                    self.fault(format!("{} is no blob: its name is no hash", path.display()), "move it away");
+                    continue;
+                };
+                let mut hasher = blake3::Hasher::new();
+                let read = File::open(&path).and_then(|file| hasher.update_reader(file).map(|hasher| hasher.count()));
+                let bytes = match read {
+                    Ok(bytes) => bytes,
+                    // Collected at this moment.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    Err(source) => return Err(io_error(&path, source)),
+                };
+                self.checked.blobs += 1;
+                self.checked.bytes += bytes;
+                self.checked.unreferenced += u64::from(!named.contains(&name));
+                if Hash(*hasher.finalize().as_bytes()) != hash {
+                    self.damaged.insert(name);
+                    let what = format!("{} is damaged: its bytes are not those of its name", path.display());
+                    self.mendable(what, "removes it: its bytes are of no use", |store| {
+                        store.remove_blob(&hash).map(|()| true)
+                    })?;
+                }
+                if self.checked.bytes - told > SLOW {
+                    told = self.checked.bytes;
+                    (self.progress)(&format!("read {} blobs, {} MB", self.checked.blobs, told / 1_000_000));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Blobs that records name and that are missing or damaged.
+    fn references(&mut self) -> Result<(), StoreError> {
+        for (table, column, what, remedy, is_deleted) in REFERENCES {
+            let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL");
+            for blob in self.store.rows(&sql, [], |row| row.get::<_, Hash>(0))? {
+                let path = self.store.blob_path(&blob);
+                if path.is_file() && !self.damaged.contains(&blob.to_string()) {
+                    continue;
+                }
+                let what = format!("{what} is lost: {}", path.display());
+                if is_deleted {
+                    let sql = format!("DELETE FROM {table} WHERE {column} = ?");
+                    self.mendable(what, remedy, |store| Ok(store.execute(&sql, params![blob])? > 0))?;
+                } else {
+                    self.fault(what, remedy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Manifests and outcomes against their keys.
+    fn experiments(&mut self) -> Result<(), StoreError> {
+        for key in self.store.rows("SELECT key FROM experiments", [], |row| row.get::<_, ExperimentKey>(0))? {
+            self.checked.records += 1;
+            let store = self.store;
+            let read = store.find_experiment(&key).and_then(|record| match record {
+                Some(record) => Ok(Some((store.outcome(&record)?, record))),
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some((outcome, record))) if outcome.state.map(Hash) != record.state_blob => {
+                    self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST);
+                }
+                // The inspection of references has told of lost blobs.
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Err(error @ (StoreError::BadRecord { .. } | StoreError::Index { .. })) => {
+                    self.fault(format!("experiment {key}: {error}"), DISTRUST);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Trials, dry runs, definitions and scores: whether they can be read.
+    fn other_records(&mut self) -> Result<(), StoreError> {
+        for id in self.ids("SELECT id FROM trials ORDER BY id")? {
+            if let Err(error @ StoreError::Index { .. }) = self.store.trial(id) {
+                self.fault(format!("trial {id} cannot be read: {error}"), "put the index back from a copy");
+            }
+        }
+        let is_json = |text: String| serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        let facts = "SELECT rowid, facts FROM behaviours";
+        for (row, facts) in self.store.rows(facts, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))? {
+            self.checked.records += 1;
+            if serde_json::from_str::<crate::record::store::DryRunResult>(&facts).is_err() {
+                let sql = "DELETE FROM behaviours WHERE rowid = ?";
+                let what = format!("the dry run in row {row} of behaviours cannot be read");
+                self.mendable(what, "forgets it: it is run again when it is needed", |store| {
+                    Ok(store.execute(sql, params![row])? == 1)
+                })?;
+            }
+        }
+        let definitions = "SELECT hash, definition FROM definitions";
+        for (hash, text) in self.store.rows(definitions, [], |row| Ok((row.get::<_, Hash>(0)?, row.get(1)?)))? {
+            self.checked.records += 1;
+            if !is_json(text) {
+                self.fault(format!("the definition {hash} cannot be read"), "put the index back from a copy");
+            }
+        }
+        for blob in self.store.rows("SELECT score_blob FROM scores", [], |row| row.get::<_, Hash>(0))? {
+            self.checked.records += 1;
+            match self.store.get_blob(&blob) {
+                Ok(bytes) if Score::decode(&bytes).is_err() => {
+                    self.fault(format!("the score {blob} cannot be read"), "the split is scored again when needed");
+                }
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn ids(&mut self, sql: &str) -> Result<Vec<i64>, StoreError> {
+        let ids = self.store.rows(sql, [], |row| row.get(0))?;
+        self.checked.records += ids.len() as u64;
+        Ok(ids)
+    }
+}
+
+const DISTRUST: &str = "do not trust this result: run it again in a fresh store";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::key::{ContextKey, TaskHash};
+    use std::fs;
+
+    fn checked(store: &Store, mend: bool) -> Checked {
+        store.check(mend, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn a_whole_store_has_no_faults_and_lost_bytes_are_found_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.start_night("n", "a policy", &TaskHash::of(b"t"), &ContextKey::of(b"c"), 1).unwrap();
+        let [component, source, orphan] =
+            [b"component", b"a source!", b"an orphan"].map(|b| store.put_blob(b).unwrap());
+        let sql = "INSERT INTO components VALUES (?, ?, ?, ?, ?, 'rustc')";
+        let key = Hash::of(b"key");
+        store.execute(sql, params![key, key, component, key, source]).unwrap();
+        let found = checked(&store, false);
+        assert_eq!((found.blobs, found.unreferenced, found.faults.len()), (4, 1, 0), "{found:?}");
+
+        fs::write(store.blob_path(&component), b"c0mponent").unwrap();
+        fs::remove_file(store.blob_path(&Hash::of(b"a policy"))).unwrap();
+        fs::write(store.blob_path(&orphan).with_file_name("note.txt"), "mine").unwrap();
+        let found = checked(&store, false);
+        let mendable = found.faults.iter().filter(|fault| fault.can_be_mended).count();
+        assert_eq!((found.faults.len(), mendable), (4, 2), "{found:#?}");
+        let found = checked(&store, true);
+        assert_eq!(found.faults.iter().filter(|fault| fault.is_mended).count(), 2, "{found:#?}");
+        assert!(!store.blob_path(&component).exists());
+        let left = checked(&store, false);
+        assert_eq!(left.faults.len(), 2, "{left:#?}");
+        assert!(left.faults.iter().all(|fault| !fault.can_be_mended));
+    }
+
+    #[test]
+    fn records_that_refer_to_nothing_or_cannot_be_read_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let key = Hash::of(b"key");
+        store.db.pragma_update(None, "foreign_keys", false).unwrap();
+        let blob = store.put_blob(b"checkpoint").unwrap();
+        store.execute("INSERT INTO checkpoints VALUES (?, 1, ?)", params![key, blob]).unwrap();
+        store.execute("INSERT INTO behaviours VALUES (?, ?, ?, NULL, 'no json')", params![key, key, key]).unwrap();
+        store.execute("INSERT INTO definitions VALUES (?, 'task', '{')", params![key]).unwrap();
+        let words =
+            |found: &Checked| found.faults.iter().map(|fault| fault.what.clone()).collect::<Vec<_>>().join("\n");
+        let found = words(&checked(&store, true));
+        for word in ["row 1 of checkpoints refers", "dry run in row 1", "definition"] {
+            assert!(found.contains(word), "{found}");
+        }
+        let left = checked(&store, false);
+        assert_eq!(left.faults.len(), 1, "{left:#?}");
+    }
+}
