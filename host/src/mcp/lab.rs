@@ -14,6 +14,7 @@ use crate::night::setup::{self, OpenError};
 use crate::night::{self, Night, NightError, Outsider, Plan, Seen, Stop};
 use crate::policy::Policy;
 use crate::propose::history::{self, Tried};
+use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::record::ending::Ending;
 use crate::record::facts::Facts;
 use crate::record::store::{Store, StoreError};
@@ -25,8 +26,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Maximum length of a hypothesis.
-const HYPOTHESIS_CHARS: usize = 300;
 /// Default number of rows.
 const IDEAS: u32 = 40;
 const LOG: u32 = 20;

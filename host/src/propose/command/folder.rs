@@ -3,6 +3,7 @@
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::command::work::Work;
 use crate::propose::history;
+use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::system::sanitize;
 use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::os::unix::fs::PermissionsExt;
@@ -18,8 +19,6 @@ const REPAIR: &str = include_str!("repair.md");
 const HISTORY_ROWS: usize = 60;
 /// Largest `hypothesis.txt` in bytes.
 const HYPOTHESIS_BYTES: u64 = 16 << 10;
-/// Longest hypothesis in characters.
-const HYPOTHESIS_CHARS: usize = 300;
 
 /// A folder in the system's temporary folder. It is removed on drop.
 pub(super) struct WorkFolder {
