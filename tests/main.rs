@@ -19,6 +19,7 @@ mod cli;
 mod jobs;
 mod mcp;
 mod nights;
+mod odd_servers;
 mod proposers;
 mod report;
 mod screens;

@@ -250,7 +250,13 @@ impl Arm {
             }
             Some(ProposeError::Later { reason, after }) => {
                 self.failures += 1;
-                let rest = after.unwrap_or_else(|| doubled(FIRST_DELAY, self.failures - 1)).min(LONGEST_REST);
+                // A server that asks for the same short wait again and again must not be asked all night.
+                let rest = match (after, self.failures) {
+                    (Some(asked), 1) => asked.min(LONGEST_REST),
+                    (asked, failures) => {
+                        doubled(asked.map_or(FIRST_DELAY, |asked| asked.max(FIRST_DELAY)), failures - 1)
+                    }
+                };
                 self.rests_until = Some(Instant::now() + rest);
                 notes.push(format!("rests for {} s: {reason}", rest.as_secs().max(1)));
             }
@@ -318,6 +324,14 @@ mod tests {
         assert_eq!(news.notes, ["llm.a: rests for 90 s: 429"]);
         assert!(!arm.is_available(0, Instant::now()));
         assert!(arm.is_available(0, Instant::now() + Duration::from_secs(91)));
+        arm.failures = 0;
+        let again = |arm: &mut Arm, seconds| {
+            let later = ProposeError::Later { reason: "429".into(), after: Some(Duration::from_secs(seconds)) };
+            arm.take_report(report(Written::Halted, Some(later)), 0).notes.remove(0)
+        };
+        for wanted in [1, 4, 8, 16] {
+            assert_eq!(again(&mut arm, 1), format!("llm.a: rests for {wanted} s: 429"), "a wait that never helps");
+        }
         let news = arm.take_report(report(Written::Halted, Some(ProposeError::Stop("the key is refused".into()))), 0);
         assert_eq!(news.notes, ["llm.a: the key is refused"]);
         assert!(!arm.is_available(0, Instant::now() + LONGEST_REST * 9));

@@ -55,8 +55,12 @@ impl Events {
         if line.is_empty() {
             return self.end_event(event);
         }
-        // Comments, names and ids add nothing to the data.
-        let Some(value) = line.strip_prefix("data") else { return Ok(false) };
+        // Some servers put errors, or all events, on lines of their own, without a field.
+        if line.starts_with(['{', '[']) {
+            return Ok(self.end_event(event)? || event(line)?);
+        }
+        // llama.cpp has a field for errors. Comments, names and ids add nothing to the data.
+        let Some(value) = ["data", "error"].iter().find_map(|field| line.strip_prefix(field)) else { return Ok(false) };
         let value = match value.strip_prefix(':') {
             Some(value) => value.strip_prefix(' ').unwrap_or(value),
             None if value.is_empty() => value,
@@ -107,6 +111,12 @@ mod tests {
         let stream =
             ": hello\r\nevent: x\r\ndata: one\r\n\r\ndata:two\ndata: lines\n\ndatum: no\nid: 7\rdata\r\rdata: last";
         assert_eq!(read(&[stream.as_bytes()]).unwrap(), ["one", "two\nlines", "", "last"]);
+    }
+
+    #[test]
+    fn events_of_servers_with_another_idea_of_them() {
+        let stream = "data: one\n{\"a\":1}\nerror: {\"code\":400}\n\n[DONE]\n";
+        assert_eq!(read(&[stream.as_bytes()]).unwrap(), ["one", "{\"a\":1}", "{\"code\":400}", "[DONE]"]);
     }
 
     #[test]
