@@ -18,9 +18,10 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} has {}", printable(&dir.to_string_lossy()), files.join(", "));
-    println!("next: cd {}", printable(&dir.to_string_lossy()));
-    println!("      host run    a night by its policy.toml");
-    println!("      or start your coding agent there: AGENTS.md tells it what to do, .mcp.json connects it");
+    let word = |path: &Path| printable(&mcp::init::shell_word(&path.to_string_lossy()));
+    println!("next: cd {}", word(dir));
+    println!("      {} run    a night by its policy.toml", word(&program));
+    println!("      or start your coding agent there: AGENTS.md tells it what to do");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
-//! The form of answers and problems. Some clients show their model only the text of a result, others only its structured
-//! form. So each form holds everything: the words are a field of the structured one. Pure. Text by guests and other
-//! authors is escaped, limited in length, and marked as data.
+//! The form of answers and problems. Some clients show their model only the text of a result, others only its
+//! structured form. So each form holds everything: the words are a field of the structured one. Pure. Text by guests
+//! and other authors is escaped, limited in length, and marked as data.
 
 use crate::record::ending::Ending;
 use crate::record::trial::{Findings, Trial};

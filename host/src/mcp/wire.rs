@@ -1,5 +1,5 @@
-//! The connection to a client: one JSON-RPC message on each line of standard input and output. A line that is no message
-//! is answered with the code that JSON-RPC has for it, so that a client that is being written learns what is wrong.
+//! The connection to a client: one JSON-RPC message on each line of standard input and output. A line that is no
+//! message is answered with the code that JSON-RPC has for it, so that the author of a client learns what is wrong.
 
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorCode, JsonRpcMessage, RequestId};
 use rmcp::service::{RoleServer, RxJsonRpcMessage, TxJsonRpcMessage};

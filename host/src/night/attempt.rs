@@ -76,6 +76,12 @@ impl Night<'_> {
     fn try_draft(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
+        if let Some(id) = draft.id
+            && self.bench.store.is_tried(id)?
+        {
+            // Another process on this store found it untried.
+            return Ok(None);
+        }
         let number = self.memory.next_number();
         let started = Instant::now();
         (self.tell)(Event::Started { number, description: draft.proposal.description.clone() });

@@ -13,7 +13,7 @@
 //! Start with `run`. Beside the files above: `baseline`, `champion`, `seeds` and `runs` serve a contest; `tally`,
 //! `bounds` and `ledger` count; `lock` and `stop` wait and end; `event` and `progress` are what watchers hear; `report`
 //! and `picture` are for the morning; `setup` opens everything, `search` samples constants, `recorded` tries a past
-//! night again.
+//! night again, `untried` takes up answers that an earlier night paid for.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -46,6 +46,7 @@ mod stop;
 mod summary;
 mod tally;
 mod turn;
+mod untried;
 
 pub use attempt::Outsider;
 pub use bounds::Bounds;

@@ -66,6 +66,10 @@ impl Arm {
         !self.stopped && awake && self.exhausted_on != Some(champion)
     }
 
+    fn is_paid_and_ready(&self) -> bool {
+        !self.is_free && matches!(self.state, State::Ready(_))
+    }
+
     fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }
@@ -121,8 +125,9 @@ impl Roster {
         Ok(Self { arms, reports, bandit, in_training: None })
     }
 
-    /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest.
-    pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool) -> bool {
+    /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest. `room` is
+    /// how many proposals can still be tried: no more of them are paid for.
+    pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool, room: Option<u64>) -> bool {
         let (champion, now) = (situation.parent.number, Instant::now());
         let available: Vec<usize> = self
             .rank()
@@ -130,6 +135,9 @@ impl Roster {
             .filter(|&i| self.arms.get(i).is_some_and(|a| a.is_available(champion, now)))
             .collect();
         let is_free = |i: &usize| self.arms.get(*i).is_some_and(|arm| arm.is_free);
+        let paid = self.arms.iter().filter(|arm| !arm.is_free && !arm.is_idle()).count() as u64;
+        let may_pay = room.is_none_or(|room| paid < room);
+        let available: Vec<usize> = available.into_iter().filter(|i| may_pay || is_free(i)).collect();
         let first = available.first().copied();
         let reserve = first.filter(|i| !is_free(i)).and_then(|_| available.iter().copied().find(is_free));
         let mut asked = false;
@@ -145,9 +153,16 @@ impl Roster {
         asked
     }
 
-    /// Takes the ready proposal of the best rank. It drops a proposal of a free proposer that starts from an older
-    /// champion, because a new one costs nothing.
-    pub fn take(&mut self, champion: u64) -> Option<Draft> {
+    /// Takes the ready proposal of the best rank. If there is no `room` for more, proposals that were paid for come
+    /// first. It drops a proposal of a free proposer that starts from an older champion, because a new one costs
+    /// nothing.
+    pub fn take(&mut self, champion: u64, room: Option<u64>) -> Option<Draft> {
+        let paid = self.arms.iter().filter(|arm| arm.is_paid_and_ready()).count() as u64;
+        if room.is_some_and(|room| paid >= room)
+            && let Some(draft) = self.take_paid()
+        {
+            return Some(draft);
+        }
         for i in self.rank() {
             let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
             let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) else { continue };
@@ -156,6 +171,18 @@ impl Roster {
             }
             self.in_training = Some(i);
             return Some(*draft);
+        }
+        None
+    }
+
+    /// Takes the ready proposal of the best rank that was paid for.
+    pub fn take_paid(&mut self) -> Option<Draft> {
+        for i in self.rank() {
+            let Some(arm) = self.arms.get_mut(i).filter(|arm| arm.is_paid_and_ready()) else { continue };
+            if let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) {
+                self.in_training = Some(i);
+                return Some(*draft);
+            }
         }
         None
     }
@@ -201,7 +228,13 @@ impl Roster {
 
     /// Whether any proposer writes now.
     pub fn is_at_work(&self) -> bool {
-        self.arms.iter().any(|arm| matches!(arm.state, State::AtWork) && !arm.stopped)
+        !self.at_work().is_empty()
+    }
+
+    /// The proposers that write now.
+    pub fn at_work(&self) -> Vec<&str> {
+        let writes = |arm: &&Arm| matches!(arm.state, State::AtWork) && !arm.stopped;
+        self.arms.iter().filter(writes).map(|arm| arm.name.as_str()).collect()
     }
 
     /// The resting proposer that wakes first, and when. `None` if no proposer will wake.

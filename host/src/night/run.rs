@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
+/// A wait that goes on is reported again at this interval.
+const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 /// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
@@ -258,27 +260,56 @@ impl<'a> Night<'a> {
     }
 
     fn work(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        let mut untried = self.untried()?;
+        while !self.over()
+            && let Some(draft) = untried.pop_front()
+        {
+            self.hand_out(roster, Some(&draft))?;
+            self.try_patiently(&draft)?;
+        }
         while let Some(draft) = self.next_draft(roster)? {
             self.hand_out(roster, Some(&draft))?;
+            let decided = self.try_patiently(&draft)?;
+            roster.decided(decided.map(|decided| decided.reward_and_cost));
+        }
+        self.try_what_is_paid(roster)
+    }
+
+    /// At the end of the night's time, tries the answers that are there and were paid for. A bound on experiments holds
+    /// for them too: the next night tries what is left.
+    fn try_what_is_paid(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        self.listen(roster, Duration::ZERO)?;
+        while !self.stop.soon()
+            && self.room() != Some(0)
+            && let Some(draft) = roster.take_paid()
+        {
             let decided = self.try_patiently(&draft)?;
             roster.decided(decided.map(|decided| decided.reward_and_cost));
         }
         Ok(())
     }
 
+    /// How many mutations this process may still train; `None` if that is not bounded.
+    fn room(&self) -> Option<u64> {
+        self.bounds.experiments.map(|bound| bound.saturating_sub(self.tally.trained))
+    }
+
     /// Waits for the next mutation to try. Returns `None` if the night is over.
     fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
-        let (since, mut told) = (Instant::now(), false);
+        let since = Instant::now();
+        let (mut next_note, mut told) = (since + LONG_WAIT, false);
         while !self.over() {
             self.listen(roster, Duration::ZERO)?;
-            if let Some(draft) = roster.take(self.champion.trial) {
+            if let Some(draft) = roster.take(self.champion.trial, self.room()) {
                 return Ok(Some(draft));
             }
             self.hand_out(roster, None)?;
             if roster.is_at_work() {
-                if !told && since.elapsed() > LONG_WAIT {
-                    (self.tell)(Event::Note { text: "nothing is ready to train: waiting for a proposal".into() });
-                    told = true;
+                if Instant::now() >= next_note {
+                    let (who, seconds) = (roster.at_work().join(", "), since.elapsed().as_secs());
+                    let text = format!("nothing is ready to train: waiting for {who}, {seconds} s so far");
+                    (self.tell)(Event::Note { text });
+                    next_note = Instant::now() + NOTE_INTERVAL;
                 }
                 self.listen(roster, TICK)?;
                 continue;
@@ -288,10 +319,10 @@ impl<'a> Night<'a> {
                 self.exhausted = true;
                 return Ok(None);
             };
-            if !told {
+            if !told || Instant::now() >= next_note {
                 let seconds = wakes.saturating_duration_since(Instant::now()).as_secs() + 1;
                 (self.tell)(Event::Note { text: format!("waiting for {who}, {seconds} s") });
-                told = true;
+                (told, next_note) = (true, Instant::now() + NOTE_INTERVAL);
             }
             std::thread::sleep(TICK);
         }
@@ -326,7 +357,8 @@ impl<'a> Night<'a> {
         situation.underway = in_training.map(roster::underway).into_iter().chain(roster.ready()).collect();
         let after = self.memory.next_number() - 1;
         let is_due = after >= self.digested + self.policy.search.digest_every;
-        if roster.hand_out(&situation, is_due) {
+        let room = self.room().map(|room| room.saturating_sub(u64::from(in_training.is_some())));
+        if roster.hand_out(&situation, is_due, room) {
             self.digested = after;
         } else if is_due && !roster.has_writers() {
             self.keep_digest(digest::AUTHOR, digest::plain(&self.memory.past))?;

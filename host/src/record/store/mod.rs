@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
-pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer};
+pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, UntriedAnswer};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
 pub use trial::{Role, TrialRecord};

@@ -104,6 +104,20 @@ pub struct DecidedTurn {
     pub spend: Spend,
 }
 
+/// An answer that passed all checks and was not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntriedAnswer {
+    pub id: i64,
+    pub proposer: String,
+    /// Number of the trial whose source was to be changed.
+    pub parent: u64,
+    /// Blob of its source.
+    pub blob: Hash,
+    pub hypothesis: String,
+    pub description: String,
+    pub operator: String,
+}
+
 /// A request in the store, and its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExchangeRecord {
@@ -311,6 +325,32 @@ impl Store {
              GROUP BY trials.proposal"
         );
         Ok(self.rows(&sql, [], |row| Ok((row.get(0)?, spend(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// The answers of a context that were asked for, passed all checks and were never tried, oldest first.
+    pub fn untried_answers(&self, context: &ContextKey) -> Result<Vec<UntriedAnswer>, StoreError> {
+        let sql = "SELECT proposals.* FROM proposals JOIN nights ON nights.id = proposals.night
+             WHERE nights.context = ? AND outcome = 'ready' AND answer_blob IS NOT NULL
+               AND EXISTS (SELECT 1 FROM requests WHERE requests.proposal = proposals.id)
+               AND NOT EXISTS (SELECT 1 FROM trials WHERE trials.proposal = proposals.id)
+             ORDER BY proposals.id";
+        self.rows(sql, [context], |row| {
+            Ok(UntriedAnswer {
+                id: row.get("id")?,
+                proposer: row.get("proposer")?,
+                parent: whole(row, "parent")?,
+                blob: row.get("answer_blob")?,
+                hypothesis: row.get("hypothesis")?,
+                description: row.get("description")?,
+                operator: row.get("operator")?,
+            })
+        })
+    }
+
+    /// Whether a proposal has been tried.
+    pub fn is_tried(&self, proposal: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM trials WHERE proposal = ?)";
+        self.one(sql, [proposal], |row| row.get(0))
     }
 
     /// Stores a digest written after `after` trials of a context.
