@@ -1,6 +1,7 @@
 //! The commands that run experiments, and the dispatch of all commands.
 
 use crate::cli::args::{self, Cli, Command};
+use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{data, doctor, lab, manual, out, report, search, show, text};
@@ -9,7 +10,7 @@ use clap::Parser;
 use nightlab::experiment::{replay, sample};
 use nightlab::night::event::Event;
 use nightlab::night::recorded::Recorded;
-use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
+use nightlab::night::{Bounds, Night, Outsider, Plan, setup};
 use nightlab::policy;
 use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
@@ -18,7 +19,6 @@ use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
@@ -70,28 +70,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Counts presses of Ctrl-C. The night checks the counter.
-fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
-    let stop = Arc::new(Stop::new());
-    let handler = stop.clone();
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-        .context("cannot listen for Ctrl-C")?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            handler.press();
-            if signal == signal_hook::consts::SIGTERM {
-                handler.press();
-            }
-            if handler.now() {
-                eprintln!("\nstopping now; what was finished is kept");
-            } else {
-                eprintln!("\nfinishing the experiment in hand; Ctrl-C again stops now");
-            }
-        }
-    });
-    Ok(stop)
-}
-
 fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     if run.hours.is_some_and(|hours| !(hours > 0.0 && hours <= 10_000.0)) {
         bail!("--hours must be above 0 and at most 10000");
@@ -122,6 +100,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         seed_guest,
         bounds: Bounds { experiments: run.experiments, hours: run.hours },
         recorded: recorded.as_ref().map(Recorded::again),
+        night: None,
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;
     proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;

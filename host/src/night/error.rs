@@ -7,6 +7,12 @@ use crate::record::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NightError {
+    /// A night of the store cannot be opened.
+    #[error(
+        "night {0} was run on other terms than this program has now (corpus, contract, engine or seed guest have changed \
+         since); `host log` shows it as it was"
+    )]
+    OtherTerms(i64),
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// The seed guest cannot be trained.

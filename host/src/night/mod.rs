@@ -1,19 +1,17 @@
-//! A night: propose, try and keep mutations until a bound of the policy or Ctrl-C ends it. May import every room except
-//! `mcp` and `cli`.
+//! A night: propose, try and keep mutations until a bound or Ctrl-C ends it. May import all but `mcp` and `cli`.
 //!
 //! ```text
 //! roster    a thread for each proposer, a turn at a time ─▶ turn     propose, check, repair; the ledger holds the caps
 //!   │ the bandit ranks the proposers                        (the next mutation is written while one trains)
 //!   ▼
 //! attempt   lock the store, read new trials ─▶ contest  screening, fresh seeds, confirm split ─▶ record
-//!   │
 //! memory    the past and the three keys;  digest: lessons in words;  summary: standing and end of the night
 //! ```
 //!
 //! Start with `run`. Beside the files above: `baseline`, `champion`, `seeds` and `runs` serve a contest; `tally`,
 //! `bounds` and `ledger` count; `lock` and `stop` wait and end; `event` and `progress` are what watchers hear; `report`
-//! and `picture` are for the morning; `setup` opens everything, `search` samples constants, `recorded` tries a past
-//! night again, `untried` takes up answers that an earlier night paid for.
+//! and `picture` are for the morning; `setup` opens everything, `past` finds a night, `search` samples constants,
+//! `recorded` tries a past night again, `untried` takes up what an earlier night paid for.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -31,6 +29,7 @@ pub mod event;
 pub mod ledger;
 mod lock;
 mod memory;
+pub mod past;
 pub mod picture;
 mod progress;
 pub mod recorded;

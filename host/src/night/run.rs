@@ -21,7 +21,7 @@ use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
 use crate::record::facts::{Facts, loss_curve};
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
-use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
+use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord, TrialRecord};
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use std::sync::Arc;
@@ -51,12 +51,14 @@ pub struct Plan<'a> {
     /// The recorded night whose proposals run again. The new night starts with the trials that the recorded one started
     /// with.
     pub recorded: Option<Again>,
+    /// A night of the store to open, whatever its age. Otherwise the night on these terms is joined or begun.
+    pub night: Option<NightRecord>,
 }
 
 impl<'a> Plan<'a> {
     /// To try a text that somebody outside the night wrote, on this policy's terms: no bounds, no proposers.
     pub fn for_one(policy: &'a Policy, policy_name: &'a str, brief: &'a str, seed_guest: Candidate) -> Self {
-        Self { policy, policy_name, brief, seed_guest, bounds: Bounds::default(), recorded: None }
+        Self { policy, policy_name, brief, seed_guest, bounds: Bounds::default(), recorded: None, night: None }
     }
 }
 
@@ -96,9 +98,12 @@ impl<'a> Night<'a> {
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let Plan { policy, policy_name, brief, seed_guest, bounds, recorded } = plan;
+        let Plan { policy, policy_name, brief, seed_guest, bounds, recorded, night } = plan;
         let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
+        if let Some(night) = night.as_ref().filter(|night| night.context != terms) {
+            return Err(NightError::OtherTerms(night.id));
+        }
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let (scores, runs) = baseline::measure(bench, policy, &baseline, stop, tell)?;
@@ -108,8 +113,14 @@ impl<'a> Night<'a> {
         // Repeated proposals get a context of their own. Otherwise they would count as repeats of themselves.
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
-        let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
+        let id = match &night {
+            Some(night) => night.id,
+            None => {
+                bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?
+            }
+        };
         let whole = match recorded {
+            _ if night.is_some() => Bounds::default(),
             Some(_) => bounds,
             None => Bounds::rest_of(&policy.search, &bench.store.night_used(id)?),
         };

@@ -121,6 +121,19 @@ mod tests {
         assert!(fs::read_to_string(folder.path().join("AGENTS.md")).unwrap().contains("error.txt"));
     }
 
+    /// Aider opens no file by itself: its command line has to name all of them.
+    #[test]
+    fn the_command_line_for_aider_names_every_file() {
+        let folder = WorkFolder::make(&Work { error: Some("no"), ..WORK }).unwrap();
+        let page = include_str!("../../../../docs/agents.md");
+        let line = page.lines().find(|line| line.contains("\"aider\"")).unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            // The other form of the history is for programs.
+            assert!(name == "history.jsonl" || line.contains(&format!("\"{name}\"")), "{name}");
+        }
+    }
+
     #[test]
     fn the_hypothesis_is_one_clean_line_or_none() {
         let folder = WorkFolder::make(&WORK).unwrap();
