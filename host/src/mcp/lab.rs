@@ -13,6 +13,7 @@ use crate::night::event::Event;
 use crate::night::setup::{self, OpenError};
 use crate::night::{self, Night, NightError, Outsider, Plan, Seen, Stop};
 use crate::policy::Policy;
+use crate::propose::description;
 use crate::propose::history::{self, Tried};
 use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::record::ending::Ending;
@@ -219,9 +220,12 @@ impl Lab {
         bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
         let Settings { policy, policy_name, .. } = &self.settings;
         let brief = setup::brief()?;
+        let seed_text = seed_guest.text.clone();
         let plan = Plan::for_one(policy, policy_name, &brief, seed_guest);
         let mut watch = |event: Event| tell(line(&event));
         let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
+        let champion = night.situation().parent;
+        let goes_back = description::is_nearer(&source, &seed_text, &champion.source);
         let hypothesis = sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS);
         let outsider = Outsider { author: client, operator: "mcp", source, hypothesis };
         let Some(decided) = night.try_text(outsider)? else { return Err(NightError::Interrupted.into()) };
@@ -233,6 +237,13 @@ impl Lab {
         let parent = night.situation().parent;
         let mut text = reply::verdict(&decided.trial);
         text += &format!("\nchampion: #{}, {:.4} bits per byte", parent.number, parent.bpb);
+        if goes_back {
+            text += &format!(
+                "\nWarning: this source looks like a change of the seed guest. It competed with #{}, and takes back what \
+                 that gained. Start from the source that `champion` gives.",
+                champion.number
+            );
+        }
         let data = json!({
             "trial": number, "verdict": found.verdict, "bpb": found.bpb, "delta": found.delta,
             "p_better": found.p_better, "description": sanitize::line(description, 200),

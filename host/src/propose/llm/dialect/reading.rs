@@ -117,7 +117,8 @@ impl Reading {
     fn context_full(&self) -> AskError {
         let count = |tokens: Option<u64>| tokens.map_or("?".into(), |tokens| tokens.to_string());
         let (prompt, answer) = (count(self.tokens_in), count(self.tokens_out));
-        AskError::Context { said: format!("the answer was cut after {answer} tokens, after a prompt of {prompt}") }
+        let said = format!("a prompt of {prompt} tokens, and an answer that was cut after {answer}");
+        AskError::Context { said }
     }
 
     /// Takes the next piece of the answer.
