@@ -9,6 +9,7 @@ use crate::night::champion::Champion;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event, Summary};
 use crate::night::memory::{self, Memory};
+use crate::night::progress::Waiting;
 use crate::night::recorded::Again;
 use crate::night::roster::{self, Roster, Terms};
 use crate::night::seeds::random_seed;
@@ -32,8 +33,6 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
-/// A wait that goes on is reported again at this interval.
-const NOTE_INTERVAL: Duration = Duration::from_secs(60);
 /// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
@@ -308,7 +307,7 @@ impl<'a> Night<'a> {
     /// Waits for the next mutation to try. Returns `None` if the night is over.
     fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
         let since = Instant::now();
-        let (mut next_note, mut told) = (since + LONG_WAIT, false);
+        let (mut proposal, mut rest) = (Waiting::new(since + LONG_WAIT), Waiting::new(since));
         while !self.over() {
             self.listen(roster, Duration::ZERO)?;
             if let Some(draft) = roster.take(self.champion.trial, self.room()) {
@@ -316,11 +315,10 @@ impl<'a> Night<'a> {
             }
             self.hand_out(roster, None)?;
             if roster.is_at_work() {
-                if Instant::now() >= next_note {
+                if proposal.is_news(Instant::now()) {
                     let (who, seconds) = (roster.at_work().join(", "), since.elapsed().as_secs());
                     let text = format!("nothing is ready to train: waiting for {who}, {seconds} s so far");
                     (self.tell)(Event::Note { text });
-                    next_note = Instant::now() + NOTE_INTERVAL;
                 }
                 self.listen(roster, TICK)?;
                 continue;
@@ -330,10 +328,9 @@ impl<'a> Night<'a> {
                 self.exhausted = true;
                 return Ok(None);
             };
-            if !told || Instant::now() >= next_note {
+            if rest.is_news(Instant::now()) {
                 let seconds = wakes.saturating_duration_since(Instant::now()).as_secs() + 1;
                 (self.tell)(Event::Note { text: format!("waiting for {who}, {seconds} s") });
-                (told, next_note) = (true, Instant::now() + NOTE_INTERVAL);
             }
             std::thread::sleep(TICK);
         }
