@@ -70,6 +70,8 @@ pub enum Wants {
     NoUsage,
     /// No turn with the role of the system.
     NoSystem,
+    /// The answer in one piece.
+    NoStream,
 }
 
 /// Why there is no answer. Messages repeat a server's words escaped, cut and without the key.

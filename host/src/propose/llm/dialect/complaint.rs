@@ -121,7 +121,7 @@ impl Complaint {
             return AskError::Context { said };
         }
         let wants = wants(&lower);
-        let ours = status.is_some_and(|status| status < 500) || is(&BAD_REQUEST) || wants == Some(Wants::NoSystem);
+        let ours = status.is_some_and(|status| status < 500) || is(&BAD_REQUEST) || wants.is_some();
         if ours && !temporary {
             return AskError::BadRequest { said, wants };
         }
@@ -139,16 +139,29 @@ fn is_about_context(words: &str) -> bool {
 
 /// What a server that refuses a request wants instead.
 fn wants(words: &str) -> Option<Wants> {
+    const SYSTEM: [&str; 8] = [
+        "system role",
+        "system message",
+        "system prompt",
+        "system instruction",
+        "developer role",
+        "developer instruction",
+        "'system'",
+        "\"system\"",
+    ];
+    const STREAM: [&str; 5] = ["streaming", "'stream'", "`stream`", "\"stream\"", "stream must be false"];
+    const ROLES: [&str; 4] =
+        ["only user and assistant roles", "only user, assistant", "'user' or 'assistant'", "roles must alternate"];
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    let system = says(&["system", "developer"])
-        && says(&["role", "message", "instruction", "prompt"])
-        && says(&["support", "not enabled", "not allowed", "not permitted", "invalid", "unexpected", "unknown"]);
+    let refused = says(&["not support", "n't support", "unsupported", "not enabled", "not allowed", "not permitted"]);
     if says(&["stream_options", "include_usage"]) {
         Some(Wants::NoUsage)
     } else if says(&["max_completion_tokens"]) {
         Some(Wants::NewerLimit)
-    } else if system || says(&["only user and assistant roles", "roles must alternate", "only user, assistant"]) {
+    } else if says(&ROLES) || says(&SYSTEM) && (refused || says(&["invalid", "unexpected", "unknown"])) {
         Some(Wants::NoSystem)
+    } else if says(&STREAM) && (refused || says(&["must be false"])) {
+        Some(Wants::NoStream)
     } else {
         None
     }

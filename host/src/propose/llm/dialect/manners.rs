@@ -11,6 +11,8 @@ pub(in crate::propose::llm) struct Manners {
     pub(super) no_usage: bool,
     /// The system prompt in the place where the user speaks.
     pub(super) no_system: bool,
+    /// The answer in one piece.
+    pub(super) no_stream: bool,
 }
 
 impl Manners {
@@ -20,6 +22,7 @@ impl Manners {
             Wants::NewerLimit => &mut self.newer_limit,
             Wants::NoUsage => &mut self.no_usage,
             Wants::NoSystem => &mut self.no_system,
+            Wants::NoStream => &mut self.no_stream,
         };
         !std::mem::replace(manner, true)
     }

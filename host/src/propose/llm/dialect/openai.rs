@@ -45,8 +45,8 @@ pub(in crate::propose::llm) fn body(
         max_tokens: (!manners.newer_limit).then_some(config.max_output_tokens),
         max_completion_tokens: manners.newer_limit.then_some(config.max_output_tokens),
         temperature: config.temperature,
-        stream: true,
-        stream_options: (!manners.no_usage).then_some(StreamOptions { include_usage: true }),
+        stream: !manners.no_stream,
+        stream_options: (!manners.no_usage && !manners.no_stream).then_some(StreamOptions { include_usage: true }),
         messages,
     };
     serde_json::to_vec(&body)

@@ -46,12 +46,12 @@ fn bodies_are_as_documented() {
         body(Dialect::Openai, manners),
         r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi \"you\""}]}"#
     );
-    for wants in [Wants::NewerLimit, Wants::NoUsage, Wants::NoSystem] {
+    for wants in [Wants::NewerLimit, Wants::NoUsage, Wants::NoSystem, Wants::NoStream] {
         assert!(manners.learn(wants) && !manners.learn(wants), "{wants:?}");
     }
     assert_eq!(
         body(Dialect::Openai, manners),
-        r#"{"model":"model-1","max_completion_tokens":8192,"temperature":0.5,"stream":true,"messages":[{"role":"user","content":"Be brief.\n\nHi \"you\""}]}"#
+        r#"{"model":"model-1","max_completion_tokens":8192,"temperature":0.5,"stream":false,"messages":[{"role":"user","content":"Be brief.\n\nHi \"you\""}]}"#
     );
 }
 
@@ -302,12 +302,18 @@ fn a_refusal_tells_what_the_server_wants_instead() {
             r#"{"error":{"message":"Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}"#,
             Wants::NewerLimit,
         ),
+        (400, r#"{"error":{"message":"Streaming is not supported for this model"}}"#, Wants::NoStream),
+        (500, r#"{"error":"stream_options: unknown field"}"#, Wants::NoUsage),
     ] {
         let error = refusal(status, body.as_bytes(), None);
         assert!(
             matches!(error, AskError::BadRequest { wants: Some(wants), .. } if wants == wanted),
             "{body}: {error:?}"
         );
+    }
+    for busy in ["upstream request failed, contact support", "system error: message 7 is not supported by a replica"] {
+        let error = refusal(502, busy.as_bytes(), None);
+        assert_eq!(error.class(), Class::Retry, "{error}");
     }
     let other = refusal(400, br#"{"error":{"message":"no"}}"#, None);
     assert!(matches!(other, AskError::BadRequest { wants: None, .. }));
