@@ -405,6 +405,35 @@ fn a_night_asks_a_program_and_has_its_fault_mended() {
 }
 
 #[test]
+fn the_last_words_of_a_failing_program_are_where_people_look() {
+    let home = home_with("echo \"Your login has expired: run \\`agent login\\`\"; echo a warning >&2; exit 7");
+    let path = home.path("night.toml");
+    let policy = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, policy.replace("[\"command.sh\"]", "[\"command.sh\", \"evolve\"]")).unwrap();
+    let night = said(&home.host(&["run", "--policy", "night.toml", "--experiments", "1"]));
+    let last = "the program ended with code 7; it said last: Your login has expired: run `agent login` | a warning";
+    assert!(night.contains("  | Your login has expired"), "within the night: {night}");
+    assert!(night.contains(last), "in its summary: {night}");
+    let log = said(&home.host(&["log"]));
+    assert!(log.contains(last), "{log}");
+    let report = std::fs::read_to_string(home.path(".host/report.md")).unwrap();
+    assert!(report.contains("Your login has expired"), "{report}");
+    let all = lines(&home.host(&["log", "--json"]));
+    let db = rusqlite::Connection::open(home.path(".host/index.sqlite")).unwrap();
+    let answer: String = db.query_row("SELECT response_blob FROM requests", [], |row| row.get(0)).unwrap();
+    let shown = said(&home.host(&["show", &answer]));
+    assert!(shown.contains("\nYour login has expired: run `agent login`\n"), "{shown}\n{all:?}");
+}
+
+#[test]
+fn a_program_that_says_a_word_again_and_again_is_still_ended_in_time() {
+    let started = std::time::Instant::now();
+    let error = Script::new("while :; do echo .; sleep 0.05; done").timeout(1).ask().unwrap_err();
+    assert!(matches!(error, CommandError::TimedOut { .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_night_that_is_stopped_takes_its_program_along() {
     let home = home_with("echo $$ >> $HOST_LAB/pids; setsid sleep 600 & echo $! >> $HOST_LAB/pids; wait");
     let pids = home.path("pids");

@@ -21,6 +21,7 @@ mod jobs;
 mod machine;
 mod mcp;
 mod nights;
+mod odd_servers;
 mod output;
 mod proposers;
 mod report;

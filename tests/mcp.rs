@@ -78,7 +78,12 @@ impl Agent {
     fn good(&self, tool: &'static str, arguments: Value) -> (String, Value) {
         let result = self.call(tool, arguments).unwrap();
         assert_ne!(result.is_error, Some(true), "{tool}: {result:?}");
-        (text(&result), result.structured_content.unwrap())
+        let (text, data) = (text(&result), result.structured_content.unwrap());
+        // Some clients show their model one form only.
+        if let Some(words) = data["text"].as_str() {
+            assert!(text.starts_with(words), "{tool}: {text}");
+        }
+        (text, data)
     }
 
     fn bad(&self, tool: &'static str, arguments: Value) -> String {
@@ -152,19 +157,24 @@ impl Raw {
         self.to.write_all(bytes).and_then(|()| self.to.write_all(b"\n")).and_then(|()| self.to.flush()).unwrap();
     }
 
-    /// Sends a request and returns its answer. Every received line must follow the protocol.
+    /// Sends a request and returns its answer.
     fn request(&mut self, id: u64, method: &str, params: Value) -> Value {
         self.write(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string().as_bytes());
         loop {
-            let mut line = String::new();
-            self.from.read_line(&mut line).unwrap();
-            let message: Value =
-                serde_json::from_str(&line).unwrap_or_else(|e| panic!("not the protocol: {e}: {line}"));
-            assert_eq!(message["jsonrpc"], "2.0");
+            let message = self.read();
             if message["id"] == id {
                 return message;
             }
         }
+    }
+
+    /// Reads a line, which must follow the protocol.
+    fn read(&mut self) -> Value {
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("not the protocol: {e}: {line}"));
+        assert_eq!(message["jsonrpc"], "2.0");
+        message
     }
 }
 
@@ -219,15 +229,18 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     let fault = agent.bad("dry_run", json!({ "source": "x".repeat(20 << 20) }));
     assert!(fault.contains("the limit is"), "too large for a line of the protocol is answered too: {fault}");
     std::fs::write(lab.join("train.rs"), tiny("0.03")).unwrap();
-    let (_, facts) = agent.good("dry_run", json!({ "file": "train.rs" }));
+    let (text, facts) = agent.good("dry_run", json!({ "file": "train.rs" }));
+    assert_eq!(facts["text"], text);
     assert!(facts["facts"]["steps"].as_u64().unwrap() > 0 && facts["repeats"].is_null(), "{facts}");
 
     let (text, tried) = agent.good("try", json!({ "file": "train.rs", "hypothesis": "a larger rate\nlearns faster" }));
     assert!(["keep", "discard", "noise"].contains(&tried["verdict"].as_str().unwrap()), "{tried}");
     assert!(text.contains("LR 0.02 → 0.03"), "{text}");
+    assert_eq!(tried["text"], text, "the verdict, its meaning and the next step are in both forms");
     let (_, again) = agent.good("try", json!({ "source": tiny("0.03") }));
     assert_eq!(again["verdict"], "same");
     let (_, ideas) = agent.good("ideas", json!({}));
+    assert!(ideas["text"].as_str().unwrap().contains("data, never instructions"), "{ideas}");
     assert_eq!(ideas["ideas"][0]["hypothesis"], "a larger rate");
     assert_eq!(ideas["ideas"][0]["proposer"], "mcp.testagent");
     assert_eq!(agent.good("trial", json!({ "number": 1 })).1["source"], tiny("0.03"));
@@ -264,15 +277,32 @@ fn two_agents_share_one_store() {
 }
 
 #[test]
-fn what_no_client_would_send_is_passed_over() {
+fn what_no_client_would_send_is_answered_with_its_code() {
     let home = Home::new();
     let mut raw = Raw::start(&home);
-    for line in ["{", "not json", "", "\u{0}\u{1b}[2J", "{\"jsonrpc\":\"2.0\"", "[[[[[[[["] {
+    for line in ["{", "not json", "\u{0}\u{1b}[2J", "{\"jsonrpc\":\"2.0\"", "[[[[[[[["] {
         raw.write(line.as_bytes());
+        assert_eq!(raw.read()["error"]["code"], -32700, "{line}");
     }
     raw.write(&vec![b'x'; 17 << 20]);
+    assert_eq!(raw.read()["error"]["code"], -32700);
+    for line in ["[]", "{}", r#"{"jsonrpc":"2.0","method":"tools/list"}"#] {
+        raw.write(line.as_bytes());
+        let answer = raw.read();
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&Value::Null, &json!(-32600)), "{line}");
+    }
+    raw.write(b"");
     assert!(raw.request(2, "ping", json!({}))["result"].is_object());
-    assert!(raw.request(3, "no/such", json!({}))["error"].is_object());
+    assert_eq!(raw.request(3, "no/such", json!({}))["error"]["code"], -32601);
+    for (method, params) in
+        [("tools/call", json!({})), ("tools/call", json!({ "name": "rm" })), ("prompts/get", json!({}))]
+    {
+        assert_eq!(raw.request(3, method, params)["error"]["code"], -32602, "{method}");
+    }
+    assert_eq!(raw.request(3, "tools/list", json!([1]))["error"]["code"], -32602);
+    assert_eq!(raw.request(3, "prompts/list", json!({}))["result"]["prompts"], json!([]));
+    assert_eq!(raw.request(3, "resources/list", json!({}))["result"]["resources"], json!([]));
+    assert_eq!(raw.request(3, "resources/templates/list", json!({}))["result"]["resourceTemplates"], json!([]));
     for id in 4..400 {
         raw.write(json!({ "jsonrpc": "2.0", "id": id, "method": "ping", "params": {} }).to_string().as_bytes());
     }
@@ -335,6 +365,24 @@ fn a_client_that_vanishes_takes_its_try_along() {
     assert!(lines(&home.host(&["log", "--json"])).is_empty());
     // The lock is free again.
     nightlab::record::store::Store::open(&home.path(".host")).unwrap().lock_run().unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_server_during_a_try() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let home = Home::new();
+    home.write_policy("night.toml", 5.0, 2);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut agent = agent(&home);
+        let _call = agent.begin_try(&tiny("0.03"));
+        let started = Instant::now();
+        let pid = agent.server.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
+        kill_process(pid, signal).unwrap();
+        let status = agent.runtime.block_on(async { timeout(PATIENCE, agent.server.wait()).await.unwrap().unwrap() });
+        assert!(status.success(), "{signal:?}: {status:?}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{signal:?}: {:?}", started.elapsed());
+        assert!(lines(&home.host(&["log", "--json"])).is_empty());
+    }
 }
 
 #[test]

@@ -224,6 +224,27 @@ fn a_slow_model_does_not_hold_up_training() {
     assert_eq!(server.requests().len(), 1);
 }
 
+#[test]
+fn what_was_paid_for_is_tried_in_this_night_or_the_next() {
+    let server = ModelServer::start(Dialect::Openai, |_, n| good(n));
+    let home = Home::new();
+    let plan = Plan { proposers: "[\"llm.m\"]", models: &[("m", &server, "")], rest: "", experiments: 2 };
+    let all = plan.run(&home);
+    assert_eq!(events(&all, "trial").len(), 2);
+    assert_eq!(server.requests().len(), 2, "an answer that cannot be tried any more is not asked for");
+    // As if the night had been killed before it tried its last answer.
+    let db = rusqlite::Connection::open(home.path(".host/index.sqlite")).unwrap();
+    let last = "(SELECT id FROM trials ORDER BY id DESC LIMIT 1)";
+    db.execute(&format!("DELETE FROM runs WHERE trial = {last}"), []).unwrap();
+    db.execute(&format!("DELETE FROM trials WHERE id = {last}"), []).unwrap();
+    drop(db);
+    let all = plan.run(&home);
+    assert!(all.iter().any(|event| event["text"].as_str().is_some_and(|text| text.starts_with("1 that"))), "{all:?}");
+    assert_eq!(events(&all, "trial")[0]["proposer"], "llm.m");
+    assert_eq!((events(&all, "trial").len(), server.requests().len()), (2, 3), "two trials, one of them asked for now");
+    assert_eq!(trials(&home.host(&["log", "--json"])).len(), 3);
+}
+
 /// A night with one model and `evolve` that reaches a cap. Returns the requests that the server received, and why there
 /// were no more. All three places that show the reason must agree.
 fn capped(dialect: Dialect, settings: &str, caps: &str) -> (Vec<Request>, String) {

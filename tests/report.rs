@@ -24,6 +24,32 @@ fn a_night_is_drawn_from_the_store_alone() {
 }
 
 #[test]
+fn a_night_of_tries_alone_has_a_report_and_the_sealed_test() {
+    let home = Home::new();
+    let tiny = crate::common::guest("guests/tiny");
+    std::fs::write(home.path("train.rs"), tiny.replace("LR: f32 = 0.02", "LR: f32 = 0.03")).unwrap();
+    let tried = home.host(&["try", "--policy", "night.toml", "train.rs"]);
+    assert_eq!(tried.status.code(), Some(0), "{}", said(&tried));
+    let seal = || {
+        let sealed = home.host(&["report", "--seal"]);
+        assert_eq!(sealed.status.code(), Some(0), "{}", said(&sealed));
+        let report = std::fs::read_to_string(home.path(".host/report.md")).unwrap();
+        (said(&sealed), report)
+    };
+    let (told, report) = seal();
+    assert!(told.contains("sealed test") && report.contains("Sealed test split: champion"), "{told}\n{report}");
+    assert!(report.contains("LR 0.02 → 0.03"), "{report}");
+    assert!(home.path(".host/champion/train.rs").exists());
+    let (again, _) = seal();
+    let reads = |text: &str| text.lines().find(|line| line.starts_with("sealed test")).map(str::to_owned);
+    assert_eq!(reads(&told), reads(&again), "it is read once for each model");
+    let log = lines(&home.host(&["log", "--json"]));
+    assert_eq!(log.len(), 1, "it adds no trial and no night: {log:?}");
+    let drawn = home.host(&["report", "--seal", "--night", "7"]);
+    assert!(said(&drawn).contains("the store has no night 7"), "{}", said(&drawn));
+}
+
+#[test]
 fn what_cannot_be_drawn_is_said() {
     let (home, _) = Home::after_a_night();
     let fails = |code: i32, args: &[&str], wanted: &str| {

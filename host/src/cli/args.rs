@@ -163,13 +163,17 @@ fn minutes(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }
 
-/// `host report`: each form of report is an option that takes a file, and at least one has to be named.
+/// `host report`: each form of report is an option, and at least one has to be named.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["svg"]))]
+#[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["svg", "seal"]))]
 pub struct Report {
     /// Draw the night into this file: each trial, the best score so far, and the noise.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Write report.md and the champion's files into the store, and read the sealed test split for them. Each reading
+    /// is counted. For nights of coding agents and of `try`, which have no end of their own.
+    #[arg(long)]
+    pub seal: bool,
     /// Which night of the store [default: the last one].
     #[arg(long, value_name = "N")]
     pub night: Option<i64>,

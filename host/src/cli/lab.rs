@@ -6,7 +6,7 @@ use crate::cli::text;
 use anyhow::{Context, Result};
 use nightlab::mcp::{self, Settings};
 use nightlab::policy::Policy;
-use nightlab::system::sanitize::printable;
+use nightlab::system::sanitize::{self, printable};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,9 +18,10 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} has {}", printable(&dir.to_string_lossy()), files.join(", "));
-    println!("next: cd {}", text::shell_word(&dir.to_string_lossy()));
-    println!("      host run    a night by its policy.toml");
-    println!("      or start your coding agent there: AGENTS.md tells it what to do, .mcp.json connects it");
+    let word = |path: &Path| printable(&sanitize::shell_word(&path.to_string_lossy()));
+    println!("next: cd {}", word(dir));
+    println!("      {} run    a night by its policy.toml", word(&program));
+    println!("      or start your coding agent there: AGENTS.md tells it what to do");
     Ok(ExitCode::SUCCESS)
 }
 

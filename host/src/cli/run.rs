@@ -1,6 +1,7 @@
 //! The commands that run experiments, and the dispatch of all commands.
 
 use crate::cli::args::{self, Cli, Command};
+use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{data, doctor, lab, manual, out, report, search, show, store, text};
@@ -19,7 +20,6 @@ use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
 use nightlab::system::user_file;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -76,41 +76,6 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Counts presses of Ctrl-C. The night checks the counter. The end of the session (SIGTERM, or SIGHUP when the terminal
-/// closes) counts as two.
-fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
-    let stop = Arc::new(Stop::new());
-    let handler = stop.clone();
-    let mut heard = vec![SIGINT, SIGTERM];
-    // `nohup` and `setsid` make a night go on without its terminal.
-    if !is_ignored(SIGHUP) {
-        heard.push(SIGHUP);
-    }
-    let mut signals = signal_hook::iterator::Signals::new(heard).context("cannot listen for Ctrl-C")?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            handler.press();
-            if signal != SIGINT {
-                handler.press();
-            }
-            if handler.now() {
-                eprintln!("\nstopping now; what was finished is kept");
-            } else {
-                eprintln!("\nfinishing the experiment in hand; Ctrl-C again stops now");
-            }
-        }
-    });
-    Ok(stop)
-}
-
-/// Whether this process was started with the signal ignored, as the system tells it.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
-    mask >> (signal - 1) & 1 == 1
-}
-
 /// Opens the store. While another program locks its index, it waits until the user presses Ctrl-C, and says so.
 fn patient_store(cli: &Cli, stop: &Arc<Stop>) -> Result<Store> {
     const LONG_WAIT: Duration = Duration::from_secs(2);
@@ -163,6 +128,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         bounds: Bounds { experiments: run.experiments, hours: run.hours },
         patience: run.patience,
         recorded: recorded.as_ref().map(Recorded::again),
+        night: None,
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;
     proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;

@@ -143,8 +143,20 @@ fn exchanged(cli: &Cli, store: &Store, blob: &Hash) -> Result<()> {
         return Ok(());
     }
     exchanges.iter().for_each(|exchange| println!("{}", exchange_line(exchange)));
-    println!("\n{}", printable(&text));
+    println!("\n{}", printable(&readable(&text)));
     Ok(())
+}
+
+/// What a program said, without the JSON around it; any other text as it is.
+fn readable(text: &str) -> String {
+    let fields: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok();
+    let said = fields.iter().flatten().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    let parts: Vec<String> = said.map(|(name, value)| format!("{name}:\n{value}\n")).collect();
+    let is_program = fields.as_ref().is_some_and(|fields| {
+        fields.contains_key("train.rs")
+            || fields.len() == 1 && fields.get("error").is_some_and(|error| error.is_string())
+    });
+    if is_program { parts.join("\n") } else { text.to_owned() }
 }
 
 /// Formats one request: proposer, both hashes, ending, cost.

@@ -82,16 +82,7 @@ pub fn count(n: u64) -> String {
 pub fn host(store: &Path) -> String {
     match store.to_string_lossy() {
         default if default == ".host" => "host".into(),
-        other => format!("host --store {}", shell_word(&other)),
-    }
-}
-
-/// A text as one word of a shell.
-pub fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:@%+".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.into(),
-        false => format!("'{}'", printable(text).replace('\'', "'\\''")),
+        other => format!("host --store {}", sanitize::shell_word(&other)),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::data::corpus::BOUNDARY;
 use crate::data::error::DataError;
+use crate::system::sanitize;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -64,7 +65,7 @@ impl Kind {
         match self.command {
             None => DataError::Refused { path: path.to_owned(), why: self.name },
             Some((before, after)) => {
-                let command = format!("{before} {}{after}", shell_word(&path.to_string_lossy()));
+                let command = format!("{before} {}{after}", sanitize::shell_word(&path.to_string_lossy()));
                 DataError::Foreign { path: path.to_owned(), format: self.name, command }
             }
         }
@@ -92,11 +93,6 @@ const FORMATS: [(usize, &[u8], Kind); 12] = [
     (0, b"\xff\xfe", Kind::of("UTF-16 text", false, "iconv -f UTF-16 -t UTF-8", " > text.txt")),
     (0, b"\xfe\xff", Kind::of("UTF-16 text", false, "iconv -f UTF-16 -t UTF-8", " > text.txt")),
 ];
-
-/// `text` as one word of a shell.
-fn shell_word(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
 
 /// The format of a file that begins with `head`, if it is one that is not read.
 fn foreign(head: &[u8]) -> Option<Kind> {

@@ -1,16 +1,29 @@
-//! `host init`: sets up a folder in which a person or a coding agent can start to work. It never overwrites a file.
+//! `host init`: sets up a folder in which a person or a coding agent can start to work. It never overwrites a file, and
+//! writes all files or none.
 
-use std::fs::{self, OpenOptions};
+use crate::system::sanitize;
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
-/// Name and text of each file. The policy is a short introduction, followed by the shipped policy `overnight`.
-const FILES: [(&str, &[&str]); 6] = [
+/// What Gemini CLI reads, and Qwen Code, which descends from it.
+const GEMINI: &str = include_str!("init/gemini.json");
+
+/// Name and text of each file. The policy is a short introduction, followed by the shipped policy `overnight`. In all
+/// texts, `{HOST_SHELL}`, `{HOST_JSON}` and `{HOST_TOML}` stand for the path of this program.
+const FILES: [(&str, &[&str]); 11] = [
     ("program.md", &[crate::night::setup::BRIEF]),
     ("policy.toml", &[include_str!("init/policy.head.toml"), include_str!("../../../policies/overnight.toml")]),
     ("train.rs", &[crate::guest::seed::SEED_GUEST]),
     ("AGENTS.md", &[include_str!("init/AGENTS.md")]),
     (".mcp.json", &[include_str!("init/mcp.json")]),
+    (".claude/settings.json", &[include_str!("init/claude.json")]),
+    (".codex/config.toml", &[include_str!("init/codex.toml")]),
+    (".gemini/settings.json", &[GEMINI]),
+    (".qwen/settings.json", &[GEMINI]),
+    ("opencode.json", &[include_str!("init/opencode.json")]),
     (".gitignore", &[include_str!("init/gitignore")]),
 ];
 
@@ -26,8 +39,11 @@ pub enum InitError {
     /// The path of the folder is a file.
     #[error("{0} is a file: name a folder, such as `host init lab`")]
     NoFolder(PathBuf),
-    /// The program's path is not UTF-8, so no text file can name it.
-    #[error("the path of this program, {0:?}, is not UTF-8, so no agent could be told it: install it elsewhere")]
+    /// No text file can name the program's path.
+    #[error(
+        "the path of this program, {0:?}, is not UTF-8 or has control characters, so no agent could be told it: install \
+         it elsewhere"
+    )]
     Path(PathBuf),
     #[error("cannot write {path}: {source}; choose a folder that you may write in")]
     Io {
@@ -42,9 +58,11 @@ pub enum InitError {
 /// first.
 ///
 /// # Errors
-/// If one of the files exists already, if the system refuses, or if a path is not UTF-8.
+/// If one of the files exists already, if the system refuses, or if no text can name the program. Then nothing is left
+/// behind.
 pub fn init(dir: &Path, program: &Path) -> Result<Vec<&'static str>, InitError> {
-    let program = program.to_str().ok_or_else(|| InitError::Path(program.to_owned()))?;
+    let path = program.to_str().filter(|path| !path.contains(char::is_control));
+    let path = path.ok_or_else(|| InitError::Path(program.to_owned()))?;
     // A symbolic link counts as an existing file, even if its target is missing.
     let is_there = |name: &&str| fs::symlink_metadata(dir.join(name)).is_ok();
     let names: Vec<String> = FILES.iter().map(|(name, _)| *name).filter(is_there).map(String::from).collect();
@@ -54,31 +72,79 @@ pub fn init(dir: &Path, program: &Path) -> Result<Vec<&'static str>, InitError> 
     if fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
         return Err(InitError::NoFolder(dir.to_owned()));
     }
-    fs::create_dir_all(dir).map_err(|source| InitError::Io { path: dir.to_owned(), source })?;
+    let mut made = Made::default();
+    match write_all(dir, path, &mut made) {
+        Ok(()) => Ok(FILES.iter().map(|(name, _)| *name).collect()),
+        Err(error) => {
+            made.undo();
+            Err(error)
+        }
+    }
+}
+
+/// Writes the texts under other names first: a disk that is full is found before any file has its name.
+fn write_all(dir: &Path, program: &str, made: &mut Made) -> Result<(), InitError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| InitError::Io { path, source }
+    };
+    let mut written = Vec::new();
     for (name, parts) in FILES {
-        let text = match name {
-            "AGENTS.md" => parts.concat().replace("{HOST_SHELL}", &shell_word(program)),
-            ".mcp.json" => parts.concat().replace("{HOST_JSON}", &serde_json::Value::from(program).to_string()),
-            _ => parts.concat(),
-        };
-        write_new(&dir.join(name), &text)?;
+        let path = dir.join(name);
+        let folder = path.parent().unwrap_or(dir);
+        made.folder(folder).map_err(failed(folder))?;
+        let mut builder = tempfile::Builder::new();
+        // The user's mask applies, as for any file.
+        builder.prefix(".host-init-").permissions(fs::Permissions::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder).map_err(failed(&path))?;
+        file.write_all(with_program(&parts.concat(), program).as_bytes()).map_err(failed(&path))?;
+        file.as_file().sync_all().map_err(failed(&path))?;
+        written.push((file, path));
     }
-    Ok(FILES.iter().map(|(name, _)| *name).collect())
+    written.into_iter().try_for_each(|(file, path)| made.file(file, &path).map_err(failed(&path)))
 }
 
-/// Quotes a text as one word of a shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    match text.chars().all(plain) {
-        true => text.into(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
+fn with_program(text: &str, program: &str) -> String {
+    text.replace("{HOST_SHELL}", &sanitize::shell_word(program))
+        .replace("{HOST_JSON}", &serde_json::Value::from(program).to_string())
+        .replace("{HOST_TOML}", &toml::Value::from(program).to_string())
+        // The brief is for every place; in a lab, its command has to be the right one.
+        .replace("`host reference`", &format!("`{} reference`", sanitize::shell_word(program)))
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), InitError> {
-    let failed = |source| InitError::Io { path: path.to_owned(), source };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)
+/// What was made so far, so that it can be undone.
+#[derive(Default)]
+struct Made {
+    folders: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Makes a folder, with those above it.
+    fn folder(&mut self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || path.is_dir() {
+            return Ok(());
+        }
+        if let Some(above) = path.parent() {
+            self.folder(above)?;
+        }
+        fs::create_dir(path)?;
+        self.folders.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Gives a file its name, unless this name is taken by now.
+    fn file(&mut self, file: NamedTempFile, path: &Path) -> io::Result<()> {
+        file.persist_noclobber(path).map_err(|error| error.error)?;
+        self.files.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Takes everything away again. What cannot be removed stays.
+    fn undo(self) {
+        self.files.iter().for_each(|file| drop(fs::remove_file(file)));
+        self.folders.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +170,39 @@ mod tests {
             "{}",
             read("AGENTS.md")
         );
-        assert!(FILES.iter().all(|(name, _)| !read(name).contains("{HOST_")));
+        assert!(FILES.iter().all(|(name, _)| !read(name).contains("{HOST_") && !read(name).contains("`host ")));
+        for name in [".gemini/settings.json", ".qwen/settings.json"] {
+            let settings: serde_json::Value = serde_json::from_str(&read(name)).unwrap();
+            let server = &settings["mcpServers"]["host"];
+            assert_eq!((&server["command"], &server["trust"]), (&PROGRAM.into(), &true.into()), "{name}");
+        }
+        let opencode: serde_json::Value = serde_json::from_str(&read("opencode.json")).unwrap();
+        assert_eq!(opencode["mcp"]["host"]["command"][0], PROGRAM);
+        let codex: toml::Value = toml::from_str(&read(".codex/config.toml")).unwrap();
+        assert_eq!(codex["mcp_servers"]["host"]["command"].as_str(), Some(PROGRAM));
+        let claude: serde_json::Value = serde_json::from_str(&read(".claude/settings.json")).unwrap();
+        assert_eq!(claude["permissions"]["allow"][0], "mcp__host");
+        assert_eq!(fs::read_dir(&lab).unwrap().count(), 11, "nothing else is left");
+    }
+
+    #[test]
+    fn a_lab_that_fails_half_way_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        // A file stands where the folder of the last agent but one has to be.
+        fs::write(folder.path().join(".qwen"), "mine").unwrap();
+        assert!(matches!(init(folder.path(), Path::new(PROGRAM)), Err(InitError::Io { .. })));
+        assert_eq!(names(), [".qwen"]);
+        let mut made = Made::default();
+        made.folder(&folder.path().join("a/b")).unwrap();
+        let file = NamedTempFile::new_in(folder.path()).unwrap();
+        made.file(file, &folder.path().join("a/b/c")).unwrap();
+        let taken = NamedTempFile::new_in(folder.path()).unwrap();
+        assert!(made.file(taken, &folder.path().join(".qwen")).is_err(), "a name that is taken meanwhile");
+        made.undo();
+        assert_eq!(names(), [".qwen"]);
+        assert!(matches!(init(&folder.path().join("new"), Path::new("/a\nb")), Err(InitError::Path(_))));
+        assert_eq!(names(), [".qwen"]);
     }
 
     #[test]

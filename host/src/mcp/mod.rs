@@ -5,10 +5,11 @@
 //! ```text
 //! init     sets up the folder that an agent works in
 //! serve    one client over standard input and output
+//! wire     lines of JSON-RPC, and what is wrong with a line
 //! server   the protocol: tools, progress, cancellation (async)
 //! call     names, schemas and arguments of the tools
 //! lab      answers calls: the bench, the store, the night (blocking, one thread per call)
-//! reply    text and data of answers and problems
+//! reply    the form of answers and problems
 //! ```
 //!
 //! Nothing here prints, because standard output belongs to the protocol.
@@ -19,6 +20,7 @@ mod lab;
 mod reply;
 mod serve;
 mod server;
+mod wire;
 
 pub use lab::Settings;
 pub use serve::{McpError, serve};

@@ -1,11 +1,12 @@
-//! The form of answers and problems: text for models and people, and the same content as data for programs. Pure. Text
-//! by guests and other authors is escaped, limited in length, and marked as data.
+//! The form of answers and problems. Some clients show their model only the text of a result, others only its
+//! structured form. So each form holds everything: the words are a field of the structured one. Pure. Text by guests
+//! and other authors is escaped, limited in length, and marked as data.
 
 use crate::record::ending::Ending;
 use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Maximum length of an answer. A source may be this long; all other answers are much shorter.
 const MAX_TEXT_BYTES: usize = 400 << 10;
@@ -14,10 +15,23 @@ const MAX_PROBLEM_CHARS: usize = 6000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// For models and people.
-    pub text: String,
-    /// For programs.
-    pub data: Value,
+    /// What happened, what it means, and what to do next.
+    pub words: String,
+    /// A long part, such as a source or a table, as text. `data` has its content too.
+    pub long: String,
+    /// The content as fields, without the words.
+    pub data: Map<String, Value>,
+}
+
+impl Reply {
+    /// An answer with these fields, which must be a JSON object.
+    pub fn new(words: impl Into<String>, long: impl Into<String>, data: Value) -> Self {
+        let data = match data {
+            Value::Object(fields) => fields,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        Self { words: words.into(), long: long.into(), data }
+    }
 }
 
 /// Why a call has no answer, and what to do next.
@@ -39,12 +53,17 @@ fn capped(text: &str) -> String {
 /// Converts an answer to a result of the protocol.
 pub fn result(answered: Result<Reply, Problem>) -> CallToolResult {
     match answered {
-        Ok(Reply { mut text, data }) => {
+        Ok(Reply { words, long, mut data }) => {
+            let parts = [words.as_str(), long.as_str()].into_iter().filter(|part| !part.is_empty());
+            let mut text = parts.collect::<Vec<_>>().join("\n\n");
             if text.len() > MAX_TEXT_BYTES {
                 text = sanitize::cut_bytes(&text, MAX_TEXT_BYTES).to_owned() + "\n… (cut here: ask for less)";
             }
+            if !words.is_empty() {
+                data.insert("text".into(), words.into());
+            }
             let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-            result.structured_content = Some(data);
+            result.structured_content = Some(Value::Object(data));
             result
         }
         Err(Problem(text)) => CallToolResult::error(vec![ContentBlock::text(text)]),
@@ -92,6 +111,7 @@ pub fn verdict(trial: &Trial) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn no_source_closes_its_own_fence() {
@@ -103,8 +123,9 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_and_say_so() {
-        let long = Reply { text: "é".repeat(MAX_TEXT_BYTES), data: Value::Null };
+        let long = Reply::new("Words.", "é".repeat(MAX_TEXT_BYTES), json!({ "number": 7 }));
         let result = result(Ok(long));
+        assert_eq!(result.structured_content, Some(json!({ "number": 7, "text": "Words." })));
         let text = &result.content[0].as_text().unwrap().text;
         assert!(text.len() < MAX_TEXT_BYTES + 100 && text.ends_with("ask for less)"));
         let problem = Problem::new("x\u{1b}".repeat(MAX_PROBLEM_CHARS), "Do that.");

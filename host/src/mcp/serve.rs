@@ -1,13 +1,16 @@
-//! Serves one client over standard input and output until the client closes them.
+//! Serves one client over standard input and output until the client closes them, or a signal ends the server.
 
 use crate::mcp::lab::{Lab, Settings};
 use crate::mcp::server::Server;
-use rmcp::transport::async_rw::AsyncRwTransport;
+use crate::mcp::wire::Wire;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
 
-/// Maximum length of a line from a client. rmcp drops longer lines without a reply. The limit is far above the maximum
-/// size of a source, so a source that is too large still gets an answer.
-const MAX_LINE_BYTES: usize = 64 << 20;
+/// Calls that run at a signal get this long to end in order.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -22,23 +25,56 @@ pub enum McpError {
     Failed(String),
 }
 
-/// Serves one client until it leaves. Calls that still run are then cancelled and not recorded.
+/// Serves one client until it leaves, or until a signal (SIGINT, SIGTERM, SIGHUP). Calls that still run are then
+/// cancelled and not recorded. A second signal ends the server at once.
 ///
 /// # Errors
 /// See [`McpError`].
 pub fn serve(settings: Settings) -> Result<(), McpError> {
+    let mut signals = signals()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let served = runtime.block_on(async {
         let server = Server::new(Lab::new(settings));
-        let transport = AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout());
-        let transport = transport.with_max_line_length(MAX_LINE_BYTES);
-        let running = rmcp::serve_server(server.clone(), transport).await;
+        let running = tokio::select! {
+            running = rmcp::serve_server(server.clone(), Wire::open()) => running,
+            _ = signals.recv() => return Ok(()),
+        };
         let running = running.map_err(|error| McpError::Greeting(error.to_string()))?;
-        let ended = running.waiting().await;
-        server.rest().await;
+        let token = running.cancellation_token();
+        let ended = running.waiting();
+        tokio::pin!(ended);
+        let ended = tokio::select! {
+            ended = &mut ended => ended,
+            _ = signals.recv() => {
+                token.cancel();
+                tokio::select! {
+                    _ = tokio::time::timeout(PATIENCE, async { drop(ended.await); server.rest().await }) => {}
+                    _ = signals.recv() => {}
+                }
+                return Ok(());
+            }
+        };
+        tokio::select! {
+            () = server.rest() => {}
+            _ = signals.recv() => {}
+        }
         ended.map(drop).map_err(|error| McpError::Failed(error.to_string()))
     });
-    // A pending read of standard input must not keep the process alive.
+    // Work that did not end in time must not keep the process alive.
     runtime.shutdown_background();
     served
+}
+
+/// The signals that end the server, as they come.
+fn signals() -> io::Result<mpsc::UnboundedReceiver<()>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let (send, received) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if send.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(received)
 }

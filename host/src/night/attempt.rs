@@ -88,6 +88,7 @@ impl Night<'_> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
         if draft.id.is_some() && self.memory.past.iter().any(|past| past.trial.proposal == draft.id) {
+            // Another process on this store found it untried.
             return Ok(None);
         }
         let number = self.memory.next_number();

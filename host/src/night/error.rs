@@ -6,6 +6,12 @@ use crate::record::store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NightError {
+    /// A night of the store cannot be opened.
+    #[error(
+        "night {0} was run on other terms than this program has now (corpus, contract, engine or seed guest have changed \
+         since); `host log` shows it as it was"
+    )]
+    OtherTerms(i64),
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A condition of this machine, which says nothing about any mutation.
@@ -28,7 +34,11 @@ impl NightError {
         match self {
             Self::Machine(_) => true,
             Self::Bench(BenchError::Store(error)) => error.is_of_the_machine(),
-            Self::Bench(BenchError::Select(_)) | Self::SeedGuest(_) | Self::Policy(_) | Self::Interrupted => false,
+            Self::OtherTerms(_)
+            | Self::Bench(BenchError::Select(_))
+            | Self::SeedGuest(_)
+            | Self::Policy(_)
+            | Self::Interrupted => false,
         }
     }
 }

@@ -1,18 +1,16 @@
-//! A night: propose, try and keep mutations until a bound of the policy or Ctrl-C ends it. May import every room except
-//! `mcp` and `cli`.
+//! A night: propose, try and keep mutations until a bound or Ctrl-C ends it. May import all but `mcp` and `cli`.
 //!
 //! ```text
 //! roster    a thread for each proposer, a turn at a time ─▶ turn     propose, check, repair; the ledger holds the caps
 //!   │ the bandit ranks the proposers                        (the next mutation is written while one trains)
 //!   ▼
 //! attempt   lock the store, read new trials ─▶ contest  screening, fresh seeds, confirm split ─▶ record
-//!   │
 //! memory    the past and the three keys;  digest: lessons in words;  summary: standing and end of the night
 //! ```
 //!
 //! Start with `run`. Beside the files above: `baseline`, `champion`, `seeds` and `runs` serve a contest; `tally`,
 //! `bounds` and `ledger` count; `resume` takes up what is in the store; `lock`, `rest` and `stop` wait and end; `event`
-//! and `progress` are for watchers, `report` and `picture` for the morning; `setup` opens everything.
+//! and `progress` are for watchers, `report` and `picture` for the morning; `setup` opens everything, `past` a night.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -30,6 +28,7 @@ pub mod event;
 pub mod ledger;
 mod lock;
 mod memory;
+pub mod past;
 pub mod picture;
 mod progress;
 pub mod recorded;

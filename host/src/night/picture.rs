@@ -3,8 +3,9 @@
 pub mod svg;
 
 use crate::experiment::judge::Noise;
+use crate::night::past::{self, PastError};
 use crate::night::seeds::replica_seeds;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::Policy;
 use crate::record::ending::Ending;
 use crate::record::key::{ContextKey, ExperimentKey};
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
@@ -13,18 +14,6 @@ use std::collections::BTreeSet;
 /// A longer pause between two trials means that the night was stopped. Such a pause does not count as time of the
 /// night.
 const PAUSE_MS: i64 = 60_000;
-
-#[derive(Debug, thiserror::Error)]
-pub enum PictureError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the policy of night {night} cannot be read by this version: {source}")]
-    Policy { night: i64, source: Box<PolicyError> },
-    #[error("the store has no night {0}; `host log` lists nights")]
-    NoNight(i64),
-    #[error("the store has no night yet; `host run --policy smoke` makes one")]
-    NoNights,
-}
 
 /// The data of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,15 +61,8 @@ impl Picture {
     ///
     /// # Errors
     /// If the store has no such night, or if the store or the night's policy cannot be read.
-    pub fn of_night(store: &Store, number: Option<i64>) -> Result<Self, PictureError> {
-        let mut nights = store.nights()?;
-        let night = match number {
-            Some(number) => nights.into_iter().find(|night| night.id == number).ok_or(PictureError::NoNight(number))?,
-            None => nights.pop().ok_or(PictureError::NoNights)?,
-        };
-        let text = String::from_utf8_lossy(&store.get_blob(&night.policy_blob)?).into_owned();
-        let policy = Policy::parse(&night.policy_name, &text)
-            .map_err(|source| PictureError::Policy { night: night.id, source: Box::new(source) })?;
+    pub fn of_night(store: &Store, number: Option<i64>) -> Result<Self, PastError> {
+        let (night, policy) = past::night(store, number)?;
         let replicas = baseline_runs(store, &night.context, &policy)?;
         let trials = store.trials(Some(night.id))?;
 

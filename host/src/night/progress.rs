@@ -56,6 +56,29 @@ impl BatchProgress {
     }
 }
 
+/// A wait that goes on is reported at this interval.
+const WAITING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When a wait is news: at its first moment, then at intervals.
+pub struct Waiting {
+    next: Instant,
+}
+
+impl Waiting {
+    pub fn new(first: Instant) -> Self {
+        Self { next: first }
+    }
+
+    /// Whether the wait is to be reported now. If so, a new interval starts.
+    pub fn is_news(&mut self, now: Instant) -> bool {
+        let is_news = now >= self.next;
+        if is_news {
+            self.next = now + WAITING_INTERVAL;
+        }
+        is_news
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +100,13 @@ mod tests {
             })
             .collect();
         assert_eq!(heard, [("one".into(), 0.5, 1), ("two".into(), 0.25, 2), ("two".into(), 0.25, 1)]);
+    }
+
+    #[test]
+    fn a_long_wait_is_a_line_a_minute() {
+        let start = Instant::now();
+        let mut waiting = Waiting::new(start + Duration::from_secs(20));
+        let heard = (0..200u64).filter(|&second| waiting.is_news(start + Duration::from_secs(second)));
+        assert_eq!(heard.collect::<Vec<_>>(), [20, 80, 140]);
     }
 }

@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 const COLUMNS: &str = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\ttrial\tverdict\tdelta\tp_better\tproposer\t\
                        parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\n";
 
+/// Lines of a failing program's output that are repeated.
+const LAST_WORDS: usize = 3;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     #[error("cannot write {path}: {source}; nothing stored is harmed, `host log` shows the same")]
@@ -149,17 +152,25 @@ pub fn troubles(accounts: &[Account]) -> Vec<String> {
     for account in accounts {
         let who = &account.proposer;
         if let Some(why) = &account.failure {
-            // The last output of a program may have many lines.
-            let why = why.lines().next().unwrap_or_default();
+            let why = in_one_line(why);
             lines.push(match account.unanswered {
                 0 => format!("{who}: the last answer that was lost: {why}"),
                 1 => format!("{who}: no answer in 1 turn; the last failure: {why}"),
                 turns => format!("{who}: no answer in {turns} turns; the last failure: {why}"),
             });
         }
-        lines.extend(account.stopped.iter().map(|why| format!("{who}: {why}")));
+        lines.extend(account.stopped.iter().map(|why| format!("{who}: {}", in_one_line(why))));
     }
     lines
+}
+
+/// A failure with the last lines that a program said, which are where the cause is.
+fn in_one_line(why: &str) -> String {
+    let mut lines = why.lines();
+    let first = lines.next().unwrap_or_default();
+    let said: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = said.get(said.len().saturating_sub(LAST_WORDS)..).unwrap_or_default();
+    [first, &last.join(" | ")].join(" ").trim_end().to_owned()
 }
 
 /// Writes the table of the proposers: proposals, cost and gain.
@@ -316,7 +327,7 @@ mod tests {
         assert_eq!(
             troubles(&[failed, Account::default(), stopped]),
             [
-                "command.a: no answer in 2 turns; the last failure: the program ended with code 3; it said last:",
+                "command.a: no answer in 2 turns; the last failure: the program ended with code 3; it said last: no network",
                 "llm.b: no credit"
             ]
         );

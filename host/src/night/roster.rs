@@ -68,6 +68,10 @@ impl Arm {
         !self.stopped && awake && self.exhausted_on != Some(champion)
     }
 
+    fn is_paid_and_ready(&self) -> bool {
+        !self.is_free && matches!(self.state, State::Ready(_))
+    }
+
     fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
     }
@@ -123,8 +127,9 @@ impl Roster {
         Ok(Self { arms, reports, bandit, in_training: None, stale: Vec::new() })
     }
 
-    /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest.
-    pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool) -> bool {
+    /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest. `room` is
+    /// how many proposals can still be tried: no more of them are paid for.
+    pub fn hand_out(&mut self, situation: &Situation, digest_is_due: bool, room: Option<u64>) -> bool {
         let (champion, now) = (situation.parent.number, Instant::now());
         let available: Vec<usize> = self
             .rank()
@@ -132,6 +137,9 @@ impl Roster {
             .filter(|&i| self.arms.get(i).is_some_and(|a| a.is_available(champion, now)))
             .collect();
         let is_free = |i: &usize| self.arms.get(*i).is_some_and(|arm| arm.is_free);
+        let paid = self.arms.iter().filter(|arm| !arm.is_free && !arm.is_idle()).count() as u64;
+        let may_pay = room.is_none_or(|room| paid < room);
+        let available: Vec<usize> = available.into_iter().filter(|i| may_pay || is_free(i)).collect();
         let first = available.first().copied();
         let reserve = first.filter(|i| !is_free(i)).and_then(|_| available.iter().copied().find(is_free));
         let mut asked = false;
@@ -147,9 +155,16 @@ impl Roster {
         asked
     }
 
-    /// Takes the ready proposal of the best rank. It passes over a proposal of a free proposer that starts from an
-    /// older champion, because a new one costs nothing; [`Self::take_stale`] returns it.
-    pub fn take(&mut self, champion: u64) -> Option<Draft> {
+    /// Takes the ready proposal of the best rank. If there is no `room` for more, proposals that were paid for come
+    /// first. It passes over a proposal of a free proposer that starts from an older champion, because a new one costs
+    /// nothing; [`Self::take_stale`] returns it.
+    pub fn take(&mut self, champion: u64, room: Option<u64>) -> Option<Draft> {
+        let paid = self.arms.iter().filter(|arm| arm.is_paid_and_ready()).count() as u64;
+        if room.is_some_and(|room| paid >= room)
+            && let Some(draft) = self.take_paid()
+        {
+            return Some(draft);
+        }
         for i in self.rank() {
             let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
             let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) else { continue };
@@ -166,6 +181,18 @@ impl Roster {
     /// The proposals that were passed over since the last call.
     pub fn take_stale(&mut self) -> Vec<Draft> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// Takes the ready proposal of the best rank that was paid for.
+    pub fn take_paid(&mut self) -> Option<Draft> {
+        for i in self.rank() {
+            let Some(arm) = self.arms.get_mut(i).filter(|arm| arm.is_paid_and_ready()) else { continue };
+            if let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) {
+                self.in_training = Some(i);
+                return Some(*draft);
+            }
+        }
+        None
     }
 
     /// Ends the trial of the proposal taken last. Without a reward, the trial was given up.
@@ -209,7 +236,13 @@ impl Roster {
 
     /// Whether any proposer writes now.
     pub fn is_at_work(&self) -> bool {
-        self.arms.iter().any(|arm| matches!(arm.state, State::AtWork) && !arm.stopped)
+        !self.at_work().is_empty()
+    }
+
+    /// The proposers that write now.
+    pub fn at_work(&self) -> Vec<&str> {
+        let writes = |arm: &&Arm| matches!(arm.state, State::AtWork) && !arm.stopped;
+        self.arms.iter().filter(writes).map(|arm| arm.name.as_str()).collect()
     }
 
     /// The resting proposer that wakes first, and when. `None` if no proposer will wake.
@@ -258,7 +291,13 @@ impl Arm {
             }
             Some(ProposeError::Later { reason, after }) => {
                 self.failures += 1;
-                let rest = after.unwrap_or_else(|| doubled(FIRST_DELAY, self.failures - 1)).min(LONGEST_REST);
+                // A server that asks for the same short wait again and again must not be asked all night.
+                let rest = match (after, self.failures) {
+                    (Some(asked), 1) => asked.min(LONGEST_REST),
+                    (asked, failures) => {
+                        doubled(asked.map_or(FIRST_DELAY, |asked| asked.max(FIRST_DELAY)), failures - 1)
+                    }
+                };
                 self.rests_until = Some(Instant::now() + rest);
                 notes.push(format!("rests for {} s: {reason}", rest.as_secs().max(1)));
             }
@@ -326,6 +365,14 @@ mod tests {
         assert_eq!(news.notes, ["llm.a: rests for 90 s: 429"]);
         assert!(!arm.is_available(0, Instant::now()));
         assert!(arm.is_available(0, Instant::now() + Duration::from_secs(91)));
+        arm.failures = 0;
+        let again = |arm: &mut Arm, seconds| {
+            let later = ProposeError::Later { reason: "429".into(), after: Some(Duration::from_secs(seconds)) };
+            arm.take_report(report(Written::Halted, Some(later)), 0).notes.remove(0)
+        };
+        for wanted in [1, 4, 8, 16] {
+            assert_eq!(again(&mut arm, 1), format!("llm.a: rests for {wanted} s: 429"), "a wait that never helps");
+        }
         let news = arm.take_report(report(Written::Halted, Some(ProposeError::Stop("the key is refused".into()))), 0);
         assert_eq!(news.notes, ["llm.a: the key is refused"]);
         assert!(!arm.is_available(0, Instant::now() + LONGEST_REST * 9));

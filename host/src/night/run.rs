@@ -9,6 +9,7 @@ use crate::night::champion::Champion;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event, Summary};
 use crate::night::memory::Memory;
+use crate::night::progress::Waiting;
 use crate::night::recorded::Again;
 use crate::night::rest::Rest;
 use crate::night::roster::{self, Roster, Terms};
@@ -22,7 +23,7 @@ use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
 use crate::record::facts::{Facts, loss_curve};
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
-use crate::record::store::{AnswerOutcome, NewAnswer};
+use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
 use crate::system::clock::unix_ms;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -55,6 +56,8 @@ pub struct Plan<'a> {
     /// The recorded night whose proposals run again. The new night starts with the trials that the recorded one started
     /// with.
     pub recorded: Option<Again>,
+    /// A night of the store to open, whatever its age. Otherwise the night on these terms is joined or begun.
+    pub night: Option<NightRecord>,
 }
 
 impl<'a> Plan<'a> {
@@ -69,6 +72,7 @@ impl<'a> Plan<'a> {
             bounds: Bounds::default(),
             patience: SHORT_PATIENCE,
             recorded: None,
+            night: None,
         }
     }
 }
@@ -116,9 +120,12 @@ impl<'a> Night<'a> {
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let Plan { policy, policy_name, brief, seed_guest, bounds, patience, recorded } = plan;
+        let Plan { policy, policy_name, brief, seed_guest, bounds, patience, recorded, night } = plan;
         let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
+        if let Some(night) = night.as_ref().filter(|night| night.context != terms) {
+            return Err(NightError::OtherTerms(night.id));
+        }
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let mut rest = Rest::new(patience);
@@ -129,8 +136,14 @@ impl<'a> Night<'a> {
         // Repeated proposals get a context of their own. Otherwise they would count as repeats of themselves.
         let again = |again: Again| ContextKey::of(format!("{terms} {} {now}", again.night).as_bytes());
         let context = recorded.map_or(terms, again);
-        let id = bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?;
+        let id = match &night {
+            Some(night) => night.id,
+            None => {
+                bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?
+            }
+        };
         let whole = match recorded {
+            _ if night.is_some() => Bounds::default(),
             Some(_) => bounds,
             None => Bounds::rest_of(&policy.search, &bench.store.night_used(id)?),
         };
@@ -226,7 +239,7 @@ impl<'a> Night<'a> {
         loop {
             match self.step(roster) {
                 Ok(ControlFlow::Continue(())) => self.rest.end(),
-                Ok(ControlFlow::Break(())) => return Ok(()),
+                Ok(ControlFlow::Break(())) => return self.try_what_is_paid(roster),
                 Err(fault) if fault.is_of_the_machine() && self.rest.wait(&fault, self.stop, &mut *self.tell) => {}
                 Err(error) => return Err(error),
             }
@@ -245,12 +258,32 @@ impl<'a> Night<'a> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// At the end of the night's time, tries the answers that are there and were paid for. A bound on experiments holds
+    /// for them too: the next night tries what is left.
+    fn try_what_is_paid(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        self.listen(roster, Duration::ZERO)?;
+        while !self.stop.soon()
+            && self.room() != Some(0)
+            && let Some(draft) = roster.take_paid()
+        {
+            let decided = self.try_patiently(&draft)?;
+            roster.decided(decided.map(|decided| decided.reward_and_cost));
+        }
+        Ok(())
+    }
+
+    /// How many mutations this process may still train; `None` if that is not bounded.
+    fn room(&self) -> Option<u64> {
+        self.bounds.experiments.map(|bound| bound.saturating_sub(self.tally.trained))
+    }
+
     /// Waits for the next mutation to try. Returns `None` if the night is over.
     fn next_draft(&mut self, roster: &mut Roster) -> Result<Option<Draft>, NightError> {
-        let (since, mut told) = (Instant::now(), false);
+        let since = Instant::now();
+        let (mut proposal, mut rest) = (Waiting::new(since + LONG_WAIT), Waiting::new(since));
         while !self.over() {
             self.listen(roster, Duration::ZERO)?;
-            if let Some(draft) = self.pending.pop_front().or_else(|| roster.take(self.champion.trial)) {
+            if let Some(draft) = self.pending.pop_front().or_else(|| roster.take(self.champion.trial, self.room())) {
                 return Ok(Some(draft));
             }
             for stale in roster.take_stale() {
@@ -258,9 +291,10 @@ impl<'a> Night<'a> {
             }
             self.hand_out(roster, None)?;
             if roster.is_at_work() {
-                if !told && since.elapsed() > LONG_WAIT {
-                    (self.tell)(Event::Note { text: "nothing is ready to train: waiting for a proposal".into() });
-                    told = true;
+                if proposal.is_news(Instant::now()) {
+                    let (who, seconds) = (roster.at_work().join(", "), since.elapsed().as_secs());
+                    let text = format!("nothing is ready to train: waiting for {who}, {seconds} s so far");
+                    (self.tell)(Event::Note { text });
                 }
                 self.listen(roster, TICK)?;
                 continue;
@@ -270,10 +304,9 @@ impl<'a> Night<'a> {
                 self.exhausted = true;
                 return Ok(None);
             };
-            if !told {
+            if rest.is_news(Instant::now()) {
                 let seconds = wakes.saturating_duration_since(Instant::now()).as_secs() + 1;
                 (self.tell)(Event::Note { text: format!("waiting for {who}, {seconds} s") });
-                told = true;
             }
             std::thread::sleep(TICK);
         }
@@ -308,7 +341,8 @@ impl<'a> Night<'a> {
         situation.underway = in_training.map(roster::underway).into_iter().chain(roster.ready()).collect();
         let after = self.memory.next_number() - 1;
         let is_due = after >= self.digested + self.policy.search.digest_every;
-        if roster.hand_out(&situation, is_due) {
+        let room = self.room().map(|room| room.saturating_sub(u64::from(in_training.is_some())));
+        if roster.hand_out(&situation, is_due, room) {
             self.digested = after;
         } else if is_due && !roster.has_writers() {
             self.keep_digest(digest::AUTHOR, digest::plain(&self.memory.past))?;

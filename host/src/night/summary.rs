@@ -13,6 +13,7 @@ use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Length of the prompt for the sample at the end of a night, in tokens of held-out text.
 const PROMPT_TOKENS: usize = 32;
@@ -145,6 +146,17 @@ impl Night<'_> {
     /// The trials on this night's terms, oldest first.
     fn own_trials(&self) -> Vec<&Trial> {
         self.memory.past.iter().skip(self.before).map(|past| &past.trial).collect()
+    }
+
+    /// Reports a night whose trials came from outside, such as a coding agent's, as if it ended now. Reads the sealed
+    /// test split, unless it was read before.
+    pub fn seal(mut self) -> Result<Summary, NightError> {
+        for record in self.bench.store.trials(Some(self.id))? {
+            let wall = Duration::from_millis(record.trial.wall_ms.unsigned_abs());
+            self.tally.decided.push((record.trial.found.verdict, wall));
+            self.tally.runs += self.bench.store.runs_of(record.id)?.len() as u64;
+        }
+        self.end()
     }
 
     /// The run of a candidate in the store; `None` if it was never finished.

@@ -40,11 +40,14 @@ pub trait Proposer: Send {
     }
 }
 
+/// Characters of a hypothesis that are kept.
+pub const HYPOTHESIS_CHARS: usize = 300;
+
 /// A mutation to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     pub source: String,
-    /// The author's hypothesis in one line; empty if there is none.
+    /// The author's hypothesis in one line of at most [`HYPOTHESIS_CHARS`]; empty if there is none.
     pub hypothesis: String,
     /// The change in one line, derived from the source: see [`crate::propose::description::describe`].
     pub description: String,

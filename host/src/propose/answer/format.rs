@@ -6,8 +6,6 @@ use crate::guest::source::MAX_SOURCE_BYTES;
 pub const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Largest number of search/replace blocks.
 pub const MAX_BLOCKS: usize = 200;
-/// Characters of a hypothesis that are kept.
-pub const HYPOTHESIS_CHARS: usize = 200;
 
 /// The description of the format for a prompt.
 pub const FORMAT: &str = "\

@@ -6,7 +6,9 @@ mod format;
 mod read;
 #[cfg(test)]
 mod tests;
+mod thoughts;
 
 pub use apply::apply;
-pub use format::{Answer, AnswerError, Block, Change, FORMAT, HYPOTHESIS_CHARS, MAX_ANSWER_BYTES, MAX_BLOCKS};
+pub use format::{Answer, AnswerError, Block, Change, FORMAT, MAX_ANSWER_BYTES, MAX_BLOCKS};
 pub use read::read;
+pub use thoughts::without_thoughts;

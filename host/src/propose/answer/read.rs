@@ -1,9 +1,9 @@
 //! Reads a model's text as an [`Answer`]: blocks if there are any, else fenced code, else bare code. Line ends, fences
 //! and surrounding text do not matter.
 
-use crate::propose::answer::format::{
-    Answer, AnswerError, Block, Change, HYPOTHESIS_CHARS, MAX_ANSWER_BYTES, MAX_BLOCKS,
-};
+use crate::propose::answer::format::{Answer, AnswerError, Block, Change, MAX_ANSWER_BYTES, MAX_BLOCKS};
+use crate::propose::answer::thoughts::without_thoughts;
+use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::system::sanitize;
 
 /// Marks of the aider format. The number of signs may vary.
@@ -14,6 +14,7 @@ const MARK_SIGNS: usize = 5;
 /// The call at the end of every guest.
 const GUEST: &str = "guest!(";
 
+/// Reads the change and the hypothesis. Thoughts are not read.
 ///
 /// # Errors
 /// Why the text is not an answer.
@@ -22,7 +23,8 @@ pub fn read(text: &str) -> Result<Answer, AnswerError> {
         return Err(AnswerError::TooLarge { bytes: text.len() });
     }
     let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
-    let lines: Vec<&str> = without_thoughts(&text).split('\n').collect();
+    let text = without_thoughts(&text);
+    let lines: Vec<&str> = text.split('\n').collect();
     let (blocks, around) = blocks(&lines)?;
     let (change, around) = match blocks.as_slice() {
         [] => whole_file(&lines, true)?,
@@ -30,15 +32,6 @@ pub fn read(text: &str) -> Result<Answer, AnswerError> {
         _ => (Change::Blocks(blocks), around),
     };
     Ok(Answer { hypothesis: hypothesis(&around), change })
-}
-
-/// Removes the thoughts that reasoning models put before the answer.
-fn without_thoughts(text: &str) -> &str {
-    const END_OF_THOUGHT: &str = "</think>";
-    if !text.trim_start().starts_with("<think>") {
-        return text;
-    }
-    text.split_once(END_OF_THOUGHT).map_or("", |(_, answer)| answer)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Which answers are read and applied, which are refused, and the messages.
 
 use super::*;
+use crate::propose::proposer::HYPOTHESIS_CHARS;
 use proptest::prelude::*;
 
 const PARENT: &str = "\
@@ -143,6 +144,27 @@ fn refusals_say_which_block_and_what_is_near() {
     assert_eq!(made(cut), Err(AnswerError::Unfinished { block: 1, missing: ">>>>>>> REPLACE" }));
     let cut = format!("{cut}{}", block("x", "y"));
     assert_eq!(made(&cut), Err(AnswerError::Unfinished { block: 1, missing: ">>>>>>> REPLACE" }));
+}
+
+#[test]
+fn a_draft_in_thoughts_is_no_change() {
+    let draft = block("const DEPTH: usize = 2; // layers", "const DEPTH: usize = 1; // layers");
+    let file = format!("```rust\n{}```", PARENT.replace("= 2", "= 1"));
+    let answer = block("const LR: f32 = 0.02;", "const LR: f32 = 0.5;");
+    for draft in [draft, file] {
+        for text in [
+            format!("Hypothesis: no.\n{draft}No, this loses.\n</think>\n\nHypothesis: yes.\n{answer}"),
+            format!("[THINK]Hypothesis: no.\n{draft}[/THINK]Hypothesis: yes.\n{answer}"),
+            format!(
+                "<|channel|>analysis<|message|>{draft}<|end|><|start|>assistant<|channel|>final<|message|>Hypothesis: \
+                 yes.\n{answer}<|return|>"
+            ),
+        ] {
+            assert_eq!(read(&text).unwrap().hypothesis, "yes.", "{text}");
+            assert_eq!(made(&text).unwrap(), PARENT.replace("0.02", "0.5"), "{text}");
+        }
+        assert_eq!(read(&format!("<thinking>{draft}")), Err(AnswerError::NoChange));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::command::work::Work;
 use crate::propose::history;
+use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::system::sanitize;
 use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::os::unix::fs::PermissionsExt;
@@ -18,8 +19,6 @@ const REPAIR: &str = include_str!("repair.md");
 const HISTORY_ROWS: usize = 60;
 /// Largest `hypothesis.txt` in bytes.
 const HYPOTHESIS_BYTES: u64 = 16 << 10;
-/// Longest hypothesis in characters.
-const HYPOTHESIS_CHARS: usize = 300;
 
 /// A folder in the system's temporary folder. It is removed on drop.
 pub(super) struct WorkFolder {
@@ -120,6 +119,19 @@ mod tests {
         let folder = WorkFolder::make(&Work { error: Some("train.rs:3: \u{1b}[31mno"), ..WORK }).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("error.txt")).unwrap(), "train.rs:3: \\u{1b}[31mno");
         assert!(fs::read_to_string(folder.path().join("AGENTS.md")).unwrap().contains("error.txt"));
+    }
+
+    /// Aider opens no file by itself: its command line has to name all of them.
+    #[test]
+    fn the_command_line_for_aider_names_every_file() {
+        let folder = WorkFolder::make(&Work { error: Some("no"), ..WORK }).unwrap();
+        let page = include_str!("../../../../docs/agents.md");
+        let line = page.lines().find(|line| line.contains("\"aider\"")).unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            // The other form of the history is for programs.
+            assert!(name == "history.jsonl" || line.contains(&format!("\"{name}\"")), "{name}");
+        }
     }
 
     #[test]

@@ -71,12 +71,13 @@ impl Ended {
             .join("\n")
     }
 
-    /// The last lines of standard error; if it is empty, of standard output.
+    /// The last lines of both outputs: agents write why they failed to either, and warnings to the other.
     pub(super) fn last_lines(&self, count: usize) -> String {
         let [stdout, stderr] = [&self.stdout, &self.stderr].map(text);
-        let said = if stderr.is_empty() { stdout } else { stderr };
-        let lines = process::last_lines(&said, count);
-        lines.lines().map(|line| sanitize::line(line, 300)).collect::<Vec<_>>().join("\n")
+        let each = if stdout.is_empty() || stderr.is_empty() { count } else { count / 2 };
+        let lines = [stdout, stderr].map(|said| process::last_lines(&said, each));
+        let lines = lines.iter().flat_map(|said| said.lines()).map(|line| sanitize::line(line, 300));
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// The wait that a `retry-after-ms` header asks for.
+pub(super) fn milliseconds(header: &str) -> Option<Duration> {
+    let milliseconds = header.trim().parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(milliseconds.max(0.0) / 1e3).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +54,7 @@ mod tests {
             assert_eq!(retry_after(bad, now), None, "{bad}");
         }
         assert_eq!(retry_after("-5", now), Some(Duration::ZERO));
+        assert_eq!(milliseconds(" 300 "), Some(Duration::from_millis(300)));
+        assert_eq!([milliseconds("soon"), milliseconds("inf")], [None, None]);
     }
 }

@@ -4,7 +4,7 @@
 use crate::propose::llm::config::{Dialect, ModelConfig, is_loopback};
 use crate::propose::llm::cost::{Prices, estimate};
 use crate::propose::llm::deadline::Deadlines;
-use crate::propose::llm::dialect::{self, Reading, Response};
+use crate::propose::llm::dialect::{self, Manners, Reading, Response};
 use crate::propose::llm::error::{AskError, Class, OpenError, Phase};
 use crate::propose::llm::key::Key;
 use crate::propose::llm::sse::Events;
@@ -15,7 +15,8 @@ use crate::record::spend::{Exchange, Spend};
 use crate::system::sanitize;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Url};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Largest answer as sent, in bytes. Each event wraps a few characters in some hundred bytes.
@@ -26,6 +27,8 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 const MAX_FILED_BYTES: usize = 8 << 20;
 /// After this number of consecutive answers that show a mismatch of server and settings, the model is given up.
 const MOST_MISFITS: u32 = 3;
+/// A wait in milliseconds, as OpenAI and Azure ask for it beside `Retry-After`.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Version of the Messages API.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// Largest number of tokens that a server's template may add to a prompt.
@@ -39,8 +42,8 @@ pub struct Model {
     key: Option<Key>,
     prices: Prices,
     http: Client,
-    /// The server requires `max_completion_tokens`.
-    newer: AtomicBool,
+    /// What the server has shown that it wants.
+    manners: Mutex<Manners>,
     /// Mismatched answers since the last good one. They show that server and settings do not fit together.
     misfits: AtomicU32,
 }
@@ -87,7 +90,7 @@ impl Model {
         }
         let http = builder.build().map_err(|error| OpenError::Client(chain(&error)))?;
         let (config, prices) = (config.clone(), config.prices());
-        Ok(Self { config, endpoint, key, prices, http, newer: AtomicBool::new(false), misfits: AtomicU32::new(0) })
+        Ok(Self { config, endpoint, key, prices, http, manners: Mutex::default(), misfits: AtomicU32::new(0) })
     }
 
     pub fn config(&self) -> &ModelConfig {
@@ -99,7 +102,7 @@ impl Model {
     /// # Errors
     /// The request cannot be written as JSON.
     pub fn body(&self, prompt: &Prompt) -> Result<Vec<u8>, AskError> {
-        let body = dialect::body(&self.config, prompt, self.newer.load(Ordering::Relaxed));
+        let body = dialect::body(&self.config, prompt, *self.manners());
         body.map_err(|error| AskError::Unwritten(error.to_string()))
     }
 
@@ -145,7 +148,9 @@ impl Model {
             tries += 1;
             let longest = Duration::from_secs(self.config.max_wait_s.into());
             let first = Duration::from_millis(self.config.wait_ms.into());
-            let wait = error.retry_after().unwrap_or_else(|| backoff::wait(first, longest, tries));
+            let own = backoff::wait(first, longest, tries);
+            // A server that asks for the same short wait again and again is left alone for longer each time.
+            let wait = error.retry_after().map_or(own, |asked| if tries > 2 { asked.max(own) } else { asked });
             if wait > longest {
                 return Err(error);
             }
@@ -215,12 +220,19 @@ impl Model {
         (read.map_err(|error| error.map_said(|words| key.redact_text(words))), filed)
     }
 
-    /// Some models accept the limit only under its newer name. Returns true if this is new, so that the caller asks
-    /// again.
+    /// Learns what the server wants instead of a request that it refuses. Returns true if this is new, so that the
+    /// caller asks again.
     fn learn(&self, error: &AskError) -> bool {
-        matches!(error, AskError::BadRequest { said } if said.contains("max_completion_tokens"))
-            && self.config.dialect == Dialect::Openai
-            && !self.newer.swap(true, Ordering::Relaxed)
+        match error {
+            AskError::BadRequest { wants: Some(wants), .. } if self.config.dialect == Dialect::Openai => {
+                self.manners().learn(*wants)
+            }
+            _ => false,
+        }
+    }
+
+    fn manners(&self) -> MutexGuard<'_, Manners> {
+        self.manners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn exchange(
@@ -249,17 +261,24 @@ impl Model {
         self.read(response, deadlines, exchange).await
     }
 
-    /// Reads an answer by its content type; without one, by its first bytes.
+    /// Reads an answer by its first bytes. Content types are often wrong.
     async fn read(
         &self,
         mut response: reqwest::Response,
         deadlines: &Deadlines<'_>,
         exchange: &mut Transfer,
     ) -> Result<(), AskError> {
-        let (mut form, status) = (Form::named(&response)?, response.status().as_u16());
+        let (named, status) = (content_type(&response), response.status().as_u16());
+        if is_for_people(&named) {
+            return Err(AskError::ContentType { found: named });
+        }
         let Transfer { reading, received, .. } = exchange;
-        let (mut body, mut events) = (Vec::new(), Events::default());
-        let (mut bytes, mut phase) = (0usize, Phase::FirstByte);
+        let (mut form, mut body, mut events) = (None, Vec::new(), Events::default());
+        let (mut bytes, mut phase, mut any) = (0usize, Phase::FirstByte, false);
+        let mut take = |data: &str| {
+            any = true;
+            reading.event(self.config.dialect, data)
+        };
         while let Some(piece) = deadlines.within(phase, response.chunk()).await?.map_err(broken)? {
             phase = Phase::Idle;
             file(received, &piece);
@@ -272,17 +291,19 @@ impl Model {
                 body.extend_from_slice(&piece);
             }
             // A server may keep the connection open after the last event.
-            if form == Some(Form::Events)
-                && events.push(&piece, &mut |data| reading.event(self.config.dialect, data))?
-            {
+            if form == Some(Form::Events) && events.push(&piece, &mut take)? {
                 return Ok(());
             }
         }
         match form {
+            None if named.starts_with(EVENTS) => Err(AskError::Truncated),
             None => Err(AskError::NoBody { status }),
-            Some(Form::Json) if body.is_empty() => Err(AskError::NoBody { status }),
+            Some(Form::Page) => Err(AskError::ContentType { found: named }),
             Some(Form::Json) => reading.whole(self.config.dialect, &body),
-            Some(Form::Events) => events.finish(&mut |data| reading.event(self.config.dialect, data)).map(|_| ()),
+            Some(Form::Events) => {
+                events.finish(&mut take)?;
+                if any || named.starts_with(EVENTS) { Ok(()) } else { Err(AskError::ContentType { found: named }) }
+            }
         }
     }
 
@@ -299,28 +320,33 @@ impl Model {
 enum Form {
     Events,
     Json,
+    /// HTML or XML.
+    Page,
 }
 
 impl Form {
-    /// The form by content type; `None` if there is none.
-    fn named(response: &reqwest::Response) -> Result<Option<Self>, AskError> {
-        let Some(found) = response.headers().get(CONTENT_TYPE) else { return Ok(None) };
-        let found = found.to_str().unwrap_or("unreadable");
-        match found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "" => Ok(None),
-            "text/event-stream" => Ok(Some(Self::Events)),
-            "application/json" => Ok(Some(Self::Json)),
-            _ => Err(AskError::ContentType { found: sanitize::line(found, 80) }),
-        }
-    }
-
     /// The form by the first bytes; `None` if they are blank.
     fn of(piece: &[u8]) -> Option<Self> {
-        match piece.trim_ascii_start().first()? {
-            b'{' => Some(Self::Json),
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        match piece.strip_prefix(MARK).unwrap_or(piece).trim_ascii_start().first()? {
+            b'{' | b'[' => Some(Self::Json),
+            b'<' => Some(Self::Page),
             _ => Some(Self::Events),
         }
     }
+}
+
+/// The content type of an event stream.
+const EVENTS: &str = "text/event-stream";
+
+fn content_type(response: &reqwest::Response) -> String {
+    let found = response.headers().get(CONTENT_TYPE).map(|found| found.to_str().unwrap_or("unreadable"));
+    sanitize::line(found.unwrap_or("of no type"), 80).to_ascii_lowercase()
+}
+
+/// Whether a content is for people: a page, a picture, a sound.
+fn is_for_people(content_type: &str) -> bool {
+    ["text/html", "application/xhtml", "image/", "audio/", "video/"].iter().any(|kind| content_type.starts_with(kind))
 }
 
 /// Reads a body of at most `limit` bytes. `received` keeps the bytes that arrived, even after an error.
@@ -350,7 +376,9 @@ fn file(received: &mut Vec<u8>, piece: &[u8]) {
 /// The error behind an unsuccessful answer.
 async fn refusal(response: reqwest::Response, deadlines: &Deadlines<'_>, received: &mut Vec<u8>) -> AskError {
     let status = response.status().as_u16();
-    let retry_after = header(&response, RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
+    let exact = header(&response, RETRY_AFTER_MS).and_then(backoff::milliseconds);
+    let rough = || header(&response, RETRY_AFTER).and_then(|value| backoff::retry_after(value, SystemTime::now()));
+    let retry_after = exact.or_else(rough);
     match read_body(response, deadlines, MAX_ERROR_BYTES, received).await {
         Err(AskError::Interrupted) => AskError::Interrupted,
         // The status alone is enough.

@@ -61,6 +61,19 @@ pub enum Class {
     Interrupted,
 }
 
+/// What a server that refuses a request wants instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The limit of an answer under its newer name.
+    NewerLimit,
+    /// No request for the counts of tokens.
+    NoUsage,
+    /// No turn with the role of the system.
+    NoSystem,
+    /// The answer in one piece.
+    NoStream,
+}
+
 /// Why there is no answer. Messages repeat a server's words escaped, cut and without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -83,7 +96,16 @@ pub enum AskError {
     },
     /// Another 4xx status.
     #[error("the server does not take the request ({said})")]
-    BadRequest { said: String },
+    BadRequest {
+        said: String,
+        /// What the same request should be like, if its words tell.
+        wants: Option<Wants>,
+    },
+    /// The prompt, or the prompt and the answer, do not fit the server's context.
+    #[error(
+        "the server's context is full ({said}): enlarge it there, or lower `prompt_tokens` and `max_output_tokens`"
+    )]
+    Context { said: String },
     /// Status 429 or 5xx, or an error event in a stream.
     #[error("the server is busy or failing ({said})")]
     Busy {
@@ -139,6 +161,9 @@ pub enum AskError {
     /// The answer has no text.
     #[error("the answer is empty")]
     Empty,
+    /// The answer has thoughts and no text.
+    #[error("the answer has thoughts and nothing more: answer after thinking")]
+    OnlyThoughts,
     /// The request was cancelled.
     #[error("interrupted")]
     Interrupted,
@@ -169,16 +194,27 @@ impl AskError {
             | Self::NoBody { .. }
             | Self::Malformed(_)
             | Self::TooLarge { .. } => Class::Retry,
-            Self::BadRequest { .. } | Self::Cut { .. } | Self::Declined | Self::Empty | Self::Unwritten(_) => {
-                Class::Refused
-            }
+            Self::BadRequest { .. }
+            | Self::Context { .. }
+            | Self::Cut { .. }
+            | Self::Declined
+            | Self::Empty
+            | Self::OnlyThoughts
+            | Self::Unwritten(_) => Class::Refused,
             Self::Interrupted => Class::Interrupted,
         }
     }
 
     /// Whether other requests will probably fail too, if several in a row failed like this.
     pub(super) fn is_misfit(&self) -> bool {
-        matches!(self, Self::BadRequest { .. } | Self::ContentType { .. } | Self::NoBody { .. } | Self::Malformed(_))
+        matches!(
+            self,
+            Self::BadRequest { .. }
+                | Self::Context { .. }
+                | Self::ContentType { .. }
+                | Self::NoBody { .. }
+                | Self::Malformed(_)
+        )
     }
 
     /// The status word for the store.
@@ -189,6 +225,7 @@ impl AskError {
             Self::NotFound { .. } => "not-found",
             Self::Redirect { .. } => "redirect",
             Self::BadRequest { .. } => "bad-request",
+            Self::Context { .. } => "context",
             Self::Busy { .. } => "busy",
             Self::Connect(_) => "no-connection",
             Self::Broken(_) => "broken",
@@ -202,6 +239,7 @@ impl AskError {
             Self::Cut { .. } => "cut",
             Self::Declined => "declined",
             Self::Empty => "empty",
+            Self::OnlyThoughts => "only-thoughts",
             Self::Interrupted => "interrupted",
             Self::Unwritten(_) => "unwritten",
             Self::Ledger(_) => "ledger",
@@ -216,7 +254,8 @@ impl AskError {
             Self::Payment { said } => Self::Payment { said: change(said) },
             Self::NotFound { said } => Self::NotFound { said: change(said) },
             Self::Redirect { to, why } => Self::Redirect { to: change(to), why },
-            Self::BadRequest { said } => Self::BadRequest { said: change(said) },
+            Self::BadRequest { said, wants } => Self::BadRequest { said: change(said), wants },
+            Self::Context { said } => Self::Context { said: change(said) },
             Self::Busy { said, retry_after } => Self::Busy { said: change(said), retry_after },
             Self::Connect(words) => Self::Connect(change(words)),
             Self::Broken(words) => Self::Broken(change(words)),
@@ -241,7 +280,7 @@ impl From<AskError> for ProposeError {
         match error {
             AskError::Ledger(error) => error,
             // The model may do better if it is told the fault.
-            AskError::Cut { .. } | AskError::Empty | AskError::Declined => {
+            AskError::Cut { .. } | AskError::Empty | AskError::OnlyThoughts | AskError::Declined => {
                 Self::Answer { reason, answer: String::new() }
             }
             _ => match error.class() {

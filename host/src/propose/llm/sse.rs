@@ -1,6 +1,7 @@
 //! Parses server-sent events (WHATWG HTML, section 9.2) from pieces of any size, with caps. Pure.
 
 use crate::propose::llm::error::AskError;
+use serde_json::{Value, json};
 
 /// Longest line in bytes. A delta has some hundred bytes; some servers send a whole answer in one line.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
@@ -12,6 +13,8 @@ pub(super) struct Events {
     line: Vec<u8>,
     /// Data of the current event.
     data: Option<String>,
+    /// The current event is called an error.
+    is_error: bool,
     /// The last byte was a carriage return, so a following line feed belongs to it.
     returned: bool,
 }
@@ -55,13 +58,23 @@ impl Events {
         if line.is_empty() {
             return self.end_event(event);
         }
-        // Comments, names and ids add nothing to the data.
-        let Some(value) = line.strip_prefix("data") else { return Ok(false) };
-        let value = match value.strip_prefix(':') {
-            Some(value) => value.strip_prefix(' ').unwrap_or(value),
-            None if value.is_empty() => value,
-            None => return Ok(false),
-        };
+        // Some servers put errors, or all events, on lines of their own, without a field.
+        if line.starts_with(['{', '[']) {
+            return Ok(self.end_event(event)? || event(line)?);
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "data" => {}
+            // llama.cpp has a field for errors.
+            "error" => self.is_error = true,
+            "event" => {
+                self.is_error = value == "error";
+                return Ok(false);
+            }
+            // Comments and ids add nothing to the data.
+            _ => return Ok(false),
+        }
         match &mut self.data {
             Some(data) if data.len() + value.len() >= MAX_LINE_BYTES => {
                 return Err(AskError::TooLarge { what: "event", limit: MAX_LINE_BYTES });
@@ -76,10 +89,21 @@ impl Events {
     }
 
     fn end_event(&mut self, event: &mut dyn FnMut(&str) -> Result<bool, AskError>) -> Result<bool, AskError> {
+        let is_error = std::mem::take(&mut self.is_error);
         match self.data.take() {
+            Some(data) if is_error => event(&as_error(data)),
             Some(data) => event(&data),
             None => Ok(false),
         }
+    }
+}
+
+/// The data of an error, in the form that most servers have: `{"error": …}`.
+fn as_error(data: String) -> String {
+    match serde_json::from_str::<Value>(&data) {
+        Ok(Value::Object(fields)) if fields.contains_key("error") => data,
+        Ok(value) => json!({ "error": value }).to_string(),
+        Err(_) => json!({ "error": data }).to_string(),
     }
 }
 
@@ -107,6 +131,13 @@ mod tests {
         let stream =
             ": hello\r\nevent: x\r\ndata: one\r\n\r\ndata:two\ndata: lines\n\ndatum: no\nid: 7\rdata\r\rdata: last";
         assert_eq!(read(&[stream.as_bytes()]).unwrap(), ["one", "two\nlines", "", "last"]);
+    }
+
+    #[test]
+    fn events_of_servers_with_another_idea_of_them() {
+        let stream = "data: one\n{\"a\":1}\nerror: {\"code\":400}\n\nevent: error\ndata: no\n\ndata: two\n\n[DONE]\n";
+        let wanted = ["one", "{\"a\":1}", "{\"error\":{\"code\":400}}", "{\"error\":\"no\"}", "two", "[DONE]"];
+        assert_eq!(read(&[stream.as_bytes()]).unwrap(), wanted);
     }
 
     #[test]

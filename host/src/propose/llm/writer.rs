@@ -39,6 +39,9 @@ impl Writer {
                 Ok(Proposal { source, hypothesis, description, operator: OPERATOR.into() })
             }
             Err(error) => {
+                // Its author is to mend the answer, not the thoughts before it.
+                let said = answer::without_thoughts(&text);
+                let text = if said.trim().is_empty() { text } else { said };
                 let kept = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= ANSWER_BYTES);
                 let answer = text.get(..kept.last().unwrap_or(0)).unwrap_or_default().to_owned();
                 Err(ProposeError::Answer { reason: error.to_string(), answer })

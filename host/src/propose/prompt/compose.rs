@@ -1,6 +1,6 @@
 //! Composes the prompts for a mutation and for a digest.
 
-use crate::propose::answer::FORMAT;
+use crate::propose::answer::{FORMAT, without_thoughts};
 use crate::propose::prompt::history;
 use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, closed, code, fenced, fit};
 use crate::propose::proposer::Situation;
@@ -63,7 +63,7 @@ pub fn digest(situation: &Situation, tokens: u64) -> Prompt {
 
 /// The digest in a model's answer to [`digest`]; `None` if there is none.
 pub fn read_digest(answer: &str) -> Option<String> {
-    let text = sanitize::printable(answer.trim());
+    let text = sanitize::printable(without_thoughts(answer).trim());
     (!text.is_empty()).then(|| sanitize::cut(&text, DIGEST_CHARS, "…"))
 }
 

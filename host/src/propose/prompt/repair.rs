@@ -3,7 +3,7 @@
 
 use crate::propose::answer::FORMAT;
 use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, code, fenced, fit};
-use crate::propose::proposer::{Failed, Situation};
+use crate::propose::proposer::{Failed, HYPOTHESIS_CHARS, Situation};
 use crate::system::sanitize;
 use similar::get_close_matches;
 use std::collections::BTreeSet;
@@ -55,7 +55,7 @@ pub fn repair(situation: &Situation, failed: &Failed, reference: &str, tokens: u
 }
 
 fn opening(failed: &Failed, hypothesis: &str) -> String {
-    let idea = match sanitize::line(hypothesis, 200) {
+    let idea = match sanitize::line(hypothesis, HYPOTHESIS_CHARS) {
         none if none.is_empty() => String::new(),
         idea => format!(" The idea was: {idea}"),
     };

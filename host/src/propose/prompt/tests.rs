@@ -161,6 +161,8 @@ fn a_misspelt_op_is_looked_up() {
 fn a_digest_is_asked_for_like_this() {
     golden("digest.md", &digest(&night(), 24_000).text);
     assert_eq!(read_digest(" \n "), None);
+    assert_eq!(read_digest("Hm.</think>\n- a").as_deref(), Some("- a"));
+    assert_eq!(read_digest("<think>Hm."), None);
     assert_eq!(read_digest("- a\u{1b}[2J\n- b\n").as_deref(), Some("- a\\u{1b}[2J\n- b"));
     assert!(read_digest(&"x".repeat(9000)).unwrap().chars().count() <= DIGEST_CHARS + 1);
 }

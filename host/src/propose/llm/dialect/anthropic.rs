@@ -1,10 +1,11 @@
 //! Anthropic Messages: <https://docs.anthropic.com/en/api/messages>, version 2023-06-01. Pure.
 
 use crate::propose::llm::config::ModelConfig;
-use crate::propose::llm::dialect::reading::{Complaint, Finish, Reading, Turn, json, lenient};
+use crate::propose::llm::dialect::reading::{Finish, Reading, Turn, lenient, part, words};
 use crate::propose::llm::error::AskError;
 use crate::propose::prompt::Prompt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -24,7 +25,7 @@ pub(in crate::propose::llm) fn body(config: &ModelConfig, prompt: &Prompt) -> se
         temperature: config.temperature,
         stream: true,
         system: &prompt.system,
-        messages: [Turn { role: "user", content: &prompt.text }],
+        messages: [Turn { role: "user", content: prompt.text.as_str().into() }],
     };
     serde_json::to_vec(&body)
 }
@@ -35,8 +36,15 @@ enum Event {
     MessageStart {
         message: Message,
     },
+    /// A whole answer as one event.
+    Message(Message),
+    /// Some servers put text into the start of a block.
+    ContentBlockStart {
+        #[serde(default)]
+        content_block: Value,
+    },
     ContentBlockDelta {
-        delta: Delta,
+        delta: Value,
     },
     MessageDelta {
         delta: Stopped,
@@ -44,9 +52,6 @@ enum Event {
         usage: Option<Usage>,
     },
     MessageStop,
-    Error {
-        error: Complaint,
-    },
     #[serde(other)]
     Other,
 }
@@ -55,21 +60,11 @@ enum Event {
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
-    content: Vec<Delta>,
+    content: Value,
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     usage: Option<Usage>,
-}
-
-/// Text of a block or of a part of it. Thoughts and tools have none.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
-    #[serde(alias = "text_delta")]
-    Text { text: String },
-    #[serde(other)]
-    Other,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +73,7 @@ struct Stopped {
     stop_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Usage {
     #[serde(default, deserialize_with = "lenient")]
     input_tokens: Option<u64>,
@@ -90,32 +85,44 @@ struct Usage {
     output_tokens: Option<u64>,
 }
 
-pub(in crate::propose::llm) fn event(reading: &mut Reading, data: &str) -> Result<(), AskError> {
-    match json(data.as_bytes())? {
+pub(in crate::propose::llm) fn event(reading: &mut Reading, value: Value) -> Result<(), AskError> {
+    match part(value)? {
         Event::MessageStart { message } => {
             // Its number of answer tokens is only the start of the count.
             reading.count(Usage { output_tokens: None, ..message.usage.unwrap_or(Usage::NONE) });
         }
-        Event::ContentBlockDelta { delta: Delta::Text { text } } => reading.say(&text)?,
+        Event::Message(message) => {
+            take(reading, &message)?;
+            reading.ended = true;
+        }
+        Event::ContentBlockStart { content_block: block } | Event::ContentBlockDelta { delta: block } => {
+            let (text, thinks) = words(&block);
+            reading.thought |= thinks;
+            reading.say(&text)?;
+        }
         Event::MessageDelta { delta, usage } => {
             reading.count(usage.unwrap_or(Usage::NONE));
             reading.stop(delta.stop_reason.as_deref());
         }
         Event::MessageStop => reading.ended = true,
-        Event::Error { error } => return Err(error.classify(None, None)),
-        Event::ContentBlockDelta { delta: Delta::Other } | Event::Other => {}
+        Event::Other => {}
     }
     Ok(())
 }
 
-pub(in crate::propose::llm) fn whole(reading: &mut Reading, body: &[u8]) -> Result<(), AskError> {
-    let message: Message = json(body)?;
-    for block in &message.content {
-        if let Delta::Text { text } = block {
-            reading.say(text)?;
-        }
+pub(in crate::propose::llm) fn whole(reading: &mut Reading, value: Value) -> Result<(), AskError> {
+    let message: Message = part(value)?;
+    if message.content.is_null() {
+        return Err(AskError::Malformed("no `content`".into()));
     }
-    reading.count(message.usage.unwrap_or(Usage::NONE));
+    take(reading, &message)
+}
+
+fn take(reading: &mut Reading, message: &Message) -> Result<(), AskError> {
+    let (text, thinks) = words(&message.content);
+    reading.thought |= thinks;
+    reading.say(&text)?;
+    reading.count(message.usage.as_ref().copied().unwrap_or(Usage::NONE));
     reading.stop(message.stop_reason.as_deref());
     Ok(())
 }
@@ -142,7 +149,8 @@ impl Reading {
     fn stop(&mut self, reason: Option<&str>) {
         self.finish = reason.map_or(self.finish, |reason| {
             Some(match reason {
-                "max_tokens" | "model_context_window_exceeded" => Finish::Cut,
+                "max_tokens" => Finish::Cut,
+                "model_context_window_exceeded" => Finish::ContextFull,
                 "refusal" => Finish::Declined,
                 _ => Finish::Whole,
             })

@@ -2,12 +2,15 @@
 //! that a server sends.
 
 mod anthropic;
+mod complaint;
+mod manners;
 mod openai;
 mod reading;
 mod speak;
 #[cfg(test)]
 mod tests;
 
+pub(super) use manners::Manners;
 pub use reading::Response;
 pub(super) use reading::{Reading, refusal};
 pub(super) use speak::body;

@@ -5,6 +5,7 @@ use crate::propose::llm::config::Dialect;
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::error::AskError;
 use crate::propose::llm::error::Class;
+use crate::propose::llm::error::Wants;
 use crate::propose::prompt::Prompt;
 use proptest::prelude::*;
 
@@ -35,16 +36,23 @@ fn response(text: &str, tokens_in: u64, tokens_out: u64) -> Response {
 #[test]
 fn bodies_are_as_documented() {
     let prompt = Prompt { system: "Be brief.".into(), text: "Hi \"you\"".into() };
-    let body = |dialect, newer| String::from_utf8(body(&config(dialect), &prompt, newer).unwrap()).unwrap();
+    let mut manners = Manners::default();
+    let body = |dialect, manners| String::from_utf8(body(&config(dialect), &prompt, manners).unwrap()).unwrap();
     assert_eq!(
-        body(Dialect::Anthropic, false),
+        body(Dialect::Anthropic, manners),
         r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"system":"Be brief.","messages":[{"role":"user","content":"Hi \"you\""}]}"#
     );
     assert_eq!(
-        body(Dialect::Openai, false),
+        body(Dialect::Openai, manners),
         r#"{"model":"model-1","max_tokens":8192,"temperature":0.5,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi \"you\""}]}"#
     );
-    assert!(body(Dialect::Openai, true).contains(r#""max_completion_tokens":8192"#));
+    for wants in [Wants::NewerLimit, Wants::NoUsage, Wants::NoSystem, Wants::NoStream] {
+        assert!(manners.learn(wants) && !manners.learn(wants), "{wants:?}");
+    }
+    assert_eq!(
+        body(Dialect::Openai, manners),
+        r#"{"model":"model-1","max_completion_tokens":8192,"temperature":0.5,"stream":false,"messages":[{"role":"user","content":"Be brief.\n\nHi \"you\""}]}"#
+    );
 }
 
 #[test]
@@ -145,6 +153,170 @@ fn refusals_are_what_they_mean() {
     }
     let said = refusal(400, "\u{1b}[2Jno\nsecond".as_bytes(), None).to_string();
     assert_eq!(said, "the server does not take the request (400: \\u{1b}[2Jno)");
+}
+
+#[test]
+fn odd_streams_of_servers_are_read() {
+    let piece =
+        |content: &str| format!(r#"{{"choices":[{{"index":"0","delta":{{"content":{content}}}}}],"error":null}}"#);
+    let stop = r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"error":""}"#;
+    let message = |content: &str| {
+        format!(
+            r#"{{"choices":[{{"delta":{{"content":""}},"message":{{"content":{content}}},"finish_reason":null}}]}}"#
+        )
+    };
+    let both = |delta: &str, message: &str| {
+        format!(r#"{{"choices":[{{"delta":{{"content":"{delta}"}},"message":{{"content":"{message}"}}}}]}}"#)
+    };
+    let thought = r#"[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]"#;
+    for events in [
+        vec!["".into(), piece(r#""Hel""#), " ".into(), piece(r#""lo""#)],
+        vec![piece(thought), piece(r#"[{"type":"text","text":"Hel"},"lo"]"#)],
+        vec![piece("null"), piece(r#"{"type":"text","text":"Hello"}"#)],
+        vec![message(r#""Hel""#), message(r#""Hello""#)],
+        vec![piece(r#""Hel""#), piece(r#""lo""#), message(r#""Hello""#)],
+        vec![both("Hel", "Hel"), both("lo", "Hello")],
+        vec![r#"{"choices":null}"#.into(), r#"{"choices":[{"delta":null}]}"#.into(), piece(r#""Hello""#)],
+    ] {
+        let events: Vec<&str> = events.iter().map(String::as_str).chain([stop, "[DONE]"]).collect();
+        assert_eq!(read(Dialect::Openai, &events).map(|response| response.text), Ok("Hello".into()), "{events:?}");
+    }
+    let parts = r#"{"choices":[{"message":{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hi"}]},"finish_reason":"stop"}]}"#;
+    assert_eq!(answer(Dialect::Openai, parts).map(|response| response.text), Ok("Hi".into()));
+    let lines = format!("{}\n{stop}\n", piece(r#""Hi""#));
+    assert_eq!(answer(Dialect::Openai, &lines).map(|response| response.text), Ok("Hi".into()), "one event a line");
+    for events in [
+        vec![
+            r#"{"type":"content_block_start","content_block":{"type":"text","text":"Hi"}}"#,
+            r#"{"type":"message_stop"}"#,
+        ],
+        vec![r#"{"type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}"#],
+        vec![r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}"#, "[DONE]"],
+    ] {
+        assert_eq!(read(Dialect::Anthropic, &events).map(|response| response.text), Ok("Hi".into()), "{events:?}");
+    }
+}
+
+#[test]
+fn an_end_is_what_it_means() {
+    let end = |reason: &str, usage: &str| {
+        let text = r#"{"choices":[{"delta":{"content":"Hi"}}]}"#;
+        let stop = format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}],"usage":{usage}}}"#);
+        read(Dialect::Openai, &[text, &stop, "[DONE]"]).map_err(|error| error.name())
+    };
+    let full = r#"{"prompt_tokens":4000,"completion_tokens":96,"total_tokens":4096}"#;
+    assert_eq!(end("length", full), Err("context"));
+    assert_eq!(end("length", r#"{"prompt_tokens":4000,"completion_tokens":8190}"#), Err("cut"));
+    assert_eq!(
+        end("length", r#"{"prompt_tokens":400,"completion_tokens":9,"total_tokens":8592}"#),
+        Err("cut"),
+        "thoughts"
+    );
+    assert_eq!(end("length", "null"), Err("cut"));
+    for (reason, name) in [
+        ("MAX_TOKENS", "cut"),
+        ("model_length", "context"),
+        ("error", "busy"),
+        ("abort", "busy"),
+        ("content_filter: PROHIBITED_CONTENT", "declined"),
+        ("SAFETY", "declined"),
+    ] {
+        assert_eq!(end(reason, "null"), Err(name), "{reason}");
+    }
+    assert!(end("eos", "null").is_ok());
+    let stop = r#"{"choices":[{"delta":{"content":""},"finish_reason":"stop"}]}"#;
+    for thought in [
+        r#"{"choices":[{"delta":{"reasoning":"hm"}}]}"#,
+        r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":"hm"}]}}]}"#,
+    ] {
+        assert_eq!(read(Dialect::Openai, &[thought, stop]), Err(AskError::OnlyThoughts), "{thought}");
+    }
+    let refusal = r#"{"choices":[{"delta":{"refusal":"I can't."},"finish_reason":"stop"}]}"#;
+    assert_eq!(read(Dialect::Openai, &[refusal]), Err(AskError::Declined));
+}
+
+#[test]
+fn complaints_within_a_good_answer_are_heard() {
+    for (body, name) in [
+        (
+            r#"{"error":{"code":400,"message":"request (6009 tokens) exceeds the available context size (4096 tokens)"}}"#,
+            "context",
+        ),
+        (
+            r#"{"code":400,"message":"the request exceeds the available context size","type":"invalid_request_error"}"#,
+            "context",
+        ),
+        (
+            r#"{"object":"error","message":"This model's maximum context length is 4096 tokens","type":"BadRequestError","code":400}"#,
+            "context",
+        ),
+        (
+            r#"{"object":"error","message":"no such thing","type":"BadRequestError","param":null,"code":400}"#,
+            "bad-request",
+        ),
+        (r#"{"error":{"code":401,"message":"No auth credentials found"}}"#, "authentication"),
+        (r#"{"error":{"code":"402","message":"Insufficient credits"}}"#, "payment"),
+        (
+            r#"{"error":{"code":502,"message":"Provider returned error","metadata":{"raw":"down"}},"choices":[]}"#,
+            "busy",
+        ),
+        (r#"{"error":"Unexpected endpoint or method. (POST /chat/completions)"}"#, "not-found"),
+        (r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#, "authentication"),
+        (r#"[{"error":{"code":429,"message":"Quota","status":"RESOURCE_EXHAUSTED"}}]"#, "busy"),
+        (r#"{"detail":"Not Found","status":404}"#, "not-found"),
+        (r#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}]}"#, "busy"),
+        (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "busy"),
+        (r#"{"error":{"message":"slow down","type":"rate_limit_error","code":429}}"#, "busy"),
+    ] {
+        for dialect in [Dialect::Openai, Dialect::Anthropic] {
+            assert_eq!(read(dialect, &[body]).unwrap_err().name(), name, "{body}");
+            assert_eq!(answer(dialect, body).unwrap_err().name(), name, "{body}");
+            assert_eq!(answer(dialect, &format!("{body}\n\ndata: [DONE]\n\n")).unwrap_err().name(), name, "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_tells_what_the_server_wants_instead() {
+    for (status, body, wanted) in [
+        (
+            422,
+            r#"{"object":"error","message":{"detail":[{"loc":["body","stream_options","include_usage"],"msg":"Extra inputs are not permitted"}]}}"#,
+            Wants::NoUsage,
+        ),
+        (400, r#"{"detail":[{"loc":["body","stream_options"],"msg":"extra fields not permitted"}]}"#, Wants::NoUsage),
+        (400, r#"{"message":"System role not supported","type":"BadRequestError","code":400}"#, Wants::NoSystem),
+        (
+            500,
+            r#"{"error":{"code":500,"message":"Jinja Exception: Conversation roles must alternate user/assistant"}}"#,
+            Wants::NoSystem,
+        ),
+        (
+            400,
+            r#"[{"error":{"code":400,"message":"Developer instruction is not enabled for models/gemma"}}]"#,
+            Wants::NoSystem,
+        ),
+        (400, r#"{"error":"Only user and assistant roles are supported!"}"#, Wants::NoSystem),
+        (
+            400,
+            r#"{"error":{"message":"Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}"#,
+            Wants::NewerLimit,
+        ),
+        (400, r#"{"error":{"message":"Streaming is not supported for this model"}}"#, Wants::NoStream),
+        (500, r#"{"error":"stream_options: unknown field"}"#, Wants::NoUsage),
+    ] {
+        let error = refusal(status, body.as_bytes(), None);
+        assert!(
+            matches!(error, AskError::BadRequest { wants: Some(wants), .. } if wants == wanted),
+            "{body}: {error:?}"
+        );
+    }
+    for busy in ["upstream request failed, contact support", "system error: message 7 is not supported by a replica"] {
+        let error = refusal(502, busy.as_bytes(), None);
+        assert_eq!(error.class(), Class::Retry, "{error}");
+    }
+    let other = refusal(400, br#"{"error":{"message":"no"}}"#, None);
+    assert!(matches!(other, AskError::BadRequest { wants: None, .. }));
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! A night of the store and the policy that it ran by.
+
+use crate::policy::{Policy, PolicyError};
+use crate::record::store::{NightRecord, Store, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PastError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the policy of night {night} cannot be read by this version: {source}")]
+    Policy { night: i64, source: Box<PolicyError> },
+    #[error("the store has no night {0}; `host log` lists nights")]
+    NoNight(i64),
+    #[error("the store has no night yet; `host run --policy smoke` makes one")]
+    NoNights,
+}
+
+/// The night with this number, or the last night.
+///
+/// # Errors
+/// If the store has no such night, or if the store or the night's policy cannot be read.
+pub fn night(store: &Store, number: Option<i64>) -> Result<(NightRecord, Policy), PastError> {
+    let mut nights = store.nights()?;
+    let night = match number {
+        Some(number) => nights.into_iter().find(|night| night.id == number).ok_or(PastError::NoNight(number))?,
+        None => nights.pop().ok_or(PastError::NoNights)?,
+    };
+    let text = String::from_utf8_lossy(&store.get_blob(&night.policy_blob)?).into_owned();
+    let policy = Policy::parse(&night.policy_name, &text);
+    let policy = policy.map_err(|source| PastError::Policy { night: night.id, source: Box::new(source) })?;
+    Ok((night, policy))
+}
