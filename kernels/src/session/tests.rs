@@ -300,9 +300,9 @@ fn batches_end_with_the_budget_and_a_run_ends_within_the_overdraft() {
 #[test]
 fn absurd_batches_fault_before_anything_is_made() {
     let mut s = train();
-    assert!(matches!(s.next_batch(u32::MAX, u32::MAX), Err(Fault::Size { .. })));
+    assert!(matches!(s.next_batch(u32::MAX, u32::MAX), Err(Fault::CountLimit { .. })));
     assert!(matches!(s.next_batch(0, 8), Err(Fault::Size { .. })));
-    assert!(matches!(s.next_batch(1 << 15, 1 << 15), Err(Fault::TensorLimit { .. })));
+    assert!(matches!(s.next_batch(1 << 15, 1 << 15), Err(Fault::CountLimit { .. })));
     assert_eq!(s.totals().tokens, 0);
 }
 
