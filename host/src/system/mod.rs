@@ -8,5 +8,6 @@ pub mod confinement;
 pub mod environment;
 pub mod process;
 pub mod sanitize;
+pub(crate) mod scratch;
 pub mod untrusted_folder;
 pub mod user_file;

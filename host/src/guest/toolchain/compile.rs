@@ -7,6 +7,7 @@ use crate::guest::toolchain::find::Toolchain;
 use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{self, End, Ended};
+use crate::system::scratch::Scratch;
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,7 @@ impl Toolchain {
 
     fn attempt(&self, text: &str) -> Result<Vec<u8>, Failure> {
         let places = |e: std::io::Error| Failure::system("temporary files", &e);
-        let work = tempfile::tempdir().map_err(places)?;
+        let work = Scratch::new().map_err(places)?;
         let root = work.path().canonicalize().map_err(places)?;
         let write = root.join("out");
         fs::create_dir(&write).map_err(places)?;

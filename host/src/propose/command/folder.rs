@@ -5,11 +5,11 @@ use crate::propose::command::work::Work;
 use crate::propose::history;
 use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::system::sanitize;
+use crate::system::scratch::Scratch;
 use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::{fs, io};
-use tempfile::TempDir;
 
 /// The program's instructions, under a name that coding agents look for.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
@@ -22,13 +22,13 @@ const HYPOTHESIS_BYTES: u64 = 16 << 10;
 
 /// A folder in the system's temporary folder. It is removed on drop.
 pub(super) struct WorkFolder {
-    dir: TempDir,
+    dir: Scratch,
     held: Folder,
 }
 
 impl WorkFolder {
     pub(super) fn make(work: &Work) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("mutation-").tempdir()?;
+        let dir = Scratch::new()?;
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text);
         write("train.rs", work.source)?;
         write("program.md", work.brief)?;

@@ -40,8 +40,8 @@ pub struct Checked {
 }
 
 /// A check in progress.
-struct Check<'a> {
-    store: &'a Store,
+pub(super) struct Check<'a> {
+    pub(super) store: &'a Store,
     mend: bool,
     progress: &'a mut dyn FnMut(&str),
     checked: Checked,
@@ -54,12 +54,13 @@ type Inspection = fn(&mut Check) -> Result<(), StoreError>;
 
 /// The kinds of faults, in the order in which they are looked for. Each function reports what it finds with
 /// [`Check::fault`] or [`Check::mendable`].
-const INSPECTIONS: [Inspection; 5] = [
+const INSPECTIONS: [Inspection; 6] = [
     |check| check.index(),
     |check| check.blobs(),
     |check| check.references(),
     |check| check.experiments(),
     |check| check.other_records(),
+    |check| check.false_verdicts(),
 ];
 
 /// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost. `true` means that mending
@@ -101,7 +102,7 @@ impl Check<'_> {
     }
 
     /// Reports a fault, and mends it if that is asked for. `mend` returns whether it could.
-    fn mendable(
+    pub(super) fn mendable(
         &mut self,
         what: String,
         remedy: &str,

@@ -57,12 +57,13 @@ pub enum StoreError {
     },
     /// Another process runs experiments on this store.
     #[error(
-        "process {holder} is running an experiment on the store {path}; wait for it, stop it, or use another --store"
+        "{} is running an experiment on the store {path}; wait for it, stop it, or use another --store",
+        process(holder)
     )]
     Locked {
         path: PathBuf,
-        /// Process id of the holder, as the holder wrote it.
-        holder: String,
+        /// Process id of the holder, if it is known.
+        holder: Option<u32>,
     },
     /// A blob's bytes don't match the hash in its name.
     #[error("{path} is damaged: its bytes are not those of {hash}; delete it, and run again what it belongs to")]
@@ -119,7 +120,12 @@ impl StoreError {
     pub fn is_of_the_machine(&self) -> bool {
         use rusqlite::ErrorCode;
         match self {
-            Self::Full(_) | Self::Io { .. } | Self::Locked { .. } => true,
+            Self::Full(_)
+            | Self::Io { .. }
+            | Self::Busy(_)
+            | Self::ReadOnly(_)
+            | Self::Copy { .. }
+            | Self::Locked { .. } => true,
             Self::Index { source, .. } => source.sqlite_error_code().is_some_and(|code| {
                 matches!(
                     code,
@@ -135,9 +141,25 @@ impl StoreError {
                         | ErrorCode::OperationInterrupted
                 )
             }),
-            _ => false,
+            Self::IndexLost(_)
+            | Self::IndexDamaged { .. }
+            | Self::Newer { .. }
+            | Self::Corrupt { .. }
+            | Self::Missing { .. }
+            | Self::BadRecord { .. }
+            | Self::Disagrees { .. }
+            | Self::NotAResult(_)
+            | Self::WrongState(_)
+            | Self::BadPrefix(_)
+            | Self::NotFound(_)
+            | Self::Ambiguous { .. } => false,
         }
     }
+}
+
+/// The process with this id, in words.
+fn process(holder: &Option<u32>) -> String {
+    holder.map_or_else(|| "another process".into(), |id| format!("process {id}"))
 }
 
 pub(crate) fn io_error(path: &Path, source: io::Error) -> StoreError {

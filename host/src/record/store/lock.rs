@@ -24,8 +24,7 @@ impl RunLock {
         if !try_lock(dir, &file)? {
             let mut holder = String::new();
             let read = file.take(20).read_to_string(&mut holder);
-            let known = read.is_ok() && !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_digit());
-            let holder = if known { holder } else { "(unknown)".into() };
+            let holder = read.ok().and_then(|_| holder.parse().ok());
             return Err(StoreError::Locked { path: dir.to_owned(), holder });
         }
         // The number is only for the message above: a full disk must not keep a night from starting.
@@ -56,7 +55,7 @@ impl RunLock {
         loop {
             let found = match is_next {
                 true => Self::take(dir),
-                false => Err(StoreError::Locked { path: dir.to_owned(), holder: "(another one)".into() }),
+                false => Err(StoreError::Locked { path: dir.to_owned(), holder: None }),
             };
             match found {
                 Err(locked @ StoreError::Locked { .. }) => {

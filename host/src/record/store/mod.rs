@@ -15,6 +15,7 @@
 mod blob;
 mod check;
 mod error;
+mod false_verdict;
 mod folder;
 mod index;
 mod lock;
