@@ -3,7 +3,9 @@
 use crate::cli::out::eprintln;
 use anyhow::{Context, Result};
 use nightlab::night::Stop;
+use nightlab::system::user_file;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Counts presses of Ctrl-C. The night checks the counter. The end of the session (SIGTERM, or SIGHUP when the terminal
@@ -35,7 +37,7 @@ pub fn stop_on_ctrl_c() -> Result<Arc<Stop>> {
 
 /// Whether this process was started with the signal ignored, as the system tells it.
 fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = user_file::read(Path::new("/proc/self/status"), user_file::MAX_TEXT_BYTES).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
     let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
     mask >> (signal - 1) & 1 == 1

@@ -4,7 +4,7 @@
 use crate::cli::out::{self, println};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
-use nightlab::night::report;
+use nightlab::night::report::files;
 use nightlab::record::store::Account;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
@@ -154,7 +154,7 @@ pub fn accounts(accounts: &[Account]) -> Vec<String> {
         return Vec::new();
     }
     let rows =
-        report::account_rows(accounts).into_iter().map(|row| row.map(|cell| printable(&cell))).collect::<Vec<_>>();
+        files::account_rows(accounts).into_iter().map(|row| row.map(|cell| printable(&cell))).collect::<Vec<_>>();
     let widths = rows.iter().fold([0; 10], |mut widths: [usize; 10], row| {
         widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
         widths
@@ -165,7 +165,7 @@ pub fn accounts(accounts: &[Account]) -> Vec<String> {
             cells.map(|(i, (cell, &width))| if i == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
         cells.collect::<Vec<_>>().join("  ")
     };
-    rows.iter().map(line).chain(report::troubles(accounts).iter().map(|line| printable(line))).collect()
+    rows.iter().map(line).chain(files::troubles(accounts).iter().map(|line| printable(line))).collect()
 }
 
 /// Describes the result of a replay.

@@ -2,8 +2,8 @@
 //! proposers learn, and the keys that detect repeats.
 
 use crate::experiment::prepare::Candidate;
-use crate::night::champion::Champion;
-use crate::night::seen::Seen;
+use crate::night::trial::champion::Champion;
+use crate::night::trial::seen::Seen;
 use crate::propose::proposer::{Past, Situation};
 use crate::record::ending::Ending;
 use crate::record::facts::loss_curve;

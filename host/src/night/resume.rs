@@ -2,13 +2,13 @@
 //! never tried.
 
 use crate::experiment::prepare::Refusal;
-use crate::night::champion::Champion;
 use crate::night::error::NightError;
 use crate::night::event::Event;
 use crate::night::memory;
 use crate::night::recorded::Again;
 use crate::night::run::Night;
-use crate::night::turn::Draft;
+use crate::night::trial::champion::Champion;
+use crate::night::turns::turn::Draft;
 use crate::propose::proposer::{Proposal, Proposer};
 use crate::record::key::ContextKey;
 use crate::record::store::{TrialRecord, Untried};
@@ -113,7 +113,10 @@ impl Night<'_> {
             }
         }
         if !self.pending.is_empty() {
-            let text = format!("{} proposals that were not tried yet come first", self.pending.len());
+            let text = match self.pending.len() {
+                1 => "1 proposal that was not tried yet comes first".to_owned(),
+                count => format!("{count} proposals that were not tried yet come first"),
+            };
             (self.tell)(Event::Setup { what: "going on", text });
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Draws a night as one self-contained SVG: no scripts, no external fonts or images. It follows the reader's light or
 //! dark theme. Pure: equal pictures give equal bytes.
 
-use crate::night::picture::{Dot, Picture};
+use crate::night::report::picture::{Dot, Picture};
 use crate::record::ending::Ending;
 use crate::system::sanitize;
 use std::fmt::Write as _;
@@ -364,7 +364,7 @@ fn legend(out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::night::picture::Level;
+    use crate::night::report::picture::Level;
 
     fn dot(number: u64, ending: Ending, bpb: Option<f64>, description: &str) -> Dot {
         let delta = bpb.map(|bpb| bpb - 2.7);

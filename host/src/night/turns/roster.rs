@@ -6,8 +6,8 @@
 //! taken. Training never waits while a proposal is ready.
 
 use crate::experiment::bench::Bench;
-use crate::night::bandit::Bandit;
-use crate::night::turn::{Draft, Report, Turn, Worker, Written};
+use crate::night::turns::bandit::Bandit;
+use crate::night::turns::turn::{Draft, Report, Turn, Worker, Written};
 use crate::propose::proposer::{ProposeError, Proposer, Situation, Underway};
 use crate::record::spend::{Caps, Spend};
 use crate::record::store::StoreError;

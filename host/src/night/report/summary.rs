@@ -4,14 +4,16 @@ use crate::data::Split;
 use crate::experiment::batch::Run;
 use crate::experiment::prepare::Candidate;
 use crate::experiment::sample::{self, SampleError, Style};
+use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::night::error::NightError;
 use crate::night::event::{Event, Standing, Summary};
-use crate::night::report;
+use crate::night::report::files;
 use crate::night::run::Night;
-use crate::night::seeds::random_seed;
+use crate::night::trial::seeds::random_seed;
 use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
+use crate::system::user_file;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,11 +21,11 @@ use std::time::Duration;
 const PROMPT_TOKENS: usize = 32;
 
 impl Night<'_> {
-    pub(super) fn hours_left(&self) -> Option<f64> {
+    pub(in crate::night) fn hours_left(&self) -> Option<f64> {
         self.bounds.hours.map(|hours| hours - self.hours())
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(in crate::night) fn standing(&self) -> Standing {
         let (decided, trained) = (&self.tally.decided, self.tally.trained);
         let done = decided.len() as u64;
         let mean = decided.iter().map(|(_, wall)| wall.as_secs_f64()).sum::<f64>() / done.max(1) as f64;
@@ -101,7 +103,7 @@ impl Night<'_> {
 
     /// Writes the files that people read: `results.tsv`, and after a keep `report.md` and `champion/`. All of it can be
     /// made again from the store, so a failure is only said.
-    pub(super) fn publish(&mut self, is_kept: bool) {
+    pub(in crate::night) fn publish(&mut self, is_kept: bool) {
         let report = match is_kept {
             true => self.summary(None, String::new()).map(Some),
             false => Ok(None),
@@ -109,7 +111,7 @@ impl Night<'_> {
         match report {
             Ok(Some(summary)) => self.write_report(&summary),
             Ok(None) => {
-                let written = report::write_results(&self.bench.store, &self.own_trials());
+                let written = files::write_results(&self.bench.store, &self.own_trials());
                 self.tell_unwritten(written);
             }
             Err(error) => (self.tell)(Event::Note { text: format!("no report for now: {error}") }),
@@ -118,9 +120,9 @@ impl Night<'_> {
 
     /// Writes `report.md` and `champion/` if the champion is not the one that they show: a process may have been killed
     /// between its keep and its report.
-    pub(super) fn publish_what_is_missing(&mut self) {
-        let shown = std::fs::read(report::champion_source(&self.bench.store));
-        let is_shown = shown.is_ok_and(|shown| shown == self.champion.candidate.text.as_bytes());
+    pub(in crate::night) fn publish_what_is_missing(&mut self) {
+        let shown = user_file::read(&files::champion_source(&self.bench.store), MAX_SOURCE_BYTES as u64);
+        let is_shown = shown.is_ok_and(|shown| shown == self.champion.candidate.text);
         if self.champion.trial > 0 && !is_shown {
             self.publish(true);
         }
@@ -131,8 +133,8 @@ impl Night<'_> {
         let written = self.champion_run().map_err(|error| error.to_string()).and_then(|run| {
             let record = run.as_ref().and_then(|run| run.record.as_ref());
             let files =
-                report::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
-            report::write_report(self.bench, summary, &self.own_trials(), &files).map_err(|error| error.to_string())
+                files::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
+            files::write_report(self.bench, summary, &self.own_trials(), &files).map_err(|error| error.to_string())
         });
         self.tell_unwritten(written);
     }

@@ -1,14 +1,14 @@
 //! One trial of a night, under the store's lock: judge a mutation against the current champion and record the result.
 
-use crate::night::bandit::{cost, reward};
-use crate::night::champion::Champion;
-use crate::night::contest::{Contest, Judgement};
 use crate::night::error::NightError;
 use crate::night::event::{Event, TrialLine};
 use crate::night::lock::lock;
 use crate::night::run::Night;
-use crate::night::seeds::random_seed;
-use crate::night::turn::{Draft, Fault};
+use crate::night::trial::champion::Champion;
+use crate::night::trial::contest::{Contest, Judgement};
+use crate::night::trial::seeds::random_seed;
+use crate::night::turns::bandit::{cost, reward};
+use crate::night::turns::turn::{Draft, Fault};
 use crate::propose::description;
 use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
@@ -60,7 +60,7 @@ impl Night<'_> {
     }
 
     /// Runs one trial. If the machine fails, it rests and tries again. None if the user stopped it.
-    pub(super) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
+    pub(in crate::night) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
         let mut faults = 0;
         loop {
             let fault = match self.try_draft(draft, faults >= MOST_FAULTS) {

@@ -4,7 +4,7 @@ use crate::policy::Policy;
 
 /// Derives one random seed: blake3 of the policy's random seed, purpose, trial and index, with a derivation context of
 /// its own.
-pub(super) fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
+pub(in crate::night) fn random_seed(policy: &Policy, purpose: &str, trial: u64, index: u64) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("lab 2026-11 random seed v1");
     hasher.update(&policy.search.random_seed.to_le_bytes());
     hasher.update(purpose.as_bytes());

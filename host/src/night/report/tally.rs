@@ -1,7 +1,7 @@
 //! Counts what this process did in a night.
 
-use crate::night::contest::Judgement;
-use crate::night::seen::RepeatKey;
+use crate::night::trial::contest::Judgement;
+use crate::night::trial::seen::RepeatKey;
 use crate::record::ending::Ending;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, judged: &Judgement, wall: Duration) {
+    pub(in crate::night) fn count(&mut self, judged: &Judgement, wall: Duration) {
         self.runs += judged.trained;
         self.trained += u64::from(judged.candidate.is_some());
         self.decided.push((judged.found.verdict, wall));

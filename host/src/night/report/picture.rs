@@ -1,10 +1,8 @@
-//! Reads from the store what the picture of a night shows. [`svg`] draws it.
-
-pub mod svg;
+//! Reads from the store what the picture of a night shows. [`crate::night::report::svg`] draws it.
 
 use crate::experiment::judge::Noise;
 use crate::night::past::{self, PastError};
-use crate::night::seeds::replica_seeds;
+use crate::night::trial::seeds::replica_seeds;
 use crate::policy::Policy;
 use crate::record::ending::Ending;
 use crate::record::key::{ContextKey, ExperimentKey};

@@ -4,8 +4,8 @@
 
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Step;
-use crate::night::digest;
-use crate::night::ledger::Accounts;
+use crate::night::turns::digest;
+use crate::night::turns::ledger::Accounts;
 use crate::propose::proposer::{Desk, Failed, Proposal, ProposeError, Proposer, Situation};
 use crate::record::key::SourceKey;
 use crate::record::spend::{Caps, Spend};

@@ -4,14 +4,14 @@
 use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
 use crate::experiment::runner::Experiment;
-use crate::night::champion::Champion;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event};
 use crate::night::lock::lock;
 use crate::night::rest::Rest;
-use crate::night::runs::Runs;
-use crate::night::seeds::replica_seeds;
 use crate::night::stop::Stop;
+use crate::night::trial::champion::Champion;
+use crate::night::trial::runs::Runs;
+use crate::night::trial::seeds::replica_seeds;
 use crate::policy::Policy;
 use crate::record::outcome::{Score, Status};
 
