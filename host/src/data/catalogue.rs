@@ -43,7 +43,18 @@ fn pick_with(names: &[String], mut open: impl FnMut(&str) -> Result<Corpus, Data
 /// Makes a built-in corpus, and reports slow work in words.
 type Maker = fn(&mut dyn FnMut(&str)) -> Result<Corpus, DataError>;
 
-/// Opens the corpus `name` from the cache. A built-in corpus is made and cached first. One process at a time.
+/// The built-in corpus in the cache, if it is intact and of this version.
+fn kept(name: &str, path: &Path) -> Result<Option<Corpus>, DataError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let corpus = Corpus::load(name, path)?;
+    let is_current = Some(corpus.manifest.hash_hex().as_str()) == pinned(name);
+    Ok(is_current.then_some(corpus))
+}
+
+/// Opens the corpus `name` from the cache, which may be read-only. A built-in corpus is made and cached first. One
+/// process at a time.
 pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     corpus::check_name(name)?;
     let path = corpus::path(cache, name);
@@ -53,15 +64,18 @@ pub fn open(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<
         _ if path.exists() => return Corpus::load(name, &path),
         _ => return Err(DataError::Unknown(name.to_owned())),
     };
+    if let Ok(Some(corpus)) = kept(name, &path) {
+        return Ok(corpus);
+    }
     let _held = cache::lock(&path.with_extension("lock"))?;
-    if path.exists() {
-        match Corpus::load(name, &path) {
-            Ok(corpus) if Some(corpus.manifest.hash_hex().as_str()) == pinned(name) => {
-                return Ok(corpus);
-            }
-            Ok(_) => progress(&format!("{name}: the cached copy is of another version; making it again")),
-            Err(_) => progress(&format!("{name}: the cached copy is corrupt; making it again")),
+    // Another process may have made it in the meantime.
+    match kept(name, &path) {
+        Ok(Some(corpus)) => return Ok(corpus),
+        Ok(None) if path.exists() => {
+            progress(&format!("{name}: the cached copy is of another version; making it again"));
         }
+        Ok(None) => {}
+        Err(_) => progress(&format!("{name}: the cached copy is corrupt; making it again")),
     }
     let corpus = make(progress)?;
     if let Some(pinned) = pinned(name).filter(|pinned| *pinned != corpus.manifest.hash_hex()) {

@@ -49,7 +49,8 @@ pub fn cached(text: &[u8], cache: &Path) -> Result<Compressors, DataError> {
     }
     let found = compressors(text)?;
     let json = serde_json::to_vec(&found).map_err(|error| failed(io::Error::from(error)))?;
-    cache::write(&path, &[&json])?;
+    // A cache that cannot be written costs seconds each time, and nothing else.
+    let _ = cache::write(&path, &[&json]);
     Ok(found)
 }
 
