@@ -358,12 +358,9 @@ fn line(event: &Event) -> String {
 }
 
 fn refused(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::Bench(error) => Problem::new(error, "Nothing was lost: call again."),
-        Refusal::Run(status) if !status.is_result() => {
-            Problem::new(refusal, "This says nothing about the source: call again.")
-        }
-        refusal => Problem::new(
+    match refusal.stage() {
+        None => Problem::new(refusal, "This says nothing about the source: call again; `host doctor` may tell why."),
+        Some(_) => Problem::new(
             format!("the source does not pass the dry run: {refusal}"),
             "Nothing was trained. Mend it and call `dry_run` again; `reference` with `find` shows how an operation is called.",
         ),
@@ -408,6 +405,14 @@ impl From<NightError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_not_blamed_for_the_machine() {
+        use crate::guest::toolchain::CompileError;
+        let said = |error| refused(&Refusal::Compile(error)).0;
+        assert!(said(CompileError::System("no space".into())).contains("says nothing about the source"));
+        assert!(said(CompileError::Rejected("no".into())).contains("Mend it"));
+    }
 
     #[test]
     fn a_word_finds_its_entries_and_no_more() {
