@@ -26,4 +26,5 @@ mod output;
 mod proposers;
 mod report;
 mod scale;
+mod score;
 mod screens;

@@ -49,6 +49,8 @@ pub enum Command {
         #[arg(long, value_name = "NAME|FILE")]
         policy: Option<String>,
     },
+    /// Train and score one mutation without judging it: for optimizers that choose what to try themselves.
+    Score(Score),
     /// Serve a coding agent over MCP on standard input and output: read, dry-run, try, learn. Agents start it
     /// themselves.
     Mcp {
@@ -161,6 +163,19 @@ pub struct Run {
 fn minutes(text: &str) -> Result<Duration, String> {
     let minutes: f64 = text.parse().map_err(|_| "a number of minutes is expected".to_string())?;
     Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
+}
+
+/// `host score`.
+#[derive(Debug, Args)]
+pub struct Score {
+    /// The mutation: one Rust file.
+    pub file: PathBuf,
+    /// Number of random seeds. They are the same for every file, so that scores can be compared in pairs.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: u32,
+    /// Terms of the runs [default: policy.toml of this folder, else overnight].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: Option<String>,
 }
 
 /// `host report`: each form of report is an option, and at least one has to be named.

@@ -12,6 +12,7 @@ mod night_view;
 mod out;
 mod report;
 mod run;
+mod score;
 mod search;
 mod show;
 mod store;

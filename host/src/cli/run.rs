@@ -4,7 +4,7 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, lab, manual, out, report, search, show, store, text};
+use crate::cli::{data, doctor, lab, manual, out, report, score, search, show, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -55,6 +55,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Run(run) => run_night(&cli, run),
         Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
+        Command::Score(what) => score::score(&cli, what),
         Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
         Command::Init { dir } => lab::init(&cli, dir),
         Command::Log { last, all } => show::log(&cli, *last, *all),

@@ -1,5 +1,5 @@
 //! Text: sources ([`fetch`], [`rust_src`], [`local`], [`text_file`]), the manifest that pins it ([`corpus`]), the
-//! splits ([`split`], [`duplicates`], [`split_cache`]), and the task that experiments are scored on ([`task`],
+//! splits ([`split`], [`duplicates`], `split_cache`), and the task that experiments are scored on ([`task`],
 //! [`compress`]). May import `record` and `system`. Start with `catalogue`, which opens a corpus by name.
 
 mod catalogue;

@@ -53,6 +53,31 @@ impl Rest {
     }
 }
 
+impl Rest {
+    /// Works until nothing of the machine fails, or until there should be no further try. `work` must be able to begin
+    /// again.
+    pub(super) fn patiently<T>(
+        &mut self,
+        stop: &Stop,
+        tell: &mut dyn FnMut(Event),
+        work: &mut dyn FnMut(&mut dyn FnMut(Event)) -> Result<T, NightError>,
+    ) -> Result<T, NightError> {
+        loop {
+            match work(tell) {
+                Err(fault) if fault.is_of_the_machine() => {
+                    if !self.wait(&fault, stop, tell) {
+                        return Err(if stop.soon() { NightError::Interrupted } else { fault });
+                    }
+                }
+                worked => {
+                    self.end();
+                    return worked;
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +96,14 @@ mod tests {
         rest.end();
         assert!(wait(&mut rest), "a success gives it back");
         assert!(matches!(&said[..], [Event::Note { text }, Event::Note { .. }] if text.contains("no space")));
+    }
+
+    #[test]
+    fn work_goes_on_after_a_fault() {
+        let (mut faults, stop) = (vec![fault()], Stop::new());
+        let mut work = |_: &mut dyn FnMut(Event)| faults.pop().map_or(Ok(7), Err);
+        let worked = Rest::new(Duration::from_secs(9)).patiently(&stop, &mut |_| {}, &mut work);
+        assert_eq!(worked.unwrap(), 7);
     }
 
     #[test]

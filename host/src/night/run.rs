@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
 /// How long a trial for somebody who waits bears a machine that fails.
-const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
@@ -130,7 +130,7 @@ impl<'a> Night<'a> {
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let mut rest = Rest::new(patience);
-        let (scores, runs) = baseline::measure_patiently(bench, policy, &baseline, &mut rest, stop, tell)?;
+        let (scores, runs) = baseline::measure(bench, policy, &baseline, &mut rest, stop, tell)?;
         let (baseline_figures, noise) = baseline::figures(bench, &scores);
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();

@@ -17,5 +17,10 @@ pub(in crate::night) fn random_seed(policy: &Policy, purpose: &str, trial: u64, 
 
 /// The random seeds of the baseline.
 pub fn replica_seeds(policy: &Policy) -> Vec<u64> {
-    (0..policy.selection.replicas.max(1)).map(|i| random_seed(policy, "replica", 0, u64::from(i))).collect()
+    random_seeds(policy, policy.selection.replicas.max(1))
+}
+
+/// The first random seeds of a policy. Its baseline begins with them.
+pub fn random_seeds(policy: &Policy, count: u32) -> Vec<u64> {
+    (0..count).map(|i| random_seed(policy, "replica", 0, u64::from(i))).collect()
 }

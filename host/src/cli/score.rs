@@ -1,0 +1,116 @@
+//! `host score`: trains and scores a mutation without a verdict.
+
+use crate::cli::args::{Cli, Score};
+use crate::cli::ctrl_c::stop_on_ctrl_c;
+use crate::cli::night_view::NightView;
+use crate::cli::out::{eprintln, println};
+use crate::cli::text;
+use anyhow::{Context, Result};
+use nightlab::experiment::batch::Run;
+use nightlab::guest::source::MAX_SOURCE_BYTES;
+use nightlab::night::event::Event;
+use nightlab::night::{setup, trial::replicas};
+use nightlab::policy::Policy;
+use nightlab::record::outcome::Status;
+use nightlab::record::store::Store;
+use nightlab::system::sanitize::printable;
+use nightlab::system::user_file;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// Prints one line for each random seed, then their mean and spread. Exit code 1 if a run has no score.
+pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
+    let Score { file, seeds, policy } = what;
+    let source =
+        user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = policy.as_deref().unwrap_or(setup::default_policy());
+    let policy = Policy::load(name)?;
+    let stop = stop_on_ctrl_c()?;
+    let mut view = NightView::new(false, name, &cli.store);
+    // With --json, standard output has the scores alone.
+    let mut tell = |event: Event| match (cli.json, &event) {
+        (true, Event::Note { text }) => eprintln!("{}", printable(text)),
+        (true, _) => {}
+        (false, event) => view.show(event),
+    };
+    let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let candidate = match bench.prepare(&source) {
+        Ok(candidate) => candidate,
+        Err(refusal) if cli.json && refusal.stage().is_some() => {
+            text::json_line(&json!({ "status": "refused", "reason": refusal.to_string() }));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let runs = replicas::score(&bench, &policy, &candidate, *seeds, &stop, &mut tell)?;
+    let scores: Vec<f64> = runs.iter().filter_map(bpb).collect();
+    if cli.json {
+        runs.iter().for_each(|run| text::json_line(&in_json(run)));
+        text::json_line(&json!({
+            "runs": runs.len(), "scored": scores.len(), "mean_bpb": mean(&scores), "sd_bpb": deviation(&scores),
+        }));
+    } else {
+        runs.iter().for_each(|run| println!("{}", line(run)));
+        if let (Some(mean), Some(sd)) = (mean(&scores), deviation(&scores)) {
+            println!("mean              {mean:.4} bpb ± {sd:.4} over {} random seeds", scores.len());
+        }
+    }
+    Ok(if scores.len() == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn bpb(run: &Run) -> Option<f64> {
+    run.outcome.score.as_ref().filter(|_| run.outcome.status == Status::Completed).map(|score| score.bpb)
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The standard deviation; `None` for fewer than two values.
+fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    Some((values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt())
+}
+
+fn random_seed(run: &Run) -> Option<u64> {
+    run.record.as_ref().map(|record| record.manifest.random_seed)
+}
+
+fn in_json(run: &Run) -> Value {
+    let status = &run.outcome.status;
+    let reason = if let Status::GuestFault { message, .. } = status { message.as_str() } else { "" };
+    json!({
+        // A number of 64 bits is not exact in every reader of JSON.
+        "random_seed": random_seed(run).map(|seed| seed.to_string()),
+        "status": status.name(),
+        "bpb": bpb(run),
+        "steps": run.outcome.totals.steps,
+        "reason": printable(reason),
+        "experiment": run.key,
+        "seconds": run.wall.map(|wall| wall.as_secs_f64()),
+        "is_new": run.wall.is_some(),
+    })
+}
+
+fn line(run: &Run) -> String {
+    let score = match bpb(run) {
+        Some(bpb) => format!("{bpb:.4} bpb"),
+        None => text::headline(&run.outcome.status.to_string()),
+    };
+    let took = match run.wall {
+        Some(wall) => format!("took {}", text::duration(wall.as_secs_f64())),
+        None => "was in the store".into(),
+    };
+    format!("experiment {}  {score}  {took}", run.key.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_score_has_no_spread() {
+        assert_eq!((mean(&[]), deviation(&[2.0])), (None, None));
+        assert_eq!((mean(&[1.0, 3.0]), deviation(&[1.0, 3.0])), (Some(2.0), Some(2.0_f64.sqrt())));
+    }
+}
