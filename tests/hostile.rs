@@ -46,9 +46,9 @@ hostile! {
     panics_in_forward: Dry "panic" "named missing";
     shape_error: Dry "shape-error" "at train.rs:11";
     diverges: Run "diverged" "the loss of step";
-    nan_logits: Run "bad-eval: not finite" "chunk 0";
-    looks_ahead: Run "bad-eval: looks ahead" "change when only tokens from position";
-    mixes_rows: Run "bad-eval: mixes rows" "rows trade places";
+    nan_logits: Run "bad-eval: not finite" "logits are not finite";
+    looks_ahead: Run "bad-eval: looks ahead" "change when only later tokens do";
+    mixes_rows: Run "bad-eval: mixes rows" "trade places";
     expensive_forward: Run "bad-eval: too expensive" "more per token than the task allows";
     learns_nothing: Run "bad-eval: no learning" "the unigram distribution reaches";
     never_trains: Dry "no-training" "next-batch";

@@ -29,7 +29,7 @@ pub fn report(cli: &Cli, what: &Report) -> Result<ExitCode> {
 
 /// Reports a night of the store as if it ended now.
 fn seal(cli: &Cli, number: Option<i64>) -> Result<()> {
-    let store = setup::existing_store(&cli.store)?;
+    let store = setup::writable_store(&cli.store)?;
     let (night, policy) = past::night(&store, number)?;
     let stop = stop_on_ctrl_c()?;
     let name = night.policy_name.clone();

@@ -24,6 +24,8 @@ pub fn gc(cli: &Cli) -> Result<ExitCode> {
 
 pub fn check(cli: &Cli, mend: bool) -> Result<ExitCode> {
     let store = if mend { setup::writable_store(&cli.store)? } else { setup::existing_store(&cli.store)? };
+    // Nothing may be mended under a running trial.
+    let _lock = if mend { Some(store.lock_run()?) } else { None };
     let checked = store.check(mend, &mut |line| eprintln!("{line}"))?;
     let left: Vec<&Fault> = checked.faults.iter().filter(|fault| !fault.is_mended).collect();
     if cli.json {

@@ -9,6 +9,7 @@ use crate::record::store::{ExperimentRecord, Finished, StoreError};
 use crate::sandbox::Progress;
 use crate::system::clock::unix_ms;
 use kernels::session::Checkpoint;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -106,6 +107,8 @@ impl Bench {
                 }
             }
         });
+        let not_started = |error: io::Error| Ended::not_started(&format!("a thread: {error}"));
+        let ended = ended.into_iter().map(|ended| ended.unwrap_or_else(not_started)).collect();
         failure.map_or(Ok(ended), Err)
     }
 
@@ -136,26 +139,27 @@ impl Bench {
     }
 }
 
-/// Does each piece of work in its own thread and returns the results in order. `hear` receives the messages on the
-/// calling thread. A sender waits until its message is received, because checkpoints are too large to queue.
+/// Does each piece of work in its own thread and returns the results in order; an error if the system gave no thread.
+/// `hear` receives the messages on the calling thread. A sender waits until its message is received, because checkpoints
+/// are too large to queue.
 pub(super) fn at_the_same_time<S: Send, T: Send>(
     work: impl Iterator<Item = impl FnOnce(&dyn Fn(S)) -> T + Send>,
     hear: &mut dyn FnMut(S),
-) -> Vec<T> {
+) -> Vec<io::Result<T>> {
     thread::scope(|scope| {
         let (send, said) = mpsc::sync_channel(0);
         let threads: Vec<_> = work
             .map(|piece| {
                 let send = send.clone();
                 // The receiver lives until every thread has ended.
-                scope.spawn(move || piece(&|said| drop(send.send(said))))
+                thread::Builder::new().spawn_scoped(scope, move || piece(&|said| drop(send.send(said))))
             })
             .collect();
         drop(send);
         said.into_iter().for_each(hear);
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|thread| Ok(thread?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
             .collect()
     })
 }

@@ -2,7 +2,7 @@
 //! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::Stopped;
+use crate::experiment::runner::{Experiment, Stopped};
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
@@ -115,20 +115,25 @@ impl Bench {
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
     }
 
-    /// Whether compiler and sandbox work, tried on programs that are known to be good: a control source, and `control`.
-    /// If the toolchain's files are gone, it is prepared again first. `tell` receives one line for each slow step.
+    /// Whether compiler and sandbox work, tried on programs that are known to be good: a control source is compiled,
+    /// and `control` trained and scored. If the toolchain's files are gone, it is prepared again first. `tell` receives
+    /// one line for each slow step.
     ///
     /// # Errors
-    /// What does not work.
-    pub fn check(&self, control: &Component, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
+    /// What does not work, or that it was stopped.
+    pub fn check(&self, control: &Component, stopped: &Stopped, tell: &mut dyn FnMut(&str)) -> Result<(), String> {
         if let Some(toolchain) = &self.toolchain
             && toolchain.check().is_err()
         {
             Toolchain::find_or_install(tell).map_err(|error| error.to_string())?;
             toolchain.check().map_err(|error| error.to_string())?;
         }
-        let mut go_on = || ControlFlow::Continue(());
-        self.sandbox.dry_run(control.bytes(), &self.spec, &mut go_on).map(drop).map_err(|status| status.to_string())
+        let key = self.manifest(control, 0).key();
+        let experiment = Experiment { component: control, random_seed: 0 };
+        match self.runner(1).run(&experiment, &key, &mut |_| {}, stopped).outcome.status {
+            Status::HostFault { kind, message } => Err(format!("{kind}: {message}")),
+            Status::Completed | Status::GuestFault { .. } => Ok(()),
+        }
     }
 
     /// Compiles a source. A source that was compiled before, in any layout, is taken from the store.

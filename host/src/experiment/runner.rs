@@ -36,6 +36,16 @@ pub struct Ended {
     pub wall: Duration,
 }
 
+impl Ended {
+    /// A run that the system did not let begin.
+    pub(super) fn not_started(why: &str) -> Self {
+        let Trained { status, curve, totals, intervals, read_log, fuel, .. } =
+            Trained::failed(Status::host(HostFault::System, why));
+        let outcome = Outcome { status, score: None, curve, totals, intervals, read_log, state: None, fuel };
+        Self { outcome, state: None, wall: Duration::ZERO }
+    }
+}
+
 pub struct Runner<'a> {
     sandbox: &'a Sandbox,
     task: &'a PreparedTask,

@@ -82,7 +82,9 @@ impl Bench {
             let evaluations =
                 seeds.iter().map(|&seed| move |_: &dyn Fn(())| runner.evaluate(component, state, split, seed, stopped));
             let evaluated = at_the_same_time(evaluations, &mut |()| ());
-            evaluated.into_iter().try_for_each(|scored| scored.map(drop))?;
+            for scored in evaluated {
+                scored.map_err(|error| Status::host(HostFault::System, format!("a thread: {error}")))?.map(drop)?;
+            }
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ pub enum NightError {
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A condition of this machine, which says nothing about any mutation.
-    #[error("this machine cannot go on: {0} (nothing was recorded; what was in hand is tried again)")]
+    #[error("{0}; that is this machine's fault and no mutation's: nothing was recorded")]
     Machine(String),
     /// The seed guest cannot be trained.
     #[error("the seed guest cannot be trained: {0}; if it learns too little, raise `budget.seconds` in the policy")]

@@ -4,8 +4,11 @@
 use crate::night::error::NightError;
 use crate::night::event::Event;
 use crate::night::stop::Stop;
-use std::time::{Duration, Instant};
+use crate::system::clock::Countdown;
+use std::time::Duration;
 
+/// How long a trial for somebody who waits bears a machine that fails.
+pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Ctrl-C is heard within this time.
@@ -15,14 +18,15 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) struct Rest {
     /// Longest time before the night ends.
     patience: Duration,
-    since: Option<Instant>,
+    /// What is left of it. A pause of the process uses up none.
+    left: Countdown,
     pause: Duration,
     told: String,
 }
 
 impl Rest {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, since: None, pause: FIRST_PAUSE, told: String::new() }
+        Self { patience, left: Countdown::new(patience), pause: FIRST_PAUSE, told: String::new() }
     }
 
     /// Something succeeded.
@@ -33,19 +37,20 @@ impl Rest {
     /// Pauses before the next try. Returns false if there should be none: the user stops the night, or its patience is
     /// at an end.
     pub(super) fn wait(&mut self, fault: &NightError, stop: &Stop, tell: &mut dyn FnMut(Event)) -> bool {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if stop.soon() || since.elapsed() >= self.patience {
+        if stop.soon() || self.left.is_over() {
             return false;
         }
         let text = fault.to_string();
         if text != self.told {
-            let minutes = self.patience.as_secs().div_ceil(60);
-            tell(Event::Note { text: format!("waiting: {text}; tries go on for {minutes} min at most") });
+            let at_most = match self.patience.as_secs() {
+                seconds @ 0..120 => format!("{seconds} s"),
+                seconds => format!("{} min", seconds / 60),
+            };
+            tell(Event::Note { text: format!("waiting, and trying again for up to {at_most}: {text}") });
             self.told = text;
         }
-        let pause = self.pause.min(self.patience.saturating_sub(since.elapsed()));
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !stop.soon() {
+        let mut pause = Countdown::new(self.pause);
+        while !pause.is_over() && !self.left.is_over() && !stop.soon() {
             std::thread::sleep(TICK);
         }
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

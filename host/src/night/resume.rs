@@ -2,14 +2,16 @@
 //! never tried.
 
 use crate::experiment::prepare::Refusal;
+use crate::guest::source::Source;
 use crate::night::error::NightError;
 use crate::night::event::Event;
 use crate::night::memory;
 use crate::night::recorded::Again;
 use crate::night::run::Night;
 use crate::night::trial::champion::Champion;
+use crate::night::turns::roster::Roster;
 use crate::night::turns::turn::Draft;
-use crate::propose::proposer::{Proposal, Proposer};
+use crate::propose::proposer::Proposal;
 use crate::record::key::ContextKey;
 use crate::record::store::{TrialRecord, Untried};
 use crate::record::trial::Trial;
@@ -100,20 +102,22 @@ impl Night<'_> {
         Ok(true)
     }
 
-    /// Reads the proposals on these terms that were never tried: their night was killed, or the machine failed. What a
-    /// free proposer wrote for an earlier champion is withdrawn.
-    pub(super) fn take_up_pending(&mut self, proposers: &[Box<dyn Proposer>]) -> Result<(), NightError> {
+    /// Reads the proposals on these terms that were never tried, because their night was killed or the machine failed,
+    /// and gives them back to their authors. Those of authors who are not in this night come first.
+    pub(super) fn take_up_pending(&mut self, roster: &mut Roster) -> Result<(), NightError> {
+        let mut count = 0;
         for untried in self.bench.store.untried(&self.context)? {
-            let is_free = proposers.iter().any(|proposer| proposer.is_free() && proposer.name() == untried.proposer);
-            let is_stale = is_free && untried.parent != self.champion.trial;
             let id = untried.id;
-            match self.pending_draft(untried)?.filter(|_| !is_stale) {
-                Some(draft) => self.pending.push_back(draft),
+            match self.pending_draft(untried)? {
+                Some(draft) => {
+                    self.pending.extend(roster.give_back(draft));
+                    count += 1;
+                }
                 None => self.bench.store.withdraw(id)?,
             }
         }
-        if !self.pending.is_empty() {
-            let text = match self.pending.len() {
+        if count > 0 {
+            let text = match count {
                 1 => "1 proposal that was not tried yet comes first".to_owned(),
                 count => format!("{count} proposals that were not tried yet come first"),
             };
@@ -126,7 +130,8 @@ impl Night<'_> {
     fn pending_draft(&self, untried: Untried) -> Result<Option<Draft>, NightError> {
         let Untried { id, proposer, parent, source, hypothesis, description, operator } = untried;
         let Some(source) = memory::text_of(&self.bench.store, &source)? else { return Ok(None) };
+        let source_key = Source::parse(&source).ok().map(|source| source.key());
         let proposal = Proposal { source, hypothesis, description, operator };
-        Ok(Some(Draft { author: proposer, parent, proposal, id: Some(id), source_key: None, fault: None }))
+        Ok(Some(Draft { author: proposer, parent, proposal, id: Some(id), source_key, fault: None }))
     }
 }

@@ -10,7 +10,7 @@ use crate::night::memory::Memory;
 use crate::night::progress::Waiting;
 use crate::night::recorded::Again;
 use crate::night::report::tally::Tally;
-use crate::night::rest::Rest;
+use crate::night::rest::{Rest, SHORT_PATIENCE};
 use crate::night::stop::Stop;
 use crate::night::trial::baseline;
 use crate::night::trial::champion::Champion;
@@ -36,8 +36,6 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
-/// How long a trial for somebody who waits bears a machine that fails.
-pub(super) const SHORT_PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds within which a stopped night continues if its policy is run again.
 const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
@@ -107,6 +105,8 @@ pub struct Night<'a> {
     /// Proposals that an earlier process left, or that the machine did not let be tried.
     pub(super) pending: VecDeque<Draft>,
     pub(super) rest: Rest,
+    /// Whether the last mutation was set aside as a host fault.
+    pub(super) has_set_aside: bool,
     digest: Arc<str>,
     digested: u64,
     pub(super) tally: Tally,
@@ -175,6 +175,7 @@ impl<'a> Night<'a> {
             followed: 1,
             pending: VecDeque::new(),
             rest,
+            has_set_aside: false,
             digest: digest.into(),
             digested,
             tally: Tally { runs, ..Tally::default() },
@@ -216,7 +217,6 @@ impl<'a> Night<'a> {
             let text = format!("{}; caps: {}", names.join(", "), self.caps.words(&spent));
             (self.tell)(Event::Setup { what: "proposers", text });
         }
-        self.take_up_pending(&proposers)?;
         let mut bandit = Bandit::default();
         for turn in self.bench.store.decided_turns(&self.context)? {
             let reward = bandit::reward(turn.delta, self.noise.floor());
@@ -226,9 +226,12 @@ impl<'a> Night<'a> {
         let terms =
             Terms { night: self.id, caps: self.caps, repairs: self.policy.search.repairs, cancelled: &cancelled };
         std::thread::scope(|scope| {
-            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms)
-                .map_err(NightError::from)
-                .and_then(|mut roster| self.work(&mut roster));
+            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms).map_err(NightError::from).and_then(
+                |mut roster| {
+                    self.take_up_pending(&mut roster)?;
+                    self.work(&mut roster)
+                },
+            );
             // The scope waits for the threads. Proposals that they still write are discarded.
             cancelled.store(true, Ordering::Relaxed);
             worked
@@ -352,8 +355,9 @@ impl<'a> Night<'a> {
     }
 
     fn keep_digest(&mut self, author: &str, text: String) -> Result<(), NightError> {
-        self.digested = self.memory.next_number() - 1;
-        self.bench.store.add_digest(&self.context, self.digested, unix_ms(), author, &text)?;
+        let after = self.memory.next_number() - 1;
+        self.bench.store.add_digest(&self.context, after, unix_ms(), author, &text)?;
+        self.digested = after;
         self.digest = text.into();
         Ok(())
     }

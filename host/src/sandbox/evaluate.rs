@@ -88,12 +88,8 @@ impl Evaluation<'_> {
             let logits = if position < cut { before } else { after };
             let at = (row * time + position) * vocab;
             let nats = logits.get(at..at + vocab).and_then(|logits| score::nats(logits, usize::from(target)));
-            sum += nats.ok_or_else(|| {
-                Status::guest(
-                    GuestFault::NotFinite,
-                    format!("logits of chunk {chunk} at position {position} are not finite"),
-                )
-            })?;
+            // No chunk or position is named: the guest could choose them by the text.
+            sum += nats.ok_or_else(|| Status::guest(GuestFault::NotFinite, "logits are not finite"))?;
         }
         Ok(sum)
     }
@@ -135,11 +131,8 @@ impl Evaluation<'_> {
         let (time, vocab) = (self.input.time(), self.run.vocab as usize);
         for (row, &cut) in cuts.iter().enumerate() {
             let past = row * time * vocab..(row * time + cut) * vocab;
-            if let Some(at) = first_difference(plain.get(past.clone()), perturbed.get(past)) {
-                let message = format!(
-                    "logits at position {} change when only tokens from position {cut} on do",
-                    at / vocab.max(1)
-                );
+            if first_difference(plain.get(past.clone()), perturbed.get(past)).is_some() {
+                let message = "logits of earlier positions change when only later tokens do";
                 return Err(Status::guest(GuestFault::LooksAhead, message));
             }
         }
@@ -154,9 +147,8 @@ impl Evaluation<'_> {
         let logits = self.pass(&rotated(rows, 1))?;
         let row_logits = self.input.time() * self.run.vocab as usize;
         let expected = rotated(plain, row_logits);
-        if let Some(at) = first_difference(Some(&expected), Some(&logits)) {
-            let message = format!("logits of row {} change when rows trade places", at / row_logits.max(1));
-            return Err(Status::guest(GuestFault::MixesRows, message));
+        if first_difference(Some(&expected), Some(&logits)).is_some() {
+            return Err(Status::guest(GuestFault::MixesRows, "logits change when the rows of a batch trade places"));
         }
         Ok(())
     }

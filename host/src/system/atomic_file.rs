@@ -94,16 +94,6 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn others_may_read_what_the_umask_lets_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
-        replace(&ours, &[b"text"]).unwrap();
-        std::fs::write(&plain, "text").unwrap();
-        assert_eq!(mode(&ours), mode(&plain));
-    }
-
-    #[test]
     fn a_second_write_replaces_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");

@@ -1,8 +1,11 @@
 //! Temporary folders. What a killed process left behind, the next one removes.
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
@@ -45,18 +48,20 @@ impl Scratch {
 fn sweep(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let is_ours = entry.metadata().is_ok_and(|metadata| metadata.uid() == geteuid().as_raw());
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
         let is_old = matches!(age, Ok(Ok(age)) if age > YOUNG);
-        if is_old && is_abandoned(&entry.path().join(LOCK)) {
+        if is_ours && is_old && is_abandoned(&entry.path().join(LOCK)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
 fn is_abandoned(lock: &Path) -> bool {
-    match File::open(lock) {
+    // Non-blocking, since anybody may have put a pipe there.
+    match open(lock, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Err(error) => error == Errno::NOENT,
     }
 }
 

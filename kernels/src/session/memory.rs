@@ -285,7 +285,6 @@ impl Memory {
         self.settle(smallvec![id]);
     }
 
-    /// Puts a node on the tape: it holds what it saves, and its outputs hold it.
     /// Refuses one node more than the tape may hold. Nodes outlive the handles of their tensors. They are freed by a
     /// backward pass, or when nothing depends on them any more.
     pub fn can_link(&self, op: &'static str) -> Result<(), Fault> {
@@ -296,6 +295,7 @@ impl Memory {
         Ok(())
     }
 
+    /// Puts a node on the tape: it holds what it saves, and its outputs hold it.
     pub fn link(&mut self, mut node: Node) {
         let id = self.next_node;
         self.next_node += 1;

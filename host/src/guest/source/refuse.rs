@@ -61,12 +61,11 @@ const LAYOUT: &[&str] =
 const ROOTS: &[&str] = &["std", "core", "alloc", "guest_sdk", "crate", "self", "super"];
 
 /// Where tokens stand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Code,
-    Attribute,
+#[derive(Clone, Copy, Default)]
+struct Place {
+    in_attribute: bool,
     /// In a macro's definition or call, from which any syntax can be made.
-    Macro,
+    in_macro: bool,
 }
 
 /// Result of the token scan.
@@ -79,7 +78,7 @@ pub(super) struct Scan {
 /// Scans all tokens, including those in macros and attributes.
 pub(super) fn tokens(stream: TokenStream) -> Result<Scan, SourceError> {
     let mut scan = Scan::default();
-    scan.stream(stream, Place::Code)?;
+    scan.stream(stream, Place::default())?;
     Ok(scan)
 }
 
@@ -93,7 +92,7 @@ impl Scan {
             match token {
                 TokenTree::Ident(word) => {
                     self.word(&word, place)?;
-                    if word == "mod" && place == Place::Macro {
+                    if word == "mod" && place.in_macro {
                         return Err(refused(word.span(), "`mod` in a macro".into(), ONE_FILE));
                     }
                 }
@@ -103,7 +102,7 @@ impl Scan {
                         self.word(&name, place)?;
                     }
                     if let Some(TokenTree::Group(body)) = tokens.next_if(|t| matches!(t, TokenTree::Group(_))) {
-                        self.stream(body.stream(), Place::Macro)?;
+                        self.stream(body.stream(), Place { in_macro: true, ..place })?;
                     }
                 }
                 TokenTree::Punct(mark) if mark.as_char() == '#' => {
@@ -112,7 +111,7 @@ impl Scan {
                         if inner {
                             inner_attribute(group.stream(), group.span())?;
                         }
-                        self.stream(group.stream(), Place::Attribute)?;
+                        self.stream(group.stream(), Place { in_attribute: true, ..place })?;
                     }
                 }
                 TokenTree::Group(group) => self.stream(group.stream(), place)?,
@@ -125,7 +124,7 @@ impl Scan {
     fn word(&mut self, word: &Ident, place: Place) -> Result<(), SourceError> {
         let name = word.unraw().to_string();
         let find = |table: &[(&str, &'static str)]| table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
-        let why = find(NAMES).or_else(|| if place == Place::Attribute { find(IN_ATTRIBUTES) } else { None });
+        let why = find(NAMES).or_else(|| if place.in_attribute { find(IN_ATTRIBUTES) } else { None });
         if let Some(why) = why {
             return Err(refused(word.span(), format!("`{name}`"), why));
         }
@@ -166,7 +165,7 @@ fn inner_attribute(stream: TokenStream, span: Span) -> Result<(), SourceError> {
     }
 }
 
-/// Checks the syntax tree for foreign crates, and for syntax that is not stable Rust (which the printer cannot print).
+/// Checks the syntax tree for foreign crates, and for syntax that is not stable Rust.
 pub(super) fn syntax(file: &syn::File) -> Result<(), SourceError> {
     let mut declared = Declared::default();
     declared.visit_file(file);

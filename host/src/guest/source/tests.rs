@@ -88,6 +88,7 @@ fn refused_with_position() {
         "mod a { mod x; }",
         "macro_rules! m { ($n:ident) => { mod $n; } }",
         "macro_rules! m { ($k:tt) => { #[path = \"/etc/passwd\"] $k x; } } m!(mod);",
+        "macro_rules! m { (#[a($m:tt $n:tt $b:tt)] $p:ident) => { #[$p = \"/f\"] $m x; } } m! { #[a(mod x {})] path }",
         "extern crate alloc;",
         "extern \"C\" { fn f(); }",
         "#[link(name = \"m\")] mod a {}",

@@ -28,9 +28,8 @@ const LOADERS: [&str; 4] = [
 /// A compiler opens one or two libraries for each crate of the standard library.
 const OPEN_FILES: u64 = 1024;
 
-/// A source that every sound toolchain compiles: it needs the SDK, the standard library and the linker. While it fails,
-/// no other source can be blamed.
-const CONTROL: &str = "use guest_sdk as _;\n#[unsafe(no_mangle)]\npub extern \"C\" fn control() {}\n";
+/// A source that every sound toolchain compiles. While it fails, no other source can be blamed.
+const CONTROL: &str = crate::guest::seed::SEED_GUEST;
 
 /// Wall time of a compilation, as a multiple of its processor time. A compiler that uses neither up waits for the
 /// machine.
@@ -93,10 +92,26 @@ impl Failure {
         Self { error, is_proved: true }
     }
 
+    /// The error of a second failure, after a control source has compiled.
+    fn settled(self) -> CompileError {
+        match self.error {
+            CompileError::Rejected(said) if !self.is_proved && tells_of_the_machine(&said) => {
+                CompileError::System(said)
+            }
+            error => error,
+        }
+    }
+
     /// A file or a process failed.
     fn system(what: &str, error: &std::io::Error) -> Self {
         Self::proved(CompileError::System(format!("{what}: {error}{}", remedy(error))))
     }
+}
+
+/// Whether a message that points to no line of the source has words of the system: an error number, or a signal that
+/// ended the linker.
+fn tells_of_the_machine(said: &str) -> bool {
+    !said.contains("--> train.rs:") && ["(os error ", "No space left", "signal: "].iter().any(|w| said.contains(w))
 }
 
 /// What the owner of the machine can do.
@@ -139,7 +154,7 @@ impl Toolchain {
         match self.attempt(text) {
             Err(failure) if !failure.is_proved => {
                 self.check()?;
-                self.attempt(text).map_err(|failure| failure.error)
+                self.attempt(text).map_err(Failure::settled)
             }
             attempt => attempt.map_err(|failure| failure.error),
         }

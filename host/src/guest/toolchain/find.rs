@@ -31,7 +31,7 @@ pub struct Toolchain {
 /// Limits of one compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Limit of wall-clock time and of processor time. A guest takes about half a second.
+    /// Limit of processor time; three times as much may pass on the clock. A guest takes about half a second.
     pub time: Duration,
     /// Limit of address space, for the compiler and for the linker each.
     pub memory_bytes: u64,

@@ -263,14 +263,15 @@ pub fn write_report(
     let ChampionFiles { source, component, record } = *champion;
     let folder = dir.join("champion");
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
-    replace(&folder.join("train.rs"), source.as_bytes())?;
-    replace(&folder.join("component.wasm"), component)?;
-    if let Some(record) = record
-        && let Some(state) = bench.store.state(record)?
-    {
-        replace(&folder.join("model.safetensors"), &safetensors(&state)?)?;
+    let weights = folder.join("model.safetensors");
+    match record.map(|record| bench.store.state(record)).transpose()?.flatten() {
+        Some(state) => replace(&weights, &safetensors(&state)?)?,
+        // Those of another champion are worse than none.
+        None => remove(&weights)?,
     }
-    Ok(())
+    replace(&folder.join("component.wasm"), component)?;
+    // The source is last: it tells that the folder is complete.
+    replace(&champion_source(&bench.store), source.as_bytes())
 }
 
 /// Encodes named state in the safetensors format.
@@ -303,6 +304,13 @@ pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTenso
         })
         .collect();
     safetensors::serialize(views?, None)
+}
+
+fn remove(path: &Path) -> Result<(), ReportError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|source| ReportError::Write { path: path.to_owned(), source }),
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {

@@ -60,12 +60,12 @@ impl Night<'_> {
             _ => String::new(),
         };
         let summary = self.summary(test_bpb, sample)?;
-        if !interrupted && self.is_whole() {
-            self.bench.store.end_night(self.id, unix_ms())?;
-        }
         // A night without decided trials keeps the last report.
         if !self.tally.decided.is_empty() {
             self.write_report(&summary);
+        }
+        if !interrupted && self.is_whole() {
+            self.bench.store.end_night(self.id, unix_ms())?;
         }
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)

@@ -73,11 +73,14 @@ impl Night<'_> {
             if !self.rest.wait(&fault, self.stop, &mut *self.tell) {
                 return if self.stop.soon() { Ok(None) } else { Err(fault) };
             }
-            let tell = &mut *self.tell;
-            let is_sound = self
-                .bench
-                .check(&self.baseline.candidate.component, &mut |text| tell(Event::Note { text: text.into() }));
-            faults += u32::from(is_sound.is_ok());
+            if let NightError::Machine(_) = fault {
+                let (control, stop) = (&self.baseline.candidate.component, self.stop);
+                let tell = &mut *self.tell;
+                let sound =
+                    self.bench.check(control, &|| stop.now(), &mut |text| tell(Event::Note { text: text.into() }));
+                // After a mutation that was set aside, the next one is not: then the machine is the likelier cause.
+                faults += u32::from(sound.is_ok() && !self.has_set_aside);
+            }
         }
     }
 
@@ -117,6 +120,7 @@ impl Night<'_> {
         if judged.found.verdict == Ending::HostFault && !sets_aside {
             return Err(NightError::Machine(judged.found.reason));
         }
+        self.has_set_aside = judged.found.verdict == Ending::HostFault;
         self.record(draft, number, judged, started.elapsed()).map(Some)
     }
 

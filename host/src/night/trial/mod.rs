@@ -1,6 +1,7 @@
 //! One trial: a mutation is judged against the champion and recorded. May import `experiment` and `record`; a contest
 //! knows no proposer. Start with `attempt`, which holds the lock, and `contest`, which has the steps of judging;
-//! `baseline` measures what nights start from, `replicas` and `runs` train, `seeds` draws random seeds, `seen` finds repeats.
+//! `baseline` measures what nights start from, `replicas` and `runs` train, `seeds` draws random seeds, `seen` finds
+//! repeats.
 
 mod attempt;
 pub(super) mod baseline;

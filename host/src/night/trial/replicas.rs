@@ -8,8 +8,7 @@ use crate::guest::component::Component;
 use crate::night::error::NightError;
 use crate::night::event::Event;
 use crate::night::lock::lock;
-use crate::night::rest::Rest;
-use crate::night::run::SHORT_PATIENCE;
+use crate::night::rest::{Rest, SHORT_PATIENCE};
 use crate::night::stop::Stop;
 use crate::night::trial::runs::Runs;
 use crate::night::trial::seeds::random_seeds;
@@ -56,8 +55,8 @@ impl Replicas<'_> {
     }
 }
 
-/// Trains and scores a candidate on the first `count` random seeds of a policy, which are those of its baseline. There is
-/// no verdict. A failed run counts as a result.
+/// Trains and scores a candidate on the first `count` random seeds of a policy, which are those of its baseline. There
+/// is no verdict. A failed run counts as a result.
 ///
 /// # Errors
 /// The machine failed for longer than somebody waits, or the user stopped it.

@@ -11,6 +11,7 @@ use crate::night::turns::turn::{Draft, Report, Turn, Worker, Written};
 use crate::propose::proposer::{ProposeError, Proposer, Situation, Underway};
 use crate::record::spend::{Caps, Spend};
 use crate::record::store::StoreError;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -50,6 +51,8 @@ struct Arm {
     is_free: bool,
     turns: Sender<Turn>,
     state: State,
+    /// What it wrote in an earlier process and nobody tried. It becomes ready before the proposer is asked again.
+    backlog: VecDeque<Draft>,
     failures: u32,
     rests_until: Option<Instant>,
     stopped: bool,
@@ -74,6 +77,26 @@ impl Arm {
 
     fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// Takes the ready proposal, if there is one. The next one of the backlog becomes ready.
+    fn take_ready(&mut self) -> Option<Draft> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Ready(draft) => {
+                self.pull_backlog();
+                Some(*draft)
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    fn pull_backlog(&mut self) {
+        if let (true, Some(draft)) = (self.is_idle(), self.backlog.pop_front()) {
+            self.state = State::Ready(Box::new(draft));
+        }
     }
 }
 
@@ -106,6 +129,7 @@ impl Roster {
                 is_free: proposer.is_free(),
                 turns,
                 state: State::Idle,
+                backlog: VecDeque::new(),
                 failures: 0,
                 rests_until: None,
                 stopped: false,
@@ -125,6 +149,14 @@ impl Roster {
             });
         }
         Ok(Self { arms, reports, bandit, in_training: None, stale: Vec::new() })
+    }
+
+    /// Gives a proposal that was not tried back to its author. Returns it if its author is not in this night.
+    pub fn give_back(&mut self, draft: Draft) -> Option<Draft> {
+        let Some(arm) = self.arms.iter_mut().find(|arm| arm.name == draft.author) else { return Some(draft) };
+        arm.backlog.push_back(draft);
+        arm.pull_backlog();
+        None
     }
 
     /// Gives turns to the proposers that should write now. Returns whether it asked one of them for a digest. `room` is
@@ -166,14 +198,15 @@ impl Roster {
             return Some(draft);
         }
         for i in self.rank() {
-            let Some(arm) = self.arms.get_mut(i).filter(|arm| matches!(arm.state, State::Ready(_))) else { continue };
-            let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) else { continue };
-            if arm.is_free && draft.parent != champion {
-                self.stale.push(*draft);
-                continue;
+            let Some(arm) = self.arms.get_mut(i) else { continue };
+            while let Some(draft) = arm.take_ready() {
+                if arm.is_free && draft.parent != champion {
+                    self.stale.push(draft);
+                    continue;
+                }
+                self.in_training = Some(i);
+                return Some(draft);
             }
-            self.in_training = Some(i);
-            return Some(*draft);
         }
         None
     }
@@ -186,10 +219,9 @@ impl Roster {
     /// Takes the ready proposal of the best rank that was paid for.
     pub fn take_paid(&mut self) -> Option<Draft> {
         for i in self.rank() {
-            let Some(arm) = self.arms.get_mut(i).filter(|arm| arm.is_paid_and_ready()) else { continue };
-            if let State::Ready(draft) = std::mem::replace(&mut arm.state, State::Idle) {
+            if let Some(draft) = self.arms.get_mut(i).filter(|arm| arm.is_paid_and_ready()).and_then(Arm::take_ready) {
                 self.in_training = Some(i);
-                return Some(*draft);
+                return Some(draft);
             }
         }
         None
@@ -208,11 +240,11 @@ impl Roster {
         self.bandit.observe(proposer, 0.0, cost);
     }
 
-    /// The ready proposals. Other proposers should not write them again.
+    /// The proposals that wait. Other proposers should not write them again.
     pub fn ready(&self) -> impl Iterator<Item = Underway> {
-        self.arms.iter().filter_map(|arm| match &arm.state {
-            State::Ready(draft) => Some(underway(draft)),
-            _ => None,
+        self.arms.iter().flat_map(|arm| {
+            let ready = if let State::Ready(draft) = &arm.state { Some(&**draft) } else { None };
+            ready.into_iter().chain(&arm.backlog).map(underway)
         })
     }
 
@@ -329,6 +361,7 @@ mod tests {
             is_free: false,
             turns,
             state: State::AtWork,
+            backlog: VecDeque::new(),
             failures: 0,
             rests_until: None,
             stopped: false,

@@ -52,10 +52,7 @@ impl CommandError {
     /// Whether the next call would fail in the same way, so that the program is not called again. Otherwise only this
     /// answer is lost; it is refused, or ([`CommandError::Interrupted`]) no longer wanted.
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::NotFound(_) | Self::NotExecutable(_) | Self::NotStarted { .. } | Self::NoVariable(_) | Self::Io(_)
-        )
+        matches!(self, Self::NotFound(_) | Self::NotExecutable(_) | Self::NotStarted { .. } | Self::NoVariable(_))
     }
 
     /// The status word in the store.

@@ -4,6 +4,7 @@ use crate::guest::source::Source;
 use crate::propose::evolve::constants::Constant;
 use crate::propose::evolve::search::{self, Evolve, History, Trial, steps_between};
 use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
+use crate::record::ending::Ending;
 use crate::record::key::SourceKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ impl Offline {
         let sources: BTreeMap<u64, &str> =
             past.iter().filter_map(|p| Some((p.trial.number, p.source.as_deref()?))).collect();
         let mut parents: BTreeMap<u64, Vec<Constant>> = BTreeMap::new();
-        for trial in past.iter().map(|p| &p.trial).filter(|trial| trial.number > 0) {
+        for trial in decided(situation).filter(|trial| trial.number > 0) {
             self.trials.entry(trial.number).or_insert_with(|| {
                 // If the store has lost one of the two texts, the steps between them are unknown.
                 let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
@@ -48,6 +49,11 @@ impl Offline {
     }
 }
 
+/// The trials with a verdict: a host fault says nothing about its mutation.
+fn decided(situation: &Situation) -> impl Iterator<Item = &crate::record::trial::Trial> {
+    situation.past.iter().map(|past| &past.trial).filter(|trial| trial.found.verdict != Ending::HostFault)
+}
+
 impl Proposer for Offline {
     fn name(&self) -> &str {
         Self::NAME
@@ -61,7 +67,7 @@ impl Proposer for Offline {
         let trials = self.learn(situation);
         let underway = situation.underway.iter().filter_map(|u| u.source_key);
         let keys: BTreeSet<SourceKey> =
-            situation.past.iter().filter_map(|p| p.trial.found.source_key).chain(underway).collect();
+            decided(situation).filter_map(|trial| trial.found.source_key).chain(underway).collect();
         let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
         let evolve = Evolve { random_seed: situation.random_seed };
         let history = History { trials: &trials, tried: &tried };

@@ -196,8 +196,12 @@ impl Model {
             },
             wall_ms: deadlines.elapsed_ms(),
         };
-        desk.ledger.settle(reservation, &filed).map_err(AskError::Ledger)?;
-        read
+        match (desk.ledger.settle(reservation, &filed), read) {
+            (Ok(()), read) => read,
+            // The answer is paid for. Its reservation, which nobody could settle, counts in full.
+            (Err(_), Ok(came)) => Ok(came),
+            (Err(error), Err(_)) => Err(AskError::Ledger(error)),
+        }
     }
 
     /// The result and the stored body, both without the key.

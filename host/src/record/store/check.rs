@@ -42,7 +42,7 @@ pub struct Checked {
 /// A check in progress.
 pub(super) struct Check<'a> {
     pub(super) store: &'a Store,
-    mend: bool,
+    pub(super) mend: bool,
     progress: &'a mut dyn FnMut(&str),
     checked: Checked,
     /// Names of blobs whose bytes are wrong.

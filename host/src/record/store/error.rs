@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No space left.
-    #[error(
-        "the disk that holds {0} is full; free some space, or run `host store gc`, and start again: nothing is lost"
-    )]
+    #[error("the disk that holds {0} is full; free some space, or run `host store gc`: nothing is lost")]
     Full(PathBuf),
     /// The system refused a file operation.
     #[error("{path}: {source}")]

@@ -10,7 +10,7 @@ use crate::record::store::record::DryRunResult;
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Words of the machine. This version writes them into no verdict; guests can only write them when they panic.
+/// Words of the machine. Verdicts of this version have none of them, unless a guest panics with them.
 const WORDS: [&str; 9] = [
     "the compiler could not be run:",
     "the compiler was not started:",
@@ -45,23 +45,23 @@ struct FalseVerdicts {
 impl Check<'_> {
     /// False verdicts of trials, and the dry runs and experiments that led to them.
     pub(super) fn false_verdicts(&mut self) -> Result<(), StoreError> {
-        for (night, found) in false_verdicts(self.store)? {
-            let count = found.trials.len();
+        let found = false_verdicts(self.store)?;
+        let store = self.store;
+        // All at once: a repeat is only known by the verdict that it repeats.
+        let transaction = if self.mend { Some(store.begin()?) } else { None };
+        for (night, found) in found {
+            let (count, number) = (found.trials.len(), found.number);
             let reason = found.reason.lines().next().unwrap_or_default();
-            let what = format!(
-                "{count} verdicts of night {night} tell of the machine, as that of #{}: {reason}",
-                found.number
-            );
+            let what = format!("{count} verdicts of night {night} tell of the machine, as that of #{number}: {reason}");
             self.mendable(what, REMEDY, |store| {
-                let transaction = store.begin()?;
                 for trial in &found.trials {
                     let sql = "UPDATE trials SET verdict = ? WHERE id = ?";
                     store.execute(sql, params![Ending::HostFault, trial])?;
                 }
-                store.commit(transaction)?;
                 Ok(true)
             })?;
         }
+        transaction.map_or(Ok(()), |transaction| store.commit(transaction))?;
         self.false_dry_runs()?;
         self.false_experiments()
     }

@@ -200,7 +200,7 @@ impl Store {
     /// Records that a proposal will not be tried.
     pub fn withdraw(&self, proposal: i64) -> Result<(), StoreError> {
         let sql = "UPDATE proposals SET outcome = ? WHERE id = ?";
-        self.sql(self.db.execute(sql, params![AnswerOutcome::Withdrawn.name(), proposal])).map(drop)
+        self.execute(sql, params![AnswerOutcome::Withdrawn.name(), proposal]).map(drop)
     }
 
     /// Reserves the worst-case cost of a request if `fits` accepts the night's spending with this request included. No
@@ -322,7 +322,7 @@ impl Store {
              WHERE nights.context = ? AND last.outcome NOT IN ('later', 'stopped')
                AND NOT EXISTS (SELECT 1 FROM proposals AS next WHERE next.id > last.id AND next.first = last.first
                                AND next.outcome NOT IN ('later', 'stopped'))
-               AND (trials.id IS NOT NULL OR last.outcome = 'unreadable')
+               AND (trials.verdict <> 'host-fault' OR last.outcome = 'unreadable')
              GROUP BY last.id ORDER BY last.id"
         );
         self.rows(&sql, [context], |row| {
