@@ -140,8 +140,8 @@ impl Bench {
 }
 
 /// Does each piece of work in its own thread and returns the results in order; an error if the system gave no thread.
-/// `hear` receives the messages on the calling thread. A sender waits until its message is received, because checkpoints
-/// are too large to queue.
+/// `hear` receives the messages on the calling thread. A sender waits until its message is received, because
+/// checkpoints are too large to queue.
 pub(super) fn at_the_same_time<S: Send, T: Send>(
     work: impl Iterator<Item = impl FnOnce(&dyn Fn(S)) -> T + Send>,
     hear: &mut dyn FnMut(S),

@@ -105,7 +105,7 @@ impl Bench {
         if let ControlFlow::Break(why) = go_on(Step::Parsed(source_key)) {
             return Ok(ControlFlow::Break(why));
         }
-        let component = self.compile(&source)?;
+        let component = self.compile_unless(&source, stopped)?;
         if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
             return Ok(ControlFlow::Break(why));
         }
@@ -138,12 +138,16 @@ impl Bench {
 
     /// Compiles a source. A source that was compiled before, in any layout, is taken from the store.
     pub fn compile(&self, source: &Source) -> Result<Component, Refusal> {
+        self.compile_unless(source, &|| false)
+    }
+
+    fn compile_unless(&self, source: &Source, stopped: &Stopped) -> Result<Component, Refusal> {
         let toolchain = self.toolchain.as_ref().ok_or(Refusal::NoCompiler)?;
         let compile_key = toolchain.compile_key(source);
         if let Some(component) = self.compiled_before(&compile_key)? {
             return Ok(component);
         }
-        let core = toolchain.compile(source)?;
+        let core = toolchain.compile_unless(source, &|| stopped())?;
         let component = component::componentise(&core)
             .map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))?;
         let record = ComponentRecord {

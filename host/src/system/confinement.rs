@@ -78,12 +78,14 @@ impl Rlimits {
     /// The first of these limits that is higher than what this process may give, in words.
     pub fn beyond_this_process(&self) -> Option<String> {
         use rustix::process::{Resource, getrlimit};
-        let (memory, bytes) = match self.memory {
-            Memory::Addresses(bytes) => ((Resource::As, "ulimit -v"), bytes),
-            Memory::Written(bytes) => ((Resource::Data, "ulimit -d"), bytes),
+        // All addresses hold the data, too.
+        let (addresses, data) = match self.memory {
+            Memory::Addresses(bytes) => (bytes, bytes),
+            Memory::Written(bytes) => (0, bytes),
         };
         let wanted = [
-            (memory, bytes),
+            ((Resource::As, "ulimit -v"), addresses),
+            ((Resource::Data, "ulimit -d"), data),
             ((Resource::Fsize, "ulimit -f"), self.file_bytes),
             ((Resource::Nofile, "ulimit -n"), self.files),
             ((Resource::Cpu, "ulimit -t"), self.cpu_seconds.unwrap_or(0)),

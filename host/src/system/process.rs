@@ -265,15 +265,15 @@ pub(crate) fn run(mut command: Command, limit: Duration) -> io::Result<Ended> {
     run_within(command, &Bounds::of_time(limit))
 }
 
-/// Like [`run`]. The child cannot open its own output again for reading, as it could open a pipe through `/proc`, past
-/// Landlock.
-pub(crate) fn run_closed(mut command: Command, limit: Duration) -> io::Result<Ended> {
+/// Like [`run`], and ends the child if `stopped` returns true. The child cannot open its own output again for reading,
+/// as it could open a pipe through `/proc`, past Landlock.
+pub(crate) fn run_closed(mut command: Command, limit: Duration, stopped: &dyn Fn() -> bool) -> io::Result<Ended> {
     let ((stdout, child_stdout), (stderr, child_stderr)) = (UnixStream::pair()?, UnixStream::pair()?);
     command.process_group(0).stdin(Stdio::null());
     command.stdout(OwnedFd::from(child_stdout)).stderr(OwnedFd::from(child_stderr));
     let child = command.spawn()?;
     drop(command);
-    watch_to_the_end(child, [Some(stdout.into()), Some(stderr.into())], &Bounds::of_time(limit))
+    watch_to_the_end(child, [Some(stdout.into()), Some(stderr.into())], &Bounds { stopped, ..Bounds::of_time(limit) })
 }
 
 /// Runs a command that leads a process group until it ends or reaches a limit. Afterwards the whole group is gone.

@@ -11,7 +11,7 @@
 //! - behind an attribute, to what was open before it.
 
 use crate::guest::source::error::SourceError;
-use crate::guest::source::limits::{MAX_GROUPS, MAX_OPEN_TOKENS};
+use crate::guest::source::limits::{MAX_GROUPS, MAX_NUMBER_BYTES, MAX_OPEN_TOKENS};
 use proc_macro2::token_stream::IntoIter;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
@@ -95,7 +95,14 @@ fn begins(token: &TokenTree) -> bool {
     }
 }
 
-/// Refuses a text that nests too deeply.
+/// A number with more digits than any type has. The parser takes quadratic time for it.
+fn is_long_number(token: &TokenTree) -> bool {
+    let TokenTree::Literal(literal) = token else { return false };
+    let text = literal.to_string();
+    text.len() > MAX_NUMBER_BYTES && text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Refuses a text that nests too deeply, or whose numbers are too long.
 pub(super) fn check(tokens: TokenStream) -> Result<(), SourceError> {
     let mut levels = vec![Level::new(tokens, 0)];
     while let Some(level) = levels.last_mut() {
@@ -106,6 +113,9 @@ pub(super) fn check(tokens: TokenStream) -> Result<(), SourceError> {
         let open = level.take(&token);
         if open > MAX_OPEN_TOKENS || levels.len() > MAX_GROUPS {
             return Err(SourceError::TooDeep { at: token.span().start().into() });
+        }
+        if is_long_number(&token) {
+            return Err(SourceError::LongNumber { at: token.span().start().into() });
         }
         if let TokenTree::Group(group) = token {
             levels.push(Level::new(group.stream(), open));

@@ -1,6 +1,6 @@
 //! Why a source is refused, and the position.
 
-use crate::guest::source::limits::{MAX_GROUPS, MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
+use crate::guest::source::limits::{MAX_GROUPS, MAX_NUMBER_BYTES, MAX_OPEN_TOKENS, MAX_SOURCE_BYTES};
 use proc_macro2::LineColumn;
 use std::fmt;
 
@@ -33,6 +33,9 @@ pub enum SourceError {
         "{at}: nested too deeply (at most {MAX_OPEN_TOKENS} open tokens and {MAX_GROUPS} brackets in each other): split it into functions or `let`s"
     )]
     TooDeep { at: Position },
+    /// A number that is longer than any type holds.
+    #[error("{at}: this number has more than {MAX_NUMBER_BYTES} digits")]
+    LongNumber { at: Position },
     /// The source uses something that guests may not use.
     #[error("{at}: {what} is not for guests: {why}")]
     Refused {

@@ -9,3 +9,6 @@ pub(super) const MAX_OPEN_TOKENS: usize = 1024;
 
 /// Largest number of groups (brackets of any kind) in each other. rustc crashes at 1000 blocks.
 pub(super) const MAX_GROUPS: usize = 128;
+
+/// Longest number in bytes. A binary one of 128 bits with separators and a suffix has about 260.
+pub(super) const MAX_NUMBER_BYTES: usize = 1024;

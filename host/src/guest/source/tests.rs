@@ -311,6 +311,14 @@ fn length_is_no_depth() {
 }
 
 #[test]
+fn numbers_are_capped() {
+    let number = |digits: usize| Source::parse(&format!("const A: f64 = {}.0;", "1".repeat(digits)));
+    assert!(number(300).is_ok());
+    assert!(matches!(number(200_000), Err(SourceError::LongNumber { .. })));
+    assert!(Source::parse(&format!("const A: &str = \"{}\";", "1".repeat(9000))).is_ok(), "text is no number");
+}
+
+#[test]
 fn size_is_capped() {
     let at = format!("fn f() {{}}{}", " ".repeat(MAX_SOURCE_BYTES - 9));
     assert!(Source::parse(&at).is_ok());

@@ -134,7 +134,12 @@ impl Toolchain {
     /// A verdict about the source only if it is proved: the compiler names a line of it, or the source used up a limit
     /// that this machine could give, or it fails twice while another source compiles.
     pub fn compile(&self, source: &Source) -> Result<Vec<u8>, CompileError> {
-        self.compile_text(source.text())
+        self.compile_text(source.text(), &|| false)
+    }
+
+    /// Like [`Toolchain::compile`]. If `stopped` becomes true, the compiler is ended; that is no verdict.
+    pub fn compile_unless(&self, source: &Source, stopped: &dyn Fn() -> bool) -> Result<Vec<u8>, CompileError> {
+        self.compile_text(source.text(), stopped)
     }
 
     /// Whether this toolchain can still compile.
@@ -142,7 +147,7 @@ impl Toolchain {
     /// # Errors
     /// What is wrong with it or with the machine.
     pub fn check(&self) -> Result<(), CompileError> {
-        match self.attempt(CONTROL) {
+        match self.attempt(CONTROL, &|| false) {
             Ok(_) => Ok(()),
             Err(Failure { error, .. }) if !error.is_verdict() => Err(error),
             Err(Failure { error, .. }) => Err(CompileError::System(format!("the toolchain is damaged: {error}"))),
@@ -150,17 +155,17 @@ impl Toolchain {
     }
 
     /// Compiles without the parser's checks, which are not part of the confinement.
-    pub(super) fn compile_text(&self, text: &str) -> Result<Vec<u8>, CompileError> {
-        match self.attempt(text) {
+    pub(super) fn compile_text(&self, text: &str, stopped: &dyn Fn() -> bool) -> Result<Vec<u8>, CompileError> {
+        match self.attempt(text, stopped) {
             Err(failure) if !failure.is_proved => {
                 self.check()?;
-                self.attempt(text).map_err(Failure::settled)
+                self.attempt(text, stopped).map_err(Failure::settled)
             }
             attempt => attempt.map_err(|failure| failure.error),
         }
     }
 
-    fn attempt(&self, text: &str) -> Result<Vec<u8>, Failure> {
+    fn attempt(&self, text: &str, stopped: &dyn Fn() -> bool) -> Result<Vec<u8>, Failure> {
         let places = |e: std::io::Error| Failure::system("temporary files", &e);
         let work = Scratch::new().map_err(places)?;
         let root = work.path().canonicalize().map_err(places)?;
@@ -168,7 +173,7 @@ impl Toolchain {
         fs::create_dir(&write).map_err(places)?;
         fs::write(root.join("train.rs"), text).map_err(places)?;
         let order = self.order(&root, write.clone());
-        let ended = self.run(&order, &root)?;
+        let ended = self.run(&order, &root, stopped)?;
         self.judge(&order, &ended)?;
         let module = write.join("train.wasm");
         let bytes = fs::symlink_metadata(&module).map_err(places)?.len();
@@ -178,13 +183,14 @@ impl Toolchain {
         fs::read(&module).map_err(places)
     }
 
-    fn run(&self, order: &Order, root: &Path) -> Result<Ended, Failure> {
+    fn run(&self, order: &Order, root: &Path, stopped: &dyn Fn() -> bool) -> Result<Ended, Failure> {
         let unusable = |what: String| Failure::proved(CompileError::System(what));
         let order = serde_json::to_string(order).map_err(|e| unusable(format!("a path is not UTF-8: {e}")))?;
         let (program, args) = self.helper.split_first().ok_or_else(|| unusable("no helper".into()))?;
         let mut command = Command::new(program);
         command.arg0("host").args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(root);
-        process::run_closed(command, self.limits.time * WALL).map_err(|e| Failure::system("the compiler's process", &e))
+        process::run_closed(command, self.limits.time * WALL, stopped)
+            .map_err(|e| Failure::system("the compiler's process", &e))
     }
 
     pub(super) fn order(&self, root: &Path, write: PathBuf) -> Order {
@@ -228,7 +234,8 @@ impl Toolchain {
         let machine = |what: String| Failure::proved(CompileError::System(what));
         let status = match ended.end {
             End::Exited(status) => status,
-            End::TimedOut | End::Stopped => {
+            End::Stopped => return Err(machine("it was stopped".into())),
+            End::TimedOut => {
                 let seconds = (self.limits.time * WALL).as_secs();
                 return Err(machine(format!("it did not end in {seconds} s; is this machine overloaded?")));
             }
@@ -256,23 +263,28 @@ impl Toolchain {
             }
             _ => {}
         }
-        const STARVED: [&str; 5] = [
-            "memory allocation of",
-            "more memory than available",
-            "out of memory",
-            "Cannot allocate memory",
-            "std::bad_alloc",
-        ];
-        if STARVED.iter().any(|words| said.contains(words)) {
-            return Err(of_limit(CompileError::Memory { limit_bytes: self.limits.memory_bytes }, false));
-        }
-        if status.signal() == Some(libc::SIGXFSZ) || said.contains("SIGXFSZ") {
-            return Err(of_limit(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }, true));
-        }
-        // If the linker fails, the message contains its whole command line.
         let said = said.replace(&*self.rustc.sysroot.to_string_lossy(), "<toolchain>");
         let diagnostics = Diagnostics::read(&said);
+        if diagnostics.tell_of_no_memory(&said) {
+            return Err(of_limit(CompileError::Memory { limit_bytes: self.limits.memory_bytes }, false));
+        }
+        let linker = diagnostics.linker_failure();
+        if status.signal() == Some(libc::SIGXFSZ) || linker.is_some_and(|end| end.contains("SIGXFSZ")) {
+            return Err(of_limit(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }, true));
+        }
+        // A guest names no symbol, so nothing in it makes a link fail.
+        if let Some(end) = linker {
+            let end = printable(end, "");
+            let folder = std::env::temp_dir();
+            return Err(machine(format!(
+                "the linker ended with {end}: is {} full, memory short, or a limit of `ulimit` low?",
+                folder.display()
+            )));
+        }
         let text = diagnostics.text().unwrap_or_else(|| format!("the compiler failed ({status})"));
-        Err(Failure { error: CompileError::Rejected(text), is_proved: diagnostics.blame_the_source() })
+        match diagnostics.blame_the_source() {
+            true => Err(Failure::proved(CompileError::Rejected(text))),
+            false => Err(of_limit(CompileError::Rejected(text), false)),
+        }
     }
 }

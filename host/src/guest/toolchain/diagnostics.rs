@@ -70,6 +70,28 @@ impl Diagnostics {
         Self(errors)
     }
 
+    /// Whether the compiler had no memory. Its own words stand outside the diagnostics, in which a guest can have a
+    /// say; only the evaluation of constants says it there.
+    pub(super) fn tell_of_no_memory(&self, said: &str) -> bool {
+        const STARVED: [&str; 4] =
+            ["memory allocation of", "out of memory", "Cannot allocate memory", "std::bad_alloc"];
+        let plain = said.lines().filter(|line| !line.starts_with('{'));
+        plain.into_iter().any(|line| STARVED.iter().any(|words| line.contains(words)))
+            || self.0.iter().any(|message| {
+                let is_constant = message.code.as_ref().is_some_and(|code| code.code == "E0080");
+                is_constant && message.rendered.as_ref().is_some_and(|text| text.contains("more memory than available"))
+            })
+    }
+
+    /// How the linker ended, if it failed: `signal: 9 (SIGKILL)`. Its whole command line is left out.
+    pub(super) fn linker_failure(&self) -> Option<&str> {
+        let mut failures = self.0.iter().filter(|message| message.spans.is_empty() && message.code.is_none());
+        failures.find_map(|message| {
+            let rest = message.message.strip_prefix("linking with ")?;
+            rest.lines().next()?.split_once(" failed: ").map(|(_, end)| end)
+        })
+    }
+
     /// Whether they prove that the source is at fault: an error names a line of it, and every error is about language.
     pub(super) fn blame_the_source(&self) -> bool {
         let errors = || self.0.iter().filter(|message| message.is_error());
@@ -116,6 +138,20 @@ mod tests {
             line("", "train.rs").replace("{\"code\":\"\"}", "null").replace("quoted", "extern location does not exist");
         assert!(!blames(&lost) && !blames(&(line("E0432", "train.rs") + &lost)));
         assert!(!blames("Killed"));
+    }
+
+    #[test]
+    fn a_guest_cannot_speak_for_the_machine() {
+        let of_guest = line("", "train.rs").replace("{\"code\":\"\"}", "null");
+        for words in ["memory allocation of 5 bytes failed", "SIGXFSZ", "linking with `x` failed: signal: 9"] {
+            let said = of_guest.replace("quoted", words);
+            let diagnostics = Diagnostics::read(&said);
+            assert!(!diagnostics.tell_of_no_memory(&said) && diagnostics.linker_failure().is_none(), "{words}");
+        }
+        let linking = "{\"rendered\":\"\",\"level\":\"error\",\"message\":\"linking with `rust-lld` failed: signal: 7 (SIGBUS)\"}";
+        assert_eq!(Diagnostics::read(linking).linker_failure(), Some("signal: 7 (SIGBUS)"));
+        let starved = "memory allocation of 8 bytes failed";
+        assert!(Diagnostics::read(starved).tell_of_no_memory(starved));
     }
 
     #[test]

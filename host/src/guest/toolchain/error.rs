@@ -33,3 +33,10 @@ pub enum ToolchainError {
     #[error(transparent)]
     NoCache(#[from] crate::system::cache::CacheError),
 }
+
+impl ToolchainError {
+    /// A compiler that is there could not be asked.
+    pub(super) fn unasked(output: String) -> Self {
+        Self::Failed { step: "asking the compiler for its version".into(), output }
+    }
+}

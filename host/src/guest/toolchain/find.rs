@@ -49,7 +49,7 @@ impl Toolchain {
     /// Finds a toolchain that is ready to use. Installs nothing.
     pub fn find() -> Result<Option<Self>, ToolchainError> {
         let cache = places::cache_folder()?;
-        Ok(Rustc::all().into_iter().find_map(|rustc| Self::ready(rustc, &cache)))
+        Ok(Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find_map(|rustc| Self::ready(rustc, &cache)))
     }
 
     pub(super) fn ready(rustc: Rustc, cache: &Path) -> Option<Self> {

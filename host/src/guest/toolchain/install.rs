@@ -63,7 +63,7 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
     let buildable =
         |rustc: &Rustc| rustc.linker().is_some() && rustc.library_sources().is_some() && rustc.cargo().is_some();
     let mut tried = Vec::new();
-    if let Some(rustc) = Rustc::all().into_iter().find(ready) {
+    if let Some(rustc) = Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find(ready) {
         return Ok(rustc);
     }
     if let Some(rustup) = process::on_path("rustup").first() {
@@ -72,14 +72,14 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
         command.args(["target", "add", TARGET]);
         match process::output(command, RUSTUP_LIMIT) {
             Ok(_) => {
-                if let Some(rustc) = Rustc::all().into_iter().find(ready) {
+                if let Some(rustc) = Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find(ready) {
                     return Ok(rustc);
                 }
             }
             Err(error) => tried.push(format!("rustup: {error}")),
         }
     }
-    if let Some(rustc) = Rustc::all().into_iter().find(buildable) {
+    if let Some(rustc) = Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find(buildable) {
         return Ok(rustc);
     }
     if let Some(apt) = process::on_path("apt-get").first()
@@ -93,7 +93,7 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
             .env("DEBIAN_FRONTEND", "noninteractive");
         match process::output(command, APT_LIMIT) {
             Ok(_) => {
-                if let Some(rustc) = Rustc::all().into_iter().find(buildable) {
+                if let Some(rustc) = Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find(buildable) {
                     return Ok(rustc);
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::record::key::Hash;
 use crate::system::process;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,32 +44,55 @@ pub(super) struct Rustc {
     pub(super) version: String,
 }
 
+/// What a program prints. `None` if it cannot be executed or fails for a reason of its own.
+///
+/// # Errors
+/// The system refused something: a process, a descriptor, memory.
+fn answer(command: std::process::Command) -> Result<Option<String>, String> {
+    let ended = match process::run(command, PROBE_LIMIT) {
+        Ok(ended) => ended,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    match ended.end {
+        process::End::Exited(status) if status.success() => Ok(Some(ended.stdout.text())),
+        _ if ended.stderr.text().contains("(os error ") => Err(process::last_lines(&ended.stderr.text(), 3)),
+        _ => Ok(None),
+    }
+}
+
 impl Rustc {
-    fn probe(path: &Path) -> Option<Self> {
+    fn probe(path: &Path) -> Result<Option<Self>, String> {
         let ask = |args: &[&str]| {
             let mut command = process::command(path);
             command.args(args);
-            process::output(command, PROBE_LIMIT).ok()
+            answer(command)
         };
-        let version = ask(&["-vV"])?;
-        let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
+        let Some(version) = ask(&["-vV"])? else { return Ok(None) };
+        let Some(sysroot) = ask(&["--print", "sysroot"])? else { return Ok(None) };
+        let sysroot = PathBuf::from(sysroot.trim());
         // A rustup shim only forwards; the real compiler needs no environment.
         let real = sysroot.join("bin/rustc");
         let path = if real.is_file() { real } else { path.to_owned() };
-        Some(Self { path, sysroot, version })
+        Ok(Some(Self { path, sysroot, version }))
     }
 
     /// Every `rustc` on the path, and the system's.
-    pub(super) fn all() -> Vec<Self> {
+    ///
+    /// # Errors
+    /// One could not be asked. It may be sound, so none should be installed in its place.
+    pub(super) fn all() -> Result<Vec<Self>, String> {
         let mut found: Vec<Self> = Vec::new();
         for path in process::on_path("rustc") {
-            if let Some(rustc) = Self::probe(&path)
+            let probed = Self::probe(&path).map_err(|why| format!("{}: {why}", path.display()));
+            if let Some(rustc) = probed?
                 && found.iter().all(|other| other.sysroot != rustc.sysroot)
             {
                 found.push(rustc);
             }
         }
-        found
+        Ok(found)
     }
 
     /// The value of a key in `rustc -vV`; empty if it is missing, as in a compiler built without git.

@@ -11,7 +11,8 @@ use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Words of the machine. Verdicts of this version have none of them, unless a guest panics with them.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
+    "linking with `",
     "the compiler could not be run:",
     "the compiler was not started:",
     "extern location for ",
