@@ -31,7 +31,12 @@ impl Scratch {
     pub(crate) fn new() -> io::Result<Self> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| sweep(&std::env::temp_dir()));
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let folder = std::env::temp_dir();
+        // Without the random name, so that the same fault has the same words.
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {}", folder.display(), io::Error::from(error.kind())))
+        };
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(named)?;
         let lock = File::create(dir.path().join(LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         let work = dir.path().join(WORK);
