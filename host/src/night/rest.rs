@@ -14,6 +14,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Ctrl-C is heard within this time.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Work that tells watchers, and can begin again.
+type Work<'a, T> = dyn FnMut(&mut dyn FnMut(Event)) -> Result<T, NightError> + 'a;
+
 /// Counts how long the machine has failed without a success in between.
 pub(super) struct Rest {
     /// Longest time before the night ends.
@@ -65,7 +68,7 @@ impl Rest {
         &mut self,
         stop: &Stop,
         tell: &mut dyn FnMut(Event),
-        work: &mut dyn FnMut(&mut dyn FnMut(Event)) -> Result<T, NightError>,
+        work: &mut Work<T>,
     ) -> Result<T, NightError> {
         loop {
             match work(tell) {
