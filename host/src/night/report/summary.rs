@@ -54,15 +54,15 @@ impl Night<'_> {
         let interrupted = self.stop.soon();
         let seed = random_seed(self.policy, "replica", 0, 0);
         let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
-        let record = self.champion_run()?.and_then(|run| run.record);
+        let record = self.champion_record()?;
         let sample = match &record {
             Some(record) if !self.stop.now() => self.sample(record)?,
             _ => String::new(),
         };
-        let summary = self.summary(test_bpb, sample)?;
+        let summary = self.summary(record.as_ref(), test_bpb, sample)?;
         // A night without decided trials keeps the last report.
         if !self.tally.decided.is_empty() {
-            self.write_report(&summary);
+            self.write_report(&summary, record.as_ref());
         }
         if !interrupted && self.is_whole() {
             self.bench.store.end_night(self.id, unix_ms())?;
@@ -71,9 +71,14 @@ impl Night<'_> {
         Ok(summary)
     }
 
-    /// The results so far. `test_bpb` holds the scores of baseline and champion on the sealed test split, if it was
-    /// read.
-    fn summary(&self, test_bpb: Option<(f64, f64)>, sample: String) -> Result<Summary, NightError> {
+    /// The results so far. `record` is the champion's run; `test_bpb` holds the scores of baseline and champion on the
+    /// sealed test split, if it was read.
+    fn summary(
+        &self,
+        record: Option<&ExperimentRecord>,
+        test_bpb: Option<(f64, f64)>,
+        sample: String,
+    ) -> Result<Summary, NightError> {
         let mut verdicts = BTreeMap::<String, u64>::new();
         for (ending, _) in &self.tally.decided {
             *verdicts.entry(ending.name().into()).or_default() += 1;
@@ -90,30 +95,32 @@ impl Night<'_> {
             champion_bpb: self.champion_bpb,
             test_bpb,
             test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
-            champion_experiment: self.champion_run()?.map(|run| run.key.to_string()).unwrap_or_default(),
+            champion_experiment: record.map(|record| record.key.to_string()).unwrap_or_default(),
             sample,
             seconds: self.started.elapsed().as_secs_f64(),
             interrupted: self.stop.soon(),
         })
     }
 
-    fn champion_run(&self) -> Result<Option<Run>, NightError> {
-        self.finished(&self.champion.candidate, random_seed(self.policy, "replica", 0, 0))
+    /// The champion's run in the store, whose model is read to see that it is intact.
+    fn champion_record(&self) -> Result<Option<ExperimentRecord>, NightError> {
+        let run = self.finished(&self.champion.candidate, random_seed(self.policy, "replica", 0, 0))?;
+        Ok(run.and_then(|run| run.record))
     }
 
     /// Writes the files that people read: `results.tsv`, and after a keep `report.md` and `champion/`. All of it can be
     /// made again from the store, so a failure is only said.
     pub(in crate::night) fn publish(&mut self, is_kept: bool) {
-        let report = match is_kept {
-            true => self.summary(None, String::new()).map(Some),
-            false => Ok(None),
-        };
+        if !is_kept {
+            let written = files::write_results(&self.bench.store, &self.own_trials());
+            return self.tell_unwritten(written);
+        }
+        let report = self.champion_record().and_then(|record| {
+            let summary = self.summary(record.as_ref(), None, String::new())?;
+            Ok((summary, record))
+        });
         match report {
-            Ok(Some(summary)) => self.write_report(&summary),
-            Ok(None) => {
-                let written = files::write_results(&self.bench.store, &self.own_trials());
-                self.tell_unwritten(written);
-            }
+            Ok((summary, record)) => self.write_report(&summary, record.as_ref()),
             Err(error) => (self.tell)(Event::Note { text: format!("no report for now: {error}") }),
         }
     }
@@ -128,14 +135,10 @@ impl Night<'_> {
         }
     }
 
-    fn write_report(&mut self, summary: &Summary) {
+    fn write_report(&mut self, summary: &Summary, record: Option<&ExperimentRecord>) {
         let candidate = &self.champion.candidate;
-        let written = self.champion_run().map_err(|error| error.to_string()).and_then(|run| {
-            let record = run.as_ref().and_then(|run| run.record.as_ref());
-            let files =
-                files::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
-            files::write_report(self.bench, summary, &self.own_trials(), &files).map_err(|error| error.to_string())
-        });
+        let files = files::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
+        let written = files::write_report(self.bench, summary, &self.own_trials(), &files);
         self.tell_unwritten(written);
     }
 
