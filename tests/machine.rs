@@ -57,6 +57,15 @@ fn a_machine_with_little_address_space_judges_nothing() {
     was_not_judged(&home, &shell.output().unwrap(), "ulimit -v");
 }
 
+/// Nothing else is taken or installed in its place.
+#[test]
+fn a_compiler_that_the_user_named_is_the_only_one() {
+    let home = Home::new();
+    let setup = home.command(&["setup"]).env("RUSTC", "/bin/false").output().unwrap();
+    assert_eq!(setup.status.code(), Some(1), "{}", said(&setup));
+    assert!(said(&setup).contains("RUSTC names /bin/false, which is not a compiler"), "{}", said(&setup));
+}
+
 /// As `cargo install` or an update does it.
 #[test]
 fn a_night_survives_that_its_binary_is_replaced() {

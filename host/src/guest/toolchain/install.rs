@@ -56,7 +56,8 @@ fn install(progress: &mut dyn FnMut(&str)) -> Result<Toolchain, ToolchainError> 
 }
 
 /// Chooses a compiler in this order: one with the target, one with a built library, one whose library can be built. It
-/// looks first without installing, then after asking rustup, then after installing Debian's packages.
+/// looks first without installing, then after asking rustup, then after installing Debian's packages. Nothing is
+/// installed beside a compiler that the user named.
 fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, ToolchainError> {
     let ready =
         |rustc: &Rustc| rustc.linker().is_some() && (rustc.has_target() || has_std(&built_sysroot(rustc, cache)));
@@ -66,7 +67,10 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
     if let Some(rustc) = Rustc::all().map_err(ToolchainError::unasked)?.into_iter().find(ready) {
         return Ok(rustc);
     }
-    if let Some(rustup) = process::on_path("rustup").first() {
+    let may_install = Rustc::named().is_none();
+    if let Some(rustup) = process::on_path("rustup").first()
+        && may_install
+    {
         progress("asking rustup for the target wasm32-unknown-unknown");
         let mut command = process::command(rustup);
         command.args(["target", "add", TARGET]);
@@ -83,6 +87,7 @@ fn choose(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Rustc, Toolcha
         return Ok(rustc);
     }
     if let Some(apt) = process::on_path("apt-get").first()
+        && may_install
         && rustix::process::geteuid().is_root()
     {
         progress("installing rustc-web, rust-web-src, cargo-web and lld");

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// The variable by which a user names the compiler for guests, as cargo does for its own.
+const NAME: &str = "RUSTC";
+
 /// Flags for every guest. Line tables stay, so that faults name a line. One codegen unit makes the bytes independent of
 /// how the work is split.
 pub(super) const FLAGS: &[&str] =
@@ -78,11 +81,21 @@ impl Rustc {
         Ok(Some(Self { path, sysroot, version }))
     }
 
-    /// Every `rustc` on the path, and the system's.
+    /// The compiler that the user named, if any.
+    pub(super) fn named() -> Option<PathBuf> {
+        std::env::var_os(NAME).filter(|name| !name.is_empty()).map(PathBuf::from)
+    }
+
+    /// The compiler that the user named; otherwise every `rustc` on the path, and the system's.
     ///
     /// # Errors
     /// One could not be asked. It may be sound, so none should be installed in its place.
     pub(super) fn all() -> Result<Vec<Self>, String> {
+        if let Some(path) = Self::named() {
+            let named = || format!("{NAME} names {}", path.display());
+            let probed = Self::probe(&path).map_err(|why| format!("{}: {why}", named()))?;
+            return probed.map(|rustc| vec![rustc]).ok_or_else(|| format!("{}, which is not a compiler", named()));
+        }
         let mut found: Vec<Self> = Vec::new();
         for path in process::on_path("rustc") {
             let probed = Self::probe(&path).map_err(|why| format!("{}: {why}", path.display()));
