@@ -318,7 +318,7 @@ fn situation() -> Situation {
         parent: Arc::new(parent),
         past: Vec::new(),
         underway: Vec::new(),
-        noise_floor: 0.01,
+        noise: 0.01,
         budget_seconds: 1.0,
         digest: "".into(),
         number: 1,

@@ -2,6 +2,7 @@
 //! repeats.
 
 use crate::common::{Place, guest};
+use nightlab::data::Split;
 use nightlab::experiment::prepare::Candidate;
 use nightlab::experiment::replay::{replay, replay_interval};
 use nightlab::guest::source::Source;
@@ -178,7 +179,7 @@ fn the_sealed_split_is_read_once_for_each_model() {
     let place = Place::new();
     let run = place.run(&place.compile(&guest("guests/tiny")), 1);
     let component = place.compile(&guest("guests/tiny"));
-    let look = || place.bench.sealed_score(&component, &run, &|| false).unwrap().unwrap();
+    let look = || place.bench.known_score(&component, &run, Split::Test, "report", &|| false).unwrap().unwrap();
     assert_eq!(look(), look());
     assert_eq!(place.bench.store.count_scores(&place.bench.task.hash(), "test").unwrap(), 1);
 }

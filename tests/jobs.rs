@@ -3,10 +3,10 @@
 use crate::common::home::{Home, lines, said, trials};
 use crate::common::{HOST, Place, guest, tiny, unlucky};
 use nightlab::experiment::batch::Run;
-use nightlab::experiment::judge::{Noise, Selection};
+use nightlab::experiment::judge::{Experience, Noise, Selection};
 use nightlab::experiment::prepare::Candidate;
 use nightlab::experiment::runner::Experiment;
-use nightlab::night::{Champion, Contest, Judgement, Seen, Stop};
+use nightlab::night::{Champion, Contest, Depth, Judgement, Seen, Stop};
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::{HostFault, Status};
 use nightlab::record::trial::Findings;
@@ -46,7 +46,7 @@ fn a_night_is_the_same_with_any_number_of_jobs() {
     std::fs::write(home.path("better.rs"), tiny("0.02")).unwrap();
     let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
     let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"").replace("fresh_seeds = 1", "fresh_seeds = 2");
+    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"").replace("most_seeds = 4", "most_seeds = 6");
     std::fs::write(home.path("night.toml"), policy).unwrap();
     let night = |store: &str, jobs: &str| {
         let host = |args: &[&str]| {
@@ -58,7 +58,7 @@ fn a_night_is_the_same_with_any_number_of_jobs() {
         host(&["try", "better.rs", "--policy", "./night.toml"]);
         let summary = lines(&host(&["run", "--policy", "./night.toml", "--experiments", "1"])).pop().unwrap();
         let verdicts: Vec<Value> = trials(&host(&["log"])).iter().map(|trial| trial["verdict"].clone()).collect();
-        assert_eq!(verdicts[0], "keep", "fresh random seeds and the confirm split are part of it");
+        assert_eq!(verdicts[0], "keep", "further random seeds and the confirm split are part of it");
         (
             results(&home, store),
             rows(&home, store, "SELECT key, outcome_hash FROM experiments ORDER BY rowid"),
@@ -157,10 +157,13 @@ fn what_ran_ahead_and_was_not_needed_belongs_to_no_trial() {
             bench: &place.bench,
             champion: &champion,
             noise: Noise::prior(3.0),
-            rule: &Selection { fresh_seeds: 3, ..Selection::default() },
+            rule: &Selection { least_seeds: 4, most_seeds: 4, ..Selection::default() },
+            experience: &Experience::default(),
+            operator: "b",
             seen: &Seen::default(),
-            screening_seed: lucky[0].0,
-            fresh_seeds: vec![lucky[1].0, others[0].0, lucky[2].0],
+            seeds: &[lucky[0].0, lucky[1].0, others[0].0, lucky[2].0],
+            rungs: &[],
+            depth: Depth::Judge,
             stop: &Stop::new(),
         };
         let Some(judged) = contest.judge(&trial.text, &mut |_| {}).unwrap() else { panic!("stopped") };

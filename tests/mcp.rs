@@ -1,7 +1,7 @@
 //! The MCP server with a real client over real pipes: from an empty folder to a verdict, two agents on one store,
 //! clients that cancel or vanish, and a client that sends nonsense.
 
-use crate::common::home::{Home, lines, said};
+use crate::common::home::{Home, lines, said, trials};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CallToolResult, ClientConfig, ClientRequest, Implementation,
     ProgressNotificationParam,
@@ -90,6 +90,20 @@ impl Agent {
         let result = self.call(tool, arguments).unwrap();
         assert_eq!(result.is_error, Some(true), "{tool}: {result:?}");
         text(&result)
+    }
+
+    /// Waits for the verdict on a trial.
+    fn verdict(&self, number: u64) -> String {
+        let since = Instant::now();
+        loop {
+            let result = self.call("trial", json!({ "number": number })).unwrap();
+            if result.is_error != Some(true) {
+                let verdict = &result.structured_content.unwrap()["trial"]["verdict"];
+                return verdict.as_str().unwrap().to_owned();
+            }
+            assert!(since.elapsed() < PATIENCE, "#{number} is never decided: {}", text(&result));
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Starts a `try` and waits until training begins.
@@ -189,6 +203,16 @@ fn tiny(rate: &str) -> String {
     crate::common::guest("guests/tiny").replace("LR: f32 = 0.02", &format!("LR: f32 = {rate}"))
 }
 
+/// A night whose seed guest learns slowly, so that gains are easy.
+fn home_with_a_slow_seed_guest() -> Home {
+    let home = Home::new();
+    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
+    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
+    std::fs::write(home.path("night.toml"), policy.replace(seed_guest, "seed_guest = \"slow.rs\"")).unwrap();
+    home
+}
+
 fn agent(home: &Home) -> Agent {
     Agent::start(home.command(&["mcp", "--policy", "night.toml"]), &home.path("."))
 }
@@ -213,7 +237,10 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     let arguments: Vec<&str> = server["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
     let mut agent = Agent::start(home.command(&arguments), &lab);
 
-    assert_eq!(agent.tools(), ["brief", "reference", "champion", "ideas", "trial", "dry_run", "try", "night"]);
+    assert_eq!(
+        agent.tools(),
+        ["brief", "reference", "champion", "ideas", "trial", "dry_run", "screen", "try", "night"]
+    );
     assert!(agent.good("brief", json!({})).0.contains("Fewer bits."));
     assert!(agent.good("reference", json!({ "find": "rms_norm" })).0.contains("rms_norm"));
     let (text, champion) = agent.good("champion", json!({}));
@@ -234,8 +261,9 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert!(facts["facts"]["steps"].as_u64().unwrap() > 0 && facts["repeats"].is_null(), "{facts}");
 
     let (text, tried) = agent.good("try", json!({ "file": "train.rs", "hypothesis": "a larger rate\nlearns faster" }));
-    assert!(["keep", "discard", "noise"].contains(&tried["verdict"].as_str().unwrap()), "{tried}");
-    assert!(text.contains("LR 0.02 → 0.03"), "{text}");
+    assert!(["keep", "discard", "noise", "open"].contains(&tried["verdict"].as_str().unwrap()), "{tried}");
+    agent.verdict(1);
+    assert!(text.contains("LR 0.02 → 0.03") || tried["verdict"] == "open", "{text}");
     assert_eq!(tried["text"], text, "the verdict, its meaning and the next step are in both forms");
     let (_, again) = agent.good("try", json!({ "source": tiny("0.03") }));
     assert_eq!(again["verdict"], "same");
@@ -246,8 +274,37 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert_eq!(agent.good("trial", json!({ "number": 1 })).1["source"], tiny("0.03"));
     let (text, night) = agent.good("night", json!({}));
     assert_eq!((&night["trials"], &night["log"][1]["verdict"]), (&json!(2), &json!("same")), "{text}");
-    assert!(night["noise_floor"].as_f64().unwrap() > 0.0 && !text.contains("not measured"), "{text}");
+    assert!(night["noise"].as_f64().unwrap() > 0.0 && !text.contains("not measured"), "{text}");
     assert!(agent.leave().success());
+}
+
+/// An agent is not kept waiting for a verdict, and nothing that was promised is lost.
+#[test]
+fn a_try_answers_when_the_first_seed_is_known_and_is_judged_afterwards() {
+    let home = home_with_a_slow_seed_guest();
+    let mut first = agent(&home);
+    let (_, screened) = first.good("screen", json!({ "source": tiny("0.01"), "hypothesis": "faster" }));
+    assert_eq!(screened["verdict"], "screened", "{screened}");
+    assert!(screened["delta"].as_f64().unwrap() < 0.0 && screened["reason"].as_str().unwrap().contains("promising"));
+    assert_eq!(first.good("screen", json!({ "source": tiny("0.01") })).1["verdict"], "same");
+    let (text, open) = first.good("try", json!({ "source": tiny("0.01") }));
+    assert_eq!((&open["verdict"], &open["trial"]), (&json!("open"), &json!(3)), "{text}");
+    assert!(text.contains("`trial` with number 3"), "{text}");
+    assert_eq!(first.verdict(3), "keep");
+    assert_eq!(first.good("champion", json!({})).1["number"], 3);
+    let ideas = first.good("ideas", json!({})).0;
+    assert!(ideas.contains("Screened on one random seed"), "{ideas}");
+
+    // Killed after the promise: the next night tries it first.
+    let promised = first.good("try", json!({ "source": tiny("0.02") })).1;
+    if promised["verdict"] == "open" {
+        first.runtime.block_on(first.server.kill()).unwrap();
+        let night = home.host(&["run", "--policy", "./night.toml", "--experiments", "1"]);
+        assert!(said(&night).contains("1 proposal that was not tried yet comes first"), "{}", said(&night));
+        let log = trials(&home.host(&["log", "--json"]));
+        let of_agent: Vec<_> = log.iter().filter(|trial| trial["proposer"] == "mcp.testagent").collect();
+        assert_eq!(of_agent.len(), 4, "{log:?}");
+    }
 }
 
 #[test]
@@ -271,8 +328,9 @@ fn two_agents_share_one_store() {
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4]);
     let one = agent(&home);
+    numbers.into_iter().for_each(|number| drop(one.verdict(number)));
     assert_eq!(one.good("night", json!({})).1["trials"], 4);
-    let log = lines(&home.host(&["log", "--json"]));
+    let log = trials(&home.host(&["log", "--json"]));
     assert_eq!(log.iter().map(|trial| trial["number"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 

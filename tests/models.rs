@@ -525,7 +525,7 @@ fn situation() -> Situation {
         parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, facts: Facts::default() }),
         past: Vec::new(),
         underway: Vec::new(),
-        noise_floor: 0.01,
+        noise: 0.01,
         budget_seconds: 6.0,
         digest: "".into(),
         number: 1,

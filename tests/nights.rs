@@ -3,10 +3,10 @@
 
 use crate::common::home::{Home, Running, said, trials};
 use crate::common::{Place, guest, tiny, unlucky};
-use nightlab::experiment::judge::{Noise, Selection};
+use nightlab::experiment::judge::{Experience, Noise, Selection};
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
-use nightlab::night::{Champion, Contest, Night, Outsider, Plan, Seen, Stop};
+use nightlab::night::{Champion, Contest, Depth, Night, Outsider, Plan, Seen, Stop};
 use nightlab::policy::Policy;
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::Status;
@@ -97,15 +97,21 @@ fn a_champion_that_fails_says_nothing_against_the_candidate() {
         champion: &champion,
         noise: Noise::prior(3.0),
         rule: &Selection::default(),
+        experience: &Experience::default(),
+        operator: "b",
         seen: &Seen::default(),
-        screening_seed: lucky[0],
-        fresh_seeds: vec![lucky[1], others[0]],
+        seeds: &[lucky[0], others[0]],
+        rungs: &[],
+        depth: Depth::Judge,
         stop: &Stop::new(),
     };
     let Some(judged) = contest.judge(&tiny("0.02"), &mut |_| {}).unwrap() else { panic!("stopped") };
-    assert_eq!((judged.found.verdict, judged.runs.len()), (Ending::Noise, 6), "{judged:?}");
+    assert_eq!((judged.found.verdict, judged.runs.len()), (Ending::Noise, 4), "{judged:?}");
     let reason = &judged.found.reason;
-    assert!(reason.starts_with("not proven: the champion failed") && reason.contains("no luck"), "{judged:?}");
+    assert!(
+        reason.starts_with("not proven on 1 random seed: the champion failed") && reason.contains("no luck"),
+        "{judged:?}"
+    );
 }
 
 #[test]
@@ -130,4 +136,78 @@ fn the_policys_bound_holds_over_restarts_and_the_command_lines_from_now() {
     assert_eq!(trained(), 5);
     run(&[]);
     assert_eq!(trained(), 8, "a night that only the command line ended goes on");
+}
+
+/// A screening decides nothing, and a later trial goes on from its run.
+#[test]
+fn what_was_screened_is_recorded_and_may_be_tried() {
+    let home = Home::new();
+    std::fs::write(home.path("new.rs"), tiny("0.002")).unwrap();
+    let host = |args: &[&str]| {
+        let output = home.host(&[args, &["new.rs", "--policy", "./night.toml"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        said(&output)
+    };
+    let screened = host(&["try", "--screen"]);
+    assert!(screened.contains("screened"), "{screened}");
+    assert!(host(&["try", "--screen"]).contains("the same source as #1"));
+    let tried = host(&["try"]);
+    assert!(tried.contains("discard") && tried.contains("worse on 1 random seed"), "{tried}");
+    let verdicts: Vec<_> = log(&home).iter().map(|trial| trial["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["screened", "same", "discard"]);
+    assert_eq!(log(&home)[0]["experiment"], log(&home)[2]["experiment"], "the run of the screening counts");
+}
+
+#[test]
+fn a_kept_mutation_meets_its_predecessor_again() {
+    let home = Home::new();
+    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
+    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
+    let policy =
+        policy.replace(seed_guest, "seed_guest = \"slow.rs\"").replace("most_seeds", "recheck_every = 1\nmost_seeds");
+    std::fs::write(home.path("night.toml"), policy).unwrap();
+    std::fs::write(home.path("better.rs"), tiny("0.01")).unwrap();
+    let kept = home.host(&["try", "better.rs", "--policy", "./night.toml"]);
+    assert!(said(&kept).contains("better on 2 random seeds, confirmed"), "{}", said(&kept));
+    let night = home.host(&["run", "--policy", "./night.toml", "--experiments", "1"]);
+    assert!(said(&night).contains("#1 met its predecessor again, on one more random seed: -0."), "{}", said(&night));
+    assert!(said(&night).contains("held again       1 of 1 times"), "{}", said(&night));
+    let report = std::fs::read_to_string(home.path(".host/report.md")).unwrap();
+    assert!(report.contains("better 1 times of 1"), "{report}");
+}
+
+#[test]
+fn a_policy_of_the_first_version_says_what_took_the_place_of_its_seeds() {
+    let home = Home::new();
+    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    std::fs::write(home.path("night.toml"), policy.replace("most_seeds = 4", "fresh_seeds = 2")).unwrap();
+    let refused = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("night.toml:16:15: selection.fresh_seeds"), "{}", said(&refused));
+}
+
+#[test]
+fn a_rung_drops_what_is_hopeless_and_passes_the_rest() {
+    let home = Home::new();
+    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
+    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"");
+    std::fs::write(home.path("night.toml"), policy.replace("most_seeds", "rungs = [0.02]\nmost_seeds")).unwrap();
+    for (name, rate) in [("slow.rs", "0.005"), ("worse.rs", "0.003"), ("better.rs", "0.01")] {
+        std::fs::write(home.path(name), tiny(rate)).unwrap();
+    }
+    let tried = |file: &str| said(&home.host(&["try", file, "--policy", "./night.toml"]));
+    let worse = tried("worse.rs");
+    assert!(worse.contains("0.02 s: baseline") && worse.contains("worse at 0.02 s: +"), "{worse}");
+    tried("better.rs");
+    let log = log(&home);
+    assert_eq!((&log[0]["bpb"], &log[0]["experiment"]), (&Value::Null, &Value::Null), "figures of another kind");
+    assert!(log[1]["bpb"].is_number() && log[1]["experiment"].is_string(), "{log:?}");
+    let report = home.host(&["report", "--seal"]);
+    assert!(said(&report).contains("shorter runs"), "{}", said(&report));
+
+    std::fs::write(home.path("night.toml"), policy.replace("most_seeds", "rungs = [0.02, 0.01]\nmost_seeds")).unwrap();
+    let refused = said(&home.host(&["policy", "check", "./night.toml"]));
+    assert!(refused.contains("selection.rungs: budgets in seconds, rising, all below budget.seconds"), "{refused}");
 }

@@ -56,7 +56,7 @@ impl Home {
             "[task]\ncorpora = [\"words\"]\ncontext = 32\neval_chunks = 24\nseed_guest = {tiny:?}\n\n\
              [budget]\nprofile = \"zen-2c\"\nseconds = {seconds}\n\n\
              [search]\nexperiments = {experiments}\n\n\
-             [selection]\nreplicas = 2\nfresh_seeds = 1\n"
+             [selection]\nreplicas = 2\nmost_seeds = 4\n"
         );
         std::fs::write(self.path(name), text).unwrap();
     }

@@ -48,6 +48,9 @@ pub enum Command {
         /// Policy whose champion it meets [default: that of the store's last night, else that of `host run`].
         #[arg(long, value_name = "NAME|FILE")]
         policy: Option<String>,
+        /// Train on one random seed and compare with the champion, without a verdict.
+        #[arg(long)]
+        screen: bool,
     },
     /// Train and score one mutation without judging it: for optimizers that choose what to try themselves.
     Score(Score),

@@ -70,6 +70,13 @@ impl NightView {
                 let others = if *at_once > 1 { format!("{at_once} at once, the slowest: ") } else { String::new() };
                 self.progress(*progress, &format!("{others}{role}"), &format!("step {steps}{loss}{left}"));
             }
+            Event::Seed { seeds, most, delta, p_better } => {
+                let sign = if *delta < 0.0 { "−" } else { "+" };
+                self.line(&format!(
+                    "     … {sign}{:.4} on {seeds} of at most {most} random seeds, P(better) {p_better:.3}: one more",
+                    delta.abs()
+                ));
+            }
             Event::Baseline(baseline) => self.line(&baseline_line(baseline)),
             Event::Trial(trial) => self.trial(trial),
             Event::Standing(standing) => self.standing(standing),
@@ -143,17 +150,18 @@ fn baseline_line(b: &Baseline) -> String {
 /// The header of a table of trials. `time` names the time column: when a trial ended, or how long it took.
 pub fn header(time: &str) -> String {
     format!(
-        "  #  {time:>5}     bpb        Δ   verdict   proposer   mutation   (Δ: to the champion on the same random seed)"
+        "  #  {time:>5}     bpb        Δ   n   verdict   proposer   mutation   (Δ: to the champion, means over n random seeds)"
     )
 }
 
 /// Formats one trial as a line of the table.
 pub fn trial_line(line: &TrialLine, colour: bool) -> String {
     let TrialLine { trial, elapsed_s, repairs, spend } = line;
-    let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;
+    let Findings { verdict, reason, bpb, delta, p_better, pairs, .. } = &trial.found;
     let bpb = bpb.map_or_else(|| "   –  ".into(), |b| format!("{b:.4}"));
     let delta =
         delta.map_or_else(|| "   –   ".into(), |d| format!("{}{:.4}", if d < 0.0 { "−" } else { "+" }, d.abs()));
+    let seeds = pairs.map_or_else(|| " –".into(), |n| format!("{n:>2}"));
     let mark = if trial.is_kept() { "●" } else { " " };
     let p = p_better.map_or(String::new(), |p| format!("  P(better) {p:.3}"));
     let reason = match text::headline(reason) {
@@ -169,7 +177,7 @@ pub fn trial_line(line: &TrialLine, colour: bool) -> String {
     };
     let cost = if spend.micro_dollars > 0 { format!("  {}", dollars(spend.micro_dollars)) } else { String::new() };
     let line = format!(
-        "{:>3}  {}  {bpb:>7}  {delta:>7} {mark} {:<8}  {:<9}  {}{p}{mended}{cost}{reason}",
+        "{:>3}  {}  {bpb:>7}  {delta:>7}  {seeds} {mark} {:<8}  {:<9}  {}{p}{mended}{cost}{reason}",
         trial.number,
         text::clock(*elapsed_s),
         verdict.name(),

@@ -54,7 +54,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     nightlab::sandbox::instructions::chosen()?;
     match &cli.command {
         Command::Run(run) => run_night(&cli, run),
-        Command::Try { file, policy } => try_file(&cli, file, policy.as_deref()),
+        Command::Try { file, policy, screen } => try_file(&cli, file, policy.as_deref(), *screen),
         Command::Score(what) => score::score(&cli, what),
         Command::Mcp { policy } => lab::mcp(&cli, policy.as_deref()),
         Command::Init { dir } => lab::init(&cli, dir),
@@ -140,7 +140,7 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<ExitCode> {
+fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>, screen: bool) -> Result<ExitCode> {
     let source =
         user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
     let stop = stop_on_ctrl_c()?;
@@ -171,12 +171,15 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>) -> Result<E
         );
     }
     let outsider = Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() };
-    let Some(line) = night.try_text(outsider)? else {
+    let tried = if screen { night.screen_text(outsider)? } else { night.try_text(outsider)? };
+    let Some(line) = tried else {
         bail!("stopped; nothing was decided, what was finished is kept");
     };
     let Findings { verdict, reason, .. } = &line.trial.found;
     let what = match verdict {
-        Ending::Keep | Ending::Discard | Ending::Noise | Ending::Same => return Ok(ExitCode::SUCCESS),
+        Ending::Keep | Ending::Discard | Ending::Noise | Ending::Screened | Ending::Same => {
+            return Ok(ExitCode::SUCCESS);
+        }
         Ending::Failed => "failed",
         Ending::Refused | Ending::HostFault => "was not tried to its end",
     };

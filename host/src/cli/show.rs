@@ -277,8 +277,11 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
         bound(policy.search.hours.map(|h| h.to_string()))
     );
     println!(
-        "  keep        P(better) ≥ {} on {} fresh random seeds; noise from {} replicas",
-        policy.selection.keep_probability, policy.selection.fresh_seeds, policy.selection.replicas
+        "  keep        P(better) ≥ {} on {} to {} random seeds; noise from {} replicas",
+        policy.selection.keep_probability,
+        policy.selection.least_seeds,
+        policy.selection.most_seeds,
+        policy.selection.replicas
     );
     Ok(ExitCode::SUCCESS)
 }

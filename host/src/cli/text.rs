@@ -5,7 +5,7 @@ use crate::cli::out::{self, println};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
 use nightlab::night::report::files;
-use nightlab::record::store::Account;
+use nightlab::record::store::{Account, RungSigns};
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
 use serde::Serialize;
@@ -110,7 +110,7 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
         b.bpb, b.noise, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
     ));
     if s.champion == 0 {
-        lines.push("champion         the baseline: nothing beat the noise floor yet".into());
+        lines.push("champion         the baseline: no gain is proven yet".into());
     } else {
         lines.push(format!(
             "champion         {:.4} bpb, trial #{}: {}",
@@ -127,6 +127,19 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
         } else {
             lines.push(format!("sealed test      champion {champion:.4}, baseline {baseline:.4} ({reads})"));
         }
+    }
+    if !s.rungs.is_empty() {
+        let [agreed, all] =
+            [|r: &RungSigns| r.agreed, |r: &RungSigns| r.all].map(|of| s.rungs.iter().map(of).sum::<u64>());
+        let each: Vec<String> =
+            s.rungs.iter().map(|r| format!("{} {} of {}", printable(&r.operator), r.agreed, r.all)).collect();
+        lines.push(format!("shorter runs     {agreed} of {all} had the sign of the whole one: {}", each.join(", ")));
+    }
+    if s.rechecks > 0 {
+        lines.push(format!(
+            "held again       {} of {} times that a kept mutation met its predecessor on one more random seed",
+            s.rechecks_held, s.rechecks
+        ));
     }
     if !s.sample.is_empty() {
         lines.push("\nthe champion writes:".into());

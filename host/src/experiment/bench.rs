@@ -3,7 +3,7 @@
 
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
-use crate::experiment::judge::SelectError;
+use crate::experiment::judge::JudgeError;
 use crate::guest::component::Component;
 use crate::guest::toolchain::Toolchain;
 use crate::record::key::{CONTRACT, ContextKey, Manifest, ProfileHash};
@@ -17,7 +17,7 @@ pub enum BenchError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Select(#[from] SelectError),
+    Select(#[from] JudgeError),
 }
 
 pub struct Bench {

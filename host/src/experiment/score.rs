@@ -10,29 +10,13 @@ use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Number of further evaluations of the confirm split, each with other positions of the probes. A rare look at future
-/// tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
+/// Number of further evaluations before a keep, each with other positions of the probes. A rare look at future tokens
+/// may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
-    /// The score of a finished run on the sealed test split. The split is read once for each run; later calls return
-    /// the recorded score.
-    pub fn sealed_score(
-        &self,
-        component: &Component,
-        run: &Run,
-        stopped: &Stopped,
-    ) -> Result<Result<Score, Status>, BenchError> {
-        let known = undamaged(self.store.scores(&run.key))?;
-        let read = known.into_iter().find(|record| record.split == Split::Test.name());
-        match read {
-            Some(record) => Ok(Ok(record.score)),
-            None => self.score(component, run, Split::Test, "report", stopped),
-        }
-    }
-
-    /// Scores a finished run. Records the score with its purpose.
-    pub fn score(
+    /// The score of a finished run on a split. Each run reads a split once; later calls return the recorded score.
+    pub fn known_score(
         &self,
         component: &Component,
         run: &Run,
@@ -40,21 +24,42 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let state = match &run.record {
-            Some(record) => self.store.state(record)?,
-            None => None,
-        };
-        let Some(state) = state else {
-            return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
-        };
-        let seed = probe_seed(&run.key);
-        if split == Split::Confirm {
-            let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
-            if let Err(status) = self.probe(component, &state, split, &seeds, stopped) {
-                return Ok(Err(status));
-            }
+        let known = undamaged(self.store.scores(&run.key))?;
+        match known.into_iter().find(|record| record.split == split.name()) {
+            Some(record) => Ok(Ok(record.score)),
+            None => self.score(component, run, split, purpose, stopped),
         }
-        let scored = self.runner(1).evaluate(component, &state, split, seed, stopped);
+    }
+
+    /// Scores a finished run after further probes, for a mutation that may be kept.
+    pub fn probed_score(
+        &self,
+        component: &Component,
+        run: &Run,
+        split: Split,
+        purpose: &str,
+        stopped: &Stopped,
+    ) -> Result<Result<Score, Status>, BenchError> {
+        let Some(state) = self.state_of(run)? else { return Ok(Err(no_state())) };
+        let seed = probe_seed(&run.key);
+        let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
+        match self.probe(component, &state, split, &seeds, stopped) {
+            Ok(()) => self.score(component, run, split, purpose, stopped),
+            Err(status) => Ok(Err(status)),
+        }
+    }
+
+    /// Scores a finished run. Records the score with its purpose.
+    fn score(
+        &self,
+        component: &Component,
+        run: &Run,
+        split: Split,
+        purpose: &str,
+        stopped: &Stopped,
+    ) -> Result<Result<Score, Status>, BenchError> {
+        let Some(state) = self.state_of(run)? else { return Ok(Err(no_state())) };
+        let scored = self.runner(1).evaluate(component, &state, split, probe_seed(&run.key), stopped);
         if let Ok(score) = &scored {
             self.store.add_score(&ScoreRecord {
                 experiment_key: run.key,
@@ -65,6 +70,10 @@ impl Bench {
             })?;
         }
         Ok(scored)
+    }
+
+    fn state_of(&self, run: &Run) -> Result<Option<NamedState>, BenchError> {
+        Ok(run.record.as_ref().map(|record| self.store.state(record)).transpose()?.flatten())
     }
 
     /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the
@@ -88,6 +97,10 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+fn no_state() -> Status {
+    Status::host(HostFault::System, "the run left no state to score")
 }
 
 /// The recorded scores. Returns none if the record is damaged, so that the split is read again.

@@ -23,6 +23,8 @@ pub enum Call {
     Trial(OneTrial),
     /// Compile a source and run it dry.
     DryRun(Text),
+    /// Train a source on one random seed and compare it, without a verdict.
+    Screen(Attempt),
     /// Train and judge a source.
     Try(Attempt),
     /// Read the log and the standing of the night.
@@ -128,6 +130,7 @@ impl Call {
             "ideas" => read(name, arguments).map(Self::Ideas),
             "trial" => read(name, arguments).map(Self::Trial),
             "dry_run" => read(name, arguments).map(Self::DryRun),
+            "screen" => read(name, arguments).map(Self::Screen),
             "try" => read(name, arguments).map(Self::Try),
             "night" => read(name, arguments).map(Self::Night),
             _ => {
@@ -157,7 +160,7 @@ pub fn tools() -> Vec<Tool> {
         ),
         looks::<Nothing>(
             "champion",
-            "The source to change, with its bits per byte, the noise floor, and the dry run's facts: steps, FLOPs, \
+            "The source to change, with its bits per byte, their noise, and the dry run's facts: steps, FLOPs, \
              parameters, memory, where the budget time goes.",
         ),
         looks::<Ideas>(
@@ -171,16 +174,24 @@ pub fn tools() -> Vec<Tool> {
             "Checks a source in about a second without training: either facts (steps, FLOPs, parameters, peak memory, \
              where the budget time goes) and whether it repeats a trial, or the fault with its line.",
         ),
-        Tool::new("try", TRY, schema::<Attempt>()).with_annotations(
-            ToolAnnotations::new().read_only(false).destructive(false).idempotent(true).open_world(false),
-        ),
+        trains("screen", SCREEN),
+        trains("try", TRY),
         looks::<Log>("night", "Where the search stands (baseline, champion, verdicts) and the last trials of the log."),
     ]
 }
 
-const TRY: &str = "Trains a source on fixed terms, scores it and decides: keep, discard, noise, same. Takes from seconds to \
-                   minutes, longer while others train; reports progress and can be cancelled. A source that does not pass \
-                   the dry run is not tried.";
+const SCREEN: &str = "Trains a source on one random seed and compares it with the champion, without a verdict: for ideas that \
+                      you want to shape before you `try` them. It is recorded, and `try` goes on from there. Takes one \
+                      training run, longer while others train.";
+const TRY: &str = "Trains a source on fixed terms, scores it and decides: keep, discard, noise, same. It answers after the first \
+                   random seed. If the result is open then, it is judged on further seeds while you go on, and `trial` with \
+                   the number has the verdict. Reports progress and can be cancelled until it answers. A source that does \
+                   not pass the dry run is not tried.";
+
+fn trains(name: &'static str, description: &'static str) -> Tool {
+    let notes = ToolAnnotations::new().read_only(false).destructive(false).idempotent(true).open_world(false);
+    Tool::new(name, description, schema::<Attempt>()).with_annotations(notes)
+}
 
 fn looks<T: JsonSchema>(name: &'static str, description: &'static str) -> Tool {
     let looks_only = ToolAnnotations::new().read_only(true).open_world(false);

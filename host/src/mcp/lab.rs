@@ -23,6 +23,7 @@ use crate::record::trial::Trial;
 use crate::system::sanitize;
 use crate::system::untrusted_folder::Folder;
 use serde_json::json;
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -56,13 +57,23 @@ pub struct Lab {
 /// Receives a line about the progress of the work.
 type Tell<'a> = dyn FnMut(String) + 'a;
 
+/// Receives an answer before the work ends.
+type Early<'a> = dyn FnMut(Reply) + 'a;
+
 impl Lab {
     pub fn new(settings: Settings) -> Self {
         Self { settings, opened: Mutex::new(None) }
     }
 
-    /// Answers a call from `client`.
-    pub fn answer(&self, call: &Call, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
+    /// Answers a call from `client`. A call may answer early, and go on working.
+    pub fn answer(
+        &self,
+        call: &Call,
+        client: &str,
+        stop: &Stop,
+        tell: &mut Tell,
+        early: &mut Early,
+    ) -> Result<Reply, Problem> {
         match call {
             Call::Brief => brief(),
             Call::Reference(find) => reference(find.find.as_deref()),
@@ -70,7 +81,8 @@ impl Lab {
             Call::Ideas(ideas) => self.ideas(ideas, tell),
             Call::Trial(trial) => self.trial(trial, tell),
             Call::DryRun(text) => self.dry_run(text, tell),
-            Call::Try(attempt) => self.attempt(attempt, client, stop, tell),
+            Call::Screen(attempt) => self.attempt(attempt, client, stop, tell, None),
+            Call::Try(attempt) => self.attempt(attempt, client, stop, tell, Some(early)),
             Call::Night(log) => self.night(log, tell),
         }
     }
@@ -124,10 +136,10 @@ impl Lab {
         let facts = facts(&bench, &candidate);
         let baseline = self.baseline(&bench, &seed_guest)?;
         let bpb = bpb.or(baseline.map(|(mean, _)| mean));
-        let floor = baseline.map(|(_, noise)| noise.floor());
-        let figures = match (bpb, floor) {
-            (Some(bpb), Some(floor)) => {
-                format!("{bpb:.4} bits per byte; a gain below {floor:.4} is noise")
+        let noise = baseline.map(|(_, noise)| noise.sd());
+        let figures = match (bpb, noise) {
+            (Some(bpb), Some(noise)) => {
+                format!("{bpb:.4} bits per byte; scores differ by {noise:.4} between random seeds")
             }
             _ => "not measured yet: the first `try` measures the baseline before it trains yours".into(),
         };
@@ -139,7 +151,7 @@ impl Lab {
         );
         let source = sanitize::printable(&candidate.text);
         let data = json!({
-            "number": number, "description": what, "bpb": bpb, "noise_floor": floor, "facts": facts, "source": source,
+            "number": number, "description": what, "bpb": bpb, "noise": noise, "facts": facts, "source": source,
         });
         Ok(Reply::new(text, reply::fenced(&candidate.text), data))
     }
@@ -176,7 +188,10 @@ impl Lab {
         let Some(trial) = trials.iter().find(|trial| trial.number == *number) else {
             let last = trials.last().map_or(0, |trial| trial.number);
             let what = format!("there is no trial {number} on these terms: the last one is {last}");
-            return Err(Problem::new(what, "`ideas` and `night` list them."));
+            return Err(Problem::new(
+                what,
+                "`ideas` and `night` list them. One that is being judged is not there yet.",
+            ));
         };
         let source = String::from_utf8_lossy(&bench.store.get_blob(&trial.source_blob)?).into_owned();
         let trial = history::cleaned(trial);
@@ -213,7 +228,15 @@ impl Lab {
         Ok([source, component, behaviour].into_iter().flatten().min())
     }
 
-    fn attempt(&self, attempt: &Attempt, client: &str, stop: &Stop, tell: &mut Tell) -> Result<Reply, Problem> {
+    /// Judges a source, or screens it if nobody takes an early answer.
+    fn attempt(
+        &self,
+        attempt: &Attempt,
+        client: &str,
+        stop: &Stop,
+        tell: &mut Tell,
+        mut early: Option<&mut Early>,
+    ) -> Result<Reply, Problem> {
         let source = source_of(attempt.source.as_deref(), attempt.file.as_deref())?;
         let (bench, seed_guest) = self.bench(tell)?;
         // Check before taking the lock: the author can mend a fault, and it does not become a trial.
@@ -222,13 +245,28 @@ impl Lab {
         let brief = setup::brief()?;
         let seed_text = seed_guest.text.clone();
         let plan = Plan::for_one(policy, policy_name, &brief, seed_guest);
-        let mut watch = |event: Event| tell(line(&event));
+        let judges = early.is_some();
+        let (promised, mut number) = (Cell::new(false), 0);
+        let mut watch = |event: Event| {
+            match &event {
+                Event::Started { number: started, .. } => number = *started,
+                Event::Seed { delta, p_better, .. } => {
+                    if let Some(early) = early.take() {
+                        promised.set(true);
+                        early(reply::open(number, *delta, *p_better));
+                    }
+                }
+                _ => {}
+            }
+            tell(line(&event));
+        };
         let mut night = Night::begin(&bench, plan, stop, &mut watch)?;
         let champion = night.situation().parent;
         let goes_back = description::is_nearer(&source, &seed_text, &champion.source);
         let hypothesis = sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS);
         let outsider = Outsider { author: client, operator: "mcp", source, hypothesis };
-        let Some(decided) = night.try_text(outsider)? else { return Err(NightError::Interrupted.into()) };
+        let tried = if judges { night.try_for_author(outsider, &promised)? } else { night.screen_text(outsider)? };
+        let Some(decided) = tried else { return Err(NightError::Interrupted.into()) };
         let Trial { number, description, found, .. } = &decided.trial;
         if found.verdict == Ending::HostFault {
             let next = "This says nothing about the source: call again; if it stays so, `host doctor` may tell why.";
@@ -275,7 +313,7 @@ impl Lab {
         let shown = cleaned(last(&trials, log.last.unwrap_or(LOG).clamp(1, MOST_ROWS) as usize));
         let lines: Vec<String> = shown.iter().map(history::words).collect();
         let data = json!({
-            "baseline_bpb": baseline.map(|(mean, _)| mean), "noise_floor": baseline.map(|(_, noise)| noise.floor()),
+            "baseline_bpb": baseline.map(|(mean, _)| mean), "noise": baseline.map(|(_, noise)| noise.sd()),
             "champion": kept.map_or(0, |trial| trial.number),
             "champion_bpb": kept.and_then(|trial| trial.found.bpb).or(baseline.map(|(mean, _)| mean)),
             "trials": trials.len(), "verdicts": verdicts, "log": shown.iter().map(Tried::from).collect::<Vec<_>>(),
@@ -350,6 +388,9 @@ fn line(event: &Event) -> String {
         Event::Progress { role, progress, steps, loss, .. } => {
             let loss = loss.map(|loss| format!(", loss {loss:.3}")).unwrap_or_default();
             format!("{}: {:.0}%, step {steps}{loss}", sanitize::line(role, 80), progress * 100.0)
+        }
+        Event::Seed { seeds, most, delta, p_better } => {
+            format!("{delta:+.4} on {seeds} of at most {most} random seeds, P(better) {p_better:.3}: one more")
         }
         Event::Baseline(baseline) => format!("baseline: {:.4} bits per byte", baseline.bpb),
         Event::Trial(line) => format!("#{}: {}", line.trial.number, line.trial.found.verdict.name()),

@@ -6,7 +6,7 @@ use crate::record::ending::Ending;
 use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Maximum length of an answer. A source may be this long; all other answers are much shorter.
 const MAX_TEXT_BYTES: usize = 400 << 10;
@@ -78,15 +78,29 @@ pub fn fenced(source: &str) -> String {
     format!("{fence}rust\n{}\n{fence}", source.trim_end())
 }
 
+/// The answer to a trial whose first random seed leaves the result open.
+pub fn open(number: u64, delta: f64, p_better: f64) -> Reply {
+    let words = format!(
+        "#{number} is promising: {delta:+.4} bits per byte against the champion on the first random seed (negative is better), \
+         P(better) {p_better:.3}.\nIt is judged on further seeds now. `trial` with number {number} has the verdict when it \
+         is there. Until then the champion is the same: go on with another idea."
+    );
+    let data = json!({ "trial": number, "verdict": "open", "delta": delta, "p_better": p_better });
+    Reply::new(words, "", data)
+}
+
 /// Describes the verdict on a trial, and what it means for the next trial.
 pub fn verdict(trial: &Trial) -> String {
-    let Findings { verdict, reason, bpb, delta, p_better, .. } = &trial.found;
+    let Findings { verdict, reason, bpb, delta, p_better, pairs, .. } = &trial.found;
     let mut text = format!("#{} {}: {}", trial.number, verdict.name(), sanitize::line(&trial.description, 200));
     if let Some(bpb) = bpb {
         text += &format!("\n{bpb:.4} bits per byte");
     }
     if let Some(delta) = delta {
         text += &format!(", {delta:+.4} against the champion on the same random seeds (negative is better)");
+    }
+    if let Some(seeds) = pairs {
+        text += &format!(", {seeds} of them");
     }
     if let Some(p) = p_better {
         text += &format!(", P(better) {p:.3}");
@@ -98,8 +112,9 @@ pub fn verdict(trial: &Trial) -> String {
         Ending::Keep => "\nIt is the champion now: the next change starts from it.",
         Ending::Discard => "\nIt is worse. Go on from the champion with another idea.",
         Ending::Noise => {
-            "\nThe difference may be chance. Go on from the champion with another idea, or a bolder form of this one."
+            "\nNo gain is proven. Go on from the champion with another idea, or a bolder form of this one."
         }
+        Ending::Screened => "\nThis is no verdict: `try` the same source to have it judged.",
         Ending::Same => "\nThis was tried before: read `ideas`, then change something else.",
         Ending::Refused | Ending::Failed | Ending::HostFault => {
             "\nIt was not scored. Mend the fault and try again, or leave the idea."

@@ -47,6 +47,7 @@ pub fn serve(settings: Settings) -> Result<(), McpError> {
             ended = &mut ended => ended,
             _ = signals.recv() => {
                 token.cancel();
+                server.stop();
                 tokio::select! {
                     _ = tokio::time::timeout(PATIENCE, async { drop(ended.await); server.rest().await }) => {}
                     _ = signals.recv() => {}
@@ -56,7 +57,10 @@ pub fn serve(settings: Settings) -> Result<(), McpError> {
         };
         tokio::select! {
             () = server.rest() => {}
-            _ = signals.recv() => {}
+            _ = signals.recv() => {
+                server.stop();
+                let _ = tokio::time::timeout(PATIENCE, server.rest()).await;
+            }
         }
         ended.map(drop).map_err(|error| McpError::Failed(error.to_string()))
     });

@@ -3,7 +3,7 @@
 
 use crate::mcp::call::{Call, CallError, tools};
 use crate::mcp::lab::Lab;
-use crate::mcp::reply::{self, Problem};
+use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::Stop;
 use rmcp::ServerHandler;
 use rmcp::model::{
@@ -12,9 +12,10 @@ use rmcp::model::{
     ReadResourceResponse, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{Peer, RequestContext, RoleServer};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 /// Maximum number of calls at the same time. Further calls wait.
@@ -23,6 +24,8 @@ const MAX_CALLS: u32 = 16;
 const TICK: Duration = Duration::from_millis(500);
 /// Interval between two reports without new progress, which show that the call is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+const HOST_FAILED: &str = "the host failed on this call, nothing was recorded; call again, or tell its makers";
 
 const INSTRUCTIONS: &str = "An autonomous search for better training code. Read `brief`, `reference` and `champion` first. \
     The loop: one idea that `ideas` does not have; change the champion's source; `dry_run` until it passes; `try` it with \
@@ -33,54 +36,86 @@ const INSTRUCTIONS: &str = "An autonomous search for better training code. Read 
 pub struct Server {
     lab: Arc<Lab>,
     calls: Arc<Semaphore>,
+    /// Calls that answered early and still work.
+    working: Arc<Mutex<Vec<Weak<Stop>>>>,
 }
 
 impl Server {
     pub fn new(lab: Lab) -> Self {
-        Self { lab: Arc::new(lab), calls: Arc::new(Semaphore::new(MAX_CALLS as usize)) }
+        Self { lab: Arc::new(lab), calls: Arc::new(Semaphore::new(MAX_CALLS as usize)), working: Arc::default() }
     }
 
-    /// Waits until all calls have ended.
+    /// Stops at once what calls still do that answered early. Others are cancelled with their request.
+    pub fn stop(&self) {
+        let working = std::mem::take(&mut *self.working.lock().unwrap_or_else(PoisonError::into_inner));
+        for stop in working.iter().filter_map(Weak::upgrade) {
+            stop.press();
+            stop.press();
+        }
+    }
+
+    fn works_on(&self, stop: &Arc<Stop>) {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        working.retain(|other| other.strong_count() > 0);
+        working.push(Arc::downgrade(stop));
+    }
+
+    /// Waits until all calls have ended, also those that answered early.
     pub async fn rest(&self) {
         // The semaphore is never closed, so this cannot fail.
         let _ = self.calls.acquire_many(MAX_CALLS).await;
     }
 
     async fn carry_out(&self, call: Call, context: RequestContext<RoleServer>) -> CallToolResponse {
-        let Ok(_permit) = self.calls.acquire().await else {
+        let Ok(permit) = self.calls.clone().acquire_owned().await else {
             return reply::result(Err(Problem("the server is closing".into()))).into();
         };
         let stop = Arc::new(Stop::new());
         let (line, lines) = mpsc::unbounded_channel();
+        let (early, answer) = mpsc::unbounded_channel();
         let (lab, stopped, client) = (self.lab.clone(), stop.clone(), client_name(&context.peer));
         let work = tokio::task::spawn_blocking(move || {
-            lab.answer(&call, &client, &stopped, &mut |text| {
-                // The receiver is gone if the call was cancelled.
-                let _ = line.send(text);
-            })
+            let _permit = permit;
+            // The receivers are gone if the call was cancelled.
+            let mut tell = |text| drop(line.send(text));
+            lab.answer(&call, &client, &stopped, &mut tell, &mut |reply| drop(early.send(reply)))
         });
-        let ended = attend(work, lines, &stop, &context).await;
-        reply::result(ended.unwrap_or_else(|_| {
-            Err(Problem("the host failed on this call, nothing was recorded; call again, or tell its makers".into()))
-        }))
-        .into()
+        let answered = attend(work, lines, answer, &stop, &context).await;
+        let reply = match answered {
+            Answered::Ended(ended) => ended.unwrap_or_else(|_| Err(Problem(HOST_FAILED.into()))),
+            Answered::Early(reply) => {
+                self.works_on(&stop);
+                Ok(reply)
+            }
+        };
+        reply::result(reply).into()
     }
 }
 
-/// Sends progress until the work ends. If the call is cancelled, it presses stop twice, to end at once.
+/// What a call is answered with.
+enum Answered<T> {
+    /// The work has ended.
+    Ended(Result<T, JoinError>),
+    /// The work goes on.
+    Early(Reply),
+}
+
+/// Sends progress until there is an answer. If the call is cancelled, it presses stop twice, to end at once.
 async fn attend<T>(
-    mut work: tokio::task::JoinHandle<T>,
+    mut work: JoinHandle<T>,
     mut lines: mpsc::UnboundedReceiver<String>,
+    mut early: mpsc::UnboundedReceiver<Reply>,
     stop: &Stop,
     context: &RequestContext<RoleServer>,
-) -> Result<T, tokio::task::JoinError> {
+) -> Answered<T> {
     let started = Instant::now();
     let token = context.meta.get_progress_token();
     let mut tick = tokio::time::interval(TICK);
     let (mut last, mut told, mut news) = (String::from("working"), started, false);
     loop {
         tokio::select! {
-            ended = &mut work => return ended,
+            ended = &mut work => return Answered::Ended(ended),
+            Some(reply) = early.recv() => return Answered::Early(reply),
             Some(text) = lines.recv() => (last, news) = (text, true),
             () = context.ct.cancelled(), if !stop.now() => {
                 stop.press();

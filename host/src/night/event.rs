@@ -4,7 +4,7 @@ use crate::data::compress::Compressors;
 use crate::record::ending::Ending;
 use crate::record::key::ExperimentKey;
 use crate::record::spend::Spend;
-use crate::record::store::Account;
+use crate::record::store::{Account, RungSigns};
 use crate::record::trial::{Findings, Trial};
 use serde::{Serialize, Serializer};
 
@@ -34,6 +34,17 @@ pub enum Event {
         seconds_left: Option<f64>,
         /// Number of experiments that train at the same time.
         at_once: usize,
+    },
+    /// Candidate and champion have met on one more random seed, and the result is open.
+    Seed {
+        /// Number of random seeds so far.
+        seeds: u32,
+        /// The most that the policy allows.
+        most: u32,
+        /// Candidate minus champion, the mean over these random seeds.
+        delta: f64,
+        /// Probability that the candidate is better.
+        p_better: f64,
     },
     /// The baseline was measured.
     Baseline(Baseline),
@@ -133,7 +144,7 @@ pub struct Summary {
     pub verdicts: Vec<(String, u64)>,
     /// Number of repeats by kind of key: source, component, behaviour.
     pub repeats: [u64; 3],
-    /// Number of training runs, including replicas and fresh random seeds.
+    /// Number of training runs, including replicas.
     pub runs: u64,
     /// What each proposer did and cost in the whole night.
     pub proposers: Vec<Account>,
@@ -150,6 +161,12 @@ pub struct Summary {
     pub test_reads: u64,
     /// Experiment key of the champion.
     pub champion_experiment: String,
+    /// How often a kept mutation met its predecessor again, on a random seed that its keep did not rest on.
+    pub rechecks: u64,
+    /// How often it was better there too.
+    pub rechecks_held: u64,
+    /// For each operator, how often shorter runs had the sign of the whole one.
+    pub rungs: Vec<RungSigns>,
     /// Text that the champion wrote.
     pub sample: String,
     /// Duration in seconds.

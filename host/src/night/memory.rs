@@ -1,6 +1,7 @@
 //! What a night remembers of all trials on its terms, including trials of other processes: the past, from which
 //! proposers learn, and the keys that detect repeats.
 
+use crate::experiment::judge::{Experience, Noise};
 use crate::experiment::prepare::Candidate;
 use crate::night::trial::champion::Champion;
 use crate::night::trial::seen::Seen;
@@ -12,24 +13,27 @@ use crate::record::store::{Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use std::sync::Arc;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     /// The baseline as number 0, then all trials, oldest first.
     pub past: Vec<Arc<Past>>,
     /// The keys of all trials.
     pub seen: Seen,
+    /// What the trials teach the judge.
+    pub experience: Experience,
+    noise: Noise,
     /// Store id of the newest remembered trial.
     pub last: i64,
 }
 
 impl Memory {
     /// A memory with only the baseline, its score and its loss curve.
-    pub fn new(baseline: &Champion, bpb: f64, losses: Vec<(u64, f64)>) -> Self {
+    pub fn new(baseline: &Champion, bpb: f64, losses: Vec<(u64, f64)>, noise: Noise) -> Self {
         let trial = baseline_trial(&baseline.candidate, Some(bpb));
         let mut seen = Seen::default();
         seen.insert(&trial);
         let past = vec![Arc::new(Past { trial, source: Some(baseline.candidate.text.clone()), losses })];
-        Self { past, seen, last: 0 }
+        Self { past, seen, experience: Experience::default(), noise, last: 0 }
     }
 
     pub fn next_number(&self) -> u64 {
@@ -54,6 +58,7 @@ impl Memory {
             false => (None, Vec::new()),
         };
         self.seen.insert(&trial);
+        self.experience.observe(&trial, &self.noise);
         self.past.push(Arc::new(Past { trial, source, losses }));
         self.last = self.last.max(id);
         Ok(())

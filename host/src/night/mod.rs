@@ -4,7 +4,7 @@
 //! ```text
 //! run ─▶ turns    a thread for each proposer; the bandit ranks them (the next mutation is written while one trains)
 //!  │
-//!  └──▶ trial    lock the store, read new trials, judge: screening, fresh seeds, confirm split; record
+//!  └──▶ trial    lock the store, read new trials, judge seed by seed, confirm split; record
 //!  │
 //!  └──▶ report   the standing, the end, and the files for people
 //! ```
@@ -40,4 +40,4 @@ pub use error::NightError;
 pub use memory::baseline_trial;
 pub use run::{Night, Plan};
 pub use stop::Stop;
-pub use trial::{Champion, Contest, Judgement, Outsider, Seen, replica_seeds};
+pub use trial::{Champion, Contest, Depth, Judgement, Outsider, Rung, Seen, replica_seeds};

@@ -14,7 +14,9 @@ use crate::night::rest::{Rest, SHORT_PATIENCE};
 use crate::night::stop::Stop;
 use crate::night::trial::baseline;
 use crate::night::trial::champion::Champion;
-use crate::night::trial::seeds::random_seed;
+use crate::night::trial::contest::Depth;
+use crate::night::trial::rung::{self, Rung};
+use crate::night::trial::seeds::first_seed;
 use crate::night::turns::bandit::{self, Bandit};
 use crate::night::turns::digest;
 use crate::night::turns::roster::{self, Roster, Terms};
@@ -97,6 +99,8 @@ pub struct Night<'a> {
     pub(super) champion: Champion,
     pub(super) champion_bpb: f64,
     pub(super) noise: Noise,
+    /// Shorter runs that candidates pass first.
+    pub(super) rungs: Vec<Rung>,
     pub(super) memory: Memory,
     /// Number of remembered trials that are not on this night's terms, with the baseline.
     pub(super) before: usize,
@@ -132,6 +136,7 @@ impl<'a> Night<'a> {
         let mut rest = Rest::new(patience);
         let (scores, runs) = baseline::measure(bench, policy, &baseline, &mut rest, stop, tell)?;
         let (baseline_figures, noise) = baseline::figures(bench, &scores);
+        let (rungs, shorter) = rung::open(bench, policy, &baseline, &mut rest, stop, tell)?;
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();
         // Repeated proposals get a context of their own. Otherwise they would count as repeats of themselves.
@@ -148,8 +153,7 @@ impl<'a> Night<'a> {
             Some(_) => bounds,
             None => Bounds::rest_of(&policy.search, &bench.store.night_used(id)?),
         };
-        let first =
-            bench.run_before(&bench.manifest(&baseline.candidate.component, random_seed(policy, "replica", 0, 0)))?;
+        let first = bench.run_before(&bench.manifest(&baseline.candidate.component, first_seed(policy)))?;
         let losses = first.map(|run| loss_curve(&run.outcome.curve)).unwrap_or_default();
         let (digested, digest) = bench.store.latest_digest(&context)?.unwrap_or_default();
         let mut night = Self {
@@ -165,7 +169,7 @@ impl<'a> Night<'a> {
             id,
             context,
             started,
-            memory: Memory::new(&baseline, baseline_figures.bpb, losses),
+            memory: Memory::new(&baseline, baseline_figures.bpb, losses, noise),
             champion: baseline.clone(),
             champion_bpb: baseline_figures.bpb,
             baseline,
@@ -178,7 +182,8 @@ impl<'a> Night<'a> {
             has_set_aside: false,
             digest: digest.into(),
             digested,
-            tally: Tally { runs, ..Tally::default() },
+            rungs,
+            tally: Tally { runs: runs + shorter, ..Tally::default() },
         };
         if let Some(again) = recorded {
             night.take_up_before(&terms, again)?;
@@ -219,7 +224,7 @@ impl<'a> Night<'a> {
         }
         let mut bandit = Bandit::default();
         for turn in self.bench.store.decided_turns(&self.context)? {
-            let reward = bandit::reward(turn.delta, self.noise.floor());
+            let reward = bandit::reward(turn.delta, turn.p_better);
             bandit.observe(&turn.proposer, reward, bandit::cost(&turn.spend, &self.caps));
         }
         let cancelled = AtomicBool::new(false);
@@ -257,8 +262,12 @@ impl<'a> Night<'a> {
             self.pending.push_front(draft);
             return Err(error);
         }
-        let decided = self.try_patiently(&draft)?;
+        let decided = self.try_patiently(&draft, Depth::Judge)?;
+        let is_decided = decided.is_some();
         roster.decided(decided.map(|decided| decided.reward_and_cost));
+        if is_decided {
+            self.recheck_now_and_then()?;
+        }
         Ok(ControlFlow::Continue(()))
     }
 
@@ -270,7 +279,7 @@ impl<'a> Night<'a> {
             && self.room() != Some(0)
             && let Some(draft) = roster.take_paid()
         {
-            let decided = self.try_patiently(&draft)?;
+            let decided = self.try_patiently(&draft, Depth::Judge)?;
             roster.decided(decided.map(|decided| decided.reward_and_cost));
         }
         Ok(())
@@ -379,7 +388,7 @@ impl<'a> Night<'a> {
             }),
             past: self.memory.past.clone(),
             underway: Vec::<Underway>::new(),
-            noise_floor: self.noise.floor(),
+            noise: self.noise.sd(),
             budget_seconds: self.policy.budget.seconds,
             digest: self.digest.clone(),
             number: self.memory.next_number(),

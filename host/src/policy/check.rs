@@ -4,6 +4,9 @@ use crate::policy::fields::Policy;
 use crate::propose::evolve::proposer::Offline;
 use std::fmt;
 
+/// Most rungs of a policy.
+const MOST_RUNGS: usize = 8;
+
 impl Policy {
     /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
@@ -39,8 +42,20 @@ impl Policy {
         faults.within("caps.tokens", caps.tokens.unwrap_or(0), 0, 1 << 50);
         faults.within("caps.requests", caps.requests.unwrap_or(0), 0, 1 << 50);
         faults.within("selection.replicas", selection.replicas, 2, 100);
-        faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
         faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
+        faults.within("selection.drop_share", selection.drop_share, 0.0, 1.0);
+        faults.within("selection.least_gain", selection.least_gain, 0.0, 10.0);
+        faults.within("selection.least_seeds", selection.least_seeds, 1, 100);
+        faults.within("selection.most_seeds", selection.most_seeds, 1, 100);
+        faults.within("selection.recheck_every", selection.recheck_every, 0, 1 << 20);
+        for (index, seconds) in selection.rungs.iter().enumerate() {
+            let above = selection.rungs.get(index + 1).copied().unwrap_or(budget.seconds);
+            let rises = *seconds >= 0.01 && *seconds < above;
+            faults.unless(rises, "selection.rungs", "budgets in seconds, rising, all below budget.seconds");
+        }
+        faults.unless(selection.rungs.len() <= MOST_RUNGS, "selection.rungs", "at most 8 rungs");
+        let can_be_kept = selection.least_seeds <= selection.most_seeds;
+        faults.unless(can_be_kept, "selection.least_seeds", "more than `most_seeds`: nothing could be kept");
         faults.0
     }
 

@@ -23,7 +23,11 @@ impl Policy {
     /// Loads a shipped policy by name, or a file by path, and validates it.
     pub fn load(name: &str) -> Result<Self, PolicyError> {
         let (file, text) = find("policy", POLICIES, name)?;
-        Self::parse(&file, &text)
+        let policy = Self::parse(&file, &text)?;
+        match policy.selection.fresh_seeds {
+            None => Ok(policy),
+            Some(_) => Err(fault(&file, &text, "selection.fresh_seeds", FRESH_SEEDS)),
+        }
     }
 
     /// Parses and validates a policy. `file` is its name in error messages.
@@ -31,11 +35,7 @@ impl Policy {
         let policy: Self = parse_toml(file, text).map_err(PolicyError::Invalid)?;
         match policy.faults().into_iter().next() {
             None => Ok(policy),
-            Some((field, reason)) => {
-                let span = locate(text, &field).unwrap_or(0..0);
-                let reason = format!("{field}: {reason}");
-                Err(PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, reason, None))))
-            }
+            Some((field, reason)) => Err(fault(file, text, &field, &reason)),
         }
     }
 
@@ -56,6 +56,16 @@ impl Policy {
             Some(_) | None => Ok(profile),
         }
     }
+}
+
+/// Policies of version 0.1 said how many random seeds a promising mutation takes. Recorded ones are still read.
+const FRESH_SEEDS: &str =
+    "a mutation takes as many random seeds as it needs: leave this line out, or write `most_seeds`";
+
+/// An error about a field, with its line.
+fn fault(file: &str, text: &str, field: &str, reason: &str) -> PolicyError {
+    let span = locate(text, field).unwrap_or(0..0);
+    PolicyError::Invalid(Box::new(Diagnostic::new(file, text, span, format!("{field}: {reason}"), None)))
 }
 
 /// Loads a shipped profile by name, or a file by path, and validates it.

@@ -93,7 +93,7 @@ pub fn json_lines(trials: &[&Trial]) -> serde_json::Result<String> {
     Ok(lines)
 }
 
-/// Four tables, newest first, each with at most `rows` rows: kept, not better, failed, repeats.
+/// Tables, newest first, each with at most `rows` rows: kept, not better, screened, failed, repeats.
 pub fn markdown(trials: &[&Trial], rows: usize) -> String {
     let mut text = String::from(
         "# What was tried\n\n\
@@ -104,9 +104,10 @@ pub fn markdown(trials: &[&Trial], rows: usize) -> String {
         text += "\nNothing yet.\n";
         return text;
     }
-    let groups: [(&str, &[Ending]); 4] = [
+    let groups: [(&str, &[Ending]); 5] = [
         ("Kept", &[Ending::Keep]),
         ("Not better", &[Ending::Discard, Ending::Noise]),
+        ("Screened on one random seed, not judged", &[Ending::Screened]),
         ("Never scored: mend the fault or leave the idea", &[Ending::Refused, Ending::Failed]),
         ("Repeats that were caught", &[Ending::Same]),
     ];

@@ -66,8 +66,8 @@ pub struct Situation {
     pub past: Vec<Arc<Past>>,
     /// Proposals that are not decided yet.
     pub underway: Vec<Underway>,
-    /// Standard deviation of the difference between two runs of one guest, in bits per byte. A smaller gain is noise.
-    pub noise_floor: f64,
+    /// Standard deviation of a score between random seeds, in bits per byte.
+    pub noise: f64,
     /// Deterministic seconds of training per mutation.
     pub budget_seconds: f64,
     /// The lessons of the night so far; empty at first.
@@ -243,7 +243,7 @@ pub(crate) mod tests {
             number: past.len() as u64,
             past,
             underway: Vec::new(),
-            noise_floor: 0.01,
+            noise: 0.01,
             budget_seconds: 1.0,
             digest: "".into(),
             random_seed: 1,

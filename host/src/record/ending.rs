@@ -10,8 +10,10 @@ pub enum Ending {
     Keep,
     /// Worse than the champion.
     Discard,
-    /// The difference is within the noise, or the gain is not proven.
+    /// No gain is proven.
     Noise,
+    /// Trained on one random seed and compared, but not judged.
+    Screened,
     /// Tried before.
     Same,
     /// Never trained: the parser, the compiler, the component check or the dry run refused it.
@@ -23,8 +25,16 @@ pub enum Ending {
 }
 
 impl Ending {
-    pub const ALL: [Self; 7] =
-        [Self::Keep, Self::Discard, Self::Noise, Self::Same, Self::Refused, Self::Failed, Self::HostFault];
+    pub const ALL: [Self; 8] = [
+        Self::Keep,
+        Self::Discard,
+        Self::Noise,
+        Self::Screened,
+        Self::Same,
+        Self::Refused,
+        Self::Failed,
+        Self::HostFault,
+    ];
 
     /// The name in the log and in the store.
     pub const fn name(self) -> &'static str {
@@ -32,6 +42,7 @@ impl Ending {
             Self::Keep => "keep",
             Self::Discard => "discard",
             Self::Noise => "noise",
+            Self::Screened => "screened",
             Self::Same => "same",
             Self::Refused => "refused",
             Self::Failed => "failed",

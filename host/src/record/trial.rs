@@ -2,7 +2,8 @@
 
 use crate::record::ending::Ending;
 use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, Hash, SourceKey};
-use serde::Serialize;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Serialize, Serializer};
 
 /// A mutation that was tried. `host log --json` shows it in this form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,19 +43,27 @@ pub struct Findings {
     pub verdict: Ending,
     /// Why; for a fault, with the guest's line. May be empty, and may hold the guest's own words.
     pub reason: String,
-    /// Bits per byte of the screening run.
+    /// Mean bits per byte over the random seeds on which it met the champion.
     pub bpb: Option<f64>,
-    /// Candidate minus champion on the same random seeds. Negative is better.
+    /// Candidate minus champion, the mean over these random seeds. Negative is better.
     pub delta: Option<f64>,
     /// Posterior probability that the candidate is better.
     pub p_better: Option<f64>,
+    /// Number of these random seeds. None before version 3 of the store.
+    pub pairs: Option<u32>,
+    /// Standard deviation of the difference between random seeds, of two or more.
+    pub spread: Option<f64>,
+    /// Probability of a gain that was assumed before the first run.
+    pub prior: Option<f64>,
+    /// What was changed of the champion, if both sources parse.
+    pub change: Option<ChangeKind>,
     /// Key of the source, if it parses.
     pub source_key: Option<SourceKey>,
     /// Key of the component, if it compiles.
     pub component_key: Option<ComponentKey>,
     /// Key of the behaviour, if it has one.
     pub behaviour_key: Option<BehaviourKey>,
-    /// The screening run, if it has a result.
+    /// The run on the first random seed, if it has a result.
     pub experiment: Option<ExperimentKey>,
     /// Peak of live tensor bytes, from the dry run.
     pub peak_bytes: Option<u64>,
@@ -69,6 +78,10 @@ impl Findings {
             bpb: None,
             delta: None,
             p_better: None,
+            pairs: None,
+            spread: None,
+            prior: None,
+            change: None,
             source_key: None,
             component_key: None,
             behaviour_key: None,
@@ -100,5 +113,49 @@ impl Trial {
     /// Whether it became the champion.
     pub fn is_kept(&self) -> bool {
         self.found.verdict == Ending::Keep
+    }
+}
+
+/// What a mutation changes of the champion's source. Gains of different kinds scatter differently over random seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeKind {
+    /// One literal.
+    Constant,
+    /// Several literals.
+    Constants,
+    /// Anything else.
+    Structure,
+}
+
+impl ChangeKind {
+    pub const ALL: [Self; 3] = [Self::Constant, Self::Constants, Self::Structure];
+
+    /// The name in the log and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Constants => "constants",
+            Self::Structure => "structure",
+        }
+    }
+}
+
+impl Serialize for ChangeKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl ToSql for ChangeKind {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl FromSql for ChangeKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        known.ok_or_else(|| FromSqlError::Other(format!("a kind of change of another version: {name}").into()))
     }
 }

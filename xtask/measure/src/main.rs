@@ -12,6 +12,7 @@ mod guests;
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../../kernels/examples/step/inputs.rs"]
 mod inputs;
+mod judge;
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../../kernels/examples/step/lab.rs"]
 mod lab;
@@ -49,6 +50,15 @@ enum Command {
         /// Timed steps per round.
         #[arg(long, default_value_t = 12)]
         steps: u64,
+    },
+    /// Simulate the judge on mutations of known effect: what it keeps, what it misses, what that costs.
+    Judge {
+        /// Nights for each row.
+        #[arg(long, default_value_t = 300)]
+        nights: u64,
+        /// Trials of a night.
+        #[arg(long, default_value_t = 100)]
+        trials: u32,
     },
     /// Predicted against measured wall time of guests of different make-up.
     Budget {
@@ -122,6 +132,7 @@ fn main() -> Result<ExitCode> {
         Command::Peers(peers) => peers::peers(&peers)?,
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
+        Command::Judge { nights, trials } => judge::simulate(nights, trials),
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
         Command::Ops { profile, only } => ops::table(&profile, &only)?,
         Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,

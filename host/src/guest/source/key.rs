@@ -41,21 +41,51 @@ pub(super) fn of_text(text: &str) -> SourceKey {
 }
 
 pub(super) fn of_tokens(syntax: &Syntax) -> SourceKey {
-    let mut documents = Documents::default();
-    documents.visit_file(&syntax.file);
-    let mut writer = Writer { out: Encoder::new(), documents: documents.0 };
-    writer.out.u8(TOKENS);
-    writer.stream(syntax.tokens.clone());
-    SourceKey::of(&writer.out.finish())
+    let mut out = Encoder::new();
+    out.u8(TOKENS);
+    for Token { code, text } in tokens(syntax) {
+        out.u8(code);
+        if code != END {
+            out.str(&text);
+        }
+    }
+    SourceKey::of(&out.finish())
 }
 
-struct Writer {
-    out: Encoder,
+/// A token as the compiler sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Token {
+    code: u8,
+    text: String,
+}
+
+impl Token {
+    pub(super) fn is_literal(&self) -> bool {
+        self.code & !TOUCHES == LITERAL
+    }
+
+    /// Whether it closes a group or the file, rather than being written by itself.
+    pub(super) fn is_end(&self) -> bool {
+        self.code == END
+    }
+}
+
+/// The tokens of a source, without the documentation of items.
+pub(super) fn tokens(syntax: &Syntax) -> Vec<Token> {
+    let mut documents = Documents::default();
+    documents.visit_file(&syntax.file);
+    let mut reader = Reader { out: Vec::new(), documents: documents.0 };
+    reader.stream(syntax.tokens.clone());
+    reader.out
+}
+
+struct Reader {
+    out: Vec<Token>,
     /// Where documentation begins that does not count.
     documents: BTreeSet<usize>,
 }
 
-impl Writer {
+impl Reader {
     fn stream(&mut self, stream: TokenStream) {
         let mut before: Option<TokenTree> = None;
         let mut tokens = stream.into_iter();
@@ -78,12 +108,11 @@ impl Writer {
             }
             before = Some(token);
         }
-        self.out.u8(END);
+        self.token(END, "");
     }
 
     fn token(&mut self, code: u8, text: &str) {
-        self.out.u8(code);
-        self.out.str(text);
+        self.out.push(Token { code, text: text.to_owned() });
     }
 }
 

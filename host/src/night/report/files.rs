@@ -5,7 +5,7 @@ use crate::experiment::bench::Bench;
 use crate::night::event::Summary;
 use crate::record::ending::Ending;
 use crate::record::spend::{Spend, dollars};
-use crate::record::store::{Account, ExperimentRecord, Store, StoreError};
+use crate::record::store::{Account, ExperimentRecord, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use kernels::session::NamedState;
@@ -40,7 +40,7 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         let Findings { verdict, reason, bpb, delta, p_better, experiment, peak_bytes, .. } = &t.found;
         let status = match verdict {
             Ending::Keep => "keep",
-            Ending::Discard | Ending::Noise | Ending::Same => "discard",
+            Ending::Discard | Ending::Noise | Ending::Screened | Ending::Same => "discard",
             Ending::Refused | Ending::Failed | Ending::HostFault => "crash",
         };
         let whole = experiment.map_or(String::new(), |key| key.to_string());
@@ -86,7 +86,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
         b.bpb, b.noise, b.replicas, b.unigram, b.compressors.gzip, b.compressors.xz, b.compressors.bzip2
     );
     if summary.champion == 0 {
-        out.push_str("Nothing beat the noise floor: the champion is the baseline.\n\n");
+        out.push_str("No gain was proven: the champion is the baseline.\n\n");
     } else {
         let _ = writeln!(
             out,
@@ -103,14 +103,24 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
             summary.test_reads
         );
     }
+    if summary.rechecks > 0 {
+        let (held, all) = (summary.rechecks_held, summary.rechecks);
+        let _ = writeln!(
+            out,
+            "Kept mutations met their predecessors again on random seeds that no keep rests on: better {held} times of \
+             {all}.\n"
+        );
+    }
+    for RungSigns { operator, agreed, all } in &summary.rungs {
+        let operator = escape(operator);
+        let _ = writeln!(out, "Shorter runs had the sign of the whole one: {operator}, {agreed} of {all}.\n");
+    }
     proposers(&mut out, &summary.proposers);
-    section(&mut out, "Kept", trials, |ending, _| ending == Ending::Keep);
-    section(&mut out, "Promising on one random seed, not on fresh ones", trials, |ending, retried| {
-        ending == Ending::Noise && retried
-    });
-    section(&mut out, "Within the noise", trials, |ending, retried| ending == Ending::Noise && !retried);
-    section(&mut out, "Discarded", trials, |ending, _| ending == Ending::Discard);
-    section(&mut out, "Failed or refused", trials, |ending, _| {
+    section(&mut out, "Kept", trials, |ending| ending == Ending::Keep);
+    section(&mut out, "No gain proven", trials, |ending| ending == Ending::Noise);
+    section(&mut out, "Screened, not judged", trials, |ending| ending == Ending::Screened);
+    section(&mut out, "Worse", trials, |ending| ending == Ending::Discard);
+    section(&mut out, "Failed or refused", trials, |ending| {
         matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault)
     });
     if !summary.sample.is_empty() {
@@ -191,23 +201,24 @@ fn proposers(out: &mut String, accounts: &[Account]) {
     }
 }
 
-fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(Ending, bool) -> bool) {
-    let rows: Vec<_> = trials.iter().filter(|t| belongs(t.found.verdict, t.found.p_better.is_some())).collect();
+fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(Ending) -> bool) {
+    let rows: Vec<_> = trials.iter().filter(|t| belongs(t.found.verdict)).collect();
     if rows.is_empty() {
         return;
     }
     let _ = writeln!(
         out,
-        "## {title}\n\n| # | bpb | Δ | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|"
+        "## {title}\n\n| # | bpb | Δ | seeds | P(better) | mutation | why | experiment |\n|---|---|---|---|---|---|---|---|"
     );
     for t in rows {
         let number = |x: Option<f64>, digits: usize| x.map_or("–".into(), |x| format!("{x:.digits$}"));
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             t.number,
             number(t.found.bpb, 4),
             number(t.found.delta, 4),
+            t.found.pairs.map_or("–".into(), |pairs| pairs.to_string()),
             number(t.found.p_better, 3),
             escape(&t.description),
             escape(&t.found.reason),

@@ -9,7 +9,7 @@ use crate::night::error::NightError;
 use crate::night::event::{Event, Standing, Summary};
 use crate::night::report::files;
 use crate::night::run::Night;
-use crate::night::trial::seeds::random_seed;
+use crate::night::trial::seeds::first_seed;
 use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
@@ -52,7 +52,7 @@ impl Night<'_> {
     /// can continue it with the rest of its caps.
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
-        let seed = random_seed(self.policy, "replica", 0, 0);
+        let seed = first_seed(self.policy);
         let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
         let record = self.champion_record()?;
         let sample = match &record {
@@ -84,6 +84,7 @@ impl Night<'_> {
             *verdicts.entry(ending.name().into()).or_default() += 1;
         }
         let store = &self.bench.store;
+        let rechecks = store.rechecks(&self.context)?;
         Ok(Summary {
             verdicts: verdicts.into_iter().collect(),
             repeats: self.tally.repeats,
@@ -96,6 +97,9 @@ impl Night<'_> {
             test_bpb,
             test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
             champion_experiment: record.map(|record| record.key.to_string()).unwrap_or_default(),
+            rechecks: rechecks.len() as u64,
+            rechecks_held: rechecks.iter().filter(|again| again.gain.is_some_and(|gain| gain > 0.0)).count() as u64,
+            rungs: store.rung_signs(&self.context)?,
             sample,
             seconds: self.started.elapsed().as_secs_f64(),
             interrupted: self.stop.soon(),
@@ -104,7 +108,7 @@ impl Night<'_> {
 
     /// The champion's run in the store, whose model is read to see that it is intact.
     fn champion_record(&self) -> Result<Option<ExperimentRecord>, NightError> {
-        let run = self.finished(&self.champion.candidate, random_seed(self.policy, "replica", 0, 0))?;
+        let run = self.finished(&self.champion.candidate, first_seed(self.policy))?;
         Ok(run.and_then(|run| run.record))
     }
 
@@ -176,8 +180,9 @@ impl Night<'_> {
             contenders.push(&self.champion);
         }
         for who in contenders {
+            let component = &who.candidate.component;
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
-            match self.bench.sealed_score(&who.candidate.component, &run, &|| self.stop.now())? {
+            match self.bench.known_score(component, &run, Split::Test, "report", &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {status}") });

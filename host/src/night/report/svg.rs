@@ -346,7 +346,7 @@ fn legend(out: &mut String) {
     let y = LEGEND;
     let entries = [
         (circle(Ending::Keep, 0.0, y), "kept"),
-        (circle(Ending::Noise, 0.0, y), "within the noise"),
+        (circle(Ending::Noise, 0.0, y), "no gain proven"),
         (circle(Ending::Discard, 0.0, y), "worse"),
         (cross(0.0, y), "failed or refused"),
         (format!("<path class=\"same\" d=\"M0 {:.1}v8\"", y - 4.0), "tried before"),

@@ -5,18 +5,19 @@ use crate::night::event::{Event, TrialLine};
 use crate::night::lock::lock;
 use crate::night::run::Night;
 use crate::night::trial::champion::Champion;
-use crate::night::trial::contest::{Contest, Judgement};
-use crate::night::trial::seeds::random_seed;
+use crate::night::trial::contest::{Contest, Depth, Judgement};
+use crate::night::trial::seeds::random_seeds;
 use crate::night::turns::bandit::{cost, reward};
 use crate::night::turns::turn::{Draft, Fault};
 use crate::propose::description;
 use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
 use crate::record::stage::Stage;
-use crate::record::store::{Store, TrialRecord};
+use crate::record::store::{AnswerOutcome, NewAnswer, Store, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use crate::system::sanitize;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// A trial that is not kept loses its checkpoints after this number of further trials.
@@ -51,19 +52,65 @@ pub struct Outsider<'a> {
 impl Night<'_> {
     /// Tries a text that somebody outside the night wrote: a file or an agent. None if the user stopped it.
     pub fn try_text(&mut self, outsider: Outsider) -> Result<Option<TrialLine>, NightError> {
+        let draft = self.draft_of(outsider);
+        Ok(self.try_patiently(&draft, Depth::Judge)?.map(|decided| decided.line))
+    }
+
+    /// Tries such a text, and records it as a proposal before. If this process ends before the verdict, the next night
+    /// tries it first. If the trial is stopped, it is withdrawn, unless a verdict was `promised` by then.
+    pub fn try_for_author(
+        &mut self,
+        outsider: Outsider,
+        promised: &Cell<bool>,
+    ) -> Result<Option<TrialLine>, NightError> {
+        let mut draft = self.draft_of(outsider);
+        let proposal = &draft.proposal;
+        let answer = NewAnswer {
+            first: None,
+            unix_ms: unix_ms(),
+            proposer: &draft.author,
+            parent: draft.parent,
+            outcome: AnswerOutcome::Ready,
+            stage: None,
+            fault: "",
+            text: Some(&proposal.source),
+            hypothesis: &proposal.hypothesis,
+            description: &proposal.description,
+            operator: &proposal.operator,
+            wall_ms: 0,
+        };
+        let id = self.bench.store.add_answer(self.id, &answer, &[])?;
+        draft.id = Some(id);
+        let decided = self.try_patiently(&draft, Depth::Judge);
+        if !matches!(decided, Ok(Some(_))) && !promised.get() {
+            self.bench.store.withdraw(id)?;
+        }
+        Ok(decided?.map(|decided| decided.line))
+    }
+
+    /// Compares such a text with the champion on one random seed, without a verdict.
+    pub fn screen_text(&mut self, outsider: Outsider) -> Result<Option<TrialLine>, NightError> {
+        let draft = self.draft_of(outsider);
+        Ok(self.try_patiently(&draft, Depth::Screen)?.map(|decided| decided.line))
+    }
+
+    fn draft_of(&self, outsider: Outsider) -> Draft {
         let Outsider { author, operator, source, hypothesis } = outsider;
-        let parent = self.champion.trial;
         let description = description::describe(&self.champion.candidate.text, &source);
         let proposal = Proposal { source, hypothesis, description, operator: operator.into() };
-        let draft = Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None };
-        Ok(self.try_patiently(&draft)?.map(|decided| decided.line))
+        let parent = self.champion.trial;
+        Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None }
     }
 
     /// Runs one trial. If the machine fails, it rests and tries again. None if the user stopped it.
-    pub(in crate::night) fn try_patiently(&mut self, draft: &Draft) -> Result<Option<Decided>, NightError> {
+    pub(in crate::night) fn try_patiently(
+        &mut self,
+        draft: &Draft,
+        depth: Depth,
+    ) -> Result<Option<Decided>, NightError> {
         let mut faults = 0;
         loop {
-            let fault = match self.try_draft(draft, faults >= MOST_FAULTS) {
+            let fault = match self.try_draft(draft, depth, faults >= MOST_FAULTS) {
                 Err(error) if error.is_of_the_machine() => error,
                 tried => {
                     self.rest.end();
@@ -87,7 +134,7 @@ impl Night<'_> {
     /// Holds the store's lock until the trial is recorded. The lock makes trial numbers unique. The trials of other
     /// processes are read first: a proposal that one of them has tried already is not tried again. A host fault is an
     /// error, unless the mutation is to be set aside for it.
-    fn try_draft(&mut self, draft: &Draft, sets_aside: bool) -> Result<Option<Decided>, NightError> {
+    fn try_draft(&mut self, draft: &Draft, depth: Depth, sets_aside: bool) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
         if draft.id.is_some() && self.memory.past.iter().any(|past| past.trial.proposal == draft.id) {
@@ -102,11 +149,12 @@ impl Night<'_> {
             champion: &self.champion,
             noise: self.noise,
             rule: &self.policy.selection,
+            experience: &self.memory.experience,
+            operator: &draft.proposal.operator,
             seen: &self.memory.seen,
-            screening_seed: random_seed(self.policy, "replica", 0, 0),
-            fresh_seeds: (0..self.policy.selection.fresh_seeds)
-                .map(|i| random_seed(self.policy, "fresh", number, u64::from(i)))
-                .collect(),
+            seeds: &random_seeds(self.policy, self.policy.selection.most_seeds),
+            rungs: &self.rungs,
+            depth,
             stop: self.stop,
         };
         let judged = match &draft.fault {
@@ -135,7 +183,7 @@ impl Night<'_> {
         if let Err(error) = self.memory.remember(store, record, true) {
             (self.tell)(Event::Note { text: format!("trial #{number} is recorded, and read again later: {error}") });
         }
-        let reward_and_cost = (reward(trial.found.delta, self.noise.floor()), cost(&spend, &self.caps));
+        let reward_and_cost = (reward(trial.found.delta, trial.found.p_better), cost(&spend, &self.caps));
         let is_kept = trial.is_kept();
         if let (true, Some(candidate), Some(bpb)) = (is_kept, judged.candidate, trial.found.bpb) {
             self.champion = Champion { trial: number, candidate, description: trial.description.clone() };

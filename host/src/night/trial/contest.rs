@@ -1,22 +1,24 @@
-//! Judges a mutation against the champion, from its text to a verdict: first a screening run on one random seed, then
-//! runs of both on fresh random seeds, last the confirm split. May import `experiment`, not `propose`.
+//! Judges a mutation against the champion, from its text to a verdict: both meet on one random seed after the other, as
+//! long as the result is open, and last on the confirm split. May import `experiment`, not `propose`.
 
 use crate::data::Split;
 use crate::experiment::batch::Run;
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::judge::{self, Noise, Pair, Selection, Verdict};
+use crate::experiment::judge::{Evidence, Experience, Next, Noise, Pair, Posterior, Prior, Selection, gain_between};
 use crate::experiment::prepare::{Candidate, Refusal, Step};
 use crate::experiment::runner::Experiment;
+use crate::guest::source::Change;
 use crate::night::event::Event;
 use crate::night::stop::Stop;
 use crate::night::trial::champion::Champion;
+use crate::night::trial::rung::Rung;
 use crate::night::trial::runs::Runs;
 use crate::night::trial::seen::{RepeatKey, Seen};
 use crate::record::ending::Ending;
 use crate::record::key::{ExperimentKey, SourceKey};
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::Role;
-use crate::record::trial::Findings;
+use crate::record::trial::{ChangeKind, Findings};
 use std::ops::ControlFlow;
 
 /// A mutation that was judged.
@@ -39,27 +41,20 @@ impl Judgement {
         Self { found: Findings::new(Ending::Refused), runs: Vec::new(), trained: 0, repeats: None, candidate: None }
     }
 
-    /// Adds a run to the trial. The first run is the screening run.
+    /// Adds a run to the trial. Its experiment is the first one at the night's budget.
     fn note(&mut self, run: &Run, role: Role) {
         self.trained += u64::from(run.wall.is_some());
         if run.record.is_some() {
             self.runs.push((run.key, role));
-            self.found.experiment.get_or_insert(run.key);
+            if role != Role::Rung {
+                self.found.experiment.get_or_insert(run.key);
+            }
         }
     }
 
     fn end(&mut self, ending: Ending, reason: impl Into<String>) {
         self.found.verdict = ending;
         self.found.reason = reason.into();
-    }
-
-    fn decide(&mut self, verdict: Verdict, reason: impl Into<String>) {
-        let ending = match verdict {
-            Verdict::Keep => Ending::Keep,
-            Verdict::Discard => Ending::Discard,
-            Verdict::Noise | Verdict::NeedsFreshSeeds | Verdict::NeedsConfirm => Ending::Noise,
-        };
-        self.end(ending, reason);
     }
 
     fn repeat(&mut self, key: RepeatKey, trial: u64) {
@@ -73,12 +68,9 @@ impl Judgement {
         self.repeats = Some((key, trial));
     }
 
-    /// The candidate has a score but the champion has none, so they cannot be compared.
-    fn go_without_champion(&mut self, status: &Status) {
-        match status {
-            Status::GuestFault { .. } => self.end(Ending::Noise, format!("not proven: the champion failed ({status})")),
-            status => self.fail(status),
-        }
+    fn missing_run(&mut self) -> Meeting {
+        self.end(Ending::HostFault, "a planned run did not start");
+        Meeting::NoCandidate
     }
 
     /// The candidate has no score.
@@ -94,18 +86,30 @@ impl Judgement {
     }
 }
 
+/// How far a mutation is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// On one random seed, without a verdict.
+    Screen,
+    Judge,
+}
+
 /// What a mutation is judged against, and the rule of the judgement.
 pub struct Contest<'a> {
     pub bench: &'a Bench,
     pub champion: &'a Champion,
     pub noise: Noise,
     pub rule: &'a Selection,
+    pub experience: &'a Experience,
+    /// By what kind of change the mutation was written.
+    pub operator: &'a str,
     /// The keys of earlier trials.
     pub seen: &'a Seen,
-    /// Random seed of the screening runs.
-    pub screening_seed: u64,
-    /// Fresh random seeds of this trial; the rule sets their number.
-    pub fresh_seeds: Vec<u64>,
+    /// The night's random seeds, which all trials share. The rule says how many are used.
+    pub seeds: &'a [u64],
+    /// Shorter runs that the mutation passes first, shortest first.
+    pub rungs: &'a [Rung],
+    pub depth: Depth,
     /// Set by Ctrl-C.
     pub stop: &'a Stop,
 }
@@ -146,7 +150,8 @@ impl Contest<'_> {
         let (key, before) = match step {
             Step::Parsed(key) => {
                 found.source_key = Some(key);
-                (RepeatKey::Source, self.seen.source(&key))
+                let screened = if self.depth == Depth::Screen { self.seen.screened(&key) } else { None };
+                (RepeatKey::Source, self.seen.source(&key).or(screened))
             }
             Step::Compiled(key) => {
                 found.component_key = Some(key);
@@ -161,86 +166,198 @@ impl Contest<'_> {
         before.map_or(ControlFlow::Continue(()), |trial| ControlFlow::Break((key, trial)))
     }
 
+    /// Lets candidate and champion meet on one random seed after the other. Seeds on which the champion fails are left
+    /// out.
     fn try_candidate(
         &self,
         candidate: &Candidate,
         judged: &mut Judgement,
         tell: &mut dyn FnMut(Event),
     ) -> Result<(), BenchError> {
-        let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
-        let Some(first) = next_pair(&mut runs, Role::Search, judged, tell)? else { return Ok(()) };
-        judged.found.bpb = Some(first.candidate.score.bpb);
-        let screened = judge::screen(&self.noise, first.scores())?;
-        judged.found.delta = Some(-screened.gain.mean);
-        judged.decide(screened.verdict, "");
-        if screened.verdict != Verdict::NeedsFreshSeeds {
-            return Ok(());
+        let change = Change::between(&self.champion.candidate.text, &candidate.text);
+        let change = change.unwrap_or(Change { kind: ChangeKind::Structure, is_shorter: false });
+        let prior = self.experience.prior(self.operator, change.kind);
+        judged.found.change = Some(change.kind);
+        judged.found.prior = Some(prior.gains);
+        for rung in self.rungs {
+            if !self.passes(rung, candidate, &prior, change, judged, tell)? {
+                return Ok(());
+            }
         }
-        let all = self.fresh_seeds.len();
-        let role = |(i, &seed): (usize, &u64)| (seed, format!("fresh random seed {} of {all}", i + 1));
-        let mut runs = self.pairs(candidate, self.fresh_seeds.iter().enumerate().map(role));
-        let mut fresh = Vec::new();
-        while let Some(pair) = next_pair(&mut runs, Role::FreshSeed, judged, tell)? {
-            fresh.push(pair);
-            let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
-            let decision = judge::decide(self.rule, &self.noise, &pairs, None)?;
-            judged.found.delta = Some(-decision.gain.mean);
-            judged.found.p_better = Some(decision.p_better);
-            match decision.verdict {
-                Verdict::NeedsFreshSeeds => {}
-                Verdict::NeedsConfirm => return self.confirm(candidate, &fresh, judged),
-                verdict => {
-                    judged.decide(verdict, format!("did not hold on {}", counted(&fresh)));
+        let least = self.rule.least_gain * self.noise.sd();
+        // Most candidates need no more than the first seed, so nothing runs ahead of it.
+        let (first, later) = self.seeds.split_at(self.seeds.len().min(1));
+        let (mut met, mut failed) = (Vec::new(), None);
+        let later = if self.depth == Depth::Screen { &[] } else { later };
+        for (seeds, skipped) in [(first, 0), (later, first.len())] {
+            let named = |number| format!("random seed {number}");
+            let mut runs = self.runs(self.bench, candidate, seeds, skipped, &named);
+            for index in 0..seeds.len() {
+                let role = if index + skipped == 0 { Role::Search } else { Role::FreshSeed };
+                match next_pair(&mut runs, role, judged, tell)? {
+                    Meeting::Scored(pair) => met.push(*pair),
+                    Meeting::NoChampion(status) => {
+                        failed = Some(status);
+                        continue;
+                    }
+                    Meeting::NoCandidate => return Ok(()),
+                }
+                let pairs: Vec<Pair> = met.iter().map(Scored::scores).collect();
+                let posterior = Posterior::new(Evidence::measure(&pairs)?, &prior, &self.noise, least);
+                posterior.write(&mut judged.found);
+                let next = self.rule.next(&posterior, change.is_shorter);
+                if self.depth == Depth::Screen {
+                    judged.end(Ending::Screened, screening(next, least));
                     return Ok(());
+                }
+                match next {
+                    Next::Seed => tell(Event::Seed {
+                        seeds: posterior.evidence.pairs,
+                        most: self.rule.most_seeds,
+                        delta: -posterior.evidence.mean,
+                        p_better: posterior.p_better,
+                    }),
+                    Next::Better | Next::Shorter => {
+                        return self.confirm(candidate, &met, &posterior, next, judged, tell);
+                    }
+                    Next::Worse => {
+                        judged.end(Ending::Discard, format!("worse on {}", counted(&met)));
+                        return Ok(());
+                    }
+                    Next::NoGain => {
+                        judged.end(Ending::Noise, format!("{} after {}", no_gain(least), counted(&met)));
+                        return Ok(());
+                    }
+                    Next::NotProven => break,
                 }
             }
         }
+        let ending = if self.depth == Depth::Screen { Ending::Screened } else { Ending::Noise };
+        judged.end(ending, not_proven(&met, failed.as_ref()));
         Ok(())
     }
 
-    /// Compares candidate and champion on the confirm split, which no selection has used.
-    fn confirm(&self, candidate: &Candidate, fresh: &[Scored], judged: &mut Judgement) -> Result<(), BenchError> {
-        let score = |candidate: &Candidate, run: &Run| {
-            self.bench.score(&candidate.component, run, Split::Confirm, "keep", &|| self.stop.now())
+    /// Whether a candidate passes a rung: it trains there on the first random seed, and a gain is not improbable. A
+    /// failure there, of the champion or the candidate, drops nobody.
+    fn passes(
+        &self,
+        rung: &Rung,
+        candidate: &Candidate,
+        prior: &Prior,
+        change: Change,
+        judged: &mut Judgement,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<bool, BenchError> {
+        let seeds = &self.seeds[..self.seeds.len().min(1)];
+        let named = |random_seed| format!("{} s, random seed {random_seed}", rung.seconds);
+        let mut runs = self.runs(&rung.bench, candidate, seeds, 0, &named);
+        let pair = match next_pair(&mut runs, Role::Rung, judged, tell)? {
+            Meeting::Scored(pair) => pair,
+            Meeting::NoChampion(_) => return Ok(true),
+            // What fails in a short run, as by learning too little, is judged by the whole one.
+            Meeting::NoCandidate => return Ok(judged.found.verdict == Ending::Failed),
         };
-        let mut confirmed = Vec::new();
-        for pair in fresh {
-            let candidate = match score(candidate, &pair.candidate.run)? {
+        let least = self.rule.least_gain * rung.noise.sd();
+        let posterior = Posterior::new(Evidence::measure(&[pair.scores()])?, prior, &rung.noise, least);
+        let at = format!("at {} s: {:+.4}", rung.seconds, -posterior.evidence.mean);
+        match self.rule.next(&posterior, change.is_shorter) {
+            Next::Worse => judged.end(Ending::Discard, format!("worse {at}")),
+            Next::NoGain => judged.end(Ending::Noise, format!("{} {at}", no_gain(least))),
+            Next::Seed | Next::Better | Next::Shorter | Next::NotProven => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Compares candidate and champion on the confirm split, which no selection has used. Both are models of the first
+    /// seed on which they met. What chance did to this pair of models shows on the search split too, so the change from
+    /// there to here is added to the gain over all seeds.
+    fn confirm(
+        &self,
+        candidate: &Candidate,
+        met: &[Scored],
+        posterior: &Posterior,
+        next: Next,
+        judged: &mut Judgement,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<(), BenchError> {
+        let Some(first) = met.first() else { return Ok(()) };
+        let evidence = &posterior.evidence;
+        let text = format!(
+            "     … {:+.4} on {}, P(better) {:.3}: scored on the confirm split",
+            -evidence.mean,
+            counted(met),
+            posterior.p_better
+        );
+        tell(Event::Note { text });
+        let stop = &|| self.stop.now();
+        let champion = &self.champion.candidate.component;
+        let theirs = match self.bench.known_score(champion, &first.champion.run, Split::Confirm, "keep", stop)? {
+            Ok(score) => score,
+            Err(status) => {
+                judged.end(Ending::Noise, not_proven(met, Some(&status)));
+                return Ok(());
+            }
+        };
+        let ours =
+            match self.bench.probed_score(&candidate.component, &first.candidate.run, Split::Confirm, "keep", stop)? {
                 Ok(score) => score,
                 Err(status) => {
                     judged.fail(&status);
                     return Ok(());
                 }
             };
-            match score(&self.champion.candidate, &pair.champion.run)? {
-                Ok(champion) => confirmed.push((champion, candidate)),
-                Err(status) => {
-                    judged.go_without_champion(&status);
-                    return Ok(());
-                }
-            }
-        }
-        let pairs: Vec<Pair> = fresh.iter().map(Scored::scores).collect();
-        let on_confirm: Vec<Pair> =
-            confirmed.iter().map(|(champion, candidate)| Pair { champion, candidate }).collect();
-        let decision = judge::decide(self.rule, &self.noise, &pairs, Some(&on_confirm))?;
-        let reason = match decision.verdict {
-            Verdict::Keep => format!("{}, confirmed", counted(fresh)),
-            _ => "not better on the confirm split".into(),
+        let here = gain_between(Pair { champion: &theirs, candidate: &ours })?;
+        let there = gain_between(first.scores())?;
+        let gain = evidence.mean + here - there;
+        let (needed, kept) = match next {
+            Next::Shorter => (-self.rule.least_gain * self.noise.sd(), "as good and shorter"),
+            _ => (0.0, "better"),
         };
-        judged.decide(decision.verdict, reason);
+        if gain > needed {
+            judged.end(Ending::Keep, format!("{kept} on {}, confirmed {:+.4}", counted(met), -gain));
+        } else {
+            judged.end(Ending::Noise, format!("{kept} on {}, but not on the confirm split", counted(met)));
+        }
         Ok(())
     }
 
     /// Plans the runs: for each random seed the candidate, then the champion, each with its role.
-    fn pairs<'a>(&'a self, candidate: &'a Candidate, seeds: impl IntoIterator<Item = (u64, String)>) -> Runs<'a> {
+    fn runs<'a>(
+        &'a self,
+        bench: &'a Bench,
+        candidate: &'a Candidate,
+        seeds: &'a [u64],
+        skipped: usize,
+        named: &dyn Fn(usize) -> String,
+    ) -> Runs<'a> {
         let of = |candidate: &'a Candidate, random_seed| Experiment { component: &candidate.component, random_seed };
-        let plan = seeds.into_iter().flat_map(|(seed, role)| {
+        let plan = seeds.iter().enumerate().flat_map(move |(index, &seed)| {
+            let role = named(index + skipped + 1);
             let theirs = format!("champion, {role}");
             [(role, of(candidate, seed)), (theirs, of(&self.champion.candidate, seed))]
         });
-        Runs::new(self.bench, self.stop, plan)
+        Runs::new(bench, self.stop, plan)
     }
+}
+
+fn no_gain(least: f64) -> String {
+    format!("a gain of {least:.4} is improbable")
+}
+
+/// What a screening says.
+fn screening(next: Next, least: f64) -> String {
+    match next {
+        Next::Worse => "worse on 1 random seed".into(),
+        Next::NoGain => no_gain(least),
+        Next::Seed | Next::Better | Next::Shorter | Next::NotProven => "promising: `host try` judges it".into(),
+    }
+}
+
+/// Why a candidate with a score is neither kept nor dropped.
+fn not_proven(met: &[Scored], failed: Option<&Status>) -> String {
+    let on = if met.is_empty() { String::new() } else { format!(" on {}", counted(met)) };
+    let but = failed.map(|status| format!(": the champion failed ({status})")).unwrap_or_default();
+    format!("not proven{on}{but}")
 }
 
 /// Runs of candidate and champion on one random seed.
@@ -270,37 +387,46 @@ impl Scored {
     }
 }
 
-/// The number of fresh random seeds, in words.
-fn counted(fresh: &[Scored]) -> String {
-    match fresh.len() {
-        1 => "1 fresh random seed".into(),
-        n => format!("{n} fresh random seeds"),
+/// The number of random seeds, in words.
+fn counted(met: &[Scored]) -> String {
+    match met.len() {
+        1 => "1 random seed".into(),
+        n => format!("{n} random seeds"),
     }
 }
 
-/// Returns the next pair. Returns `None` after the last pair, or after a failure, which it records in `judged`.
+/// How candidate and champion met on one random seed.
+enum Meeting {
+    Scored(Box<Scored>),
+    /// The champion failed, by itself: this says nothing about the candidate.
+    NoChampion(Status),
+    /// The candidate failed, or the host. It is recorded in the judgement.
+    NoCandidate,
+}
+
 fn next_pair(
     runs: &mut Runs,
     role: Role,
     judged: &mut Judgement,
     tell: &mut dyn FnMut(Event),
-) -> Result<Option<Scored>, BenchError> {
-    let Some(run) = runs.next(tell)? else { return Ok(None) };
+) -> Result<Meeting, BenchError> {
+    let Some(run) = runs.next(tell)? else { return Ok(judged.missing_run()) };
     judged.note(&run, role);
     let candidate = match Contender::of(run) {
         Ok(candidate) => candidate,
         Err(status) => {
             judged.fail(&status);
-            return Ok(None);
+            return Ok(Meeting::NoCandidate);
         }
     };
-    let Some(run) = runs.next(tell)? else { return Ok(None) };
+    let Some(run) = runs.next(tell)? else { return Ok(judged.missing_run()) };
     judged.note(&run, role);
-    match Contender::of(run) {
-        Ok(champion) => Ok(Some(Scored { candidate, champion })),
+    Ok(match Contender::of(run) {
+        Ok(champion) => Meeting::Scored(Box::new(Scored { candidate, champion })),
+        Err(status @ Status::GuestFault { .. }) => Meeting::NoChampion(status),
         Err(status) => {
-            judged.go_without_champion(&status);
-            Ok(None)
+            judged.fail(&status);
+            Meeting::NoCandidate
         }
-    }
+    })
 }

@@ -7,13 +7,16 @@ mod attempt;
 pub(super) mod baseline;
 pub(super) mod champion;
 pub(super) mod contest;
+pub(super) mod recheck;
 pub mod replicas;
+pub(super) mod rung;
 pub(super) mod runs;
 pub(super) mod seeds;
 pub(super) mod seen;
 
 pub use attempt::Outsider;
 pub use champion::Champion;
-pub use contest::{Contest, Judgement};
+pub use contest::{Contest, Depth, Judgement};
+pub use rung::Rung;
 pub use seeds::replica_seeds;
 pub use seen::{RepeatKey, Seen};

@@ -11,6 +11,8 @@ pub struct Seen {
     sources: BTreeMap<SourceKey, u64>,
     components: BTreeMap<ComponentKey, u64>,
     behaviours: BTreeMap<BehaviourKey, u64>,
+    /// Sources that were screened. They may still be judged.
+    screened: BTreeMap<SourceKey, u64>,
 }
 
 impl Seen {
@@ -22,6 +24,10 @@ impl Seen {
         let Findings { verdict, source_key, component_key, behaviour_key, .. } = &trial.found;
         let scored = match verdict {
             Ending::HostFault => return,
+            Ending::Screened => {
+                self.screened.extend(source_key.map(|key| (key, trial.number)));
+                return;
+            }
             Ending::Same if !self.knows(&trial.found) => return,
             Ending::Refused | Ending::Failed => false,
             Ending::Keep | Ending::Discard | Ending::Noise | Ending::Same => true,
@@ -47,6 +53,11 @@ impl Seen {
     /// The first trial with this source.
     pub fn source(&self, key: &SourceKey) -> Option<u64> {
         self.sources.get(key).copied()
+    }
+
+    /// The last trial that screened this source.
+    pub fn screened(&self, key: &SourceKey) -> Option<u64> {
+        self.screened.get(key).copied()
     }
 
     /// The first trial with this component.
@@ -99,6 +110,15 @@ mod tests {
         seen.insert(&trial(2, Ending::Refused));
         seen.insert(&trial(3, Ending::Same));
         assert_eq!(seen.source(&key), Some(2));
+    }
+
+    #[test]
+    fn what_was_screened_may_be_judged() {
+        let key = SourceKey::of(b"source");
+        let found = Findings { source_key: Some(key), ..Findings::new(Ending::Screened) };
+        let mut seen = Seen::default();
+        seen.insert(&Trial { number: 4, ..Trial::baseline("", found) });
+        assert_eq!((seen.source(&key), seen.screened(&key)), (None, Some(4)));
     }
 
     /// What a guest logs is in no key of its behaviour, and ends a run that diverges.

@@ -33,11 +33,11 @@ pub struct Bandit {
     records: BTreeMap<String, Record>,
 }
 
-/// Reward of a turn: the gain of its mutation, or 0 if the gain is within the noise floor. `delta` is candidate minus
+/// Reward of a turn: the gain of its mutation, times the probability that it is one. `delta` is candidate minus
 /// champion. The champion is never worse than the parent or the baseline.
-pub fn reward(delta: Option<f64>, noise_floor: f64) -> f64 {
-    let gain = delta.map_or(0.0, |delta| -delta);
-    if gain > noise_floor { gain } else { 0.0 }
+pub fn reward(delta: Option<f64>, p_better: Option<f64>) -> f64 {
+    let gain = delta.map_or(0.0, |delta| (-delta).max(0.0));
+    gain * p_better.unwrap_or(0.0)
 }
 
 /// Cost of a turn, in trials.
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn a_loss_is_no_worse_than_nothing_and_a_failure_no_better() {
-        assert_eq!(reward(Some(0.5), 0.01), 0.0);
-        assert_eq!(reward(None, 0.01), 0.0);
-        assert_eq!(reward(Some(-0.005), 0.01), 0.0, "within the noise");
-        assert_eq!(reward(Some(-0.03), 0.01), 0.03);
+        assert_eq!(reward(Some(0.5), Some(0.1)), 0.0);
+        assert_eq!(reward(None, None), 0.0);
+        assert_eq!(reward(Some(-0.03), None), 0.0);
+        assert_eq!(reward(Some(-0.5), Some(0.5)), 0.25);
         let one_gain = ("a", 0.02, 1.0);
         let failing = after(&[one_gain, ("a", 0.0, 1.0), ("a", 0.0, 1.0), ("b", 0.02, 1.0), ("b", 0.02, 1.0)]);
         assert_eq!(failing.rank(&TWO, &[0, 0])[0], 1, "two failures weigh on a");

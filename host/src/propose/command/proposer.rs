@@ -14,9 +14,6 @@ use crate::system::sanitize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The kind of change in policies and the store. The host cannot know what a program did, except by its result.
-const OPERATOR: &str = "command";
-
 pub struct Program {
     name: String,
     argv: Vec<String>,
@@ -67,7 +64,8 @@ impl Program {
             description: description::describe(&situation.parent.source, &source),
             source,
             hypothesis: hypothesis.unwrap_or_default(),
-            operator: OPERATOR.into(),
+            // What a program did is known by its result alone.
+            operator: self.name.clone(),
         }))
     }
 
@@ -136,13 +134,14 @@ fn facts(situation: &Situation) -> String {
     let mut text = format!(
         "# Where the search stands\n\n\
          `train.rs` comes from trial {} ({}): {:.4} bits per byte, after {} s of budget time.\n\
-         Two runs of one file differ by {:.4} (standard deviation): a smaller gain is noise.\n\n\
+         Scores of one file differ by {:.4} between random seeds (standard deviation). A change meets the champion on\n\
+         the same random seeds, as many as it takes to tell, so smaller gains count too.\n\n\
          Its dry run:\n\n```\n{}\n```\n",
         parent.number,
         sanitize::line(&parent.description, 200),
         parent.bpb,
         situation.budget_seconds,
-        situation.noise_floor,
+        situation.noise,
         parent.facts.words(),
     );
     if let Some(past) = situation.past.iter().find(|past| past.trial.number == parent.number) {
@@ -183,7 +182,7 @@ mod tests {
             parent: Arc::new(parent),
             past: Vec::new(),
             underway: vec![Underway { source_key: None, description: "DEPTH 2 → 3".into() }],
-            noise_floor: 0.01,
+            noise: 0.01,
             budget_seconds: 1.0,
             digest: "Wider\u{1b} is worse.".into(),
             number: 4,

@@ -10,8 +10,6 @@ use crate::propose::{answer, description};
 
 /// Bytes of an answer that are sent back to its author.
 const ANSWER_BYTES: usize = 32 << 10;
-/// The kind of change in the store.
-const OPERATOR: &str = "model";
 
 #[derive(Debug)]
 pub struct Writer {
@@ -36,7 +34,7 @@ impl Writer {
         match made {
             Ok((source, hypothesis)) => {
                 let description = description::describe(base, &source);
-                Ok(Proposal { source, hypothesis, description, operator: OPERATOR.into() })
+                Ok(Proposal { source, hypothesis, description, operator: self.name.clone() })
             }
             Err(error) => {
                 // Its author is to mend the answer, not the thoughts before it.

@@ -80,7 +80,7 @@ fn digest_part(digest: &str) -> String {
 }
 
 fn standing(situation: &Situation) -> String {
-    let Situation { parent, past, noise_floor, budget_seconds, .. } = situation;
+    let Situation { parent, past, noise, budget_seconds, .. } = situation;
     let mut out = format!("- Each mutation trains for {budget_seconds} seconds of budget time.\n");
     if let Some(bpb) = past.iter().find(|p| p.trial.number == 0).and_then(|p| p.trial.found.bpb) {
         let _ = writeln!(out, "- Baseline: {bpb:.4} bits per byte.");
@@ -90,7 +90,8 @@ fn standing(situation: &Situation) -> String {
         number => format!("#{number}, {}", sanitize::line(&parent.description, 160)),
     };
     let _ = writeln!(out, "- The train.rs to change: {:.4} bits per byte ({which}).", parent.bpb);
-    let _ = writeln!(out, "- A difference below {noise_floor:.4} is noise; a gain must hold on fresh random seeds.");
+    let _ = writeln!(out, "- Scores of one file differ by {noise:.4} between random seeds (standard deviation).");
+    out.push_str("- A mutation meets this file on the same random seeds, as many as it takes to tell.\n");
     let tried = past.iter().filter(|p| p.trial.number > 0).count();
     let _ = writeln!(out, "- Mutations tried so far: {tried}.");
     out

@@ -29,9 +29,9 @@ pub(super) fn kept(situation: &Situation) -> String {
     })
 }
 
-/// Trials that were worse, within the noise, or failed, latest first. Expired trials are left out.
+/// Trials that were worse, not proven, screened only, or failed, latest first. Expired trials are left out.
 pub(super) fn without_gain(situation: &Situation) -> String {
-    let lost = [Ending::Discard, Ending::Noise, Ending::Failed, Ending::Refused];
+    let lost = [Ending::Discard, Ending::Noise, Ending::Screened, Ending::Failed, Ending::Refused];
     let old = situation.expired();
     let (expired, valid): (Vec<&Past>, Vec<&Past>) =
         tried(situation).filter(|past| lost.contains(&past.trial.found.verdict)).partition(|past| old.holds(past));

@@ -37,4 +37,4 @@ pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
-pub use trial::{Role, TrialRecord};
+pub use trial::{Recheck, Role, RungSigns, TrialRecord};

@@ -117,6 +117,8 @@ pub struct DecidedTurn {
     pub proposer: String,
     /// Candidate minus champion in bits per byte, if measured.
     pub delta: Option<f64>,
+    /// Probability that it was better.
+    pub p_better: Option<f64>,
     /// What the turn cost.
     pub spend: Spend,
 }
@@ -314,7 +316,7 @@ impl Store {
     /// All decided turns of a context, oldest first. A turn is decided by a trial, or lost before one.
     pub fn decided_turns(&self, context: &ContextKey) -> Result<Vec<DecidedTurn>, StoreError> {
         let sql = format!(
-            "SELECT last.proposer, trials.delta, {SPEND}
+            "SELECT last.proposer, trials.delta, trials.p_better, {SPEND}
              FROM proposals AS last JOIN nights ON nights.id = last.night
              LEFT JOIN trials ON trials.proposal = last.id
              JOIN proposals AS every ON every.first = last.first
@@ -326,7 +328,7 @@ impl Store {
              GROUP BY last.id ORDER BY last.id"
         );
         self.rows(&sql, [context], |row| {
-            Ok(DecidedTurn { proposer: row.get(0)?, delta: row.get(1)?, spend: spend(row, 2)? })
+            Ok(DecidedTurn { proposer: row.get(0)?, delta: row.get(1)?, p_better: row.get(2)?, spend: spend(row, 3)? })
         })
     }
 

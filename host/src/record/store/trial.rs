@@ -7,6 +7,7 @@ use crate::record::store::index::{Whole, whole};
 use crate::record::trial::{Findings, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Row, params};
+use serde::Serialize;
 
 /// A trial in the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,13 +18,33 @@ pub struct TrialRecord {
     pub trial: Trial,
 }
 
+/// A kept trial and its predecessor on one more random seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recheck {
+    pub number: u64,
+    /// Predecessor minus trial in bits per byte, so that positive is better. None if one of them failed.
+    pub gain: Option<f64>,
+}
+
+/// How often shorter runs of an operator's mutations told the sign of the difference at the night's budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RungSigns {
+    pub operator: String,
+    pub agreed: u64,
+    pub all: u64,
+}
+
 /// Why an experiment was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// To score a mutation on the night's random seed.
+    /// To judge it on the night's first random seed.
     Search,
-    /// To check on a new random seed whether a gain holds.
+    /// To judge it on a further random seed.
     FreshSeed,
+    /// To sort it out by a shorter run.
+    Rung,
+    /// To see, after it was kept, whether its gain holds on one more random seed.
+    Recheck,
 }
 
 impl Role {
@@ -31,6 +52,8 @@ impl Role {
         match self {
             Self::Search => "search",
             Self::FreshSeed => "fresh-seed",
+            Self::Rung => "rung",
+            Self::Recheck => "recheck",
         }
     }
 }
@@ -49,8 +72,8 @@ impl Store {
         let id = self.sql(transaction.query_row(
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
              behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
-             peak_bytes, wall_ms, champion, hypothesis, proposal)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 Whole(trial.number),
@@ -73,7 +96,11 @@ impl Store {
                 trial.wall_ms,
                 Whole(trial.champion),
                 trial.hypothesis,
-                trial.proposal
+                trial.proposal,
+                found.pairs,
+                found.spread,
+                found.prior,
+                found.change
             ],
             |row| row.get(0),
         ))?;
@@ -82,6 +109,53 @@ impl Store {
         }
         self.commit(transaction)?;
         Ok(id)
+    }
+
+    /// Adds experiments to the trial with this number in a context.
+    pub fn add_runs(
+        &self,
+        context: &ContextKey,
+        number: u64,
+        runs: &[(ExperimentKey, Role)],
+    ) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        for (key, role) in runs {
+            let sql = "INSERT OR IGNORE INTO runs SELECT trials.id, ?, ? FROM trials JOIN nights ON nights.id = night
+                 WHERE context = ? AND number = ?";
+            self.sql(transaction.execute(sql, params![key, role, context, Whole(number)]))?;
+        }
+        self.commit(transaction)
+    }
+
+    /// The kept trials of a context that met their predecessors again, once for each random seed.
+    pub fn rechecks(&self, context: &ContextKey) -> Result<Vec<Recheck>, StoreError> {
+        let sql = "SELECT trials.number, theirs.val_bpb - ours.val_bpb AS gain
+             FROM trials JOIN nights ON nights.id = night
+             JOIN runs AS our ON our.trial = trials.id AND our.role = 'recheck'
+             JOIN experiments AS ours ON ours.key = our.experiment_key AND ours.component_key = trials.component_key
+             JOIN runs AS their ON their.trial = trials.id AND their.role = 'recheck'
+             JOIN experiments AS theirs ON theirs.key = their.experiment_key AND theirs.random_seed = ours.random_seed
+                  AND theirs.component_key <> ours.component_key
+             WHERE context = ? ORDER BY trials.id, our.rowid";
+        self.rows(sql, [context], |row| Ok(Recheck { number: whole(row, "number")?, gain: row.get("gain")? }))
+    }
+
+    /// For each operator: how often a shorter run had the same sign as the trial's own difference, and of how many.
+    pub fn rung_signs(&self, context: &ContextKey) -> Result<Vec<RungSigns>, StoreError> {
+        let sql = "SELECT trials.operator, count(*) AS every,
+                    sum((ours.val_bpb - theirs.val_bpb > 0) = (trials.delta > 0)) AS agreed
+             FROM trials JOIN nights ON nights.id = night
+             JOIN runs AS our ON our.trial = trials.id AND our.role = 'rung'
+             JOIN experiments AS ours ON ours.key = our.experiment_key AND ours.component_key = trials.component_key
+             JOIN runs AS their ON their.trial = trials.id AND their.role = 'rung'
+             JOIN experiments AS theirs ON theirs.key = their.experiment_key AND theirs.random_seed = ours.random_seed
+                  AND theirs.component_key <> ours.component_key
+                  AND theirs.manifest ->> '$.budget_ps' = ours.manifest ->> '$.budget_ps'
+             WHERE context = ? AND trials.delta IS NOT NULL AND ours.val_bpb IS NOT NULL AND theirs.val_bpb IS NOT NULL
+             GROUP BY trials.operator ORDER BY trials.operator";
+        self.rows(sql, [context], |row| {
+            Ok(RungSigns { operator: row.get("operator")?, agreed: whole(row, "agreed")?, all: whole(row, "every")? })
+        })
     }
 
     /// The experiments behind a trial, in the order in which they were requested.
@@ -146,6 +220,10 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         bpb: row.get("bpb")?,
         delta: row.get("delta")?,
         p_better: row.get("p_better")?,
+        pairs: row.get("pairs")?,
+        spread: row.get("spread")?,
+        prior: row.get("prior")?,
+        change: row.get("change")?,
         source_key: row.get("source_key")?,
         component_key: row.get("component_key")?,
         behaviour_key: row.get("behaviour_key")?,

@@ -1,0 +1,85 @@
+//! Was the gain of a kept mutation true? Now and then the champion meets its predecessor on one more random seed, which
+//! its keep did not rest on. Decides nothing; the share of gains that held is in the report.
+
+use crate::experiment::batch::Run;
+use crate::experiment::prepare::Candidate;
+use crate::night::error::NightError;
+use crate::night::event::Event;
+use crate::night::memory::source_of;
+use crate::night::run::Night;
+use crate::night::trial::replicas::Replicas;
+use crate::night::trial::seeds::random_seeds;
+use crate::record::store::Role;
+use crate::record::trial::Trial;
+
+/// Random seeds on which one keep is checked again, at most.
+const MOST_RECHECKS: usize = 3;
+
+impl Night<'_> {
+    /// After each so many trials as the policy says. A failure of the machine leaves it out.
+    pub(in crate::night) fn recheck_now_and_then(&mut self) -> Result<(), NightError> {
+        let every = u64::from(self.policy.selection.recheck_every);
+        let number = self.memory.next_number() - 1;
+        if every == 0 || !number.is_multiple_of(every) {
+            return Ok(());
+        }
+        match self.recheck() {
+            Err(error) if error.is_of_the_machine() => {
+                (self.tell)(Event::Note { text: format!("the champion was not checked again: {error}") });
+                Ok(())
+            }
+            // A stop is heard by whoever waits for the next trial.
+            Err(NightError::Interrupted) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    fn recheck(&mut self) -> Result<(), NightError> {
+        let kept = self.memory.past.iter().find(|past| past.trial.number == self.champion.trial);
+        let Some(kept) = kept.map(|past| past.trial.clone()).filter(Trial::is_kept) else { return Ok(()) };
+        // A keep of version 0.1 rests on random seeds of its own.
+        let Some(pairs) = kept.found.pairs else { return Ok(()) };
+        let checked = self.bench.store.rechecks(&self.context)?;
+        let checked = checked.iter().filter(|recheck| recheck.number == kept.number).count();
+        if checked >= MOST_RECHECKS {
+            return Ok(());
+        }
+        let Some(before) = self.predecessor(&kept)? else { return Ok(()) };
+        let seeds = random_seeds(self.policy, pairs + checked as u32 + 1);
+        let Some(&seed) = seeds.last() else { return Ok(()) };
+        let (champion, stop) = (self.champion.candidate.clone(), self.stop);
+        let mut runs = Vec::new();
+        for (who, candidate) in [("champion, once more", &champion), ("its predecessor", &before)] {
+            let replicas = Replicas { bench: self.bench, who, component: &candidate.component, stop };
+            replicas.train(&[seed], &mut *self.tell, &mut |run: Run| {
+                runs.push(run);
+                Ok(())
+            })?;
+        }
+        self.tally.runs += runs.iter().filter(|run| run.wall.is_some()).count() as u64;
+        let keys: Vec<_> = runs.iter().map(|run| (run.key, Role::Recheck)).collect();
+        self.bench.store.add_runs(&self.context, kept.number, &keys)?;
+        let scores: Vec<Option<f64>> = runs.iter().map(|run| run.outcome.score.as_ref().map(|s| s.bpb)).collect();
+        let text = match scores[..] {
+            [Some(champion), Some(before)] => format!(
+                "#{} met its predecessor again, on one more random seed: {:+.4} (it was kept at {:+.4})",
+                kept.number,
+                champion - before,
+                kept.found.delta.unwrap_or_default()
+            ),
+            _ => format!("#{} met its predecessor again, and one of them failed", kept.number),
+        };
+        (self.tell)(Event::Note { text });
+        Ok(())
+    }
+
+    /// What a kept trial was compared with; `None` if the store has lost it.
+    fn predecessor(&self, kept: &Trial) -> Result<Option<Candidate>, NightError> {
+        if kept.champion == 0 {
+            return Ok(Some(self.baseline.candidate.clone()));
+        }
+        let past = self.memory.past.iter().find(|past| past.trial.number == kept.champion);
+        let text = past.map(|past| source_of(&self.bench.store, &past.trial)).transpose()?.flatten();
+        Ok(text.and_then(|text| self.bench.prepare(&text).ok()))
+    }
+}
