@@ -9,6 +9,7 @@ use nightlab::data::split;
 use nightlab::data::task;
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
+use nightlab::experiment::rules::Rules;
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
 use nightlab::guest::source::Source;
@@ -134,6 +135,8 @@ impl Place {
             spec,
             jobs: NonZeroUsize::MIN,
             forward_ps_per_token: 0,
+            rules: Rules::default(),
+            seed_guest: None,
         };
         Self { bench, folder }
     }

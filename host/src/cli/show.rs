@@ -229,6 +229,12 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     if let Some(record) = trial {
         let t = &record.trial;
         println!("  trial      #{} {}: {}", t.number, t.found.verdict.name(), printable(&t.description));
+        if let Some(data) = t.found.data_bytes {
+            println!("             {}", facts::data_words(data));
+        }
+        if let Some(share) = t.found.trained_share {
+            println!("             {}", facts::trained_words(share));
+        }
         if !t.hypothesis.is_empty() {
             println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
         }
@@ -268,6 +274,11 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
+    println!(
+        "  rules       a source may carry {} of data; training on {} of the baseline's tokens at least",
+        facts::bytes(policy.rules.data_bytes),
+        facts::percent(policy.rules.trained_share)
+    );
     println!("  proposers   {}", policy.search.proposers.join(", "));
     proposers(&policy)?;
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());

@@ -4,6 +4,7 @@
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
 use crate::experiment::judge::SelectError;
+use crate::experiment::rules::{Rules, SeedGuest};
 use crate::guest::component::Component;
 use crate::guest::toolchain::Toolchain;
 use crate::record::key::{CONTRACT, ContextKey, Manifest, ProfileHash};
@@ -38,6 +39,11 @@ pub struct Bench {
     /// Maximum cost of `forward` per token in picoseconds, derived from the seed guest's cost. 0 means no cap, while
     /// that cost is measured.
     pub forward_ps_per_token: u64,
+    /// What the policy demands of guests beside their limits.
+    pub rules: Rules,
+    /// The guest that the rules compare others with. `None` while it is prepared, and on a bench that only replays:
+    /// then no rule holds.
+    pub seed_guest: Option<SeedGuest>,
 }
 
 impl Bench {
@@ -52,6 +58,8 @@ impl Bench {
             spec: self.spec.clone(),
             jobs: self.jobs,
             forward_ps_per_token: self.forward_ps_per_token,
+            rules: self.rules.clone(),
+            seed_guest: self.seed_guest.clone(),
         })
     }
 

@@ -21,7 +21,7 @@ use crate::night::turns::roster::{self, Roster, Terms};
 use crate::night::turns::turn::Draft;
 use crate::policy::Policy;
 use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
-use crate::record::facts::{Facts, loss_curve};
+use crate::record::facts::loss_curve;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
@@ -371,11 +371,7 @@ impl<'a> Night<'a> {
                 source: self.champion.candidate.text.clone(),
                 description: self.champion.description.clone(),
                 bpb: self.champion_bpb,
-                facts: Facts::new(
-                    &self.champion.candidate.dry_run,
-                    self.bench.spec.forward_tokens(),
-                    self.bench.forward_ps_per_token,
-                ),
+                facts: self.bench.facts(&self.champion.candidate),
             }),
             past: self.memory.past.clone(),
             underway: Vec::<Underway>::new(),

@@ -6,9 +6,10 @@ use crate::data::task::{self, Definition, PreparedTask};
 use crate::data::{self, DataError};
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::prepare::{Candidate, Refusal};
+use crate::experiment::rules::{Rules, SeedGuest};
 use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
-use crate::guest::source::MAX_SOURCE_BYTES;
+use crate::guest::source::{MAX_SOURCE_BYTES, Source};
 use crate::guest::toolchain::{Toolchain, ToolchainError};
 use crate::night::event::Event;
 use crate::policy::{Policy, PolicyError};
@@ -185,8 +186,18 @@ pub fn bench(
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
-    let mut bench =
-        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, jobs, forward_ps_per_token: 0 };
+    let mut bench = Bench {
+        store,
+        toolchain: Some(toolchain),
+        sandbox,
+        task,
+        compressors,
+        spec,
+        jobs,
+        forward_ps_per_token: 0,
+        rules: policy.rules.clone(),
+        seed_guest: None,
+    };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
@@ -254,6 +265,8 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
         refusal => OpenError::SeedGuest { name: name.clone(), refusal: Box::new(refusal) },
     };
     let candidate = bench.prepare(&text).map_err(refused)?;
+    let source = Source::parse(&text).map_err(|error| refused(error.into()))?;
+    bench.seed_guest = Some(SeedGuest { source, tokens: candidate.dry_run.train.tokens });
     let per_token = candidate.dry_run.forward_ps_per_token(bench.spec.forward_tokens());
     bench.forward_ps_per_token = per_token.saturating_mul(u64::from(bench.spec.limits.forward_cost_factor));
     Ok(candidate)
@@ -326,6 +339,8 @@ pub fn for_record(
         spec,
         jobs: NonZeroUsize::MIN,
         forward_ps_per_token,
+        rules: Rules::default(),
+        seed_guest: None,
     };
     Ok((bench, component))
 }

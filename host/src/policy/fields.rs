@@ -1,6 +1,7 @@
 //! The fields of a policy file and their defaults.
 
 use crate::experiment::judge::Selection;
+use crate::experiment::rules::Rules;
 use crate::propose::command;
 use crate::propose::llm::ModelConfig;
 use crate::record::limits::Limits;
@@ -18,6 +19,9 @@ pub struct Policy {
     /// Limits of a guest.
     #[serde(default)]
     pub limits: Limits,
+    /// What guests must keep beside their limits.
+    #[serde(default)]
+    pub rules: Rules,
     /// The number of experiments, and the proposers.
     #[serde(default)]
     pub search: Search,

@@ -9,6 +9,7 @@
 //! cannot see them: they reach only messages and line tables, which no hash covers. They then refer to the text that
 //! was compiled first.
 
+use crate::guest::source::carried::Tokens;
 use crate::guest::source::syntax::Syntax;
 use crate::record::encoding::Encoder;
 use crate::record::key::SourceKey;
@@ -40,17 +41,19 @@ pub(super) fn of_text(text: &str) -> SourceKey {
     SourceKey::of(&bytes)
 }
 
-pub(super) fn of_tokens(syntax: &Syntax) -> SourceKey {
+/// The key of a source's tokens, and the tokens.
+pub(super) fn of_tokens(syntax: &Syntax) -> (SourceKey, Tokens) {
     let mut documents = Documents::default();
     documents.visit_file(&syntax.file);
-    let mut writer = Writer { out: Encoder::new(), documents: documents.0 };
+    let mut writer = Writer { out: Encoder::new(), tokens: Tokens::default(), documents: documents.0 };
     writer.out.u8(TOKENS);
     writer.stream(syntax.tokens.clone());
-    SourceKey::of(&writer.out.finish())
+    (SourceKey::of(&writer.out.finish()), writer.tokens)
 }
 
 struct Writer {
     out: Encoder,
+    tokens: Tokens,
     /// Where documentation begins that does not count.
     documents: BTreeSet<usize>,
 }
@@ -69,7 +72,10 @@ impl Writer {
             let touches = if before.is_some_and(|before| touch(&before, &token)) { TOUCHES } else { 0 };
             match &token {
                 TokenTree::Ident(word) => self.token(WORD | touches, &word.to_string()),
-                TokenTree::Literal(literal) => self.token(LITERAL | touches, &literal.to_string()),
+                TokenTree::Literal(literal) => {
+                    self.tokens.literal(literal);
+                    self.token(LITERAL | touches, &literal.to_string());
+                }
                 TokenTree::Punct(mark) => self.token(MARK | touches, mark.as_char().encode_utf8(&mut [0; 4])),
                 TokenTree::Group(group) => {
                     self.token(GROUP, opening(group.delimiter()));
@@ -79,11 +85,13 @@ impl Writer {
             before = Some(token);
         }
         self.out.u8(END);
+        self.tokens.push(END, "");
     }
 
     fn token(&mut self, code: u8, text: &str) {
         self.out.u8(code);
         self.out.str(text);
+        self.tokens.push(code, text);
     }
 }
 

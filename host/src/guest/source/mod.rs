@@ -3,6 +3,7 @@
 //! behind its checks of size and depth. The other checks only give early errors with a line.
 //! Safety against untrusted sources comes from the confined compiler ([`crate::guest::toolchain`]).
 
+mod carried;
 mod depth;
 mod error;
 mod key;
@@ -13,6 +14,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
+pub use carried::Carried;
 pub use error::{Position, SourceError};
 pub use limits::MAX_SOURCE_BYTES;
 pub use parse::Source;

@@ -81,6 +81,12 @@ impl Judgement {
         }
     }
 
+    /// A rule of the policy refuses it. Another policy may allow it, so it leaves no key for later trials.
+    fn break_rule(&mut self, ending: Ending, reason: String) {
+        (self.found.source_key, self.found.component_key, self.found.behaviour_key) = (None, None, None);
+        self.end(ending, reason);
+    }
+
     /// The candidate has no score.
     fn fail(&mut self, status: &Status) {
         match status {
@@ -123,6 +129,7 @@ impl Contest<'_> {
             Ok(ControlFlow::Break((key, trial))) => judged.repeat(key, trial),
             Err(Refusal::Bench(error)) => return Err(error),
             Err(refusal) if refusal.stage().is_none() => judged.end(Ending::HostFault, refusal.to_string()),
+            Err(Refusal::Rule(reason)) => judged.break_rule(Ending::Refused, reason),
             Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
         let is_stopped = judged.found.verdict == Ending::HostFault && self.stop.now();
@@ -154,6 +161,7 @@ impl Contest<'_> {
             }
             Step::RanDry(candidate) => {
                 found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
+                (found.data_bytes, found.trained_share) = (Some(candidate.carried.bytes()), candidate.trained_share);
                 found.behaviour_key = candidate.behaviour;
                 (RepeatKey::Behaviour, candidate.behaviour.and_then(|key| self.seen.behaviour(&key)))
             }
@@ -169,6 +177,10 @@ impl Contest<'_> {
     ) -> Result<(), BenchError> {
         let mut runs = self.pairs(candidate, [(self.screening_seed, "screening".to_string())]);
         let Some(first) = next_pair(&mut runs, Role::Search, judged, tell)? else { return Ok(()) };
+        if let Err(status) = self.bench.trained_enough(&first.candidate.run.outcome, &mut judged.found) {
+            judged.break_rule(Ending::Failed, status.to_string());
+            return Ok(());
+        }
         judged.found.bpb = Some(first.candidate.score.bpb);
         let screened = judge::screen(&self.noise, first.scores())?;
         judged.found.delta = Some(-screened.gain.mean);

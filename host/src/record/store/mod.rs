@@ -4,7 +4,7 @@
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
 //!                requests to proposers and their answers
 //! incoming/      blobs being written
-//! index.sqlite   records that name the blobs and link them; see schema.sql and schema_2.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_3.sql
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```

@@ -94,6 +94,8 @@ fn trial(store: &Store, number: u64, verdict: Ending, bpb: f64) -> Trial {
             bpb: Some(bpb),
             p_better: Some(0.5),
             peak_bytes: Some(1 << 20),
+            data_bytes: Some(900),
+            trained_share: Some(0.75),
             ..Findings::new(verdict)
         },
         hypothesis: "fewer tokens, more steps".into(),
@@ -250,7 +252,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 2, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 3, .. })));
 }
 
 #[test]
@@ -411,6 +413,7 @@ fn a_store_of_an_earlier_version_stays_readable_and_goes_on() {
     let old = store.trials(None).unwrap().remove(0).trial;
     assert_eq!((old.number, old.parent, old.champion, old.proposal), (3, 2, 2, None));
     assert_eq!((old.hypothesis.as_str(), old.description.as_str()), ("", "halve the batch"));
+    assert_eq!((old.found.data_bytes, old.found.trained_share), (None, None));
     assert_eq!(store.accounts(1).unwrap(), []);
     assert_eq!(store.trials_in(&manifest(1).context_key()).unwrap().len(), 1);
     let again = Trial { found: Findings::new(Ending::Refused), ..trial(&store, 4, Ending::Noise, 2.25) };

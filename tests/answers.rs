@@ -1,0 +1,156 @@
+//! Answers in the source: guests that bring the held-out text with them, or that hardly train.
+
+use crate::common::home::{Home, said, trials};
+use crate::common::{documents, guest, guest_path, tiny};
+use nightlab::data::corpus::Corpus;
+use nightlab::data::{split, task};
+use nightlab::guest::seed::SEED_GUEST;
+use nightlab::guest::source::Source;
+use nightlab::record::facts::data_words;
+use std::fs;
+
+/// Tokens of a chunk before its last target.
+const CONTEXT: u32 = 32;
+
+/// The held-out chunks of the small corpus: search, confirm, test.
+fn held_out() -> [Vec<Vec<u16>>; 3] {
+    let corpus = Corpus::packed("words", documents());
+    let splits = split::split(&corpus, &mut |_| {}).unwrap();
+    let task = task::prepare(&corpus, splits, (CONTEXT, 1000), 1.0).unwrap();
+    [task.search, task.confirm, task.test]
+}
+
+/// A guest that knows these chunks by heart, and looks up what follows the last twelve tokens.
+fn answer_book(chunks: &[Vec<u16>]) -> String {
+    let text: String = chunks.iter().flatten().map(|&token| format!("\\x{token:02x}")).collect();
+    format!(
+        r#"use guest_sdk::prelude::*;
+
+const ROWS: usize = 1 << 20;
+static BOOK: &[u8] = b"{text}";
+
+/// A place for each text of twelve tokens.
+fn place(tokens: &Tensor) -> Tensor {{
+    let time = tokens.size(1);
+    let mut hash = tokens + 1u32;
+    for back in 1..12 {{
+        let before = (tokens + 1u32).pad(1, back, 0).narrow(1, 0, time);
+        hash = (&hash ^ (&hash >> 15u32)) * 2654435761u32 ^ before;
+    }}
+    ((&hash ^ (&hash >> 15u32)) * 2654435761u32 >> 12u32) % ROWS as u32
+}}
+
+/// What follows the last token, and for sure what follows a text that the book has once.
+fn model(net: &Net, tokens: &Tensor) -> Tensor {{
+    let found = net.embed("book", &place(tokens));
+    let (next, times) = (found.narrow(2, 0, 1).reshape(tokens.shape()).cast(DType::U32), found.narrow(2, 1, 1));
+    net.embed("pairs", tokens) + next.one_hot(256) * 20.0 * times.eq(1.0).cast(DType::F32)
+}}
+
+fn train(lab: &mut Lab) {{
+    let length = lab.task().context as usize + 1;
+    let book: Vec<u32> = BOOK.iter().map(|&byte| u32::from(byte)).collect();
+    let book = Tensor::from_u32([book.len() / length, length], &book);
+    let (known, next) = (book.narrow(1, 0, length - 1), book.narrow(1, 1, length - 1));
+    let all = [known.size(0) * (length - 1)];
+    let (at, one) = (place(&known).reshape(all), Tensor::ones(all));
+    let follows = Tensor::zeros([ROWS]).scatter_add(0, &at, &next.reshape(all).cast(DType::F32));
+    let times = Tensor::zeros([ROWS]).scatter_add(0, &at, &one);
+    let pairs = Tensor::zeros([1 << 16]).scatter_add(0, &(&known * 256u32 + &next).reshape(all), &one);
+    let mut net = Net::new();
+    net.parameter("all", "book", Tensor::cat(&[&follows.unsqueeze(1), &times.unsqueeze(1)], 1));
+    net.parameter("all", "pairs", (pairs.reshape([256, 256]) + 0.01).log());
+    lab.next_batch(1, 32);
+}}
+
+guest!(train, model);
+"#
+    )
+}
+
+/// A policy on the small corpus, whose whole held-out text is scored, with these rules.
+fn write_policy(home: &Home, name: &str, rules: &str) {
+    home.write_policy(name, 0.04, 1);
+    let text = fs::read_to_string(home.path(name)).unwrap().replace("eval_chunks = 24", "eval_chunks = 1000");
+    let limits = "\n[limits]\nforward_cost_factor = 1000\n";
+    fs::write(home.path(name), format!("{text}{limits}\n[rules]\n{rules}\n")).unwrap();
+}
+
+#[test]
+fn a_guest_with_the_answers_is_refused_or_told_from_others() {
+    let home = Home::new();
+    let book = answer_book(&held_out().concat());
+    fs::write(home.path("book.rs"), &book).unwrap();
+    let carried = Source::parse(&book).unwrap().carried(None).unwrap().literals;
+    let words = data_words(carried);
+    write_policy(&home, "usual.toml", "");
+    write_policy(&home, "trained.toml", "data_bytes = 20000\ntrained_share = 0.05");
+    write_policy(&home, "open.toml", "data_bytes = 20000");
+    let attempt = |policy: &str| home.host(&["try", "book.rs", "--policy", policy]);
+
+    let usual = said(&attempt("./usual.toml"));
+    assert!(usual.contains("refused") && usual.contains(&words), "{usual}");
+    assert!(usual.contains("the policy allows 6.0 kB (`data_bytes` in its table `[rules]`)"), "{usual}");
+    let trained = said(&attempt("./trained.toml"));
+    assert!(trained.contains("of the baseline's tokens, and the policy demands 5% (`trained_share`"), "{trained}");
+
+    // The rules are no part of the terms, and what a rule refused may be tried under another one.
+    let open = attempt("./open.toml");
+    assert_eq!(open.status.code(), Some(0), "{}", said(&open));
+    let all = trials(&home.host(&["log", "--json"]));
+    assert_eq!(
+        all.iter().map(|trial| trial["verdict"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["refused", "refused", "keep"]
+    );
+    assert!(all[2]["bpb"].as_f64().unwrap() < 1.2, "{}", all[2]);
+    assert_eq!((&all[2]["data_bytes"], &all[0]["data_bytes"]), (&carried.into(), &serde_json::Value::Null));
+    assert!(all[2]["trained_share"].as_f64().unwrap() < 0.01, "{}", all[2]);
+    let experiment = all[2]["experiment"].as_str().unwrap();
+    let report = fs::read_to_string(home.path(".host/report.md")).unwrap();
+    for text in [said(&open), said(&home.host(&["log"])), said(&home.host(&["show", &experiment[..12]])), report] {
+        assert!(text.contains(&words), "{text}");
+        assert!(text.contains("of the baseline's tokens"), "{text}");
+    }
+    let table = fs::read_to_string(home.path(".host/results.tsv")).unwrap();
+    let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = table.lines().map(cells).collect();
+    assert_eq!((lines[0].len(), lines[3][lines[0].len() - 2].as_str()), (lines[3].len(), carried.to_string().as_str()));
+    let scored = home.host(&["--json", "score", "book.rs", "--policy", "./open.toml"]);
+    assert!(said(&scored).contains(&format!("\"data_bytes\":{carried}")), "{}", said(&scored));
+
+    // A stricter rule holds for the champion, too.
+    fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
+    let strict = said(&home.host(&["try", "slow.rs", "--policy", "./usual.toml"]));
+    assert!(strict.contains(&format!("champion #3 is passed over: the source {words}")), "{strict}");
+}
+
+/// The dry run cannot know when a guest stops that reads its loss.
+#[test]
+fn a_guest_that_stops_early_is_refused_after_its_run() {
+    let home = Home::new();
+    write_policy(&home, "trained.toml", "trained_share = 0.9");
+    let early = guest("guests/tiny").replace(
+        "        adam.step",
+        "        if loss.item() > 0.0 && lab.progress() > 0.5 { return }\n        adam.step",
+    );
+    fs::write(home.path("early.rs"), early).unwrap();
+    let text = said(&home.host(&["try", "early.rs", "--policy", "./trained.toml"]));
+    assert!(
+        text.contains("failed") && text.contains("too-little-training: trained on 50% of the baseline's"),
+        "{text}"
+    );
+}
+
+#[test]
+fn honest_guests_carry_little() {
+    let seed = Source::parse(SEED_GUEST).unwrap();
+    let mut most = 0;
+    for file in fs::read_dir(guest_path("guests/tiny").parent().unwrap()).unwrap() {
+        let path = file.unwrap().path();
+        let source = Source::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let bytes = source.carried(Some(&seed)).unwrap().bytes();
+        assert!(bytes < 3_000, "{}: {bytes}", path.display());
+        most = most.max(bytes);
+    }
+    assert!(most > 1_000, "a guest that calls every function carries something: {most}");
+}
