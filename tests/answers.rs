@@ -1,23 +1,32 @@
 //! Answers in the source: guests that bring the held-out text with them, or that hardly train.
 
-use crate::common::home::{Home, said, trials};
-use crate::common::{documents, guest, guest_path, tiny};
+use crate::common::home::{Home, lines, said, trials};
+use crate::common::{Place, documents, guest, guest_path, tiny};
 use nightlab::data::corpus::Corpus;
+use nightlab::data::task::PreparedTask;
 use nightlab::data::{split, task};
 use nightlab::guest::seed::SEED_GUEST;
 use nightlab::guest::source::Source;
 use nightlab::record::facts::data_words;
+use nightlab::record::limits::Limits;
+use nightlab::record::secret::SplitSecret;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Tokens of a chunk before its last target.
 const CONTEXT: u32 = 32;
 
-/// The held-out chunks of the small corpus: search, confirm, test.
-fn held_out() -> [Vec<Vec<u16>>; 3] {
+/// The task on the small corpus, with all its held-out text.
+fn prepared(secret: Option<&SplitSecret>) -> PreparedTask {
     let corpus = Corpus::packed("words", documents());
-    let splits = split::split(&corpus, &mut |_| {}).unwrap();
-    let task = task::prepare(&corpus, splits, (CONTEXT, 1000), 1.0).unwrap();
-    [task.search, task.confirm, task.test]
+    let splits = split::split(&corpus, secret, &mut |_| {}).unwrap();
+    task::prepare(&corpus, splits, secret, (CONTEXT, 1000), 1.0).unwrap()
+}
+
+/// Its chunks of search, confirm and test.
+fn held_out(task: &PreparedTask) -> Vec<Vec<u16>> {
+    [&task.search[..], &task.confirm, &task.test].concat()
 }
 
 /// A guest that knows these chunks by heart, and looks up what follows the last twelve tokens.
@@ -79,7 +88,7 @@ fn write_policy(home: &Home, name: &str, rules: &str) {
 #[test]
 fn a_guest_with_the_answers_is_refused_or_told_from_others() {
     let home = Home::new();
-    let book = answer_book(&held_out().concat());
+    let book = answer_book(&held_out(&prepared(None)));
     fs::write(home.path("book.rs"), &book).unwrap();
     let carried = Source::parse(&book).unwrap().carried(None).unwrap().literals;
     let words = data_words(carried);
@@ -153,4 +162,121 @@ fn honest_guests_carry_little() {
         most = most.max(bytes);
     }
     assert!(most > 1_000, "a guest that calls every function carries something: {most}");
+}
+
+/// A secret that holds out nothing of what the text itself would hold out.
+fn other_secret() -> SplitSecret {
+    let public = prepared(None).report.held_out.concat();
+    let is_other = |secret: &SplitSecret| {
+        let names = prepared(Some(secret)).report.held_out.concat();
+        names.iter().all(|name| !public.contains(name))
+    };
+    (0..=255).map(|byte| SplitSecret::new([byte; 32])).find(is_other).unwrap()
+}
+
+#[test]
+fn answers_are_of_no_use_if_a_secret_chooses_the_questions() {
+    let mut place = Place::new();
+    (place.bench.spec.limits, place.bench.forward_ps_per_token) = (Limits::default(), 0);
+    let book = place.compile(&answer_book(&held_out(&prepared(None))));
+    let honest = place.compile(&guest("guests/tiny"));
+    let mut bpb = |secret: Option<&SplitSecret>| {
+        place.bench.task = prepared(secret);
+        [&book, &honest].map(|guest| place.run(guest, 0).outcome.score.unwrap().bpb)
+    };
+    let [answers, learnt] = bpb(None);
+    assert!(answers < learnt - 0.5, "{answers} {learnt}");
+    let [answers, learnt] = bpb(Some(&other_secret()));
+    assert!(answers > learnt, "{answers} {learnt}");
+}
+
+/// Files below a folder, without those of one name.
+fn files(folder: &Path, without: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with(without) {
+            found.extend(files(&path, without));
+        } else if path.is_file() {
+            found.push(fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_secret_split_can_be_replayed_by_its_owner_and_by_all_when_it_is_revealed() {
+    let home = Home::new();
+    home.write_policy("secret.toml", 0.04, 1);
+    let text = fs::read_to_string(home.path("secret.toml")).unwrap();
+    fs::write(home.path("secret.toml"), text.replace("context = 32", "context = 32\nsplit = \"secret\"")).unwrap();
+    let night = || home.host(&["run", "--policy", "./secret.toml"]);
+    let shown = || lines(&home.host(&["--json", "split", "show"]));
+    let first = said(&night());
+    assert!(first.contains("a secret of this store chooses it") && first.contains("done in"), "{first}");
+    let listed = shown();
+    let commitment = listed[0]["commitment"].as_str().unwrap().to_owned();
+    assert!(listed.len() == 1 && first.contains(&commitment[..12]) && listed[0]["secret"].is_null(), "{listed:?}");
+    assert_eq!((&listed[0]["nights"], listed[0]["experiments"].as_u64().unwrap() > 2), (&1.into(), true));
+
+    // The secret is in one file, for its owner.
+    let file = home.path(".host/secrets").join(&commitment);
+    let secret = SplitSecret::read(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let digits = secret.reveal();
+    let tells = |bytes: &[u8]| {
+        bytes.windows(32).any(|part| part == secret.bytes()) || bytes.windows(64).any(|part| part == digits.as_bytes())
+    };
+    assert!(!tells(first.as_bytes()) && tells(&fs::read(&file).unwrap()));
+    assert!(
+        files(&home.path(".host"), "secrets")
+            .iter()
+            .chain(&files(&home.path("cache"), "toolchain"))
+            .all(|bytes| !tells(bytes))
+    );
+
+    let key = trials(&home.host(&["log", "--json"]))[0]["experiment"].as_str().unwrap().to_owned();
+    let replay = |store: &str, secret: &[&str]| home.host(&[&["--store", store, "replay", &key], secret].concat());
+    assert_eq!(replay(".host", &[]).status.code(), Some(0));
+    home.copy_of_store("copy");
+    fs::remove_dir_all(home.path("copy/secrets")).unwrap();
+    let lost = said(&replay("copy", &[]));
+    assert!(lost.contains(&commitment) && lost.contains("is lost"), "{lost}");
+    fs::write(home.path("digits"), format!("{digits}\n")).unwrap();
+    assert_eq!(replay("copy", &["--secret", "digits"]).status.code(), Some(0));
+    let wrong = said(&replay("copy", &["--secret", &"7".repeat(64)]));
+    assert!(wrong.contains(&format!("the commitment {commitment}, the one that was given has")), "{wrong}");
+    assert!(said(&replay("copy", &["--secret", "7777"])).contains("takes the 64 digits"));
+
+    // A revealed secret chooses nothing new, and its night can still be reported.
+    let revealed = said(&home.host(&["split", "reveal"]));
+    assert!(revealed.contains(&digits), "{revealed}");
+    home.copy_of_store("later");
+    fs::remove_dir_all(home.path("later/secrets")).unwrap();
+    assert_eq!(replay("later", &[]).status.code(), Some(0));
+    let sealed = home.host(&["report", "--seal"]);
+    assert!(sealed.status.success(), "{}", said(&sealed));
+    let second = said(&night());
+    assert!(!second.contains(&commitment[..12]) && second.contains("done in"), "{second}");
+    let listed = shown();
+    assert_eq!((listed.len(), listed[0]["secret"].as_str()), (2, Some(digits.as_str())));
+    assert!(listed[0]["ended_unix_ms"].is_i64() && listed[1]["ended_unix_ms"].is_null(), "{listed:?}");
+
+    // A lost one is never replaced in silence.
+    fs::remove_file(home.path(".host/secrets").join(listed[1]["commitment"].as_str().unwrap())).unwrap();
+    let stopped = said(&night());
+    assert!(stopped.contains("is lost") && stopped.contains("host split retire"), "{stopped}");
+    assert!(said(&home.host(&["store", "check"])).contains("is lost"));
+    assert!(home.host(&["split", "retire"]).status.success());
+    assert!(said(&night()).contains("done in"));
+}
+
+#[test]
+fn a_public_task_needs_no_secret() {
+    let (home, _) = Home::after_a_night();
+    let key = trials(&home.host(&["log", "--json"]))[0]["experiment"].as_str().unwrap().to_owned();
+    let given = said(&home.host(&["replay", &key, "--secret", &"7".repeat(64)]));
+    assert!(given.contains("no secret has chosen its held-out text"), "{given}");
+    assert!(said(&home.host(&["split", "show"])).contains("no secrets"));
+    assert!(said(&home.host(&["split", "reveal"])).contains("no secret is in use"));
 }

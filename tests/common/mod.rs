@@ -110,8 +110,8 @@ impl Place {
     fn without_cap() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let corpus = Corpus::new("words", documents());
-        let splits = split::split(&corpus, &mut |_| {}).unwrap();
-        let task = task::prepare(&corpus, splits, (32, 24), 1.0).unwrap();
+        let splits = split::split(&corpus, None, &mut |_| {}).unwrap();
+        let task = task::prepare(&corpus, splits, None, (32, 24), 1.0).unwrap();
         let profile = Policy::load("smoke").unwrap().profile().unwrap();
         let spec = RunSpec {
             vocab: task.task.tokenizer.vocab(),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use nightlab::data;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
-use nightlab::policy::{CapsPolicy, Policy};
+use nightlab::policy::{CapsPolicy, Choice, Policy};
 use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
 use nightlab::record::spend::{Spend, dollars};
@@ -274,6 +274,13 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
+    println!(
+        "  held out    {}",
+        match policy.task.split {
+            Choice::Public => "what the text itself decides, which everybody can know",
+            Choice::Secret => "what a secret of the store chooses",
+        }
+    );
     println!(
         "  rules       a source may carry {} of data; training on {} of the baseline's tokens at least",
         facts::bytes(policy.rules.data_bytes),

@@ -49,6 +49,9 @@ pub struct TaskPolicy {
     /// Scale factor, from which a guest derives its sizes.
     #[serde(default = "one")]
     pub scale: f32,
+    /// Who chooses the held-out text.
+    #[serde(default)]
+    pub split: Choice,
     /// Number of chunks that are scored of each held-out split.
     pub eval_chunks: u32,
     /// Rows per forward call.
@@ -57,6 +60,17 @@ pub struct TaskPolicy {
     /// The guest that the night starts from: `gpt`, or a path.
     #[serde(default = "gpt")]
     pub seed_guest: String,
+}
+
+/// Who chooses the held-out text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The text itself, so that everybody knows what is held out.
+    #[default]
+    Public,
+    /// A secret of the store, until it is revealed.
+    Secret,
 }
 
 /// The training time of an experiment.

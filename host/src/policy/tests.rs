@@ -103,7 +103,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "4641daeba39da8602d94f8dda82dd48238333fa45793ecc07c0e56d45be37105"
+        "1d6079f1fcfb9c811339db024d72f4e898de2887cb74217ee67c807ad8b7af24"
     );
 }
 

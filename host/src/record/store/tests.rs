@@ -386,7 +386,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     };
     let record = store.record_experiment(&finished).unwrap();
     assert_eq!(store.outcome(&record).unwrap(), outcome());
-    let error = crate::night::setup::for_record(store, &record, None).err().unwrap().to_string();
+    let error = crate::night::setup::for_record(store, &record, None, None).err().unwrap().to_string();
     assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
 }
 
