@@ -7,6 +7,8 @@ use nightlab::data::task::PreparedTask;
 use nightlab::data::{split, task};
 use nightlab::guest::seed::SEED_GUEST;
 use nightlab::guest::source::Source;
+use nightlab::night::{Night, NightError, Plan, Stop};
+use nightlab::policy::Policy;
 use nightlab::record::facts::data_words;
 use nightlab::record::limits::Limits;
 use nightlab::record::secret::SplitSecret;
@@ -188,6 +190,22 @@ fn answers_are_of_no_use_if_a_secret_chooses_the_questions() {
     assert!(answers < learnt - 0.5, "{answers} {learnt}");
     let [answers, learnt] = bpb(Some(&other_secret()));
     assert!(answers > learnt, "{answers} {learnt}");
+}
+
+/// A server that was started before may still hold the old task.
+#[test]
+fn no_night_begins_on_a_secret_that_has_ended() {
+    let mut place = Place::new();
+    let secret = place.bench.store.current_secret(1).unwrap();
+    place.bench.task = prepared(Some(&secret));
+    assert!(place.bench.is_open().unwrap());
+    place.bench.store.reveal_secret(&secret.commitment(), 2).unwrap();
+    assert!(!place.bench.is_open().unwrap());
+    let policy = Policy::load("smoke").unwrap();
+    let seed_guest = place.bench.prepare(&guest("guests/tiny")).unwrap();
+    let plan = Plan::for_one(&policy, "smoke", "", seed_guest);
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    assert!(matches!(Night::begin(&place.bench, plan, &stop, &mut tell), Err(NightError::Closed)));
 }
 
 /// Files below a folder, without those of one name.

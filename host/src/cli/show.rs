@@ -5,6 +5,7 @@ use crate::cli::out::{self, print, println};
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
 use nightlab::data;
+use nightlab::guest::component::Component;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
 use nightlab::policy::{CapsPolicy, Choice, Policy};
@@ -102,16 +103,21 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
         Found::Experiment(key) => experiment(cli, &store, &key)?,
         Found::Component(key) => {
             let record = store.component(&key)?.context("the component is gone from the index")?;
-            let size = store.get_blob(&record.component_blob)?.len();
+            let component = Component::from_bytes(&store.get_blob(&record.component_blob)?)?;
+            let (size, data) = (component.bytes().len() as u64, component.data_bytes()?);
             if cli.json {
                 text::json_line(&json!({
                     "component": key, "source_key": record.source_key, "blob": record.component_blob,
-                    "bytes": size, "compiler": record.compiler,
+                    "bytes": size, "data_segment_bytes": data, "compiler": record.compiler,
                 }));
             } else {
                 println!("component {key}");
                 println!("  source     {}", record.source_key);
-                println!("  bytes      {}", text::count(size as u64));
+                println!("  bytes      {}", text::count(size));
+                println!(
+                    "  data       {} in data segments, the SDK's and the standard library's included",
+                    facts::bytes(data)
+                );
                 println!("  compiler   {}", printable(&record.compiler));
             }
         }

@@ -33,10 +33,8 @@ fn show(cli: &Cli) -> Result<ExitCode> {
         );
     }
     for record in secrets {
-        let is_lost = match store.secret(&record.commitment) {
-            Err(StoreError::SecretLost { .. }) => true,
-            read => read.map(|_| false)?,
-        };
+        // Another user cannot read the file, and may know all that the index says.
+        let is_lost = matches!(store.secret(&record.commitment), Err(StoreError::SecretLost { .. }));
         let (nights, experiments) = store.secret_uses(&record.commitment)?;
         if cli.json {
             text::json_line(&json!({

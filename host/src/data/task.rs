@@ -142,16 +142,16 @@ impl PreparedTask {
         Definition { corpus: self.corpus.clone(), context, eval_chunks, scale, commitment }
     }
 
-    /// A description in one line.
+    /// A description in one line. The sizes of a secret split are not told.
     pub fn describe(&self) -> String {
         let (documents, bytes) = self.documents;
+        let corpus = format!("{}, {:.2} MB, {documents} documents", self.corpus, bytes as f64 / 1e6);
+        if self.task.commitment.is_some() {
+            return corpus;
+        }
         let [train, search, confirm, test] = self.report.sizes.map(|(units, _)| units);
         let unit = if self.report.section_bytes.is_some() { "sections" } else { "documents" };
-        format!(
-            "{}, {:.2} MB, {documents} documents; {unit}: {train} train, {search} search, {confirm} confirm, {test} test",
-            self.corpus,
-            bytes as f64 / 1e6
-        )
+        format!("{corpus}; {unit}: {train} train, {search} search, {confirm} confirm, {test} test")
     }
 
     /// Bits per byte of chunks. `chunk_nats` holds their negative log-likelihoods in nats, in order. Because tokens are
@@ -384,12 +384,15 @@ mod tests {
         assert_eq!((told.len(), told.as_slice()), (85, &corpus_text(&task.train)[..85]));
         assert_ne!(task.told_unigram_bpb, task.unigram_bpb);
         assert_eq!(task.told_beginning(20), &task.train[..20]);
+        assert_eq!(task.describe(), "x, 0.00 MB, 10 documents");
         assert!(!task.warning().unwrap().contains("bytes"), "{:?}", task.warning());
         let definition = serde_json::to_string(&task.definition()).unwrap();
         assert!(definition.contains(&secret.commitment().to_string()) && !definition.contains(&secret.reveal()));
         let public = prepared(&corpus, 16, 1.0).unwrap();
         assert_eq!(public.told_unigram_bpb, public.unigram_bpb);
-        assert!(!serde_json::to_string(&public.definition()).unwrap().contains("commitment"));
+        let earlier = r#"{"corpus":"x","context":16,"eval_chunks":5,"scale":1.0}"#;
+        assert_eq!(serde_json::to_string(&public.definition()).unwrap(), earlier);
+        assert_eq!(serde_json::from_str::<Definition>(earlier).unwrap(), public.definition());
         assert_ne!(public.hash(), task.hash());
     }
 

@@ -80,6 +80,13 @@ impl Bench {
         }
     }
 
+    /// Whether new work may be scored on this task: no secret has chosen its held-out text, or the one that has is
+    /// still in use.
+    pub fn is_open(&self) -> Result<bool, StoreError> {
+        let Some(commitment) = self.task.task.commitment else { return Ok(true) };
+        Ok(self.store.secret_in_use()?.is_some_and(|secret| secret.commitment == commitment))
+    }
+
     /// The terms on which guests compete on this bench. The result does not depend on the component.
     pub fn context_key(&self, component: &Component) -> ContextKey {
         self.manifest(component, 0).context_key()

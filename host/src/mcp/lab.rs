@@ -78,7 +78,8 @@ impl Lab {
     /// download a compiler or a corpus.
     fn bench(&self, tell: &mut Tell) -> Result<(Bench, Candidate), Problem> {
         let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if opened.is_none() {
+        let is_closed = opened.as_ref().map(|(bench, _)| bench.is_open()).transpose()? == Some(false);
+        if opened.is_none() || is_closed {
             tell("opening the lab".into());
             let Settings { store, policy, threads, jobs, .. } = &self.settings;
             let store = Store::open(store)?;

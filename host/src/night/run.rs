@@ -127,6 +127,9 @@ impl<'a> Night<'a> {
         if let Some(night) = night.as_ref().filter(|night| night.context != terms) {
             return Err(NightError::OtherTerms(night.id));
         }
+        if night.is_none() && !bench.is_open()? {
+            return Err(NightError::Closed);
+        }
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let mut rest = Rest::new(patience);

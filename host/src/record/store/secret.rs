@@ -194,6 +194,15 @@ mod tests {
     }
 
     #[test]
+    fn two_that_need_a_secret_at_once_get_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let draw = || Store::open(dir.path()).unwrap().current_secret(5).unwrap();
+        let [a, b] = std::thread::scope(|scope| [scope.spawn(draw), scope.spawn(draw)].map(|it| it.join().unwrap()));
+        assert_eq!(a, b);
+    }
+
+    #[test]
     fn a_lost_secret_is_told_and_never_replaced_in_silence() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
