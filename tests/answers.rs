@@ -153,6 +153,17 @@ fn a_guest_that_stops_early_is_refused_after_its_run() {
 }
 
 #[test]
+fn a_policy_that_no_mutation_can_keep_says_so() {
+    let home = Home::new();
+    write_policy(&home, "none.toml", "data_bytes = 10");
+    let text = said(&home.host(&["run", "--policy", "./none.toml"]));
+    assert!(
+        text.contains("the seed guest") && text.contains("carries 68 B of data, and the policy allows 10 B"),
+        "{text}"
+    );
+}
+
+#[test]
 fn honest_guests_carry_little() {
     let seed = Source::parse(SEED_GUEST).unwrap();
     let mut most = 0;

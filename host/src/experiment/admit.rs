@@ -13,7 +13,7 @@ impl Bench {
     ///
     /// # Errors
     /// More than the policy allows.
-    pub(super) fn carried(&self, source: &Source) -> Result<Carried, Refusal> {
+    pub fn carried(&self, source: &Source) -> Result<Carried, Refusal> {
         let carried = source.carried(self.seed_guest.as_ref().map(|seed| &seed.source))?;
         let cap = self.rules.data_bytes;
         if self.seed_guest.is_none() || carried.bytes() <= cap {

@@ -16,7 +16,7 @@ pub struct Rules {
 
 impl Default for Rules {
     /// Six times the data of good champions, and twice that of the test guest that calls every function. The data of
-    /// 20 kB of English text counts as 9.7 kB or more.
+    /// 20 kB of English text counts as 11 kB or more.
     fn default() -> Self {
         Self { data_bytes: 6_000, trained_share: 0.0 }
     }

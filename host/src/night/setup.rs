@@ -305,7 +305,9 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
     };
     let candidate = bench.prepare(&text).map_err(refused)?;
     let source = Source::parse(&text).map_err(|error| refused(error.into()))?;
-    bench.seed_guest = Some(SeedGuest { source, tokens: candidate.dry_run.train.tokens });
+    bench.seed_guest = Some(SeedGuest { source: source.clone(), tokens: candidate.dry_run.train.tokens });
+    // If the seed guest broke the rule on data, every mutation would.
+    bench.carried(&source).map_err(refused)?;
     let per_token = candidate.dry_run.forward_ps_per_token(bench.spec.forward_tokens());
     bench.forward_ps_per_token = per_token.saturating_mul(u64::from(bench.spec.limits.forward_cost_factor));
     Ok(candidate)

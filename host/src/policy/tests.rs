@@ -36,6 +36,10 @@ fn a_value_out_of_range_is_shown_with_its_line() {
         "night.toml:3:11: task.context: 4 is out of range: 8 to 4096\n  3 | context = 4\n    |           ^"
     );
     assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.01 to 86400"));
+    let rules = format!("{MINIMAL}\n[rules]\ntrained_share = 1.5\n");
+    assert!(fault(&rules).contains("night.toml:11:17: rules.trained_share: 1.5 is out of range: 0 to 1"));
+    let split = MINIMAL.replace("context = 64", "context = 64\nsplit = \"hidden\"");
+    assert!(fault(&split).contains("night.toml:4:9: unknown variant `hidden`, expected `public` or `secret`"));
     let proposer = format!("{MINIMAL}\n[search]\nproposers = [\"oracle\"]\n");
     assert!(fault(&proposer).contains("night.toml:11:13: search.proposers: no proposer is called `oracle`"));
 }
