@@ -15,6 +15,7 @@ mod hostile;
 mod identity;
 mod sandbox;
 
+mod answers;
 mod cli;
 mod data;
 mod jobs;

@@ -7,11 +7,12 @@ use crate::manual::commands;
 use std::process::{Command, Output};
 
 /// Patterns for text that differs between machines, compilers and days, and the words that replace it.
-const REDACTED: [(&str, &str); 13] = [
+const REDACTED: [(&str, &str); 14] = [
     (r"\b[0-9a-f]{64}\b", "[hash]"),
     (r"\b[0-9a-f]{12}\b", "[hash]"),
     (r"\b(show|replay) [0-9a-f]{8}\b", "$1 [hash]"),
     (r"bytes      [\d,]+", "bytes      [bytes]"),
+    (r"data       [\d.]+ kB", "data       [bytes]"),
     (r"(?s)help: there is a method.*", "[the compiler's help]"),
     (r"rustc \d+\.\d+\.\d+[^,\n]*(, LLD [^,\n]*)?", "[compiler]"),
     (r"(/[^\s/]+)*/tests/guests/tiny.rs", "[guest]"),

@@ -9,6 +9,7 @@ use nightlab::data::split;
 use nightlab::data::task;
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
+use nightlab::experiment::rules::Rules;
 use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
 use nightlab::guest::source::Source;
@@ -109,8 +110,8 @@ impl Place {
     fn without_cap() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let corpus = Corpus::new("words", documents());
-        let splits = split::split(&corpus, &mut |_| {}).unwrap();
-        let task = task::prepare(&corpus, splits, (32, 24), 1.0).unwrap();
+        let splits = split::split(&corpus, None, &mut |_| {}).unwrap();
+        let task = task::prepare(&corpus, splits, None, (32, 24), 1.0).unwrap();
         let profile = Policy::load("smoke").unwrap().profile().unwrap();
         let spec = RunSpec {
             vocab: task.task.tokenizer.vocab(),
@@ -134,6 +135,8 @@ impl Place {
             spec,
             jobs: NonZeroUsize::MIN,
             forward_ps_per_token: 0,
+            rules: Rules::default(),
+            seed_guest: None,
         };
         Self { bench, folder }
     }

@@ -92,6 +92,9 @@ pub enum Command {
         /// Execute only this interval, from the checkpoint before it (1 is the first that has one).
         #[arg(long, value_name = "K")]
         interval: Option<u32>,
+        /// The secret that has chosen the held-out text, if another store drew and revealed it.
+        #[arg(long, value_name = "DIGITS|FILE")]
+        secret: Option<String>,
     },
     /// Let the champion (or any experiment's model) write.
     Sample(Sample),
@@ -130,6 +133,12 @@ pub enum Command {
     Man {
         /// The folder, made where there is none [default: print the page of `host` instead].
         dir: Option<PathBuf>,
+    },
+    /// The secrets that choose the held-out text, for policies with `split = "secret"`.
+    Split {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Split,
     },
     /// Housekeeping of the store.
     Store {
@@ -261,6 +270,23 @@ pub enum Data {
     Show {
         /// Its name.
         name: String,
+    },
+}
+
+/// `host split`.
+#[derive(Debug, Subcommand)]
+pub enum Split {
+    /// List the secrets of this store by their commitments, and what became of them.
+    Show,
+    /// Reveal a secret when its round is closed. Then others can replay its experiments, and new nights draw another.
+    Reveal {
+        /// The start of its commitment [default: the one in use].
+        commitment: Option<String>,
+    },
+    /// Give up a secret without revealing it, for instance a lost one. New nights draw another one.
+    Retire {
+        /// The start of its commitment [default: the one in use].
+        commitment: Option<String>,
     },
 }
 

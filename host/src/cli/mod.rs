@@ -15,6 +15,7 @@ mod run;
 mod score;
 mod search;
 mod show;
+mod split;
 mod store;
 mod text;
 

@@ -5,6 +5,7 @@ use crate::cli::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
 use nightlab::record::ending::Ending;
+use nightlab::record::facts;
 use nightlab::record::spend::dollars;
 use nightlab::record::trial::Findings;
 use nightlab::system::sanitize::printable;
@@ -164,6 +165,10 @@ pub fn trial_line(line: &TrialLine, colour: bool) -> String {
     let seeds = pairs.map_or_else(|| " –".into(), |n| format!("{n:>2}"));
     let mark = if trial.is_kept() { "●" } else { " " };
     let p = p_better.map_or(String::new(), |p| format!("  P(better) {p:.3}"));
+    let remarks: String = facts::remarks(trial.found.data_bytes, trial.found.trained_share)
+        .iter()
+        .map(|remark| format!("  {remark}"))
+        .collect();
     let reason = match text::headline(reason) {
         line if line.is_empty() => line,
         line => format!("  {line}"),
@@ -177,7 +182,7 @@ pub fn trial_line(line: &TrialLine, colour: bool) -> String {
     };
     let cost = if spend.micro_dollars > 0 { format!("  {}", dollars(spend.micro_dollars)) } else { String::new() };
     let line = format!(
-        "{:>3}  {}  {bpb:>7}  {delta:>7}  {seeds} {mark} {:<8}  {:<9}  {}{p}{mended}{cost}{reason}",
+        "{:>3}  {}  {bpb:>7}  {delta:>7}  {seeds} {mark} {:<8}  {:<9}  {}{p}{remarks}{mended}{cost}{reason}",
         trial.number,
         text::clock(*elapsed_s),
         verdict.name(),

@@ -4,7 +4,7 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, lab, manual, out, report, score, search, show, store, text};
+use crate::cli::{data, doctor, lab, manual, out, report, score, search, show, split, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -61,7 +61,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Log { last, all } => show::log(&cli, *last, *all),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
-        Command::Replay { hash, interval } => replay_experiment(&cli, hash, *interval),
+        Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),
@@ -72,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Search(what) => search::search(&cli, what),
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
+        Command::Split { command } => split::split(&cli, command),
         Command::Store { command: args::StoreCommand::Gc } => store::gc(&cli),
         Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
@@ -189,14 +190,15 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>, screen: boo
     Ok(ExitCode::FAILURE)
 }
 
-fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>) -> Result<ExitCode> {
+fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>, secret: Option<&str>) -> Result<ExitCode> {
+    let secret = secret.map(split::given).transpose()?;
     let store = setup::existing_store(&cli.store)?;
     let key = match store.resolve(hash)? {
         Found::Experiment(key) => key,
         _ => bail!("{hash} is not an experiment; `host log` lists experiments"),
     };
     let record = store.find_experiment(&key)?.context("the experiment is gone from the index")?;
-    let (bench, component) = setup::for_record(store, &record, cli.threads)?;
+    let (bench, component) = setup::for_record(store, &record, secret, cli.threads)?;
     if !cli.json {
         let m = &record.manifest;
         println!(
@@ -226,7 +228,7 @@ fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
     let args::Sample { prompt, length, temperature, random_seed, experiment } = what;
     let store = setup::existing_store(&cli.store)?;
     let record = setup::experiment_or_champion(&store, experiment.as_deref())?;
-    let (bench, component) = setup::for_record(store, &record, cli.threads)?;
+    let (bench, component) = setup::for_record(store, &record, None, cli.threads)?;
     let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
     let written = sample::sample(&bench, &record, &component, prompt.as_bytes(), &style)?;
     if cli.json {

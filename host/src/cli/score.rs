@@ -7,10 +7,12 @@ use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::{Context, Result};
 use nightlab::experiment::batch::Run;
+use nightlab::experiment::bench::Bench;
 use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
 use nightlab::night::{setup, trial::replicas};
 use nightlab::policy::Policy;
+use nightlab::record::facts;
 use nightlab::record::outcome::Status;
 use nightlab::record::store::Store;
 use nightlab::system::sanitize::printable;
@@ -45,15 +47,20 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     let runs = replicas::score(&bench, &policy, &candidate, *seeds, &stop, &mut tell)?;
     let scores: Vec<f64> = runs.iter().filter_map(bpb).collect();
     if cli.json {
-        runs.iter().for_each(|run| text::json_line(&in_json(run)));
+        runs.iter().for_each(|run| text::json_line(&in_json(&bench, run)));
         text::json_line(&json!({
             "runs": runs.len(), "scored": scores.len(), "mean_bpb": mean(&scores), "sd_bpb": deviation(&scores),
+            "data_bytes": candidate.carried.bytes(),
         }));
     } else {
         runs.iter().for_each(|run| println!("{}", line(run)));
         if let (Some(mean), Some(sd)) = (mean(&scores), deviation(&scores)) {
             println!("mean              {mean:.4} bpb ± {sd:.4} over {} random seeds", scores.len());
         }
+        let trained_share = runs.first().and_then(|run| bench.share(run.outcome.totals.tokens));
+        facts::remarks(Some(candidate.carried.bytes()), trained_share)
+            .iter()
+            .for_each(|remark| println!("it {remark}"));
     }
     Ok(if scores.len() == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -76,7 +83,7 @@ fn random_seed(run: &Run) -> Option<u64> {
     run.record.as_ref().map(|record| record.manifest.random_seed)
 }
 
-fn in_json(run: &Run) -> Value {
+fn in_json(bench: &Bench, run: &Run) -> Value {
     let status = &run.outcome.status;
     let reason = if let Status::GuestFault { message, .. } = status { message.as_str() } else { "" };
     json!({
@@ -85,6 +92,8 @@ fn in_json(run: &Run) -> Value {
         "status": status.name(),
         "bpb": bpb(run),
         "steps": run.outcome.totals.steps,
+        "tokens": run.outcome.totals.tokens,
+        "trained_share": bench.share(run.outcome.totals.tokens),
         "reason": printable(reason),
         "experiment": run.key,
         "seconds": run.wall.map(|wall| wall.as_secs_f64()),

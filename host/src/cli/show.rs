@@ -5,9 +5,10 @@ use crate::cli::out::{self, print, println};
 use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
 use nightlab::data;
+use nightlab::guest::component::Component;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
-use nightlab::policy::{CapsPolicy, Policy};
+use nightlab::policy::{CapsPolicy, Choice, Policy};
 use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
 use nightlab::record::spend::{Spend, dollars};
@@ -102,16 +103,21 @@ pub fn show(cli: &Cli, hash: &str) -> Result<ExitCode> {
         Found::Experiment(key) => experiment(cli, &store, &key)?,
         Found::Component(key) => {
             let record = store.component(&key)?.context("the component is gone from the index")?;
-            let size = store.get_blob(&record.component_blob)?.len();
+            let component = Component::from_bytes(&store.get_blob(&record.component_blob)?)?;
+            let (size, data) = (component.bytes().len() as u64, component.data_bytes()?);
             if cli.json {
                 text::json_line(&json!({
                     "component": key, "source_key": record.source_key, "blob": record.component_blob,
-                    "bytes": size, "compiler": record.compiler,
+                    "bytes": size, "data_segment_bytes": data, "compiler": record.compiler,
                 }));
             } else {
                 println!("component {key}");
                 println!("  source     {}", record.source_key);
-                println!("  bytes      {}", text::count(size as u64));
+                println!("  bytes      {}", text::count(size));
+                println!(
+                    "  data       {} in data segments, the SDK's and the standard library's included",
+                    facts::bytes(data)
+                );
                 println!("  compiler   {}", printable(&record.compiler));
             }
         }
@@ -229,6 +235,12 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     if let Some(record) = trial {
         let t = &record.trial;
         println!("  trial      #{} {}: {}", t.number, t.found.verdict.name(), printable(&t.description));
+        if let Some(data) = t.found.data_bytes {
+            println!("             {}", facts::data_words(data));
+        }
+        if let Some(share) = t.found.trained_share {
+            println!("             {}", facts::trained_words(share));
+        }
         if !t.hypothesis.is_empty() {
             println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
         }
@@ -268,6 +280,18 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
     println!("              profile_hash {hash}");
     println!("  evaluation  context {}, {} chunks per split", policy.task.context, policy.task.eval_chunks);
+    println!(
+        "  held out    {}",
+        match policy.task.split {
+            Choice::Public => "what the text itself decides, which everybody can know",
+            Choice::Secret => "what a secret of the store chooses",
+        }
+    );
+    println!(
+        "  rules       a source may carry {} of data; training on {} of the baseline's tokens at least",
+        facts::bytes(policy.rules.data_bytes),
+        facts::percent(policy.rules.trained_share)
+    );
     println!("  proposers   {}", policy.search.proposers.join(", "));
     proposers(&policy)?;
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());

@@ -161,7 +161,7 @@ pub const COMPRESSED: usize = 8 << 20;
 /// Opens the corpus `name` (a built-in one is made first), splits it and describes it.
 pub fn show(name: &str, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Shown, DataError> {
     let corpus = open(name, cache, progress)?;
-    let splits = split_cache::splits(&corpus, cache, progress)?;
+    let splits = split_cache::splits(&corpus, None, cache, progress)?;
     let mut head = Vec::new();
     for section in splits.train.iter().take(400) {
         head.extend_from_slice(&section.text(&corpus));
@@ -214,7 +214,7 @@ pub fn add(
     let path = corpus::path(cache, name);
     let _held = cache::lock(&path.with_extension("lock"))?;
     let (corpus, left_out) = local::read(name, source, field, progress)?;
-    let Splits { report, .. } = split_cache::splits(&corpus, cache, progress)?;
+    let Splits { report, .. } = split_cache::splits(&corpus, None, cache, progress)?;
     let longest_context = longest_context(&corpus, &report)?;
     let facts = Facts::of(&corpus.manifest);
     let before = corpus::manifest(name, &path).ok().map(|before| before.hash_hex());

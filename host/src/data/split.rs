@@ -1,9 +1,10 @@
 //! Splits a corpus into text for training and text for scoring. Pure: the split depends on the contents of the
-//! documents, not on their names or order.
+//! documents and on the secret, if there is one, not on names or order.
 
 use crate::data::corpus::{BOUNDARY, Corpus};
 use crate::data::duplicates;
 use crate::data::error::DataError;
+use crate::record::secret::SplitSecret;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -142,15 +143,16 @@ impl Splits {
     }
 
     /// BLAKE3 (derive_key, "host 2026 split v1") of each part: per section, its length as u64 little-endian, then its
-    /// bytes.
-    pub fn hashes(&self, corpus: &Corpus) -> [[u8; 32]; 4] {
+    /// bytes. A secret blinds these hashes: whoever knows the corpus could find out by them what is held out.
+    pub fn hashes(&self, corpus: &Corpus, secret: Option<&SplitSecret>) -> [[u8; 32]; 4] {
         self.parts().map(|part| {
             let mut hasher = blake3::Hasher::new_derive_key(SPLIT_CONTEXT);
             for section in part {
                 hasher.update(&(section.length() as u64).to_le_bytes());
                 hasher.update(&section.text(corpus));
             }
-            *hasher.finalize().as_bytes()
+            let hash = *hasher.finalize().as_bytes();
+            secret.map_or(hash, |secret| secret.blind(&hash))
         })
     }
 
@@ -163,21 +165,28 @@ impl Splits {
     }
 }
 
-/// Splits `corpus`. Units are ranked by a hash of their content: the first fortieth is the test split, the next
-/// fortieth confirm, the next twentieth search, the rest train. Passages that a later-judging split also contains are
-/// then removed from the earlier one ([`duplicates`]). `progress` receives lines during slow work.
+/// Splits `corpus`. Units are ranked by a hash of their content, keyed with the secret if there is one: the first
+/// fortieth is the test split, the next fortieth confirm, the next twentieth search, the rest train. Passages that a
+/// later-judging split also contains are then removed from the earlier one ([`duplicates`]). `progress` receives lines
+/// during slow work.
 ///
 /// Units are whole documents. In a corpus of whole documents, they are contiguous sections of up to 64 KiB if there are
 /// fewer than 8 documents, or if one document holds more than an eighth of the bytes; shares count units. In a packed
 /// corpus only long documents are cut, and shares count bytes.
-pub fn split(corpus: &Corpus, progress: &mut dyn FnMut(&str)) -> Result<Splits, DataError> {
+pub fn split(
+    corpus: &Corpus,
+    secret: Option<&SplitSecret>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Splits, DataError> {
     let units = if corpus.is_packed() { packed_units(corpus) } else { units(corpus) };
     let section_bytes = units.iter().filter(|unit| unit.number.is_some()).map(Section::length).max();
     let found = units.len();
     let mut seen = BTreeSet::new();
     let mut ranked: Vec<([u8; 32], Section)> = Vec::new();
     for unit in units {
-        let rank = blake3::derive_key(RANK_CONTEXT, &unit.text(corpus));
+        let text = unit.text(corpus);
+        let rank = secret.map_or_else(|| blake3::derive_key(RANK_CONTEXT, &text), |secret| secret.rank(&text));
+        drop(text);
         if seen.insert(rank) {
             ranked.push((rank, unit));
         }
@@ -356,7 +365,7 @@ mod tests {
 
     #[test]
     fn thirty_eight_plays() {
-        let splits = split(&corpus(38, 500), &mut |_| {}).unwrap();
+        let splits = split(&corpus(38, 500), None, &mut |_| {}).unwrap();
         assert_eq!(splits.report.sizes.map(|s| s.0), [34, 2, 1, 1]);
         assert_eq!(splits.report.section_bytes, None);
     }
@@ -369,17 +378,31 @@ mod tests {
             for (i, document) in renamed.iter_mut().enumerate() {
                 document.name = format!("{:03}", 900 - i);
             }
-            let hashes = |corpus: Corpus| split(&corpus, &mut |_| {}).unwrap().hashes(&corpus);
+            let hashes = |corpus: Corpus| split(&corpus, None, &mut |_| {}).unwrap().hashes(&corpus, None);
             assert_eq!(hashes(make("x", documents)), hashes(make("y", renamed)));
         }
     }
 
     #[test]
+    fn a_secret_chooses_other_text_and_hides_which() {
+        let corpus = corpus(38, 500);
+        let by = |secret: Option<&SplitSecret>| split(&corpus, secret, &mut |_| {}).unwrap();
+        let (public, secret) = (by(None), SplitSecret::new([7; 32]));
+        let chosen = by(Some(&secret));
+        assert_eq!(chosen, by(Some(&secret)));
+        assert_eq!(chosen.report.sizes, public.report.sizes);
+        assert_ne!(chosen.report.held_out, public.report.held_out);
+        assert_ne!(chosen, by(Some(&SplitSecret::new([8; 32]))));
+        let (open, blind) = (chosen.hashes(&corpus, None), chosen.hashes(&corpus, Some(&secret)));
+        assert!(open.iter().zip(&blind).all(|(open, blind)| open != blind));
+    }
+
+    #[test]
     fn one_document_is_cut() {
-        let splits = split(&corpus(1, 400_000), &mut |_| {}).unwrap();
+        let splits = split(&corpus(1, 400_000), None, &mut |_| {}).unwrap();
         assert_eq!(splits.report.section_bytes, Some(10_000));
         assert_eq!(splits.report.sizes.map(|s| s.0), [36, 2, 1, 1]);
-        assert!(matches!(split(&corpus(1, 20_000), &mut |_| {}), Err(DataError::TooSmall { .. })));
+        assert!(matches!(split(&corpus(1, 20_000), None, &mut |_| {}), Err(DataError::TooSmall { .. })));
     }
 
     fn packed(texts: &[Vec<u8>]) -> Corpus {
@@ -395,7 +418,7 @@ mod tests {
         }
         documents.push(Document { name: "copy".into(), bytes: documents[0].bytes.clone() });
         let corpus = Corpus::new("x", documents);
-        let splits = split(&corpus, &mut |_| {}).unwrap();
+        let splits = split(&corpus, None, &mut |_| {}).unwrap();
         assert_eq!((splits.report.identical, splits.report.passages_removed), (1, 19));
         let holds = |part: &[Section]| part.iter().filter(|s| s.text(&corpus).ends_with(&shared)).count();
         assert_eq!(splits.parts().map(holds), [0, 0, 0, 1]);
@@ -409,7 +432,7 @@ mod tests {
         let mut texts: Vec<_> = (0..400).map(|i| [text(i, 300), shared.clone()].concat()).collect();
         texts.push(texts[0].clone());
         let corpus = packed(&texts);
-        let splits = split(&corpus, &mut |_| {}).unwrap();
+        let splits = split(&corpus, None, &mut |_| {}).unwrap();
         assert_eq!((splits.report.identical, splits.report.passages_removed), (1, 390));
         let holds = |part: &[Section]| part.iter().filter(|s| s.text(&corpus).ends_with(&shared)).count();
         assert_eq!(splits.parts().map(holds), [0, 0, 0, 10]);
@@ -422,7 +445,7 @@ mod tests {
             (0..1_000u64).map(|i| text(i, if i % 10 == 0 { 20_000 } else { 10 + i as usize })).collect();
         texts.push(text(5_000, 500_000));
         let corpus = packed(&texts);
-        let splits = split(&corpus, &mut |_| {}).unwrap();
+        let splits = split(&corpus, None, &mut |_| {}).unwrap();
         let total: u64 = splits.report.sizes.iter().map(|size| size.1).sum();
         let shares = splits.report.sizes.map(|size| size.1 as f64 / total as f64);
         for (share, wanted) in shares.into_iter().zip([0.9, 0.05, 0.025, 0.025]) {
@@ -434,23 +457,23 @@ mod tests {
     #[test]
     fn many_short_documents_and_few_bytes_have_four_splits() {
         for texts in [(0..400).map(|i| text(i, 100)).collect::<Vec<_>>(), vec![text(1, 6_000)]] {
-            let splits = split(&packed(&texts), &mut |_| {}).unwrap();
+            let splits = split(&packed(&texts), None, &mut |_| {}).unwrap();
             assert!(splits.report.sizes.iter().all(|size| size.1 > 0), "{:?}", splits.report.sizes);
         }
-        assert!(matches!(split(&packed(&[b"x".to_vec()]), &mut |_| {}), Err(DataError::TooSmall { .. })));
+        assert!(matches!(split(&packed(&[b"x".to_vec()]), None, &mut |_| {}), Err(DataError::TooSmall { .. })));
     }
 
     #[test]
     fn golden_hash() {
         let corpus = corpus(8, 100);
-        let hash = split(&corpus, &mut |_| {}).unwrap().hashes(&corpus)[0];
+        let hash = split(&corpus, None, &mut |_| {}).unwrap().hashes(&corpus, None)[0];
         assert_eq!(
             blake3::Hash::from_bytes(hash).to_hex().as_str(),
             "baa21156fe20f6bc4e8335713e633e15e3c2209f2a1c348b6dcd2ba51e0185a8"
         );
         let texts: Vec<_> = (0..60).map(|i| text(i, 40 * i as usize + 1)).collect();
         let corpus = packed(&texts);
-        let hash = split(&corpus, &mut |_| {}).unwrap().hashes(&corpus)[0];
+        let hash = split(&corpus, None, &mut |_| {}).unwrap().hashes(&corpus, None)[0];
         assert_eq!(
             blake3::Hash::from_bytes(hash).to_hex().as_str(),
             "2b7a5f2f1fbdfab4b883ace5f565d8684cd8f51fd859a1fe619f966e278ee8a3"

@@ -4,6 +4,7 @@
 use crate::data::corpus::Corpus;
 use crate::data::error::DataError;
 use crate::data::split::{self, Splits};
+use crate::record::secret::SplitSecret;
 use crate::system::cache;
 use std::fs;
 use std::io;
@@ -12,9 +13,17 @@ use std::path::{Path, PathBuf};
 /// BLAKE3 key-derivation context of kept splits. A change of [`split::split`] or of its types needs a new one.
 const CONTEXT: &str = "host 2026 kept split v1";
 
-/// The splits of `corpus`: from the folder `cache`, else made and kept there. `progress` receives lines during slow
-/// work.
-pub fn splits(corpus: &Corpus, cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<Splits, DataError> {
+/// The splits of `corpus`: from the folder `cache`, else made and kept there. Those of a secret are made each time and
+/// kept nowhere. `progress` receives lines during slow work.
+pub fn splits(
+    corpus: &Corpus,
+    secret: Option<&SplitSecret>,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Splits, DataError> {
+    if secret.is_some() {
+        return split::split(corpus, secret, progress);
+    }
     let path = path(corpus, cache);
     let name = &corpus.manifest.name;
     match fs::read(&path) {
@@ -27,7 +36,7 @@ pub fn splits(corpus: &Corpus, cache: &Path, progress: &mut dyn FnMut(&str)) -> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => progress(&format!("{name}: {}: {error}; making the split again", path.display())),
     }
-    let made = split::split(corpus, progress)?;
+    let made = split::split(corpus, None, progress)?;
     if let Err(error) = cache::write(&path, &[&encode(&made)?]) {
         progress(&format!("{name}: the split can't be kept, and is made again next time: {error}"));
     }
@@ -67,19 +76,27 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let corpus = corpus();
         let mut said = Vec::new();
-        let made = splits(&corpus, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
+        let made = splits(&corpus, None, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
         let file = path(&corpus, cache.path());
         let kept = fs::read(&file).unwrap();
         fs::write(&file, encode(&Splits { train: vec![], ..made.clone() }).unwrap()).unwrap();
-        assert!(splits(&corpus, cache.path(), &mut |_| {}).unwrap().train.is_empty());
+        assert!(splits(&corpus, None, cache.path(), &mut |_| {}).unwrap().train.is_empty());
         for i in [0, 31, 32, kept.len() - 1] {
             let mut bad = kept.clone();
             bad[i] ^= 1;
             fs::write(&file, bad).unwrap();
-            assert_eq!(splits(&corpus, cache.path(), &mut |line| said.push(line.to_owned())).unwrap(), made);
+            assert_eq!(splits(&corpus, None, cache.path(), &mut |line| said.push(line.to_owned())).unwrap(), made);
             assert!(said.pop().unwrap().contains("corrupt"));
         }
         assert!(said.is_empty());
+    }
+
+    #[test]
+    fn the_splits_of_a_secret_are_kept_nowhere() {
+        let cache = tempfile::tempdir().unwrap();
+        let secret = SplitSecret::new([7; 32]);
+        splits(&corpus(), Some(&secret), cache.path(), &mut |_| {}).unwrap();
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -88,7 +105,7 @@ mod tests {
         fs::write(cache.path().join("splits"), "a file in the way").unwrap();
         let corpus = corpus();
         let mut said = Vec::new();
-        splits(&corpus, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
+        splits(&corpus, None, cache.path(), &mut |line| said.push(line.to_owned())).unwrap();
         assert!(said[0].contains("making the split again") && said[1].contains("can't be kept"), "{said:?}");
     }
 }

@@ -4,13 +4,16 @@
 use crate::data::corpus::{BOUNDARY, Corpus};
 use crate::data::error::{DataError, UnknownToken};
 use crate::data::split::{Report, Section, Splits};
-use crate::record::key::{Hash, TaskHash};
+use crate::record::key::{Hash, SplitCommitment, TaskHash};
 use crate::record::outcome::Score;
+use crate::record::secret::SplitSecret;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// BLAKE3 key-derivation context of task hashes.
 pub const TASK_CONTEXT: &str = "host 2026 task v1";
+/// The same for tasks whose held-out text a secret chooses.
+pub const SECRET_TASK_CONTEXT: &str = "host 2026 task of a secret v1";
 
 /// How text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +55,11 @@ pub struct Task {
     /// Hash of the corpus manifest.
     pub corpus: [u8; 32],
     pub tokenizer: Tokenizer,
-    /// Hashes of train, search, confirm and test, after near-duplicates were removed.
+    /// Hashes of train, search, confirm and test, after near-duplicates were removed; blinded by the secret, if one has
+    /// chosen them.
     pub splits: [[u8; 32]; 4],
+    /// Of the secret that has chosen the held-out text; `None` if the text itself decides.
+    pub commitment: Option<SplitCommitment>,
     /// Targets per evaluation chunk. Each is predicted from the tokens before it in the chunk.
     pub context: u32,
     /// Largest number of chunks per split.
@@ -64,9 +70,11 @@ pub struct Task {
 
 impl Task {
     /// BLAKE3 (derive_key, [`TASK_CONTEXT`]) of: corpus, tokenizer as u8, the four splits, context and eval_chunks as
-    /// u32 little-endian, the bits of scale as u32 little-endian; 173 bytes.
+    /// u32 little-endian, the bits of scale as u32 little-endian; 173 bytes. With a secret, the context is
+    /// [`SECRET_TASK_CONTEXT`], and the 32 bytes of the commitment follow.
     pub fn hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key(TASK_CONTEXT);
+        let context = if self.commitment.is_some() { SECRET_TASK_CONTEXT } else { TASK_CONTEXT };
+        let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&self.corpus);
         hasher.update(&[self.tokenizer as u8]);
         for split in &self.splits {
@@ -74,6 +82,9 @@ impl Task {
         }
         for word in [self.context, self.eval_chunks, self.scale.to_bits()] {
             hasher.update(&word.to_le_bytes());
+        }
+        if let Some(SplitCommitment(hash)) = &self.commitment {
+            hasher.update(&hash.0);
         }
         *hasher.finalize().as_bytes()
     }
@@ -90,6 +101,9 @@ pub struct Definition {
     pub eval_chunks: u32,
     /// See [`Task::scale`].
     pub scale: f32,
+    /// See [`Task::commitment`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<SplitCommitment>,
 }
 
 /// A task with its text as tokens. Chunks hold context + 1 tokens: token i + 1 is the target after tokens 0 to i.
@@ -110,6 +124,9 @@ pub struct PreparedTask {
     /// Bits per byte of the targets in the search chunks, if each token is predicted by its frequency in train (add-one
     /// smoothed).
     pub unigram_bpb: f64,
+    /// The same figure as people may see it. If a secret has chosen the search split, it is that of as much training
+    /// text: several exact figures would tell which text it is.
+    pub told_unigram_bpb: f64,
     /// How the corpus was split.
     pub report: Report,
 }
@@ -121,20 +138,20 @@ impl PreparedTask {
 
     /// Everything needed to prepare this task again.
     pub fn definition(&self) -> Definition {
-        let Task { context, eval_chunks, scale, .. } = self.task;
-        Definition { corpus: self.corpus.clone(), context, eval_chunks, scale }
+        let Task { context, eval_chunks, scale, commitment, .. } = self.task;
+        Definition { corpus: self.corpus.clone(), context, eval_chunks, scale, commitment }
     }
 
-    /// A description in one line.
+    /// A description in one line. The sizes of a secret split are not told.
     pub fn describe(&self) -> String {
         let (documents, bytes) = self.documents;
+        let corpus = format!("{}, {:.2} MB, {documents} documents", self.corpus, bytes as f64 / 1e6);
+        if self.task.commitment.is_some() {
+            return corpus;
+        }
         let [train, search, confirm, test] = self.report.sizes.map(|(units, _)| units);
         let unit = if self.report.section_bytes.is_some() { "sections" } else { "documents" };
-        format!(
-            "{}, {:.2} MB, {documents} documents; {unit}: {train} train, {search} search, {confirm} confirm, {test} test",
-            self.corpus,
-            bytes as f64 / 1e6
-        )
+        format!("{corpus}; {unit}: {train} train, {search} search, {confirm} confirm, {test} test")
     }
 
     /// Bits per byte of chunks. `chunk_nats` holds their negative log-likelihoods in nats, in order. Because tokens are
@@ -145,13 +162,35 @@ impl PreparedTask {
         Score { bpb: chunk_nats.iter().sum::<f64>() / std::f64::consts::LN_2 / bytes, chunk_nats, chunk_bytes }
     }
 
-    /// The text of the search chunks, concatenated. Compressors are measured on it.
+    /// A warning if a held-out split is small. The sizes of a secret split are not told.
+    pub fn warning(&self) -> Option<String> {
+        let warning = self.report.warning()?;
+        Some(match self.task.commitment {
+            None => warning,
+            Some(_) => "little text to judge by: the held-out splits are small. Add more text".into(),
+        })
+    }
+
+    /// The text of the search chunks, concatenated. Compressors are measured on it. If a secret has chosen the search
+    /// split, as much training text.
     ///
     /// # Errors
     /// The first token that is not in the vocabulary.
-    pub fn search_text(&self) -> Result<Vec<u8>, UnknownToken> {
-        let tokens: Vec<u16> = self.search.concat();
+    pub fn told_text(&self) -> Result<Vec<u8>, UnknownToken> {
+        let tokens: Vec<u16> = match self.task.commitment {
+            None => self.search.concat(),
+            Some(_) => told_chunks(&self.train, &self.search).concat(),
+        };
         self.task.tokenizer.decode(&tokens)
+    }
+
+    /// The beginning of a text that people may see, at most `length` tokens: held-out, unless a secret has chosen it.
+    pub fn told_beginning(&self, length: usize) -> &[u16] {
+        let text = match self.task.commitment {
+            None => self.search.first().map_or(&[][..], Vec::as_slice),
+            Some(_) => &self.train,
+        };
+        text.get(..length).unwrap_or(text)
     }
 }
 
@@ -161,6 +200,7 @@ impl PreparedTask {
 pub fn prepare(
     corpus: &Corpus,
     splits: Splits,
+    secret: Option<&SplitSecret>,
     (context, eval_chunks): (u32, u32),
     scale: f32,
 ) -> Result<PreparedTask, DataError> {
@@ -171,8 +211,10 @@ pub fn prepare(
         return Err(DataError::Settings("scale must be a number above 0"));
     }
     let tokenizer = Tokenizer::Bytes;
-    let hashes = splits.hashes(corpus);
-    let task = Task { corpus: corpus.manifest.hash(), tokenizer, splits: hashes, context, eval_chunks, scale };
+    let hashes = splits.hashes(corpus, secret);
+    let commitment = secret.map(SplitSecret::commitment);
+    let task =
+        Task { corpus: corpus.manifest.hash(), tokenizer, splits: hashes, commitment, context, eval_chunks, scale };
     let length = context as usize + 1;
     let train = tokenizer.encode(&text(corpus, &splits.train));
     if train.len() < length {
@@ -185,7 +227,9 @@ pub fn prepare(
     let search = cut("search", &splits.search)?;
     let confirm = cut("confirm", &splits.confirm)?;
     let test = cut("test", &splits.test)?;
-    let unigram_bpb = unigram_bpb(&train, &search, tokenizer.vocab());
+    let unigram = |chunks: &[Vec<u16>]| unigram_bpb(&train, chunks, tokenizer.vocab());
+    let unigram_bpb = unigram(&search);
+    let told_unigram_bpb = secret.map_or(unigram_bpb, |_| unigram(&told_chunks(&train, &search)));
     Ok(PreparedTask {
         task,
         corpus: corpus.manifest.name.clone(),
@@ -195,6 +239,7 @@ pub fn prepare(
         confirm,
         test,
         unigram_bpb,
+        told_unigram_bpb,
         report: splits.report,
     })
 }
@@ -237,6 +282,12 @@ fn chunks(corpus: &Corpus, part: &[Section], tokenizer: Tokenizer, length: usize
     (0..count).filter_map(|i| all.get(i * all.len() / count)).map(|chunk| tokenizer.encode(chunk)).collect()
 }
 
+/// Chunks of the training text, as many as there are `held_out` ones if it has them.
+fn told_chunks(train: &[u16], held_out: &[Vec<u16>]) -> Vec<Vec<u16>> {
+    let length = held_out.first().map_or(1, Vec::len);
+    train.chunks_exact(length).take(held_out.len()).map(<[u16]>::to_vec).collect()
+}
+
 fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
     let mut counts = vec![1u64; vocab as usize];
     for &token in train {
@@ -272,6 +323,7 @@ mod tests {
             corpus: [1; 32],
             tokenizer: Tokenizer::Bytes,
             splits: [[2; 32], [3; 32], [4; 32], [5; 32]],
+            commitment: None,
             context: 256,
             eval_chunks: 64,
             scale: 1.0,
@@ -280,12 +332,18 @@ mod tests {
             blake3::Hash::from_bytes(task.hash()).to_hex().as_str(),
             "09a0d6812cecb3f467cdf98422b3faeafecfd445e87853875c565945c86b2e35"
         );
+        let of_a_secret = Task { commitment: Some(SplitCommitment(Hash([6; 32]))), ..task };
+        assert_eq!(
+            blake3::Hash::from_bytes(of_a_secret.hash()).to_hex().as_str(),
+            "d56aa1104b795ce78cde72ddfe957210549c70e18f30bfefc7b0230f346f5fec"
+        );
         for changed in [
             Task { corpus: [0; 32], ..task },
             Task { splits: [[3; 32], [2; 32], [4; 32], [5; 32]], ..task },
             Task { context: 257, ..task },
             Task { eval_chunks: 65, ..task },
             Task { scale: 2.0, ..task },
+            Task { commitment: Some(SplitCommitment::of(b"x")), ..task },
         ] {
             assert_ne!(changed.hash(), task.hash());
         }
@@ -314,7 +372,32 @@ mod tests {
     }
 
     fn prepared(corpus: &Corpus, context: u32, scale: f32) -> Result<PreparedTask, DataError> {
-        prepare(corpus, split::split(corpus, &mut |_| {}).unwrap(), (context, 5), scale)
+        prepare(corpus, split::split(corpus, None, &mut |_| {}).unwrap(), None, (context, 5), scale)
+    }
+
+    #[test]
+    fn of_a_secret_split_nothing_is_told() {
+        let (corpus, secret) = (corpus(), SplitSecret::new([7; 32]));
+        let splits = split::split(&corpus, Some(&secret), &mut |_| {}).unwrap();
+        let task = prepare(&corpus, splits, Some(&secret), (16, 5), 1.0).unwrap();
+        let told = task.told_text().unwrap();
+        assert_eq!((told.len(), told.as_slice()), (85, &corpus_text(&task.train)[..85]));
+        assert_ne!(task.told_unigram_bpb, task.unigram_bpb);
+        assert_eq!(task.told_beginning(20), &task.train[..20]);
+        assert_eq!(task.describe(), "x, 0.00 MB, 10 documents");
+        assert!(!task.warning().unwrap().contains("bytes"), "{:?}", task.warning());
+        let definition = serde_json::to_string(&task.definition()).unwrap();
+        assert!(definition.contains(&secret.commitment().to_string()) && !definition.contains(&secret.reveal()));
+        let public = prepared(&corpus, 16, 1.0).unwrap();
+        assert_eq!(public.told_unigram_bpb, public.unigram_bpb);
+        let earlier = r#"{"corpus":"x","context":16,"eval_chunks":5,"scale":1.0}"#;
+        assert_eq!(serde_json::to_string(&public.definition()).unwrap(), earlier);
+        assert_eq!(serde_json::from_str::<Definition>(earlier).unwrap(), public.definition());
+        assert_ne!(public.hash(), task.hash());
+    }
+
+    fn corpus_text(tokens: &[u16]) -> Vec<u8> {
+        Tokenizer::Bytes.decode(tokens).unwrap()
     }
 
     #[test]
@@ -323,7 +406,7 @@ mod tests {
         for part in [&task.search, &task.confirm, &task.test] {
             assert_eq!((part.len(), part[0].len()), (5, 17));
         }
-        assert_eq!(task.search_text().unwrap().len(), 85);
+        assert_eq!(task.told_text().unwrap().len(), 85);
         assert_eq!(task.train.len(), 7 * 300);
         assert!((4.5..5.5).contains(&task.unigram_bpb), "{}", task.unigram_bpb);
         assert!(matches!(prepared(&corpus(), 16, f32::NAN), Err(DataError::Settings(_))));

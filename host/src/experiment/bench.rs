@@ -4,6 +4,7 @@
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
 use crate::experiment::judge::JudgeError;
+use crate::experiment::rules::{Rules, SeedGuest};
 use crate::guest::component::Component;
 use crate::guest::toolchain::Toolchain;
 use crate::record::key::{CONTRACT, ContextKey, Manifest, ProfileHash};
@@ -38,6 +39,11 @@ pub struct Bench {
     /// Maximum cost of `forward` per token in picoseconds, derived from the seed guest's cost. 0 means no cap, while
     /// that cost is measured.
     pub forward_ps_per_token: u64,
+    /// What the policy demands of guests beside their limits.
+    pub rules: Rules,
+    /// The guest that the rules compare others with. `None` while it is prepared, and on a bench that only replays:
+    /// then no rule holds.
+    pub seed_guest: Option<SeedGuest>,
 }
 
 impl Bench {
@@ -52,6 +58,8 @@ impl Bench {
             spec: self.spec.clone(),
             jobs: self.jobs,
             forward_ps_per_token: self.forward_ps_per_token,
+            rules: self.rules.clone(),
+            seed_guest: self.seed_guest.clone(),
         })
     }
 
@@ -70,6 +78,13 @@ impl Bench {
             contract: CONTRACT.into(),
             intervals: self.spec.intervals,
         }
+    }
+
+    /// Whether new work may be scored on this task: no secret has chosen its held-out text, or the one that has is
+    /// still in use.
+    pub fn is_open(&self) -> Result<bool, StoreError> {
+        let Some(commitment) = self.task.task.commitment else { return Ok(true) };
+        Ok(self.store.secret_in_use()?.is_some_and(|secret| secret.commitment == commitment))
     }
 
     /// The terms on which guests compete on this bench. The result does not depend on the component.

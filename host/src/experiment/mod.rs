@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! bench      settings and tools of one context
+//! rules      what a policy demands of guests beside limits; admit asks whether they keep it
 //! prepare    source → component → dry run: a candidate
 //! batch      experiments at the same time, recorded together
 //! runner     one experiment: training → evaluation → outcome; holds no store
@@ -13,12 +14,14 @@
 //! calibrate  speed of this machine
 //! ```
 
+mod admit;
 pub mod batch;
 pub mod bench;
 pub mod calibrate;
 pub mod judge;
 pub mod prepare;
 pub mod replay;
+pub mod rules;
 pub mod runner;
 pub mod sample;
 pub mod score;

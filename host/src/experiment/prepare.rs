@@ -4,7 +4,7 @@
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Experiment, Stopped};
 use crate::guest::component::{self, Component};
-use crate::guest::source::{Source, SourceError};
+use crate::guest::source::{Carried, Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
@@ -27,6 +27,10 @@ pub struct Candidate {
     pub dry_run: DryRun,
     /// Key of the behaviour; `None` if the guest reads values.
     pub behaviour: Option<BehaviourKey>,
+    /// What the source carries beyond the seed guest's.
+    pub carried: Carried,
+    /// Training tokens that the dry run predicts, as a share of the seed guest's.
+    pub trained_share: Option<f64>,
 }
 
 /// A step that a mutation has passed, with the result of the step.
@@ -49,6 +53,9 @@ pub enum Refusal {
     /// This bench only replays.
     #[error("this bench has no compiler")]
     NoCompiler,
+    /// The guest breaks a rule of the policy. Another policy may allow it on the same terms.
+    #[error("{0}")]
+    Rule(String),
     /// The component was refused or the dry run failed.
     #[error("{0}")]
     Run(Status),
@@ -63,7 +70,7 @@ impl Refusal {
         match self {
             Self::Source(_) => Some(Stage::Source),
             Self::Compile(error) => error.is_verdict().then_some(Stage::Compile),
-            Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
+            Self::Rule(_) | Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
             Self::Run(Status::Completed | Status::HostFault { .. }) | Self::NoCompiler | Self::Bench(_) => None,
         }
     }
@@ -105,13 +112,16 @@ impl Bench {
         if let ControlFlow::Break(why) = go_on(Step::Parsed(source_key)) {
             return Ok(ControlFlow::Break(why));
         }
+        let carried = self.carried(&source)?;
         let component = self.compile_unless(&source, stopped)?;
         if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
             return Ok(ControlFlow::Break(why));
         }
         let dry_run = self.dry_run(&component, stopped)?;
         let behaviour = BehaviourKey::new(&dry_run);
-        let candidate = Candidate { text: text.into(), source_key, component, dry_run, behaviour };
+        let trained_share = self.expected_share(&dry_run)?;
+        let text = text.into();
+        let candidate = Candidate { text, source_key, component, dry_run, behaviour, carried, trained_share };
         Ok(go_on(Step::RanDry(&candidate)).map_continue(|()| candidate))
     }
 
@@ -222,6 +232,7 @@ mod tests {
         assert_eq!(compile(CompileError::Timeout { limit: Duration::ZERO }), Some(Stage::Compile));
         assert_eq!(compile(CompileError::System("no disk".into())), None);
         assert_eq!(compile(CompileError::NotConfined("no Landlock".into())), None);
+        assert_eq!(Refusal::Rule(String::new()).stage(), Some(Stage::DryRun));
         assert_eq!(Refusal::Run(Status::guest(GuestFault::TooExpensive, "")).stage(), Some(Stage::DryRun));
         assert_eq!(Refusal::Run(Status::host(HostFault::Interrupted, "")).stage(), None);
         assert_eq!(Refusal::NoCompiler.stage(), None);

@@ -17,7 +17,6 @@ use crate::propose::description;
 use crate::propose::history::{self, Tried};
 use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::record::ending::Ending;
-use crate::record::facts::Facts;
 use crate::record::store::{Store, StoreError};
 use crate::record::trial::Trial;
 use crate::system::sanitize;
@@ -91,7 +90,8 @@ impl Lab {
     /// download a compiler or a corpus.
     fn bench(&self, tell: &mut Tell) -> Result<(Bench, Candidate), Problem> {
         let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if opened.is_none() {
+        let is_closed = opened.as_ref().map(|(bench, _)| bench.is_open()).transpose()? == Some(false);
+        if opened.is_none() || is_closed {
             tell("opening the lab".into());
             let Settings { store, policy, threads, jobs, .. } = &self.settings;
             let store = Store::open(store)?;
@@ -124,17 +124,22 @@ impl Lab {
     fn champion(&self, tell: &mut Tell) -> Result<Reply, Problem> {
         let (bench, seed_guest) = self.bench(tell)?;
         let trials = self.trials(&bench, &seed_guest)?;
-        let (number, bpb, description, text) = match trials.iter().rfind(|trial| trial.is_kept()) {
-            Some(trial) => {
-                let text = bench.store.get_blob(&trial.source_blob)?;
-                let text = String::from_utf8_lossy(&text).into_owned();
-                (trial.number, trial.found.bpb, trial.description.clone(), text)
-            }
-            None => (0, None, "the baseline".into(), seed_guest.text.clone()),
-        };
-        let candidate = bench.prepare(&text).map_err(|refusal| refused(&refusal))?;
-        let facts = facts(&bench, &candidate);
         let baseline = self.baseline(&bench, &seed_guest)?;
+        let mut champion = (0, None, "the baseline".to_owned(), seed_guest);
+        for trial in trials.iter().rev().filter(|trial| trial.is_kept()) {
+            let text = bench.store.get_blob(&trial.source_blob)?;
+            match bench.prepare(&String::from_utf8_lossy(&text)) {
+                Ok(candidate) => {
+                    champion = (trial.number, trial.found.bpb, trial.description.clone(), candidate);
+                    break;
+                }
+                // A night passes it over, too.
+                Err(Refusal::Rule(_)) => {}
+                Err(refusal) => return Err(refused(&refusal)),
+            }
+        }
+        let (number, bpb, description, candidate) = champion;
+        let facts = bench.facts(&candidate);
         let bpb = bpb.or(baseline.map(|(mean, _)| mean));
         let noise = baseline.map(|(_, noise)| noise.sd());
         let figures = match (bpb, noise) {
@@ -203,7 +208,7 @@ impl Lab {
         let source = source_of(text.source.as_deref(), text.file.as_deref())?;
         let (bench, seed_guest) = self.bench(tell)?;
         let candidate = bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
-        let facts = facts(&bench, &candidate);
+        let facts = bench.facts(&candidate);
         let repeats = self.repeats(&bench, &seed_guest, &candidate)?;
         let mut text = format!("It passes the dry run.\n{}", facts.words());
         text += &match repeats {
@@ -284,7 +289,7 @@ impl Lab {
         }
         let data = json!({
             "trial": number, "verdict": found.verdict, "bpb": found.bpb, "delta": found.delta,
-            "p_better": found.p_better, "description": sanitize::line(description, 200),
+            "p_better": found.p_better, "data_bytes": found.data_bytes, "trained_share": found.trained_share, "description": sanitize::line(description, 200),
             "reason": sanitize::printable(&found.reason), "experiment": found.experiment,
             "champion": { "number": parent.number, "bpb": parent.bpb },
         });
@@ -372,10 +377,6 @@ fn source_of(source: Option<&str>, file: Option<&str>) -> Result<String, Problem
         }
         _ => Err(Problem("give either `source`, the whole text, or `file`, a path in the lab's folder".into())),
     }
-}
-
-fn facts(bench: &Bench, candidate: &Candidate) -> Facts {
-    Facts::new(&candidate.dry_run, bench.spec.forward_tokens(), bench.forward_ps_per_token)
 }
 
 /// Describes an event in one line.

@@ -3,6 +3,7 @@
 //! and other authors is escaped, limited in length, and marked as data.
 
 use crate::record::ending::Ending;
+use crate::record::facts;
 use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
 use rmcp::model::{CallToolResult, ContentBlock};
@@ -108,6 +109,9 @@ pub fn verdict(trial: &Trial) -> String {
     if !reason.is_empty() {
         text += &format!("\n{}", capped(reason));
     }
+    facts::remarks(trial.found.data_bytes, trial.found.trained_share)
+        .iter()
+        .for_each(|remark| text += &format!("\nIt {remark}."));
     text += match verdict {
         Ending::Keep => "\nIt is the champion now: the next change starts from it.",
         Ending::Discard => "\nIt is worse. Go on from the champion with another idea.",

@@ -12,6 +12,11 @@ pub enum NightError {
          since); `host log` shows it as it was"
     )]
     OtherTerms(i64),
+    /// The secret behind the held-out text has ended since the bench was opened.
+    #[error(
+        "the secret that has chosen the held-out text was revealed or retired meanwhile: start again, with a new one"
+    )]
+    Closed,
     #[error(transparent)]
     Bench(#[from] BenchError),
     /// A condition of this machine, which says nothing about any mutation.
@@ -35,6 +40,7 @@ impl NightError {
             Self::Machine(_) => true,
             Self::Bench(BenchError::Store(error)) => error.is_of_the_machine(),
             Self::OtherTerms(_)
+            | Self::Closed
             | Self::Bench(BenchError::Select(_))
             | Self::SeedGuest(_)
             | Self::Policy(_)

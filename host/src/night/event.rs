@@ -98,12 +98,15 @@ impl Serialize for TrialLine {
             hypothesis: &'a str,
             reason: &'a str,
             p_better: Option<f64>,
+            data_bytes: Option<u64>,
+            trained_share: Option<f64>,
             experiment: Option<ExperimentKey>,
             repairs: u32,
             spend: Spend,
         }
         let Self { trial, elapsed_s, repairs, spend } = self;
-        let Findings { verdict, reason, bpb, delta, p_better, experiment, .. } = &trial.found;
+        let Findings { verdict, reason, bpb, delta, p_better, data_bytes, trained_share, experiment, .. } =
+            &trial.found;
         Fields {
             number: trial.number,
             elapsed_s: *elapsed_s,
@@ -115,6 +118,8 @@ impl Serialize for TrialLine {
             hypothesis: &trial.hypothesis,
             reason,
             p_better: *p_better,
+            data_bytes: *data_bytes,
+            trained_share: *trained_share,
             experiment: *experiment,
             repairs: *repairs,
             spend: *spend,
@@ -188,7 +193,7 @@ mod tests {
             serde_json::to_string(&Event::Trial(Box::new(line))).unwrap(),
             "{\"event\":\"trial\",\"number\":7,\"elapsed_s\":1.5,\"bpb\":2.5,\"delta\":null,\"verdict\":\"noise\",\
              \"proposer\":\"evolve\",\"description\":\"baseline\",\"hypothesis\":\"\",\"reason\":\"not proven\",\"p_better\":null,\
-             \"experiment\":null,\"repairs\":2,\"spend\":{\"requests\":0,\"input_tokens\":0,\"output_tokens\":0,\"micro_dollars\":0}}"
+             \"data_bytes\":null,\"trained_share\":null,\"experiment\":null,\"repairs\":2,\"spend\":{\"requests\":0,\"input_tokens\":0,\"output_tokens\":0,\"micro_dollars\":0}}"
         );
     }
 }

@@ -23,7 +23,7 @@ use crate::night::turns::roster::{self, Roster, Terms};
 use crate::night::turns::turn::Draft;
 use crate::policy::Policy;
 use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
-use crate::record::facts::{Facts, loss_curve};
+use crate::record::facts::loss_curve;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
@@ -130,6 +130,9 @@ impl<'a> Night<'a> {
         let terms = bench.context_key(&seed_guest.component);
         if let Some(night) = night.as_ref().filter(|night| night.context != terms) {
             return Err(NightError::OtherTerms(night.id));
+        }
+        if night.is_none() && !bench.is_open()? {
+            return Err(NightError::Closed);
         }
         let started = Instant::now();
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
@@ -380,11 +383,7 @@ impl<'a> Night<'a> {
                 source: self.champion.candidate.text.clone(),
                 description: self.champion.description.clone(),
                 bpb: self.champion_bpb,
-                facts: Facts::new(
-                    &self.champion.candidate.dry_run,
-                    self.bench.spec.forward_tokens(),
-                    self.bench.forward_ps_per_token,
-                ),
+                facts: self.bench.facts(&self.champion.candidate),
             }),
             past: self.memory.past.clone(),
             underway: Vec::<Underway>::new(),

@@ -6,18 +6,21 @@ use crate::data::task::{self, Definition, PreparedTask};
 use crate::data::{self, DataError};
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::prepare::{Candidate, Refusal};
+use crate::experiment::rules::{Rules, SeedGuest};
 use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
-use crate::guest::source::MAX_SOURCE_BYTES;
+use crate::guest::source::{MAX_SOURCE_BYTES, Source};
 use crate::guest::toolchain::{Toolchain, ToolchainError};
 use crate::night::event::Event;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Choice, Policy, PolicyError};
 use crate::propose::evolve::proposer::Offline;
 use crate::propose::proposer::Proposer;
 use crate::propose::{command, llm};
-use crate::record::key::Hash;
-use crate::record::store::{ExperimentRecord, Found, Store, StoreError};
+use crate::record::key::{Hash, SplitCommitment};
+use crate::record::secret::SplitSecret;
+use crate::record::store::{ExperimentRecord, Found, NightRecord, Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
+use crate::system::clock::unix_ms;
 use crate::system::user_file;
 use kernels::cost::Profile;
 use std::num::NonZeroUsize;
@@ -58,8 +61,8 @@ pub enum OpenError {
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
     /// Something that the experiment needs is missing or differs.
-    #[error("experiment {key} cannot be run here: {reason}")]
-    Gone { key: String, reason: String },
+    #[error("{what} cannot be run here: {reason}")]
+    Gone { what: String, reason: String },
     #[error("a definition cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
@@ -168,12 +171,40 @@ pub fn writable_store(dir: &Path) -> Result<Store, OpenError> {
 pub fn bench(
     store: Store,
     policy: &Policy,
+    power: (Option<u32>, NonZeroUsize),
+    tell: &mut dyn FnMut(Event),
+) -> Result<(Bench, Candidate), OpenError> {
+    let secret = match policy.task.split {
+        Choice::Public => None,
+        Choice::Secret => Some(store.current_secret(unix_ms())?),
+    };
+    open(store, policy, secret, power, tell)
+}
+
+/// Assembles the bench of a night that was, with the secret that has chosen its held-out text.
+pub fn bench_of_night(
+    store: Store,
+    (night, policy): (&NightRecord, &Policy),
+    power: (Option<u32>, NonZeroUsize),
+    tell: &mut dyn FnMut(Event),
+) -> Result<(Bench, Candidate), OpenError> {
+    let secret = match policy.task.split {
+        Choice::Public => None,
+        Choice::Secret => Some(secret_of_night(&store, night)?),
+    };
+    open(store, policy, secret, power, tell)
+}
+
+fn open(
+    store: Store,
+    policy: &Policy,
+    secret: Option<SplitSecret>,
     (threads, jobs): (Option<u32>, NonZeroUsize),
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
     let toolchain = Toolchain::find_or_install(&mut |line| tell(Event::Note { text: line.into() }))?;
     tell(Event::Setup { what: "guest toolchain", text: toolchain.describe() });
-    let (task, compressors) = task(policy, tell)?;
+    let (task, compressors) = task(policy, secret.as_ref(), tell)?;
     let profile = policy.profile()?;
     tell(Event::Setup {
         what: "budget",
@@ -185,24 +216,43 @@ pub fn bench(
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
-    let mut bench =
-        Bench { store, toolchain: Some(toolchain), sandbox, task, compressors, spec, jobs, forward_ps_per_token: 0 };
+    let mut bench = Bench {
+        store,
+        toolchain: Some(toolchain),
+        sandbox,
+        task,
+        compressors,
+        spec,
+        jobs,
+        forward_ps_per_token: 0,
+        rules: policy.rules.clone(),
+        seed_guest: None,
+    };
     let seed_guest = seed_guest(&mut bench, policy)?;
     Ok((bench, seed_guest))
 }
 
-fn task(policy: &Policy, tell: &mut dyn FnMut(Event)) -> Result<(PreparedTask, Compressors), OpenError> {
+fn task(
+    policy: &Policy,
+    secret: Option<&SplitSecret>,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(PreparedTask, Compressors), OpenError> {
     let picked = data::pick(&policy.task.corpora, &mut |line| tell(Event::Note { text: line.into() }))?;
     for (name, why) in &picked.passed_over {
         tell(Event::Note { text: format!("corpus {name} is passed over: {why}") });
     }
     let cache = crate::system::cache::cache_dir().map_err(DataError::from)?;
-    let splits = data::splits(&picked.corpus, &cache, &mut |line| tell(Event::Note { text: line.into() }))?;
+    let splits = data::splits(&picked.corpus, secret, &cache, &mut |line| tell(Event::Note { text: line.into() }))?;
     let sizes = (policy.task.context, policy.task.eval_chunks);
-    let task = task::prepare(&picked.corpus, splits, sizes, policy.task.scale)?;
+    let task = task::prepare(&picked.corpus, splits, secret, sizes, policy.task.scale)?;
     tell(Event::Setup { what: "corpus", text: format!("{}; task {}", task.describe(), task.hash().short()) });
-    task.report.warning().into_iter().for_each(|text| tell(Event::Note { text }));
-    let compressors = compress::cached(&task.search_text().map_err(DataError::from)?, &cache)?;
+    if let Some(commitment) = task.task.commitment {
+        let text =
+            format!("a secret of this store chooses it, {}; `host split` shows and reveals it", commitment.short());
+        tell(Event::Setup { what: "held-out text", text });
+    }
+    task.warning().into_iter().for_each(|text| tell(Event::Note { text }));
+    let compressors = compress::cached(&task.told_text().map_err(DataError::from)?, &cache)?;
     Ok((task, compressors))
 }
 
@@ -254,20 +304,26 @@ fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError
         refusal => OpenError::SeedGuest { name: name.clone(), refusal: Box::new(refusal) },
     };
     let candidate = bench.prepare(&text).map_err(refused)?;
+    let source = Source::parse(&text).map_err(|error| refused(error.into()))?;
+    bench.seed_guest = Some(SeedGuest { source: source.clone(), tokens: candidate.dry_run.train.tokens });
+    // If the seed guest broke the rule on data, every mutation would.
+    bench.carried(&source).map_err(refused)?;
     let per_token = candidate.dry_run.forward_ps_per_token(bench.spec.forward_tokens());
     bench.forward_ps_per_token = per_token.saturating_mul(u64::from(bench.spec.limits.forward_cost_factor));
     Ok(candidate)
 }
 
 /// Assembles a bench for a replay of a recorded experiment. Returns it with the experiment's component. Needs no
-/// compiler.
+/// compiler. `secret` is what another store has revealed; without it, this store must know what has chosen the held-out
+/// text.
 pub fn for_record(
     store: Store,
     record: &ExperimentRecord,
+    secret: Option<SplitSecret>,
     threads: Option<u32>,
 ) -> Result<(Bench, Component), OpenError> {
     let manifest = &record.manifest;
-    let gone = |reason: String| OpenError::Gone { key: record.key.short(), reason };
+    let gone = |reason: String| OpenError::Gone { what: format!("experiment {}", record.key.short()), reason };
     if manifest.numerics != kernels::cpu::CLASS {
         return Err(gone(format!(
             "its numerics class is {}, this host has {}: results of both stay readable, but only a host of that class can replay it",
@@ -291,8 +347,9 @@ pub fn for_record(
         .map_err(|e| gone(format!("its task does not read: {e}")))?;
     let cache = crate::system::cache::cache_dir().map_err(DataError::from)?;
     let corpus = data::open(&known.corpus, &cache, &mut |_| {})?;
-    let splits = data::splits(&corpus, &cache, &mut |_| {})?;
-    let task = task::prepare(&corpus, splits, (known.context, known.eval_chunks), known.scale)?;
+    let secret = secret_of(&store, &known, secret, &gone)?;
+    let splits = data::splits(&corpus, secret.as_ref(), &cache, &mut |_| {})?;
+    let task = task::prepare(&corpus, splits, secret.as_ref(), (known.context, known.eval_chunks), known.scale)?;
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }
@@ -326,8 +383,48 @@ pub fn for_record(
         spec,
         jobs: NonZeroUsize::MIN,
         forward_ps_per_token,
+        rules: Rules::default(),
+        seed_guest: None,
     };
     Ok((bench, component))
+}
+
+fn secret_of_night(store: &Store, night: &NightRecord) -> Result<SplitSecret, OpenError> {
+    let gone = |reason: String| OpenError::Gone { what: format!("night {}", night.id), reason };
+    let definition = store.definition(&night.task.0)?;
+    let definition = definition.ok_or_else(|| gone("the store does not define its task".into()))?;
+    let task: Definition =
+        serde_json::from_str(&definition).map_err(|error| gone(format!("its task does not read: {error}")))?;
+    secret_of(store, &task, None, &gone)?.ok_or_else(|| gone("its task names no secret".into()))
+}
+
+/// The secret that has chosen the held-out text of a task, if one has.
+fn secret_of(
+    store: &Store,
+    task: &Definition,
+    given: Option<SplitSecret>,
+    gone: &dyn Fn(String) -> OpenError,
+) -> Result<Option<SplitSecret>, OpenError> {
+    match (task.commitment, given) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(gone("no secret has chosen its held-out text: leave --secret out".into())),
+        (Some(wanted), Some(given)) if given.commitment() != wanted => Err(gone(format!(
+            "its held-out text was chosen by the secret with the commitment {wanted}, the one that was given has {}",
+            given.commitment()
+        ))),
+        (Some(_), Some(given)) => Ok(Some(given)),
+        (Some(wanted), None) => match store.secret(&wanted)? {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(gone(no_secret(&wanted))),
+        },
+    }
+}
+
+fn no_secret(commitment: &SplitCommitment) -> String {
+    format!(
+        "its held-out text was chosen by the secret with the commitment {commitment}, which this store does not have. \
+         When the store that drew it has revealed it, `host replay --secret` takes it"
+    )
 }
 
 /// The experiment with this key prefix. Without a prefix, the experiment of the latest champion, or the best completed
@@ -338,7 +435,7 @@ pub fn experiment_or_champion(store: &Store, prefix: Option<&str>) -> Result<Exp
             Found::Experiment(key) => key,
             _ => {
                 return Err(OpenError::Gone {
-                    key: prefix.into(),
+                    what: format!("experiment {prefix}"),
                     reason: "it is no experiment; `host log` lists experiments".into(),
                 });
             }

@@ -11,7 +11,7 @@ impl Policy {
     /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, search, caps, selection, llm: _, command: _ } = self;
+        let Self { task, budget, limits, rules, search, caps, selection, llm: _, command: _ } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -31,6 +31,8 @@ impl Policy {
         faults.within("limits.state_bytes", limits.state_bytes, 1, 1 << 40);
         faults.within("limits.log_points", limits.log_points, 0, 1 << 32);
         faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
+        faults.within("rules.data_bytes", rules.data_bytes, 0, 1 << 30);
+        faults.within("rules.trained_share", rules.trained_share, 0.0, 1.0);
         faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
         faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);
         faults.within("search.repairs", search.repairs, 0, 10);

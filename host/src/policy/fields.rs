@@ -1,6 +1,7 @@
 //! The fields of a policy file and their defaults.
 
 use crate::experiment::judge::Selection;
+use crate::experiment::rules::Rules;
 use crate::propose::command;
 use crate::propose::llm::ModelConfig;
 use crate::record::limits::Limits;
@@ -18,6 +19,9 @@ pub struct Policy {
     /// Limits of a guest.
     #[serde(default)]
     pub limits: Limits,
+    /// What guests must keep beside their limits.
+    #[serde(default)]
+    pub rules: Rules,
     /// The number of experiments, and the proposers.
     #[serde(default)]
     pub search: Search,
@@ -45,6 +49,9 @@ pub struct TaskPolicy {
     /// Scale factor, from which a guest derives its sizes.
     #[serde(default = "one")]
     pub scale: f32,
+    /// Who chooses the held-out text.
+    #[serde(default)]
+    pub split: Choice,
     /// Number of chunks that are scored of each held-out split.
     pub eval_chunks: u32,
     /// Rows per forward call.
@@ -53,6 +60,17 @@ pub struct TaskPolicy {
     /// The guest that the night starts from: `gpt`, or a path.
     #[serde(default = "gpt")]
     pub seed_guest: String,
+}
+
+/// Who chooses the held-out text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// The text itself, so that everybody knows what is held out.
+    #[default]
+    Public,
+    /// A secret of the store, until it is revealed.
+    Secret,
 }
 
 /// The training time of an experiment.

@@ -36,6 +36,10 @@ fn a_value_out_of_range_is_shown_with_its_line() {
         "night.toml:3:11: task.context: 4 is out of range: 8 to 4096\n  3 | context = 4\n    |           ^"
     );
     assert!(fault(&MINIMAL.replace("2.0", "nan")).contains("budget.seconds: NaN is out of range: 0.01 to 86400"));
+    let rules = format!("{MINIMAL}\n[rules]\ntrained_share = 1.5\n");
+    assert!(fault(&rules).contains("night.toml:11:17: rules.trained_share: 1.5 is out of range: 0 to 1"));
+    let split = MINIMAL.replace("context = 64", "context = 64\nsplit = \"hidden\"");
+    assert!(fault(&split).contains("night.toml:4:9: unknown variant `hidden`, expected `public` or `secret`"));
     let proposer = format!("{MINIMAL}\n[search]\nproposers = [\"oracle\"]\n");
     assert!(fault(&proposer).contains("night.toml:11:13: search.proposers: no proposer is called `oracle`"));
 }
@@ -103,7 +107,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "38343650a596eab8a6df67beba11bc82cc28bd0932da7965b3b5b9f1b6bc81e1"
+        "1ebc971ac177054777cbdc3685028aa3b5e6b237b30b021e72adf9ca2b024028"
     );
 }
 

@@ -33,12 +33,16 @@ pub struct Tried<'a> {
     pub reason: &'a str,
     /// Name of the proposer.
     pub proposer: &'a str,
+    /// Bytes of data that the source carries, if it passed the dry run.
+    pub data_bytes: Option<u64>,
+    /// Training tokens as a share of the seed guest's.
+    pub trained_share: Option<f64>,
 }
 
 impl<'a> From<&'a Trial> for Tried<'a> {
     fn from(trial: &'a Trial) -> Self {
         let Trial { number, parent, proposer, hypothesis, description, found, .. } = trial;
-        let Findings { verdict, reason, bpb, delta, .. } = found;
+        let Findings { verdict, reason, bpb, delta, data_bytes, trained_share, .. } = found;
         Self {
             number: *number,
             parent: *parent,
@@ -49,6 +53,8 @@ impl<'a> From<&'a Trial> for Tried<'a> {
             description,
             reason,
             proposer,
+            data_bytes: *data_bytes,
+            trained_share: *trained_share,
         }
     }
 }
@@ -203,7 +209,7 @@ mod tests {
         assert_eq!(
             json_lines(&[&trial]).unwrap(),
             "{\"number\":1,\"parent\":0,\"verdict\":\"host-fault\",\"bpb\":null,\"delta\":null,\"hypothesis\":\"faster\",\
-             \"description\":\"LR 1 → 2\",\"reason\":\"timeout\",\"proposer\":\"evolve\"}\n"
+             \"description\":\"LR 1 → 2\",\"reason\":\"timeout\",\"proposer\":\"evolve\",\"data_bytes\":null,\"trained_share\":null}\n"
         );
     }
 

@@ -11,6 +11,12 @@ const PARTS: usize = 8;
 /// Classes of op below this share of the budget are not mentioned.
 const SMALL_SHARE: f64 = 0.005;
 
+/// Data of a source that is remarked on: more than good champions carry.
+const NOTABLE_BYTES: u64 = 2_000;
+
+/// Training that is remarked on: less than this share of the seed guest's tokens.
+const NOTABLE_SHARE: f64 = 0.2;
+
 /// Facts about a training run that are known before it trains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Facts {
@@ -35,6 +41,12 @@ pub struct Facts {
     pub forward_cap_ps_per_token: u64,
     /// The guest reads values, so the dry run can only guess what it does next.
     pub advisory: bool,
+    /// Bytes of data that the source carries.
+    pub data_bytes: u64,
+    /// Bytes of data that it may carry.
+    pub data_cap: u64,
+    /// Training tokens as a share of the seed guest's, if that is known.
+    pub trained_share: Option<f64>,
 }
 
 /// A class of op and its share of the budget.
@@ -61,10 +73,11 @@ impl Facts {
             forward_ps_per_token: dry_run.forward_ps_per_token(forward_tokens),
             forward_cap_ps_per_token,
             advisory: dry_run.advisory,
+            ..Self::default()
         }
     }
 
-    /// Four or five lines of text.
+    /// Four to seven lines of text.
     pub fn words(&self) -> String {
         let mut text = format!(
             "{} steps, {} tokens, {:.3} TFLOP, {} parameters\n\
@@ -84,10 +97,50 @@ impl Facts {
             let share = self.forward_ps_per_token as f64 / self.forward_cap_ps_per_token as f64;
             text += &format!(", {:.0}% of the {} that it may", share * 100.0, self.forward_cap_ps_per_token);
         }
+        if self.data_cap > 0 {
+            text +=
+                &format!("\nthe source {} of the {} that it may", data_words(self.data_bytes), bytes(self.data_cap));
+        }
+        if let Some(share) = self.trained_share.filter(|share| *share < NOTABLE_SHARE) {
+            text += &format!("\n{}", trained_words(share));
+        }
         if self.advisory {
             text += "\nthe guest reads values, so these figures are estimates";
         }
         text
+    }
+}
+
+/// `carries 20.1 kB of data`.
+pub fn data_words(data_bytes: u64) -> String {
+    format!("carries {} of data", bytes(data_bytes))
+}
+
+/// `trained on 3% of the baseline's tokens`.
+pub fn trained_words(share: f64) -> String {
+    format!("trained on {} of the baseline's tokens", percent(share))
+}
+
+/// What a reader should know about a guest: data beyond that of usual guests, little training. Empty if there is
+/// nothing of the kind.
+pub fn remarks(data_bytes: Option<u64>, trained_share: Option<f64>) -> Vec<String> {
+    let data = data_bytes.filter(|bytes| *bytes > NOTABLE_BYTES).map(data_words);
+    let trained = trained_share.filter(|share| *share < NOTABLE_SHARE).map(trained_words);
+    data.into_iter().chain(trained).collect()
+}
+
+/// A share in per cent, with a digit after the point if it is small.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent < 1.0 && percent > 0.0 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
+}
+
+/// `512 B`, `20.1 kB`, `1.2 MB`.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }
 
@@ -137,6 +190,18 @@ mod tests {
         assert!(words.starts_with("12 steps") && words.contains("product 70%, norm 30%\n"), "{words}");
         assert!(!words.contains("copy") && words.ends_with("estimates"), "{words}");
         assert!(words.contains("forward costs 3 ps per token, 25% of the 12 that it may"), "{words}");
+    }
+
+    #[test]
+    fn data_and_training_are_told_if_they_are_unusual() {
+        assert_eq!(remarks(Some(2_000), Some(0.2)), Vec::<String>::new());
+        assert_eq!(remarks(Some(20_075), None), ["carries 20.1 kB of data"]);
+        assert_eq!(remarks(None, Some(0.003)), ["trained on 0.3% of the baseline's tokens"]);
+        let words = Facts { data_bytes: 900, data_cap: 6_000, trained_share: Some(0.03), ..Facts::default() }.words();
+        assert!(
+            words.contains("the source carries 900 B of data of the 6.0 kB that it may\ntrained on 3% of"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -137,6 +137,8 @@ keys! {
     DryRunKey = "dry-run key v1";
     /// The terms under which results may be compared: see [`Manifest::context_key`].
     ContextKey = "context key v1";
+    /// A secret that chooses what is held out: see [`crate::record::secret`].
+    SplitCommitment = "split commitment v1";
     /// The outcome of an experiment: see [`crate::record::outcome::Outcome::hash`].
     OutcomeHash = "outcome v1";
 }

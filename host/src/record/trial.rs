@@ -67,6 +67,10 @@ pub struct Findings {
     pub experiment: Option<ExperimentKey>,
     /// Peak of live tensor bytes, from the dry run.
     pub peak_bytes: Option<u64>,
+    /// Bytes of data that the source carries, if it passed the dry run.
+    pub data_bytes: Option<u64>,
+    /// Training tokens of the screening run as a share of the seed guest's; before it ends, as the dry run predicts.
+    pub trained_share: Option<f64>,
 }
 
 impl Findings {
@@ -87,6 +91,8 @@ impl Findings {
             behaviour_key: None,
             experiment: None,
             peak_bytes: None,
+            data_bytes: None,
+            trained_share: None,
         }
     }
 }

@@ -6,6 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// As other programs create files: the user's umask decides who else may read them.
+const USUAL: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
+
 /// The points at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -37,6 +41,15 @@ pub fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), WriteError> {
     replace_from(aside, path, parts, &|_| Ok(()))
 }
 
+/// Like [`replace`], for a file that only its owner may read.
+///
+/// # Errors
+/// An error of the system.
+pub fn replace_private(path: &Path, parts: &[&[u8]]) -> Result<(), WriteError> {
+    let aside = folder_of(path).map_err(|source| WriteError { path: path.to_owned(), source })?;
+    write(aside, path, parts, PRIVATE, &|_| Ok(()))
+}
+
 /// Like [`replace`], but the temporary file is in the folder `aside`, which must be on the same disk. `reach` is called
 /// after each step; an error there counts as the failure of the next step.
 ///
@@ -48,14 +61,23 @@ pub fn replace_from(
     parts: &[&[u8]],
     reach: &dyn Fn(Step) -> io::Result<()>,
 ) -> Result<(), WriteError> {
+    write(aside, path, parts, USUAL, reach)
+}
+
+fn write(
+    aside: &Path,
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    reach: &dyn Fn(Step) -> io::Result<()>,
+) -> Result<(), WriteError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| WriteError { path, source }
     };
     let folder = folder_of(path).map_err(at(path))?;
     let mut new = tempfile::Builder::new();
-    // As other programs create files: the user's umask decides who else may read them.
-    let mut file = new.permissions(Permissions::from_mode(0o666)).tempfile_in(aside).map_err(at(aside))?;
+    let mut file = new.permissions(Permissions::from_mode(mode)).tempfile_in(aside).map_err(at(aside))?;
     reach(Step::Created).map_err(at(path))?;
     for part in parts {
         file.write_all(part).map_err(at(path))?;

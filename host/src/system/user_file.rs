@@ -1,4 +1,4 @@
-//! Reads a text file that the user names: a policy, a source, a brief. Never waits for a pipe, reads no device, and
+//! Reads a file that the user names: a policy, a source, a brief. Never waits for a pipe, reads no device, and
 //! holds at most the cap in memory.
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -14,6 +14,17 @@ pub const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// # Errors
 /// The file cannot be read, is no plain file, has more than `cap` bytes, or is no UTF-8 text.
 pub fn read(path: &Path, cap: u64) -> Result<String> {
+    String::from_utf8(read_bytes(path, cap)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::new(ErrorKind::InvalidData, format!("it is no UTF-8 text: byte {at} is wrong"))
+    })
+}
+
+/// Like [`read`], for a file that need not be text.
+///
+/// # Errors
+/// The file cannot be read, is no plain file, or has more than `cap` bytes.
+pub fn read_bytes(path: &Path, cap: u64) -> Result<Vec<u8>> {
     // Non-blocking, because opening a pipe would otherwise hang until a writer comes. The open file is checked, so that
     // nothing can take its place in between.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -26,10 +37,7 @@ pub fn read(path: &Path, cap: u64) -> Result<String> {
     if bytes.len() as u64 > cap {
         return Err(Error::new(ErrorKind::FileTooLarge, format!("it has more than {cap} bytes, which is the limit")));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::new(ErrorKind::InvalidData, format!("it is no UTF-8 text: byte {at} is wrong"))
-    })
+    Ok(bytes)
 }
 
 #[cfg(test)]

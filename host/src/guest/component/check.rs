@@ -84,6 +84,22 @@ impl Component {
         componentise(bytes)
     }
 
+    /// Bytes of its data segments: the tables and texts that its memory begins with.
+    ///
+    /// # Errors
+    /// A section does not read.
+    pub fn data_bytes(&self) -> Result<u64, ComponentError> {
+        let mut bytes = 0;
+        for payload in Parser::new(0).parse_all(&self.bytes) {
+            if let Payload::DataSection(segments) = payload.map_err(invalid)? {
+                for segment in segments {
+                    bytes += segment.map_err(invalid)?.data.len() as u64;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Bytes of the component, with its names and line tables.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -53,6 +53,16 @@ fn guest() -> Vec<u8> {
     core("lab:train/session@0.2.0", "progress", &ALL, MEMORY)
 }
 
+#[test]
+fn data_segments_are_counted() {
+    let mut module = guest();
+    let mut data = wasm_encoder::DataSection::new();
+    data.active(0, &wasm_encoder::ConstExpr::i32_const(8), [7; 300]).passive([1; 20]);
+    wasm_encoder::Section::append_to(&data, &mut module);
+    assert_eq!(componentise(&module).unwrap().data_bytes().unwrap(), 320);
+    assert_eq!(componentise(&guest()).unwrap().data_bytes().unwrap(), 0);
+}
+
 fn with_custom(mut module: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
     use wasm_encoder::Encode;
     let section = CustomSection { name: name.into(), data: data.into() };

@@ -1,7 +1,7 @@
 //! What a mutation changes of the champion's source, by their tokens.
 
-use crate::guest::source::key::{self, Token};
 use crate::guest::source::syntax;
+use crate::guest::source::token::{self, Token};
 use crate::record::trial::ChangeKind;
 
 /// The difference between two sources.
@@ -15,7 +15,7 @@ pub struct Change {
 impl Change {
     /// None if one of the texts does not parse.
     pub fn between(before: &str, after: &str) -> Option<Self> {
-        let tokens = |text| syntax::look(text, key::tokens).ok();
+        let tokens = |text| syntax::look(text, token::tokens).ok();
         Some(Self::of_tokens(&tokens(before)?, &tokens(after)?))
     }
 

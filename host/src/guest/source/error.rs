@@ -48,8 +48,8 @@ pub enum SourceError {
     /// The parser panicked.
     #[error("the parser failed on this source: write it in a more usual form")]
     Parser,
-    /// The thread of the parser could not be started. This says nothing about the source.
-    #[error("no thread for the parser: {0}")]
+    /// The system refused what the check needs. This says nothing about the source.
+    #[error("the source could not be checked: {0}")]
     Machine(String),
 }
 

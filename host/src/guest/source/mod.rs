@@ -3,6 +3,7 @@
 //! behind its checks of size and depth. The other checks only give early errors with a line.
 //! Safety against untrusted sources comes from the confined compiler ([`crate::guest::toolchain`]).
 
+mod carried;
 mod change;
 mod depth;
 mod error;
@@ -13,7 +14,9 @@ mod refuse;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod token;
 
+pub use carried::Carried;
 pub use change::Change;
 pub use error::{Position, SourceError};
 pub use limits::MAX_SOURCE_BYTES;

@@ -45,7 +45,9 @@ pub(super) fn guarded<R: Send>(
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("parse".into()).stack_size(STACK_BYTES);
-        let parsing = thread.spawn_scoped(scope, parse).map_err(|e| SourceError::Machine(e.to_string()))?;
+        let parsing = thread
+            .spawn_scoped(scope, parse)
+            .map_err(|e| SourceError::Machine(format!("no thread for the parser: {e}")))?;
         parsing.join().unwrap_or(Err(SourceError::Parser))
     })
 }

@@ -347,3 +347,74 @@ proptest! {
         let _ = Source::parse(&text);
     }
 }
+
+/// Letters that say nothing about each other.
+fn noise(length: usize) -> Vec<u8> {
+    let mut letters = vec![0; length];
+    blake3::Hasher::new().finalize_xof().fill(&mut letters);
+    letters.iter().map(|byte| b'a' + byte % 16).collect()
+}
+
+fn carried(text: &str) -> u64 {
+    let seed = Source::parse(crate::guest::seed::SEED_GUEST).unwrap();
+    Source::parse(text).unwrap().carried(Some(&seed)).unwrap().bytes()
+}
+
+/// 4000 letters of 4 bits each: 2000 bytes, however they are written.
+#[test]
+fn data_counts_in_whatever_form_it_is_written() {
+    let letters = noise(4000);
+    let each = |write: &dyn Fn(u8) -> String| letters.iter().map(|&letter| write(letter)).collect::<String>();
+    let functions: String = (b'a'..=b'p').map(|k| format!("fn {}() {{ put({k}) }}\n", char::from(k))).collect();
+    let number: Vec<String> = letters
+        .chunks(8)
+        .map(|part| format!("0x{}", part.iter().map(|b| format!("{:x}", b - b'a')).collect::<String>()))
+        .collect();
+    for (form, source) in [
+        ("a string", format!("static T: &str = \"{}\";", each(&|k| char::from(k).into()))),
+        ("bytes", format!("static T: &[u8] = b\"{}\";", each(&|k| format!("\\x{k:02x}")))),
+        ("characters", format!("static T: [char; 4000] = [{}];", each(&|k| format!("'{}',", char::from(k))))),
+        ("numbers", format!("static T: [u32; 500] = [{}];", number.join(","))),
+        (
+            "fractions",
+            format!(
+                "static T: [f64; 500] = [{}];",
+                number.join(".0,").replace("0x", "0.").replace(['a', 'b', 'c', 'd', 'e', 'f'], "7")
+            ),
+        ),
+        ("names", each(&|k| format!("static {}: u8 = 0;", char::from(k)))),
+        ("the order of calls", format!("{functions} fn f() {{ {} }}", each(&|k| format!("{}();", char::from(k))))),
+        ("functions", each(&|k| format!("fn f() -> u8 {{ {k} }}"))),
+        (
+            "a match",
+            format!("fn f(i: u32) -> u8 {{ match i {{ {} _ => 0 }} }}", each(&|k| format!("_ if g() => {k},"))),
+        ),
+        ("words of a macro", format!("m!({});", each(&|k| format!("{},", char::from(k))))),
+        (
+            "marks of a macro",
+            format!(
+                "m!({});",
+                each(&|k| ["+", "-", "*", "/", "!", "&", "|", "<", ">", "%", "^", "@", ".", ":", "$", "?"]
+                    [usize::from(k - b'a')]
+                .to_owned()
+                    + ";")
+            ),
+        ),
+        ("layout", format!("fn f() -> u32 {{ line!() }} {}", each(&|k| " ".repeat(usize::from(k - b'a')) + "\n"))),
+        ("documents of a macro", format!("m! {{ /** {} */ fn f() {{}} }}", each(&|k| char::from(k).into()))),
+    ] {
+        assert!(carried(&source) >= 1800, "{form}: {}", carried(&source));
+    }
+    let comments = format!("/// {0}\nfn f() {{}} // {0}", each(&|k| char::from(k).into()));
+    assert!(carried(&comments) < 100, "the compiler does not see comments: {}", carried(&comments));
+    let computed = "static T: [u8; 1 << 16] = { let mut t = [0; 1 << 16]; let mut i = 0; while i < t.len() { t[i] = i as u8; i += 1 } t };";
+    assert!(carried(computed) < 150, "a table that is computed is no data: {}", carried(computed));
+}
+
+#[test]
+fn literals_count_by_their_values() {
+    let literals = |text: &str| Source::parse(text).unwrap().carried(None).unwrap().literals;
+    assert_eq!(literals("const A: &str = \"\\u{20ac}uro\";"), 6);
+    assert_eq!(literals("const A: &[u8] = br#\"12\"#; const B: char = 'é'; const C: u8 = b'x';"), 2 + 2 + 1);
+    assert_eq!(literals("const A: u64 = 0xffff_ffff; const B: f32 = 0.25; const C: f64 = 1e9;"), 5 + 2 + 2);
+}

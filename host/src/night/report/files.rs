@@ -4,6 +4,7 @@
 use crate::experiment::bench::Bench;
 use crate::night::event::Summary;
 use crate::record::ending::Ending;
+use crate::record::facts;
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, ExperimentRecord, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// The five columns of autoresearch, then the columns of this project.
 const COLUMNS: &str = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\ttrial\tverdict\tdelta\tp_better\tproposer\t\
-                       parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\n";
+                       parent\texperiment\tseconds\treason\trequests\ttokens\tcost_usd\tdata_bytes\ttrained_share\n";
 
 /// Lines of a failing program's output that are repeated.
 const LAST_WORDS: usize = 3;
@@ -37,7 +38,7 @@ pub enum ReportError {
 pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
     let mut out = COLUMNS.to_string();
     for t in trials {
-        let Findings { verdict, reason, bpb, delta, p_better, experiment, peak_bytes, .. } = &t.found;
+        let Findings { verdict, reason, bpb, delta, p_better, experiment, peak_bytes, data_bytes, .. } = &t.found;
         let status = match verdict {
             Ending::Keep => "keep",
             Ending::Discard | Ending::Noise | Ending::Screened | Ending::Same => "discard",
@@ -54,7 +55,7 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(
             out,
-            "{commit}\t{bpb:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}",
+            "{commit}\t{bpb:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}\t{}\t{}",
             cell(&t.description),
             t.number,
             verdict.name(),
@@ -65,6 +66,8 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
             spend.requests,
             spend.tokens(),
             spend.micro_dollars as f64 / 1e6,
+            data_bytes.map_or(String::new(), |bytes| bytes.to_string()),
+            t.found.trained_share.map_or(String::new(), |share| format!("{share:.4}")),
         );
     }
     out
@@ -221,11 +224,17 @@ fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(En
             t.found.pairs.map_or("–".into(), |pairs| pairs.to_string()),
             number(t.found.p_better, 3),
             escape(&t.description),
-            escape(&t.found.reason),
+            escape(&why(&t.found)),
             t.found.experiment.map_or("–".into(), |key| key.short())
         );
     }
     out.push('\n');
+}
+
+/// The reason, and what else a reader should know about the guest.
+fn why(found: &Findings) -> String {
+    let reason = Some(found.reason.clone()).filter(|reason| !reason.is_empty());
+    reason.into_iter().chain(facts::remarks(found.data_bytes, found.trained_share)).collect::<Vec<_>>().join("; ")
 }
 
 /// Escapes text so that it neither breaks a table nor becomes markup.

@@ -17,7 +17,7 @@ use crate::system::user_file;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Length of the prompt for the sample at the end of a night, in tokens of held-out text.
+/// Length of the prompt for the sample at the end of a night, in tokens.
 const PROMPT_TOKENS: usize = 32;
 
 impl Night<'_> {
@@ -193,10 +193,9 @@ impl Night<'_> {
         Ok(scores.first().copied().zip(scores.last().copied()))
     }
 
-    /// Lets the champion continue the beginning of the first search chunk.
+    /// Lets the champion continue the beginning of a text: of the first search chunk, unless that is secret.
     fn sample(&mut self, record: &ExperimentRecord) -> Result<String, NightError> {
-        let chunk = self.bench.task.search.first().map_or(&[][..], Vec::as_slice);
-        let head = chunk.get(..PROMPT_TOKENS.min(chunk.len())).unwrap_or_default();
+        let head = self.bench.task.told_beginning(PROMPT_TOKENS);
         let prompt = match self.bench.task.task.tokenizer.decode(head) {
             Ok(prompt) => prompt,
             Err(error) => {

@@ -47,7 +47,7 @@ pub fn figures(bench: &Bench, scores: &[Score]) -> (Baseline, Noise) {
         bpb: values.iter().sum::<f64>() / values.len().max(1) as f64,
         noise: noise.sd(),
         replicas: values.len() as u32,
-        unigram: bench.task.unigram_bpb,
+        unigram: bench.task.told_unigram_bpb,
         compressors: bench.compressors.unwrap_or_default(),
     };
     (baseline, noise)

@@ -73,6 +73,12 @@ impl Judgement {
         Meeting::NoCandidate
     }
 
+    /// A rule of the policy refuses it. Another policy may allow it, so it leaves no key for later trials.
+    fn break_rule(&mut self, ending: Ending, reason: String) {
+        (self.found.source_key, self.found.component_key, self.found.behaviour_key) = (None, None, None);
+        self.end(ending, reason);
+    }
+
     /// The candidate has no score.
     fn fail(&mut self, status: &Status) {
         match status {
@@ -127,6 +133,7 @@ impl Contest<'_> {
             Ok(ControlFlow::Break((key, trial))) => judged.repeat(key, trial),
             Err(Refusal::Bench(error)) => return Err(error),
             Err(refusal) if refusal.stage().is_none() => judged.end(Ending::HostFault, refusal.to_string()),
+            Err(Refusal::Rule(reason)) => judged.break_rule(Ending::Refused, reason),
             Err(refusal) => judged.end(Ending::Refused, refusal.to_string()),
         }
         let is_stopped = judged.found.verdict == Ending::HostFault && self.stop.now();
@@ -159,6 +166,7 @@ impl Contest<'_> {
             }
             Step::RanDry(candidate) => {
                 found.peak_bytes = Some(candidate.dry_run.train.peak_bytes);
+                (found.data_bytes, found.trained_share) = (Some(candidate.carried.bytes()), candidate.trained_share);
                 found.behaviour_key = candidate.behaviour;
                 (RepeatKey::Behaviour, candidate.behaviour.and_then(|key| self.seen.behaviour(&key)))
             }
@@ -195,7 +203,14 @@ impl Contest<'_> {
             for index in 0..seeds.len() {
                 let role = if index + skipped == 0 { Role::Search } else { Role::FreshSeed };
                 match next_pair(&mut runs, role, judged, tell)? {
-                    Meeting::Scored(pair) => met.push(*pair),
+                    Meeting::Scored(pair) => {
+                        let outcome = &pair.candidate.run.outcome;
+                        if let Err(status) = self.bench.trained_enough(outcome, &mut judged.found) {
+                            judged.break_rule(Ending::Failed, status.to_string());
+                            return Ok(());
+                        }
+                        met.push(*pair);
+                    }
                     Meeting::NoChampion(status) => {
                         failed = Some(status);
                         continue;

@@ -123,6 +123,8 @@ kinds! {
         StackOverflow = 27 "stack-overflow",
         /// The logged loss is NaN or infinite.
         Diverged = 28 "diverged",
+        /// Fewer training tokens than the policy demands. It refuses a trial and ends no run.
+        TooLittleTraining = 29 "too-little-training",
     }
 }
 

@@ -54,12 +54,13 @@ type Inspection = fn(&mut Check) -> Result<(), StoreError>;
 
 /// The kinds of faults, in the order in which they are looked for. Each function reports what it finds with
 /// [`Check::fault`] or [`Check::mendable`].
-const INSPECTIONS: [Inspection; 6] = [
+const INSPECTIONS: [Inspection; 7] = [
     |check| check.index(),
     |check| check.blobs(),
     |check| check.references(),
     |check| check.experiments(),
     |check| check.other_records(),
+    |check| check.secrets(),
     |check| check.false_verdicts(),
 ];
 
@@ -266,6 +267,25 @@ impl Check<'_> {
                 }
                 Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Secrets that were not revealed: whether their files are there.
+    fn secrets(&mut self) -> Result<(), StoreError> {
+        for record in self.store.secrets()? {
+            self.checked.records += 1;
+            match self.store.secret(&record.commitment) {
+                Err(error @ StoreError::SecretLost { .. }) => {
+                    self.fault(error.to_string(), "put the file back from a copy")
+                }
+                Err(error @ StoreError::BadRecord { .. }) => {
+                    self.fault(error.to_string(), "put the index back from a copy")
+                }
+                read => {
+                    read?;
+                }
             }
         }
         Ok(())

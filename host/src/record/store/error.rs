@@ -1,7 +1,7 @@
 //! Errors of the store.
 
 use crate::record::encoding::DecodeError;
-use crate::record::key::{ExperimentKey, Hash, OutcomeHash};
+use crate::record::key::{ExperimentKey, Hash, OutcomeHash, SplitCommitment};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +98,22 @@ pub enum StoreError {
     /// The given state does not match the state hash of the outcome.
     #[error("the state of experiment {0} is not the one that its outcome names")]
     WrongState(ExperimentKey),
+    /// The file of a secret that was not revealed is gone or damaged.
+    #[error(
+        "the secret {commitment} that chooses this store's held-out text is lost ({path}: {why}): without it the \
+         experiments on it can be neither scored on further splits, nor replayed, nor revealed. Put the file back from a \
+         copy of the store; `host split retire {}` gives it up, and new work draws another one",
+        commitment.short()
+    )]
+    SecretLost {
+        commitment: SplitCommitment,
+        path: PathBuf,
+        /// What is wrong with the file.
+        why: &'static str,
+    },
+    /// The store has no such secret.
+    #[error("this store has no secret {0}; `host split show` lists those that it has")]
+    NoSecret(String),
     /// A prefix that is too short or not hexadecimal.
     #[error("`{0}` is no hash prefix: 4 to 64 lower-case hexadecimal digits are expected")]
     BadPrefix(String),
@@ -148,6 +164,8 @@ impl StoreError {
             | Self::Disagrees { .. }
             | Self::NotAResult(_)
             | Self::WrongState(_)
+            | Self::SecretLost { .. }
+            | Self::NoSecret(_)
             | Self::BadPrefix(_)
             | Self::NotFound(_)
             | Self::Ambiguous { .. } => false,

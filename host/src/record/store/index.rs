@@ -2,7 +2,7 @@
 
 use crate::record::key::{
     BehaviourKey, CompileKey, ComponentKey, ContextKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash,
-    SourceKey, TaskHash,
+    SourceKey, SplitCommitment, TaskHash,
 };
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
@@ -116,7 +116,8 @@ as_text!(
     ExperimentKey,
     DryRunKey,
     ContextKey,
-    OutcomeHash
+    OutcomeHash,
+    SplitCommitment
 );
 
 impl ToSql for Manifest {

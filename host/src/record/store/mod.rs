@@ -4,7 +4,8 @@
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
 //!                requests to proposers and their answers
 //! incoming/      blobs being written
-//! index.sqlite   records that name the blobs and link them; see schema.sql and schema_2.sql
+//! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_3.sql
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
@@ -24,6 +25,7 @@ mod proposal;
 mod record;
 mod schema;
 mod score;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -37,4 +39,5 @@ pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
+pub use secret::SecretRecord;
 pub use trial::{Recheck, Role, RungSigns, TrialRecord};

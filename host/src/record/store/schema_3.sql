@@ -1,4 +1,5 @@
--- The index, version 3: trials are judged in pairs of runs on the same random seeds.
+-- The index, version 3: trials are judged in pairs of runs on the same random seeds; what guests carry; the secrets of
+-- splits. Trials of earlier versions have none of these figures.
 
 -- How many random seeds a verdict rests on, the standard deviation of the difference between them, the probability of a
 -- gain that was assumed before, and what was changed of the champion: constant, constants or structure.
@@ -6,3 +7,17 @@ ALTER TABLE trials ADD COLUMN pairs INTEGER;
 ALTER TABLE trials ADD COLUMN spread REAL;
 ALTER TABLE trials ADD COLUMN prior REAL;
 ALTER TABLE trials ADD COLUMN change TEXT;
+
+-- What a guest brought and how much it trained: bytes of data that the source carries, and its training tokens as a
+-- share of the seed guest's.
+ALTER TABLE trials ADD COLUMN data_bytes INTEGER;
+ALTER TABLE trials ADD COLUMN trained_share REAL;
+
+-- The secrets that choose what is held out. Each is kept in a file beside the index; its digits are here only when it
+-- was revealed. One that has ended chooses nothing new.
+CREATE TABLE split_secrets (
+  commitment    TEXT PRIMARY KEY,
+  drawn_unix_ms INTEGER NOT NULL,
+  ended_unix_ms INTEGER,
+  revealed      TEXT
+) STRICT;

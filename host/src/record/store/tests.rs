@@ -94,6 +94,8 @@ fn trial(store: &Store, number: u64, verdict: Ending, bpb: f64) -> Trial {
             bpb: Some(bpb),
             p_better: Some(0.5),
             peak_bytes: Some(1 << 20),
+            data_bytes: Some(900),
+            trained_share: Some(0.75),
             ..Findings::new(verdict)
         },
         hypothesis: "fewer tokens, more steps".into(),
@@ -384,7 +386,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     };
     let record = store.record_experiment(&finished).unwrap();
     assert_eq!(store.outcome(&record).unwrap(), outcome());
-    let error = crate::night::setup::for_record(store, &record, None).err().unwrap().to_string();
+    let error = crate::night::setup::for_record(store, &record, None, None).err().unwrap().to_string();
     assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
 }
 
@@ -411,6 +413,7 @@ fn a_store_of_an_earlier_version_stays_readable_and_goes_on() {
     let old = store.trials(None).unwrap().remove(0).trial;
     assert_eq!((old.number, old.parent, old.champion, old.proposal), (3, 2, 2, None));
     assert_eq!((old.hypothesis.as_str(), old.description.as_str()), ("", "halve the batch"));
+    assert_eq!((old.found.data_bytes, old.found.trained_share), (None, None));
     assert_eq!(store.accounts(1).unwrap(), []);
     assert_eq!(store.trials_in(&manifest(1).context_key()).unwrap().len(), 1);
     let again = Trial { found: Findings::new(Ending::Refused), ..trial(&store, 4, Ending::Noise, 2.25) };

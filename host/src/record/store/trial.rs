@@ -72,8 +72,8 @@ impl Store {
         let id = self.sql(transaction.query_row(
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
              behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
-             peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change, data_bytes, trained_share)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 Whole(trial.number),
@@ -100,7 +100,9 @@ impl Store {
                 found.pairs,
                 found.spread,
                 found.prior,
-                found.change
+                found.change,
+                found.data_bytes.map(Whole),
+                found.trained_share
             ],
             |row| row.get(0),
         ))?;
@@ -229,6 +231,8 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         behaviour_key: row.get("behaviour_key")?,
         experiment: row.get("experiment_key")?,
         peak_bytes: row.get::<_, Option<Whole>>("peak_bytes")?.map(|Whole(bytes)| bytes),
+        data_bytes: row.get::<_, Option<Whole>>("data_bytes")?.map(|Whole(bytes)| bytes),
+        trained_share: row.get("trained_share")?,
     };
     let trial = Trial {
         number: whole(row, "number")?,

@@ -1,0 +1,31 @@
+//! Rules of a policy that guests must keep beside their limits. A rule refuses a guest and changes no result, so it is
+//! no part of the terms: trials under other rules compete on the same ones. Pure; `admit` asks the rules.
+
+use crate::guest::source::Source;
+use serde::{Deserialize, Serialize};
+
+/// The table `[rules]` of a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Bytes of data that a source may carry: see [`crate::guest::source::Carried`].
+    pub data_bytes: u64,
+    /// Least number of training tokens, as a share of the seed guest's.
+    pub trained_share: f64,
+}
+
+impl Default for Rules {
+    /// Six times the data of good champions, and twice that of the test guest that calls every function. The data of
+    /// 20 kB of English text counts as 11 kB or more.
+    fn default() -> Self {
+        Self { data_bytes: 6_000, trained_share: 0.0 }
+    }
+}
+
+/// The seed guest of a policy, with which other guests are compared.
+#[derive(Clone, Debug)]
+pub struct SeedGuest {
+    pub source: Source,
+    /// Its training tokens, from its dry run.
+    pub tokens: u64,
+}
