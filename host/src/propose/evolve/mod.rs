@@ -1,6 +1,7 @@
 //! The offline proposer: changes a guest's constants and applies structural operators, as edits on its text. Its
 //! proposals depend only on the parent, the history, the night's random seed and the trial number. Pure.
 
+pub mod ablation;
 pub mod constants;
 pub mod edit;
 pub mod operators;
