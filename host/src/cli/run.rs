@@ -15,7 +15,7 @@ use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
 use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
-use nightlab::record::store::{Found, Store};
+use nightlab::record::store::{Found, Model, Store};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
@@ -72,7 +72,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Search(what) => search::search(&cli, what),
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
-        Command::Store { command: args::StoreCommand::Gc } => store::gc(&cli),
+        Command::Store { command: args::StoreCommand::Gc { dry_run } } => store::gc(&cli, *dry_run),
         Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
 }
@@ -225,7 +225,14 @@ fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
     let record = setup::experiment_or_champion(&store, experiment.as_deref())?;
     let (bench, component) = setup::for_record(store, &record, cli.threads)?;
     let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
-    let written = sample::sample(&bench, &record, &component, prompt.as_bytes(), &style)?;
+    if let Model::LetGo(_) = bench.store.model(&record)? {
+        eprintln!("{}", text::let_go(&record));
+    }
+    let mut bar = text::Bar::new(cli.json, "training again");
+    let written = sample::sample(&bench, &record, &component, (prompt.as_bytes(), &style), &mut |progress| {
+        bar.progress(progress)
+    })?;
+    bar.finish();
     if cli.json {
         text::json_line(&serde_json::json!({
             "experiment": record.key.to_string(), "prompt": prompt, "text": written,

@@ -40,12 +40,12 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let state = match &run.record {
-            Some(record) => self.store.state(record)?,
-            None => None,
-        };
-        let Some(state) = state else {
+        let Some(record) = &run.record else {
             return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
+        };
+        let state = match self.model(component, record, &mut |_| {}, stopped)? {
+            Ok(state) => state,
+            Err(status) => return Ok(Err(status)),
         };
         let seed = probe_seed(&run.key);
         if split == Split::Confirm {

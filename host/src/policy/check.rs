@@ -8,7 +8,7 @@ impl Policy {
     /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, search, caps, selection, llm: _, command: _ } = self;
+        let Self { task, budget, limits, search, caps, selection, store, llm: _, command: _ } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -41,6 +41,8 @@ impl Policy {
         faults.within("selection.replicas", selection.replicas, 2, 100);
         faults.within("selection.fresh_seeds", selection.fresh_seeds, 1, 100);
         faults.within("selection.keep_probability", selection.keep_probability, 0.5, 0.9999);
+        faults.within("store.keep_runs", store.keep_runs, 0, 1_000_000);
+        faults.within("store.quota_gb", store.quota_gb, 0.0, 1e6);
         faults.0
     }
 

@@ -103,7 +103,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "245cad7487940496dd8808a5c69a28b606bcbeb9832711554e1cf8e078bd0326"
+        "93c2931ef1b4c95c874460eb9235376cb6849858264656db1f28031b49fc8ee3"
     );
 }
 

@@ -14,6 +14,7 @@ use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use crate::system::user_file;
+use kernels::session::NamedState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -136,10 +137,24 @@ impl Night<'_> {
     }
 
     fn write_report(&mut self, summary: &Summary, record: Option<&ExperimentRecord>) {
+        let model = record.and_then(|record| self.champion_model(record));
         let candidate = &self.champion.candidate;
-        let files = files::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
-        let written = files::write_report(self.bench, summary, &self.own_trials(), &files);
+        let component = candidate.component.bytes();
+        let files = files::ChampionFiles { source: &candidate.text, component, model: model.as_ref() };
+        let written = files::write_report(&self.bench.store, summary, &self.own_trials(), &files);
         self.tell_unwritten(written);
+    }
+
+    fn champion_model(&mut self, record: &ExperimentRecord) -> Option<NamedState> {
+        let component = &self.champion.candidate.component;
+        let model = self.bench.model(component, record, &mut |_| {}, &|| self.stop.now());
+        let reason = match model {
+            Ok(Ok(model)) => return Some(model),
+            Ok(Err(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        (self.tell)(Event::Note { text: format!("the champion's weights were not written: {reason}") });
+        None
     }
 
     fn tell_unwritten<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
@@ -199,9 +214,10 @@ impl Night<'_> {
                 return Ok(String::new());
             }
         };
-        match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
+        let component = &self.champion.candidate.component;
+        match sample::sample(self.bench, record, component, (&prompt, &Style::default()), &mut |_| {}) {
             Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
-            Err(SampleError::Store(error)) => Err(error.into()),
+            Err(SampleError::Bench(error)) => Err(error.into()),
             Err(error) => {
                 (self.tell)(Event::Note { text: format!("no sample: {error}") });
                 Ok(String::new())

@@ -34,6 +34,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Records that were read.
     pub records: u64,
+    /// Runs whose models were let go.
+    pub let_go: u64,
     /// Blobs that no record names. [`Store::gc`] removes them.
     pub unreferenced: u64,
     pub faults: Vec<Fault>,
@@ -63,24 +65,37 @@ const INSPECTIONS: [Inspection; 6] = [
     |check| check.false_verdicts(),
 ];
 
-/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost. `true` means that mending
-/// deletes the rows, which the remedy describes.
-const REFERENCES: [(&str, &str, &str, &str, bool); 11] = [
-    ("components", "component_blob", "a component", RECOMPILED, true),
-    ("components", "source_blob", "a compiled source", RECOMPILED, true),
-    ("checkpoints", "blob", "a checkpoint", "forgets it: the run can still be replayed as a whole", true),
-    ("experiments", "outcome_blob", "the outcome of an experiment", RERUN, false),
-    ("experiments", "state_blob", "the model of an experiment", RERUN, false),
-    ("scores", "score_blob", "a score", "the split is scored again when the score is needed", false),
-    ("trials", "source_blob", "the source of a trial", COPY, false),
-    ("nights", "policy_blob", "the policy of a night", COPY, false),
-    ("proposals", "answer_blob", "an answer of a proposer", COPY, false),
-    ("requests", "request_blob", "a request to a proposer", COPY, false),
-    ("requests", "response_blob", "a response to a proposer", COPY, false),
+/// What helps if a blob is lost, in words.
+enum Remedy {
+    /// Mending deletes the rows that name it.
+    DeleteRows(&'static str),
+    /// Mending leaves the rows without a blob.
+    NameNone(&'static str),
+    /// Mending cannot help.
+    Other(&'static str),
+}
+
+/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost.
+const REFERENCES: [(&str, &str, &str, Remedy); 11] = [
+    ("components", "component_blob", "a component", RECOMPILED),
+    ("components", "source_blob", "a compiled source", RECOMPILED),
+    ("checkpoints", "blob", "a checkpoint", REPLAYED),
+    ("experiments", "outcome_blob", "the outcome of an experiment", RERUN),
+    ("experiments", "state_blob", "the model of an experiment", REMADE),
+    ("scores", "score_blob", "a score", Remedy::Other("the split is scored again when the score is needed")),
+    ("trials", "source_blob", "the source of a trial", COPY),
+    ("nights", "policy_blob", "the policy of a night", COPY),
+    ("proposals", "answer_blob", "an answer of a proposer", COPY),
+    ("requests", "request_blob", "a request to a proposer", COPY),
+    ("requests", "response_blob", "a response to a proposer", COPY),
 ];
-const RECOMPILED: &str = "forgets the compilation: its source is compiled again when it is needed";
-const RERUN: &str = "the experiment runs again when a night needs it, which restores it";
-const COPY: &str = "copy the file from another copy of the store, if there is one; nothing else depends on it";
+const RECOMPILED: Remedy =
+    Remedy::DeleteRows("forgets the compilation: its source is compiled again when it is needed");
+const REPLAYED: Remedy = Remedy::DeleteRows("forgets it: the run can still be replayed as a whole");
+const REMADE: Remedy = Remedy::NameNone("lets it go: it is trained again when it is needed");
+const RERUN: Remedy = Remedy::Other("the experiment runs again when a night needs it, which restores it");
+const COPY: Remedy =
+    Remedy::Other("copy the file from another copy of the store, if there is one; nothing else depends on it");
 
 impl Store {
     /// Reads every blob and record. With `mend`, what can be mended is. `progress` receives lines during slow work.
@@ -189,7 +204,7 @@ impl Check<'_> {
 
     /// Blobs that records name and that are missing or damaged.
     fn references(&mut self) -> Result<(), StoreError> {
-        for (table, column, what, remedy, is_deleted) in REFERENCES {
+        for (table, column, what, remedy) in REFERENCES {
             let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL");
             for blob in self.store.rows(&sql, [], |row| row.get::<_, Hash>(0))? {
                 let path = self.store.blob_path(&blob);
@@ -197,12 +212,17 @@ impl Check<'_> {
                     continue;
                 }
                 let what = format!("{what} is lost: {}", path.display());
-                if is_deleted {
-                    let sql = format!("DELETE FROM {table} WHERE {column} = ?");
-                    self.mendable(what, remedy, |store| Ok(store.execute(&sql, params![blob])? > 0))?;
-                } else {
-                    self.fault(what, remedy);
-                }
+                let (sql, remedy) = match remedy {
+                    Remedy::DeleteRows(words) => (format!("DELETE FROM {table} WHERE {column} = ?"), words),
+                    Remedy::NameNone(words) => {
+                        (format!("UPDATE {table} SET {column} = NULL WHERE {column} = ?"), words)
+                    }
+                    Remedy::Other(words) => {
+                        self.fault(what, words);
+                        continue;
+                    }
+                };
+                self.mendable(what, remedy, |store| Ok(store.execute(&sql, params![blob])? > 0))?;
             }
         }
         Ok(())
@@ -218,11 +238,13 @@ impl Check<'_> {
                 None => Ok(None),
             });
             match read {
-                Ok(Some((outcome, record))) if outcome.state.map(Hash) != record.state_blob => {
-                    self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST);
-                }
+                Ok(Some((outcome, record))) => match (outcome.state.map(Hash), record.state_blob) {
+                    (Some(_), None) => self.checked.let_go += 1,
+                    (said, stored) if said == stored => {}
+                    _ => self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST),
+                },
                 // The inspection of references has told of lost blobs.
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Ok(None) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
                 Err(error @ (StoreError::BadRecord { .. } | StoreError::Index { .. })) => {
                     self.fault(format!("experiment {key}: {error}"), DISTRUST);
                 }

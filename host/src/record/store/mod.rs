@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A blob is durable before the transaction that names it commits. A crash leaves complete records or unreferenced
-//! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read.
+//! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read. Of models and
+//! checkpoints, only some are kept: see `weights`.
 
 mod blob;
 mod check;
@@ -27,6 +28,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
@@ -38,3 +40,4 @@ pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswe
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
 pub use trial::{Role, TrialRecord};
+pub use weights::{LetGo, Model};
