@@ -4,7 +4,7 @@
 use crate::record::key::{ExperimentKey, Hash};
 use crate::record::outcome::Score;
 use crate::record::store::blob::entries;
-use crate::record::store::error::{StoreError, io_error};
+use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use rusqlite::params;
 use std::collections::BTreeSet;
@@ -169,7 +169,14 @@ impl Check<'_> {
                 self.fault(format!("{} is no folder of blobs", folder.display()), "move it away");
                 continue;
             }
-            for (name, path) in entries(&folder)? {
+            let files = match entries(&folder) {
+                Ok(files) => files,
+                Err(error) => {
+                    self.fault(format!("a folder of blobs cannot be read: {error}"), UNREADABLE);
+                    continue;
+                }
+            };
+            for (name, path) in files {
                 let name = format!("{prefix}{name}");
                 let Ok(hash) = name.parse::<Hash>() else {
                     self.fault(format!("{} is no blob: its name is no hash", path.display()), "move it away");
@@ -181,7 +188,10 @@ impl Check<'_> {
                     Ok(bytes) => bytes,
                     // Collected at this moment.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                    Err(source) => return Err(io_error(&path, source)),
+                    Err(error) => {
+                        self.fault(format!("{} cannot be read: {error}", path.display()), UNREADABLE);
+                        continue;
+                    }
                 };
                 self.checked.blobs += 1;
                 self.checked.bytes += bytes;
@@ -243,8 +253,8 @@ impl Check<'_> {
                     (said, stored) if said == stored => {}
                     _ => self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST),
                 },
-                // The inspection of references has told of lost blobs.
-                Ok(None) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                // The inspections of blobs and references have told of these.
+                Ok(None) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error @ (StoreError::BadRecord { .. } | StoreError::Index { .. })) => {
                     self.fault(format!("experiment {key}: {error}"), DISTRUST);
                 }
@@ -286,7 +296,7 @@ impl Check<'_> {
                 Ok(bytes) if Score::decode(&bytes).is_err() => {
                     self.fault(format!("the score {blob} cannot be read"), "the split is scored again when needed");
                 }
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -300,6 +310,7 @@ impl Check<'_> {
     }
 }
 
+const UNREADABLE: &str = "the disk may be failing: copy what can be read elsewhere, and check the copy";
 const DISTRUST: &str = "do not trust this result: run it again in a fresh store";
 
 #[cfg(test)]
@@ -337,6 +348,20 @@ mod tests {
         let left = checked(&store, false);
         assert_eq!(left.faults.len(), 2, "{left:#?}");
         assert!(left.faults.iter().all(|fault| !fault.can_be_mended));
+    }
+
+    #[test]
+    fn what_cannot_be_read_does_not_end_the_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let [unreadable, damaged] = [b"first", b"other"].map(|bytes| store.put_blob(bytes).unwrap());
+        // A read of a folder fails, as one of a bad sector does.
+        fs::remove_file(store.blob_path(&unreadable)).unwrap();
+        fs::create_dir(store.blob_path(&unreadable)).unwrap();
+        fs::write(store.blob_path(&damaged), "0ther").unwrap();
+        let found = checked(&store, false);
+        let says = |words: &str| found.faults.iter().any(|fault| fault.what.contains(words));
+        assert!(found.faults.len() == 2 && says("cannot be read") && says("is damaged"), "{found:#?}");
     }
 
     #[test]
