@@ -10,6 +10,7 @@ use crate::night::event::{Event, Standing, Summary};
 use crate::night::report::files;
 use crate::night::run::Night;
 use crate::night::trial::seeds::random_seed;
+use crate::record::outcome::Status;
 use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
@@ -54,7 +55,7 @@ impl Night<'_> {
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
         let seed = random_seed(self.policy, "replica", 0, 0);
-        let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
+        let test_bpb = if self.stop.now() { None } else { self.test_patiently(seed)? };
         let record = self.champion_record()?;
         let sample = match &record {
             Some(record) if !self.stop.now() => self.sample(record)?,
@@ -184,6 +185,18 @@ impl Night<'_> {
         Ok(self.bench.run_before(&self.bench.manifest(&candidate.component, seed))?)
     }
 
+    /// Reads the sealed test split. A machine that fails for long does not keep the night from ending.
+    fn test_patiently(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
+        match self.patiently(|night| night.test(seed)) {
+            Err(fault) if fault.is_of_the_machine() || matches!(fault, NightError::Interrupted) => {
+                let text = format!("the test split was not scored: {fault}; `host report --seal` does it later");
+                (self.tell)(Event::Note { text });
+                Ok(None)
+            }
+            tested => tested,
+        }
+    }
+
     fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
         let mut scores = Vec::new();
         let mut contenders = vec![&self.baseline];
@@ -194,6 +207,7 @@ impl Night<'_> {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
             match self.bench.sealed_score(&who.candidate.component, &run, &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
+                Err(status @ Status::HostFault { .. }) => return Err(NightError::Machine(status.to_string())),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {status}") });
                     return Ok(None);
