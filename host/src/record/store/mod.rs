@@ -28,16 +28,18 @@ mod score;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod waiting;
 mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
 pub use error::StoreError;
-pub use folder::{Faults, Store, Waiting, WritePoint};
+pub use folder::{Faults, Store, WritePoint};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
 pub use trial::{Role, TrialRecord};
+pub use waiting::Waiting;
 pub use weights::{LetGo, Model};
