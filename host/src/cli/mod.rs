@@ -18,4 +18,4 @@ mod show;
 mod store;
 mod text;
 
-pub use run::run;
+pub use run::{fail, run};

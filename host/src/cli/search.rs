@@ -51,7 +51,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         }
     })?;
     if let (Some(path), Some(text)) = (write, best) {
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        user_file::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
