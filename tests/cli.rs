@@ -137,7 +137,7 @@ fn a_reader_that_goes_away_ends_listings_quietly() {
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
-    for command in [&["log"][..], &["log", "--json"]] {
+    for command in [&["log"][..], &["log", "--json"], &["help"], &["search", "--help"], &["--version"]] {
         let output = home().command(command).stdout(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(said(&output).contains("cannot write to standard output: No space left"), "{}", said(&output));
@@ -302,6 +302,30 @@ fn several_hosts_share_one_store_trial_by_trial() {
     let keys: std::collections::BTreeSet<&str> = log.iter().filter_map(|t| t["source_key"].as_str()).collect();
     assert!(keys.len() >= 6, "{log:?}");
     assert!(log.iter().filter(|t| t["verdict"] == "same").count() + keys.len() >= log.len(), "a repeat is a repeat");
+}
+
+#[test]
+fn a_small_stack_is_raised_or_named() {
+    let limited = |limit: &str| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" policy check smoke"), crate::common::HOST]);
+        shell.current_dir(home().path(".")).env("HOST_CACHE", home().path("cache")).output().unwrap()
+    };
+    for limit in ["-Ss 64", "-s 64"] {
+        let output = limited(limit);
+        let code = output.status.code();
+        assert!(code.is_some(), "{limit}: {:?} {}", output.status, said(&output));
+        assert!(code == Some(1) || !said(&output).contains("the stack is limited"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_picture_does_not_wait_for_a_pipe() {
+    let pipe = home().path("pipe.svg");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let output = home().host(&["report", "--svg", pipe.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("a pipe that nobody reads"), "{}", said(&output));
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_damaged_blob_costs_a_run_and_is_mended() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = place.bench.store.state(&record).unwrap_err().to_string();
+    let error = place.bench.store.model(&record).unwrap_err().to_string();
     assert!(error.contains("damaged"), "{error}");
     let again = place.run(&component, 1);
     assert!(again.wall.is_some(), "a damaged record is run again");

@@ -10,6 +10,8 @@ use nightlab::night::{Champion, Contest, Depth, Night, Outsider, Plan, Seen, Sto
 use nightlab::policy::Policy;
 use nightlab::record::ending::Ending;
 use nightlab::record::outcome::Status;
+use nightlab::record::retention::Retention;
+use nightlab::record::store::{ExperimentRecord, Model};
 use serde_json::Value;
 
 fn log(home: &Home) -> Vec<Value> {
@@ -55,10 +57,11 @@ fn a_recorded_night_runs_again_without_whoever_wrote_it() {
 }
 
 #[test]
-fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
+fn a_trial_that_was_not_kept_loses_its_weights_in_time_and_they_can_be_made_again() {
     let place = Place::new();
     let bench = &place.bench;
-    let policy = Policy::load("smoke").unwrap();
+    let rules = Retention { keep_runs: 1, quota_gb: 1.0 };
+    let policy = Policy { store: rules, ..Policy::load("smoke").unwrap() };
     let seed_guest = bench.prepare(&guest("guests/tiny")).unwrap();
     let plan = Plan::for_one(&policy, "smoke", "", seed_guest.clone());
     let (stop, mut tell) = (Stop::new(), |_| {});
@@ -72,17 +75,59 @@ fn a_trial_that_was_not_kept_loses_its_checkpoints_in_time() {
     assert_eq!(slower.1.trial.found.verdict, Ending::Discard, "{:?}", slower.1);
     // Like an experiment that ran ahead and was not used.
     bench.run(&[Experiment { component: &slower.0, random_seed: 77 }], &mut |_, _| {}, &|| false).unwrap();
-    let checkpointed = |component: &Component| {
+    let with_weights = |component: &Component| {
         let runs = bench.store.experiments_of(&component.key()).unwrap();
-        let with = runs.iter().filter(|run| !bench.store.checkpoints(&run.key).unwrap().is_empty()).count();
-        (runs.len(), with)
+        let is_kept = |run: &&ExperimentRecord| matches!(bench.store.model(run), Ok(Model::Kept(_)));
+        let has_checkpoints = |run: &&ExperimentRecord| !bench.store.checkpoints(&run.key).unwrap().is_empty();
+        [runs.len(), runs.iter().filter(is_kept).count(), runs.iter().filter(has_checkpoints).count()]
     };
-    assert_eq!(checkpointed(&slower.0), (2, 2));
-    for i in 2..=21 {
-        assert_eq!(attempt(format!("no Rust {i}")).trial.found.verdict, Ending::Refused);
-    }
-    assert_eq!(checkpointed(&slower.0), (2, 0));
-    assert_eq!(checkpointed(&seed_guest.component), (3, 3), "the champion's stay");
+    assert_eq!(with_weights(&slower.0), [2, 2, 2]);
+    assert_eq!(attempt("no Rust".into()).trial.found.verdict, Ending::Refused);
+    assert_eq!(with_weights(&slower.0), [2, 1, 1], "the last run keeps its own");
+    assert_eq!(with_weights(&seed_guest.component), [3, 1, 1], "the baseline keeps those of its first run");
+
+    let key = slower.1.trial.found.experiment.unwrap();
+    let record = bench.store.find_experiment(&key).unwrap().unwrap();
+    assert!(matches!(bench.store.model(&record), Ok(Model::LetGo(_))));
+    let again = bench.run_before(&record.manifest).unwrap();
+    assert!(again.is_some_and(|run| run.outcome.status == Status::Completed), "it is not trained again for its score");
+    let made = bench.model(&slower.0, &record, &mut |_| {}, &|| false).unwrap().unwrap();
+    let record = bench.store.find_experiment(&key).unwrap().unwrap();
+    assert_eq!(bench.store.model(&record).unwrap(), Model::Kept(made));
+}
+
+#[test]
+fn the_collection_says_what_it_frees_and_a_model_that_was_let_go_still_writes() {
+    let home = Home::new();
+    let night = home.host(&["run", "--policy", "./night.toml"]);
+    assert_eq!(night.status.code(), Some(0), "{}", said(&night));
+    let gc = |args: &[&str]| -> Value {
+        let output = home.host(&[&["--json", "store", "gc"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(gc(&["--dry-run"])["runs"], 0, "the default rules keep the few runs of this night");
+    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
+    std::fs::write(home.path("night.toml"), policy + "\n[store]\nkeep_runs = 0\n").unwrap();
+    std::fs::write(home.path("no.rs"), "no Rust").unwrap();
+    home.host(&["try", "no.rs", "--policy", "./night.toml"]);
+    assert_eq!(gc(&["--dry-run"])["runs"], 0, "the trial let go of what there was");
+
+    let trial = log(&home).into_iter().find(|trial| trial["verdict"] != "keep" && trial["experiment"].is_string());
+    let key = trial.unwrap()["experiment"].as_str().unwrap().to_owned();
+    let show = || -> Value { serde_json::from_slice(&home.host(&["--json", "show", &key]).stdout).unwrap() };
+    assert_eq!(show()["model"], "let-go");
+    let sample = || home.host(&["sample", "--experiment", &key, "--prompt", "oak ", "--length", "9"]);
+    let (first, second) = (sample(), sample());
+    let words = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(words.contains("were let go to save space: training it again"), "{}", said(&first));
+    assert!(second.stderr.is_empty() && first.stdout == second.stdout, "{}", said(&second));
+    assert_eq!(show()["model"], "kept");
+    let checked = home.host(&["store", "check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
+    let would = gc(&["--dry-run"]);
+    assert_eq!((&would["runs"], &would["weights_bytes"]), (&1.into(), &gc(&[])["weights_bytes"]));
+    assert_eq!(show()["model"], "let-go");
 }
 
 #[test]

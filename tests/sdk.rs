@@ -4,6 +4,7 @@
 use crate::common::{Place, guest};
 use kernels::spec::{DType, Values};
 use nightlab::record::outcome::Status;
+use nightlab::record::store::Model;
 use nightlab::sandbox::RunSpec;
 use std::ops::ControlFlow;
 
@@ -15,7 +16,7 @@ fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
     assert!(run.outcome.score.unwrap().bpb < place.bench.task.unigram_bpb);
 
     let record = place.bench.store.find_experiment(&run.key).unwrap().unwrap();
-    let state = place.bench.store.state(&record).unwrap().unwrap();
+    let Model::Kept(state) = place.bench.store.model(&record).unwrap() else { panic!("its model is gone") };
     let of = |name: &str| state.tensors.iter().find(|(n, ..)| n == name).map(|(_, _, _, values)| values.clone());
     assert_eq!(of("shift.bf16"), Some(Values::Bf16(vec![0, 0x3f80, 0x4020])));
     assert_eq!(of("shift.f16"), Some(Values::F16(vec![0, 0x3c00, 0x4100])));

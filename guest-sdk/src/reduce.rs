@@ -89,11 +89,13 @@ impl Tensor {
         tensors::softmax(self.handle()).into()
     }
 
-    /// x − ln Σ e^x along the last axis. Cost: loss and elementwise.
+    /// x − ln Σ e^x along the last axis. Cost: loss, a reduction and two elementwise.
     #[track_caller]
     pub fn log_softmax(&self) -> Tensor {
-        let sums = self.logsumexp();
-        self - sums.unsqueeze(sums.shape().len())
+        let last = self.shape().len().saturating_sub(1);
+        // Beside a large x, the logarithm of the sum would be rounded away.
+        let shifted = self - self.max_over([last]).detach();
+        &shifted - shifted.logsumexp().unsqueeze(last)
     }
 
     /// ln Σ e^x along the last axis, which goes: [.., n] → [..]. Cost: loss.

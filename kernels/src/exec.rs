@@ -29,7 +29,7 @@ pub trait Executor: Send {
     fn upload(&mut self, id: TensorId, spec: &Spec, values: &Values) -> Result<(), Fault>;
     /// A copy of a tensor's values, NaN made canonical.
     fn download(&mut self, id: TensorId) -> Result<Values, Fault>;
-    /// Numerics class, such as `cpu-1`.
+    /// Numerics class, such as `cpu-2`.
     fn class(&self) -> &'static str;
 }
 

@@ -75,6 +75,9 @@ fn casts_saturate_wrap_and_round_as_documented() {
     let integers = operand(&[4], Values::I64(vec![-1, 1 << 33, i64::MIN, 16_777_217]));
     gives(&cast(DType::U32), std::slice::from_ref(&integers), &Values::U32(vec![u32::MAX, 0, 0, 16_777_217]));
     gives(&cast(DType::U8), std::slice::from_ref(&integers), &Values::U8(vec![255, 0, 0, 1]));
+    // Above the tie between two bf16, by less than an f32 holds.
+    let beside = operand(&[2], Values::U32(vec![(1 << 25) + (1 << 17) + 1, (1 << 25) + (1 << 17)]));
+    gives(&cast(DType::Bf16), &[beside], &Values::Bf16(vec![0x4c01, 0x4c00]));
     gives(&cast(DType::F32), &[integers], &Values::F32(vec![-1.0, (1u64 << 33) as f32, i64::MIN as f32, 16_777_216.0]));
 }
 

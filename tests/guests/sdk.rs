@@ -112,6 +112,10 @@ fn reductions() {
     same("logsumexp", &x.logsumexp(), &[2], &[all(0), all(1)]);
     let rest: Vec<f32> = (0..6).map(|i| X[i] - all(i / 3)).collect();
     same("log_softmax", &x.log_softmax(), &[2, 3], &rest);
+    for large in [1e4, 1e8, -1e8] {
+        let equal = Tensor::full([2, 2], large);
+        same("log_softmax of large equals", &equal.log_softmax(), &[2, 2], &[-std::f32::consts::LN_2; 4]);
+    }
     let normed: Vec<f32> = (0..6).map(|i| (X[i] - mean(i / 3)) / (variance(i / 3) + 1e-5).sqrt()).collect();
     same("layer_norm", &x.layer_norm(1e-5), &[2, 3], &normed);
 }

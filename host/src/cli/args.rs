@@ -303,8 +303,13 @@ pub enum Policy {
 /// `host store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Remove blobs that nothing refers to. Nights may run meanwhile.
-    Gc,
+    /// Remove blobs that nothing refers to, and weights that the policy of the last night does not keep. Nights may run
+    /// meanwhile.
+    Gc {
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Read everything that the store holds, and say what is wrong. Exit code 1 if a fault is left.
     Check {
         /// Mend what can be mended.

@@ -19,4 +19,4 @@ mod split;
 mod store;
 mod text;
 
-pub use run::run;
+pub use run::{fail, run};

@@ -11,6 +11,7 @@ use nightlab::night::report::picture::Picture;
 use nightlab::night::report::svg;
 use nightlab::night::{Night, Plan, past, setup};
 use nightlab::system::sanitize::printable;
+use nightlab::system::user_file;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ fn seal(cli: &Cli, number: Option<i64>) -> Result<()> {
 }
 
 fn write(cli: &Cli, file: &Path, night: i64, report: &str) -> Result<()> {
-    std::fs::write(file, report).with_context(|| format!("cannot write {}", file.display()))?;
+    user_file::write(file, report).with_context(|| format!("cannot write {}", file.display()))?;
     if cli.json {
         text::json_line(&json!({ "night": night, "file": file }));
     } else {

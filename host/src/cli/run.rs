@@ -15,11 +15,12 @@ use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
 use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
-use nightlab::record::store::{Found, Store};
+use nightlab::record::store::{Found, Model, Store, StoreError};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
 use nightlab::system::user_file;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,7 +28,10 @@ use std::time::{Duration, Instant};
 
 /// Parses the command line, runs the command, and turns errors into exit codes: 0 ok, 1 failed, 2 usage.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return say(&said),
+    };
     let json = cli.json;
     match dispatch(cli).and_then(|code| everything_printed().map(|()| code)) {
         Ok(code) => code,
@@ -40,6 +44,17 @@ pub fn run() -> ExitCode {
             }
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn say(said: &clap::Error) -> ExitCode {
+    match said.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
     }
 }
 
@@ -73,7 +88,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
         Command::Split { command } => split::split(&cli, command),
-        Command::Store { command: args::StoreCommand::Gc } => store::gc(&cli),
+        Command::Store { command: args::StoreCommand::Gc { dry_run } } => store::gc(&cli, *dry_run),
         Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
 }
@@ -82,9 +97,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
 fn patient_store(cli: &Cli, stop: &Arc<Stop>) -> Result<Store> {
     const LONG_WAIT: Duration = Duration::from_secs(2);
     const AGAIN: Duration = Duration::from_secs(60);
-    let store = Store::open(&cli.store)?;
     let (stop, json, mut told) = (stop.clone(), cli.json, None::<Instant>);
-    store.on_wait(Box::new(move |waited, locked| {
+    let waiting = Box::new(move |waited: Duration, locked: &StoreError| {
         if waited >= LONG_WAIT && told.is_none_or(|told| told.elapsed() >= AGAIN) {
             let text = format!("waiting: {locked}");
             if json {
@@ -95,8 +109,14 @@ fn patient_store(cli: &Cli, stop: &Arc<Stop>) -> Result<Store> {
             told = Some(Instant::now());
         }
         if stop.soon() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }));
-    Ok(store)
+    });
+    Ok(Store::open_patiently(&cli.store, waiting)?)
+}
+
+/// Says why nothing was started.
+pub fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
@@ -230,7 +250,14 @@ fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
     let record = setup::experiment_or_champion(&store, experiment.as_deref())?;
     let (bench, component) = setup::for_record(store, &record, None, cli.threads)?;
     let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
-    let written = sample::sample(&bench, &record, &component, prompt.as_bytes(), &style)?;
+    if let Model::LetGo(_) = bench.store.model(&record)? {
+        eprintln!("{}", text::let_go(&record));
+    }
+    let mut bar = text::Bar::new(cli.json, "training again");
+    let written = sample::sample(&bench, &record, &component, (prompt.as_bytes(), &style), &mut |progress| {
+        bar.progress(progress)
+    })?;
+    bar.finish();
     if cli.json {
         text::json_line(&serde_json::json!({
             "experiment": record.key.to_string(), "prompt": prompt, "text": written,

@@ -45,6 +45,9 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
         Err(refusal) => return Err(refusal.into()),
     };
     let runs = replicas::score(&bench, &policy, &candidate, *seeds, &stop, &mut tell)?;
+    if let Err(error) = bench.store.let_go_beside_others(&policy.store) {
+        eprintln!("old weights are still in the store: {error}");
+    }
     let scores: Vec<f64> = runs.iter().filter_map(bpb).collect();
     if cli.json {
         runs.iter().for_each(|run| text::json_line(&in_json(&bench, run)));

@@ -34,10 +34,11 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         Event::Note { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
-    let (bench, _) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
+    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }
+    let first = bench.manifest(&seed_guest.component, *random_seed).key();
     let best = random_search(&bench, &text, *trials, *random_seed, *spread, &mut |point| {
         if cli.json {
             text::json_line(point);
@@ -45,9 +46,12 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
             let bpb = point.bpb.map_or_else(|| printable(&point.status), |bpb| format!("{bpb:.4}"));
             println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, printable(&point.constants));
         }
+        if let Err(error) = bench.store.let_go(&policy.store, &first) {
+            eprintln!("old weights are still in the store: {error}");
+        }
     })?;
     if let (Some(path), Some(text)) = (write, best) {
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        user_file::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

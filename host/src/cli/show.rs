@@ -186,6 +186,11 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     let outcome = store.outcome(&record)?;
     let trial = store.trial_of_experiment(key)?;
     let scores = store.scores(key)?;
+    let model = match (record.state_blob, outcome.state) {
+        (Some(_), _) => "kept",
+        (None, Some(_)) => "let-go",
+        (None, None) => "none",
+    };
     let checkpoints: Vec<u32> = store.checkpoints(key)?.into_iter().map(|(interval, _)| interval).collect();
     if cli.json {
         let losses: Vec<_> = outcome.curve.iter().map(|p| json!([p.step, p.key, p.value])).collect();
@@ -194,7 +199,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             "message": record.message, "val_bpb": record.val_bpb, "steps": outcome.totals.steps,
             "tokens": outcome.totals.tokens, "flops": outcome.totals.flops, "parameters": outcome.totals.parameters,
             "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
-            "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
+            "model": model, "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
             "intervals": outcome.intervals.iter().map(|h| Hash(*h)).collect::<Vec<_>>(),
             "curve": losses, "trial": trial.as_ref().map(|record| trial_json(store, record)).transpose()?,
             "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
@@ -227,6 +232,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     println!("  budget     {:.2} s of {:.2} s", t.spent_ps as f64 / 1e12, m.budget_ps as f64 / 1e12);
     println!("             {}", facts::share_words(&facts::shares(t)));
     println!("  fuel       {}", text::count(outcome.fuel));
+    println!("  model      {model}");
     println!("  took       {}", text::duration(record.wall_ms as f64 / 1e3));
     println!("  chain      {} intervals, last {}", outcome.intervals.len(), last_hash(&outcome.intervals));
     for (step, loss) in loss_curve(&outcome.curve) {

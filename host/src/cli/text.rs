@@ -5,7 +5,7 @@ use crate::cli::out::{self, println};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
 use nightlab::night::report::files;
-use nightlab::record::store::{Account, RungSigns};
+use nightlab::record::store::{Account, ExperimentRecord, RungSigns};
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
 use serde::Serialize;
@@ -196,6 +196,12 @@ pub fn replay(r: &nightlab::experiment::replay::Replay) -> Vec<String> {
         line += &format!(", final state {}", state.get(..12).unwrap_or(state));
     }
     vec![line]
+}
+
+/// Says that a model has to be trained again.
+pub fn let_go(record: &ExperimentRecord) -> String {
+    let seconds = duration(record.wall_ms as f64 / 1e3);
+    format!("the weights of {} were let go to save space: training it again, about {seconds}", record.key.short())
 }
 
 /// A progress bar of one run, shown only on a terminal.

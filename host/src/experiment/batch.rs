@@ -65,12 +65,12 @@ impl Bench {
         Ok(runs.into_iter().map(|(_, run)| run).collect())
     }
 
-    /// The run in the store, if its blobs are intact. A damaged run is not returned: a new run produces the same bits
-    /// and repairs the record.
+    /// The run in the store, if its blobs are intact; its model may have been let go. A damaged run is not returned: a
+    /// new run produces the same bits and repairs the record.
     pub fn run_before(&self, manifest: &Manifest) -> Result<Option<Run>, BenchError> {
         let key = manifest.key();
         let Some(record) = self.store.find_experiment(&key)? else { return Ok(None) };
-        let intact = self.store.outcome(&record).and_then(|outcome| self.store.state(&record).map(|_| outcome));
+        let intact = self.store.outcome(&record).and_then(|outcome| self.store.model(&record).map(|_| outcome));
         match intact {
             Ok(outcome) => Ok(Some(Run { key, outcome, record: Some(record), wall: None })),
             Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
@@ -133,7 +133,10 @@ impl Bench {
                 finished_unix_ms: unix_ms(),
                 wall_ms: wall.as_millis() as i64,
             })?),
-            false => None,
+            false => {
+                self.store.remove_unnamed(pending.checkpoints.iter().map(|(_, blob)| *blob).collect())?;
+                None
+            }
         };
         Ok(Run { key: manifest.key(), outcome, record, wall: Some(wall) })
     }

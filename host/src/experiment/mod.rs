@@ -7,6 +7,7 @@
 //! prepare    source → component → dry run: a candidate
 //! batch      experiments at the same time, recorded together
 //! runner     one experiment: training → evaluation → outcome; holds no store
+//! weights    the model of a finished run, made again if the store let it go
 //! score      a finished run on the confirm and test splits
 //! judge      what counts as a gain: pure
 //! replay     a stored experiment again, compared with its record
@@ -25,3 +26,4 @@ pub mod rules;
 pub mod runner;
 pub mod sample;
 pub mod score;
+mod weights;

@@ -44,7 +44,7 @@ pub enum ReplayError {
     Bench(#[from] BenchError),
     /// The interval does not exist, or there is no checkpoint before it.
     #[error(
-        "experiment {key} has no checkpoint before interval {interval}: it has {known}; leave --interval out to replay all of it"
+        "experiment {key} has no checkpoint before interval {interval}: it has {known} (a store keeps those of the last runs); leave --interval out to replay all of it"
     )]
     NoCheckpoint {
         key: String,

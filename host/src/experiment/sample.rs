@@ -1,11 +1,11 @@
 //! Samples text from a stored model, with the same sandboxed `forward` that scored it.
 
 use crate::data::UnknownToken;
-use crate::experiment::bench::Bench;
+use crate::experiment::bench::{Bench, BenchError};
 use crate::guest::component::Component;
 use crate::record::outcome::Status;
-use crate::record::store::{ExperimentRecord, StoreError};
-use crate::sandbox::Sampling;
+use crate::record::store::ExperimentRecord;
+use crate::sandbox::{Progress, Sampling};
 use std::ops::ControlFlow;
 
 /// The settings of sampling.
@@ -28,7 +28,7 @@ impl Default for Style {
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Bench(#[from] BenchError),
     /// The experiment left no model.
     #[error("experiment {0} left no model: it ended as {1}; `host log` shows which were completed")]
     NoModel(String, String),
@@ -44,13 +44,14 @@ pub enum SampleError {
     Forward(String),
 }
 
-/// Writes `style.length` tokens after the prompt. The text is a function of model, prompt and style.
+/// Writes `style.length` tokens after the prompt. The text is a function of model, prompt and style. `watch` receives
+/// the progress of the training if the model has to be made again.
 pub fn sample(
     bench: &Bench,
     record: &ExperimentRecord,
     component: &Component,
-    prompt: &[u8],
-    style: &Style,
+    (prompt, style): (&[u8], &Style),
+    watch: &mut dyn FnMut(&Progress),
 ) -> Result<String, SampleError> {
     if prompt.is_empty() {
         return Err(SampleError::EmptyPrompt);
@@ -58,8 +59,11 @@ pub fn sample(
     if !(0.0..=100.0).contains(&style.temperature) {
         return Err(SampleError::Temperature(style.temperature));
     }
-    let state =
-        bench.store.state(record)?.ok_or_else(|| SampleError::NoModel(record.key.short(), record.status.clone()))?;
+    if bench.store.outcome(record).map_err(BenchError::from)?.state.is_none() {
+        return Err(SampleError::NoModel(record.key.short(), record.status.clone()));
+    }
+    let failed = |status: Status| SampleError::Forward(status.to_string());
+    let state = bench.model(component, record, watch, &|| false)?.map_err(failed)?;
     let sampling = Sampling {
         prompt: bench.task.task.tokenizer.encode(prompt),
         count: style.length,
@@ -71,10 +75,7 @@ pub fn sample(
         tokens.push(token);
         ControlFlow::Continue(())
     };
-    bench
-        .sandbox
-        .forward(component.bytes(), &state, &bench.spec, &sampling, &mut take)
-        .map_err(|status: Status| SampleError::Forward(status.to_string()))?;
+    bench.sandbox.forward(component.bytes(), &state, &bench.spec, &sampling, &mut take).map_err(failed)?;
     let text = bench.task.task.tokenizer.decode(&tokens)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -40,7 +40,10 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let Some(state) = self.state_of(run)? else { return Ok(Err(no_state())) };
+        let state = match self.state_of(component, run, stopped)? {
+            Ok(state) => state,
+            Err(status) => return Ok(Err(status)),
+        };
         let seed = probe_seed(&run.key);
         let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
         match self.probe(component, &state, split, &seeds, stopped) {
@@ -58,7 +61,10 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let Some(state) = self.state_of(run)? else { return Ok(Err(no_state())) };
+        let state = match self.state_of(component, run, stopped)? {
+            Ok(state) => state,
+            Err(status) => return Ok(Err(status)),
+        };
         let scored = self.runner(1).evaluate(component, &state, split, probe_seed(&run.key), stopped);
         if let Ok(score) = &scored {
             self.store.add_score(&ScoreRecord {
@@ -72,8 +78,17 @@ impl Bench {
         Ok(scored)
     }
 
-    fn state_of(&self, run: &Run) -> Result<Option<NamedState>, BenchError> {
-        Ok(run.record.as_ref().map(|record| self.store.state(record)).transpose()?.flatten())
+    /// The model of a finished run, trained again if its weights were let go.
+    fn state_of(
+        &self,
+        component: &Component,
+        run: &Run,
+        stopped: &Stopped,
+    ) -> Result<Result<NamedState, Status>, BenchError> {
+        match &run.record {
+            Some(record) => self.model(component, record, &mut |_| {}, stopped),
+            None => Ok(Err(Status::host(HostFault::System, "the run left no state to score"))),
+        }
     }
 
     /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the
@@ -97,10 +112,6 @@ impl Bench {
         }
         Ok(())
     }
-}
-
-fn no_state() -> Status {
-    Status::host(HostFault::System, "the run left no state to score")
 }
 
 /// The recorded scores. Returns none if the record is damaged, so that the split is read again.

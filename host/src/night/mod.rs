@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the store;
-//! `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for watchers; `setup` opens everything,
-//! `past` an earlier night; `recorded` tries a past night again, `search` samples constants.
+//! `retention` lets go of weights; `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for
+//! watchers; `setup` opens everything, `past` an earlier night; `recorded` tries a past night again, `search` samples
+//! constants.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -28,6 +29,7 @@ pub mod recorded;
 pub mod report;
 mod rest;
 mod resume;
+mod retention;
 mod run;
 pub mod search;
 pub mod setup;

@@ -1,6 +1,7 @@
 //! A night of the store and the policy that it ran by.
 
 use crate::policy::{Policy, PolicyError};
+use crate::record::retention::Retention;
 use crate::record::store::{NightRecord, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,15 @@ pub enum PastError {
     NoNight(i64),
     #[error("the store has no night yet; `host run --policy smoke` makes one")]
     NoNights,
+}
+
+/// The rules of the last night's policy for weights; the default rules if there is none that this version can read.
+pub fn retention(store: &Store) -> Result<Retention, StoreError> {
+    match night(store, None) {
+        Ok((_, policy)) => Ok(policy.store),
+        Err(PastError::Store(error)) => Err(error),
+        Err(PastError::Policy { .. } | PastError::NoNight(_) | PastError::NoNights) => Ok(Retention::default()),
+    }
 }
 
 /// The night with this number, or the last night.

@@ -71,16 +71,28 @@ impl Rest {
         work: &mut Work<T>,
     ) -> Result<T, NightError> {
         loop {
-            match work(tell) {
-                Err(fault) if fault.is_of_the_machine() => {
-                    if !self.wait(&fault, stop, tell) {
-                        return Err(if stop.soon() { NightError::Interrupted } else { fault });
-                    }
-                }
-                worked => {
-                    self.end();
-                    return worked;
-                }
+            if let Some(worked) = self.heed(work(tell), stop, tell) {
+                return worked;
+            }
+        }
+    }
+
+    /// The result of some work, or `None` after a pause if the work should begin again.
+    pub(super) fn heed<T>(
+        &mut self,
+        worked: Result<T, NightError>,
+        stop: &Stop,
+        tell: &mut dyn FnMut(Event),
+    ) -> Option<Result<T, NightError>> {
+        match worked {
+            Err(fault) if fault.is_of_the_machine() => match self.wait(&fault, stop, tell) {
+                true => None,
+                false if stop.soon() => Some(Err(NightError::Interrupted)),
+                false => Some(Err(fault)),
+            },
+            worked => {
+                self.end();
+                Some(worked)
             }
         }
     }

@@ -37,22 +37,6 @@ impl Night<'_> {
         self.take_up_trials(trials)
     }
 
-    pub(super) fn take_up_patiently(&mut self) -> Result<(), NightError> {
-        loop {
-            match self.take_up() {
-                Err(fault) if fault.is_of_the_machine() => {
-                    if !self.rest.wait(&fault, self.stop, &mut *self.tell) {
-                        return Err(fault);
-                    }
-                }
-                taken => {
-                    self.rest.end();
-                    return taken;
-                }
-            }
-        }
-    }
-
     /// Reads the trials that any process has recorded on the same terms since the last call.
     pub(super) fn take_up(&mut self) -> Result<(), NightError> {
         let trials = self.bench.store.trials_after(&self.context, self.memory.last)?;

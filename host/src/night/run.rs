@@ -191,10 +191,24 @@ impl<'a> Night<'a> {
         if let Some(again) = recorded {
             night.take_up_before(&terms, again)?;
         }
-        night.take_up_patiently()?;
+        night.patiently(Self::take_up)?;
         night.tell_what_was_taken_up();
         night.publish_what_is_missing();
         Ok(night)
+    }
+
+    /// Works until nothing of the machine fails, or until there should be no further try. `work` must be able to begin
+    /// again.
+    pub(super) fn patiently<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Self) -> Result<T, NightError>,
+    ) -> Result<T, NightError> {
+        loop {
+            let worked = work(self);
+            if let Some(worked) = self.rest.heed(worked, self.stop, &mut *self.tell) {
+                return worked;
+            }
+        }
     }
 
     /// Records that a proposer of the policy cannot work in this night, and why.
@@ -234,12 +248,10 @@ impl<'a> Night<'a> {
         let terms =
             Terms { night: self.id, caps: self.caps, repairs: self.policy.search.repairs, cancelled: &cancelled };
         std::thread::scope(|scope| {
-            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms).map_err(NightError::from).and_then(
-                |mut roster| {
-                    self.take_up_pending(&mut roster)?;
-                    self.work(&mut roster)
-                },
-            );
+            let worked = Roster::open(scope, self.bench, proposers, bandit, &terms).and_then(|mut roster| {
+                self.take_up_pending(&mut roster)?;
+                self.work(&mut roster)
+            });
             // The scope waits for the threads. Proposals that they still write are discarded.
             cancelled.store(true, Ordering::Relaxed);
             worked
@@ -316,8 +328,12 @@ impl<'a> Night<'a> {
                 continue;
             }
             let Some((wakes, who)) = roster.next_to_wake(self.champion.trial) else {
-                (self.tell)(Event::Note { text: "nobody has anything left to propose: the night ends here".into() });
-                self.exhausted = true;
+                self.exhausted = roster.is_exhausted();
+                let text = match self.exhausted {
+                    true => "nobody has anything left to propose: the night ends here",
+                    false => "nobody can propose any more: the night stops here, and the same policy goes on with it",
+                };
+                (self.tell)(Event::Note { text: text.into() });
                 return Ok(None);
             };
             if rest.is_news(Instant::now()) {

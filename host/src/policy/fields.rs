@@ -5,6 +5,7 @@ use crate::experiment::rules::Rules;
 use crate::propose::command;
 use crate::propose::llm::ModelConfig;
 use crate::record::limits::Limits;
+use crate::record::retention::Retention;
 use crate::record::spend::Caps;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,9 @@ pub struct Policy {
     /// What counts as a gain.
     #[serde(default)]
     pub selection: Selection,
+    /// Which weights the store keeps.
+    #[serde(default)]
+    pub store: Retention,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -107,7 +107,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "1ebc971ac177054777cbdc3685028aa3b5e6b237b30b021e72adf9ca2b024028"
+        "2994e6cb522affde0c44dd5f95a6195b21f977d4836c5f4221cb05a36853ced2"
     );
 }
 

@@ -201,7 +201,7 @@ pub struct Manifest {
     /// Rows of each `forward` call in evaluation.
     pub eval_rows: u32,
     pub random_seed: u64,
-    /// Numerics class, such as `cpu-1`.
+    /// Numerics class, such as `cpu-2`.
     pub numerics: String,
     /// Contract version: [`CONTRACT`].
     pub contract: String,

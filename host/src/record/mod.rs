@@ -8,6 +8,7 @@ pub mod facts;
 pub mod key;
 pub mod limits;
 pub mod outcome;
+pub mod retention;
 pub mod secret;
 pub mod spend;
 pub mod stage;

@@ -9,5 +9,6 @@ pub mod environment;
 pub mod process;
 pub mod sanitize;
 pub(crate) mod scratch;
+pub mod stack;
 pub mod untrusted_folder;
 pub mod user_file;

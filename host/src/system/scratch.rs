@@ -18,7 +18,7 @@ const WORK: &str = "work";
 /// A folder may be younger than its lock by less than this.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// A folder in the system's temporary folder, removed on drop.
+/// A temporary folder, removed on drop.
 pub(crate) struct Scratch {
     _dir: TempDir,
     work: PathBuf,
@@ -27,16 +27,26 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// An empty folder. The first one of a process removes what killed processes left.
+    /// An empty folder in the system's temporary folder. The first one of a process removes what killed processes left.
     pub(crate) fn new() -> io::Result<Self> {
         static SWEPT: Once = Once::new();
-        SWEPT.call_once(|| sweep(&std::env::temp_dir()));
         let folder = std::env::temp_dir();
+        SWEPT.call_once(|| sweep(&folder));
+        Self::make(&folder)
+    }
+
+    /// An empty folder in a folder of the user's disk, from which files can be moved to their places.
+    pub(crate) fn new_in(folder: &Path) -> io::Result<Self> {
+        sweep(folder);
+        Self::make(folder)
+    }
+
+    fn make(folder: &Path) -> io::Result<Self> {
         // Without the random name, so that the same fault has the same words.
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {}", folder.display(), io::Error::from(error.kind())))
         };
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(named)?;
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder).map_err(named)?;
         let lock = File::create(dir.path().join(LOCK))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         let work = dir.path().join(WORK);

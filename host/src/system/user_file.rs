@@ -1,9 +1,10 @@
-//! Reads a file that the user names: a policy, a source, a brief. Never waits for a pipe, reads no device, and
-//! holds at most the cap in memory.
+//! Reads and writes a file that the user names: a policy, a source, a brief, a picture. Never waits for a pipe, reads
+//! no device, and holds at most the cap in memory.
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_setfl, fstat, open};
+use rustix::io::Errno;
 use std::fs::File;
-use std::io::{Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::path::Path;
 
 /// Largest policy, profile or brief in bytes.
@@ -40,6 +41,18 @@ pub fn read_bytes(path: &Path, cap: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes a file, or into a pipe that somebody reads.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match open(path, flags, Mode::from_raw_mode(0o666)) {
+        Err(Errno::NXIO) => return Err(Error::new(ErrorKind::BrokenPipe, "it is a pipe that nobody reads")),
+        opened => opened.map_err(Error::from)?,
+    };
+    // A slow reader is waited for.
+    fcntl_setfl(&file, OFlags::empty()).map_err(Error::from)?;
+    File::from(file).write_all(text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +76,8 @@ mod tests {
         for path in [at("fifo"), "/dev/zero".into(), "/dev/null".into(), folder.path().to_owned()] {
             assert_eq!(read(&path, 9).unwrap_err().kind(), ErrorKind::InvalidInput, "{}", path.display());
         }
+        assert!(write(&at("fifo"), "x").unwrap_err().to_string().contains("nobody reads"));
+        write(&at("text"), "new").unwrap();
+        assert_eq!(read(&at("text"), 9).unwrap(), "new");
     }
 }

@@ -93,9 +93,13 @@ pub(super) fn rope(x: &Tensor, base: f32, inverse: bool) -> Result<Tensor> {
 /// Mean loss [] and the rows' logsumexp [..].
 pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor, how: &Loss) -> Result<Vec<Tensor>> {
     let z = capped_rows(logits, how.softcap)?;
-    let logsumexp = z.log_sum_exp(D::Minus1)?;
-    let picked = z.gather(&targets.reshape(((), 1))?, 1)?.squeeze(1)?;
-    let losses = logsumexp.sub(&picked)?.add(&logsumexp.sqr()?.affine(f64::from(how.z_loss), 0.0)?)?;
+    let max = z.max_keepdim(D::Minus1)?;
+    // Beside large logits, the logarithm would be rounded away.
+    let shifted = z.broadcast_sub(&max)?;
+    let log = shifted.log_sum_exp(D::Minus1)?;
+    let picked = shifted.gather(&targets.reshape(((), 1))?, 1)?.squeeze(1)?;
+    let logsumexp = max.squeeze(1)?.add(&log)?;
+    let losses = log.sub(&picked)?.add(&logsumexp.sqr()?.affine(f64::from(how.z_loss), 0.0)?)?;
     Ok(vec![losses.mean(0)?, logsumexp.reshape(targets.dims())?])
 }
 
@@ -110,7 +114,8 @@ pub(super) fn cross_entropy_grad(
     let z = capped_rows(logits, how.softcap)?;
     let (rows, _) = z.dims2()?;
     let logsumexp = logsumexp.reshape((rows, 1))?;
-    let p = z.broadcast_sub(&logsumexp)?.exp()?;
+    let shifted = z.broadcast_sub(&z.max_keepdim(D::Minus1)?)?;
+    let p = shifted.broadcast_sub(&shifted.log_sum_exp(D::Minus1)?.unsqueeze(1)?)?.exp()?;
     let p = p.broadcast_mul(&logsumexp.affine(2.0 * f64::from(how.z_loss), 1.0)?)?;
     let minus_one = Tensor::full(-1f32, (rows, 1), z.device())?;
     let difference = p.scatter_add(&targets.reshape((rows, 1))?, &minus_one, 1)?;

@@ -10,7 +10,7 @@ const PANEL: u64 = 16;
 /// Bytes of an element.
 const ELEMENT: u64 = 4;
 
-/// Bytes on the executor of class `cpu-1` with one or two threads. What stays below a few percent of the operands is
+/// Bytes on the executor of class `cpu-2` with one or two threads. What stays below a few percent of the operands is
 /// left out: the packed factors of single products, the lines that blocks are rounded up to.
 pub fn workspace(op: &Op, inputs: &[&Spec]) -> u64 {
     match op {

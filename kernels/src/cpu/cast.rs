@@ -44,6 +44,19 @@ pub fn from_f16(bits: u16) -> f32 {
     if size > 0x7c00 { f32::NAN } else { magnitude.copysign(if bits >> 15 == 1 { -1.0 } else { 1.0 }) }
 }
 
+/// An f32 next to x, which rounds to the same bf16 and f16 as x itself: what is cut off sets the last bit, so that no
+/// tie appears or goes (rounding to odd).
+#[inline(always)]
+fn to_odd(x: i64) -> f32 {
+    let size = x.unsigned_abs();
+    let cut = (64 - size.leading_zeros()).saturating_sub(f32::MANTISSA_DIGITS);
+    let kept = size >> cut;
+    let odd = kept | u64::from(kept << cut != size);
+    // Both factors are exact.
+    let size = odd as f32 * (1u64 << cut) as f32;
+    if x < 0 { -size } else { size }
+}
+
 /// Converts every element; the rules are those of [`crate::op::Op::Cast`].
 pub fn convert(x: Elements<'_>, y: ElementsMut<'_>) {
     match x {
@@ -86,8 +99,8 @@ fn floats<S: Copy>(x: &[S], widen: impl Fn(S) -> f32, y: ElementsMut<'_>) {
 fn integers<S: Copy>(x: &[S], widen: impl Fn(S) -> i64, y: ElementsMut<'_>) {
     match y {
         ElementsMut::F32(y) => each(x, y, |x| widen(x) as f32),
-        ElementsMut::Bf16(y) => each(x, y, |x| to_bf16(widen(x) as f32)),
-        ElementsMut::F16(y) => each(x, y, |x| to_f16(widen(x) as f32)),
+        ElementsMut::Bf16(y) => each(x, y, |x| to_bf16(to_odd(widen(x)))),
+        ElementsMut::F16(y) => each(x, y, |x| to_f16(to_odd(widen(x)))),
         ElementsMut::U32(y) => each(x, y, |x| widen(x) as u32),
         ElementsMut::U8(y) => each(x, y, |x| widen(x) as u8),
         ElementsMut::I64(y) => each(x, y, widen),
@@ -122,6 +135,31 @@ mod tests {
                 check(u32::from(top) << 16 | low);
             }
         }
+    }
+
+    /// Integers on and beside the ties between neighbours, with bits so far below that an f32 does not hold them.
+    #[test]
+    fn integers_are_rounded_once() {
+        // An f64 holds what so few bits of an integer hold.
+        let nearest = |x: i64, bits: u32| {
+            let size = x.unsigned_abs();
+            let cut = (64 - size.leading_zeros()).saturating_sub(bits);
+            let (kept, rest, half) = (size >> cut, size & ((1 << cut) - 1), (1 << cut) / 2);
+            let up = cut > 0 && (rest > half || rest == half && kept % 2 == 1);
+            ((kept + u64::from(up)) as f64 * (1u64 << cut) as f64).copysign(x as f64)
+        };
+        for odd in (1..8192i64).step_by(2) {
+            for shift in 1..50 {
+                let tie = odd << shift;
+                for x in [tie - 1, tie, tie + 1, 1 - tie, -tie, -1 - tie] {
+                    let halves = (to_bf16(to_odd(x)), to_f16(to_odd(x)));
+                    let (bf16, f16) = (half::bf16::from_f64(nearest(x, 8)), half::f16::from_f64(nearest(x, 11)));
+                    assert_eq!(halves, (bf16.to_bits(), f16.to_bits()), "{x}");
+                }
+            }
+        }
+        assert_eq!([0, 1, -1, i64::MIN].map(to_odd), [0.0, 1.0, -1.0, -2f32.powi(63)]);
+        assert_eq!(from_bf16(to_bf16(to_odd(i64::MAX))), 2f32.powi(63));
     }
 
     fn check(bits: u32) {

@@ -1,4 +1,4 @@
-//! The bit-exact CPU executor: numerics class `cpu-1`. A result is a function of the op and its inputs; instruction
+//! The bit-exact CPU executor: numerics class `cpu-2`. A result is a function of the op and its inputs; instruction
 //! set, thread count and planning never show.
 //!
 //! Start at [`executor`]. A flush goes this way: records become nodes on blocks of memory (`record`, `expand`,

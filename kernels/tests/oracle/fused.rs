@@ -117,6 +117,35 @@ fn cross_entropy_and_its_gradient() {
     });
 }
 
+/// The logarithm of the sum does not drown in large logits.
+#[test]
+fn cross_entropy_of_large_equal_logits() {
+    for large in [1e4f32, 1e8, -1e8] {
+        let logits = (Spec::f32(shape(&[3, 2])), Values::F32(vec![large; 6]));
+        let targets = (Spec::u32(shape(&[3])), Values::U32(vec![0, 1, 0]));
+        let weight = (Spec::f32(shape(&[2, 1])), Values::F32(vec![large; 2]));
+        let ones = (Spec::f32(shape(&[3, 1])), Values::F32(vec![1.0; 3]));
+        for loss in [Loss::default(), Loss { softcap: 1e12, z_loss: 0.0 }] {
+            for mut executor in executors() {
+                let mut values = |op: &Op, operands: &[(Spec, Values)], at: usize| {
+                    let made = run(executor.as_mut(), op, operands, None).unwrap();
+                    let Values::F32(values) = &made[at] else { panic!("f32 is made") };
+                    values.clone()
+                };
+                let near = |values: &[f32], want: f32| values.iter().all(|x| (x.abs() - want).abs() < 1e-6);
+                let plain = values(&Op::CrossEntropy(loss), &[logits.clone(), targets.clone()], 0);
+                let op = Op::LinearCrossEntropy { loss, gradients: true };
+                let linear = values(&op, &[ones.clone(), weight.clone(), targets.clone()], 0);
+                assert!(near(&[plain, linear].concat(), std::f32::consts::LN_2), "{large} {loss:?}");
+                let lse = (Spec::f32(shape(&[3])), Values::F32(vec![large; 3]));
+                let dy = (Spec::f32(shape(&[])), Values::F32(vec![3.0]));
+                let slopes = values(&Op::CrossEntropyGrad(loss), &[logits.clone(), targets.clone(), lse, dy], 0);
+                assert!(near(&slopes, 0.5), "{large} {loss:?}: {slopes:?}");
+            }
+        }
+    }
+}
+
 const LOSSES: [Loss; 3] =
     [Loss { softcap: 0.0, z_loss: 0.0 }, Loss { softcap: 5.0, z_loss: 0.0 }, Loss { softcap: 5.0, z_loss: 0.01 }];
 

@@ -8,6 +8,7 @@ use crate::guest::toolchain::places::{built_sysroot, cache_folder, sdk_folder};
 use crate::guest::toolchain::rustc::{FLAGS, Rustc, SDK, TARGET, has_std, library_folder};
 use crate::system::atomic_file::folder_of;
 use crate::system::process;
+use crate::system::scratch::Scratch;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -127,7 +128,7 @@ fn build_library(rustc: &Rustc, sysroot: &Path, folder: &Path) -> Result<(), Too
     let (Some(cargo), Some(sources)) = (rustc.cargo(), rustc.library_sources()) else {
         return Err(ToolchainError::Missing { tried: "the library's sources are gone".into(), advice: ADVICE });
     };
-    let work = tempfile::tempdir_in(folder).map_err(at)?;
+    let work = Scratch::new_in(folder).map_err(at)?;
     let manifest = "[package]\nname = \"library\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
         [profile.release]\npanic = \"abort\"\n";
     fs::create_dir(work.path().join("src")).map_err(at)?;
@@ -168,7 +169,7 @@ fn build_sdk(rustc: &Rustc, cache: &Path, folder: &Path) -> Result<(), Toolchain
     if to.is_dir() {
         return Ok(());
     }
-    let work = tempfile::tempdir_in(folder).map_err(at)?;
+    let work = Scratch::new_in(folder).map_err(at)?;
     for (name, text) in SDK {
         let path = work.path().join(name);
         fs::create_dir_all(folder_of(&path).map_err(at)?).map_err(at)?;

@@ -1,12 +1,11 @@
 //! The files that a person reads after a night: `results.tsv`, `report.md` and the champion's files, all in the store's
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
-use crate::experiment::bench::Bench;
 use crate::night::event::Summary;
 use crate::record::ending::Ending;
 use crate::record::facts;
 use crate::record::spend::{Spend, dollars};
-use crate::record::store::{Account, ExperimentRecord, RungSigns, Store, StoreError};
+use crate::record::store::{Account, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use kernels::session::NamedState;
@@ -261,8 +260,8 @@ pub fn write_results(store: &Store, trials: &[&Trial]) -> Result<(), ReportError
 pub struct ChampionFiles<'a> {
     pub source: &'a str,
     pub component: &'a [u8],
-    /// Its run, for the weights; `None` if the store has lost it.
-    pub record: Option<&'a ExperimentRecord>,
+    /// Its model; `None` if there is none for now.
+    pub model: Option<&'a NamedState>,
 }
 
 /// Where the champion's source is written.
@@ -272,26 +271,26 @@ pub fn champion_source(store: &Store) -> PathBuf {
 
 /// Writes `report.md` and the champion's source, component and weights.
 pub fn write_report(
-    bench: &Bench,
+    store: &Store,
     summary: &Summary,
     trials: &[&Trial],
     champion: &ChampionFiles,
 ) -> Result<(), ReportError> {
-    let dir = bench.store.dir();
-    write_results(&bench.store, trials)?;
+    let dir = store.dir();
+    write_results(store, trials)?;
     replace(&dir.join("report.md"), report_md(summary, trials).as_bytes())?;
-    let ChampionFiles { source, component, record } = *champion;
+    let ChampionFiles { source, component, model } = *champion;
     let folder = dir.join("champion");
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
     let weights = folder.join("model.safetensors");
-    match record.map(|record| bench.store.state(record)).transpose()?.flatten() {
-        Some(state) => replace(&weights, &safetensors(&state)?)?,
+    match model {
+        Some(model) => replace(&weights, &safetensors(model)?)?,
         // Those of another champion are worse than none.
         None => remove(&weights)?,
     }
     replace(&folder.join("component.wasm"), component)?;
     // The source is last: it tells that the folder is complete.
-    replace(&champion_source(&bench.store), source.as_bytes())
+    replace(&champion_source(store), source.as_bytes())
 }
 
 /// Encodes named state in the safetensors format.

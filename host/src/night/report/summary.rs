@@ -10,10 +10,12 @@ use crate::night::event::{Event, Standing, Summary};
 use crate::night::report::files;
 use crate::night::run::Night;
 use crate::night::trial::seeds::first_seed;
+use crate::record::outcome::Status;
 use crate::record::store::ExperimentRecord;
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use crate::system::user_file;
+use kernels::session::NamedState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -53,7 +55,7 @@ impl Night<'_> {
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
         let seed = first_seed(self.policy);
-        let test_bpb = if self.stop.now() { None } else { self.test(seed)? };
+        let test_bpb = if self.stop.now() { None } else { self.test_patiently(seed)? };
         let record = self.champion_record()?;
         let sample = match &record {
             Some(record) if !self.stop.now() => self.sample(record)?,
@@ -140,10 +142,24 @@ impl Night<'_> {
     }
 
     fn write_report(&mut self, summary: &Summary, record: Option<&ExperimentRecord>) {
+        let model = record.and_then(|record| self.champion_model(record));
         let candidate = &self.champion.candidate;
-        let files = files::ChampionFiles { source: &candidate.text, component: candidate.component.bytes(), record };
-        let written = files::write_report(self.bench, summary, &self.own_trials(), &files);
+        let component = candidate.component.bytes();
+        let files = files::ChampionFiles { source: &candidate.text, component, model: model.as_ref() };
+        let written = files::write_report(&self.bench.store, summary, &self.own_trials(), &files);
         self.tell_unwritten(written);
+    }
+
+    fn champion_model(&mut self, record: &ExperimentRecord) -> Option<NamedState> {
+        let component = &self.champion.candidate.component;
+        let model = self.bench.model(component, record, &mut |_| {}, &|| self.stop.now());
+        let reason = match model {
+            Ok(Ok(model)) => return Some(model),
+            Ok(Err(status)) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        (self.tell)(Event::Note { text: format!("the champion's weights were not written: {reason}") });
+        None
     }
 
     fn tell_unwritten<E: std::fmt::Display>(&mut self, written: Result<(), E>) {
@@ -173,6 +189,18 @@ impl Night<'_> {
         Ok(self.bench.run_before(&self.bench.manifest(&candidate.component, seed))?)
     }
 
+    /// Reads the sealed test split. A machine that fails for long does not keep the night from ending.
+    fn test_patiently(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
+        match self.patiently(|night| night.test(seed)) {
+            Err(fault) if fault.is_of_the_machine() || matches!(fault, NightError::Interrupted) => {
+                let text = format!("the test split was not scored: {fault}; `host report --seal` does it later");
+                (self.tell)(Event::Note { text });
+                Ok(None)
+            }
+            tested => tested,
+        }
+    }
+
     fn test(&mut self, seed: u64) -> Result<Option<(f64, f64)>, NightError> {
         let mut scores = Vec::new();
         let mut contenders = vec![&self.baseline];
@@ -184,6 +212,7 @@ impl Night<'_> {
             let Some(run) = self.finished(&who.candidate, seed)? else { return Ok(None) };
             match self.bench.known_score(component, &run, Split::Test, "report", &|| self.stop.now())? {
                 Ok(score) => scores.push(score.bpb),
+                Err(status @ Status::HostFault { .. }) => return Err(NightError::Machine(status.to_string())),
                 Err(status) => {
                     (self.tell)(Event::Note { text: format!("the test split was not scored: {status}") });
                     return Ok(None);
@@ -203,9 +232,10 @@ impl Night<'_> {
                 return Ok(String::new());
             }
         };
-        match sample::sample(self.bench, record, &self.champion.candidate.component, &prompt, &Style::default()) {
+        let component = &self.champion.candidate.component;
+        match sample::sample(self.bench, record, component, (&prompt, &Style::default()), &mut |_| {}) {
             Ok(text) => Ok(format!("{}{text}", String::from_utf8_lossy(&prompt))),
-            Err(SampleError::Store(error)) => Err(error.into()),
+            Err(SampleError::Bench(error)) => Err(error.into()),
             Err(error) => {
                 (self.tell)(Event::Note { text: format!("no sample: {error}") });
                 Ok(String::new())

@@ -13,15 +13,13 @@ use crate::propose::description;
 use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
 use crate::record::stage::Stage;
-use crate::record::store::{AnswerOutcome, NewAnswer, Store, TrialRecord};
+use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::clock::unix_ms;
 use crate::system::sanitize;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// A trial that is not kept loses its checkpoints after this number of further trials.
-const CHECKPOINTED_TRIALS: u64 = 20;
 /// A mutation that fails this number of times while control programs succeed is set aside as a host fault: it is not
 /// judged, and the night goes on.
 const MOST_FAULTS: u32 = 2;
@@ -194,16 +192,8 @@ impl Night<'_> {
         let standing = self.standing();
         (self.tell)(Event::Standing(standing));
         self.publish(is_kept);
-        if let Err(error) = self.forget_old_checkpoints(number) {
-            (self.tell)(Event::Note { text: format!("old checkpoints are still there: {error}") });
-        }
+        self.let_go_of_weights();
         Ok(Decided { line, reward_and_cost })
-    }
-
-    /// Deletes the checkpoints of the trial that has become old with this number.
-    fn forget_old_checkpoints(&self, number: u64) -> Result<(), NightError> {
-        let old = self.memory.past.iter().rev().find(|past| past.trial.number + CHECKPOINTED_TRIALS == number);
-        old.map_or(Ok(()), |old| forget_checkpoints(&self.bench.store, &old.trial))
     }
 
     fn trial(&self, draft: &Draft, number: u64, found: Findings, wall: Duration) -> Result<Trial, NightError> {
@@ -223,21 +213,4 @@ impl Night<'_> {
             wall_ms: wall.as_millis() as i64,
         })
     }
-}
-
-/// Deletes the checkpoints of a trial that was not kept, because they fill most of the disk space of a night. Its
-/// outcomes stay. This covers all runs of its component on the same terms, also runs that were started ahead and not
-/// needed.
-fn forget_checkpoints(store: &Store, old: &Trial) -> Result<(), NightError> {
-    let screening = old.found.experiment.filter(|_| !old.is_kept());
-    let Some(screening) = screening.map(|key| store.find_experiment(&key)).transpose()?.flatten() else {
-        return Ok(());
-    };
-    let terms = screening.manifest.context_key();
-    for run in store.experiments_of(&screening.manifest.component)? {
-        if run.manifest.context_key() == terms {
-            store.forget_checkpoints(&run.key)?;
-        }
-    }
-    Ok(())
 }

@@ -6,11 +6,11 @@
 //! taken. Training never waits while a proposal is ready.
 
 use crate::experiment::bench::Bench;
+use crate::night::error::NightError;
 use crate::night::turns::bandit::Bandit;
 use crate::night::turns::turn::{Draft, Report, Turn, Worker, Written};
 use crate::propose::proposer::{ProposeError, Proposer, Situation, Underway};
 use crate::record::spend::{Caps, Spend};
-use crate::record::store::StoreError;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
@@ -119,7 +119,7 @@ impl Roster {
         proposers: Vec<Box<dyn Proposer>>,
         bandit: Bandit,
         terms: &Terms<'scope>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, NightError> {
         let (send, reports) = mpsc::channel();
         let mut arms = Vec::new();
         for (i, proposer) in proposers.into_iter().enumerate() {
@@ -138,7 +138,7 @@ impl Roster {
             let &Terms { night, caps, repairs, cancelled } = terms;
             let mut worker = Worker { bench: bench.twin()?, proposer, night, caps, repairs, cancelled };
             let send = send.clone();
-            scope.spawn(move || {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, move || {
                 while let Ok(turn) = inbox.recv() {
                     // A panic of one proposer must not end the night.
                     let report = catch_unwind(AssertUnwindSafe(|| worker.turn(&turn)));
@@ -147,6 +147,7 @@ impl Roster {
                     }
                 }
             });
+            thread.map_err(|error| NightError::Machine(format!("a proposer got no thread: {error}")))?;
         }
         Ok(Self { arms, reports, bandit, in_training: None, stale: Vec::new() })
     }
@@ -283,6 +284,12 @@ impl Roster {
         resting.filter_map(|arm| Some((arm.rests_until?, arm.name.as_str()))).min()
     }
 
+    /// Whether each proposer has nothing left to propose. One that stopped, as after a refused key, may go on another
+    /// time.
+    pub fn is_exhausted(&self) -> bool {
+        self.arms.iter().all(|arm| !arm.stopped)
+    }
+
     fn rank(&self) -> Vec<usize> {
         let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
         let turns = |(i, arm): (usize, &Arm)| u32::from(!arm.is_idle()) + u32::from(self.in_training == Some(i));
@@ -299,7 +306,7 @@ pub fn underway(draft: &Draft) -> Underway {
 impl Arm {
     fn take_report(&mut self, report: Report, champion: u64) -> News {
         self.state = State::Idle;
-        let (mut notes, mut lost) = (Vec::new(), None);
+        let (mut notes, mut lost) = (Vec::from_iter(report.unrecorded), None);
         match report.written {
             Written::Draft(draft) => {
                 self.failures = if draft.fault.is_some() { self.failures + 1 } else { 0 };
@@ -370,7 +377,17 @@ mod tests {
     }
 
     fn report(written: Written, halt: Option<ProposeError>) -> Report {
-        Report { written, halt, digest: None, wanted_digest: false, spend: Spend::default() }
+        Report { written, halt, digest: None, wanted_digest: false, spend: Spend::default(), unrecorded: None }
+    }
+
+    #[test]
+    fn a_proposer_that_stopped_may_go_on_another_time() {
+        let (reports, in_training) = (mpsc::channel().1, None);
+        let arms = vec![arm(), Arm { exhausted_on: Some(0), ..arm() }];
+        let mut roster = Roster { arms, reports, bandit: Bandit::default(), in_training, stale: Vec::new() };
+        assert!(roster.is_exhausted());
+        roster.arms[0].stopped = true;
+        assert!(!roster.is_exhausted());
     }
 
     #[test]

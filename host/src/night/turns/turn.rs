@@ -15,7 +15,10 @@ use crate::system::clock::unix_ms;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Pause before an answer is recorded again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The request to a proposer.
 pub struct Turn {
@@ -58,13 +61,16 @@ pub struct Report {
     pub wanted_digest: bool,
     /// Cost of the proposal, including repairs.
     pub spend: Spend,
+    /// Why an answer of the turn was not recorded.
+    pub unrecorded: Option<String>,
 }
 
 impl Report {
     /// The report of a turn that panicked.
     pub fn panicked() -> Self {
         let halt = ProposeError::Stop("failed in a way that it should not; please report what is above".into());
-        Self { written: Written::Halted, halt: Some(halt), digest: None, wanted_digest: false, spend: Spend::default() }
+        let (halt, spend) = (Some(halt), Spend::default());
+        Self { written: Written::Halted, halt, digest: None, wanted_digest: false, spend, unrecorded: None }
     }
 }
 
@@ -107,11 +113,13 @@ impl Worker<'_> {
             digest = written.map(|text| digest::cap(&text)).filter(|text| !text.trim().is_empty());
             accounts.take_requests();
         }
-        let mut filing = Filing { bench, night: *night, name: &name, situation: &turn.situation, first: None };
-        let (written, halt) = filing.propose(proposer.as_mut(), &mut accounts, cancelled, *repairs);
+        let (situation, first, unrecorded) = (&turn.situation, None, None);
+        let mut filing = Filing { bench, night: *night, name: &name, situation, first, cancelled, unrecorded };
+        let (written, halt) = filing.propose(proposer.as_mut(), &mut accounts, *repairs);
         let spent = filing.first.and_then(|id| bench.store.turn_spend(id).ok());
         let spend = spent.map(|(spend, _)| spend).unwrap_or_default();
-        Report { written, halt, digest, wanted_digest: turn.wants_digest, spend }
+        let unrecorded = filing.unrecorded;
+        Report { written, halt, digest, wanted_digest: turn.wants_digest, spend, unrecorded }
     }
 }
 
@@ -122,6 +130,10 @@ struct Filing<'a> {
     name: &'a str,
     situation: &'a Situation,
     first: Option<i64>,
+    /// Set when the night is over.
+    cancelled: &'a AtomicBool,
+    /// Why an answer was not recorded.
+    unrecorded: Option<String>,
 }
 
 /// How long an answer took, and the requests behind it.
@@ -155,9 +167,9 @@ impl Filing<'_> {
         &mut self,
         proposer: &mut dyn Proposer,
         accounts: &mut Accounts,
-        cancelled: &AtomicBool,
         repairs: u32,
     ) -> (Written, Option<ProposeError>) {
+        let cancelled = self.cancelled;
         let mut last: Option<Lost> = None;
         for repair in 0..=repairs {
             let started = Instant::now();
@@ -221,8 +233,8 @@ impl Filing<'_> {
         Draft { author, parent, proposal, id, source_key, fault }
     }
 
-    /// Records an answer. If that fails, the answer is still used: a full disk stops the next trial, and that trial
-    /// reports it.
+    /// Records an answer. While the machine fails, it tries again, until the night ends. An answer that could not be
+    /// recorded is still used, and the night is told.
     fn file(
         &mut self,
         came: &Came,
@@ -251,7 +263,18 @@ impl Filing<'_> {
             operator: said(|p| &p.operator),
             wall_ms: came.wall_ms,
         };
-        let id = self.bench.store.add_answer(self.night, &answer, &came.requests).ok();
+        let id = loop {
+            match self.bench.store.add_answer(self.night, &answer, &came.requests) {
+                Ok(id) => break Some(id),
+                Err(error) if error.is_of_the_machine() && !self.cancelled.load(Ordering::Relaxed) => {
+                    std::thread::sleep(AGAIN);
+                }
+                Err(error) => {
+                    self.unrecorded = Some(format!("an answer was not recorded: {error}"));
+                    break None;
+                }
+            }
+        };
         self.first = self.first.or(id);
         id
     }

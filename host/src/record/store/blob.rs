@@ -22,6 +22,13 @@ pub struct Collected {
     pub bytes: u64,
 }
 
+/// A file that a crash left behind.
+struct Leaving {
+    path: PathBuf,
+    /// Its hash, if it is a blob and not a half-written file.
+    name: Option<String>,
+}
+
 impl Store {
     /// The path of a blob, whether it exists or not.
     pub fn blob_path(&self, hash: &Hash) -> PathBuf {
@@ -65,8 +72,8 @@ impl Store {
     /// Removes a blob. A missing blob is not an error.
     pub(super) fn remove_blob(&self, hash: &Hash) -> Result<(), StoreError> {
         let path = self.blob_path(hash);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error(&path, error)),
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(&path, error)),
             _ => Ok(()),
         }
     }
@@ -85,23 +92,43 @@ impl Store {
     /// Removes what crashes leave behind: blobs that no record names and half-written files, if they are at least an
     /// hour old. While an experiment runs, what was written since it began stays too, since its records come last.
     pub fn gc(&self, now: SystemTime) -> Result<Collected, StoreError> {
+        let (before, leavings) = self.leavings(now)?;
+        let mut collected = Collected::default();
+        for Leaving { path, name } in leavings {
+            match name {
+                None => collected.count(&path).and_then(|()| remove_file(&path))?,
+                Some(name) => self.collect(&path, &name, before, &mut collected)?,
+            }
+        }
+        Ok(collected)
+    }
+
+    /// What [`Store::gc`] would remove now.
+    pub fn would_gc(&self, now: SystemTime) -> Result<Collected, StoreError> {
+        let mut collected = Collected::default();
+        self.leavings(now)?.1.iter().try_for_each(|leaving| collected.count(&leaving.path))?;
+        Ok(collected)
+    }
+
+    /// The files that nothing needs, and the time an hour before which they were last changed.
+    fn leavings(&self, now: SystemTime) -> Result<(SystemTime, Vec<Leaving>), StoreError> {
         let before = RunLock::held_since(&self.dir)?.map_or(now, |since| since.min(now));
         let named = self.referenced_blobs()?;
-        let mut collected = Collected::default();
+        let mut leavings = Vec::new();
         for (_, path) in entries(&self.dir.join("incoming"))? {
             if is_old(&path, before)? {
-                collected.count(&path)?;
-                fs::remove_file(&path).map_err(|source| io_error(&path, source))?;
+                leavings.push(Leaving { path, name: None });
             }
         }
         for (prefix, folder) in entries(&self.dir.join("blobs"))?.into_iter().filter(|(_, folder)| folder.is_dir()) {
             for (name, path) in entries(&folder)? {
-                if !named.contains(&format!("{prefix}{name}")) && is_old(&path, before)? {
-                    self.collect(&path, &format!("{prefix}{name}"), before, &mut collected)?;
+                let name = format!("{prefix}{name}");
+                if !named.contains(&name) && is_old(&path, before)? {
+                    leavings.push(Leaving { path, name: Some(name) });
                 }
             }
         }
-        Ok(collected)
+        Ok((before, leavings))
     }
 
     /// Removes a blob, unless another process makes it young at this moment. It is moved away first: who looks for it
@@ -121,7 +148,7 @@ impl Store {
         }
         if is_old(&aside, before)? {
             collected.count(&aside)?;
-            fs::remove_file(&aside).map_err(|source| io_error(&aside, source))
+            remove_file(&aside)
         } else {
             fs::rename(&aside, path).map_err(|source| io_error(path, source))
         }
@@ -134,6 +161,10 @@ impl Collected {
         self.bytes += fs::symlink_metadata(path).map_err(|source| io_error(path, source))?.len();
         Ok(())
     }
+}
+
+fn remove_file(path: &Path) -> Result<(), StoreError> {
+    fs::remove_file(path).map_err(|source| io_error(path, source))
 }
 
 /// Whether a file has not changed for [`GRACE`] before the given time. A file with a time in the future (the clock was

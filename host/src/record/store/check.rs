@@ -4,7 +4,7 @@
 use crate::record::key::{ExperimentKey, Hash};
 use crate::record::outcome::Score;
 use crate::record::store::blob::entries;
-use crate::record::store::error::{StoreError, io_error};
+use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use rusqlite::params;
 use std::collections::BTreeSet;
@@ -34,6 +34,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Records that were read.
     pub records: u64,
+    /// Runs whose models were let go.
+    pub let_go: u64,
     /// Blobs that no record names. [`Store::gc`] removes them.
     pub unreferenced: u64,
     pub faults: Vec<Fault>,
@@ -64,24 +66,37 @@ const INSPECTIONS: [Inspection; 7] = [
     |check| check.false_verdicts(),
 ];
 
-/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost. `true` means that mending
-/// deletes the rows, which the remedy describes.
-const REFERENCES: [(&str, &str, &str, &str, bool); 11] = [
-    ("components", "component_blob", "a component", RECOMPILED, true),
-    ("components", "source_blob", "a compiled source", RECOMPILED, true),
-    ("checkpoints", "blob", "a checkpoint", "forgets it: the run can still be replayed as a whole", true),
-    ("experiments", "outcome_blob", "the outcome of an experiment", RERUN, false),
-    ("experiments", "state_blob", "the model of an experiment", RERUN, false),
-    ("scores", "score_blob", "a score", "the split is scored again when the score is needed", false),
-    ("trials", "source_blob", "the source of a trial", COPY, false),
-    ("nights", "policy_blob", "the policy of a night", COPY, false),
-    ("proposals", "answer_blob", "an answer of a proposer", COPY, false),
-    ("requests", "request_blob", "a request to a proposer", COPY, false),
-    ("requests", "response_blob", "a response to a proposer", COPY, false),
+/// What helps if a blob is lost, in words.
+enum Remedy {
+    /// Mending deletes the rows that name it.
+    DeleteRows(&'static str),
+    /// Mending leaves the rows without a blob.
+    NameNone(&'static str),
+    /// Mending cannot help.
+    Other(&'static str),
+}
+
+/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost.
+const REFERENCES: [(&str, &str, &str, Remedy); 11] = [
+    ("components", "component_blob", "a component", RECOMPILED),
+    ("components", "source_blob", "a compiled source", RECOMPILED),
+    ("checkpoints", "blob", "a checkpoint", REPLAYED),
+    ("experiments", "outcome_blob", "the outcome of an experiment", RERUN),
+    ("experiments", "state_blob", "the model of an experiment", REMADE),
+    ("scores", "score_blob", "a score", Remedy::Other("the split is scored again when the score is needed")),
+    ("trials", "source_blob", "the source of a trial", COPY),
+    ("nights", "policy_blob", "the policy of a night", COPY),
+    ("proposals", "answer_blob", "an answer of a proposer", COPY),
+    ("requests", "request_blob", "a request to a proposer", COPY),
+    ("requests", "response_blob", "a response to a proposer", COPY),
 ];
-const RECOMPILED: &str = "forgets the compilation: its source is compiled again when it is needed";
-const RERUN: &str = "the experiment runs again when a night needs it, which restores it";
-const COPY: &str = "copy the file from another copy of the store, if there is one; nothing else depends on it";
+const RECOMPILED: Remedy =
+    Remedy::DeleteRows("forgets the compilation: its source is compiled again when it is needed");
+const REPLAYED: Remedy = Remedy::DeleteRows("forgets it: the run can still be replayed as a whole");
+const REMADE: Remedy = Remedy::NameNone("lets it go: it is trained again when it is needed");
+const RERUN: Remedy = Remedy::Other("the experiment runs again when a night needs it, which restores it");
+const COPY: Remedy =
+    Remedy::Other("copy the file from another copy of the store, if there is one; nothing else depends on it");
 
 impl Store {
     /// Reads every blob and record. With `mend`, what can be mended is. `progress` receives lines during slow work.
@@ -155,7 +170,14 @@ impl Check<'_> {
                 self.fault(format!("{} is no folder of blobs", folder.display()), "move it away");
                 continue;
             }
-            for (name, path) in entries(&folder)? {
+            let files = match entries(&folder) {
+                Ok(files) => files,
+                Err(error) => {
+                    self.fault(format!("a folder of blobs cannot be read: {error}"), UNREADABLE);
+                    continue;
+                }
+            };
+            for (name, path) in files {
                 let name = format!("{prefix}{name}");
                 let Ok(hash) = name.parse::<Hash>() else {
                     self.fault(format!("{} is no blob: its name is no hash", path.display()), "move it away");
@@ -167,7 +189,10 @@ impl Check<'_> {
                     Ok(bytes) => bytes,
                     // Collected at this moment.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                    Err(source) => return Err(io_error(&path, source)),
+                    Err(error) => {
+                        self.fault(format!("{} cannot be read: {error}", path.display()), UNREADABLE);
+                        continue;
+                    }
                 };
                 self.checked.blobs += 1;
                 self.checked.bytes += bytes;
@@ -190,7 +215,7 @@ impl Check<'_> {
 
     /// Blobs that records name and that are missing or damaged.
     fn references(&mut self) -> Result<(), StoreError> {
-        for (table, column, what, remedy, is_deleted) in REFERENCES {
+        for (table, column, what, remedy) in REFERENCES {
             let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL");
             for blob in self.store.rows(&sql, [], |row| row.get::<_, Hash>(0))? {
                 let path = self.store.blob_path(&blob);
@@ -198,12 +223,17 @@ impl Check<'_> {
                     continue;
                 }
                 let what = format!("{what} is lost: {}", path.display());
-                if is_deleted {
-                    let sql = format!("DELETE FROM {table} WHERE {column} = ?");
-                    self.mendable(what, remedy, |store| Ok(store.execute(&sql, params![blob])? > 0))?;
-                } else {
-                    self.fault(what, remedy);
-                }
+                let (sql, remedy) = match remedy {
+                    Remedy::DeleteRows(words) => (format!("DELETE FROM {table} WHERE {column} = ?"), words),
+                    Remedy::NameNone(words) => {
+                        (format!("UPDATE {table} SET {column} = NULL WHERE {column} = ?"), words)
+                    }
+                    Remedy::Other(words) => {
+                        self.fault(what, words);
+                        continue;
+                    }
+                };
+                self.mendable(what, remedy, |store| Ok(store.execute(&sql, params![blob])? > 0))?;
             }
         }
         Ok(())
@@ -219,11 +249,13 @@ impl Check<'_> {
                 None => Ok(None),
             });
             match read {
-                Ok(Some((outcome, record))) if outcome.state.map(Hash) != record.state_blob => {
-                    self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST);
-                }
-                // The inspection of references has told of lost blobs.
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Ok(Some((outcome, record))) => match (outcome.state.map(Hash), record.state_blob) {
+                    (Some(_), None) => self.checked.let_go += 1,
+                    (said, stored) if said == stored => {}
+                    _ => self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST),
+                },
+                // The inspections of blobs and references have told of these.
+                Ok(None) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error @ (StoreError::BadRecord { .. } | StoreError::Index { .. })) => {
                     self.fault(format!("experiment {key}: {error}"), DISTRUST);
                 }
@@ -265,7 +297,7 @@ impl Check<'_> {
                 Ok(bytes) if Score::decode(&bytes).is_err() => {
                     self.fault(format!("the score {blob} cannot be read"), "the split is scored again when needed");
                 }
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -298,6 +330,7 @@ impl Check<'_> {
     }
 }
 
+const UNREADABLE: &str = "the disk may be failing: copy what can be read elsewhere, and check the copy";
 const DISTRUST: &str = "do not trust this result: run it again in a fresh store";
 
 #[cfg(test)]
@@ -335,6 +368,20 @@ mod tests {
         let left = checked(&store, false);
         assert_eq!(left.faults.len(), 2, "{left:#?}");
         assert!(left.faults.iter().all(|fault| !fault.can_be_mended));
+    }
+
+    #[test]
+    fn what_cannot_be_read_does_not_end_the_check() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let [unreadable, damaged] = [b"first", b"other"].map(|bytes| store.put_blob(bytes).unwrap());
+        // A read of a folder fails, as one of a bad sector does.
+        fs::remove_file(store.blob_path(&unreadable)).unwrap();
+        fs::create_dir(store.blob_path(&unreadable)).unwrap();
+        fs::write(store.blob_path(&damaged), "0ther").unwrap();
+        let found = checked(&store, false);
+        let says = |words: &str| found.faults.iter().any(|fault| fault.what.contains(words));
+        assert!(found.faults.len() == 2 && says("cannot be read") && says("is damaged"), "{found:#?}");
     }
 
     #[test]

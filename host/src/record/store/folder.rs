@@ -3,14 +3,16 @@
 use crate::record::store::error::{StoreError, io_error};
 use crate::record::store::lock::RunLock;
 use crate::record::store::schema;
+use crate::record::store::waiting::{self, Waiting};
 use crate::system::atomic_file;
+use crate::system::scratch::Scratch;
 use rusqlite::Connection;
 use rustix::fs::{Access, access};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The points of a write at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +33,6 @@ pub enum WritePoint {
 /// Called at each [`WritePoint`]. An error counts as the failure of the write that follows.
 pub type Faults = Box<dyn Fn(WritePoint) -> io::Result<()> + Send>;
 
-/// Called about once a second while another program locks the index, with the time waited so far. If it breaks, the
-/// wait ends with an error.
-pub type Waiting = Box<dyn FnMut(Duration, &StoreError) -> ControlFlow<()> + Send>;
-
-/// How long a store waits for another program's lock, unless [`Store::on_wait`] says otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// An open store. Use one per thread: it can be sent, not shared.
 pub struct Store {
     pub(super) dir: PathBuf,
@@ -45,17 +40,26 @@ pub struct Store {
     faults: Faults,
     waiting: Arc<Mutex<Waiting>>,
     /// Where the index was copied to, if its own folder cannot be written.
-    _copy: Option<tempfile::TempDir>,
+    _copy: Option<Scratch>,
 }
 
 impl Store {
     /// Opens the store in a folder, and creates it if there is none.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_with_faults(dir, Box::new(|_| Ok(())))
+        Self::open_patiently(dir, waiting::in_silence())
+    }
+
+    /// Opens the store, and calls `waiting` while another program locks the index, now and later.
+    pub fn open_patiently(dir: &Path, waiting: Waiting) -> Result<Self, StoreError> {
+        Self::make(dir, waiting, Box::new(|_| Ok(())))
     }
 
     /// Opens a store whose writes can be made to fail, for tests.
     pub fn open_with_faults(dir: &Path, faults: Faults) -> Result<Self, StoreError> {
+        Self::make(dir, waiting::in_silence(), faults)
+    }
+
+    fn make(dir: &Path, mut waiting: Waiting, faults: Faults) -> Result<Self, StoreError> {
         let new = !dir.exists();
         schema::refuse_lost(dir)?;
         for folder in ["blobs", "incoming"] {
@@ -66,8 +70,8 @@ impl Store {
         if new {
             atomic_file::sync_folder(&dir.join("..")).map_err(|source| io_error(dir, source))?;
         }
-        let db = schema::open(&dir.join(schema::FILE))?;
-        Ok(Self::with(dir, db, None, faults))
+        let db = schema::open(&dir.join(schema::FILE), &mut waiting)?;
+        Ok(Self { dir: dir.to_owned(), db, faults, waiting: Arc::new(Mutex::new(waiting)), _copy: None })
     }
 
     /// Whether there is a store in a folder.
@@ -84,13 +88,10 @@ impl Store {
         if writable(dir) && writable(&index) {
             return Self::open(dir);
         }
-        let (db, copy) = schema::open_to_read(&index)?;
-        Ok(Self::with(dir, db, copy, Box::new(|_| Ok(()))))
-    }
-
-    fn with(dir: &Path, db: Connection, copy: Option<tempfile::TempDir>, faults: Faults) -> Self {
-        let waiting: Waiting = Box::new(within(PATIENCE));
-        Self { dir: dir.to_owned(), db, faults, waiting: Arc::new(Mutex::new(waiting)), _copy: copy }
+        let mut waiting = waiting::in_silence();
+        let (db, copy) = schema::open_to_read(&index, &mut waiting)?;
+        let (faults, waiting): (Faults, _) = (Box::new(|_| Ok(())), Arc::new(Mutex::new(waiting)));
+        Ok(Self { dir: dir.to_owned(), db, faults, waiting, _copy: copy })
     }
 
     /// Opens the store once more, for another thread. What happens while another program locks the index is the same.
@@ -153,17 +154,13 @@ impl Store {
     }
 }
 
-/// Waits for at most `patience`.
-fn within(patience: Duration) -> impl FnMut(Duration, &StoreError) -> ControlFlow<()> + Send {
-    move |waited, _| if waited < patience { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::key::{ContextKey, TaskHash};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, mpsc};
+    use std::time::Duration;
 
     fn begin_night(store: &Store) -> Result<i64, StoreError> {
         store.start_night("n", "", &TaskHash::of(b"t"), &ContextKey::of(b"c"), 1)
@@ -217,7 +214,7 @@ mod tests {
         std::fs::remove_file(&index).unwrap();
         Connection::open(&index).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
         assert!(matches!(Store::open(dir.path()), Err(StoreError::IndexLost(_))));
-        assert!(matches!(schema::open_to_read(&index), Err(StoreError::IndexLost(_))));
+        assert!(matches!(schema::open_to_read(&index, &mut waiting::in_silence()), Err(StoreError::IndexLost(_))));
         for spoil in [|index: &Path| std::fs::remove_file(index), |index: &Path| std::fs::write(index, "")] {
             spoil(&index).unwrap();
             assert!(matches!(Store::open(dir.path()), Err(StoreError::IndexLost(_))));
@@ -234,17 +231,17 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         begin_night(&store).unwrap();
         let index = dir.path().join(schema::FILE);
-        let nights = |(db, copy): (Connection, Option<tempfile::TempDir>)| {
+        let nights = |(db, copy): (Connection, Option<Scratch>)| {
             let count: i64 = db.query_row("SELECT count(*) FROM nights", [], |row| row.get(0)).unwrap();
             (count, copy.is_some())
         };
         // The store is open, so its journal is there.
-        assert_eq!(nights(schema::open_to_read(&index).unwrap()), (1, false));
+        assert_eq!(nights(schema::open_to_read(&index, &mut waiting::in_silence()).unwrap()), (1, false));
         drop(store);
-        assert_eq!(nights(schema::open_to_read(&index).unwrap()), (1, false));
+        assert_eq!(nights(schema::open_to_read(&index, &mut waiting::in_silence()).unwrap()), (1, false));
         let old = Connection::open(&index).unwrap();
         old.pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(schema::open_to_read(&index), Err(StoreError::Newer { .. })));
+        assert!(matches!(schema::open_to_read(&index, &mut waiting::in_silence()), Err(StoreError::Newer { .. })));
         drop(old);
         let first = dir.path().join("first.sqlite");
         let old = Connection::open(&first).unwrap();
@@ -252,7 +249,7 @@ mod tests {
         old.pragma_update(None, "user_version", 1).unwrap();
         drop(old);
         let before = std::fs::read(&first).unwrap();
-        assert_eq!(nights(schema::open_to_read(&first).unwrap()), (0, true));
+        assert_eq!(nights(schema::open_to_read(&first, &mut waiting::in_silence()).unwrap()), (0, true));
         assert_eq!(std::fs::read(&first).unwrap(), before);
     }
 }

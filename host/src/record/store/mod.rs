@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A blob is durable before the transaction that names it commits. A crash leaves complete records or unreferenced
-//! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read.
+//! blobs, which [`Store::gc`] removes. Reading needs no lock; any number of processes may read. Of models and
+//! checkpoints, only some are kept: see `weights`.
 
 mod blob;
 mod check;
@@ -29,11 +30,13 @@ mod secret;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod waiting;
+mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
 pub use error::StoreError;
-pub use folder::{Faults, Store, Waiting, WritePoint};
+pub use folder::{Faults, Store, WritePoint};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
@@ -41,3 +44,5 @@ pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Foun
 pub use score::ScoreRecord;
 pub use secret::SecretRecord;
 pub use trial::{Recheck, Role, RungSigns, TrialRecord};
+pub use waiting::Waiting;
+pub use weights::{LetGo, Model};

@@ -114,8 +114,7 @@ impl Store {
         if let Some(key) = kept.and_then(|trial| trial.found.experiment) {
             return Ok(Some(key));
         }
-        let sql = "SELECT key FROM experiments WHERE task = ? AND state_blob IS NOT NULL AND val_bpb IS NOT NULL
-             ORDER BY val_bpb, key LIMIT 1";
+        let sql = "SELECT key FROM experiments WHERE task = ? AND val_bpb IS NOT NULL ORDER BY val_bpb, key LIMIT 1";
         self.first(sql, [night.task], |row| row.get(0))
     }
 }

@@ -69,7 +69,7 @@ pub struct NewAnswer<'a> {
     pub wall_ms: i64,
 }
 
-/// A proposal that passed the dry run and was never tried.
+/// A proposal that was never tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untried {
     pub id: i64,
@@ -180,12 +180,15 @@ impl Store {
         Ok(id)
     }
 
-    /// The proposals of a context that passed the dry run and have no trial, oldest first.
+    /// The proposals of a context that have no trial, oldest first. Of a turn that was given up, this is the last
+    /// answer, although it is faulty: its trial says why.
     pub fn untried(&self, context: &ContextKey) -> Result<Vec<Untried>, StoreError> {
         let sql = "SELECT proposals.id, proposer, parent, answer_blob, hypothesis, description, operator
              FROM proposals JOIN nights ON nights.id = night
-             WHERE context = ? AND outcome = 'ready' AND answer_blob IS NOT NULL
-             AND proposals.id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL) ORDER BY proposals.id";
+             WHERE context = ? AND outcome IN ('ready', 'faulty') AND answer_blob IS NOT NULL
+             AND proposals.id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM proposals AS later WHERE later.first = proposals.first
+             AND later.id > proposals.id AND later.outcome NOT IN ('later', 'stopped')) ORDER BY proposals.id";
         self.rows(sql, [context], |row| {
             Ok(Untried {
                 id: row.get(0)?,
@@ -430,4 +433,49 @@ fn spend(row: &Row<'_>, at: usize) -> rusqlite::Result<Spend> {
 /// Caps an amount so that SQLite can add it up: its integers end earlier than `u64`. No real amount reaches the cap.
 fn amount(n: u64) -> i64 {
     n.min(1 << 50) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::key::TaskHash;
+
+    #[test]
+    fn of_a_turn_that_nobody_tried_the_last_answer_is_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let context = ContextKey::of(b"c");
+        let night = store.start_night("n", "", &TaskHash::of(b"t"), &context, 1).unwrap();
+        let answer = |first, outcome, text: Option<&str>| {
+            let (proposer, parent, stage) = ("llm.a", 0, None);
+            let (hypothesis, description, operator, fault) = ("", "", "", "");
+            let (unix_ms, wall_ms) = (1, 1);
+            let answer = NewAnswer {
+                first,
+                unix_ms,
+                proposer,
+                parent,
+                outcome,
+                stage,
+                fault,
+                text,
+                hypothesis,
+                description,
+                operator,
+                wall_ms,
+            };
+            store.add_answer(night, &answer, &[]).unwrap()
+        };
+        use AnswerOutcome::{Faulty, Ready, Stopped, Unreadable, Withdrawn};
+        let repaired = answer(None, Faulty, Some("a"));
+        let repair = answer(Some(repaired), Ready, Some("b"));
+        let given_up = answer(None, Faulty, Some("c"));
+        let last = answer(Some(given_up), Faulty, Some("d"));
+        answer(Some(given_up), Stopped, None);
+        let lost = answer(None, Faulty, Some("e"));
+        answer(Some(lost), Unreadable, Some("f"));
+        answer(None, Withdrawn, Some("g"));
+        let untried: Vec<i64> = store.untried(&context).unwrap().into_iter().map(|untried| untried.id).collect();
+        assert_eq!(untried, [repair, last]);
+    }
 }

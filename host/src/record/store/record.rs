@@ -4,10 +4,9 @@ use crate::record::dry_run::DryRun;
 use crate::record::key::{
     BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, SourceKey,
 };
-use crate::record::outcome::{GuestFault, Outcome, Status, decode_state};
+use crate::record::outcome::{GuestFault, Outcome, Status};
 use crate::record::store::error::{StoreError, bad_record, undecodable};
 use crate::record::store::folder::{Store, WritePoint};
-use kernels::session::NamedState;
 use rusqlite::{Row, params};
 
 /// An experiment that has just ended.
@@ -39,7 +38,7 @@ pub struct ExperimentRecord {
     pub message: String,
     /// Bits per byte on the search split, if completed.
     pub val_bpb: Option<f64>,
-    /// Blob of the encoded state.
+    /// Blob of the encoded state. `None` if there was none, or if it was let go: [`Store::model`] tells.
     pub state_blob: Option<Hash>,
     pub finished_unix_ms: i64,
     pub wall_ms: i64,
@@ -96,6 +95,9 @@ impl Store {
             let stored = record.outcome_hash;
             return if stored == found { Ok(record) } else { Err(StoreError::Disagrees { key, stored, found }) };
         }
+        if let (Some(blob), Some(state)) = (&state_blob, state) {
+            self.put_again(blob, state)?;
+        }
         self.sql(transaction.execute(
             "INSERT INTO experiments (key, manifest, outcome_hash, outcome_blob, status, message, val_bpb, state_blob,
              finished_unix_ms, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -112,7 +114,8 @@ impl Store {
                 wall_ms
             ],
         ))?;
-        for (interval, blob) in checkpoints {
+        // Another process may have let go of the same checkpoints meanwhile.
+        for (interval, blob) in checkpoints.iter().filter(|(_, blob)| self.blob_path(blob).is_file()) {
             self.sql(transaction.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", params![key, interval, blob]))?;
         }
         self.reach(WritePoint::BeforeCommit)?;
@@ -147,32 +150,10 @@ impl Store {
         }
     }
 
-    /// The state after training, if there is one.
-    pub fn state(&self, record: &ExperimentRecord) -> Result<Option<NamedState>, StoreError> {
-        let Some(blob) = &record.state_blob else {
-            return Ok(None);
-        };
-        decode_state(&self.get_blob(blob)?).map(Some).map_err(undecodable(record.key))
-    }
-
     /// Interval and blob of each checkpoint, in order.
     pub fn checkpoints(&self, key: &ExperimentKey) -> Result<Vec<(u32, Hash)>, StoreError> {
         let sql = "SELECT interval, blob FROM checkpoints WHERE experiment_key = ? ORDER BY interval";
         self.rows(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    /// Removes an experiment's checkpoints: first the rows, then the blobs that no other experiment's checkpoints use.
-    pub fn forget_checkpoints(&self, key: &ExperimentKey) -> Result<(), StoreError> {
-        let blobs = self.checkpoints(key)?;
-        self.execute("DELETE FROM checkpoints WHERE experiment_key = ?", params![key])?;
-        for (_, blob) in blobs {
-            let others =
-                self.first("SELECT 1 FROM checkpoints WHERE blob = ? LIMIT 1", [blob], |row| row.get::<_, i64>(0))?;
-            if others.is_none() {
-                self.remove_blob(&blob)?;
-            }
-        }
-        Ok(())
     }
 
     /// The component compiled under this key.

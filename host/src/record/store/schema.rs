@@ -1,26 +1,25 @@
 //! Opens the SQLite index, and migrates an older one to this version.
 
 use crate::record::store::error::StoreError;
+use crate::record::store::waiting::Waiting;
+use crate::system::scratch::Scratch;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 pub(super) const FILE: &str = "index.sqlite";
 
 /// Entry `n` migrates the index from version `n` to `n + 1`.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
-/// How long to wait for another process's transaction while the index is opened.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long SQLite itself waits. Then the store decides whether to try again.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    connect(path).map_err(|source| error(path, source)).and_then(|db| migrate(db, path))
+pub(super) fn open(path: &Path, waiting: &mut Waiting) -> Result<Connection, StoreError> {
+    migrate(connect(path, waiting)?, path, waiting)
 }
 
 /// Refuses a folder whose blobs have lost their index. SQLite would make a new one in silence.
@@ -38,8 +37,7 @@ fn refuse_beside_blobs(index: &Path) -> Result<(), StoreError> {
 
 /// Opens an index whose folder cannot be written. If it has to be brought up to date first (from its journal, or to
 /// this version), that happens in a copy, which is returned too.
-pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Option<TempDir>), StoreError> {
-    let sql = |source| error(path, source);
+pub(super) fn open_to_read(path: &Path, waiting: &mut Waiting) -> Result<(Connection, Option<Scratch>), StoreError> {
     // Without a journal nobody writes, so the file can be read as it is.
     let how = if beside(path, "-wal").exists() { "mode=ro" } else { "immutable=1" };
     let opened = || {
@@ -49,7 +47,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Option<TempDir>),
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         Ok((db, version))
     };
-    match patiently(opened) {
+    match patiently(path, waiting, opened) {
         Ok((db, version)) if version == MIGRATIONS.len() as i64 => return Ok((db, None)),
         Ok((_, 0)) => refuse_beside_blobs(path)?,
         Ok((_, version)) if version > MIGRATIONS.len() as i64 => {
@@ -57,16 +55,16 @@ pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Option<TempDir>),
             return Err(StoreError::Newer { path: path.to_owned(), found, known });
         }
         Ok(_) => {}
-        Err(refused) if matches!(refused.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {}
-        Err(refused) => return Err(sql(refused)),
+        Err(StoreError::ReadOnly(_)) => {}
+        Err(refused) => return Err(refused),
     }
     let (copy, at) = copied(path).map_err(|source| StoreError::Copy { path: path.to_owned(), source })?;
-    Ok((open(&at)?, Some(copy)))
+    Ok((open(&at, waiting)?, Some(copy)))
 }
 
 /// A copy of an index and its journal in a temporary folder.
-fn copied(path: &Path) -> io::Result<(TempDir, PathBuf)> {
-    let folder = tempfile::tempdir()?;
+fn copied(path: &Path) -> io::Result<(Scratch, PathBuf)> {
+    let folder = Scratch::new()?;
     let at = folder.path().join(FILE);
     let copy = |from: &Path, to: &Path| io::copy(&mut File::open(from)?, &mut File::create(to)?).map(drop);
     copy(path, &at)?;
@@ -90,21 +88,32 @@ fn escaped(path: &Path) -> String {
     path.as_os_str().as_bytes().iter().map(escape).collect()
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    db.busy_timeout(LOOK)?;
-    patiently(|| db.pragma_update(None, "journal_mode", "wal"))?;
-    db.pragma_update(None, "synchronous", "full")?;
-    db.pragma_update(None, "foreign_keys", true)?;
+fn connect(path: &Path, waiting: &mut Waiting) -> Result<Connection, StoreError> {
+    let sql = |source| error(path, source);
+    let db = Connection::open(path).map_err(sql)?;
+    db.busy_timeout(LOOK).map_err(sql)?;
+    patiently(path, waiting, || db.pragma_update(None, "journal_mode", "wal"))?;
+    db.pragma_update(None, "synchronous", "full").map_err(sql)?;
+    db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
     Ok(db)
 }
 
-/// Retries while another process holds the index. SQLite itself does not wait for a change of the journal mode.
-fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+/// Tries again while another process holds the index. SQLite itself does not wait for a change of the journal mode.
+fn patiently<T>(
+    path: &Path,
+    waiting: &mut Waiting,
+    mut attempt: impl FnMut() -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let (since, mut told) = (Instant::now(), Instant::now());
     loop {
-        match attempt() {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+        match attempt().map_err(|source| error(path, source)) {
+            Err(busy @ StoreError::Busy(_)) => {
+                if told.elapsed() >= LOOK {
+                    told = Instant::now();
+                    if waiting(since.elapsed(), &busy).is_break() {
+                        return Err(busy);
+                    }
+                }
                 std::thread::sleep(Duration::from_millis(10));
             }
             ended => return ended,
@@ -112,13 +121,13 @@ fn patiently<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::R
     }
 }
 
-fn migrate(db: Connection, path: &Path) -> Result<Connection, StoreError> {
+fn migrate(db: Connection, path: &Path, waiting: &mut Waiting) -> Result<Connection, StoreError> {
     let known = MIGRATIONS.len() as u64;
     let sql = |source| error(path, source);
     let version = |db: &Connection| db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    if patiently(|| version(&db)).map_err(sql)? != known as i64 {
+    if patiently(path, waiting, || version(&db))? != known as i64 {
         let begin = || Transaction::new_unchecked(&db, TransactionBehavior::Immediate);
-        let transaction = patiently(begin).map_err(sql)?;
+        let transaction = patiently(path, waiting, begin)?;
         // Read again, because another process may have migrated the index in the meantime.
         let found = version(&db).map_err(sql)?.unsigned_abs();
         if found == 0 {

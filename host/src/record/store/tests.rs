@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-fn manifest(random_seed: u64) -> Manifest {
+pub(super) fn manifest(random_seed: u64) -> Manifest {
     Manifest {
         component: ComponentKey::of(b"component"),
         task: TaskHash::of(b"task"),
@@ -39,7 +39,7 @@ fn state() -> Vec<u8> {
     encode_state(&NamedState { tensors: vec![("w".into(), true, spec, Values::F32(vec![1.0, 2.0]))] }).unwrap()
 }
 
-fn outcome() -> Outcome {
+pub(super) fn outcome() -> Outcome {
     Outcome {
         status: Status::Completed,
         score: Some(Score { bpb: 2.5, chunk_nats: vec![1.0, 2.0], chunk_bytes: vec![3, 4] }),
@@ -72,7 +72,8 @@ fn check_whole(store: &Store) -> bool {
         return false;
     };
     assert_eq!(store.outcome(&record).unwrap(), outcome());
-    assert_eq!(encode_state(&store.state(&record).unwrap().unwrap()).unwrap(), state());
+    let Model::Kept(kept) = store.model(&record).unwrap() else { panic!("its model is gone") };
+    assert_eq!(encode_state(&kept).unwrap(), state());
     let checkpoints = store.checkpoints(&key).unwrap();
     assert_eq!(store.get_blob(&checkpoints[0].1).unwrap(), b"checkpoint");
     true
