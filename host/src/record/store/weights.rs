@@ -221,8 +221,8 @@ impl LetGo {
 fn due(items: Vec<Item>, rules: &Retention) -> Vec<Item> {
     let (kept, mut due): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.is_kept(rules));
     let mut bytes: u64 = kept.iter().map(Item::bytes).sum();
-    let is_spare = |item: &Item| !item.is_fresh && !(item.is_model && item.rank == Rank::Needed);
-    let mut spare: Vec<Item> = kept.into_iter().filter(is_spare).collect();
+    let is_fixed = |item: &Item| item.is_fresh || item.is_model && item.rank == Rank::Needed;
+    let mut spare: Vec<Item> = kept.into_iter().filter(|item| !is_fixed(item)).collect();
     spare.sort_by_key(|item| (item.is_model, item.rank, Reverse(item.age)));
     for item in spare {
         if bytes <= rules.quota_bytes() {
