@@ -87,6 +87,7 @@ fn in_json(run: &Run) -> Value {
         "steps": run.outcome.totals.steps,
         "reason": printable(reason),
         "experiment": run.key,
+        "causal": run.record.as_ref().and_then(|record| record.evaluation).map(|evaluation| evaluation.causality),
         "seconds": run.wall.map(|wall| wall.as_secs_f64()),
         "is_new": run.wall.is_some(),
     })

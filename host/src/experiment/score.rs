@@ -3,15 +3,16 @@
 use crate::data::Split;
 use crate::experiment::batch::{Run, at_the_same_time};
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Stopped, probe_seed};
+use crate::experiment::runner::{Scored, Stopped, draw_probe_seed};
 use crate::guest::component::Component;
+use crate::record::causality::Causality;
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Number of further evaluations of the confirm split, each with other positions of the probes. A rare look at future
-/// tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
+/// Number of further evaluations of the confirm split for a model that is probed, each with other probes. A rare look
+/// at future tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
@@ -47,24 +48,25 @@ impl Bench {
         let Some(state) = state else {
             return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
         };
-        let seed = probe_seed(&run.key);
-        if split == Split::Confirm {
-            let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
+        let Scored { score, causality } =
+            match self.runner(1).evaluate(component, &state, split, draw_probe_seed(), stopped) {
+                Ok(scored) => scored,
+                Err(status) => return Ok(Err(status)),
+            };
+        if split == Split::Confirm && causality == Causality::Probed {
+            let seeds: Vec<u64> = (0..CONFIRM_PROBES).map(|_| draw_probe_seed()).collect();
             if let Err(status) = self.probe(component, &state, split, &seeds, stopped) {
                 return Ok(Err(status));
             }
         }
-        let scored = self.runner(1).evaluate(component, &state, split, seed, stopped);
-        if let Ok(score) = &scored {
-            self.store.add_score(&ScoreRecord {
-                experiment_key: run.key,
-                split: split.name().into(),
-                score: score.clone(),
-                purpose: purpose.into(),
-                unix_ms: unix_ms(),
-            })?;
-        }
-        Ok(scored)
+        self.store.add_score(&ScoreRecord {
+            experiment_key: run.key,
+            split: split.name().into(),
+            score: score.clone(),
+            purpose: purpose.into(),
+            unix_ms: unix_ms(),
+        })?;
+        Ok(Ok(score))
     }
 
     /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the

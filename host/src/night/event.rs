@@ -1,6 +1,7 @@
 //! The events that a night reports, as data without formatting. Pure.
 
 use crate::data::compress::Compressors;
+use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::key::ExperimentKey;
 use crate::record::spend::Spend;
@@ -150,6 +151,8 @@ pub struct Summary {
     pub test_reads: u64,
     /// Experiment key of the champion.
     pub champion_experiment: String,
+    /// How it is known that the champion reads no later token, in its run that has `champion_experiment`.
+    pub champion_causality: Option<Causality>,
     /// Text that the champion wrote.
     pub sample: String,
     /// Duration in seconds.

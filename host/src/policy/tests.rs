@@ -2,6 +2,7 @@
 
 use super::load::POLICIES;
 use super::*;
+use crate::record::causality::Accepted;
 use crate::record::spend::Caps;
 use proptest::prelude::*;
 
@@ -68,6 +69,16 @@ fn caps_are_whole_millionths() {
 }
 
 #[test]
+fn a_policy_may_insist_on_a_proof() {
+    let policy = |value: &str| format!("{MINIMAL}\n[limits]\ncausality = \"{value}\"\n");
+    assert_eq!(Policy::parse("p", &policy("proved")).unwrap().limits.causality, Accepted::Proved);
+    let default = Policy::parse("p", MINIMAL).unwrap();
+    assert_eq!(Policy::parse("p", &policy("proved-or-probed")).unwrap(), default);
+    let said = fault(&policy("guessed"));
+    assert!(said.starts_with("night.toml:11:13: ") && said.contains("`proved` or `proved-or-probed`"), "{said}");
+}
+
+#[test]
 fn wrong_types_missing_fields_and_bad_syntax_are_located() {
     assert!(fault(&MINIMAL.replace("64", "\"x\"")).starts_with("night.toml:3:11: invalid type: string"));
     assert!(fault(&MINIMAL.replace("eval_chunks = 8\n", "")).contains("missing field `eval_chunks`"));
@@ -103,7 +114,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "245cad7487940496dd8808a5c69a28b606bcbeb9832711554e1cf8e078bd0326"
+        "709f50e9e535cb1f93b7ae5c8e38957b989c50f44745cdaba8b88cbc806a9cdf"
     );
 }
 

@@ -90,26 +90,26 @@ impl Call<'_> {
     /// The results where every operand is known. Elementwise ops compute single elements, and those that only move
     /// elements need not compute.
     fn computed(&self, trace: &mut Trace) -> Result<Option<Made>, Stop> {
-        let computes = match self.op {
+        let computes = matches!(
+            self.op,
             Op::Sum { .. }
-            | Op::Mean { .. }
-            | Op::SumTo { .. }
-            | Op::Max { .. }
-            | Op::Min { .. }
-            | Op::ArgMax { .. }
-            | Op::ArgSort { .. }
-            | Op::CumSum { .. }
-            | Op::Softmax
-            | Op::LogSumExp
-            | Op::MatMul { .. }
-            | Op::Embedding
-            | Op::Gather { .. }
-            | Op::ScatterAdd { .. }
-            | Op::RmsNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Rope { .. } => true,
-            _ => false,
-        };
+                | Op::Mean { .. }
+                | Op::SumTo { .. }
+                | Op::Max { .. }
+                | Op::Min { .. }
+                | Op::ArgMax { .. }
+                | Op::ArgSort { .. }
+                | Op::CumSum { .. }
+                | Op::Softmax
+                | Op::LogSumExp
+                | Op::MatMul { .. }
+                | Op::Embedding
+                | Op::Gather { .. }
+                | Op::ScatterAdd { .. }
+                | Op::RmsNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::Rope { .. }
+        );
         let fits = || {
             let operands = self.inputs.iter().map(|input| &input.spec);
             operands.chain(self.outputs).all(|spec| Trace::holds(&sizes(spec)))

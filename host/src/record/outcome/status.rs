@@ -123,6 +123,8 @@ kinds! {
         StackOverflow = 27 "stack-overflow",
         /// The logged loss is NaN or infinite.
         Diverged = 28 "diverged",
+        /// The policy wants a proof that no logit reads a later token or another row, and there is none.
+        NotProved = 29 "bad-eval: not proved",
     }
 }
 

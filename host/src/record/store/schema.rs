@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub(super) const FILE: &str = "index.sqlite";
 
 /// Entry `n` migrates the index from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// How long to wait for another process's transaction while the index is opened.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -59,6 +59,7 @@ fn record(store: &Store, random_seed: u64) -> Result<ExperimentRecord, StoreErro
         outcome: &outcome(),
         state: Some(&state()),
         checkpoints: &[(0, checkpoint)],
+        evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
     })
@@ -211,6 +212,7 @@ fn a_second_outcome_for_one_experiment_is_refused() {
             outcome,
             state: state.as_deref(),
             checkpoints: &[],
+            evaluation: None,
             finished_unix_ms: 1,
             wall_ms: 2,
         })
@@ -250,7 +252,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 2, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 3, .. })));
 }
 
 #[test]
@@ -292,6 +294,7 @@ fn memos_give_back_what_they_were_given() {
         named: NamedState::default(),
         advisory: false,
         fuel: u64::MAX,
+        causality: None,
     };
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
     for result in [failed, Ok(facts)] {
@@ -379,6 +382,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
         outcome: &outcome(),
         state: Some(&state()),
         checkpoints: &[],
+        evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
     };
