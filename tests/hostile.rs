@@ -47,8 +47,8 @@ hostile! {
     shape_error: Dry "shape-error" "at train.rs:11";
     diverges: Run "diverged" "the loss of step";
     nan_logits: Run "bad-eval: not finite" "logits are not finite";
-    looks_ahead: Run "bad-eval: looks ahead" "change when only later tokens do";
-    mixes_rows: Run "bad-eval: mixes rows" "trade places";
+    looks_ahead: Dry "bad-eval: looks ahead" "narrow: the logits at position 0 depend on the token at position 1, which comes later\n  at train.rs:6:";
+    mixes_rows: Dry "bad-eval: mixes rows" "mean: the logits of a row depend on other rows\n  at train.rs:6:";
     expensive_forward: Run "bad-eval: too expensive" "more per token than the task allows";
     learns_nothing: Run "bad-eval: no learning" "the unigram distribution reaches";
     never_trains: Dry "no-training" "next-batch";

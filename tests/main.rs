@@ -10,6 +10,7 @@ mod tidy;
 mod models;
 mod sdk;
 
+mod causality;
 mod command;
 mod hostile;
 mod identity;

@@ -47,7 +47,7 @@ fn text() -> Vec<u16> {
 
 fn eval() -> EvalInput {
     let chunks = (0..6).map(|start| text().into_iter().skip(start).take(33).collect()).collect();
-    EvalInput { chunks, forward_cap_ps_per_token: 0, probe_seed: 5, probes: 8 }
+    EvalInput { chunks, forward_cap_ps_per_token: 0, probe_seed: 5 }
 }
 
 fn train(component: &[u8], run: &RunSpec) -> Trained {

@@ -33,6 +33,7 @@ fn add_trials(store: &Store, count: u64) {
                 outcome: &outcome,
                 state: Some(&state),
                 checkpoints: &[],
+                evaluation: None,
                 finished_unix_ms: 1,
                 wall_ms: 1,
             })

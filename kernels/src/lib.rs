@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "shapes stand in brackets")]
 
 pub mod calibrate;
+pub mod causal;
 pub mod cost;
 pub mod cpu;
 pub mod encode;

@@ -99,6 +99,7 @@ fn in_json(bench: &Bench, run: &Run) -> Value {
         "trained_share": bench.share(run.outcome.totals.tokens),
         "reason": printable(reason),
         "experiment": run.key,
+        "causal": run.record.as_ref().and_then(|record| record.evaluation).map(|evaluation| evaluation.causality),
         "seconds": run.wall.map(|wall| wall.as_secs_f64()),
         "is_new": run.wall.is_some(),
     })

@@ -9,6 +9,7 @@ use nightlab::guest::component::Component;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
 use nightlab::policy::{CapsPolicy, Choice, Policy};
+use nightlab::record::causality::{Accepted, Causality};
 use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
 use nightlab::record::spend::{Spend, dollars};
@@ -82,6 +83,7 @@ fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> 
         night: i64,
         #[serde(flatten)]
         trial: &'a Trial,
+        causal: Option<Causality>,
         repairs: u32,
         spend: Spend,
         exchanges: Vec<ExchangeRecord>,
@@ -89,7 +91,9 @@ fn trial_json(store: &Store, record: &TrialRecord) -> Result<serde_json::Value> 
     let TrialRecord { night, trial, .. } = record;
     let (spend, repairs) = store.cost_of(trial)?;
     let exchanges = exchanges_of(store, trial)?;
-    Ok(serde_json::to_value(Fields { night: *night, trial, repairs, spend, exchanges })?)
+    let experiment = trial.found.experiment.map(|key| store.find_experiment(&key)).transpose()?.flatten();
+    let causal = experiment.and_then(|record| record.evaluation).map(|evaluation| evaluation.causality);
+    Ok(serde_json::to_value(Fields { night: *night, trial, causal, repairs, spend, exchanges })?)
 }
 
 /// The requests behind a trial; empty if no proposer of the night wrote it.
@@ -199,7 +203,8 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             "message": record.message, "val_bpb": record.val_bpb, "steps": outcome.totals.steps,
             "tokens": outcome.totals.tokens, "flops": outcome.totals.flops, "parameters": outcome.totals.parameters,
             "peak_bytes": outcome.totals.peak_bytes, "spent_by_class": outcome.totals.spent_by_class,
-            "model": model, "fuel": outcome.fuel, "wall_ms": record.wall_ms, "checkpoints": checkpoints,
+            "model": model, "fuel": outcome.fuel, "causal": record.evaluation.map(|e| e.causality),
+            "wall_ms": record.wall_ms, "checkpoints": checkpoints,
             "intervals": outcome.intervals.iter().map(|h| Hash(*h)).collect::<Vec<_>>(),
             "curve": losses, "trial": trial.as_ref().map(|record| trial_json(store, record)).transpose()?,
             "scores": scores.iter().map(|s| json!({ "split": s.split, "bpb": s.score.bpb, "purpose": s.purpose })).collect::<Vec<_>>(),
@@ -217,6 +222,9 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
     }
     for score in &scores {
         println!("  {:<10} {:.6} ({})", score.split, score.score.bpb, printable(&score.purpose));
+    }
+    if let Some(evaluation) = record.evaluation {
+        println!("  causal     {}", evaluation.causality);
     }
     println!("  guest      {}   random seed {}   class {}", m.component.short(), m.random_seed, m.numerics);
     println!("  task       {}   profile {}", m.task.short(), m.profile.short());
@@ -298,6 +306,9 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
         facts::bytes(policy.rules.data_bytes),
         facts::percent(policy.rules.trained_share)
     );
+    if policy.limits.causality == Accepted::Proved {
+        println!("              only guests whose causality is proved");
+    }
     println!("  proposers   {}", policy.search.proposers.join(", "));
     proposers(&policy)?;
     let bound = |what: Option<String>| what.unwrap_or_else(|| "none".into());

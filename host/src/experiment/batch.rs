@@ -2,7 +2,7 @@
 //! reads its messages. Only the calling thread uses the store. No result depends on another experiment of the batch.
 
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Ended, Experiment, Stopped};
+use crate::experiment::runner::{Ended, Experiment, Stopped, draw_probe_seed};
 use crate::record::key::{ExperimentKey, Hash, Manifest};
 use crate::record::outcome::Outcome;
 use crate::record::store::{ExperimentRecord, Finished, StoreError};
@@ -32,6 +32,8 @@ struct Pending<'a> {
     index: usize,
     experiment: Experiment<'a>,
     manifest: Manifest,
+    /// Of the record that this run mends, or drawn.
+    probe_seed: u64,
     /// Interval and blob of each checkpoint so far.
     checkpoints: Vec<(u32, Hash)>,
 }
@@ -52,7 +54,11 @@ impl Bench {
             let manifest = self.manifest(experiment.component, experiment.random_seed);
             match self.run_before(&manifest)? {
                 Some(run) => runs.push((index, run)),
-                None => pending.push(Pending { index, experiment, manifest, checkpoints: Vec::new() }),
+                None => {
+                    let recorded = self.store.find_experiment(&manifest.key())?.and_then(|record| record.evaluation);
+                    let probe_seed = recorded.map_or_else(draw_probe_seed, |evaluation| evaluation.probe_seed);
+                    pending.push(Pending { index, experiment, manifest, probe_seed, checkpoints: Vec::new() });
+                }
             }
         }
         let ended = self.run_pending(&mut pending, tell, stopped)?;
@@ -89,11 +95,11 @@ impl Bench {
         let runner = self.runner(pending.len());
         let (failed, mut failure) = (AtomicBool::new(false), None);
         let stopped = || failed.load(Ordering::Relaxed) || stopped();
-        let experiments: Vec<_> = pending.iter().map(|p| (p.experiment, p.manifest.key())).collect();
-        let work = experiments.iter().enumerate().map(|(i, (experiment, key))| {
+        let experiments: Vec<_> = pending.iter().map(|p| (p.experiment, p.probe_seed)).collect();
+        let work = experiments.iter().enumerate().map(|(i, &(ref experiment, probe_seed))| {
             let (runner, stopped) = (&runner, &stopped);
             move |say: &dyn Fn((usize, Progress))| {
-                runner.run(experiment, key, &mut |progress| say((i, progress)), stopped)
+                runner.run(experiment, probe_seed, &mut |progress| say((i, progress)), stopped)
             }
         });
         let ended = at_the_same_time(work, &mut |(i, progress): (usize, Progress)| {
@@ -122,7 +128,7 @@ impl Bench {
 
     /// Records a run. A host fault is not a result, so it leaves no record.
     fn record(&self, pending: &Pending, ended: Ended) -> Result<Run, BenchError> {
-        let Ended { outcome, state, wall } = ended;
+        let Ended { outcome, state, evaluation, wall } = ended;
         let manifest = &pending.manifest;
         let record = match outcome.status.is_result() {
             true => Some(self.store.record_experiment(&Finished {
@@ -130,6 +136,7 @@ impl Bench {
                 outcome: &outcome,
                 state: state.as_deref(),
                 checkpoints: &pending.checkpoints,
+                evaluation,
                 finished_unix_ms: unix_ms(),
                 wall_ms: wall.as_millis() as i64,
             })?),

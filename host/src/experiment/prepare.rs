@@ -2,7 +2,7 @@
 //! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Experiment, Stopped};
+use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
 use crate::guest::component::{self, Component};
 use crate::guest::source::{Carried, Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
@@ -138,9 +138,8 @@ impl Bench {
             Toolchain::find_or_install(tell).map_err(|error| error.to_string())?;
             toolchain.check().map_err(|error| error.to_string())?;
         }
-        let key = self.manifest(control, 0).key();
         let experiment = Experiment { component: control, random_seed: 0 };
-        match self.runner(1).run(&experiment, &key, &mut |_| {}, stopped).outcome.status {
+        match self.runner(1).run(&experiment, draw_probe_seed(), &mut |_| {}, stopped).outcome.status {
             Status::HostFault { kind, message } => Err(format!("{kind}: {message}")),
             Status::Completed | Status::GuestFault { .. } => Ok(()),
         }
@@ -185,7 +184,10 @@ impl Bench {
     /// Runs the component dry. This takes milliseconds and finds many faults before the training.
     fn dry_run(&self, component: &Component, stopped: &Stopped) -> Result<DryRun, Refusal> {
         let manifest = self.manifest(component, 0);
-        let found = match self.store.find_dry_run(&manifest.dry_run_key())? {
+        let known = self.store.find_dry_run(&manifest.dry_run_key())?;
+        // A dry run of an older version did not look for a proof of causality.
+        let known = known.filter(|found| found.as_ref().map_or(true, |dry_run| dry_run.causality.is_some()));
+        let found = match known {
             Some(found) => found,
             None => {
                 let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

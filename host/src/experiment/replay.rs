@@ -66,7 +66,8 @@ pub fn replay(
 ) -> Result<Replay, ReplayError> {
     let stored = bench.store.outcome(record)?;
     let experiment = Experiment { component, random_seed: record.manifest.random_seed };
-    let ended = bench.runner(1).run(&experiment, &record.key, &mut |progress| watch(&progress), &|| false);
+    let probe_seed = record.evaluation.map_or(0, |evaluation| evaluation.probe_seed);
+    let ended = bench.runner(1).run(&experiment, probe_seed, &mut |progress| watch(&progress), &|| false);
     let (found, took) = (ended.outcome, ended.wall);
     if !found.status.is_result() {
         return Err(ReplayError::Host(found.status.to_string()));

@@ -4,15 +4,14 @@ use crate::data::Split;
 use crate::data::task::PreparedTask;
 use crate::experiment::bench::Bench;
 use crate::guest::component::Component;
-use crate::record::key::{ExperimentKey, Hash};
+use crate::record::causality::{Causality, Evaluation};
+use crate::record::key::Hash;
 use crate::record::outcome::{GuestFault, HostFault, Outcome, Score, Status, encode_state};
 use crate::sandbox::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sandbox, Trained};
 use kernels::session::NamedState;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-
-/// Number of evaluation batches that go through the gates: all of them.
-const PROBES: u32 = u32::MAX;
 
 /// Returns whether to stop now. Each thread that waits for a child calls it several times a second.
 pub type Stopped<'a> = dyn Fn() -> bool + Sync + 'a;
@@ -32,8 +31,17 @@ pub struct Ended {
     pub outcome: Outcome,
     /// The final state of the training, encoded.
     pub state: Option<Vec<u8>>,
+    /// How the score was evaluated, if there is an evaluation that ended with a result.
+    pub evaluation: Option<Evaluation>,
     /// Wall time of training and evaluation.
     pub wall: Duration,
+}
+
+/// A score, and how it is known that it is causal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    pub score: Score,
+    pub causality: Causality,
 }
 
 impl Ended {
@@ -42,7 +50,7 @@ impl Ended {
         let Trained { status, curve, totals, intervals, read_log, fuel, .. } =
             Trained::failed(Status::host(HostFault::System, why));
         let outcome = Outcome { status, score: None, curve, totals, intervals, read_log, state: None, fuel };
-        Self { outcome, state: None, wall: Duration::ZERO }
+        Self { outcome, state: None, evaluation: None, wall: Duration::ZERO }
     }
 }
 
@@ -68,11 +76,12 @@ impl Bench {
 }
 
 impl Runner<'_> {
-    /// Trains and scores on the search split. `key` is the key of the experiment. `say` receives progress.
+    /// Trains and scores on the search split. `probe_seed` decides the probes where there is no proof. `say` receives
+    /// progress.
     pub fn run(
         &self,
         experiment: &Experiment,
-        key: &ExperimentKey,
+        probe_seed: u64,
         say: &mut dyn FnMut(Progress),
         stopped: &Stopped,
     ) -> Ended {
@@ -86,8 +95,9 @@ impl Runner<'_> {
             trained = Trained::failed(Status::host(HostFault::Protocol, format!("the child's state: {error}")));
             None
         });
-        let outcome = self.outcome(component, key, trained, state.as_deref(), stopped);
-        Ended { outcome, state, wall: started.elapsed() }
+        let (outcome, causality) = self.outcome(component, probe_seed, trained, state.as_deref(), stopped);
+        let evaluation = causality.map(|causality| Evaluation { causality, probe_seed });
+        Ended { outcome, state, evaluation, wall: started.elapsed() }
     }
 
     /// Runs one training. `resume` limits the replay of a recorded run to one interval.
@@ -105,11 +115,12 @@ impl Runner<'_> {
     fn outcome(
         &self,
         component: &Component,
-        key: &ExperimentKey,
+        probe_seed: u64,
         trained: Trained,
         state: Option<&[u8]>,
         stopped: &Stopped,
-    ) -> Outcome {
+    ) -> (Outcome, Option<Causality>) {
+        let mut causality = None;
         let mut outcome = Outcome {
             status: trained.status,
             score: None,
@@ -121,12 +132,18 @@ impl Runner<'_> {
             fuel: trained.fuel,
         };
         if let (Status::Completed, Some(state)) = (&outcome.status, &trained.state) {
-            match self.evaluate(component, state, Split::Search, probe_seed(key), stopped) {
-                Ok(score) => outcome.score = Some(score),
-                Err(status) => outcome.status = status,
+            match self.evaluate(component, state, Split::Search, probe_seed, stopped) {
+                Ok(Scored { score, causality: known }) => {
+                    outcome.score = Some(score);
+                    causality = Some(known);
+                }
+                Err(status) => {
+                    causality = status.is_result().then_some(Causality::Probed);
+                    outcome.status = status;
+                }
             }
         }
-        outcome
+        (outcome, causality)
     }
 
     /// Scores a model on a split.
@@ -141,20 +158,16 @@ impl Runner<'_> {
         split: Split,
         probe_seed: u64,
         stopped: &Stopped,
-    ) -> Result<Score, Status> {
+    ) -> Result<Scored, Status> {
         let chunks = match split {
             Split::Search => &self.task.search,
             Split::Confirm => &self.task.confirm,
             Split::Test => &self.task.test,
         };
-        let input = EvalInput {
-            chunks: chunks.clone(),
-            forward_cap_ps_per_token: self.forward_ps_per_token,
-            probe_seed,
-            probes: PROBES,
-        };
+        let input =
+            EvalInput { chunks: chunks.clone(), forward_cap_ps_per_token: self.forward_ps_per_token, probe_seed };
         let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let Evaluated { status, chunk_nats, .. } =
+        let Evaluated { status, chunk_nats, causality, .. } =
             self.sandbox.evaluate(component.bytes(), state, &self.spec, &input, &mut go_on);
         if status != Status::Completed {
             // Of the other splits, not even the place is told.
@@ -170,12 +183,13 @@ impl Runner<'_> {
             };
             return Err(Status::guest(GuestFault::NoLearning, words));
         }
-        Ok(score)
+        Ok(Scored { score, causality })
     }
 }
 
-/// Random seed for the positions of the look-ahead probes. It follows from the experiment's key, so that a replay has
-/// the same positions.
-pub(super) fn probe_seed(key: &ExperimentKey) -> u64 {
-    key.0.0.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+/// A random seed for probes, from the system. It is drawn after the source is fixed, so that no source can be written
+/// to pass them.
+pub(super) fn draw_probe_seed() -> u64 {
+    // The standard library's hash maps have the same source.
+    RandomState::new().build_hasher().finish()
 }

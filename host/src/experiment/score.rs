@@ -3,15 +3,16 @@
 use crate::data::Split;
 use crate::experiment::batch::{Run, at_the_same_time};
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Stopped, probe_seed};
+use crate::experiment::runner::{Scored, Stopped, draw_probe_seed};
 use crate::guest::component::Component;
+use crate::record::causality::Causality;
 use crate::record::outcome::{HostFault, Score, Status};
 use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Number of further evaluations before a keep, each with other positions of the probes. A rare look at future tokens
-/// may pass a single probe per chunk, and a mutation with such a look should not be kept.
+/// Number of further evaluations of a model that is probed, before a keep, each with other probes. A rare look at future
+/// tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
@@ -27,11 +28,11 @@ impl Bench {
         let known = undamaged(self.store.scores(&run.key))?;
         match known.into_iter().find(|record| record.split == split.name()) {
             Some(record) => Ok(Ok(record.score)),
-            None => self.score(component, run, split, purpose, stopped),
+            None => self.score_with(component, run, (split, purpose), 0, stopped),
         }
     }
 
-    /// Scores a finished run after further probes, for a mutation that may be kept.
+    /// Scores a finished run for a mutation that may be kept: with further probes, unless its causality is proved.
     pub fn probed_score(
         &self,
         component: &Component,
@@ -40,42 +41,42 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let state = match self.state_of(component, run, stopped)? {
-            Ok(state) => state,
-            Err(status) => return Ok(Err(status)),
-        };
-        let seed = probe_seed(&run.key);
-        let seeds: Vec<u64> = (1..=CONFIRM_PROBES).map(|round| seed.wrapping_add(round)).collect();
-        match self.probe(component, &state, split, &seeds, stopped) {
-            Ok(()) => self.score(component, run, split, purpose, stopped),
-            Err(status) => Ok(Err(status)),
-        }
+        self.score_with(component, run, (split, purpose), CONFIRM_PROBES, stopped)
     }
 
-    /// Scores a finished run. Records the score with its purpose.
-    fn score(
+    /// Scores a finished run, and records the score with its purpose. A model that is probed passes so many further
+    /// rounds of probes first.
+    fn score_with(
         &self,
         component: &Component,
         run: &Run,
-        split: Split,
-        purpose: &str,
+        (split, purpose): (Split, &str),
+        rounds: u64,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
         let state = match self.state_of(component, run, stopped)? {
             Ok(state) => state,
             Err(status) => return Ok(Err(status)),
         };
-        let scored = self.runner(1).evaluate(component, &state, split, probe_seed(&run.key), stopped);
-        if let Ok(score) = &scored {
-            self.store.add_score(&ScoreRecord {
-                experiment_key: run.key,
-                split: split.name().into(),
-                score: score.clone(),
-                purpose: purpose.into(),
-                unix_ms: unix_ms(),
-            })?;
+        let scored = self.runner(1).evaluate(component, &state, split, draw_probe_seed(), stopped);
+        let Scored { score, causality } = match scored {
+            Ok(scored) => scored,
+            Err(status) => return Ok(Err(status)),
+        };
+        if causality == Causality::Probed {
+            let seeds: Vec<u64> = (0..rounds).map(|_| draw_probe_seed()).collect();
+            if let Err(status) = self.probe(component, &state, split, &seeds, stopped) {
+                return Ok(Err(status));
+            }
         }
-        Ok(scored)
+        self.store.add_score(&ScoreRecord {
+            experiment_key: run.key,
+            split: split.name().into(),
+            score: score.clone(),
+            purpose: purpose.into(),
+            unix_ms: unix_ms(),
+        })?;
+        Ok(Ok(score))
     }
 
     /// The model of a finished run, trained again if its weights were let go.

@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::propose::description;
 use crate::propose::history::{self, Tried};
 use crate::propose::proposer::HYPOTHESIS_CHARS;
+use crate::record::causality::Foreseen;
 use crate::record::ending::Ending;
 use crate::record::store::{Store, StoreError};
 use crate::record::trial::Trial;
@@ -210,7 +211,13 @@ impl Lab {
         let candidate = bench.prepare(&source).map_err(|refusal| refused(&refusal))?;
         let facts = bench.facts(&candidate);
         let repeats = self.repeats(&bench, &seed_guest, &candidate)?;
+        let causality = candidate.dry_run.causality.as_ref();
         let mut text = format!("It passes the dry run.\n{}", facts.words());
+        text += &match causality {
+            Some(Foreseen::Proved) => "\ncausal: proved, so its evaluation needs no probes".into(),
+            Some(Foreseen::Probed { why }) => format!("\ncausal: not proved, so its evaluation is probed: {why}"),
+            None => String::new(),
+        };
         text += &match repeats {
             Some(0) => "\nIt does the same as the baseline: `try` would not train it.".into(),
             Some(number) => format!("\nIt does the same as #{number}: `try` would not train it."),
@@ -219,6 +226,7 @@ impl Lab {
         let data = json!({
             "facts": facts, "repeats": repeats, "source_key": candidate.source_key,
             "component_key": candidate.component.key(), "behaviour_key": candidate.behaviour,
+            "causal": causality.map(Foreseen::causality),
         });
         Ok(Reply::new(text, "", data))
     }

@@ -1,6 +1,7 @@
 //! The events that a night reports, as data without formatting. Pure.
 
 use crate::data::compress::Compressors;
+use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::key::ExperimentKey;
 use crate::record::spend::Spend;
@@ -172,6 +173,8 @@ pub struct Summary {
     pub rechecks_held: u64,
     /// For each operator, how often shorter runs had the sign of the whole one.
     pub rungs: Vec<RungSigns>,
+    /// How it is known that the champion reads no later token, in its run that has `champion_experiment`.
+    pub champion_causality: Option<Causality>,
     /// Text that the champion wrote.
     pub sample: String,
     /// Duration in seconds.

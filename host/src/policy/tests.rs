@@ -2,6 +2,7 @@
 
 use super::load::POLICIES;
 use super::*;
+use crate::record::causality::Accepted;
 use crate::record::spend::Caps;
 use proptest::prelude::*;
 
@@ -72,6 +73,16 @@ fn caps_are_whole_millionths() {
 }
 
 #[test]
+fn a_policy_may_insist_on_a_proof() {
+    let policy = |value: &str| format!("{MINIMAL}\n[limits]\ncausality = \"{value}\"\n");
+    assert_eq!(Policy::parse("p", &policy("proved")).unwrap().limits.causality, Accepted::Proved);
+    let default = Policy::parse("p", MINIMAL).unwrap();
+    assert_eq!(Policy::parse("p", &policy("proved-or-probed")).unwrap(), default);
+    let said = fault(&policy("guessed"));
+    assert!(said.starts_with("night.toml:11:13: ") && said.contains("`proved` or `proved-or-probed`"), "{said}");
+}
+
+#[test]
 fn wrong_types_missing_fields_and_bad_syntax_are_located() {
     assert!(fault(&MINIMAL.replace("64", "\"x\"")).starts_with("night.toml:3:11: invalid type: string"));
     assert!(fault(&MINIMAL.replace("eval_chunks = 8\n", "")).contains("missing field `eval_chunks`"));
@@ -107,7 +118,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "2994e6cb522affde0c44dd5f95a6195b21f977d4836c5f4221cb05a36853ced2"
+        "0a7cfadebfe7830cf40828839122ef200fcb80cb5ab8f6ec145845934f45a76a"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The result of a dry run.
 
+use crate::record::causality::Foreseen;
 use kernels::session::{NamedState, Totals};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct DryRun {
     /// key.
     pub advisory: bool,
     pub fuel: u64,
+    /// Whether the model's causality is proved. Absent in records of older versions.
+    #[serde(default)]
+    pub causality: Option<Foreseen>,
 }
 
 impl DryRun {

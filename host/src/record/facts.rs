@@ -183,7 +183,7 @@ mod tests {
         let spent_by_class = [("copy", 1), ("norm", 300), ("product", 699)].map(|(c, ps)| (c.to_string(), ps)).to_vec();
         let train = Totals { steps: 12, spent_ps: 1000, spent_by_class, ..Totals::default() };
         let forward = Totals { spent_ps: 10, ..Totals::default() };
-        let dry_run = DryRun { train, forward, named: Default::default(), advisory: true, fuel: 0 };
+        let dry_run = DryRun { train, forward, named: Default::default(), advisory: true, fuel: 0, causality: None };
         let facts = Facts::new(&dry_run, 4, 12);
         assert_eq!(facts.forward_ps_per_token, 3);
         let words = facts.words();

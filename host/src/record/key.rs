@@ -4,6 +4,7 @@
 //! Each kind of key has its own BLAKE3 context string (`derive_key` mode), so keys of different kinds never collide. A
 //! bare [`struct@Hash`] is plain BLAKE3 and names a blob.
 
+use crate::record::causality::Accepted;
 use crate::record::dry_run::DryRun;
 use crate::record::encoding::Encoder;
 use crate::record::limits::Limits;
@@ -281,6 +282,7 @@ fn encode_limits(e: &mut Encoder, limits: &Limits) {
         state_bytes,
         log_points,
         forward_cost_factor,
+        causality,
     } = limits;
     for limit in [
         component_bytes,
@@ -295,6 +297,11 @@ fn encode_limits(e: &mut Encoder, limits: &Limits) {
         e.u64(*limit);
     }
     e.u32(*forward_cost_factor);
+    match causality {
+        // As before there was a choice.
+        Accepted::ProvedOrProbed => {}
+        Accepted::Proved => e.str("causality: proved"),
+    }
 }
 
 #[cfg(test)]
@@ -328,12 +335,19 @@ mod tests {
 
     fn dry_run() -> DryRun {
         let totals = |byte| Totals { op_hash: [byte; 32], ..Totals::default() };
-        DryRun { train: totals(1), forward: totals(2), named: Default::default(), advisory: false, fuel: 0 }
+        DryRun {
+            train: totals(1),
+            forward: totals(2),
+            named: Default::default(),
+            advisory: false,
+            fuel: 0,
+            causality: None,
+        }
     }
 
     /// Each manifest differs from [`manifest`] in one field.
     fn changed() -> Vec<Manifest> {
-        let changes: [fn(&mut Manifest); 19] = [
+        let changes: [fn(&mut Manifest); 20] = [
             |m| m.component = ComponentKey::of(b"other"),
             |m| m.task = TaskHash::of(b"other"),
             |m| m.budget_ps += 1,
@@ -347,6 +361,7 @@ mod tests {
             |m| m.limits.state_bytes += 1,
             |m| m.limits.log_points += 1,
             |m| m.limits.forward_cost_factor += 1,
+            |m| m.limits.causality = Accepted::Proved,
             |m| m.forward_ps_per_token += 1,
             |m| m.eval_rows += 1,
             |m| m.random_seed += 1,

@@ -1,5 +1,6 @@
 //! Limits of a guest's run.
 
+use crate::record::causality::Accepted;
 use serde::{Deserialize, Serialize};
 
 /// Limits of a run. All except `wall_limit_ms` and `threads` can change a result and are part of the experiment.
@@ -24,6 +25,8 @@ pub struct Limits {
     pub log_points: u64,
     /// Cost of `forward` per token as a multiple of the seed guest's.
     pub forward_cost_factor: u32,
+    /// Whether a guest is accepted for which there is no proof that it reads no later token.
+    pub causality: Accepted,
 }
 
 impl Default for Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
             state_bytes: 256 << 20,
             log_points: 100_000,
             forward_cost_factor: 3,
+            causality: Accepted::default(),
         }
     }
 }

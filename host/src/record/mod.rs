@@ -1,6 +1,7 @@
 //! Everything that is stored: keys and their encoding, outcomes, trials, and the store itself. May import `system`.
 //! Start with [`key`] for identity and [`store`] for the files on disk.
 
+pub mod causality;
 pub mod dry_run;
 pub mod encoding;
 pub mod ending;

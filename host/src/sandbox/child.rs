@@ -121,7 +121,8 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
     let report = match job {
         Job::Probe => Report::Walls(walls),
         Job::DryRun { component, run } => {
-            Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run())))
+            let make = || executors.make(run.random_seed);
+            Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run(&make))))
         }
         Job::Train { component, run, text, resume } => Report::Trained(Box::new(match Guest::new(&component, &run) {
             Ok(guest) => {
@@ -133,9 +134,7 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
         Job::Evaluate { component, run, state, input } => {
             Report::Evaluated(match Guest::new(&component, &run).map(Guest::withheld) {
                 Ok(guest) => evaluate::evaluate(&guest, &state, &run, &input, &|| executors.make(run.random_seed)),
-                Err(status) => {
-                    crate::sandbox::run_spec::Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 }
-                }
+                Err(status) => crate::sandbox::run_spec::Evaluated::failed(status),
             })
         }
         Job::Sample { component, run, state, how } => {

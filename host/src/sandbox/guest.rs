@@ -1,11 +1,13 @@
 //! A component that is checked, compiled and linked. Each run uses a new store and a new session. Does not handle
 //! processes.
 
+use crate::record::causality::{Accepted, Foreseen};
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::sandbox::handles::Handles;
 use crate::sandbox::lab::{self, OnStep, State, Task, Tensor};
 use crate::sandbox::limiter::Limiter;
+use crate::sandbox::proof::{Make, Proof};
 use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
 use crate::sandbox::start::Start;
 use crate::sandbox::trap::Words;
@@ -90,11 +92,11 @@ impl Guest {
         Self { words: Words::Withheld, ..self }
     }
 
-    /// Runs `train` and one `forward` without executing any op.
+    /// Runs `train` and one `forward` without executing any op, and proves what it can of `forward`.
     ///
     /// # Errors
     /// The guest's fault.
-    pub fn dry_run(&self) -> Result<DryRun, Status> {
+    pub fn dry_run(&self, make: &Make) -> Result<DryRun, Status> {
         let config = self.config(Mode::Train, self.run.budget_ps);
         let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
         let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
@@ -105,12 +107,29 @@ impl Guest {
         trained(session)?;
         let named = self.named_state(session)?;
         let train = session.totals();
-        let spec = shape_of(self.run.eval_rows, self.run.context)?;
-        let tokens = Values::U32(vec![0; spec.shape.elements() as usize]);
-        let (session, _) = self.run_forward(&named, spec, tokens, 0, Box::<Dry>::default(), Answers::StandIn)?;
-        let forward = session.totals();
+        let (forward, proof) = self.prove(&named, make)?;
         let advisory = train.reads > 0 || forward.reads > 0;
-        Ok(DryRun { train, forward, named, advisory, fuel })
+        let causality = match proof {
+            Proof::Proved { .. } => Foreseen::Proved,
+            Proof::Missing { why } => Foreseen::Probed { why: self.accepts_probes(why)? },
+        };
+        Ok(DryRun { train, forward, named, advisory, fuel, causality: Some(causality) })
+    }
+
+    /// The reason why there is no proof, if the policy accepts that.
+    pub(super) fn accepts_probes(&self, why: String) -> Result<String, Status> {
+        match self.run.limits.causality {
+            Accepted::ProvedOrProbed => Ok(why),
+            Accepted::Proved => {
+                let message = format!("the policy accepts only what is proved to be causal: {why}");
+                Err(Status::guest(GuestFault::NotProved, message))
+            }
+        }
+    }
+
+    /// Tokens of a call in evaluation.
+    pub(super) fn evaluation_tokens(&self) -> Result<Spec, Status> {
+        shape_of(self.run.eval_rows, self.run.context)
     }
 
     /// Runs `train`.
@@ -229,7 +248,7 @@ impl Guest {
         Ok(Forward { logits, totals: session.totals() })
     }
 
-    fn run_forward(
+    pub(super) fn run_forward(
         &self,
         state: &NamedState,
         tokens: Spec,
@@ -278,6 +297,11 @@ impl Guest {
         let session = Session::new(config, Box::<Dry>::default(), None, never_resuming(log));
         let mut store = self.store(session, self.train_fuel(), None).ok()?;
         self.call_train(&mut store).err()
+    }
+
+    /// The guest's line that submits record `index` of `forward`.
+    pub(super) fn forward_place(&self, index: u64, state: &NamedState, tokens: Spec) -> Option<String> {
+        self.forward_until(index, state, tokens, Vec::new()).as_ref().and_then(trap::place)
     }
 
     /// The error of `forward` at the point where it submits record `index`.

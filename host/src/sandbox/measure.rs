@@ -3,14 +3,15 @@
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::Status;
+use crate::sandbox::evaluate::evaluate;
 use crate::sandbox::guest::Guest;
-use crate::sandbox::run_spec::RunSpec;
+use crate::sandbox::run_spec::{EvalInput, Evaluated, RunSpec};
 use crate::sandbox::start::Start;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::Executor;
-use kernels::session::{LOSS, Totals};
+use kernels::session::{LOSS, NamedState, Totals};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Measurements of a run.
 #[derive(Clone, Debug)]
@@ -78,5 +79,27 @@ pub fn train(
 /// # Errors
 /// The guest's fault.
 pub fn dry_run(component: &[u8], run: &RunSpec) -> Result<DryRun, Status> {
-    Guest::new(component, run)?.dry_run()
+    let executor = CpuExecutor::new(1, run.random_seed).map_err(crate::sandbox::guest::fault)?;
+    Guest::new(component, run)?.dry_run(&|| Box::new(executor.sibling(run.random_seed)))
+}
+
+/// Wall time of the proof of causality, and of a whole evaluation, which begins with the same proof. Without a child.
+///
+/// # Errors
+/// The guest's fault.
+pub fn causality(
+    component: &[u8],
+    run: &RunSpec,
+    state: &NamedState,
+    input: &EvalInput,
+) -> Result<[Duration; 2], Status> {
+    let executor = CpuExecutor::new(run.threads as usize, run.random_seed).map_err(crate::sandbox::guest::fault)?;
+    let make = || Box::new(executor.sibling(run.random_seed)) as Box<dyn Executor>;
+    let guest = Guest::new(component, run)?;
+    let began = Instant::now();
+    guest.prove(state, &make)?;
+    let proof = began.elapsed();
+    let began = Instant::now();
+    let Evaluated { status, .. } = evaluate(&guest, state, run, input, &make);
+    if status == Status::Completed { Ok([proof, began.elapsed()]) } else { Err(status) }
 }

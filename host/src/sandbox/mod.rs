@@ -3,6 +3,7 @@
 //! import `record` and `system`. Start with `parent` for this side of the wall, `child` for the other.
 
 mod batches;
+mod causality;
 pub mod child;
 mod engine;
 mod evaluate;
@@ -13,6 +14,7 @@ mod lab;
 mod limiter;
 pub mod measure;
 mod parent;
+mod proof;
 mod run_spec;
 mod sample;
 mod score;

@@ -118,12 +118,11 @@ impl Sandbox {
             state: state.clone(),
             input: input.clone(),
         };
-        let failed = |status| Evaluated { status, chunk_nats: Vec::new(), forward_ps_per_token: 0 };
         match self.converse(&job, &mut |_| go_on()) {
             Ok(Report::Evaluated(evaluated)) if evaluated.fits(input) => evaluated,
-            Ok(Report::Evaluated(_)) => failed(protocol("a score that does not fit the chunks")),
-            Ok(other) => failed(unexpected(&other)),
-            Err(status) => failed(status),
+            Ok(Report::Evaluated(_)) => Evaluated::failed(protocol("a score that does not fit the chunks")),
+            Ok(other) => Evaluated::failed(unexpected(&other)),
+            Err(status) => Evaluated::failed(status),
         }
     }
 

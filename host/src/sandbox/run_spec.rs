@@ -1,5 +1,6 @@
 //! Inputs and outputs of a child.
 
+use crate::record::causality::Causality;
 use crate::record::limits::Limits;
 use crate::record::outcome::Status;
 use kernels::cost::Profile;
@@ -86,6 +87,15 @@ pub struct Evaluated {
     pub chunk_nats: Vec<f64>,
     /// Picoseconds per token of the most expensive `forward` call.
     pub forward_ps_per_token: u64,
+    /// How it is known that no logit reads a later token or another row.
+    pub causality: Causality,
+}
+
+impl Evaluated {
+    /// An evaluation without a score.
+    pub fn failed(status: Status) -> Self {
+        Self { status, chunk_nats: Vec::new(), forward_ps_per_token: 0, causality: Causality::Probed }
+    }
 }
 
 /// The text that a model is scored on, and the settings of the gates.
@@ -95,10 +105,8 @@ pub struct EvalInput {
     pub chunks: Vec<Vec<u16>>,
     /// Highest allowed cost of `forward` in picoseconds per token; 0: no limit.
     pub forward_cap_ps_per_token: u64,
-    /// Random seed for the cuts of the future-token gate.
+    /// Random seed of the probes: where they cut, and which text they put in the place of what they replace.
     pub probe_seed: u64,
-    /// The first `probes` batches go through the gates.
-    pub probes: u32,
 }
 
 /// How text is sampled from a model.

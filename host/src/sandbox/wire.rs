@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Changes with every change of a message's layout.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 5;
 /// Bytes per read.
 const PIECE_BYTES: usize = 1 << 16;

@@ -2,6 +2,7 @@
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
 use crate::night::event::Summary;
+use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::facts;
 use crate::record::spend::{Spend, dollars};
@@ -97,6 +98,13 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
             escape(&summary.champion_description),
             summary.champion_bpb
         );
+    }
+    if let Some(causality) = summary.champion_causality {
+        let meaning = match causality {
+            Causality::Proved => "proved for all texts, from its operations",
+            Causality::Probed => "probed on the scored text, since it could not be proved",
+        };
+        let _ = writeln!(out, "That it reads no later token and no other chunk is {meaning} (causal: {causality}).\n");
     }
     if let Some((baseline, champion)) = summary.test_bpb {
         let _ = writeln!(

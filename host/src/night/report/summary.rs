@@ -98,6 +98,7 @@ impl Night<'_> {
             champion_bpb: self.champion_bpb,
             test_bpb,
             test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
+            champion_causality: record.and_then(|record| record.evaluation).map(|evaluation| evaluation.causality),
             champion_experiment: record.map(|record| record.key.to_string()).unwrap_or_default(),
             rechecks: rechecks.len() as u64,
             rechecks_held: rechecks.iter().filter(|again| again.gain.is_some_and(|gain| gain > 0.0)).count() as u64,

@@ -125,6 +125,8 @@ kinds! {
         Diverged = 28 "diverged",
         /// Fewer training tokens than the policy demands. It refuses a trial and ends no run.
         TooLittleTraining = 29 "too-little-training",
+        /// The policy wants a proof that no logit reads a later token or another row, and there is none.
+        NotProved = 30 "bad-eval: not proved",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Results and caches: experiments, components, dry runs, definitions, and lookup by key prefix.
 
+use crate::record::causality::{Causality, Evaluation};
 use crate::record::dry_run::DryRun;
 use crate::record::key::{
     BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, SourceKey,
@@ -19,6 +20,8 @@ pub struct Finished<'a> {
     pub state: Option<&'a [u8]>,
     /// Interval and blob of each checkpoint. The blobs are already stored.
     pub checkpoints: &'a [(u32, Hash)],
+    /// How it was evaluated, if it was.
+    pub evaluation: Option<Evaluation>,
     pub finished_unix_ms: i64,
     pub wall_ms: i64,
 }
@@ -40,6 +43,8 @@ pub struct ExperimentRecord {
     pub val_bpb: Option<f64>,
     /// Blob of the encoded state. `None` if there was none, or if it was let go: [`Store::model`] tells.
     pub state_blob: Option<Hash>,
+    /// How it was evaluated. `None` if it was not, or by an older version.
+    pub evaluation: Option<Evaluation>,
     pub finished_unix_ms: i64,
     pub wall_ms: i64,
 }
@@ -75,7 +80,7 @@ impl Store {
     /// Records a result: its blobs first, then all rows in one transaction. Recording it again changes nothing; a
     /// different outcome for the same experiment is an error.
     pub fn record_experiment(&self, finished: &Finished<'_>) -> Result<ExperimentRecord, StoreError> {
-        let Finished { manifest, outcome, state, checkpoints, finished_unix_ms, wall_ms } = *finished;
+        let Finished { manifest, outcome, state, checkpoints, evaluation, finished_unix_ms, wall_ms } = *finished;
         let key = manifest.key();
         if !outcome.status.is_result() {
             return Err(StoreError::NotAResult(key));
@@ -100,7 +105,7 @@ impl Store {
         }
         self.sql(transaction.execute(
             "INSERT INTO experiments (key, manifest, outcome_hash, outcome_blob, status, message, val_bpb, state_blob,
-             finished_unix_ms, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             finished_unix_ms, wall_ms, causality, probe_seed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 key,
                 manifest,
@@ -111,7 +116,9 @@ impl Store {
                 outcome.score.as_ref().map(|score| score.bpb),
                 state_blob,
                 finished_unix_ms,
-                wall_ms
+                wall_ms,
+                evaluation.map(|evaluation| evaluation.causality.name()),
+                evaluation.map(|evaluation| evaluation.probe_seed.cast_signed()),
             ],
         ))?;
         // Another process may have let go of the same checkpoints meanwhile.
@@ -265,9 +272,16 @@ fn experiment_row(row: &Row<'_>) -> rusqlite::Result<ExperimentRecord> {
         message: row.get("message")?,
         val_bpb: row.get("val_bpb")?,
         state_blob: row.get("state_blob")?,
+        evaluation: evaluation(row)?,
         finished_unix_ms: row.get("finished_unix_ms")?,
         wall_ms: row.get("wall_ms")?,
     })
+}
+
+fn evaluation(row: &Row<'_>) -> rusqlite::Result<Option<Evaluation>> {
+    let (causality, seed): (Option<String>, Option<i64>) = (row.get("causality")?, row.get("probe_seed")?);
+    let causality = causality.and_then(|name| Causality::ALL.into_iter().find(|known| known.name() == name));
+    Ok(causality.zip(seed).map(|(causality, seed)| Evaluation { causality, probe_seed: seed.cast_unsigned() }))
 }
 
 fn component_row(row: &Row<'_>) -> rusqlite::Result<ComponentRecord> {

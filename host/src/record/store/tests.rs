@@ -59,6 +59,7 @@ fn record(store: &Store, random_seed: u64) -> Result<ExperimentRecord, StoreErro
         outcome: &outcome(),
         state: Some(&state()),
         checkpoints: &[(0, checkpoint)],
+        evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
     })
@@ -214,6 +215,7 @@ fn a_second_outcome_for_one_experiment_is_refused() {
             outcome,
             state: state.as_deref(),
             checkpoints: &[],
+            evaluation: None,
             finished_unix_ms: 1,
             wall_ms: 2,
         })
@@ -295,6 +297,7 @@ fn memos_give_back_what_they_were_given() {
         named: NamedState::default(),
         advisory: false,
         fuel: u64::MAX,
+        causality: None,
     };
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));
     for result in [failed, Ok(facts)] {
@@ -382,6 +385,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
         outcome: &outcome(),
         state: Some(&state()),
         checkpoints: &[],
+        evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
     };

@@ -287,6 +287,7 @@ mod tests {
         let (state, outcome) = model(random_seed);
         let checkpoint = store.put_blob(&random_seed.to_le_bytes()).unwrap();
         let finished = Finished {
+            evaluation: None,
             manifest: &manifest(random_seed),
             outcome: &outcome,
             state: Some(&state),
@@ -327,6 +328,7 @@ mod tests {
         let checked = store.check(false, &mut |_| {}).unwrap();
         assert_eq!((checked.let_go, checked.faults), (2, vec![]));
         let again = store.record_experiment(&Finished {
+            evaluation: None,
             manifest: &records[1].manifest,
             outcome: &model(1).1,
             state: Some(&model(1).0),
