@@ -94,7 +94,9 @@ impl Arm {
     }
 
     fn pull_backlog(&mut self) {
-        if let (true, Some(draft)) = (self.is_idle(), self.backlog.pop_front()) {
+        if self.is_idle()
+            && let Some(draft) = self.backlog.pop_front()
+        {
             self.state = State::Ready(Box::new(draft));
         }
     }
@@ -388,6 +390,31 @@ mod tests {
         assert!(roster.is_exhausted());
         roster.arms[0].stopped = true;
         assert!(!roster.is_exhausted());
+    }
+
+    #[test]
+    fn what_is_given_back_is_taken_in_order_and_nobody_writes_before_it_is_tried() {
+        let (reports, in_training) = (mpsc::channel().1, None);
+        let (turns, inbox) = mpsc::channel();
+        let arms = vec![Arm { state: State::Idle, turns, ..arm() }];
+        let mut roster = Roster { arms, reports, bandit: Bandit::default(), in_training, stale: Vec::new() };
+        for id in 1..=3 {
+            let proposal = crate::propose::proposer::Proposal {
+                source: String::new(),
+                hypothesis: String::new(),
+                description: String::new(),
+                operator: String::new(),
+            };
+            let author = "llm.a".into();
+            let draft = Draft { author, parent: 0, proposal, id: Some(id), source_key: None, fault: None };
+            assert!(roster.give_back(draft).is_none());
+        }
+        let situation = crate::propose::proposer::tests::situation(Vec::new());
+        for id in 1..=3 {
+            assert_eq!(roster.take(0, None).and_then(|draft| draft.id), Some(id));
+            roster.hand_out(&situation, false, None);
+            assert_eq!(inbox.try_recv().is_ok(), id == 3);
+        }
     }
 
     #[test]
