@@ -1,5 +1,5 @@
-//! One model for each context length from 32 on, whose causality is proved but for the first. `tests/causality.rs` tries
-//! them all.
+//! One model for each context length from 32 on, whose causality is proved but for the first. `tests/causality.rs`
+//! tries them all.
 use guest_sdk::prelude::*;
 
 const WIDTH: usize = 16;

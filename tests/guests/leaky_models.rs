@@ -45,11 +45,7 @@ fn leak(net: &Net, context: usize, x: &Tensor, tokens: &Tensor) -> Tensor {
         45 => x.mean_over([0, 1]) * 0.1, // mixes rows: mean
         46 => tokens.narrow(1, 0, 1).roll(0, 1).one_hot(vocab) * 0.05, // mixes rows: cat
         47 => x.reshape([rows * time, vocab]).cumsum(0).reshape([rows, time, vocab]) * 0.01, // mixes rows: cumsum
-        48 => x.permute([1, 0, 2]).softmax().max_over([1]).unsqueeze(0) * 0.1, // mixes rows: max
-        49 => {
-            let order = x.narrow(2, 0, 1).reshape([rows * time]).argsort(false); // mixes rows: argsort
-            x.reshape([rows * time, vocab]).index_select(0, &order).reshape([rows, time, vocab])
-        }
+        48 => x.permute([1, 0, 2]).max_over([1]).permute([1, 0, 2]) * 0.1, // mixes rows: max
         other => panic!("no model for a context of {other}"),
     }
 }

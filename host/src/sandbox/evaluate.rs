@@ -1,9 +1,9 @@
 //! Scores a model: nats per chunk, and the gates that a score must pass. Runs in the evaluation child, but does not
 //! handle processes.
 //!
-//! Each pass is a `forward` call on [eval_rows, context] tokens in a fresh instance. If it is proved that no logit reads
-//! a later token or another row, a batch is one pass. It must have the records that were proved, and values as the proof
-//! needs them.
+//! Each pass is a `forward` call on [eval_rows, context] tokens in a fresh instance. If it is proved that no logit
+//! reads a later token or another row, a batch is one pass. It must have the records that were proved, and values as
+//! the proof needs them.
 //!
 //! Else each batch gets two more passes of the same shape. In one, the rows are rotated and some of them hold other
 //! text: the logits of the others must rotate with them. In the other, the tokens after a cut are replaced: logits

@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::cells::{Axes, Traced, walk};
-use super::proof::{Broken, Leak, Question, Source, broken};
+use super::source::{Broken, Leak, Question, Source, broken};
 use super::trace::{Stop, Trace};
 use crate::exec::{Executor, Step};
 use crate::fault::Fault;

@@ -21,11 +21,13 @@ mod proof;
 mod record;
 mod reduce;
 mod rules;
+mod source;
 mod trace;
 mod watch;
 
 pub use cell::{Cell, Reach};
-pub use proof::{Finding, Leak, Source, Why, elements, prove};
+pub use proof::{Finding, Why, prove};
 pub use record::{Recorder, Recording};
+pub use source::{Leak, Source, elements};
 pub use trace::{Need, Needs};
 pub use watch::Watching;
