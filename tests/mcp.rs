@@ -286,7 +286,7 @@ fn a_try_answers_when_the_first_seed_is_known_and_is_judged_afterwards() {
     let mut first = agent(&home);
     let (_, screened) = first.good("screen", json!({ "source": tiny("0.01"), "hypothesis": "faster" }));
     assert_eq!(screened["verdict"], "screened", "{screened}");
-    assert!(screened["delta"].as_f64().unwrap() < 0.0 && screened["reason"].as_str().unwrap().contains("promising"));
+    assert!(screened["delta"].as_f64().unwrap() < 0.0 && screened["reason"].as_str().unwrap().contains("open"));
     assert_eq!(first.good("screen", json!({ "source": tiny("0.01") })).1["verdict"], "same");
     let (text, open) = first.good("try", json!({ "source": tiny("0.01") }));
     assert_eq!((&open["verdict"], &open["trial"]), (&json!("open"), &json!(3)), "{text}");

@@ -200,7 +200,7 @@ fn what_was_screened_is_recorded_and_may_be_tried() {
     assert!(tried.contains("discard") && tried.contains("worse on 1 random seed"), "{tried}");
     let verdicts: Vec<_> = log(&home).iter().map(|trial| trial["verdict"].clone()).collect();
     assert_eq!(verdicts, ["screened", "same", "discard"]);
-    assert_eq!(log(&home)[0]["experiment"], log(&home)[2]["experiment"], "the run of the screening counts");
+    assert_eq!(log(&home)[0]["experiment"], log(&home)[2]["experiment"], "its run counts");
 }
 
 #[test]

@@ -153,16 +153,14 @@ fn a_cheat_is_found_out_and_a_guests_words_arrive_as_data() {
     let home = Home::new();
     let plan = Plan { proposers: "[\"llm.m\"]", models: &[("m", &server, "")], rest: "", experiments: 3 };
     let all = plan.run(&home);
-    let trials = events(&all, "trial");
-    assert_eq!(trials[0]["verdict"], "failed", "{trials:?}");
-    assert!(trials[0]["reason"].as_str().unwrap().contains("looks ahead"));
+    assert!(events(&all, "trial").iter().all(|trial| trial["verdict"] != "failed"), "both were mended before a trial");
+    let cheat = server.requests()[1].words();
+    assert!(cheat.contains("looks ahead") && cheat.contains("comes later"), "{cheat}");
     let repair = server.requests()[2].words();
     assert!(repair.contains("IGNORE ALL PREVIOUS INSTRUCTIONS"), "{repair}");
     assert!(!repair.contains('\u{1b}'), "{repair}");
     let before = repair.split("IGNORE ALL PREVIOUS").next().unwrap();
     assert!(before.rfind("data\n").is_some_and(|at| before[at..].matches("\n```").count() == 0), "{repair}");
-    let told = server.requests()[3].words();
-    assert!(told.contains("looks ahead"), "a failure is remembered: {told}");
 }
 
 #[test]
@@ -192,7 +190,7 @@ fn a_refused_key_stops_that_model_and_not_the_night() {
     let alone = Plan { proposers: "[\"llm.m\"]", ..plan }.run(&home);
     let log = said(&home.host(&["log"]));
     assert!(log.contains("llm.m: the server refuses the key (401: invalid x-api-key)"), "{log}");
-    assert!(notes(&alone).contains("nobody has anything left to propose"), "{}", notes(&alone));
+    assert!(notes(&alone).contains("nobody can propose any more"), "{}", notes(&alone));
 }
 
 #[test]
@@ -257,14 +255,14 @@ fn capped(dialect: Dialect, settings: &str, caps: &str) -> (Vec<Request>, String
     let rest = format!("[caps]\n{caps}\n");
     // With this random seed, `evolve` gains too little to get all the turns.
     let plan =
-        Plan { proposers: "[\"llm.m\", \"evolve\"]\nrandom_seed = 3", models: &models, rest: &rest, experiments: 8 };
+        Plan { proposers: "[\"llm.m\", \"evolve\"]\nrandom_seed = 3", models: &models, rest: &rest, experiments: 14 };
     let all = plan.run(&home);
     let account = account(&all, "llm.m");
     assert_eq!(account["requests"].as_u64(), Some(server.requests().len() as u64));
     let why = account["stopped"].as_str().unwrap_or_else(|| panic!("it was not stopped: {account}")).to_owned();
     let trials = events(&all, "trial");
     assert_eq!(trials.last().unwrap()["proposer"], "evolve", "the night goes on with what is free");
-    assert_eq!(trials.iter().filter(|trial| trial["bpb"].is_number()).count(), 8);
+    assert_eq!(trials.iter().filter(|trial| trial["bpb"].is_number()).count(), 14);
     let line = format!("llm.m: {why}");
     assert!(notes(&all).contains(&line), "{}", notes(&all));
     let log = said(&home.host(&["log"]));

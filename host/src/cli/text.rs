@@ -133,7 +133,10 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
             [|r: &RungSigns| r.agreed, |r: &RungSigns| r.all].map(|of| s.rungs.iter().map(of).sum::<u64>());
         let each: Vec<String> =
             s.rungs.iter().map(|r| format!("{} {} of {}", printable(&r.operator), r.agreed, r.all)).collect();
-        lines.push(format!("shorter runs     {agreed} of {all} had the sign of the whole one: {}", each.join(", ")));
+        lines.push(format!(
+            "shorter runs     {agreed} of {all} that passed had the sign of the whole run: {}",
+            each.join(", ")
+        ));
     }
     if s.rechecks > 0 {
         lines.push(format!(

@@ -11,8 +11,8 @@ use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Number of further evaluations of a model that is probed, before a keep, each with other probes. A rare look at future
-/// tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
+/// Number of further evaluations of a model that is probed, before a keep, each with other probes. A rare look at
+/// future tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {

@@ -19,7 +19,7 @@ use crate::propose::proposer::HYPOTHESIS_CHARS;
 use crate::record::causality::Foreseen;
 use crate::record::ending::Ending;
 use crate::record::store::{Store, StoreError};
-use crate::record::trial::Trial;
+use crate::record::trial::{OUTSIDE, Trial};
 use crate::system::sanitize;
 use crate::system::untrusted_folder::Folder;
 use serde_json::json;
@@ -168,7 +168,9 @@ impl Lab {
         let wanted = |trial: &&Trial| match ideas.which {
             Which::All => true,
             Which::Kept => trial.is_kept(),
-            Which::Failed => !matches!(trial.found.verdict, Ending::Keep | Ending::Same | Ending::HostFault),
+            Which::Failed => {
+                !matches!(trial.found.verdict, Ending::Keep | Ending::Screened | Ending::Same | Ending::HostFault)
+            }
         };
         let trials = self.trials(&bench, &seed_guest)?;
         let wanted: Vec<&Trial> = trials.iter().filter(wanted).collect();
@@ -277,7 +279,7 @@ impl Lab {
         let champion = night.situation().parent;
         let goes_back = description::is_nearer(&source, &seed_text, &champion.source);
         let hypothesis = sanitize::line(attempt.hypothesis.as_deref().unwrap_or_default(), HYPOTHESIS_CHARS);
-        let outsider = Outsider { author: client, operator: "mcp", source, hypothesis };
+        let outsider = Outsider { author: client, operator: OUTSIDE, source, hypothesis };
         let tried = if judges { night.try_for_author(outsider, &promised)? } else { night.screen_text(outsider)? };
         let Some(decided) = tried else { return Err(NightError::Interrupted.into()) };
         let Trial { number, description, found, .. } = &decided.trial;

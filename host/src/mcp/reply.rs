@@ -82,9 +82,9 @@ pub fn fenced(source: &str) -> String {
 /// The answer to a trial whose first random seed leaves the result open.
 pub fn open(number: u64, delta: f64, p_better: f64) -> Reply {
     let words = format!(
-        "#{number} is promising: {delta:+.4} bits per byte against the champion on the first random seed (negative is better), \
+        "#{number} is open: {delta:+.4} bits per byte against the champion on the first random seed (negative is better), \
          P(better) {p_better:.3}.\nIt is judged on further seeds now. `trial` with number {number} has the verdict when it \
-         is there. Until then the champion is the same: go on with another idea."
+         is there; if this server is stopped before, another number has it. Until then go on with another idea."
     );
     let data = json!({ "trial": number, "verdict": "open", "delta": delta, "p_better": p_better });
     Reply::new(words, "", data)

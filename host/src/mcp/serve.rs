@@ -25,8 +25,9 @@ pub enum McpError {
     Failed(String),
 }
 
-/// Serves one client until it leaves, or until a signal (SIGINT, SIGTERM, SIGHUP). Calls that still run are then
-/// cancelled and not recorded. A second signal ends the server at once.
+/// Serves one client until it leaves, or until a signal (SIGINT, SIGTERM, SIGHUP). Calls that have not answered are
+/// then cancelled and not recorded. Calls that answered early are judged to their end when the client leaves; after a
+/// signal they stop, and the next night tries their sources. A second signal ends the server at once.
 ///
 /// # Errors
 /// See [`McpError`].

@@ -28,8 +28,8 @@ pub enum NightError {
     /// A policy that cannot be written down: nights are joined by its text.
     #[error("this policy cannot be recorded: {0}")]
     Policy(#[from] PolicyError),
-    /// Ctrl-C stopped the night before the baseline was measured.
-    #[error("stopped before the baseline was measured; the runs that were finished are kept")]
+    /// The user stopped it.
+    #[error("stopped; the runs that were finished are kept")]
     Interrupted,
 }
 

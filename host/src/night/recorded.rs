@@ -2,6 +2,7 @@
 
 use crate::night::memory::source_of;
 use crate::propose::proposer::{Desk, Proposal, ProposeError, Proposer, Situation};
+use crate::record::ending::Ending;
 use crate::record::store::{Store, StoreError, TrialRecord};
 use std::collections::VecDeque;
 
@@ -49,6 +50,9 @@ impl Recorded {
                 all.into_iter().filter(|record| record.night == last).collect()
             }
         };
+        // What was screened got no verdict then, and gets none now.
+        let trials: Vec<TrialRecord> =
+            trials.into_iter().filter(|record| record.trial.found.verdict != Ending::Screened).collect();
         let Some((night, first_trial)) = trials.iter().map(|record| (record.night, record.id)).min() else {
             return Err(night.map_or(RecordedError::NoNight, RecordedError::Nothing));
         };

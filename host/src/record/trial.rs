@@ -5,6 +5,9 @@ use crate::record::key::{BehaviourKey, ComponentKey, ExperimentKey, Hash, Source
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Serialize, Serializer};
 
+/// The operator of what an agent tries over MCP. It is recorded as a proposal, but nobody of the night wrote it.
+pub const OUTSIDE: &str = "mcp";
+
 /// A mutation that was tried. `host log --json` shows it in this form.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
@@ -18,7 +21,7 @@ pub struct Trial {
     pub parent: u64,
     /// Number of the champion that it was compared with.
     pub champion: u64,
-    /// Its answer in the store, if a proposer of the night wrote it.
+    /// Its answer in the store, if a proposer of the night wrote it, or an agent over MCP.
     #[serde(skip)]
     pub proposal: Option<i64>,
     /// Blob of the source as proposed.
@@ -69,7 +72,7 @@ pub struct Findings {
     pub peak_bytes: Option<u64>,
     /// Bytes of data that the source carries, if it passed the dry run.
     pub data_bytes: Option<u64>,
-    /// Training tokens of the screening run as a share of the seed guest's; before it ends, as the dry run predicts.
+    /// Training tokens of the first run as a share of the seed guest's; before it ends, as the dry run predicts.
     pub trained_share: Option<f64>,
 }
 

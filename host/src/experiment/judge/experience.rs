@@ -53,6 +53,13 @@ impl Experience {
             // Its verdict will count, if it is judged.
             return;
         }
+        let judged = matches!(trial.found.verdict, Ending::Discard | Ending::Noise);
+        if judged && trial.found.prior.is_some() && trial.found.pairs.is_none() {
+            // A shorter run dropped it.
+            self.all.add(0.0);
+            self.operators.entry(trial.operator.clone()).or_default().add(0.0);
+            return;
+        }
         let (Some(p_better), Some(pairs)) = (trial.found.p_better, trial.found.pairs) else { return };
         if !(0.0..=1.0).contains(&p_better) {
             return;
@@ -147,6 +154,19 @@ mod tests {
         let others = experience.prior("x", ChangeKind::Constant).spreads;
         let before = Prior::of(ChangeKind::Constant).spreads;
         assert!(others.iter().zip(before).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+
+    #[test]
+    fn what_a_shorter_run_dropped_counts_and_trials_of_the_first_version_do_not() {
+        let noise = Noise::prior(2.0);
+        let gains = |prior| {
+            let mut dropped = trial("x", 0.0, 1, None);
+            (dropped.found.p_better, dropped.found.pairs, dropped.found.prior) = (None, None, prior);
+            let mut experience = Experience::default();
+            experience.observe(&dropped, &noise);
+            experience.prior("x", ChangeKind::Structure).gains
+        };
+        assert!(gains(Some(0.1)) < GAINS && gains(None) == GAINS);
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Selection {
             if is_enough && p.p_harmless >= self.keep_probability {
                 return Next::Shorter;
             }
-            if p.p_harmless >= HOPE_OF_SHORTER && pairs < self.most_seeds {
+            let is_worse = p.p_worse >= self.keep_probability;
+            if p.p_harmless >= HOPE_OF_SHORTER && !is_worse && pairs < self.most_seeds {
                 return Next::Seed;
             }
         }

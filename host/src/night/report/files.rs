@@ -123,7 +123,10 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     }
     for RungSigns { operator, agreed, all } in &summary.rungs {
         let operator = escape(operator);
-        let _ = writeln!(out, "Shorter runs had the sign of the whole one: {operator}, {agreed} of {all}.\n");
+        let _ = writeln!(
+            out,
+            "Of what passed, shorter runs had the sign of the whole one: {operator}, {agreed} of {all}.\n"
+        );
     }
     proposers(&mut out, &summary.proposers);
     section(&mut out, "Kept", trials, |ending| ending == Ending::Keep);

@@ -87,6 +87,7 @@ impl Night<'_> {
         }
         let store = &self.bench.store;
         let rechecks = store.rechecks(&self.context)?;
+        let gains: Vec<f64> = rechecks.iter().filter_map(|again| again.gain).collect();
         Ok(Summary {
             verdicts: verdicts.into_iter().collect(),
             repeats: self.tally.repeats,
@@ -100,8 +101,8 @@ impl Night<'_> {
             test_reads: store.count_scores(&self.bench.task.hash(), Split::Test.name())?,
             champion_causality: record.and_then(|record| record.evaluation).map(|evaluation| evaluation.causality),
             champion_experiment: record.map(|record| record.key.to_string()).unwrap_or_default(),
-            rechecks: rechecks.len() as u64,
-            rechecks_held: rechecks.iter().filter(|again| again.gain.is_some_and(|gain| gain > 0.0)).count() as u64,
+            rechecks: gains.len() as u64,
+            rechecks_held: gains.iter().filter(|gain| **gain > 0.0).count() as u64,
             rungs: store.rung_signs(&self.context)?,
             sample,
             seconds: self.started.elapsed().as_secs_f64(),

@@ -12,6 +12,7 @@ use crate::night::turns::turn::{Draft, Fault};
 use crate::propose::description;
 use crate::propose::proposer::Proposal;
 use crate::record::ending::Ending;
+use crate::record::spend::Spend;
 use crate::record::stage::Stage;
 use crate::record::store::{AnswerOutcome, NewAnswer, TrialRecord};
 use crate::record::trial::{Findings, Trial};
@@ -80,7 +81,15 @@ impl Night<'_> {
         let id = self.bench.store.add_answer(self.id, &answer, &[])?;
         draft.id = Some(id);
         let decided = self.try_patiently(&draft, Depth::Judge);
-        if !matches!(decided, Ok(Some(_))) && !promised.get() {
+        if matches!(decided, Ok(Some(_))) {
+            return Ok(decided?.map(|decided| decided.line));
+        }
+        // A night that began meanwhile may have found it untried.
+        if let Some(past) = self.memory.past.iter().find(|past| past.trial.proposal == Some(id)) {
+            let elapsed_s = self.started.elapsed().as_secs_f64();
+            return Ok(Some(TrialLine { trial: past.trial.clone(), elapsed_s, repairs: 0, spend: Spend::default() }));
+        }
+        if !promised.get() {
             self.bench.store.withdraw(id)?;
         }
         Ok(decided?.map(|decided| decided.line))

@@ -76,11 +76,19 @@ impl Judgement {
     /// A rule of the policy refuses it. Another policy may allow it, so it leaves no key for later trials.
     fn break_rule(&mut self, ending: Ending, reason: String) {
         (self.found.source_key, self.found.component_key, self.found.behaviour_key) = (None, None, None);
+        self.forget_figures();
         self.end(ending, reason);
+    }
+
+    /// A mutation that fails on a later random seed has gained nothing on the earlier ones.
+    fn forget_figures(&mut self) {
+        let found = &mut self.found;
+        (found.bpb, found.delta, found.p_better, found.pairs, found.spread) = (None, None, None, None, None);
     }
 
     /// The candidate has no score.
     fn fail(&mut self, status: &Status) {
+        self.forget_figures();
         match status {
             Status::HostFault { kind: HostFault::Interrupted, .. } => self.end(Ending::HostFault, "interrupted"),
             Status::HostFault { .. } => self.end(Ending::HostFault, status.to_string()),
@@ -187,7 +195,8 @@ impl Contest<'_> {
         let prior = self.experience.prior(self.operator, change.kind);
         judged.found.change = Some(change.kind);
         judged.found.prior = Some(prior.gains);
-        for rung in self.rungs {
+        // A screening says something of the night's budget, so it drops nothing on the way there.
+        for rung in self.rungs.iter().filter(|_| self.depth == Depth::Judge) {
             if !self.passes(rung, candidate, &prior, change, judged, tell)? {
                 return Ok(());
             }
@@ -364,7 +373,9 @@ fn screening(next: Next, least: f64) -> String {
     match next {
         Next::Worse => "worse on 1 random seed".into(),
         Next::NoGain => no_gain(least),
-        Next::Seed | Next::Better | Next::Shorter | Next::NotProven => "promising: `host try` judges it".into(),
+        Next::Seed | Next::Better | Next::Shorter | Next::NotProven => {
+            "the result is open: try it to have it judged".into()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! its keep did not rest on. Decides nothing; the share of gains that held is in the report.
 
 use crate::experiment::batch::Run;
-use crate::experiment::prepare::Candidate;
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::night::error::NightError;
 use crate::night::event::Event;
 use crate::night::memory::source_of;
@@ -37,16 +37,23 @@ impl Night<'_> {
     fn recheck(&mut self) -> Result<(), NightError> {
         let kept = self.memory.past.iter().find(|past| past.trial.number == self.champion.trial);
         let Some(kept) = kept.map(|past| past.trial.clone()).filter(Trial::is_kept) else { return Ok(()) };
-        // A keep of version 0.1 rests on random seeds of its own.
-        let Some(pairs) = kept.found.pairs else { return Ok(()) };
+        // Of what was kept for being shorter, no gain is claimed, and of a keep of version 0.1 the seeds are unknown.
+        let claimed = kept.found.p_better.is_some_and(|p| p >= self.policy.selection.keep_probability);
+        if !claimed || kept.found.pairs.is_none() {
+            return Ok(());
+        }
         let checked = self.bench.store.rechecks(&self.context)?;
         let checked = checked.iter().filter(|recheck| recheck.number == kept.number).count();
         if checked >= MOST_RECHECKS {
             return Ok(());
         }
         let Some(before) = self.predecessor(&kept)? else { return Ok(()) };
-        let seeds = random_seeds(self.policy, pairs + checked as u32 + 1);
-        let Some(&seed) = seeds.last() else { return Ok(()) };
+        let used = self.bench.store.runs_of_number(&self.context, kept.number)?;
+        let component = &self.champion.candidate.component;
+        let is_new = |seed: &u64| !used.contains(&self.bench.manifest(component, *seed).key());
+        let seeds = random_seeds(self.policy, self.policy.selection.most_seeds + MOST_RECHECKS as u32);
+        // In a night that runs again, the champion may come from before it: its runs are elsewhere.
+        let Some(seed) = seeds.into_iter().find(is_new).filter(|_| !used.is_empty()) else { return Ok(()) };
         let (champion, stop) = (self.champion.candidate.clone(), self.stop);
         let mut runs = Vec::new();
         for (who, candidate) in [("champion, once more", &champion), ("its predecessor", &before)] {
@@ -80,6 +87,11 @@ impl Night<'_> {
         }
         let past = self.memory.past.iter().find(|past| past.trial.number == kept.champion);
         let text = past.map(|past| source_of(&self.bench.store, &past.trial)).transpose()?.flatten();
-        Ok(text.and_then(|text| self.bench.prepare(&text).ok()))
+        match text.map(|text| self.bench.prepare(&text)).transpose() {
+            Ok(candidate) => Ok(candidate),
+            Err(Refusal::Bench(error)) => Err(error.into()),
+            Err(refusal) if refusal.stage().is_none() => Err(NightError::Machine(refusal.to_string())),
+            Err(_) => Ok(None),
+        }
     }
 }

@@ -33,11 +33,11 @@ pub struct Bandit {
     records: BTreeMap<String, Record>,
 }
 
-/// Reward of a turn: the gain of its mutation, times the probability that it is one. `delta` is candidate minus
-/// champion. The champion is never worse than the parent or the baseline.
+/// Reward of a turn: the gain of its mutation, if it is one more probably than not. `delta` is candidate minus champion.
+/// The champion is never worse than the parent or the baseline.
 pub fn reward(delta: Option<f64>, p_better: Option<f64>) -> f64 {
     let gain = delta.map_or(0.0, |delta| (-delta).max(0.0));
-    gain * p_better.unwrap_or(0.0)
+    if p_better.is_some_and(|p| p > 0.5) { gain } else { 0.0 }
 }
 
 /// Cost of a turn, in trials.
@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(reward(Some(0.5), Some(0.1)), 0.0);
         assert_eq!(reward(None, None), 0.0);
         assert_eq!(reward(Some(-0.03), None), 0.0);
-        assert_eq!(reward(Some(-0.5), Some(0.5)), 0.25);
+        assert_eq!(reward(Some(-0.03), Some(0.4)), 0.0, "chance");
+        assert_eq!(reward(Some(-0.03), Some(0.9)), 0.03);
         let one_gain = ("a", 0.02, 1.0);
         let failing = after(&[one_gain, ("a", 0.0, 1.0), ("a", 0.0, 1.0), ("b", 0.02, 1.0), ("b", 0.02, 1.0)]);
         assert_eq!(failing.rank(&TWO, &[0, 0])[0], 1, "two failures weigh on a");

@@ -4,6 +4,7 @@ use crate::record::key::{ContextKey, ExperimentKey, Hash, TaskHash};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::whole;
+use crate::record::trial::OUTSIDE;
 use rusqlite::params;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +102,8 @@ impl Store {
     /// How much a night has used of its bounds. Trials that others added to the night do not count.
     pub fn night_used(&self, night: i64) -> Result<NightUsed, StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE verdict NOT IN ('same', 'refused') AND peak_bytes IS NOT NULL),
-             coalesce(sum(wall_ms), 0) FROM trials WHERE night = ? AND proposal IS NOT NULL";
-        self.one(sql, [night], |row| Ok(NightUsed { trained: whole(row, 0)?, wall_ms: whole(row, 1)? }))
+             coalesce(sum(wall_ms), 0) FROM trials WHERE night = ? AND proposal IS NOT NULL AND operator <> ?";
+        self.one(sql, params![night, OUTSIDE], |row| Ok(NightUsed { trained: whole(row, 0)?, wall_ms: whole(row, 1)? }))
     }
 
     /// The experiment of the latest night's champion: the experiment of the last trial kept in its context, or else the

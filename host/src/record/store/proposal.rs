@@ -5,6 +5,7 @@ use crate::record::spend::{Exchange, Spend};
 use crate::record::store::error::{StoreError, bad_record};
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
+use crate::record::trial::OUTSIDE;
 use crate::record::trial::Trial;
 use rusqlite::{Row, params};
 use serde::Serialize;
@@ -327,10 +328,10 @@ impl Store {
              WHERE nights.context = ? AND last.outcome NOT IN ('later', 'stopped')
                AND NOT EXISTS (SELECT 1 FROM proposals AS next WHERE next.id > last.id AND next.first = last.first
                                AND next.outcome NOT IN ('later', 'stopped'))
-               AND (trials.verdict <> 'host-fault' OR last.outcome = 'unreadable')
+               AND (trials.verdict <> 'host-fault' OR last.outcome = 'unreadable') AND last.operator <> ?
              GROUP BY last.id ORDER BY last.id"
         );
-        self.rows(&sql, [context], |row| {
+        self.rows(&sql, params![context, OUTSIDE], |row| {
             Ok(DecidedTurn { proposer: row.get(0)?, delta: row.get(1)?, p_better: row.get(2)?, spend: spend(row, 3)? })
         })
     }

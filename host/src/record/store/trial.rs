@@ -129,6 +129,14 @@ impl Store {
         self.commit(transaction)
     }
 
+    /// The experiments behind the trial with this number in a context.
+    pub fn runs_of_number(&self, context: &ContextKey, number: u64) -> Result<Vec<ExperimentKey>, StoreError> {
+        let sql =
+            "SELECT runs.experiment_key FROM runs JOIN trials ON trials.id = trial JOIN nights ON nights.id = night
+             WHERE context = ? AND number = ? ORDER BY runs.rowid";
+        self.rows(sql, params![context, Whole(number)], |row| row.get(0))
+    }
+
     /// The kept trials of a context that met their predecessors again, once for each random seed.
     pub fn rechecks(&self, context: &ContextKey) -> Result<Vec<Recheck>, StoreError> {
         let sql = "SELECT trials.number, theirs.val_bpb - ours.val_bpb AS gain

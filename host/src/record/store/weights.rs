@@ -2,7 +2,7 @@
 //! them again bit for bit, so a store keeps some and lets the others go. An experiment whose weights were let go is
 //! still finished: its outcome stays and names the model by its hash, while its row names no blob.
 
-use crate::record::key::{ContextKey, ExperimentKey, Hash, Manifest};
+use crate::record::key::{CONTRACT, ContextKey, ExperimentKey, Hash, Manifest};
 use crate::record::outcome::decode_state;
 use crate::record::retention::Retention;
 use crate::record::store::error::{StoreError, undecodable};
@@ -170,15 +170,17 @@ impl Store {
              OR key IN (SELECT experiment_key FROM checkpoints) ORDER BY finished_unix_ms, rowid";
         let rows = self.rows(sql, [], |row| {
             let (key, manifest): (ExperimentKey, Manifest) = (row.get(0)?, row.get(1)?);
-            Ok((key, manifest.context_key(), row.get::<_, Option<Hash>>(2)?, row.get::<_, i64>(3)?))
+            // Only a host of the same class and contract can make a model again.
+            let is_ours = manifest.numerics == kernels::cpu::CLASS && manifest.contract == CONTRACT;
+            Ok((key, (manifest.context_key(), is_ours), row.get::<_, Option<Hash>>(2)?, row.get::<_, i64>(3)?))
         })?;
         let (mut contexts, mut items) = (BTreeSet::<ContextKey>::new(), Vec::new());
         let (count, fresh_from) = (rows.len(), others_since.map(unix_ms));
-        for (i, (key, context, state, finished)) in rows.into_iter().enumerate() {
+        for (i, (key, (context, is_ours), state, finished)) in rows.into_iter().enumerate() {
             // The first run in a context is its baseline, unless something was scored before.
             let is_first = contexts.insert(context);
             let rank = match kept_trials.get(&key) {
-                _ if is_first || baseline == Some(&key) => Rank::Needed,
+                _ if is_first || !is_ours || baseline == Some(&key) => Rank::Needed,
                 Some(rank) => *rank,
                 None => Rank::Run,
             };
@@ -244,7 +246,7 @@ mod tests {
     use crate::record::ending::Ending;
     use crate::record::key::TaskHash;
     use crate::record::outcome::{Outcome, encode_state};
-    use crate::record::store::tests::{manifest, outcome};
+    use crate::record::store::tests::{self, outcome};
     use crate::record::store::{Finished, WritePoint};
     use crate::record::trial::{Findings, Trial};
     use kernels::spec::{Shape, Spec, Values};
@@ -272,6 +274,11 @@ mod tests {
         assert_eq!(due(1, 150)[2..], checkpoints);
         let models = [(0, true), (4, true), (1, true)];
         assert_eq!(due(1, 0)[2..], [&checkpoints[..], &models].concat(), "what another process decides is kept");
+    }
+
+    fn manifest(random_seed: u64) -> Manifest {
+        let (numerics, contract) = (kernels::cpu::CLASS.into(), CONTRACT.into());
+        Manifest { numerics, contract, ..tests::manifest(random_seed) }
     }
 
     /// The model and the outcome of a run on this random seed.
