@@ -33,8 +33,8 @@ pub struct Bandit {
     records: BTreeMap<String, Record>,
 }
 
-/// Reward of a turn: the gain of its mutation, if it is one more probably than not. `delta` is candidate minus champion.
-/// The champion is never worse than the parent or the baseline.
+/// Reward of a turn: the gain of its mutation, if it is one more probably than not. `delta` is candidate minus
+/// champion. The champion is never worse than the parent or the baseline.
 pub fn reward(delta: Option<f64>, p_better: Option<f64>) -> f64 {
     let gain = delta.map_or(0.0, |delta| (-delta).max(0.0));
     if p_better.is_some_and(|p| p > 0.5) { gain } else { 0.0 }
