@@ -70,7 +70,7 @@ impl Reach {
 /// What is known of one element for all texts and all values of the named state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// It has this value, whose bits these are (see [`super::known`]). A zero may have either sign.
+    /// It has this value, whose bits these are (see `known`). A zero may have either sign.
     Known(u64),
     /// It depends on no token.
     Free,

@@ -5,7 +5,7 @@
 //! Start at [`prove()`] in `proof`, then `cell` (what an element is) and `rules` (a line for each op; `elementwise`,
 //! `layout`, `reduce`, `product` and `index` have what they do). `record` collects the records, `watch` checks in an
 //! evaluation what the proof took for granted. A rule may tell more tokens than there are, never fewer; where it cannot
-//! tell exactly, it says so by `sure` (see [`Cell`](cell::Cell)). Pure; may import `op`, `spec`, `infer`, `exec` and
+//! tell exactly, it says so by `sure` (see [`Cell`]). Pure; may import `op`, `spec`, `infer`, `exec` and
 //! `fault`.
 
 mod blame;
