@@ -201,64 +201,83 @@ impl Contest<'_> {
                 return Ok(());
             }
         }
-        let least = self.rule.least_gain * self.noise.sd();
-        // Most candidates need no more than the first seed, so nothing runs ahead of it.
-        let (first, later) = self.seeds.split_at(self.seeds.len().min(1));
-        let (mut met, mut failed) = (Vec::new(), None);
-        let later = if self.depth == Depth::Screen { &[] } else { later };
-        for (seeds, skipped) in [(first, 0), (later, first.len())] {
-            let named = |number| format!("random seed {number}");
-            let mut runs = self.runs(self.bench, candidate, seeds, skipped, &named);
-            for index in 0..seeds.len() {
-                let role = if index + skipped == 0 { Role::Search } else { Role::FreshSeed };
-                match next_pair(&mut runs, role, judged, tell)? {
-                    Meeting::Scored(pair) => {
-                        let outcome = &pair.candidate.run.outcome;
-                        if let Err(status) = self.bench.trained_enough(outcome, &mut judged.found) {
-                            judged.break_rule(Ending::Failed, status.to_string());
-                            return Ok(());
-                        }
-                        met.push(*pair);
-                    }
-                    Meeting::NoChampion(status) => {
-                        failed = Some(status);
-                        continue;
-                    }
-                    Meeting::NoCandidate => return Ok(()),
+        let seeds = match self.depth {
+            Depth::Screen => self.first_seed(),
+            Depth::Judge => self.seeds,
+        };
+        let mut runs =
+            self.runs(self.bench, candidate, seeds, &|number| format!("random seed {number}")).first_alone(2);
+        let (mut met, mut failed, mut role) = (Vec::new(), None, Role::Search);
+        for _ in seeds {
+            let meeting = next_pair(&mut runs, role, judged, tell)?;
+            role = Role::FreshSeed;
+            match meeting {
+                Meeting::Scored(pair) => met.push(*pair),
+                Meeting::NoChampion(status) => {
+                    failed = Some(status);
+                    continue;
                 }
-                let pairs: Vec<Pair> = met.iter().map(Scored::scores).collect();
-                let posterior = Posterior::new(Evidence::measure(&pairs)?, &prior, &self.noise, least);
-                posterior.write(&mut judged.found);
-                let next = self.rule.next(&posterior, change.is_shorter);
-                if self.depth == Depth::Screen {
-                    judged.end(Ending::Screened, screening(next, least));
-                    return Ok(());
-                }
-                match next {
-                    Next::Seed => tell(Event::Seed {
-                        seeds: posterior.evidence.pairs,
-                        most: self.rule.most_seeds,
-                        delta: -posterior.evidence.mean,
-                        p_better: posterior.p_better,
-                    }),
-                    Next::Better | Next::Shorter => {
-                        return self.confirm(candidate, &met, &posterior, next, judged, tell);
-                    }
-                    Next::Worse => {
-                        judged.end(Ending::Discard, format!("worse on {}", counted(&met)));
-                        return Ok(());
-                    }
-                    Next::NoGain => {
-                        judged.end(Ending::Noise, format!("{} after {}", no_gain(least), counted(&met)));
-                        return Ok(());
-                    }
-                    Next::NotProven => break,
-                }
+                Meeting::NoCandidate => return Ok(()),
+            }
+            if !self.is_open(candidate, &met, &prior, change, judged, tell)? {
+                return Ok(());
             }
         }
         let ending = if self.depth == Depth::Screen { Ending::Screened } else { Ending::Noise };
         judged.end(ending, not_proven(&met, failed.as_ref()));
         Ok(())
+    }
+
+    fn first_seed(&self) -> &[u64] {
+        &self.seeds[..self.seeds.len().min(1)]
+    }
+
+    /// What is known after these pairs, and the least gain that matters.
+    fn posterior(&self, noise: &Noise, prior: &Prior, pairs: &[Pair]) -> Result<(Posterior, f64), BenchError> {
+        let least = self.rule.least_gain * noise.sd();
+        Ok((Posterior::new(Evidence::measure(pairs)?, prior, noise, least), least))
+    }
+
+    /// Decides after the pairs so far. Returns whether one more random seed is needed.
+    fn is_open(
+        &self,
+        candidate: &Candidate,
+        met: &[Scored],
+        prior: &Prior,
+        change: Change,
+        judged: &mut Judgement,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<bool, BenchError> {
+        if let Some(last) = met.last()
+            && let Err(status) = self.bench.trained_enough(&last.candidate.run.outcome, &mut judged.found)
+        {
+            judged.break_rule(Ending::Failed, status.to_string());
+            return Ok(false);
+        }
+        let pairs: Vec<Pair> = met.iter().map(Scored::scores).collect();
+        let (posterior, least) = self.posterior(&self.noise, prior, &pairs)?;
+        posterior.write(&mut judged.found);
+        let next = self.rule.next(&posterior, change.is_shorter);
+        if self.depth == Depth::Screen {
+            judged.end(Ending::Screened, screening(next, least));
+            return Ok(false);
+        }
+        match next {
+            Next::Seed => {
+                tell(Event::Seed {
+                    seeds: posterior.evidence.pairs,
+                    most: self.rule.most_seeds,
+                    delta: -posterior.evidence.mean,
+                    p_better: posterior.p_better,
+                });
+                return Ok(true);
+            }
+            Next::Better | Next::Shorter => self.confirm(candidate, met, &posterior, next, judged, tell)?,
+            Next::Worse => judged.end(Ending::Discard, format!("worse on {}", counted(met))),
+            Next::NoGain => judged.end(Ending::Noise, format!("{} after {}", no_gain(least), counted(met))),
+            Next::NotProven => judged.end(Ending::Noise, not_proven(met, None)),
+        }
+        Ok(false)
     }
 
     /// Whether a candidate passes a rung: it trains there on the first random seed, and a gain is not improbable. A
@@ -272,17 +291,15 @@ impl Contest<'_> {
         judged: &mut Judgement,
         tell: &mut dyn FnMut(Event),
     ) -> Result<bool, BenchError> {
-        let seeds = &self.seeds[..self.seeds.len().min(1)];
-        let named = |random_seed| format!("{} s, random seed {random_seed}", rung.seconds);
-        let mut runs = self.runs(&rung.bench, candidate, seeds, 0, &named);
+        let named = |number| format!("{} s, random seed {number}", rung.seconds);
+        let mut runs = self.runs(&rung.bench, candidate, self.first_seed(), &named);
         let pair = match next_pair(&mut runs, Role::Rung, judged, tell)? {
             Meeting::Scored(pair) => pair,
             Meeting::NoChampion(_) => return Ok(true),
             // What fails in a short run, as by learning too little, is judged by the whole one.
             Meeting::NoCandidate => return Ok(judged.found.verdict == Ending::Failed),
         };
-        let least = self.rule.least_gain * rung.noise.sd();
-        let posterior = Posterior::new(Evidence::measure(&[pair.scores()])?, prior, &rung.noise, least);
+        let (posterior, least) = self.posterior(&rung.noise, prior, &[pair.scores()])?;
         let at = format!("at {} s: {:+.4}", rung.seconds, -posterior.evidence.mean);
         match self.rule.next(&posterior, change.is_shorter) {
             Next::Worse => judged.end(Ending::Discard, format!("worse {at}")),
@@ -351,12 +368,11 @@ impl Contest<'_> {
         bench: &'a Bench,
         candidate: &'a Candidate,
         seeds: &'a [u64],
-        skipped: usize,
         named: &dyn Fn(usize) -> String,
     ) -> Runs<'a> {
         let of = |candidate: &'a Candidate, random_seed| Experiment { component: &candidate.component, random_seed };
         let plan = seeds.iter().enumerate().flat_map(move |(index, &seed)| {
-            let role = named(index + skipped + 1);
+            let role = named(index + 1);
             let theirs = format!("champion, {role}");
             [(role, of(candidate, seed)), (theirs, of(&self.champion.candidate, seed))]
         });

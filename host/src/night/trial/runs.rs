@@ -16,18 +16,30 @@ pub struct Runs<'a> {
     /// Role and experiment of each planned run.
     ahead: VecDeque<(String, Experiment<'a>)>,
     ended: VecDeque<Run>,
+    /// Number of runs, of those ahead, beside which no later one starts.
+    alone: usize,
 }
 
 impl<'a> Runs<'a> {
     /// Plans the runs. None of them starts yet.
     pub fn new(bench: &'a Bench, stop: &'a Stop, plan: impl IntoIterator<Item = (String, Experiment<'a>)>) -> Self {
-        Self { bench, stop, ahead: plan.into_iter().collect(), ended: VecDeque::new() }
+        Self { bench, stop, ahead: plan.into_iter().collect(), ended: VecDeque::new(), alone: 0 }
+    }
+
+    /// Starts no further run beside the first `count`. Most often they are all that is needed.
+    #[must_use]
+    pub fn first_alone(mut self, count: usize) -> Self {
+        self.alone = count;
+        self
     }
 
     /// The run of the next experiment; `None` after the last one.
     pub fn next(&mut self, tell: &mut dyn FnMut(Event)) -> Result<Option<Run>, BenchError> {
         if self.ended.is_empty() {
-            let batch: Vec<_> = self.ahead.drain(..self.ahead.len().min(self.bench.jobs.get())).collect();
+            let most = self.ahead.len().min(self.bench.jobs.get());
+            let most = if self.alone > 0 { most.min(self.alone) } else { most };
+            self.alone = self.alone.saturating_sub(most);
+            let batch: Vec<_> = self.ahead.drain(..most).collect();
             let experiments: Vec<Experiment> = batch.iter().map(|(_, experiment)| *experiment).collect();
             let mut batch_progress = BatchProgress::start(batch.into_iter().map(|(role, _)| role));
             let mut watch = |index, progress: &_| batch_progress.hear(index, progress, tell);
