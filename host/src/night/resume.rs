@@ -1,7 +1,7 @@
 //! What a night takes up from the store: the trials on its terms, the champion among them, and the proposals that were
 //! never tried.
 
-use crate::experiment::prepare::Refusal;
+use crate::experiment::prepare::{Candidate, Refusal};
 use crate::guest::source::Source;
 use crate::night::error::NightError;
 use crate::night::event::Event;
@@ -64,14 +64,7 @@ impl Night<'_> {
     /// # Errors
     /// The machine failed; this says nothing about the trial.
     fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
-        let prepared = match memory::source_of(&self.bench.store, trial)? {
-            Some(text) => match self.bench.prepare(&text) {
-                Err(Refusal::Bench(error)) => return Err(error.into()),
-                Err(refusal) if refusal.stage().is_none() => return Err(NightError::Machine(refusal.to_string())),
-                prepared => prepared.map_err(|refusal| refusal.to_string()),
-            },
-            None => Err("its source is damaged or missing in the store".into()),
-        };
+        let prepared = self.prepare_again(trial)?;
         let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
         let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
             Ok(found) => found,
@@ -84,6 +77,21 @@ impl Night<'_> {
         self.champion_bpb = bpb;
         self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
         Ok(true)
+    }
+
+    /// The candidate of an earlier trial, or why it is none any more.
+    ///
+    /// # Errors
+    /// The machine failed; this says nothing about the trial.
+    pub(super) fn prepare_again(&self, trial: &Trial) -> Result<Result<Candidate, String>, NightError> {
+        let Some(text) = memory::source_of(&self.bench.store, trial)? else {
+            return Ok(Err("its source is damaged or missing in the store".into()));
+        };
+        match self.bench.prepare(&text) {
+            Err(Refusal::Bench(error)) => Err(error.into()),
+            Err(refusal) if refusal.stage().is_none() => Err(NightError::Machine(refusal.to_string())),
+            prepared => Ok(prepared.map_err(|refusal| refusal.to_string())),
+        }
     }
 
     /// Reads the proposals on these terms that were never tried, because their night was killed or the machine failed,

@@ -2,10 +2,9 @@
 //! its keep did not rest on. Decides nothing; the share of gains that held is in the report.
 
 use crate::experiment::batch::Run;
-use crate::experiment::prepare::{Candidate, Refusal};
+use crate::experiment::prepare::Candidate;
 use crate::night::error::NightError;
 use crate::night::event::Event;
-use crate::night::memory::source_of;
 use crate::night::run::Night;
 use crate::night::trial::replicas::Replicas;
 use crate::night::trial::seeds::random_seeds;
@@ -48,12 +47,13 @@ impl Night<'_> {
             return Ok(());
         }
         let Some(before) = self.predecessor(&kept)? else { return Ok(()) };
-        let used = self.bench.store.runs_of_number(&self.context, kept.number)?;
+        // In a night that runs again, the champion may come from before it: its trial is in another context.
+        let Some(record) = self.bench.store.trial_in(&self.context, kept.number)? else { return Ok(()) };
+        let used = self.bench.store.runs_of(record.id)?;
         let component = &self.champion.candidate.component;
         let is_new = |seed: &u64| !used.contains(&self.bench.manifest(component, *seed).key());
         let seeds = random_seeds(self.policy, self.policy.selection.most_seeds + MOST_RECHECKS as u32);
-        // In a night that runs again, the champion may come from before it: its runs are elsewhere.
-        let Some(seed) = seeds.into_iter().find(is_new).filter(|_| !used.is_empty()) else { return Ok(()) };
+        let Some(seed) = seeds.into_iter().find(is_new) else { return Ok(()) };
         let (champion, stop) = (self.champion.candidate.clone(), self.stop);
         let mut runs = Vec::new();
         for (who, candidate) in [("champion, once more", &champion), ("its predecessor", &before)] {
@@ -65,7 +65,7 @@ impl Night<'_> {
         }
         self.tally.runs += runs.iter().filter(|run| run.wall.is_some()).count() as u64;
         let keys: Vec<_> = runs.iter().map(|run| (run.key, Role::Recheck)).collect();
-        self.bench.store.add_runs(&self.context, kept.number, &keys)?;
+        self.bench.store.add_runs(record.id, &keys)?;
         let scores: Vec<Option<f64>> = runs.iter().map(|run| run.outcome.score.as_ref().map(|s| s.bpb)).collect();
         let text = match scores[..] {
             [Some(champion), Some(before)] => format!(
@@ -86,12 +86,6 @@ impl Night<'_> {
             return Ok(Some(self.baseline.candidate.clone()));
         }
         let past = self.memory.past.iter().find(|past| past.trial.number == kept.champion);
-        let text = past.map(|past| source_of(&self.bench.store, &past.trial)).transpose()?.flatten();
-        match text.map(|text| self.bench.prepare(&text)).transpose() {
-            Ok(candidate) => Ok(candidate),
-            Err(Refusal::Bench(error)) => Err(error.into()),
-            Err(refusal) if refusal.stage().is_none() => Err(NightError::Machine(refusal.to_string())),
-            Err(_) => Ok(None),
-        }
+        past.map_or(Ok(None), |past| Ok(self.prepare_again(&past.trial)?.ok()))
     }
 }

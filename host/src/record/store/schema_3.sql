@@ -8,6 +8,18 @@ ALTER TABLE trials ADD COLUMN spread REAL;
 ALTER TABLE trials ADD COLUMN prior REAL;
 ALTER TABLE trials ADD COLUMN change TEXT;
 
+-- Runs of a trial (ours) and of what it was compared with (theirs), with the same role, random seed and budget. gain is
+-- in bits per byte, positive is better; NULL if one of the two failed.
+CREATE VIEW meetings AS
+SELECT our.trial, our.role, our.rowid AS run, theirs.val_bpb - ours.val_bpb AS gain
+FROM runs AS our
+JOIN trials ON trials.id = our.trial
+JOIN experiments AS ours ON ours.key = our.experiment_key AND ours.component_key = trials.component_key
+JOIN runs AS their ON their.trial = our.trial AND their.role = our.role
+JOIN experiments AS theirs ON theirs.key = their.experiment_key AND theirs.component_key <> ours.component_key
+  AND theirs.random_seed = ours.random_seed
+  AND theirs.manifest ->> '$.budget_ps' = ours.manifest ->> '$.budget_ps';
+
 -- What a guest brought and how much it trained: bytes of data that the source carries, and its training tokens as a
 -- share of the seed guest's.
 ALTER TABLE trials ADD COLUMN data_bytes INTEGER;

@@ -6,7 +6,7 @@ use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
 use crate::record::trial::{Findings, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
-use rusqlite::{Row, params};
+use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
 
 /// A trial in the store.
@@ -106,64 +106,52 @@ impl Store {
             ],
             |row| row.get(0),
         ))?;
-        for (key, role) in runs {
-            self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![id, key, role]))?;
-        }
+        self.insert_runs(&transaction, id, runs)?;
         self.commit(transaction)?;
         Ok(id)
     }
 
-    /// Adds experiments to the trial with this number in a context.
-    pub fn add_runs(
-        &self,
-        context: &ContextKey,
-        number: u64,
-        runs: &[(ExperimentKey, Role)],
-    ) -> Result<(), StoreError> {
+    /// Adds experiments to a trial.
+    pub fn add_runs(&self, trial: i64, runs: &[(ExperimentKey, Role)]) -> Result<(), StoreError> {
         let transaction = self.begin()?;
-        for (key, role) in runs {
-            let sql = "INSERT OR IGNORE INTO runs SELECT trials.id, ?, ? FROM trials JOIN nights ON nights.id = night
-                 WHERE context = ? AND number = ?";
-            self.sql(transaction.execute(sql, params![key, role, context, Whole(number)]))?;
-        }
+        self.insert_runs(&transaction, trial, runs)?;
         self.commit(transaction)
     }
 
-    /// The experiments behind the trial with this number in a context.
-    pub fn runs_of_number(&self, context: &ContextKey, number: u64) -> Result<Vec<ExperimentKey>, StoreError> {
-        let sql =
-            "SELECT runs.experiment_key FROM runs JOIN trials ON trials.id = trial JOIN nights ON nights.id = night
-             WHERE context = ? AND number = ? ORDER BY runs.rowid";
-        self.rows(sql, params![context, Whole(number)], |row| row.get(0))
+    fn insert_runs(
+        &self,
+        transaction: &Transaction,
+        trial: i64,
+        runs: &[(ExperimentKey, Role)],
+    ) -> Result<(), StoreError> {
+        for (key, role) in runs {
+            self.sql(transaction.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", params![trial, key, role]))?;
+        }
+        Ok(())
+    }
+
+    /// The trial with this number in a context.
+    pub fn trial_in(&self, context: &ContextKey, number: u64) -> Result<Option<TrialRecord>, StoreError> {
+        let sql = "SELECT trials.* FROM trials JOIN nights ON nights.id = night WHERE context = ? AND number = ?";
+        self.first(sql, params![context, Whole(number)], trial_row)
     }
 
     /// The kept trials of a context that met their predecessors again, once for each random seed.
     pub fn rechecks(&self, context: &ContextKey) -> Result<Vec<Recheck>, StoreError> {
-        let sql = "SELECT trials.number, theirs.val_bpb - ours.val_bpb AS gain
-             FROM trials JOIN nights ON nights.id = night
-             JOIN runs AS our ON our.trial = trials.id AND our.role = 'recheck'
-             JOIN experiments AS ours ON ours.key = our.experiment_key AND ours.component_key = trials.component_key
-             JOIN runs AS their ON their.trial = trials.id AND their.role = 'recheck'
-             JOIN experiments AS theirs ON theirs.key = their.experiment_key AND theirs.random_seed = ours.random_seed
-                  AND theirs.component_key <> ours.component_key
-             WHERE context = ? ORDER BY trials.id, our.rowid";
-        self.rows(sql, [context], |row| Ok(Recheck { number: whole(row, "number")?, gain: row.get("gain")? }))
+        let sql = "SELECT number, gain FROM meetings JOIN trials ON trials.id = trial JOIN nights ON nights.id = night
+             WHERE context = ? AND role = ? ORDER BY trial, run";
+        self.rows(sql, params![context, Role::Recheck], |row| {
+            Ok(Recheck { number: whole(row, "number")?, gain: row.get("gain")? })
+        })
     }
 
     /// For each operator: how often a shorter run had the same sign as the trial's own difference, and of how many.
     pub fn rung_signs(&self, context: &ContextKey) -> Result<Vec<RungSigns>, StoreError> {
-        let sql = "SELECT trials.operator, count(*) AS every,
-                    sum((ours.val_bpb - theirs.val_bpb > 0) = (trials.delta > 0)) AS agreed
-             FROM trials JOIN nights ON nights.id = night
-             JOIN runs AS our ON our.trial = trials.id AND our.role = 'rung'
-             JOIN experiments AS ours ON ours.key = our.experiment_key AND ours.component_key = trials.component_key
-             JOIN runs AS their ON their.trial = trials.id AND their.role = 'rung'
-             JOIN experiments AS theirs ON theirs.key = their.experiment_key AND theirs.random_seed = ours.random_seed
-                  AND theirs.component_key <> ours.component_key
-                  AND theirs.manifest ->> '$.budget_ps' = ours.manifest ->> '$.budget_ps'
-             WHERE context = ? AND trials.delta IS NOT NULL AND ours.val_bpb IS NOT NULL AND theirs.val_bpb IS NOT NULL
-             GROUP BY trials.operator ORDER BY trials.operator";
-        self.rows(sql, [context], |row| {
+        let sql = "SELECT operator, count(*) AS every, sum((gain < 0) = (delta > 0)) AS agreed
+             FROM meetings JOIN trials ON trials.id = trial JOIN nights ON nights.id = night
+             WHERE context = ? AND role = ? AND delta IS NOT NULL AND gain IS NOT NULL
+             GROUP BY operator ORDER BY operator";
+        self.rows(sql, params![context, Role::Rung], |row| {
             Ok(RungSigns { operator: row.get("operator")?, agreed: whole(row, "agreed")?, all: whole(row, "every")? })
         })
     }
