@@ -3,7 +3,7 @@
 use super::call::{Call, both};
 use super::cell::Cell;
 use super::cells::{Axes, Cells, Traced, walk};
-use super::reduce::positive_zeros;
+use super::reduce::{forget_values, positive_zeros};
 use super::trace::{Need, Stop, Trace};
 use crate::op::Attention;
 use smallvec::{SmallVec, smallvec};
@@ -90,7 +90,9 @@ impl Call<'_> {
             let term = |i: usize| times(a.cells.data[at_a + i * a_term], b.cells.data[at_b + i * b_term]);
             data.push((0..terms).fold(Cell::ZERO, |sum, i| sum.plus(term(i))));
         });
-        Ok(self.result(0, Cells { held, data }))
+        let mut cells = Cells { held, data };
+        forget_values(&mut cells);
+        Ok(self.result(0, cells))
     }
 
     /// Attention: each position is made of its query, and of the keys and values that it sees.

@@ -82,8 +82,9 @@ fn summed(x: &Traced, over: impl Fn(usize) -> bool) -> Cells {
     cells
 }
 
-/// A cell may stand for any number of equal ones: only of zeros is the sum still known.
-fn forget_values(cells: &mut Cells) {
+/// Of sums, only those of zeros are still known: a cell may stand for any number of equal ones, and for its product
+/// with any factor.
+pub fn forget_values(cells: &mut Cells) {
     cells.data.iter_mut().filter(|cell| cell.is_known() && **cell != Cell::ZERO).for_each(|cell| *cell = Cell::Free);
 }
 

@@ -287,3 +287,11 @@ fn no_other_function_tells_the_sign_of_zero() {
         assert_eq!(bits[0] == bits[1], f != Unary::Rsqrt, "{f:?}");
     }
 }
+
+/// A weight times an infinity has the weight's sign.
+#[test]
+fn a_product_with_a_parameter_is_not_known() {
+    let log_of_mask = Call { kind: 14, a: 0, b: 0, n: 0 };
+    let product = Call { kind: 18, a: 90, b: 0, n: 0 };
+    stays(&program(&[log_of_mask, product], false), &[0; (ROWS * TIME) as usize], 0).unwrap();
+}
