@@ -47,6 +47,9 @@ fn rows_and_elements() {
     same_in_parts(Op::Normal { shape, mean: 0.0, std: 1.0, stream: 3, position: 5 }, &[]);
     same_in_parts(Op::Binary(Binary::Mul), &operands(&[&[17, 13, 200], &[17, 13, 1]]));
     same_in_parts(Op::Binary(Binary::Sub), &operands(&[&[17, 13, 200], &[200]]));
+    // One element of more axes than a part has.
+    same_in_parts(Op::Binary(Binary::Pow), &operands(&[&[17, 13, 200], &[1, 1]]));
+    same_in_parts(Op::Binary(Binary::Add), &operands(&[&[1, 1, 1], &[17, 13, 200]]));
     let step = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 3 };
     let mut state = operands(&[&[300, 101], &[300, 101], &[300, 101], &[300, 101]]);
     if let Values::F32(v) = &mut state[3].1 {

@@ -12,9 +12,13 @@ pub struct Strided {
 }
 
 impl Strided {
-    /// Reads a row-major tensor of sizes `from`, broadcast to `rank` axes.
+    /// Reads a row-major tensor of sizes `from`, broadcast to `rank` axes. One element repeats everywhere, however many
+    /// axes it has: a part of an op can have fewer.
     pub fn broadcast(from: &[u32], rank: usize) -> Self {
         let mut steps = vec![0; rank];
+        if from.iter().all(|&size| size == 1) {
+            return Self { offset: 0, steps };
+        }
         let dense = row_major(from);
         for (i, &size) in from.iter().enumerate() {
             steps[rank - from.len() + i] = if size == 1 { 0 } else { dense[i] };
