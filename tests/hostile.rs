@@ -50,6 +50,7 @@ hostile! {
     looks_ahead: Dry "bad-eval: looks ahead" "narrow: the logits at position 0 depend on the token at position 1, which comes later\n  at train.rs:6:";
     mixes_rows: Dry "bad-eval: mixes rows" "mean: the logits of a row depend on other rows\n  at train.rs:6:";
     expensive_forward: Run "bad-eval: too expensive" "more per token than the task allows";
+    thinks_in_forward: Run "bad-eval: too expensive" "more per token than the task allows";
     learns_nothing: Run "bad-eval: no learning" "the unigram distribution reaches";
     never_trains: Dry "no-training" "next-batch";
     past_the_budget: Dry "budget-exceeded" "overdraft";
@@ -127,6 +128,7 @@ fn a_long_dry_run_hears_the_user() {
     let component = place.compile(&guest("hostile/endless_loop"));
     let mut spec = place.bench.spec.clone();
     spec.limits.fuel_per_budget_second = u64::MAX / 4;
+    spec.budget_ps = u64::MAX / 8;
     let started = Instant::now();
     let mut asked = 0;
     let ended = place.bench.sandbox.dry_run(component.bytes(), &spec, &mut || {

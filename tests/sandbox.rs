@@ -75,6 +75,54 @@ fn both_walls_stand() {
     assert!(walls.seccomp && (walls.landlock || !cfg!(target_os = "linux")), "{walls:?}");
 }
 
+/// A run by version 2 of the price rules.
+fn second() -> RunSpec {
+    let profile = toml::from_str(include_str!("../policies/profiles/xeon-2c.toml")).unwrap();
+    RunSpec { profile, budget_ps: 100_000_000_000, ..run() }
+}
+
+#[test]
+fn a_guest_pays_for_its_own_computing() {
+    let thinks = include_str!("guests/thinks.rs");
+    let paid = |trained: &Trained| {
+        let by_class = trained.totals.spent_by_class.iter();
+        by_class.filter(|(class, _)| class == "instructions").map(|(_, ps)| *ps).sum::<u64>()
+    };
+    let (component, lazy) = (component(thinks), component(&thinks.replace("400_000", "1")));
+    let dry = sandbox().dry_run(&component, &second(), &mut go_on).unwrap();
+    let trained = train(&component, &second());
+    assert_eq!(trained.status, Status::Completed);
+    assert_eq!((dry.train.spent_ps, dry.fuel), (trained.totals.spent_ps, trained.fuel));
+    assert_eq!(dry.train.spent_by_class, trained.totals.spent_by_class);
+    let of_all = paid(&trained) as f64 / trained.totals.spent_ps as f64;
+    assert!(of_all > 0.8 && trained.totals.steps > 5, "{of_all} of {} steps", trained.totals.steps);
+    let trained = train(&lazy, &second());
+    assert_eq!(paid(&trained), 0, "what it needs to ask for its operations is free");
+    // What was recorded under version 1 has to replay.
+    assert_eq!(paid(&train(&component, &RunSpec { budget_ps: 100_000_000_000, ..run() })), 0);
+}
+
+#[test]
+fn an_endless_loop_ends_with_its_budget() {
+    let endless = component(include_str!("hostile/endless_loop.rs"));
+    let trained = train(&endless, &second());
+    assert_eq!(kind(&trained.status), "fuel-exhausted");
+    assert!(trained.fuel <= 250_000_000, "{}: a tenth of a second pays for 200 million instructions", trained.fuel);
+}
+
+#[test]
+fn a_dry_run_tells_what_each_line_costs() {
+    let dry = sandbox().dry_run(&component(TINY), &second(), &mut go_on).unwrap();
+    let lines: Vec<&str> = TINY.lines().collect();
+    let text: Vec<&str> = dry.lines.iter().map(|cost| lines[cost.line as usize - 1].trim()).collect();
+    assert!(text.iter().any(|line| line.contains(".backward()")), "{text:?}");
+    assert!(text.iter().any(|line| line.contains("adam.step")), "{text:?}");
+    assert!(dry.lines.is_sorted_by_key(|cost| std::cmp::Reverse(cost.ps)), "{:?}", dry.lines);
+    let step = dry.train.spent_ps / dry.train.steps;
+    let sum: u64 = dry.lines.iter().map(|cost| cost.ps).sum();
+    assert!(sum > step / 2 && sum < step * 2, "{sum} of a step of {step}");
+}
+
 #[test]
 fn a_guest_learns_and_is_scored() {
     let (component, run) = (component(TINY), run());

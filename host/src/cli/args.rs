@@ -117,7 +117,7 @@ pub enum Command {
     /// Measure this machine against the reference profile.
     Calibrate {
         /// Profile to measure against.
-        #[arg(long, default_value = "zen-2c")]
+        #[arg(long, default_value = nightlab::policy::DEFAULT_PROFILE)]
         profile: String,
     },
     /// Print the reference of the guest SDK: every function, with shapes, formula and cost.
@@ -185,6 +185,10 @@ pub struct Score {
     /// Number of random seeds. They are the same for every file, so that scores can be compared in pairs.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: u32,
+    /// Compile it and try it without training: what it would cost, by class of operation and by line, and how long a
+    /// run would take here.
+    #[arg(long, conflicts_with = "seeds")]
+    pub dry: bool,
     /// Terms of the runs [default: policy.toml of this folder, else overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,

@@ -8,6 +8,7 @@ use crate::cli::text;
 use anyhow::{Context, Result};
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
+use nightlab::experiment::prepare::Candidate;
 use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
 use nightlab::night::{setup, trial::replicas};
@@ -20,9 +21,20 @@ use nightlab::system::user_file;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
+/// Prints what a run would cost.
+fn dry_run(cli: &Cli, bench: &Bench, candidate: &Candidate) -> Result<ExitCode> {
+    let (facts, pace) = (bench.facts(candidate), bench.pace_words()?);
+    if cli.json {
+        text::json_line(&json!({ "facts": facts, "pace": pace }));
+    } else {
+        println!("{}\n{pace}", printable(&facts.words()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Prints one line for each random seed, then their mean and spread. Exit code 1 if a run has no score.
 pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
-    let Score { file, seeds, policy } = what;
+    let Score { file, seeds, dry, policy } = what;
     let source =
         user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
     let name = policy.as_deref().unwrap_or(setup::default_policy());
@@ -44,6 +56,9 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
         }
         Err(refusal) => return Err(refusal.into()),
     };
+    if *dry {
+        return dry_run(cli, &bench, &candidate);
+    }
     let runs = replicas::score(&bench, &policy, &candidate, *seeds, &stop, &mut tell)?;
     if let Err(error) = bench.store.let_go_beside_others(&policy.store) {
         eprintln!("old weights are still in the store: {error}");

@@ -8,7 +8,7 @@ use nightlab::data;
 use nightlab::guest::component::Component;
 use nightlab::night::event::TrialLine;
 use nightlab::night::setup;
-use nightlab::policy::{CapsPolicy, Choice, Policy};
+use nightlab::policy::{CapsPolicy, Choice, DEFAULT_PROFILE, Policy, load_profile};
 use nightlab::record::causality::{Accepted, Causality};
 use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
@@ -290,6 +290,9 @@ pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{name}: ok");
+    if let Some(note) = policy.without_effect() {
+        println!("  note        {note}");
+    }
     println!("  corpora     {} (the first that can be had)", policy.task.corpora.join(", "));
     println!("  budget      {} s per experiment on profile {}", policy.budget.seconds, profile.name);
     println!("              profile_hash {hash}");
@@ -362,7 +365,8 @@ fn proposers(policy: &Policy) -> Result<()> {
 }
 
 pub fn reference(cli: &Cli) -> Result<ExitCode> {
-    let markdown = nightlab::guest::reference::markdown();
+    let profile = load_profile(DEFAULT_PROFILE)?;
+    let markdown = nightlab::guest::reference::markdown(&profile);
     if cli.json {
         text::json_line(&serde_json::json!({ "markdown": markdown }));
     } else {

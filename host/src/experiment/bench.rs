@@ -80,6 +80,21 @@ impl Bench {
         }
     }
 
+    /// How long a run of this bench will take on this machine, in words, by what runs took here before.
+    pub fn pace_words(&self) -> Result<String, StoreError> {
+        let budget = self.spec.budget_ps as f64 / 1e12;
+        let mut paces = self.store.paces(&ProfileHash::new(&self.spec.profile))?;
+        paces.sort_by(f64::total_cmp);
+        Ok(match paces.get(paces.len() / 2) {
+            Some(pace) => {
+                format!("a run will take about {:.1} s on this machine, as the last {} did", budget * pace, paces.len())
+            }
+            None => {
+                format!("a run will take about {budget:.1} s on a machine like the profile's; none has run here yet")
+            }
+        })
+    }
+
     /// Whether new work may be scored on this task: no secret has chosen its held-out text, or the one that has is
     /// still in use.
     pub fn is_open(&self) -> Result<bool, StoreError> {

@@ -39,7 +39,8 @@ pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> 
     let prices = Prices::new(profile);
     let path = instructions::chosen().map_err(|e| Fault::Executor(e.to_string()))?;
     let mut executor = CpuExecutor::with_path(threads as usize, 0, path)?;
-    let rows: Vec<Row> = measure(&mut executor)?.into_iter().map(|timing| row(&prices, timing)).collect();
+    let rows: Vec<Row> =
+        measure(&mut executor, profile.rules)?.into_iter().map(|timing| row(&prices, timing)).collect();
     let sum = |part: fn(&Row) -> f64| rows.iter().map(part).sum::<f64>();
     let speed = sum(|row| row.predicted_us) / sum(|row| row.measured_us).max(1e-3);
     Ok(Calibration { rows, speed })

@@ -2,6 +2,7 @@
 //! `system`. Start with [`source`], then follow the text through [`toolchain`] to [`component`].
 
 pub mod component;
+mod price_list;
 pub mod reference;
 pub mod seed;
 pub mod source;

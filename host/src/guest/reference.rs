@@ -2,8 +2,10 @@
 //! Language models receive it, and `host reference` prints it. Pure.
 
 use crate::guest::component::CONTRACT_WIT;
+use crate::guest::price_list;
 use crate::guest::source;
 use crate::guest::toolchain::SDK;
+use kernels::cost::Profile;
 use std::fmt::Write;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
@@ -24,12 +26,14 @@ const ORDER: [(&str, &str); 11] = [
     ("optim.rs", "Optimizers, averages, snapshots"),
 ];
 
-/// Every public type, function and constant of the SDK: one line each, with signature and documentation.
-pub fn markdown() -> String {
+/// Every public type, function and constant of the SDK: one line each, with signature and documentation; and what
+/// operations cost by this profile.
+pub fn markdown(profile: &Profile) -> String {
     let mut out = String::from("# Guest SDK\n");
     section(&mut out, &file_docs("lib.rs"));
     out.push_str("\n## Prices\n");
     section(&mut out, &contract_docs());
+    section(&mut out, &price_list::table(profile));
     for (name, title) in ORDER {
         let _ = write!(out, "\n## {title}\n");
         // The SDK parses: a test reads each function of it from here.
@@ -179,6 +183,10 @@ impl Parse for Table {
 mod tests {
     use super::*;
 
+    fn profile() -> Profile {
+        toml::from_str(include_str!("../../../policies/profiles/xeon-2c.toml")).unwrap()
+    }
+
     #[test]
     fn every_function_of_the_contract_has_a_way_to_it() {
         let calls: String = SDK.iter().filter(|(name, _)| *name != "bindings.rs").map(|(_, text)| *text).collect();
@@ -193,7 +201,7 @@ mod tests {
 
     #[test]
     fn lines_hold_signature_shapes_and_cost() {
-        let text = markdown();
+        let text = markdown(&profile());
         for wanted in [
             "- `fn narrow(&self, axis: usize, start: usize, len: usize) -> Tensor`: `len` positions of `axis` from \
              `start`: [.., n, ..] → [.., len, ..]. Cost: copy.",
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_public_function_is_there_and_documented() {
-        let text = markdown();
+        let text = markdown(&profile());
         for (name, _) in ORDER {
             let source = text_of(name);
             for line in source.lines() {

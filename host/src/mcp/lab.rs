@@ -76,7 +76,7 @@ impl Lab {
     ) -> Result<Reply, Problem> {
         match call {
             Call::Brief => brief(),
-            Call::Reference(find) => reference(find.find.as_deref()),
+            Call::Reference(find) => reference(&self.settings.policy, find.find.as_deref()),
             Call::Champion => self.champion(tell),
             Call::Ideas(ideas) => self.ideas(ideas, tell),
             Call::Trial(trial) => self.trial(trial, tell),
@@ -214,7 +214,8 @@ impl Lab {
         let facts = bench.facts(&candidate);
         let repeats = self.repeats(&bench, &seed_guest, &candidate)?;
         let causality = candidate.dry_run.causality.as_ref();
-        let mut text = format!("It passes the dry run.\n{}", facts.words());
+        let pace = bench.pace_words()?;
+        let mut text = format!("It passes the dry run.\n{}\n{pace}", facts.words());
         text += &match causality {
             Some(Foreseen::Proved) => "\ncausal: proved, so its evaluation needs no probes".into(),
             Some(Foreseen::Probed { why }) => format!("\ncausal: not proved, so its evaluation is probed: {why}"),
@@ -226,7 +227,7 @@ impl Lab {
             None => "\nIt is new: `try` trains it.".to_owned(),
         };
         let data = json!({
-            "facts": facts, "repeats": repeats, "source_key": candidate.source_key,
+            "facts": facts, "pace": pace, "repeats": repeats, "source_key": candidate.source_key,
             "component_key": candidate.component.key(), "behaviour_key": candidate.behaviour,
             "causal": causality.map(Foreseen::causality),
         });
@@ -352,8 +353,8 @@ fn brief() -> Result<Reply, Problem> {
 }
 
 /// The whole reference, or the entries that contain a word.
-fn reference(find: Option<&str>) -> Result<Reply, Problem> {
-    let mut text = setup::reference();
+fn reference(policy: &Policy, find: Option<&str>) -> Result<Reply, Problem> {
+    let mut text = setup::reference(policy).map_err(OpenError::from)?;
     if let Some(word) = find.map(str::trim).filter(|word| !word.is_empty()) {
         text = entries_with(&text, word);
         if text.is_empty() {

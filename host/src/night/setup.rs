@@ -114,9 +114,9 @@ pub fn default_policy() -> &'static str {
     if Path::new(OWN).is_file() { OWN } else { "overnight" }
 }
 
-/// The functions that a guest can call, for authors of guests.
-pub fn reference() -> String {
-    crate::guest::reference::markdown()
+/// The functions that a guest can call and what they cost by the policy's profile, for authors of guests.
+pub fn reference(policy: &Policy) -> Result<String, PolicyError> {
+    Ok(crate::guest::reference::markdown(&policy.profile()?))
 }
 
 /// Creates the proposers of a policy. Reads keys, and checks addresses and programs. Sends and starts nothing.
@@ -138,12 +138,13 @@ pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
 fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
     let model = name.strip_prefix("llm.").and_then(|name| policy.llm.get_key_value(name));
     let program = name.strip_prefix("command.").and_then(|name| policy.command.get(name));
+    let reference = || reference(policy).map_err(|error| error.to_string());
     Ok(match (model, program) {
         (Some((model, config)), _) => {
-            Box::new(llm::Writer::open(model, config, reference()).map_err(|error| error.to_string())?)
+            Box::new(llm::Writer::open(model, config, reference()?).map_err(|error| error.to_string())?)
         }
         (None, Some(config)) => {
-            let program = command::Program::new(name.into(), config.clone(), None, reference());
+            let program = command::Program::new(name.into(), config.clone(), None, reference()?);
             program.check().map_err(|error| error.to_string())?;
             Box::new(program)
         }
@@ -210,6 +211,9 @@ fn open(
         what: "budget",
         text: format!("{} s per experiment on profile {}", policy.budget.seconds, profile.name),
     });
+    if let Some(text) = policy.without_effect() {
+        tell(Event::Setup { what: "policy", text: text.to_owned() });
+    }
     remember(&store, &task, &profile)?;
     let sandbox = Sandbox::new(None);
     let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;

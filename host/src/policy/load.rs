@@ -16,18 +16,25 @@ pub(super) const POLICIES: &[(&str, &str)] = &[
     ("smoke", include_str!("../../../policies/smoke.toml")),
 ];
 
+/// The profile of the shipped policies.
+pub const DEFAULT_PROFILE: &str = "xeon-2c";
+
 /// Shipped profiles by name.
-const PROFILES: &[(&str, &str)] = &[("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml"))];
+const PROFILES: &[(&str, &str)] = &[
+    (DEFAULT_PROFILE, include_str!("../../../policies/profiles/xeon-2c.toml")),
+    ("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml")),
+];
 
 impl Policy {
     /// Loads a shipped policy by name, or a file by path, and validates it.
     pub fn load(name: &str) -> Result<Self, PolicyError> {
         let (file, text) = find("policy", POLICIES, name)?;
-        let policy = Self::parse(&file, &text)?;
-        match policy.selection.fresh_seeds {
-            None => Ok(policy),
-            Some(_) => Err(fault(&file, &text, "selection.fresh_seeds", FRESH_SEEDS)),
-        }
+        Self::parse(&file, &text)
+    }
+
+    /// What the policy asks for that has no effect any more, in words.
+    pub fn without_effect(&self) -> Option<&'static str> {
+        self.selection.fresh_seeds.map(|_| FRESH_SEEDS)
     }
 
     /// Parses and validates a policy. `file` is its name in error messages.
@@ -58,9 +65,9 @@ impl Policy {
     }
 }
 
-/// Policies of version 0.1 said how many random seeds a promising mutation takes. Recorded ones are still read.
-const FRESH_SEEDS: &str =
-    "a mutation takes as many random seeds as it needs: leave this line out, or write `most_seeds`";
+/// Policies of version 0.1 said how many random seeds a promising mutation takes.
+const FRESH_SEEDS: &str = "selection.fresh_seeds has no effect: a mutation takes as many random seeds as it needs, at \
+     most `most_seeds`; leave the line out";
 
 /// An error about a field, with its line.
 fn fault(file: &str, text: &str, field: &str, reason: &str) -> PolicyError {

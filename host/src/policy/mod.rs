@@ -16,4 +16,4 @@ mod tests;
 pub use diagnostic::Diagnostic;
 pub use error::PolicyError;
 pub use fields::{Budget, CapsPolicy, Choice, Policy, Search, TaskPolicy};
-pub use load::load_profile;
+pub use load::{DEFAULT_PROFILE, load_profile};

@@ -118,7 +118,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "0a7cfadebfe7830cf40828839122ef200fcb80cb5ab8f6ec145845934f45a76a"
+        "80d0c35b6aec43d37381de4d6dff606458ea64c51b9982b4847b1b1f8f9a4f40"
     );
 }
 

@@ -19,6 +19,18 @@ pub struct DryRun {
     /// Whether the model's causality is proved. Absent in records of older versions.
     #[serde(default)]
     pub causality: Option<Foreseen>,
+    /// What one training step costs by line of the source, dearest first. Empty in records of older versions.
+    #[serde(default)]
+    pub lines: Vec<LineCost>,
+}
+
+/// What the ops cost that a line of a source asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineCost {
+    pub line: u32,
+    /// The function that it stands in, if that is known.
+    pub function: String,
+    pub ps: u64,
 }
 
 impl DryRun {

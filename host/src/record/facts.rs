@@ -1,7 +1,7 @@
 //! A summary of a dry run and of a run's log for proposers: steps, sizes, shares of the budget, and the loss curve.
 //! Pure.
 
-use crate::record::dry_run::DryRun;
+use crate::record::dry_run::{DryRun, LineCost};
 use kernels::session::{LOSS, LogPoint, Totals};
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub struct Facts {
     pub seconds: f64,
     /// Share of these seconds by class of op, largest first.
     pub shares: Vec<Share>,
+    /// Share of a training step by line of the source, largest first.
+    pub lines: Vec<LineShare>,
     /// Cost of `forward` in picoseconds per token.
     pub forward_ps_per_token: u64,
     /// Highest allowed cost of `forward`; 0: no limit.
@@ -57,6 +59,16 @@ pub struct Share {
     pub share: f64,
 }
 
+/// A line of a source and its share of a training step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LineShare {
+    pub line: u32,
+    /// The function that it stands in, if that is known.
+    pub function: String,
+    /// From 0 to 1.
+    pub share: f64,
+}
+
 impl Facts {
     /// Facts of a dry run whose `forward` saw `forward_tokens` tokens. The cap is picoseconds per token.
     pub fn new(dry_run: &DryRun, forward_tokens: u64, forward_cap_ps_per_token: u64) -> Self {
@@ -70,6 +82,7 @@ impl Facts {
             ops: t.ops,
             seconds: t.spent_ps as f64 / 1e12,
             shares: shares(t),
+            lines: line_shares(&dry_run.lines),
             forward_ps_per_token: dry_run.forward_ps_per_token(forward_tokens),
             forward_cap_ps_per_token,
             advisory: dry_run.advisory,
@@ -77,12 +90,12 @@ impl Facts {
         }
     }
 
-    /// Four to seven lines of text.
+    /// Four to eight lines of text.
     pub fn words(&self) -> String {
         let mut text = format!(
             "{} steps, {} tokens, {:.3} TFLOP, {} parameters\n\
              {:.1} MB of tensors at most; {:.2} s of budget time\n\
-             the budget goes to: {}\n\
+             the budget goes to: {}{}\n\
              forward costs {} ps per token",
             self.steps,
             self.tokens,
@@ -91,6 +104,7 @@ impl Facts {
             self.peak_bytes as f64 / 1e6,
             self.seconds,
             share_words(&self.shares),
+            line_words(&self.lines),
             self.forward_ps_per_token,
         );
         if self.forward_cap_ps_per_token > 0 {
@@ -155,6 +169,28 @@ pub fn shares(totals: &Totals) -> Vec<Share> {
     shares
 }
 
+/// Lines below this share of a step are not mentioned, nor are more than these.
+const SMALL_LINE: f64 = 0.02;
+const LINES: usize = 8;
+
+fn line_shares(lines: &[LineCost]) -> Vec<LineShare> {
+    let total = lines.iter().fold(0u64, |sum, line| sum.saturating_add(line.ps)).max(1) as f64;
+    let share =
+        |cost: &LineCost| LineShare { line: cost.line, function: cost.function.clone(), share: cost.ps as f64 / total };
+    lines.iter().map(share).filter(|line| line.share >= SMALL_LINE).take(LINES).collect()
+}
+
+/// A line of text: `of a step, line 43 (mlp) takes 22%, line 151 (train) 18%`. Empty if nothing is known.
+fn line_words(lines: &[LineShare]) -> String {
+    let words = lines.iter().enumerate().map(|(i, LineShare { line, function, share })| {
+        let function = if function.is_empty() { String::new() } else { format!(" ({function})") };
+        let takes = if i == 0 { " takes" } else { "" };
+        format!("line {line}{function}{takes} {:.0}%", share * 100.0)
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { String::new() } else { format!("\nof a step, {}", words.join(", ")) }
+}
+
 /// `product 71%, attention 20%`.
 pub fn share_words(shares: &[Share]) -> String {
     let words: Vec<String> = shares.iter().map(|s| format!("{} {:.0}%", s.class, s.share * 100.0)).collect();
@@ -183,7 +219,15 @@ mod tests {
         let spent_by_class = [("copy", 1), ("norm", 300), ("product", 699)].map(|(c, ps)| (c.to_string(), ps)).to_vec();
         let train = Totals { steps: 12, spent_ps: 1000, spent_by_class, ..Totals::default() };
         let forward = Totals { spent_ps: 10, ..Totals::default() };
-        let dry_run = DryRun { train, forward, named: Default::default(), advisory: true, fuel: 0, causality: None };
+        let dry_run = DryRun {
+            train,
+            forward,
+            named: Default::default(),
+            advisory: true,
+            fuel: 0,
+            causality: None,
+            lines: Vec::new(),
+        };
         let facts = Facts::new(&dry_run, 4, 12);
         assert_eq!(facts.forward_ps_per_token, 3);
         let words = facts.words();

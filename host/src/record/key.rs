@@ -8,7 +8,7 @@ use crate::record::causality::Accepted;
 use crate::record::dry_run::DryRun;
 use crate::record::encoding::Encoder;
 use crate::record::limits::Limits;
-use kernels::cost::{Profile, Rate};
+use kernels::cost::{Instructions, Memory, Profile, Rate, Rules};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -169,10 +169,11 @@ impl BehaviourKey {
 }
 
 impl ProfileHash {
-    /// Hashes the classes in order of name: class, mflops, bytes per µs, overhead. The name of the profile does not
-    /// count.
+    /// Hashes the classes in order of name: class, mflops, bytes per µs, overhead; and, from version 2 of the price
+    /// rules on, what follows them. The name of the profile does not count.
     pub fn new(profile: &Profile) -> Self {
-        let mut rates: Vec<&Rate> = profile.classes.iter().collect();
+        let Profile { name: _, rules, memory, guest, classes } = profile;
+        let mut rates: Vec<&Rate> = classes.iter().collect();
         rates.sort_by(|a, b| a.class.cmp(&b.class));
         let mut e = Encoder::new();
         e.count(rates.len());
@@ -181,6 +182,14 @@ impl ProfileHash {
             e.u64(*mflops);
             e.u64(*bytes_per_us);
             e.u64(*overhead_ps);
+        }
+        if *rules != Rules::One {
+            let Memory { cache_bytes, jump_ps } = memory;
+            let Instructions { free_per_op, instruction_ps, far_instruction_ps } = guest;
+            e.u32((*rules).into());
+            for number in [cache_bytes, jump_ps, free_per_op, instruction_ps, far_instruction_ps] {
+                e.u64(*number);
+            }
         }
         Self::of(&e.finish())
     }
@@ -330,7 +339,7 @@ mod tests {
     fn profile() -> Profile {
         let rate =
             |class: &str, mflops| Rate { class: class.into(), mflops, bytes_per_us: 9_000, overhead_ps: 2_000_000 };
-        Profile { name: "two-core".into(), classes: vec![rate("elementwise", 1_000), rate("matmul", 50_000)] }
+        Profile::of_rates("two-core", vec![rate("elementwise", 1_000), rate("matmul", 50_000)])
     }
 
     fn dry_run() -> DryRun {
@@ -342,6 +351,7 @@ mod tests {
             advisory: false,
             fuel: 0,
             causality: None,
+            lines: Vec::new(),
         }
     }
 
@@ -434,6 +444,26 @@ mod tests {
         assert_eq!(ProfileHash::new(&other), hash);
         other.classes.iter_mut().for_each(|rate| rate.overhead_ps += 1);
         assert_ne!(ProfileHash::new(&other), hash);
+    }
+
+    #[test]
+    fn what_version_2_of_the_rules_adds_counts_too() {
+        let of = |change: fn(&mut Profile)| {
+            let mut profile = Profile { rules: Rules::Two, ..profile() };
+            change(&mut profile);
+            ProfileHash::new(&profile)
+        };
+        let hashes: BTreeSet<ProfileHash> = [
+            of(|_| ()),
+            of(|p| p.rules = Rules::One),
+            of(|p| p.memory.cache_bytes += 1),
+            of(|p| p.memory.jump_ps += 1),
+            of(|p| p.guest.free_per_op += 1),
+            of(|p| p.guest.instruction_ps += 1),
+            of(|p| p.guest.far_instruction_ps += 1),
+        ]
+        .into();
+        assert_eq!(hashes.len(), 7);
     }
 
     #[test]

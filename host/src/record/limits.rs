@@ -17,7 +17,7 @@ pub struct Limits {
     pub max_tensors: u64,
     /// Ops in one run.
     pub max_ops: u64,
-    /// Fuel per second of budget. The default is about what a reference machine executes in a second.
+    /// Fuel per second of budget, whatever the budget would pay for. The default is more than it pays for.
     pub fuel_per_budget_second: u64,
     /// Bytes of named state.
     pub state_bytes: u64,
@@ -37,7 +37,7 @@ impl Default for Limits {
             tensor_bytes: 2 << 30,
             max_tensors: 100_000,
             max_ops: 50_000_000,
-            fuel_per_budget_second: 1_000_000_000,
+            fuel_per_budget_second: 4_000_000_000,
             state_bytes: 256 << 20,
             log_points: 100_000,
             forward_cost_factor: 3,

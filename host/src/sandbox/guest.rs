@@ -5,7 +5,7 @@ use crate::record::causality::{Accepted, Foreseen};
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::sandbox::handles::Handles;
-use crate::sandbox::lab::{self, OnStep, State, Task, Tensor};
+use crate::sandbox::lab::{self, Lines, Meter, OnStep, State, Task, Tensor};
 use crate::sandbox::limiter::Limiter;
 use crate::sandbox::proof::{Make, Proof};
 use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
@@ -18,7 +18,7 @@ use kernels::session::{Answers, Batches, Checkpoint, Config, LOSS, Mode, NamedSt
 use kernels::spec::{DType, Shape, Spec, Values};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
-use wasmtime::{Engine, Store};
+use wasmtime::{AsContextMut, Engine, Store};
 
 /// Picoseconds in a second.
 const SECOND_PS: u128 = 1_000_000_000_000;
@@ -100,8 +100,10 @@ impl Guest {
         let config = self.config(Mode::Train, self.run.budget_ps);
         let session = Session::new(config, Box::<Dry>::default(), None, Answers::StandIn);
         let mut store = self.store(session, self.train_fuel(), None).map_err(|e| trap::status(&e))?;
+        store.data_mut().lines = Some(Lines::default());
         let ended = self.call_train(&mut store);
-        let fuel = self.train_fuel().saturating_sub(store.get_fuel().map_err(|e| trap::status(&e))?);
+        let fuel = used(&store).map_err(|e| trap::status(&e))?;
+        let lines = store.data().lines.as_ref().map(Lines::dearest).unwrap_or_default();
         let session = &mut store.data_mut().session;
         ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
@@ -113,7 +115,7 @@ impl Guest {
             Proof::Proved { .. } => Foreseen::Proved,
             Proof::Missing { why } => Foreseen::Probed { why: self.accepts_probes(why)? },
         };
-        Ok(DryRun { train, forward, named, advisory, fuel, causality: Some(causality) })
+        Ok(DryRun { train, forward, named, advisory, fuel, causality: Some(causality), lines })
     }
 
     /// The reason why there is no proof, if the policy accepts that.
@@ -197,11 +199,10 @@ impl Guest {
     }
 
     fn wind_up(&self, mut store: Store<State>, ended: wasmtime::Result<()>) -> Trained {
-        let left = match store.get_fuel() {
-            Ok(left) => left,
+        let fuel = match used(&store) {
+            Ok(fuel) => fuel,
             Err(error) => return Trained::failed(trap::status(&error)),
         };
-        let fuel = self.train_fuel().saturating_sub(left);
         let session = &mut store.data_mut().session;
         let (status, state) = match ended {
             Err(error) if error.is::<Reached>() => (Status::Completed, None),
@@ -265,7 +266,8 @@ impl Guest {
         let mut store = self.store(session, self.forward_fuel(), None).map_err(|e| trap::status(&e))?;
         let output = self.call_forward(&mut store, input).map_err(|error| {
             let log = store.data().session.read_log().to_vec();
-            too_expensive(self.status(&error, |index| self.forward_until(index, state, tokens, log)))
+            let by_budget = store.data().meter.is_by_budget();
+            too_expensive(self.status(&error, |index| self.forward_until(index, state, tokens, log)), by_budget)
         })?;
         let mut session = store.into_data().session;
         let spec = session.spec(output).map_err(fault)?;
@@ -318,6 +320,7 @@ impl Guest {
         let instance = self.instantiate(store)?;
         let train = instance.get_typed_func::<(), ()>(&mut *store, "train").map_err(wrong_type)?;
         train.call(&mut *store, ())?;
+        lab::settle(&mut store.as_context_mut())?;
         Ok(store.data_mut().session.finish()?)
     }
 
@@ -332,6 +335,7 @@ impl Guest {
             .get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")
             .map_err(wrong_type)?;
         let (output,) = forward.call(&mut *store, (handle,))?;
+        lab::settle(&mut store.as_context_mut())?;
         Ok(store.data().handles.get(output.rep())?)
     }
 
@@ -357,11 +361,13 @@ impl Guest {
         let handles = Handles::new(lab::MAX_HANDLES);
         let task = Task { vocab: self.run.vocab, context: self.run.context, scale: self.run.scale };
         let limiter = Limiter::new(self.run.limits.memory_bytes);
-        let mut store = Store::new(&self.engine, State { session, handles, limiter, task, on_step });
+        let meter = Meter::new(fuel);
+        let mut store =
+            Store::new(&self.engine, State { session, handles, limiter, task, meter, lines: None, on_step });
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(lab::CALL_BYTES);
         store.set_max_component_handles(lab::MAX_HANDLES);
-        store.set_fuel(fuel)?;
+        lab::grant(&mut store.as_context_mut())?;
         Ok(store)
     }
 
@@ -460,15 +466,22 @@ fn after_reads(status: Status, reads: u64) -> Status {
     }
 }
 
-fn too_expensive(status: Status) -> Status {
+/// The status of a `forward` that used up its cap, by ops or by instructions of its own (`by_budget`).
+fn too_expensive(status: Status, by_budget: bool) -> Status {
+    let used_up = |kind| kind == GuestFault::BudgetExceeded || by_budget && kind == GuestFault::FuelExhausted;
     match status {
-        Status::GuestFault { kind: GuestFault::BudgetExceeded, message } => {
+        Status::GuestFault { kind, message } if used_up(kind) => {
             let place = message.find('\n').map_or("", |at| &message[at..]);
             let message = format!("forward costs more per token than the task allows{place}");
             Status::guest(GuestFault::TooExpensive, message)
         }
         other => other,
     }
+}
+
+/// Fuel that a run has used.
+fn used(store: &Store<State>) -> wasmtime::Result<u64> {
+    Ok(store.data().meter.used(store.get_fuel()?))
 }
 
 /// The status for a fault outside a run.

@@ -29,6 +29,11 @@ impl Limiter {
         Self { used: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
     }
 
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.used as u64
+    }
+
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
         match self.used.checked_add(bytes).filter(|&total| total <= self.limit) {
             Some(total) => {

@@ -14,6 +14,7 @@ mod lab;
 mod limiter;
 pub mod measure;
 mod parent;
+pub(crate) mod place;
 mod proof;
 mod run_spec;
 mod sample;

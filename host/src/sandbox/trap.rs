@@ -6,14 +6,11 @@ use crate::sandbox::engine::is_of_the_system;
 use crate::sandbox::handles::HandleError;
 use crate::sandbox::lab::GuestPanic;
 use crate::sandbox::limiter::MemoryLimit;
+use crate::sandbox::place::{Place, SOURCE};
 use crate::system::sanitize::{self, printable};
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
 
-/// Name of a guest's source in line tables.
-const SOURCE: &str = "train.rs";
-/// Characters that are kept of a function's name.
-const MAX_FUNCTION: usize = 80;
 /// Characters that are kept of a guest's own message.
 const MAX_PANIC: usize = 2000;
 
@@ -206,50 +203,7 @@ pub fn trap_kind(trap: Trap) -> Result<GuestFault, HostFault> {
 
 /// The first frame in the guest's own source, as "at train.rs:88:17 in mlp".
 pub fn place(error: &wasmtime::Error) -> Option<String> {
-    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
-    let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-    let symbol = symbols.into_iter().find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
-    let mut place = format!("at {SOURCE}:{}", symbol.line()?);
-    if let Some(column) = symbol.column() {
-        place.push_str(&format!(":{column}"));
-    }
-    if let Some(function) = symbol.name().and_then(short_name) {
-        place.push_str(&format!(" in {}", sanitize::cut(&function, MAX_FUNCTION, "…")));
-    }
-    Some(place)
-}
-
-/// The name of a function in a mangled (`_ZN…17h…E`, `_R…`) or plain path: its last identifier that is neither a hash
-/// nor a closure marker.
-fn short_name(symbol: &str) -> Option<String> {
-    if let Some(mangled) = symbol.strip_prefix("_ZN") {
-        return legacy_segments(mangled).into_iter().rev().find(|name| is_name(name)).map(str::to_owned);
-    }
-    symbol.rsplit("::").find(|name| is_name(name)).map(str::to_owned)
-}
-
-fn is_name(segment: &str) -> bool {
-    let hash = segment.len() == 17 && segment.starts_with('h') && segment[1..].bytes().all(|b| b.is_ascii_hexdigit());
-    !hash && !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// The segments of a legacy mangled path. Each is its decimal length, then its text.
-fn legacy_segments(mut rest: &str) -> Vec<&str> {
-    let mut segments = Vec::new();
-    loop {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let Some((length, tail)) = rest.split_at_checked(digits) else {
-            return segments;
-        };
-        let Ok(length) = length.parse::<usize>() else {
-            return segments;
-        };
-        let Some((segment, tail)) = tail.split_at_checked(length) else {
-            return segments;
-        };
-        segments.push(segment);
-        rest = tail;
-    }
+    error.downcast_ref::<WasmBacktrace>().and_then(Place::of).map(|place| format!("at {place}"))
 }
 
 #[cfg(test)]
@@ -304,12 +258,5 @@ mod tests {
             assert!(told.contains("held-out text") && told.ends_with("\n  at train.rs:7:1 in model"), "{told}");
             assert!(!told.contains("SECRET") && !told.contains("101"), "{told}");
         }
-    }
-
-    #[test]
-    fn functions_are_named_without_hash_and_path() {
-        assert_eq!(short_name("_ZN5guest3mlp17h0123456789abcdefE").as_deref(), Some("mlp"));
-        assert_eq!(short_name("guest::mlp::{{closure}}").as_deref(), Some("mlp"));
-        assert_eq!(short_name("_ZN999"), None);
     }
 }

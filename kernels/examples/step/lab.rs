@@ -90,7 +90,7 @@ impl Lab {
         };
         let config = Config {
             mode: Mode::Train,
-            profile: Profile { name: "any".to_owned(), classes: Class::ALL.map(rate).to_vec() },
+            profile: Profile::of_rates("any", Class::ALL.map(rate).to_vec()),
             budget_ps: u64::MAX / 4,
             tensor_bytes,
             max_ops: u64::MAX,

@@ -5,13 +5,11 @@ use super::linear_loss;
 use super::node::{Tensor, Work};
 use super::planner::Planner;
 use super::split::{self, Cut, Mode, Split};
+use crate::cost::KEPT_TABLES;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use crate::spec::Spec;
 use smallvec::{SmallVec, smallvec};
-
-/// Tables beyond this number are made again each time.
-const MAX_TABLES: usize = 8;
 
 /// Most chunks of a linear cross-entropy whose logits are held at once.
 const MAX_CHUNKS: usize = 8;
@@ -41,7 +39,7 @@ fn rope_table(planner: &mut Planner, base: f32, x: &Spec, index: u64) -> Result<
     let table = planner.temporary(&[time, dim])?;
     let split = Split::whole(0, 1);
     planner.node(Work::RopeTable { base }, &[], std::slice::from_ref(&table), split, index);
-    let old = match planner.tables.len() < MAX_TABLES || planner.tables.contains_key(&key) {
+    let old = match planner.tables.len() < KEPT_TABLES || planner.tables.contains_key(&key) {
         true => planner.tables.insert(key, table.clone()),
         false => Some(table.clone()),
     };

@@ -5,6 +5,7 @@
 use super::memory::Memory;
 use super::node::{Node, Operand, Tensor, Work};
 use super::split::{self, Cut, Mode, Split, planned_shape};
+use crate::cost::TableKey;
 use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use crate::spec::Spec;
@@ -12,8 +13,8 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Tables of rotary embeddings that are kept, by the bits of the base and the width of a head.
-pub type Tables = BTreeMap<(u32, u32), Tensor>;
+/// Tables of rotary embeddings that are kept.
+pub type Tables = BTreeMap<TableKey, Tensor>;
 
 /// The nodes that touched a block last.
 #[derive(Clone, Debug, Default)]

@@ -19,13 +19,6 @@ fn tree(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-#[inline(always)]
-fn padded(rest: &[f32]) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    lanes[..rest.len()].copy_from_slice(rest);
-    lanes
-}
-
 /// Sum of `term` over 0..len in the order that the class fixes; `term` gets lanes of the operands.
 #[inline(always)]
 fn fold(a: &[f32], b: &[f32], term: impl Fn(f32, f32, f32) -> f32) -> f32 {
@@ -39,13 +32,8 @@ fn fold(a: &[f32], b: &[f32], term: impl Fn(f32, f32, f32) -> f32) -> f32 {
                 lanes[i] = term(lanes[i], a[i], b[i]);
             }
         }
-        if !a_rest.is_empty() {
-            // Whole lanes at once, of which only those that have an element are kept.
-            let (a, b) = (padded(a_rest), padded(b_rest));
-            for i in 0..LANES {
-                let next = term(lanes[i], a[i], b[i]);
-                lanes[i] = if i < a_rest.len() { next } else { lanes[i] };
-            }
+        for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+            *lane = term(*lane, *a, *b);
         }
         total += tree(lanes);
     }

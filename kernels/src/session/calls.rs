@@ -9,6 +9,9 @@ use crate::fault::Fault;
 use crate::op::{Op, TensorId};
 use crate::spec::{DType, Shape, Spec, Values};
 
+/// The guest's own instructions, beside the classes of ops in [`Totals::spent_by_class`].
+const INSTRUCTIONS: &str = "instructions";
+
 impl Session {
     /// Called with each checkpoint as its interval ends (not in dry runs).
     pub fn on_checkpoint(&mut self, sink: Box<dyn FnMut(Checkpoint) + Send>) {
@@ -119,6 +122,11 @@ impl Session {
         self.ledger.spent
     }
 
+    /// Batches drawn so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// Share of the budget used.
     pub fn progress(&self) -> f64 {
         if self.config.budget_ps == 0 { 1.0 } else { self.ledger.spent as f64 / self.config.budget_ps as f64 }
@@ -175,14 +183,15 @@ impl Session {
             let of = |named: &Named| self.memory.get(named.id).map_or(0, |t| t.spec.shape.elements());
             self.named.values().filter(|n| n.parameter == parameter).map(of).sum()
         };
-        let by_class = Class::ALL.iter().zip(self.ledger.by_class).filter(|(_, ps)| *ps > 0);
+        let by_class = Class::ALL.iter().map(|class| class.name()).zip(self.ledger.by_class);
+        let by_class = by_class.chain([(INSTRUCTIONS, self.ledger.instructions_ps)]).filter(|(_, ps)| *ps > 0);
         Totals {
             ops: self.ledger.ops,
             steps: self.steps,
             tokens: self.tokens,
             flops: self.ledger.flops,
             spent_ps: self.ledger.spent,
-            spent_by_class: by_class.map(|(class, ps)| (class.name().to_owned(), ps)).collect(),
+            spent_by_class: by_class.map(|(class, ps)| (class.to_owned(), ps)).collect(),
             parameters: elements(true),
             buffers: elements(false),
             peak_bytes: self.memory.peak(),

@@ -4,7 +4,7 @@ use super::interface::{Answers, Batches, Checkpoint, Config, LogPoint, Mode};
 use super::ledger::Ledger;
 use super::memory::Memory;
 use super::queue::{Execution, Queue};
-use crate::cost::Prices;
+use crate::cost::{Prices, Tables};
 use crate::encode::OpHasher;
 use crate::exec::Executor;
 use crate::op::TensorId;
@@ -21,6 +21,8 @@ pub struct Session {
     pub(super) memory: Memory,
     pub(super) queue: Queue,
     pub(super) ledger: Ledger,
+    /// Tables that the executor keeps.
+    pub(super) tables: Tables,
     pub(super) op_hash: OpHasher,
     pub(super) recording: bool,
     pub(super) segments: Segments,
@@ -104,6 +106,7 @@ impl Session {
             executor,
             batches,
             queue: Queue::default(),
+            tables: Tables::default(),
             op_hash: OpHasher::default(),
             recording: config.mode == Mode::Train,
             segments: Segments::default(),

@@ -2,7 +2,7 @@
 
 use super::interface::Mode;
 use super::state::Session;
-use crate::cost;
+use crate::cost::Rules;
 use crate::encode::Entry;
 use crate::exec::Step;
 use crate::fault::Fault;
@@ -56,14 +56,15 @@ impl Session {
         }
         let borrowed: SmallVec<[&Spec; 4]> = specs.iter().collect();
         let made = infer(&op, &borrowed)?;
-        let cost = cost::cost(&op, &borrowed, &made)?;
+        let cost = self.prices.rules.cost(&op, &borrowed, &made)?;
         if record {
             self.memory.can_link(name)?;
         }
         self.can_draw(&op)?;
         let index = self.ledger.count(name)?;
         self.ledger.charge(name, &cost, self.prices.price(&cost))?;
-        let outputs = self.memory.reserve_for(&op, inputs, &made, cost::workspace(&op, &borrowed))?;
+        self.charge_table(&op, &borrowed)?;
+        let outputs = self.memory.reserve_for(&op, inputs, &made, crate::cost::workspace(&op, &borrowed))?;
         self.advance(&op);
         if record {
             self.record(&op, inputs, &specs, &outputs);
@@ -138,9 +139,43 @@ impl Session {
         Ok(Values::U32(values))
     }
 
+    /// Charges the table of an op that is not kept from before.
+    fn charge_table(&mut self, op: &Op, inputs: &[&Spec]) -> Result<(), Fault> {
+        let Some(table) = self.prices.rules.table(op, inputs) else { return Ok(()) };
+        match self.tables.keeps(table.key, table.time) {
+            true => Ok(()),
+            false => self.ledger.charge(op.name(), &table.cost, self.prices.price(&table.cost)),
+        }
+    }
+
+    /// Charges the instructions that the guest has executed by itself: `count` in the whole run, with this linear
+    /// memory.
+    pub fn charge_instructions(&mut self, count: u64, memory_bytes: u64) -> Result<(), Fault> {
+        if !self.pays_for_instructions() {
+            return Ok(());
+        }
+        let free = self.prices.free_instructions(self.ledger.ops);
+        self.ledger.instructions(count, free, self.prices.instruction_ps(memory_bytes))
+    }
+
+    /// Instructions that the guest can pay for, in the whole run.
+    pub fn affordable_instructions(&self, memory_bytes: u64) -> u64 {
+        if !self.pays_for_instructions() {
+            return u64::MAX;
+        }
+        // Those of the next op are free.
+        let free = self.prices.free_instructions(self.ledger.ops.saturating_add(1));
+        self.ledger.affordable(free, self.prices.instruction_ps(memory_bytes))
+    }
+
+    /// By version 1 of the price rules, training did not pay, and what was recorded has to replay.
+    fn pays_for_instructions(&self) -> bool {
+        self.config.mode == Mode::Evaluate || self.prices.rules != Rules::One
+    }
+
     /// Charges a read or a logged value, which is not an op.
     pub(super) fn charge_transfer(&mut self, op: &'static str, bytes: u64) -> Result<(), Fault> {
-        let cost = cost::transfer(bytes);
+        let cost = self.prices.rules.transfer(bytes);
         self.ledger.charge(op, &cost, self.prices.price(&cost))
     }
 

@@ -29,7 +29,7 @@ pub fn open(executor: Box<dyn Executor>, answers: Answers) -> Session {
         bytes_per_us: 10_000,
         overhead_ps: 1_000_000,
     };
-    let profile = Profile { name: "even".to_owned(), classes: Class::ALL.map(rate).to_vec() };
+    let profile = Profile::of_rates("even", Class::ALL.map(rate).to_vec());
     let config = Config {
         mode: Mode::Train,
         profile,

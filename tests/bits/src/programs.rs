@@ -58,7 +58,7 @@ pub fn resume(executor: Box<dyn Executor>, answers: Answers) -> Session {
     };
     let config = Config {
         mode: Mode::Train,
-        profile: Profile { name: "even".to_owned(), classes: Class::ALL.map(rate).to_vec() },
+        profile: Profile::of_rates("even", Class::ALL.map(rate).to_vec()),
         budget_ps: 4_000_000_000,
         tensor_bytes: 1 << 28,
         max_ops: 1 << 20,

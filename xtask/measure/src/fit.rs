@@ -5,20 +5,20 @@ use crate::guests::{FITTED, profile};
 use crate::{budget, machine, ops};
 use anyhow::{Context, Result};
 use kernels::calibrate::{self, Timing};
-use kernels::cost::{Class, Cost, Prices, Profile, Rate};
+use kernels::cost::{Class, Cost, Instructions, Memory, Prices, Profile, Rate, Rules};
 use kernels::cpu::CpuExecutor;
 use std::fmt::Write;
 use std::path::Path;
 
 /// Weight of a single op's squared logarithmic error; a whole step has weight 1, because budgets consist of steps.
-const SINGLE: f64 = 0.02;
+const SINGLE: f64 = 0.004;
 /// Penalty on the squared logarithm of a price's change. A price that no timing determines stays as it was.
-const INERTIA: f64 = 1e-3;
+const INERTIA: f64 = 5e-4;
 
 /// Fits a profile, starting from `from`, and writes it under `name`.
 pub fn fit(from: &str, name: &str, rounds: usize, file: &Path) -> Result<()> {
     let threads = crate::guests::threads() as usize;
-    let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?)?;
+    let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?, profile(from)?.rules)?;
     let start = Profile { name: name.to_owned(), ..profile(from)? };
     let alone = fit_classes(&start, &timings);
     let rows = budget::rows(&start, rounds, &FITTED.iter().collect::<Vec<_>>())?;
@@ -143,12 +143,23 @@ fn descend(mut at: Vec<f64>, error: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 fn text(profile: &Profile) -> String {
     let mut text = format!(
         "# Fitted by `cargo measure fit` on {}, {} threads.\n\
-         # mflops: megaflops per second; bytes_per_us: bytes per microsecond; overhead_ps: picoseconds per op.\n\
+         # mflops: work per microsecond; bytes_per_us: bytes per microsecond beyond the cache; overhead_ps: picoseconds\n\
+         # per op; jump_ps: picoseconds of a read or write at a random place far beyond the cache.\n\
          name = \"{}\"\n",
         machine::describe(),
         crate::guests::threads(),
         profile.name
     );
+    if profile.rules != Rules::One {
+        let Memory { cache_bytes, jump_ps } = profile.memory;
+        let Instructions { free_per_op, instruction_ps, far_instruction_ps } = profile.guest;
+        let _ = write!(
+            text,
+            "rules = {}\n\n[memory]\ncache_bytes = {cache_bytes}\njump_ps = {jump_ps}\n\n[guest]\n\
+             free_per_op = {free_per_op}\ninstruction_ps = {instruction_ps}\nfar_instruction_ps = {far_instruction_ps}\n",
+            u32::from(profile.rules)
+        );
+    }
     for Rate { class, mflops, bytes_per_us, overhead_ps } in &profile.classes {
         let _ = write!(
             text,
@@ -164,12 +175,12 @@ mod tests {
 
     #[test]
     fn a_fit_finds_the_rates_that_made_the_timings() {
-        let truth = profile("zen-2c").unwrap();
+        let truth = profile("xeon-2c").unwrap();
         let prices = Prices::new(&truth);
         let timings: Vec<Timing> = (0..12)
             .map(|i| {
                 let (work, bytes) = if i % 2 == 0 { (1000u64 << i, 10) } else { (10, 1000u64 << i) };
-                let cost = Cost { class: Class::Norm, flops: work, work, bytes };
+                let cost = Cost { class: Class::Norm, flops: work, work, bytes, jumps: 0, span: 0 };
                 Timing { case: String::new(), cost, seconds: prices.price(&cost) as f64 / 1e12 }
             })
             .collect();

@@ -38,7 +38,7 @@ pub const PEERS: [Kind; 4] = [
 ];
 
 /// Different guests that a profile is tested on. [`FITTED`] has the guests for the fit.
-pub const MAKES: [Kind; 12] = [
+pub const MAKES: [Kind; 15] = [
     Kind { name: "seed guest", file: SEED, set: &[], vocab: 256 },
     PEERS[0],
     PEERS[1],
@@ -51,10 +51,13 @@ pub const MAKES: [Kind; 12] = [
     Kind { name: "attention-free", file: FREE, set: &[], vocab: 256 },
     Kind { name: "optimizer-heavy", file: HEAVY, set: &[], vocab: 256 },
     Kind { name: "small ops", file: SMALL_OPS, set: &[], vocab: 256 },
+    Kind { name: "hashed 2-grams", file: NGRAMS, set: &[("ORDERS", 1)], vocab: 256 },
+    Kind { name: "hashed 2- to 4-grams", file: NGRAMS, set: &[("ORDERS", 3), ("ROWS", 32_768)], vocab: 256 },
+    Kind { name: "hashed 2- and 3-grams of 131k rows", file: NGRAMS, set: &[("ROWS", 131_072)], vocab: 256 },
 ];
 
 /// Guests that a profile is fitted to. It is tested on guests of other sizes.
-pub const FITTED: [Kind; 14] = [
+pub const FITTED: [Kind; 16] = [
     Kind { name: "seed guest, wider", file: SEED, set: &[("DEPTH", 3), ("WIDTH", 128), ("BATCH", 6)], vocab: 256 },
     Kind { name: "seed guest, narrower", file: SEED, set: &[("WIDTH", 64), ("BATCH", 16), ("SEQ", 64)], vocab: 256 },
     Kind { name: "192 wide", file: GPT, set: &[("DEPTH", 3), ("WIDTH", 192), ("HEADS", 6)], vocab: 256 },
@@ -69,9 +72,13 @@ pub const FITTED: [Kind; 14] = [
     Kind { name: "optimizer-heavy, narrower", file: HEAVY, set: &[("DEPTH", 4), ("WIDTH", 160)], vocab: 256 },
     Kind { name: "small ops, narrower", file: SMALL_OPS, set: &[("WIDTH", 64), ("HEADS", 2)], vocab: 256 },
     Kind { name: "small ops, wider", file: SMALL_OPS, set: &[("DEPTH", 2), ("WIDTH", 192), ("HEADS", 6)], vocab: 256 },
+    Kind { name: "hashed 2- and 3-grams, narrower", file: NGRAMS, set: &[("WIDTH", 64), ("ROWS", 16_384)], vocab: 256 },
+    Kind { name: "hashed 2-grams of 65k rows", file: NGRAMS, set: &[("ORDERS", 1), ("ROWS", 65_536)], vocab: 256 },
 ];
 
 const FREE: &str = "tests/guests/attention_free.rs";
+/// Large tables, read at random places and updated whole.
+const NGRAMS: &str = "tests/guests/ngrams.rs";
 const HEAVY: &str = "tests/guests/optimizer_heavy.rs";
 /// Attention, norms and loss composed from small operations, at the size of S.
 pub const SMALL_OPS: &str = "tests/guests/small_ops.rs";
@@ -112,7 +119,7 @@ impl Kind {
             return Ok(sizes.layout());
         }
         let (batch, seq) = self.batch()?;
-        let short = RunSpec { budget_ps: 1_000_000_000_000, ..run(self.vocab, &profile("zen-2c")?) };
+        let short = RunSpec { budget_ps: 1_000_000_000_000, ..run(self.vocab, &profile(REFERENCE)?) };
         let found = measure::dry_run(component, &short).map_err(|status| anyhow::anyhow!("{status:?}"))?;
         let named = found.named.tensors.into_iter();
         let mut parameters: Vec<_> = named.map(|(name, _, spec, _)| (name, spec.shape.dims().to_vec())).collect();
@@ -164,6 +171,9 @@ pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
 pub fn threads() -> u32 {
     std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
 }
+
+/// The profile of shipped policies.
+pub const REFERENCE: &str = "xeon-2c";
 
 /// A profile by its file name under `policies/profiles`, or by path.
 pub fn profile(name: &str) -> Result<Profile> {

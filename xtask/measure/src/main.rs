@@ -19,6 +19,7 @@ mod lab;
 mod machine;
 mod ops;
 mod peers;
+mod prices;
 #[path = "../../../kernels/examples/step/process.rs"]
 mod process;
 mod step;
@@ -63,7 +64,7 @@ enum Command {
     /// Predicted against measured wall time of guests of different make-up.
     Budget {
         /// Shipped profile or a file.
-        #[arg(long, default_value = "zen-2c")]
+        #[arg(long, default_value = "xeon-2c")]
         profile: String,
         /// Rounds; the best is shown.
         #[arg(long, default_value_t = 3)]
@@ -72,10 +73,12 @@ enum Command {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// Search random shapes of every op for those that take longer than their price says.
+    Prices(prices::Search),
     /// The ops of one training step of a guest: what each costs by a profile, and what it takes by itself.
     Ops {
         /// Shipped profile or a file.
-        #[arg(long, default_value = "zen-2c")]
+        #[arg(long, default_value = "xeon-2c")]
         profile: String,
         /// Only guests whose name contains this.
         #[arg(long, default_value = "")]
@@ -84,7 +87,7 @@ enum Command {
     /// Fit a profile to this machine: to single ops, then to whole training steps.
     Fit {
         /// Profile to start from: shipped or a file.
-        #[arg(long, default_value = "zen-2c")]
+        #[arg(long, default_value = "xeon-2c")]
         from: String,
         /// Name of the new one.
         #[arg(long)]
@@ -134,6 +137,7 @@ fn main() -> Result<ExitCode> {
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Judge { nights, trials } => judge::simulate(nights, trials),
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
+        Command::Prices(how) => prices::search(&how)?,
         Command::Ops { profile, only } => ops::table(&profile, &only)?,
         Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,
         Command::Step(step) => step::step(&step)?,

@@ -5,7 +5,7 @@ use crate::guests::{Kind, MAKES, profile, run, threads};
 use crate::machine;
 use anyhow::{Result, anyhow, bail};
 use kernels::calibrate;
-use kernels::cost::{self, Cost, Prices, Profile};
+use kernels::cost::{Cost, Prices, Profile, Rules};
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Dry, Executor, Step};
 use kernels::fault::Fault;
@@ -28,6 +28,7 @@ pub struct Asked {
 /// An executor that executes nothing and records each op.
 struct Recorder {
     dry: Dry,
+    rules: Rules,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -37,7 +38,7 @@ impl Executor for Recorder {
         for step in steps.drain(..) {
             if let Step::Run { record, outputs, .. } = &step {
                 let inputs: Vec<Spec> = record.inputs.iter().filter_map(|id| self.dry.spec(*id).cloned()).collect();
-                let cost = cost::cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs)?;
+                let cost = self.rules.cost(&record.op, &inputs.iter().collect::<Vec<_>>(), outputs)?;
                 asked.push(Asked { op: record.op.clone(), inputs, cost });
             }
             self.dry.execute(&mut vec![step])?;
@@ -61,7 +62,7 @@ impl Executor for Recorder {
 /// The ops of the guest's third step.
 pub fn of_step(kind: &Kind, component: &[u8], profile: &Profile) -> Result<Vec<Asked>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
-    let recorder = Recorder { dry: Dry::default(), asked: asked.clone() };
+    let recorder = Recorder { dry: Dry::default(), rules: profile.rules, asked: asked.clone() };
     let marks = Arc::new(Mutex::new(Vec::new()));
     let (watched, seen) = (asked.clone(), marks.clone());
     let at_step = move || {
@@ -98,7 +99,7 @@ pub fn table(profile_name: &str, only: &str) -> Result<()> {
             // These need values that do not exist when they are run again.
             let taken = match asked.op {
                 Op::NextBatch { .. } | Op::Constant { .. } => 0.0,
-                op => calibrate::time(&mut executor, op, &asked.inputs)?.seconds * 1e3 * count as f64,
+                op => calibrate::time(&mut executor, profile.rules, op, &asked.inputs)?.seconds * 1e3 * count as f64,
             };
             predicted += price;
             alone += taken;

@@ -101,7 +101,7 @@ fn guest(component: &[u8], vocab: u32, inputs: &Inputs, steps: u64) -> Result<St
         }
     };
     let start = Start { state: inputs.state(), batches: Box::new(inputs.batches()) };
-    let run = run(vocab, &guests::profile("zen-2c")?);
+    let run = run(vocab, &guests::profile(guests::REFERENCE)?);
     let found = measure::engine(&run)
         .and_then(|engine| measure::train(component, &run, engine, start, steps, at_step))
         .map_err(|s| anyhow::anyhow!("{s:?}"))?;

@@ -27,7 +27,7 @@ pub struct Selection {
     pub rungs: Vec<f64>,
     /// A kept mutation meets its predecessor on one more random seed after each such number of trials. 0 means never.
     pub recheck_every: u32,
-    /// Policies of version 0.1 had a fixed number of random seeds. Recorded ones are still read.
+    /// Policies of version 0.1 had a fixed number of random seeds. It is read and has no effect.
     #[serde(skip_serializing)]
     pub fresh_seeds: Option<u32>,
 }

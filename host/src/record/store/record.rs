@@ -3,7 +3,8 @@
 use crate::record::causality::{Causality, Evaluation};
 use crate::record::dry_run::DryRun;
 use crate::record::key::{
-    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, SourceKey,
+    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, ProfileHash,
+    SourceKey,
 };
 use crate::record::outcome::{GuestFault, Outcome, Status};
 use crate::record::store::error::{StoreError, bad_record, undecodable};
@@ -138,6 +139,16 @@ impl Store {
             Some(record) if record.manifest.key() != *key => Err(bad_record(key, "its manifest has another key")),
             record => Ok(record),
         }
+    }
+
+    /// Seconds of wall time for each second of budget that the last completed runs by this profile took here, newest
+    /// first.
+    pub fn paces(&self, profile: &ProfileHash) -> Result<Vec<f64>, StoreError> {
+        let sql = "SELECT wall_ms, manifest ->> '$.budget_ps' FROM experiments WHERE status = 'completed'
+             AND manifest ->> '$.profile' = ? AND wall_ms > 0 ORDER BY finished_unix_ms DESC, key LIMIT 16";
+        let pace = |row: &rusqlite::Row| Ok((row.get::<_, i64>(0)? as f64 * 1e9, row.get::<_, i64>(1)? as f64));
+        let rows = self.rows(sql, [profile.to_string()], pace)?;
+        Ok(rows.into_iter().filter(|(_, budget)| *budget > 0.0).map(|(wall, budget)| wall / budget).collect())
     }
 
     /// All experiments of a component, ordered by key.

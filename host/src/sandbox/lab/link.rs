@@ -1,5 +1,6 @@
 //! Links the contract's interfaces, except `tensors`, to the session.
-use crate::sandbox::lab::interface::{GuestPanic, Interface, ROW_FUEL, Reply, SHORT_ROW, State, charge, hand_out};
+use crate::sandbox::lab::interface::{Interface, ROW_FUEL, SHORT_ROW, charge, hand_out};
+use crate::sandbox::lab::state::{GuestPanic, Reply, State};
 use crate::sandbox::lab::tensors;
 use crate::sandbox::lab::types::Handle;
 use wasmtime::component::{ComponentType, Lower};

@@ -1,6 +1,7 @@
 //! The interface `tensors`: each function is one line of a table, in the contract's order.
 
-use crate::sandbox::lab::interface::{Interface, Reply, charge, hand_out};
+use crate::sandbox::lab::interface::{Interface, charge, hand_out};
+use crate::sandbox::lab::state::Reply;
 use crate::sandbox::lab::types::{Adamw, BinaryOp, CompareOp, Dtype, Handle, Lifted, ReduceOp, Tensor, UnaryOp};
 use kernels::fault::Fault;
 use kernels::op::{AdamW, Attention, Loss, Op};
