@@ -117,7 +117,7 @@ impl Catalogue {
     fn of(text: &str) -> Option<Self> {
         source::look(text, |syntax| {
             let guest = Guest::new(&syntax.file, syntax.text);
-            let found = OPERATORS.iter().map(|(name, sites)| (*name, sites(&guest)));
+            let found = OPERATORS.iter().map(|operator| (operator.name, (operator.sites)(&guest)));
             let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
             Self { constants: guest.constants, sites }
         })
@@ -208,6 +208,7 @@ fn momentum(name: &str, trials: &[Trial]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::propose::evolve::operators::Operator;
     use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -261,7 +262,7 @@ fn schedule(progress: f32) -> f32 {
     #[test]
     fn every_operator_finds_sites_and_all_of_them_parse() {
         let all = all_mutations(GUEST);
-        for (name, _) in OPERATORS {
+        for Operator { name, .. } in OPERATORS {
             assert!(all.iter().any(|m| m.operator == *name), "{name}");
         }
         for m in &all {

@@ -37,5 +37,35 @@ pub struct Site {
     pub edits: Vec<Edit>,
 }
 
-/// A structural operator: its name, and the function that finds its sites.
-pub type Operator = (&'static str, fn(&Guest) -> Vec<Site>);
+/// A structural operator: a typed edit, and what is known about it before this host has tried it.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// Its name in proposals, the store and `host ideas`.
+    pub name: &'static str,
+    /// How likely it is to help at a small budget.
+    pub prior: Prior,
+    /// Who found what, in one line: the source, and its figure.
+    pub evidence: &'static str,
+    /// The places in a guest where it applies. None where it was applied already.
+    pub sites: fn(&Guest) -> Vec<Site>,
+}
+
+/// How likely an operator is to help a small model that trains for seconds, before anything is measured here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prior {
+    /// It cost more than it gave where it was tried at this size.
+    Unlikely = 0,
+    /// Reports differ, or they are of much larger models.
+    Possible = 1,
+    /// Several reports of a gain.
+    Likely = 2,
+    /// Reports of large gains at small budgets.
+    VeryLikely = 3,
+}
+
+impl Prior {
+    /// 0 (unlikely) to 3 (very likely).
+    pub fn level(self) -> u8 {
+        self as u8
+    }
+}

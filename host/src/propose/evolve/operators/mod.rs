@@ -11,5 +11,5 @@ mod softcap;
 mod table;
 mod windows;
 
-pub use guest::{Guest, Operator, Site};
+pub use guest::{Guest, Operator, Prior, Site};
 pub use table::OPERATORS;
