@@ -208,7 +208,6 @@ fn momentum(name: &str, trials: &[Trial]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::propose::evolve::operators::Operator;
     use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -260,11 +259,8 @@ fn schedule(progress: f32) -> f32 {
     }
 
     #[test]
-    fn every_operator_finds_sites_and_all_of_them_parse() {
+    fn all_mutations_parse() {
         let all = all_mutations(GUEST);
-        for Operator { name, .. } in OPERATORS {
-            assert!(all.iter().any(|m| m.operator == *name), "{name}");
-        }
         for m in &all {
             assert!(source::look(&m.source, |_| ()).is_ok(), "{}:\n{}", m.description, m.source);
             assert_ne!(m.source, GUEST, "{}", m.description);
