@@ -203,6 +203,19 @@ fn the_log_accounts_for_every_trial() {
 }
 
 #[test]
+fn ideas_count_every_trial() {
+    let ideas = lines(&home().host(&["ideas", "--json"]));
+    let log = trials(&home().host(&["log", "--json"]));
+    let tries: u64 = ideas.iter().map(|idea| idea["tries"].as_u64().unwrap()).sum();
+    let tried: Vec<_> = log.iter().filter(|trial| trial["number"] != 0 && trial["verdict"] != "host-fault").collect();
+    assert_eq!(tries, tried.len() as u64, "{ideas:?}");
+    assert!(tries > 0 && ideas.iter().any(|idea| idea["prior"] == 3 && idea["evidence"].is_string()));
+    let one = tried.iter().find(|trial| trial["delta"].is_number()).unwrap();
+    let of_it = ideas.iter().find(|idea| idea["operator"] == one["operator"]).unwrap();
+    assert!(of_it["delta"].is_number(), "{of_it}");
+}
+
+#[test]
 fn a_replay_is_identical_whole_and_in_part() {
     let (home, key) = (home(), experiment());
     for threads in ["1", "2"] {

@@ -24,6 +24,7 @@ mod machine;
 mod mcp;
 mod nights;
 mod odd_servers;
+mod operators;
 mod output;
 mod proposers;
 mod report;

@@ -255,7 +255,7 @@ fn capped(dialect: Dialect, settings: &str, caps: &str) -> (Vec<Request>, String
     let rest = format!("[caps]\n{caps}\n");
     // With this random seed, `evolve` gains too little to get all the turns.
     let plan =
-        Plan { proposers: "[\"llm.m\", \"evolve\"]\nrandom_seed = 3", models: &models, rest: &rest, experiments: 14 };
+        Plan { proposers: "[\"llm.m\", \"evolve\"]\nrandom_seed = 5", models: &models, rest: &rest, experiments: 14 };
     let all = plan.run(&home);
     let account = account(&all, "llm.m");
     assert_eq!(account["requests"].as_u64(), Some(server.requests().len() as u64));

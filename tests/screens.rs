@@ -63,6 +63,12 @@ fn a_night_and_what_it_leaves() {
 }
 
 #[test]
+fn ideas_without_a_store() {
+    let (home, _) = Home::after_a_night();
+    snapshot("ideas", &shown(&home.host(&["ideas", "--store", "nowhere"]), 0));
+}
+
+#[test]
 fn policies() {
     let (home, _) = Home::after_a_night();
     snapshot("policy-check", &shown(&home.host(&["policy", "check", "night.toml"]), 0));

@@ -183,6 +183,88 @@ fn learning(net: &mut Net) {
     same("snapshot", &w, &[2, 3], &X);
 }
 
+/// One step of Muon, with and without what is published about it, by its formulas.
+fn muon(net: &mut Net) {
+    const W: [f32; 6] = [1.0, -0.5, 0.25, -2.0, 0.75, 1.5];
+    let (lr, decay, memory) = (0.1, 0.5, 0.8);
+    let root = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let cases = [(false, false, false), (true, false, false), (false, true, false), (false, false, true), (true, true, true)];
+    for (index, (equal, normal, cautious)) in cases.into_iter().enumerate() {
+        net.parameter("muon", ("muon", index), Tensor::from_f32([2, 3], &W));
+        let weight = net.weight(("muon", index));
+        let mut muon = Muon::new(vec![weight.clone()], 0.5, 5, decay);
+        if equal {
+            muon = muon.equal_rows();
+        }
+        if normal {
+            muon = muon.normalize_rows(memory);
+        }
+        if cautious {
+            muon = muon.cautious();
+        }
+        muon.set_momentum(0.9);
+        muon.step(&(&weight * x()).sum().backward(), lr);
+
+        // The gradient is X; the velocity was 0.
+        let mut ahead = X.map(|g| 0.1 * g + 0.9 * 0.1 * g);
+        if equal {
+            ahead.chunks_mut(3).for_each(|row| {
+                let norm = root(row);
+                row.iter_mut().for_each(|x| *x /= norm);
+            });
+        }
+        let mut update = Tensor::from_f32([2, 3], &ahead).orthogonalize(&[JORDAN; 5]).read();
+        if normal {
+            let before = root(&update);
+            update.chunks_mut(3).for_each(|row| {
+                let norm = root(row) * ((1.0 - memory) / 3.0).sqrt();
+                row.iter_mut().for_each(|x| *x /= norm);
+            });
+            let factor = before / root(&update);
+            update.iter_mut().for_each(|x| *x *= factor);
+        }
+        let decayed = |w: f32, u: f32| if !cautious || u * w > 0.0 { decay * w } else { 0.0 };
+        let want: Vec<f32> = W.iter().zip(&update).map(|(w, u)| w - lr * decayed(*w, *u) - lr * u).collect();
+        same("muon", &weight, &[2, 3], &want);
+    }
+
+    net.parameter("muon", "blocks", Tensor::zeros([4, 3]));
+    let weight = net.weight("blocks");
+    let two = Tensor::cat(&[&x(), &(x() * 5.0)], 0);
+    let grads = (&weight * &two).sum().backward();
+    Muon::new(vec![weight.clone()], 0.0, 5, 0.0).in_blocks(2).step(&grads, 1.0);
+    let rate = (4.0f32 / 3.0).sqrt();
+    let block = x().orthogonalize(&[JORDAN; 5]).read().into_iter().map(|u| -rate * u).collect::<Vec<_>>();
+    same("blocks", &weight, &[4, 3], &[&block[..], &block[..]].concat());
+}
+
+/// Two steps of AdamW, whose second group has betas and decay of its own.
+fn adam(net: &mut Net) {
+    let (lr, groups) = (0.1f32, [("first", 0.9f32, 0.95f32, 0.0f32), ("second", 0.5, 0.8, 0.3)]);
+    for (name, ..) in groups {
+        net.parameter("adam", name, x());
+    }
+    let [first, second] = groups.map(|(name, ..)| net.weight(name));
+    let mut adam = AdamW::new(0.9, 0.95, 0.0)
+        .group(vec![first.clone()], lr)
+        .group(vec![second.clone()], lr)
+        .with_betas(0.5, 0.8)
+        .with_weight_decay(0.3);
+    for times in [1.0, 2.0] {
+        adam.step(&((&first + &second) * x() * times).sum().backward(), 1.0);
+    }
+    for ((name, beta1, beta2, decay), weight) in groups.into_iter().zip([first, second]) {
+        let step = |w: f32, m: f32, v: f32| w - lr * decay * w - lr * m / v.sqrt();
+        let want = X.map(|g| {
+            let w = step(g, g, g * g);
+            let m = (beta1 * (1.0 - beta1) * g + (1.0 - beta1) * 2.0 * g) / (1.0 - beta1 * beta1);
+            let v = (beta2 * (1.0 - beta2) * g * g + (1.0 - beta2) * 4.0 * g * g) / (1.0 - beta2 * beta2);
+            step(w, m, v)
+        });
+        same(name, &weight, &[2, 3], &want);
+    }
+}
+
 fn model(net: &Net, tokens: &Tensor) -> Tensor {
     net.embed("table", tokens) + net.weight("shift.bf16").cast(DType::F32).sum() * 0.0
 }
@@ -208,6 +290,8 @@ fn train(lab: &mut Lab) {
     indexing();
     networks();
     learning(&mut net);
+    muon(&mut net);
+    adam(&mut net);
     net.parameter("tables", "table", Tensor::zeros([vocab, vocab]));
     let mut adam = AdamW::new(0.9, 0.95, 0.0).group(net.group("tables"), 0.1);
     while let Some(batch) = lab.next_batch(8, 32) {

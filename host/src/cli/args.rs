@@ -76,6 +76,9 @@ pub enum Command {
         #[arg(long, conflicts_with = "last")]
         all: bool,
     },
+    /// List what `evolve` can try: each kind of change, how likely it is to help, who found what, and what it did here
+    /// on the terms of the last night.
+    Ideas,
     /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
     /// of) its hash.
     Show {

@@ -6,6 +6,7 @@ mod args;
 mod ctrl_c;
 mod data;
 mod doctor;
+mod ideas;
 mod lab;
 mod manual;
 mod night_view;

@@ -4,6 +4,7 @@
 pub mod ablation;
 pub mod constants;
 pub mod edit;
+pub mod effects;
 pub mod operators;
 pub mod proposer;
 pub mod random;

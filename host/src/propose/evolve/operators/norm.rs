@@ -1,31 +1,29 @@
 //! Changes normalisation: removes a norm, or normalises the output of a residual branch (before, after, or both).
 
 use crate::propose::evolve::edit::{self, Edit};
-use crate::propose::evolve::operators::guest::{Guest, Site};
+use crate::propose::evolve::operators::guest::{Change, Guest};
 use crate::system::sanitize;
 use syn::visit::Visit;
 use syn::{BinOp, Expr, ExprMethodCall};
 
-pub const NAME: &str = "norm";
 const METHOD: &str = "rms_norm";
 /// Characters of a function's name in a description.
 const PLACE_CHARS: usize = 60;
 
-pub fn sites(guest: &Guest) -> Vec<Site> {
+pub fn sites(guest: &Guest) -> Vec<Change> {
     let mut sites = Vec::new();
-    for function in guest.functions() {
-        let place = sanitize::cut(&function.sig.ident.to_string(), PLACE_CHARS, "…");
+    for function in &guest.tree.functions {
+        let place = sanitize::cut(&function.signature.ident.to_string(), PLACE_CHARS, "…");
         let mut finder = Finder { norms: Vec::new(), branches: Vec::new(), borrowed: false };
-        finder.visit_item_fn(function);
+        finder.visit_block(function.block);
         let norms = &finder.norms;
         sites.extend(norms.iter().filter_map(|(call, borrowed)| removed(guest, &place, call, *borrowed)));
         for branch in &finder.branches {
             sites.extend(added(guest, &place, branch));
         }
-        let moved: Vec<Site> = finder.branches.iter().filter_map(|b| moved_behind(guest, b)).collect();
+        let moved: Vec<Change> = finder.branches.iter().filter_map(|b| moved_behind(guest, b)).collect();
         if !moved.is_empty() {
-            sites.push(Site {
-                operator: NAME,
+            sites.push(Change {
                 description: format!("norm in {place}: before each branch → after it"),
                 edits: moved.into_iter().flat_map(|s| s.edits).collect(),
             });
@@ -33,7 +31,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
         let behind = finder.branches.iter().filter(|b| !is_norm(&b.right));
         let edits: Vec<Edit> = behind.map(|b| append_norm(&b.right)).collect();
         if edits.len() > 1 {
-            sites.push(Site { operator: NAME, description: format!("norm in {place}: after each branch too"), edits });
+            sites.push(Change { description: format!("norm in {place}: after each branch too"), edits });
         }
     }
     sites
@@ -86,14 +84,13 @@ fn strip_norm(expr: &Expr) -> &Expr {
 }
 
 /// Removes a norm. A variable that would now be moved is cloned; handles are cheap.
-fn removed(guest: &Guest, place: &str, call: &ExprMethodCall, borrowed: bool) -> Option<Site> {
+fn removed(guest: &Guest, place: &str, call: &ExprMethodCall, borrowed: bool) -> Option<Change> {
     let receiver = edit::range(&call.receiver);
     let end = edit::range(call).end;
     let moves = !borrowed && matches!(*call.receiver, Expr::Path(_));
     let words = guest.text.get(edit::range(call))?;
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(Site {
-        operator: NAME,
+    Some(Change {
         description: format!("norm in {place}: none on {}", shortened(words.trim_end_matches(".rms_norm()"))),
         edits: vec![Edit { range: receiver.end..end, text: if moves { ".clone()".into() } else { String::new() } }],
     })
@@ -104,19 +101,18 @@ fn append_norm(branch: &Expr) -> Edit {
 }
 
 /// Normalises the output of one branch.
-fn added(guest: &Guest, place: &str, sum: &syn::ExprBinary) -> Option<Site> {
+fn added(guest: &Guest, place: &str, sum: &syn::ExprBinary) -> Option<Change> {
     if is_norm(&sum.right) {
         return None;
     }
-    Some(Site {
-        operator: NAME,
+    Some(Change {
         description: format!("norm in {place}: after {} too", callee(guest, &sum.right)?),
         edits: vec![append_norm(&sum.right)],
     })
 }
 
 /// Moves the norm from a branch's arguments to its output.
-fn moved_behind(guest: &Guest, sum: &syn::ExprBinary) -> Option<Site> {
+fn moved_behind(guest: &Guest, sum: &syn::ExprBinary) -> Option<Change> {
     let Expr::Call(call) = &*sum.right else {
         return None;
     };

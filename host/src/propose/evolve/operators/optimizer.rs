@@ -2,23 +2,21 @@
 //! on a single constant can do this.
 
 use crate::propose::evolve::constants::{Constant, Value};
-use crate::propose::evolve::operators::guest::{Guest, Site};
-
-pub const NAME: &str = "optimizer groups";
+use crate::propose::evolve::operators::adam::rates;
+use crate::propose::evolve::operators::guest::{Change, Guest};
 
 /// Factors for all rates.
 const FACTORS: &[f64] = &[0.5, 0.7, 1.4, 2.0];
 
-pub fn sites(guest: &Guest) -> Vec<Site> {
-    let rates: Vec<&Constant> =
-        guest.constants.iter().filter(|c| c.name.ends_with("_LR") && !c.name.starts_with("FINAL")).collect();
+pub fn sites(guest: &Guest) -> Vec<Change> {
+    let rates: Vec<&Constant> = rates(guest);
     let mut sites = Vec::new();
     if rates.len() < 2 {
         return sites;
     }
     for factor in FACTORS {
         let (edits, words): (Vec<_>, Vec<_>) = rates.iter().map(|c| c.set(c.scaled(*factor))).unzip();
-        sites.push(Site { operator: NAME, description: format!("all rates ×{factor}: {}", words.join(", ")), edits });
+        sites.push(Change { description: format!("all rates ×{factor}: {}", words.join(", ")), edits });
     }
     for group in &rates {
         for other in rates.iter().filter(|o| o.value != group.value) {
@@ -26,8 +24,7 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
                 continue;
             };
             let (edit, words) = group.set(other.value);
-            sites.push(Site {
-                operator: NAME,
+            sites.push(Change {
                 description: format!("one rate for two groups: {words}, as {}", other.name),
                 edits: vec![edit],
             });

@@ -2,15 +2,13 @@
 //! length.
 
 use crate::propose::evolve::edit::Edit;
-use crate::propose::evolve::operators::guest::{Guest, Site};
-
-pub const NAME: &str = "windows";
+use crate::propose::evolve::operators::guest::{Change, Guest};
 
 /// Short window for a pattern that has none.
 const SHORT: i64 = 64;
 const SHORTEST: i64 = 8;
 
-pub fn sites(guest: &Guest) -> Vec<Site> {
+pub fn sites(guest: &Guest) -> Vec<Change> {
     let Some(pattern) = guest.patterns.iter().find(|p| p.name.contains("WINDOW") && !p.fixed_length) else {
         return Vec::new();
     };
@@ -28,11 +26,10 @@ pub fn sites(guest: &Guest) -> Vec<Site> {
         patterns.push(with(short, short / 2));
         patterns.push(vec![short / 2, short, 0]);
     }
-    let mut sites: Vec<Site> = Vec::new();
+    let mut sites: Vec<Change> = Vec::new();
     for values in patterns {
         let new = format!("{values:?}");
-        let site = Site {
-            operator: NAME,
+        let site = Change {
             description: format!("windows {:?} → {new}", pattern.values),
             edits: vec![Edit { range: pattern.range.clone(), text: new }],
         };
