@@ -21,6 +21,7 @@ mod ops;
 mod peers;
 #[path = "../../../kernels/examples/step/process.rs"]
 mod process;
+mod search;
 mod step;
 
 use anyhow::Result;
@@ -59,6 +60,23 @@ enum Command {
         /// Trials of a night.
         #[arg(long, default_value_t = 100)]
         trials: u32,
+    },
+    /// Simulate the search on landscapes of known shape: what its parts are worth, and the time of one proposal.
+    Search {
+        /// Landscapes for each row.
+        #[arg(long, default_value_t = 24)]
+        landscapes: u64,
+        /// Number of the first landscape. The search was tuned on those from 1000 on.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// Only rows whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Time one proposal after a number of trials, from the seed guest.
+    Proposal {
+        #[arg(long, default_value_t = 10_000)]
+        trials: u64,
     },
     /// Predicted against measured wall time of guests of different make-up.
     Budget {
@@ -133,6 +151,8 @@ fn main() -> Result<ExitCode> {
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Judge { nights, trials } => judge::simulate(nights, trials),
+        Command::Search { landscapes, first, only } => search::simulate(landscapes, first, &only),
+        Command::Proposal { trials } => search::proposal(trials)?,
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
         Command::Ops { profile, only } => ops::table(&profile, &only)?,
         Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,
