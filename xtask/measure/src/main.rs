@@ -69,6 +69,9 @@ enum Command {
         /// Number of the first landscape. The search was tuned on those from 1000 on.
         #[arg(long, default_value_t = 0)]
         first: u64,
+        /// Numbers of runs after which the champion is looked at.
+        #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
+        runs: Vec<u32>,
         /// Only rows whose name contains this.
         #[arg(long, default_value = "")]
         only: String,
@@ -151,7 +154,7 @@ fn main() -> Result<ExitCode> {
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Judge { nights, trials } => judge::simulate(nights, trials),
-        Command::Search { landscapes, first, only } => search::simulate(landscapes, first, &only),
+        Command::Search { landscapes, first, runs, only } => search::simulate(landscapes, first, &runs, &only),
         Command::Proposal { trials } => search::proposal(trials)?,
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
         Command::Ops { profile, only } => ops::table(&profile, &only)?,

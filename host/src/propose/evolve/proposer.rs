@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const ABLATES_EVERY: u64 = 6;
 
 /// The offline proposer. All that it knows is in the situation.
-#[derive(Default)]
 pub struct Offline;
 
 impl Offline {

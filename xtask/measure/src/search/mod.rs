@@ -16,7 +16,6 @@ pub use proposal::proposal;
 
 /// Standard deviations of the difference of a typical pair, in bits per byte.
 const NOISES: [f64; 3] = [0.002, 0.004, 0.008];
-const RUNS: [u32; 3] = [100, 300, 1000];
 
 /// The arms of the table.
 fn arms() -> Vec<(&'static str, Arm, Judge)> {
@@ -35,15 +34,15 @@ fn arms() -> Vec<(&'static str, Arm, Judge)> {
 }
 
 /// Prints the table. `first` is the number of the first landscape: other numbers are other landscapes.
-pub fn simulate(landscapes: u64, first: u64, only: &str) {
+pub fn simulate(landscapes: u64, first: u64, runs: &[u32], only: &str) {
     for sizes in [Sizes(0.001, 0.15), Sizes(0.001, 0.015)] {
-        table(landscapes, first, only, sizes);
+        table(landscapes, first, runs, only, sizes);
     }
 }
 
-fn table(landscapes: u64, first: u64, only: &str, sizes: Sizes) {
+fn table(landscapes: u64, first: u64, runs: &[u32], only: &str, sizes: Sizes) {
     println!(
-        "\nGains of {} to {}; {landscapes} landscapes from number {first}; % of the attainable gain after {RUNS:?} runs, ± standard error\n",
+        "\nGains of {} to {}; {landscapes} landscapes from number {first}; % of the attainable gain after {runs:?} runs, ± standard error\n",
         sizes.0, sizes.1
     );
     println!("| search | noise .002 | noise .004 | noise .008 |\n|---|---|---|---|");
@@ -55,22 +54,22 @@ fn table(landscapes: u64, first: u64, only: &str, sizes: Sizes) {
                         let of_half = (first..first + landscapes).filter(move |number| number % 2 == half);
                         of_half
                             .map(|number| {
-                                night::night(&Landscape::draw(number, sizes), (arm, judge), noise, number, &RUNS)
+                                night::night(&Landscape::draw(number, sizes), (arm, judge), noise, number, runs)
                             })
                             .collect::<Vec<_>>()
                     })
                 });
                 halves.into_iter().flat_map(|half| half.join().unwrap_or_default()).collect()
             });
-            cell(&all)
+            cell(&all, runs.len())
         });
         println!("| {name} | {} |", cells.join(" | "));
     }
 }
 
-fn cell(nights: &[Vec<f64>]) -> String {
+fn cell(nights: &[Vec<f64>], columns: usize) -> String {
     let count = nights.len() as f64;
-    let parts: Vec<String> = (0..RUNS.len())
+    let parts: Vec<String> = (0..columns)
         .map(|at| {
             let shares = || nights.iter().map(|shares| 100.0 * shares[at]);
             let mean = shares().sum::<f64>() / count;
