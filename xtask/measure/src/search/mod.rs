@@ -1,6 +1,6 @@
-//! Simulates the search on landscapes of known shape: which share of the attainable gain its champion has after a number
-//! of runs. Beside it, chance and the greedy search of version 0.1, and the search with single parts switched off. All of
-//! them are judged by the same judge.
+//! Simulates the search on landscapes of known shape: which share of the attainable gain its champion has after some
+//! numbers of runs. Beside it, chance and the greedy search of version 0.1, and the search with single parts switched
+//! off. But for one row of version 0.1, the same judge decides.
 
 mod arms;
 mod greedy;

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Losses beyond this share of the score count as this loss: how bad a broken guest is teaches nothing more.
 const WORST: f64 = 0.03;
-/// How far a gain may be from the sum of its parts, as a share of it: changes interact. More where the champion was another.
+/// How far a gain may be from the sum of its parts, as a share of it: changes interact. More where the champion was
+/// another.
 const MISFIT: f64 = 0.2;
 const MISFIT_ELSEWHERE: f64 = 0.35;
 /// Standard deviation of what chance did to a champion, as a share of a score's.

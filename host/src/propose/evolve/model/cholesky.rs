@@ -1,5 +1,5 @@
-//! Symmetric positive definite systems, by the decomposition of Cholesky. Sums run in one order, so results have the same
-//! bits on every machine.
+//! Symmetric positive definite systems, by the decomposition of Cholesky. Sums run in one order, so results have the
+//! same bits on every machine.
 
 /// The lower triangle `L` of a matrix `L·Lᵀ`, by rows: row `i` has `i + 1` elements.
 #[derive(Clone, Debug, Default)]
@@ -8,7 +8,8 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// Decomposes a symmetric matrix, of which the lower triangle is given by rows. `None` if it is not positive definite.
+    /// Decomposes a symmetric matrix, of which the lower triangle is given by rows. `None` if it is not positive
+    /// definite.
     pub fn new(mut rows: Vec<Vec<f64>>) -> Option<Self> {
         for i in 0..rows.len() {
             let (done, rest) = rows.split_at_mut(i);
@@ -38,8 +39,8 @@ impl Cholesky {
         self.solve_upper(x)
     }
 
-    /// `x` in `Lᵀ·x = y`. If the elements of `y` are independent standard normal deviates, `x` has the inverse of `L·Lᵀ`
-    /// as its covariance.
+    /// `x` in `Lᵀ·x = y`. If the elements of `y` are independent standard normal deviates, `x` has the inverse of
+    /// `L·Lᵀ` as its covariance.
     pub fn solve_upper(&self, mut y: Vec<f64>) -> Vec<f64> {
         for (i, row) in self.rows.iter().enumerate().rev() {
             let (head, tail) = y.split_at_mut(i);
@@ -56,8 +57,8 @@ impl Cholesky {
     }
 }
 
-/// The products of the elements that both have, summed up: every fourth in a sum of its own, which a processor can do at
-/// the same time.
+/// The products of the elements that both have, summed up: every fourth in a sum of its own, which a processor can do
+/// at the same time.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let length = a.len().min(b.len());
     let (a, b) = (a.get(..length).unwrap_or_default(), b.get(..length).unwrap_or_default());

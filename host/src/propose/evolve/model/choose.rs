@@ -10,9 +10,11 @@ use crate::propose::evolve::random::Random;
 
 /// Changes of one bundle at most.
 const MOST_CHANGES: usize = 12;
+/// Edits of one bundle at most that no trial has had: the more are new, the less a failure or a loss says.
+const MOST_NEW_EDITS: usize = 3;
 /// Draws by which bundles are compared.
 const DRAWS: usize = 64;
-/// Steps of constants are at most this long on their scales, a factor of 2.
+/// Steps of constants are at most this long on their scales: a factor of 2.
 const REACH: f64 = 0.7;
 /// After this number of trials without a keep the search is twice as wide.
 const PATIENCE: f64 = 40.0;
@@ -78,13 +80,16 @@ impl<'a> Chooser<'a> {
         let mut taken: Vec<usize> = Vec::new();
         let mut sums = vec![0.0; self.draws.len()];
         let (mut best, mut best_length, mut works) = (0.0, 0, 1.0);
+        let mut new_edits = 0;
         for at in order {
             if taken.len() >= MOST_CHANGES {
                 break;
             }
-            if self.clashes(&taken, at) {
+            let is_new = self.is_new_edit(at);
+            if self.clashes(&taken, at) || (is_new && new_edits >= MOST_NEW_EDITS) {
                 continue;
             }
+            new_edits += usize::from(is_new);
             sums.iter_mut().zip(&self.draws).for_each(|(sum, draw)| *sum += draw.get(at).copied().unwrap_or(0.0));
             works *= self.belief.works(at);
             taken.push(at);
@@ -113,6 +118,12 @@ impl<'a> Chooser<'a> {
             }
         }
         (moves.len() > 1).then_some(Bundle { moves, are_near_misses: true })
+    }
+
+    fn is_new_edit(&self, at: usize) -> bool {
+        let is_edit = |change: &Change| matches!(change, Change::Edit { .. });
+        let edits = self.place.moves.get(at).is_some_and(|one| one.changes.iter().any(is_edit));
+        edits && self.belief.tried.get(at) != Some(&true)
     }
 
     fn clashes(&self, taken: &[usize], at: usize) -> bool {
@@ -222,6 +233,12 @@ mod tests {
         let runs: Vec<Run> = (0..6).map(|_| failed(&["a"])).collect();
         let (on, off) = (bundles(&runs, Parts::ALL), bundles(&runs, Parts { failures: false, ..Parts::ALL }));
         assert!(2 * with(&on, 0) < with(&off, 0), "{} {}", with(&on, 0), with(&off, 0));
+    }
+
+    #[test]
+    fn few_edits_of_a_bundle_are_new() {
+        let new = |moves: &Vec<usize>| moves.iter().filter(|at| **at < 6).count();
+        assert_eq!(bundles(&[], Parts::ALL).iter().map(new).max(), Some(MOST_NEW_EDITS));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Which changes fail, and on which champion. A trial that fails does not say which of its changes was at fault: each is
-//! blamed by how often it failed elsewhere.
+//! Which changes fail, and on which champion. A trial that fails does not say which of its changes was at fault: each
+//! is blamed by how often it failed elsewhere.
 
 use crate::propose::evolve::model::change::Change;
 use crate::propose::evolve::model::run::{Result, Run};

@@ -1,7 +1,7 @@
 //! The model of the offline search: what all trials of a context teach about the next one.
 //!
-//! Read `change` (what a trial changed), `feature` (the model's unknowns), `posterior` (the regression), then `choose` (the
-//! next proposal). `belief` puts them together.
+//! Read `change` (what a trial changed), `feature` (the model's unknowns), `posterior` (the regression), then `choose`
+//! (the next proposal). `belief` puts them together.
 
 mod belief;
 pub mod change;

@@ -1,5 +1,5 @@
-//! Bayesian linear regression on the gains of all trials: each is the sum of its changes' effects and of noise. How large
-//! effects and noise are is fitted by the probability of what was measured (the marginal likelihood), on a grid.
+//! Bayesian linear regression on the gains of all trials: each is the sum of its changes' effects and of noise. How
+//! large effects and noise are is fitted by the probability of what was measured (the marginal likelihood), on a grid.
 
 use crate::propose::evolve::model::cholesky::Cholesky;
 use crate::propose::evolve::model::feature::{Feature, Row};
@@ -29,7 +29,8 @@ pub struct Scales {
 /// What is believed of an unknown before any trial, in units of its scale: mean and standard deviation.
 pub type PriorOf<'a> = &'a dyn Fn(&Feature, &Scales) -> (f64, f64);
 
-/// First guess of the scales, and how far the grid goes on both sides, by factors of two. Effects are shares of the score.
+/// First guess of the scales, and how far the grid goes on both sides, by factors of two. Effects are shares of the
+/// score.
 const FIRST: Scales = Scales { edit: 0.006, step: 0.006, noise: 1.0 };
 const REACH: i32 = 3;
 /// Standard deviation of the belief about a scale, in factors of two.
