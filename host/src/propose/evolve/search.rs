@@ -8,7 +8,7 @@ use crate::propose::evolve::model::choose::{Bundle, Chooser};
 use crate::propose::evolve::model::moves::{Move, Place};
 use crate::propose::evolve::model::parts::Parts;
 use crate::propose::evolve::model::run::Run;
-use crate::propose::evolve::operators::{Guest, OPERATORS, Prior, Site};
+use crate::propose::evolve::operators::{Guest, OPERATORS, Operator, Prior, Site};
 use crate::propose::evolve::random::Random;
 
 /// Operator name for a step on one constant.
@@ -106,7 +106,7 @@ impl Catalogue {
     fn of(text: &str) -> Option<Self> {
         source::look(text, |syntax| {
             let guest = Guest::new(&syntax.file, syntax.text);
-            let of = |operator: &crate::propose::evolve::operators::Operator| {
+            let of = |operator: &Operator| {
                 let prior = operator.prior;
                 (operator.sites)(&guest).into_iter().map(move |site| (site, prior)).collect::<Vec<_>>()
             };
