@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn without_trials_operators_of_high_priors_come_first() {
+        let moves: Vec<Move> = (0..4u8).map(|prior| Move { changes: vec![edit(&format!("{prior}"))], prior }).collect();
+        let place = Place { champion: 0, level: 2.2, noise: 0.008, moves: &moves };
+        let random = &mut Random::new(3, 1);
+        let chooser = Chooser::new(&[], &place, Parts::ALL, random);
+        let bundles: Vec<Vec<usize>> = (0..200).map(|_| chooser.draw(random).moves).collect();
+        let counts = [0, 1, 2, 3].map(|at| with(&bundles, at));
+        assert!(counts.is_sorted() && counts[3] > 4 * counts[0], "{counts:?}");
+    }
+
+    #[test]
     fn with_the_model_what_gained_is_chosen_and_what_lost_is_not() {
         let runs = [run(&["a", "b"], 0.02), run(&["a", "c"], 0.02), run(&["d"], -0.05), run(&["e", "a"], 0.0)];
         let (on, off) = (bundles(&runs, Parts::ALL), bundles(&runs, Parts { model: false, ..Parts::ALL }));
