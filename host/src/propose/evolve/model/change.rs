@@ -1,6 +1,6 @@
 //! What a source differs in from another one, as the model sees it. The words of a description say it: `LR 0.5 → 0.35`
-//! is a step of a constant, `activation in mlp: relu² → gelu` a choice at a place, `softcap in model: off` an edit. So a
-//! change keeps its identity on another parent, and a trial of which only the row is left still teaches.
+//! is a step of a constant, `activation in mlp: relu² → gelu` a choice at a place, `softcap in model: off` an edit.
+//! So a change keeps its identity on another parent, and a trial of which only the row is left still teaches.
 
 use crate::propose::evolve::constants;
 
