@@ -148,7 +148,7 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
             program.check().map_err(|error| error.to_string())?;
             Box::new(program)
         }
-        _ if name == Offline::NAME => Box::new(Offline::default()),
+        _ if name == Offline::NAME => Box::new(Offline),
         _ => return Err("the policy describes no such proposer; `host policy check` lists what there is".into()),
     })
 }

@@ -6,8 +6,10 @@ use crate::propose::evolve::random::Random;
 use std::ops::Range;
 use syn::{Expr, Item, Lit, Type, UnOp};
 
+/// The types of constants that are searched, which are also the suffixes of their literals.
+const NUMBERS: &[&str] = &["f32", "f64", "usize", "u8", "u16", "u32", "u64", "isize", "i8", "i16", "i32", "i64"];
 /// Factors of a single step, for the value or for its odds.
-const FACTORS: &[f64] = &[1.1, 1.2, 1.4, 1.7, 2.0];
+const FACTORS: &[f64] = &[1.1, 1.2, 1.4, 1.7, 2.0, 2.8, 4.0];
 /// New values for a rate that is 0.
 const FROM_ZERO: &[f64] = &[0.01, 0.03, 0.1];
 /// Significant digits of a new value.
@@ -139,7 +141,7 @@ impl Constant {
     pub fn scaled(&self, factor: f64) -> Value {
         match self.value {
             Value::Integer(v) => Value::Integer(((v as f64 * factor).round() as i64).max(i64::from(v > 0))),
-            Value::Float(v) if v > 0.0 && v < 1.0 && !self.is_rate() => {
+            Value::Float(v) if is_share(&self.name, v) => {
                 let odds = v / (1.0 - v) * factor;
                 let share = odds / (1.0 + odds);
                 // Near 1, the distance from 1 has the significant digits.
@@ -147,10 +149,6 @@ impl Constant {
             }
             Value::Float(v) => Value::Float(round(v * factor)),
         }
-    }
-
-    fn is_rate(&self) -> bool {
-        ["LR", "RATE", "STD", "SCALE", "GAIN", "DECAY"].iter().any(|part| self.name.split('_').any(|p| p == *part))
     }
 
     fn write(&self, value: Value) -> String {
@@ -167,6 +165,31 @@ impl Constant {
         };
         digits + &self.suffix
     }
+}
+
+/// Whether a number is a share, whose odds are searched: it lies between 0 and 1 and is not a rate.
+fn is_share(name: &str, value: f64) -> bool {
+    let is_rate =
+        ["LR", "RATE", "STD", "SCALE", "GAIN", "DECAY"].iter().any(|part| name.split('_').any(|p| p == *part));
+    value > 0.0 && value < 1.0 && !is_rate
+}
+
+/// Where a value lies on the scale of its constant: the logarithm of its size, for a share of its odds. The steps of
+/// [`Constant::steps`] are about as long everywhere on it.
+pub fn coordinate(name: &str, value: f64) -> f64 {
+    // One step below the least value that replaces 0.
+    const ZERO: f64 = 0.005;
+    match value.abs() {
+        size if is_share(name, value) => libm::log(size / (1.0 - size)),
+        size => libm::log(if size == 0.0 { ZERO } else { size }),
+    }
+}
+
+/// The number in a literal: `10_000.0`, `-3e-5`, `64u32`.
+pub fn literal_number(literal: &str) -> Option<f64> {
+    let digits = NUMBERS.iter().find_map(|suffix| literal.strip_suffix(suffix)).unwrap_or(literal);
+    let number: f64 = digits.replace('_', "").parse().ok()?;
+    (digits.ends_with(|c: char| c.is_ascii_digit()) && number.is_finite()).then_some(number)
 }
 
 /// Checks constants that depend on each other, so that a proposal can run: the width must be a multiple of the heads,
@@ -237,13 +260,7 @@ fn integer_steps(v: i64, up: bool) -> Vec<i64> {
 
 fn is_number(ty: &Type) -> bool {
     let Type::Path(path) = ty else { return false };
-    path.path.get_ident().is_some_and(|ident| {
-        let name = ident.to_string();
-        matches!(
-            name.as_str(),
-            "f32" | "f64" | "usize" | "u8" | "u16" | "u32" | "u64" | "isize" | "i8" | "i16" | "i32" | "i64"
-        )
-    })
+    path.path.get_ident().is_some_and(|ident| NUMBERS.iter().any(|number| ident == number))
 }
 
 fn elements(expr: &Expr) -> Option<&syn::ExprArray> {
@@ -341,9 +358,12 @@ mod tests {
 
     #[test]
     fn steps_are_short_literals() {
-        assert_eq!(steps("LR", true), ["0.022", "0.024", "0.028", "0.034", "0.04"]);
-        assert_eq!(steps("ROPE_BASE", true), ["11_000.0", "12_000.0", "14_000.0", "17_000.0", "20_000.0"]);
-        assert_eq!(steps("MOMENTUM", true), ["0.954", "0.958", "0.964", "0.97", "0.974"]);
+        assert_eq!(steps("LR", true), ["0.022", "0.024", "0.028", "0.034", "0.04", "0.056", "0.08"]);
+        assert_eq!(
+            steps("ROPE_BASE", true),
+            ["11_000.0", "12_000.0", "14_000.0", "17_000.0", "20_000.0", "28_000.0", "40_000.0"]
+        );
+        assert_eq!(steps("MOMENTUM", true), ["0.954", "0.958", "0.964", "0.97", "0.974", "0.982", "0.987"]);
         assert_eq!(steps("DECAY", true), ["0.01", "0.03", "0.1"]);
         assert!(steps("DECAY", false).is_empty());
         assert_eq!(steps("DEPTH", true), ["5", "8"]);
@@ -366,6 +386,22 @@ mod tests {
             let Value::Float(v) = share.scaled(factor) else { unreachable!() };
             assert!(v > 0.0 && v < 1.0, "{v}");
         }
+    }
+
+    #[test]
+    fn a_literal_is_read_as_it_is_written_and_a_factor_is_a_step_on_the_scale() {
+        for constant in constants() {
+            for value in constant.steps(true).into_iter().chain(constant.steps(false)) {
+                let read = literal_number(&constant.write(value)).unwrap();
+                assert!((read - value.number()).abs() < 1e-9, "{}: {read}", constant.name);
+            }
+        }
+        let words = ["", "x", "inf", "NaN", "1.0.0", "e5", "usize", "→"];
+        assert!(words.iter().all(|word| literal_number(word).is_none()));
+        let step = |name, from, to| coordinate(name, to) - coordinate(name, from);
+        assert!((step("LR", 0.02, 0.04) - 2f64.ln()).abs() < 1e-12);
+        assert!((step("MOMENTUM", 0.5, 0.8) - 4f64.ln()).abs() < 1e-12, "the odds of a share");
+        assert!(step("DECAY", 0.0, 0.01) > 0.0 && coordinate("BIAS", -2.0) == coordinate("BIAS", 2.0));
     }
 
     #[test]

@@ -5,12 +5,13 @@ pub mod ablation;
 pub mod constants;
 pub mod edit;
 pub mod effects;
+pub mod model;
 pub mod operators;
 pub mod proposer;
 pub mod random;
 mod search;
 
 pub use search::{
-    CONSTANT, Evolve, History, Mutation, SAMPLE, Step, TWO_CONSTANTS, Trial, constants_of, sample_constants,
-    steps_between,
+    BUNDLE, CONSTANT, CONSTANTS, Champion, Evolve, History, Mutation, NEAR_MISSES, SAMPLE, constants_of,
+    sample_constants,
 };

@@ -1,56 +1,60 @@
-//! The offline proposer in a night: converts the night's past into the history that [`Evolve`] learns from. Pure.
+//! The offline proposer in a night: turns the night's past into what [`Evolve`] learns from. Pure.
 
 use crate::guest::source::Source;
-use crate::propose::evolve::ablation::{Kept, ablations};
-use crate::propose::evolve::constants::Constant;
-use crate::propose::evolve::search::{self, Evolve, History, Mutation, Trial, steps_between};
+use crate::propose::evolve::ablation::{self, Kept, ablations};
+use crate::propose::evolve::model::change::{self, Change};
+use crate::propose::evolve::model::parts::Parts;
+use crate::propose::evolve::model::run::{Measured, Result as Found, Run};
+use crate::propose::evolve::search::{Champion, Evolve, History, Mutation};
 use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
 use crate::record::ending::Ending;
 use crate::record::key::SourceKey;
+use crate::record::trial::{ChangeKind, Trial};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// One proposal in this many takes a part of the champion back.
 const ABLATES_EVERY: u64 = 6;
 
-/// The offline proposer, with what it has derived from the past so far.
-#[derive(Default)]
-pub struct Offline {
-    trials: BTreeMap<u64, Trial>,
-}
+/// The offline proposer. All that it knows is in the situation.
+pub struct Offline;
 
 impl Offline {
     /// Its name in policies, logs and the store.
     pub const NAME: &'static str = "evolve";
+}
 
-    /// Derives steps from new trials; each source is parsed once. Failures on a much older champion are left out. Steps
-    /// of trials that are not recent no longer count: each later one has weakened them.
-    fn learn(&mut self, situation: &Situation) -> Vec<Trial> {
-        let past: &[Arc<Past>] = &situation.past;
-        let first_recent = situation.first_recent();
-        let sources: BTreeMap<u64, &str> =
-            past.iter().filter_map(|p| Some((p.trial.number, p.source.as_deref()?))).collect();
-        let mut parents: BTreeMap<u64, Vec<Constant>> = BTreeMap::new();
-        for trial in decided(situation).filter(|trial| trial.number > 0) {
-            self.trials.entry(trial.number).or_insert_with(|| {
-                // If the store has lost one of the two texts, the steps between them are unknown.
-                let texts = sources.get(&trial.parent).zip(sources.get(&trial.number));
-                let texts = texts.filter(|_| trial.number >= first_recent);
-                let steps = texts.map_or(Vec::new(), |(parent, child)| {
-                    let before = parents.entry(trial.parent).or_insert_with(|| search::constants_of(parent));
-                    steps_between(before, child)
-                });
-                let gain = trial.found.delta.map(|delta| -delta);
-                Trial { operator: trial.operator.clone(), steps, gain, kept: trial.is_kept() }
-            });
-        }
-        for (_, old) in self.trials.range_mut(..first_recent) {
-            old.steps.clear();
-        }
-        let expired = situation.expired();
-        let fresh = past.iter().filter(|p| !expired.holds(p));
-        fresh.filter_map(|p| self.trials.get(&p.trial.number)).cloned().collect()
+/// What a trial taught; `None` if it was not compared with the source that it changed, or teaches nothing about it.
+fn run(trial: &Trial) -> Option<Run> {
+    if trial.number == 0 || trial.parent != trial.champion {
+        return None;
     }
+    let found = &trial.found;
+    let result = match found.verdict {
+        Ending::Refused | Ending::Failed => Found::Failed,
+        Ending::Keep | Ending::Discard | Ending::Noise | Ending::Screened => Found::Measured(Measured {
+            gain: -found.delta.filter(|delta| delta.is_finite())?,
+            pairs: found.pairs.unwrap_or(1),
+            spread: found.spread.filter(|spread| spread.is_finite()),
+            kind: found.change.unwrap_or(ChangeKind::Structure),
+            kept: trial.is_kept(),
+        }),
+        Ending::Same | Ending::HostFault => return None,
+    };
+    Some(Run { champion: trial.champion, changes: changes(trial), result })
+}
+
+/// The changes of a trial, by its description. The words of other authors say which constants they moved; the rest is
+/// theirs alone.
+fn changes(trial: &Trial) -> Vec<Change> {
+    let alone = |what: &str| Change::Edit { made: format!("#{} {what}", trial.number), instead_of: None };
+    if trial.operator == ablation::NAME {
+        return vec![alone(&trial.description)];
+    }
+    let of_others = |change| match change {
+        Change::Edit { made, .. } if trial.proposer != Offline::NAME => alone(&made),
+        change => change,
+    };
+    change::read(&trial.description).into_iter().map(of_others).collect()
 }
 
 fn proposal(mutation: Mutation) -> Proposal {
@@ -78,7 +82,7 @@ fn without_a_part(situation: &Situation, tried: &dyn Fn(&str) -> bool) -> Option
 }
 
 /// The trials with a verdict: a host fault says nothing about its mutation.
-fn decided(situation: &Situation) -> impl Iterator<Item = &crate::record::trial::Trial> {
+fn decided(situation: &Situation) -> impl Iterator<Item = &Trial> {
     situation.past.iter().map(|past| &past.trial).filter(|trial| trial.found.verdict != Ending::HostFault)
 }
 
@@ -92,7 +96,6 @@ impl Proposer for Offline {
     }
 
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
-        let trials = self.learn(situation);
         let underway = situation.underway.iter().filter_map(|u| u.source_key);
         let keys: BTreeSet<SourceKey> =
             decided(situation).filter_map(|trial| trial.found.source_key).chain(underway).collect();
@@ -102,10 +105,13 @@ impl Proposer for Offline {
         {
             return Ok(Some(proposal(mutation)));
         }
-        let evolve = Evolve { random_seed: situation.random_seed };
-        let history = History { trials: &trials, tried: &tried };
-        let mutation = evolve.propose(&situation.parent.source, &history, situation.number);
-        Ok(mutation.map(proposal))
+        let runs: Vec<Run> = situation.past.iter().filter_map(|past| run(&past.trial)).collect();
+        let evolve = Evolve { random_seed: situation.random_seed, parts: Parts::ALL };
+        let history = History { runs: &runs, tried: &tried };
+        let parent = &situation.parent;
+        let champion =
+            Champion { source: &parent.source, number: parent.number, bpb: parent.bpb, noise: situation.noise };
+        Ok(evolve.propose(&champion, &history, situation.number).map(proposal))
     }
 }
 
@@ -113,7 +119,7 @@ impl Proposer for Offline {
 mod tests {
     use super::*;
     use crate::propose::proposer::tests::{past, situation};
-    use crate::record::ending::Ending;
+    use std::sync::Arc;
 
     #[test]
     fn now_and_then_a_part_of_the_champion_is_taken_back() {
@@ -130,11 +136,22 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_long_ago_is_forgotten_and_what_was_kept_is_not() {
-        let old = [past(0, Ending::Keep, None), past(1, Ending::Discard, Some(0.2)), past(2, Ending::Keep, Some(-0.1))];
-        let later = (3..6).map(|n| past(n, Ending::Keep, Some(-0.1)));
-        let mut offline = Offline::default();
-        assert_eq!(offline.learn(&situation(old.to_vec())).len(), 2);
-        assert_eq!(offline.learn(&situation(old.into_iter().chain(later).collect())).len(), 4, "#1 has expired");
+    fn a_trial_is_read_from_its_row() {
+        let row = |proposer: &str, description: &str, verdict, delta| {
+            let mut past = past(4, verdict, delta);
+            let trial = &mut Arc::make_mut(&mut past).trial;
+            (trial.proposer, trial.description) = (proposer.into(), description.into());
+            trial.clone()
+        };
+        let one = run(&row("evolve", "softcap in model: off; LR 0.02 → 0.04", Ending::Noise, Some(-0.01))).unwrap();
+        assert!(matches!(one.result, Found::Measured(Measured { gain: 0.01, pairs: 1, kept: false, .. })), "{one:?}");
+        assert!(matches!(one.changes.as_slice(), [Change::Edit { .. }, Change::Step { .. }]), "{one:?}");
+        let other = run(&row("llm.x", "LR 0.02 → 0.04; +2 −1 lines in model", Ending::Failed, None)).unwrap();
+        let alone = Change::Edit { made: "#4 +2 −1 lines in model".into(), instead_of: None };
+        assert_eq!((other.result, &other.changes[1]), (Found::Failed, &alone));
+        assert_eq!(run(&row("evolve", "x", Ending::HostFault, None)), None);
+        assert_eq!(run(&row("evolve", "x", Ending::Noise, None)), None, "dropped by a shorter run");
+        let stale = Trial { parent: 2, champion: 3, ..row("llm.x", "x", Ending::Noise, Some(0.1)) };
+        assert_eq!(run(&stale), None, "it met another champion than it changed");
     }
 }

@@ -1,58 +1,58 @@
-//! Chooses the next edit from all edits that a text allows, weighted by the success of their kind in the history.
+//! Proposes the next mutation: finds all changes that a text allows, has the model choose some of them, and makes them.
 
 use crate::guest::source;
-use crate::propose::evolve::constants::{self, Constant, Value};
+use crate::propose::evolve::constants::{self, Constant, Value, coordinate};
 use crate::propose::evolve::edit::{self, Edit};
-use crate::propose::evolve::operators::{Guest, OPERATORS, Site};
+use crate::propose::evolve::model::change::{self, Change};
+use crate::propose::evolve::model::choose::{Bundle, Chooser};
+use crate::propose::evolve::model::moves::{Move, Place};
+use crate::propose::evolve::model::parts::Parts;
+use crate::propose::evolve::model::run::Run;
+use crate::propose::evolve::operators::{Guest, OPERATORS, Operator, Prior, Site};
 use crate::propose::evolve::random::Random;
-use std::collections::BTreeMap;
 
 /// Operator name for a step on one constant.
 pub const CONSTANT: &str = "constant";
-/// Operator name for steps on two constants at once.
-pub const TWO_CONSTANTS: &str = "two constants";
+/// Operator name for steps on several constants.
+pub const CONSTANTS: &str = "constants";
+/// Operator name for several changes, with an edit among them.
+pub const BUNDLE: &str = "bundle";
+/// Operator name for changes that were measured as gains but not kept, tried together.
+pub const NEAR_MISSES: &str = "near-misses";
 /// Operator name for a new draw of all constants.
 pub const SAMPLE: &str = "sample";
 
-/// Number of random draws before the proposer lists all remaining edits.
+/// Number of bundles that are drawn before the proposer lists all single changes.
 const DRAWS: usize = 64;
+/// Longest description in characters. A record holds this whole, and the model reads it there.
+const LONGEST: usize = 900;
 
 /// A changed source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mutation {
     /// The whole new text.
     pub source: String,
-    /// The change in one line: "WARMDOWN 0.5 → 0.35".
+    /// The changes in one line: "softcap in model: off; WARMDOWN 0.5 → 0.35, LR 0.02 → 0.03".
     pub description: String,
     /// Name of the operator that made it.
     pub operator: &'static str,
 }
 
-/// A trial in the form that the proposer learns from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
-    /// The mutation's operator.
-    pub operator: String,
-    /// Constants that the mutation changed.
-    pub steps: Vec<Step>,
-    /// The champion's score minus the mutation's, in bits per byte (positive is better); `None` if the mutation failed.
-    pub gain: Option<f64>,
-    /// Whether it became the champion.
-    pub kept: bool,
-}
-
-/// A change of one constant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    pub name: String,
-    /// Whether the value rose.
-    pub up: bool,
+/// The champion.
+#[derive(Clone, Copy, Debug)]
+pub struct Champion<'a> {
+    pub source: &'a str,
+    /// Number of its trial.
+    pub number: u64,
+    pub bpb: f64,
+    /// Standard deviation of a score between random seeds.
+    pub noise: f64,
 }
 
 /// The trials so far.
 pub struct History<'a> {
-    /// Trials, oldest first.
-    pub trials: &'a [Trial],
+    /// What they taught, oldest first.
+    pub runs: &'a [Run],
     /// Whether a source was already tried. The caller chooses the key for the comparison.
     pub tried: &'a dyn Fn(&str) -> bool,
 }
@@ -62,18 +62,23 @@ pub struct History<'a> {
 pub struct Evolve {
     /// The night's random seed.
     pub random_seed: u64,
+    pub parts: Parts,
 }
 
 impl Evolve {
-    /// The next mutation of `parent` for trial number `trial`. `None` if the parent does not parse, or if everything
-    /// one step away was already tried.
-    pub fn propose(&self, parent: &str, history: &History, trial: u64) -> Option<Mutation> {
-        let catalogue = Catalogue::of(parent)?;
-        let weights = catalogue.weights(history.trials);
+    /// The next mutation of the champion for trial number `trial`. `None` if the champion does not parse, or if
+    /// everything one step away was already tried.
+    pub fn propose(&self, champion: &Champion, history: &History, trial: u64) -> Option<Mutation> {
+        let catalogue = Catalogue::of(champion.source)?;
+        let moves: Vec<Move> = catalogue.moves();
+        let &Champion { number, bpb, noise, .. } = champion;
+        let place = Place { champion: number, level: bpb, noise, moves: &moves };
         let mut random = Random::new(self.random_seed, trial);
-        let new = |m: &Mutation| m.source != parent && !(history.tried)(&m.source);
-        let drawn = (0..DRAWS).find_map(|_| catalogue.draw(parent, &weights, &mut random).filter(new));
-        drawn.or_else(|| catalogue.all(parent).find(new))
+        let chooser = Chooser::new(history.runs, &place, self.parts, &mut random);
+        let new = |m: &Mutation| m.source != champion.source && !(history.tried)(&m.source);
+        let first = chooser.near_misses(trial).and_then(|bundle| catalogue.make(champion.source, &bundle));
+        let drawn = || (0..DRAWS).find_map(|_| catalogue.make(champion.source, &chooser.draw(&mut random)).filter(new));
+        first.filter(new).or_else(drawn).or_else(|| catalogue.all(champion.source).find(new))
     }
 }
 
@@ -89,127 +94,124 @@ pub fn constants_of(text: &str) -> Vec<Constant> {
     source::look(text, |syntax| Guest::new(&syntax.file, syntax.text).constants).unwrap_or_default()
 }
 
-/// The constants of a parent that a child sets to another value, for [`Trial::steps`].
-pub fn steps_between(before: &[Constant], child: &str) -> Vec<Step> {
-    let after = constants_of(child);
-    let pairs = before.iter().filter_map(|b| Some((b, constants::named(&after, &b.name)?)));
-    pairs
-        .filter(|(b, a)| b.value != a.value)
-        .map(|(b, a)| Step { name: b.name.clone(), up: a.value.number() > b.value.number() })
-        .collect()
-}
-
 /// All possible changes of one text, independent of its syntax tree.
 struct Catalogue {
     constants: Vec<Constant>,
-    sites: BTreeMap<&'static str, Vec<Site>>,
-}
-
-/// What the history says about a catalogue. All draws of one proposal share it.
-struct Weights {
-    operators: Vec<&'static str>,
-    operator_weights: Vec<f64>,
-    /// By constant.
-    momenta: Vec<f64>,
+    sites: Vec<(Site, Prior)>,
+    /// A constant by its index, and its new value.
+    steps: Vec<(usize, Value)>,
 }
 
 impl Catalogue {
     fn of(text: &str) -> Option<Self> {
         source::look(text, |syntax| {
             let guest = Guest::new(&syntax.file, syntax.text);
-            let found = OPERATORS.iter().map(|operator| (operator.name, (operator.sites)(&guest)));
-            let sites = found.filter(|(_, sites)| !sites.is_empty()).collect();
-            Self { constants: guest.constants, sites }
+            let of = |operator: &Operator| {
+                let prior = operator.prior;
+                (operator.sites)(&guest).into_iter().map(move |site| (site, prior)).collect::<Vec<_>>()
+            };
+            let sites = OPERATORS.iter().flat_map(of).collect();
+            let both = |constant: &Constant| constant.steps(true).into_iter().chain(constant.steps(false));
+            let of_constant = |(at, constant)| both(constant).map(move |value| (at, value));
+            let steps = guest.constants.iter().enumerate().flat_map(of_constant).collect();
+            Self { constants: guest.constants, sites, steps }
         })
         .ok()
     }
 
+    /// The sites, then the steps of constants, as the model sees them.
+    fn moves(&self) -> Vec<Move> {
+        let sites = self
+            .sites
+            .iter()
+            .map(|(site, prior)| Move { changes: change::read(&site.description), prior: prior.level() });
+        let steps = self.steps.iter().filter_map(|(at, value)| {
+            let Constant { name, value: now, .. } = self.constants.get(*at)?;
+            let (from, to) = (coordinate(name, now.number()), coordinate(name, value.number()));
+            Some(Move { changes: vec![Change::Step { name: name.clone(), from, to }], prior: Prior::Possible.level() })
+        });
+        sites.chain(steps).collect()
+    }
+
     /// Every mutation one step away: each structural operator at each site, and each step of each constant.
     fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Mutation> + 'a {
-        let structural = self.sites.values().flatten().filter_map(move |site| mutation(text, site));
-        let steps = self.constants.iter().flat_map(move |constant| {
-            let values = constant.steps(true).into_iter().chain(constant.steps(false));
-            values.filter_map(move |value| self.set(text, CONSTANT, &[(constant, value)]))
-        });
-        structural.chain(steps)
+        let single = |at| Bundle { moves: vec![at], are_near_misses: false };
+        (0..self.sites.len() + self.steps.len()).filter_map(move |at| self.make(text, &single(at)))
     }
 
-    fn weights(&self, trials: &[Trial]) -> Weights {
-        let mut names = vec![(CONSTANT, 6.0), (TWO_CONSTANTS, 1.5)];
-        names.extend(self.sites.keys().map(|name| (*name, 1.0)));
-        let (operators, operator_weights) =
-            names.into_iter().map(|(name, base)| (name, base * success(name, trials))).unzip();
-        let momenta = self.constants.iter().map(|c| momentum(&c.name, trials)).collect();
-        Weights { operators, operator_weights, momenta }
-    }
-
-    /// Draws an operator in proportion to its success, then a place for it.
-    fn draw(&self, text: &str, weights: &Weights, random: &mut Random) -> Option<Mutation> {
-        match *weights.operators.get(random.weighted(&weights.operator_weights)?)? {
-            CONSTANT => self.set(text, CONSTANT, &[self.step(weights, random)?]),
-            TWO_CONSTANTS => {
-                let (first, second) = (self.step(weights, random)?, self.step(weights, random)?);
-                (first.0.name != second.0.name).then_some(())?;
-                self.set(text, TWO_CONSTANTS, &[first, second])
-            }
-            name => mutation(text, random.pick(self.sites.get(name)?)?),
+    /// Makes the changes of a bundle, edits before constants. What does not fit after the others is left out.
+    fn make(&self, text: &str, bundle: &Bundle) -> Option<Mutation> {
+        let mut source = text.to_owned();
+        let mut words: Vec<String> = Vec::new();
+        let mut operators = Vec::new();
+        for (site, _) in bundle.moves.iter().filter_map(|at| self.sites.get(*at)) {
+            let Some(next) = again(&source, text, site) else { continue };
+            source = next;
+            words.push(site.description.clone());
+            operators.push(site.operator);
         }
-    }
-
-    /// Draws a constant and its new value. Constants with earlier gains are drawn more often, in the direction of the
-    /// gain.
-    fn step(&self, weights: &Weights, random: &mut Random) -> Option<(&Constant, Value)> {
-        let steps: Vec<f64> = weights.momenta.iter().map(|m| 1.0 + m.abs()).collect();
-        let index = random.weighted(&steps)?;
-        let up = random.chance(1.0 / (1.0 + (-weights.momenta.get(index)?).exp()));
-        let constant = self.constants.get(index)?;
-        Some((constant, *random.pick(&constant.steps(up))?))
-    }
-
-    fn set(&self, text: &str, operator: &'static str, changes: &[(&Constant, Value)]) -> Option<Mutation> {
-        let changed = |name: &str| changes.iter().find(|(c, _)| c.name == name).map(|(_, v)| *v);
-        let value = |name: &str| changed(name).or_else(|| Some(constants::named(&self.constants, name)?.value));
-        if !constants::can_run(value) {
-            return None;
-        }
-        let (edits, words): (Vec<Edit>, Vec<String>) = changes.iter().map(|(c, v)| c.set(*v)).unzip();
-        Some(Mutation { source: edit::apply(text, &edits)?, description: words.join(", "), operator })
-    }
-}
-
-fn mutation(text: &str, site: &Site) -> Option<Mutation> {
-    let source = edit::apply(text, &site.edits)?;
-    Some(Mutation { source, description: site.description.clone(), operator: site.operator })
-}
-
-/// Relative success of an operator: 1 before any trial. Kept trials raise it, and other trials lower it.
-fn success(operator: &str, trials: &[Trial]) -> f64 {
-    let of = trials.iter().filter(|t| t.operator == operator);
-    let (tries, kept) = of.fold((0.0, 0.0), |(n, k), t| (n + 1.0, k + f64::from(u8::from(t.kept))));
-    (1.0 + 8.0 * kept) / (1.0 + 0.25 * tries)
-}
-
-/// The direction in which a constant should move: positive is up. A kept trial counts three; a failure or loss counts
-/// one against its direction. Later trials count more.
-fn momentum(name: &str, trials: &[Trial]) -> f64 {
-    const DECAY: f64 = 0.7;
-    let steps = trials.iter().flat_map(|t| t.steps.iter().map(move |s| (s, t))).filter(|(s, _)| s.name == name);
-    steps.fold(0.0, |momentum, (step, trial)| {
-        let direction = if step.up { 1.0 } else { -1.0 };
-        let push = match trial.gain {
-            _ if trial.kept => 3.0,
-            Some(gain) if gain > 0.0 => 0.5,
-            Some(_) | None => -1.0,
+        let steps = bundle.moves.iter().filter_map(|at| self.steps.get(at.checked_sub(self.sites.len())?));
+        let steps: Vec<(&str, Value)> =
+            steps.filter_map(|(at, value)| Some((self.constants.get(*at)?.name.as_str(), *value))).collect();
+        let set = if steps.is_empty() { Vec::new() } else { set(&mut source, &steps)? };
+        let operator = match (operators.as_slice(), set.len()) {
+            ([], 0) => return None,
+            ([one], 0) => one,
+            ([], 1) => CONSTANT,
+            _ if bundle.are_near_misses => NEAR_MISSES,
+            ([], _) => CONSTANTS,
+            (_, _) => BUNDLE,
         };
-        DECAY * momentum + direction * push
-    })
+        if !set.is_empty() {
+            words.push(set.join(", "));
+        }
+        let description = words.join(change::BETWEEN);
+        (description.chars().count() <= LONGEST).then_some(Mutation { source, description, operator })
+    }
+}
+
+/// The text after an edit that was found in the text before others: the operator looks for it again.
+fn again(source: &str, first: &str, site: &Site) -> Option<String> {
+    if source == first {
+        return edit::apply(source, &site.edits);
+    }
+    let wanted = change::read(&site.description);
+    let made = |changes: &[Change]| match changes {
+        [Change::Edit { made, .. }] => Some(made.clone()),
+        _ => None,
+    };
+    let edits = source::look(source, |syntax| {
+        let guest = Guest::new(&syntax.file, syntax.text);
+        let operator = OPERATORS.iter().find(|operator| operator.name == site.operator)?;
+        let is_same = |other: &Site| match (made(&wanted), made(&change::read(&other.description))) {
+            (Some(wanted), Some(made)) => wanted == made,
+            (_, _) => other.description == site.description,
+        };
+        (operator.sites)(&guest).into_iter().find(is_same).map(|site| site.edits)
+    });
+    edit::apply(source, &edits.ok()??)
+}
+
+/// Sets constants, and says it in words. `None` if the text could not run with them.
+fn set(source: &mut String, steps: &[(&str, Value)]) -> Option<Vec<String>> {
+    let constants = constants_of(source);
+    let changed = |name: &str| steps.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    if !constants::can_run(|name| changed(name).or_else(|| Some(constants::named(&constants, name)?.value))) {
+        return None;
+    }
+    let found = steps.iter().filter_map(|(name, value)| Some((constants::named(&constants, name)?, *value)));
+    let (edits, words): (Vec<Edit>, Vec<String>) = found.map(|(constant, value)| constant.set(value)).unzip();
+    *source = edit::apply(source, &edits)?;
+    Some(words)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::propose::evolve::model::run::{Measured, Result as Found};
+    use crate::record::trial::ChangeKind;
     use std::cell::RefCell;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     /// A guest with every feature that an operator looks for.
     const GUEST: &str = r#"//! A guest.
@@ -287,57 +289,96 @@ fn schedule(progress: f32) -> f32 {
         assert!(warm.contains("const WARMUP: f32 = 0.02;") && warm.contains("warmup * ({ if left < 1.0"), "{warm}");
     }
 
+    fn champion(source: &str) -> Champion<'_> {
+        Champion { source, number: 0, bpb: 2.2, noise: 0.008 }
+    }
+
+    const EVOLVE: Evolve = Evolve { random_seed: 5, parts: Parts::ALL };
+
     #[test]
     fn proposals_are_reproducible_and_never_repeat() {
-        let run = || {
+        let night = || {
             let seen = RefCell::new(BTreeSet::new());
             let tried = |text: &str| seen.borrow().contains(text);
             let mut said = Vec::new();
             for trial in 0..40 {
-                let history = History { trials: &[], tried: &tried };
-                let m = Evolve { random_seed: 1337 }.propose(GUEST, &history, trial).unwrap();
+                let history = History { runs: &[], tried: &tried };
+                let m = EVOLVE.propose(&champion(GUEST), &history, trial).unwrap();
+                assert!(source::look(&m.source, |_| ()).is_ok() && m.source != GUEST, "{}", m.description);
                 assert!(seen.borrow_mut().insert(m.source), "{}", m.description);
                 said.push(m.description);
             }
             said
         };
-        assert_eq!(run(), run());
-        let all_tried = History { trials: &[], tried: &|_| true };
-        assert_eq!(Evolve { random_seed: 1 }.propose(GUEST, &all_tried, 0), None);
-        let open = History { trials: &[], tried: &|_| false };
-        assert_eq!(Evolve { random_seed: 1 }.propose("fn (", &open, 0), None);
+        assert_eq!(night(), night());
+        let all_tried = History { runs: &[], tried: &|_| true };
+        assert_eq!(EVOLVE.propose(&champion(GUEST), &all_tried, 0), None);
+        let open = History { runs: &[], tried: &|_| false };
+        assert_eq!(EVOLVE.propose(&champion("fn ("), &open, 0), None);
     }
 
-    /// Number of proposals per description, over many trials.
-    fn tally(trials: &[Trial]) -> (BTreeMap<&'static str, usize>, usize, usize) {
-        let history = History { trials, tried: &|_| false };
-        let (mut operators, mut up, mut down) = (BTreeMap::new(), 0, 0);
-        for trial in 0..300 {
-            let m = Evolve { random_seed: 5 }.propose(GUEST, &history, trial).unwrap();
-            *operators.entry(m.operator).or_default() += 1;
-            let steps =
-                if m.operator == CONSTANT { steps_between(&constants_of(GUEST), &m.source) } else { Vec::new() };
-            for step in steps.iter().filter(|s| s.name == "MATRIX_LR") {
-                if step.up { up += 1 } else { down += 1 }
-            }
-        }
-        (operators, up, down)
+    /// Descriptions of many proposals.
+    fn proposals(runs: &[Run]) -> Vec<String> {
+        let history = History { runs, tried: &|_| false };
+        (0..100).filter_map(|trial| EVOLVE.propose(&champion(GUEST), &history, trial)).map(|m| m.description).collect()
+    }
+
+    fn share(of: &[String], with: impl Fn(&str) -> bool) -> f64 {
+        of.iter().filter(|words| with(words)).count() as f64 / of.len() as f64
     }
 
     #[test]
-    fn history_changes_what_is_proposed() {
-        let (before, up_before, _) = tally(&[]);
-        let kept = Trial {
-            operator: CONSTANT.into(),
-            steps: vec![Step { name: "MATRIX_LR".into(), up: true }],
-            gain: Some(0.01),
-            kept: true,
+    fn what_gained_is_proposed_more_and_what_lost_less() {
+        let run = |description: &str, gain| Run {
+            champion: 0,
+            changes: change::read(description),
+            result: Found::Measured(Measured {
+                gain,
+                pairs: 2,
+                spread: Some(0.001),
+                kind: ChangeKind::Structure,
+                kept: false,
+            }),
         };
-        let (_, up, down) = tally(&[kept]);
-        assert!(up > 2 * up_before && up > 4 * down, "{up_before} {up} {down}");
-        let failed = Trial { operator: "norm".into(), steps: vec![], gain: None, kept: false };
-        let (after, ..) = tally(&vec![failed; 20]);
-        assert!(after.get("norm").copied().unwrap_or(0) * 2 < before["norm"], "{before:?} {after:?}");
+        let before = proposals(&[]);
+        let runs = [run("MATRIX_LR 0.02 → 0.024", 0.02), run("softcap in model: off", -0.05)];
+        let after = proposals(&runs);
+        let up = |words: &str| {
+            change::read(words)
+                .iter()
+                .any(|c| matches!(c, Change::Step { name, from, to } if name == "MATRIX_LR" && to > from))
+        };
+        let off = |words: &str| words.contains("softcap in model: off");
+        assert!(share(&after, up) > 1.5 * share(&before, up), "{after:?}");
+        assert!(share(&after, off) < 0.5 * share(&before, off), "{after:?}");
+    }
+
+    #[test]
+    fn a_description_lists_the_changes_and_the_operator_says_of_which_kind_they_are() {
+        let catalogue = Catalogue::of(GUEST).unwrap();
+        let moves = catalogue.moves();
+        let at = |description: &str| {
+            let wanted = change::read(description);
+            moves.iter().position(|m| m.changes == wanted).unwrap_or_else(|| panic!("{description}"))
+        };
+        let make = |parts: &[&str]| {
+            let bundle = Bundle { moves: parts.iter().map(|part| at(part)).collect(), are_near_misses: false };
+            catalogue.make(GUEST, &bundle).unwrap()
+        };
+        let (off, rate, cap) = ("softcap in model: off", "MATRIX_LR 0.02 → 0.024", "EMBED_LR 0.05 → 0.1");
+        let all = make(&[rate, off, cap, "activation in mlp: relu² → gelu"]);
+        assert_eq!(
+            (all.description.as_str(), all.operator),
+            (
+                "softcap in model: off; activation in mlp: relu² → gelu; MATRIX_LR 0.02 → 0.024, EMBED_LR 0.05 → 0.1",
+                BUNDLE
+            )
+        );
+        assert!(all.source.contains("gelu()") && all.source.contains("MATRIX_LR: f32 = 0.024;"), "{}", all.source);
+        assert!(!all.source.contains("softcap(") && all.source.contains("EMBED_LR: f32 = 0.1;"), "{}", all.source);
+        let operators = [make(&[off]), make(&[rate]), make(&[rate, cap])].map(|m| m.operator);
+        assert_eq!(operators, ["no softcap", CONSTANT, CONSTANTS]);
+        assert_eq!(change::read(&all.description).len(), 4);
     }
 
     #[test]
@@ -350,6 +391,6 @@ fn schedule(progress: f32) -> f32 {
     #[test]
     fn samples_move_many_constants_at_once() {
         let m = sample_constants(GUEST, &mut Random::new(1, 1), 2.0).unwrap();
-        assert!(steps_between(&constants_of(GUEST), &m.source).len() > 3, "{}", m.description);
+        assert!(change::read(&m.description).len() > 3, "{}", m.description);
     }
 }

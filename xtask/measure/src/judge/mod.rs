@@ -10,6 +10,7 @@ mod rules;
 
 use population::{EFFECTS, Mutation, Population};
 use rules::Rule;
+pub use rules::version_1;
 
 /// What a rule did with the mutations of one population.
 #[derive(Default)]

@@ -38,7 +38,7 @@ impl Rule {
             let mutation = of.draw(random);
             let (kept, runs) = match self {
                 Self::Judge => judge(&mutation, &noise, &mut experience, random),
-                Self::Version1 => version_1(&mutation, &replicas, random),
+                Self::Version1 => version_1(&replicas, &mut || mutation.gain(random)),
                 Self::Greedy => (mutation.gain(random) > 0.0, 1),
             };
             decided(&mutation, kept, runs);
@@ -70,18 +70,19 @@ fn judge(mutation: &Mutation, noise: &Noise, experience: &mut Experience, random
 
 /// The rule of version 0.1. It took the two runs of a pair for independent, and the spread of the candidate for the
 /// champion's.
-fn version_1(mutation: &Mutation, replicas: &[f64], random: &mut Random) -> (bool, u32) {
+/// `gain` is one more pair. Returns whether it is kept, and the runs that this costs.
+pub fn version_1(replicas: &[f64], gain: &mut dyn FnMut() -> f64) -> (bool, u32) {
     let centre = replicas.iter().sum::<f64>() / replicas.len() as f64;
     let prior = 0.0012 * LEVEL;
     let squares: f64 = replicas.iter().map(|score| (score - centre).powi(2)).sum();
     let degrees = 4.0 + replicas.len() as f64 - 1.0;
     let sd = ((4.0 * prior * prior + squares) / degrees).sqrt();
-    if mutation.gain(random) <= SQRT_2 * sd {
+    if gain() <= SQRT_2 * sd {
         return (false, 1);
     }
     let (mut sum, mut runs) = (0.0, 1);
     for pairs in 1..=2 {
-        sum += mutation.gain(random);
+        sum += gain();
         runs += 2;
         let n = f64::from(pairs);
         let p = version_1_p_better(sum / n, (2.0 / n).sqrt() * sd, degrees);

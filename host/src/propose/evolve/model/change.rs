@@ -1,0 +1,91 @@
+//! What a source differs in from another one, as the model sees it. The words of a description say it: `LR 0.5 → 0.35`
+//! is a step of a constant, `activation in mlp: relu² → gelu` a choice at a place, `softcap in model: off` an edit.
+//! So a change keeps its identity on another parent, and a trial of which only the row is left still teaches.
+
+use crate::propose::evolve::constants;
+
+/// Between the changes of a description.
+pub const BETWEEN: &str = "; ";
+const ARROW: &str = " → ";
+
+/// One difference between two sources.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A constant moved, on its scale: see [`constants::coordinate`].
+    Step { name: String, from: f64, to: f64 },
+    /// An edit that is present, and the choice whose place it took.
+    Edit { made: String, instead_of: Option<String> },
+}
+
+/// The changes that a description lists.
+pub fn read(description: &str) -> Vec<Change> {
+    description.split(BETWEEN).filter(|part| !part.is_empty()).flat_map(read_part).collect()
+}
+
+fn read_part(part: &str) -> Vec<Change> {
+    // Operators that trade constants put their name before them.
+    let listed = part.split_once(": ").map_or(part, |(_, listed)| listed);
+    if let Some(steps) = [part, listed].into_iter().find_map(steps) {
+        return steps;
+    }
+    let Some((before, state)) = part.split_once(ARROW) else {
+        return vec![Change::Edit { made: part.into(), instead_of: None }];
+    };
+    let place = match (before.split_once(": "), before.find('['), before.rsplit_once(' ')) {
+        (Some((place, _)), ..) => place,
+        (None, Some(bracket), _) => before.get(..bracket).unwrap_or(before).trim_end(),
+        (None, None, Some((place, _))) => place,
+        (None, None, None) => before,
+    };
+    let was = before.get(place.len()..).unwrap_or_default().trim_start_matches([':', ' ']);
+    vec![Change::Edit { made: format!("{place}: {state}"), instead_of: Some(format!("{place}: {was}")) }]
+}
+
+/// `LR 0.02 → 0.03, DEPTH 4 → 8`, or `LR 0.02 → 0.03, as EMBED_LR`; `None` if one part is something else.
+fn steps(text: &str) -> Option<Vec<Change>> {
+    let parts = text.split(", ").filter(|part| !part.starts_with("as "));
+    parts.map(step).collect::<Option<Vec<Change>>>().filter(|steps| !steps.is_empty())
+}
+
+fn step(text: &str) -> Option<Change> {
+    let (before, to) = text.split_once(ARROW)?;
+    let (name, from) = before.split_once(' ')?;
+    let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_[]".contains(&b));
+    let value = |literal| constants::literal_number(literal).map(|value| constants::coordinate(name, value));
+    is_name.then_some(Change::Step { name: name.into(), from: value(from)?, to: value(to)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(made: &str, instead_of: Option<&str>) -> Change {
+        Change::Edit { made: made.into(), instead_of: instead_of.map(Into::into) }
+    }
+
+    #[test]
+    fn words_become_steps_choices_and_edits() {
+        let all =
+            "activation in mlp: relu² → gelu; softcap in model: off; windows [64, 0] → [64, 64, 0]; LR 0.02 → 0.04";
+        let read = read(all);
+        assert_eq!(read[0], edit("activation in mlp: gelu", Some("activation in mlp: relu²")));
+        assert_eq!(read[1], edit("softcap in model: off", None));
+        assert_eq!(read[2], edit("windows: [64, 64, 0]", Some("windows: [64, 0]")));
+        let Change::Step { name, from, to } = &read[3] else { panic!("{read:?}") };
+        assert!(name == "LR" && (to - from - 2f64.ln()).abs() < 1e-9, "{read:?}");
+    }
+
+    #[test]
+    fn a_trade_is_the_steps_of_its_constants() {
+        let read =
+            read("depth against width: DEPTH 4 → 8, WIDTH 128 → 96; one rate for two groups: A_LR 0.1 → 0.2, as B_LR");
+        assert!(matches!(read.as_slice(), [Change::Step { .. }, Change::Step { .. }, Change::Step { .. }]), "{read:?}");
+    }
+
+    #[test]
+    fn any_words_are_something() {
+        for words in ["", "; ", "→", " → ", "LR 1 → x", "A → ", ": → :", "+12 −3 lines in attention"] {
+            let _ = read(words);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Bayesian linear regression on the gains of all trials: each is the sum of its changes' effects and of noise. How
+//! large effects and noise are is fitted by the probability of what was measured (the marginal likelihood), on a grid.
+
+use crate::propose::evolve::model::cholesky::Cholesky;
+use crate::propose::evolve::model::feature::{Feature, Row};
+use crate::propose::evolve::model::normal;
+use crate::propose::evolve::random::Random;
+use std::collections::BTreeMap;
+
+/// A gain that was measured.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    pub row: Row<'a>,
+    pub gain: f64,
+    pub variance: f64,
+}
+
+/// The sizes of effects and noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// Of an edit's effect, in bits per byte.
+    pub edit: f64,
+    /// Of the gain for a step of a constant by a factor of e.
+    pub step: f64,
+    /// Variance of the noise, as a multiple of what the spread of pairs says.
+    pub noise: f64,
+}
+
+/// What is believed of an unknown before any trial, in units of its scale: mean and standard deviation.
+pub type PriorOf<'a> = &'a dyn Fn(&Feature, &Scales) -> (f64, f64);
+
+/// First guess of the scales, and how far the grid goes on both sides, by factors of two. Effects are shares of the
+/// score.
+const FIRST: Scales = Scales { edit: 0.006, step: 0.006, noise: 1.0 };
+const REACH: i32 = 3;
+/// Standard deviation of the belief about a scale, in factors of two.
+const SURENESS: f64 = 1.5;
+/// Rounds of the search over the grid, one scale after the other.
+const ROUNDS: usize = 2;
+
+/// The sums that all scales share: `Xᵀ·V⁻¹·X` (lower triangle), `Xᵀ·V⁻¹·y`, `yᵀ·V⁻¹·y`.
+struct Sums<'a> {
+    features: Vec<Feature<'a>>,
+    squares: Vec<Vec<f64>>,
+    products: Vec<f64>,
+    gains: f64,
+    count: f64,
+}
+
+/// What is believed of all unknowns after the trials.
+pub struct Posterior<'a> {
+    /// Index of each unknown: first those that were measured, then the others.
+    pub index: BTreeMap<Feature<'a>, usize>,
+    mean: Vec<f64>,
+    precision: Cholesky,
+    /// Standard deviations of the unknowns that no trial has.
+    untried: Vec<f64>,
+}
+
+impl<'a> Posterior<'a> {
+    /// Fits the model. `others` are unknowns that may not have been tried. `level` is the score.
+    pub fn fit(
+        observations: &[Observation<'a>],
+        others: impl Iterator<Item = Feature<'a>>,
+        level: f64,
+        prior: PriorOf,
+    ) -> Self {
+        let sums = Sums::of(observations);
+        let scales = sums.best_scales(level, prior);
+        let fitted = sums.solve(&scales, prior);
+        let (mut mean, precision) = fitted.map_or_else(|| (Vec::new(), Cholesky::default()), |f| (f.mean, f.precision));
+        let mut index: BTreeMap<Feature<'a>, usize> =
+            sums.features.into_iter().take(mean.len()).enumerate().map(|(at, feature)| (feature, at)).collect();
+        let mut untried = Vec::new();
+        for feature in others {
+            if index.contains_key(&feature) {
+                continue;
+            }
+            let (of_prior, sd) = prior(&feature, &scales);
+            index.insert(feature, mean.len());
+            mean.push(of_prior);
+            untried.push(sd);
+        }
+        Self { index, mean, precision, untried }
+    }
+
+    /// The expected value of each unknown.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// One draw of all unknowns.
+    pub fn draw(&self, random: &mut Random) -> Vec<f64> {
+        let tried = self.mean.len() - self.untried.len();
+        let deviates = self.precision.solve_upper((0..tried).map(|_| normal::deviate(random)).collect());
+        let others = self.untried.iter().map(|sd| sd * normal::deviate(random));
+        let deviates: Vec<f64> = deviates.into_iter().chain(others).collect();
+        self.mean.iter().zip(deviates).map(|(mean, deviate)| mean + deviate).collect()
+    }
+}
+
+struct Fitted {
+    mean: Vec<f64>,
+    precision: Cholesky,
+    /// Logarithm of the probability of what was measured, up to a constant.
+    evidence: f64,
+}
+
+impl<'a> Sums<'a> {
+    fn of(observations: &[Observation<'a>]) -> Self {
+        let mut index = BTreeMap::new();
+        let mut features = Vec::new();
+        for (feature, _) in observations.iter().flat_map(|observation| &observation.row) {
+            index.entry(feature).or_insert_with(|| {
+                features.push(*feature);
+                features.len() - 1
+            });
+        }
+        let mut squares: Vec<Vec<f64>> = (0..features.len()).map(|row| vec![0.0; row + 1]).collect();
+        let mut products = vec![0.0; features.len()];
+        let mut gains = 0.0;
+        for Observation { row, gain, variance } in observations {
+            let row: Vec<(usize, f64)> = row.iter().filter_map(|(f, share)| Some((*index.get(f)?, *share))).collect();
+            for (i, a) in &row {
+                if let Some(product) = products.get_mut(*i) {
+                    *product += a * gain / variance;
+                }
+                for (j, b) in row.iter().filter(|(j, _)| j <= i) {
+                    if let Some(square) = squares.get_mut(*i).and_then(|squares| squares.get_mut(*j)) {
+                        *square += a * b / variance;
+                    }
+                }
+            }
+            gains += gain * gain / variance;
+        }
+        Self { features, squares, products, gains, count: observations.len() as f64 }
+    }
+
+    fn solve(&self, scales: &Scales, prior: PriorOf) -> Option<Fitted> {
+        let mut matrix = self.squares.clone();
+        matrix.iter_mut().flatten().for_each(|square| *square /= scales.noise);
+        let mut products: Vec<f64> = self.products.iter().map(|product| product / scales.noise).collect();
+        let mut evidence = -0.5 * (self.gains / scales.noise + self.count * libm::log(scales.noise));
+        for ((feature, row), product) in self.features.iter().zip(&mut matrix).zip(&mut products) {
+            let (mean, sd) = prior(feature, scales);
+            *row.last_mut()? += 1.0 / (sd * sd);
+            *product += mean / (sd * sd);
+            evidence -= 0.5 * (mean * mean / (sd * sd) + 2.0 * libm::log(sd));
+        }
+        let precision = Cholesky::new(matrix)?;
+        let mean = precision.solve(&products);
+        evidence += 0.5 * mean.iter().zip(&products).fold(0.0, |sum, (a, b)| sum + a * b);
+        evidence -= 0.5 * precision.log_determinant();
+        Some(Fitted { mean, precision, evidence })
+    }
+
+    /// The scales of the highest probability, one after the other on their grids.
+    fn best_scales(&self, level: f64, prior: PriorOf) -> Scales {
+        let mut steps = [0i32; 3];
+        if self.features.is_empty() {
+            return scales_at(steps, level);
+        }
+        let mut known = BTreeMap::new();
+        let mut value = |steps: [i32; 3]| {
+            *known.entry(steps).or_insert_with(|| {
+                let far: f64 = steps.iter().map(|step| f64::from(step * step)).sum();
+                let fitted = self.solve(&scales_at(steps, level), prior);
+                fitted.map_or(f64::NEG_INFINITY, |f| f.evidence - 0.5 * far / (SURENESS * SURENESS))
+            })
+        };
+        for at in [0, 1, 2].repeat(ROUNDS) {
+            // Uphill to the next top: the evidence is smooth, so this needs few solutions.
+            for way in [1, -1] {
+                loop {
+                    let mut next = steps;
+                    next[at] += way;
+                    if next[at].abs() > REACH || value(next) <= value(steps) {
+                        break;
+                    }
+                    steps = next;
+                }
+            }
+        }
+        scales_at(steps, level)
+    }
+}
+
+fn scales_at([edit, step, noise]: [i32; 3], level: f64) -> Scales {
+    let times =
+        |first: f64, steps: i32| first * if steps < 0 { 1.0 / f64::from(1 << -steps) } else { f64::from(1 << steps) };
+    Scales {
+        edit: times(FIRST.edit * level, edit),
+        step: times(FIRST.step * level, step),
+        noise: times(FIRST.noise, noise),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+    fn prior(_: &Feature, scales: &Scales) -> (f64, f64) {
+        (0.0, scales.edit)
+    }
+
+    /// Gains of random bundles of edits with these effects.
+    fn observations(effects: [f64; 8], noise: f64, count: u64) -> Vec<Observation<'static>> {
+        let one = |number| {
+            let random = &mut Random::new(9, number);
+            let taken: Vec<usize> = (0..8).filter(|_| random.chance(0.5)).collect();
+            let gain = taken.iter().map(|at| effects[*at]).sum::<f64>() + noise * normal::deviate(random);
+            let row = taken.into_iter().map(|at| (Feature::Edit(NAMES[at]), 1.0)).collect();
+            Observation { row, gain, variance: noise * noise }
+        };
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn effects_are_told_apart_although_they_were_tried_together() {
+        let effects = [0.05, -0.02, 0.0, 0.01, 0.0, -0.04, 0.02, 0.0];
+        let posterior = Posterior::fit(&observations(effects, 0.005, 60), [].into_iter(), 2.2, &prior);
+        for (name, effect) in NAMES.iter().zip(effects) {
+            let mean = posterior.mean()[posterior.index[&Feature::Edit(name)]];
+            assert!((mean - effect).abs() < 0.005, "{name}: {mean} {effect}");
+        }
+    }
+
+    #[test]
+    fn scales_follow_what_was_measured() {
+        let scales = |effects, noise| {
+            let observations = observations(effects, noise, 60);
+            Sums::of(&observations).best_scales(2.2, &prior)
+        };
+        let small = [0.002, -0.001, 0.001, 0.0, -0.002, 0.001, 0.0, 0.002];
+        assert!(scales(small.map(|effect| 40.0 * effect), 0.002).edit > 3.0 * scales(small, 0.002).edit);
+        let more: Vec<Observation> = observations(small, 0.01, 60)
+            .into_iter()
+            .map(|one| Observation { variance: one.variance / 16.0, ..one })
+            .collect();
+        assert!(Sums::of(&more).best_scales(2.2, &prior).noise >= 4.0, "noise is larger than the pairs said");
+    }
+
+    #[test]
+    fn draws_scatter_around_the_mean_and_what_was_not_tried_by_its_prior() {
+        let new = Feature::Edit("new");
+        let posterior = Posterior::fit(&observations([0.05; 8], 0.005, 60), [new].into_iter(), 2.2, &prior);
+        let random = &mut Random::new(1, 1);
+        let draws: Vec<Vec<f64>> = (0..400).map(|_| posterior.draw(random)).collect();
+        let spread = |feature| {
+            let at = posterior.index[&feature];
+            let mean = draws.iter().map(|draw| draw[at]).sum::<f64>() / 400.0;
+            (mean, (draws.iter().map(|draw| (draw[at] - mean).powi(2)).sum::<f64>() / 400.0).sqrt())
+        };
+        let ((tried, sure), (_, unsure)) = (spread(Feature::Edit("a")), spread(new));
+        assert!((tried - 0.05).abs() < 0.005 && sure < 0.004 && unsure > 5.0 * sure, "{tried} {sure} {unsure}");
+    }
+
+    #[test]
+    fn nothing_measured_leaves_the_prior() {
+        let posterior = Posterior::fit(&[], [Feature::Edit("a")].into_iter(), 2.2, &|_, _| (0.25, 1.0));
+        assert_eq!(posterior.mean(), [0.25]);
+    }
+}
