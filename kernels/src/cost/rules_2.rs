@@ -21,7 +21,9 @@ const BATCHED_PRODUCT: u64 = 8_000;
 /// Attention is computed in vectors of this many channels of a head, in blocks of this many positions.
 const LANES: u64 = 16;
 const BLOCK: u64 = 64;
-/// Operations of the softmax for each pair of positions …
+/// Operations of starting a block …
+const BLOCK_START: u64 = 80_000;
+/// … of the softmax for each pair of positions …
 const PAIR: u64 = 60;
 /// … and for each position of a head, beside those for its channels.
 const POSITION: u64 = 10_000;
@@ -32,10 +34,10 @@ const PART: u64 = 100_000;
 
 /// Elements, or rows, below which one thread works alone, so that each costs twice as much.
 const ALONE: u64 = 8192;
-const ROWS_ALONE: u64 = 4096;
+const ROWS_ALONE: u64 = 8192;
 
 /// Work of reading and writing an element, and of each operation on it.
-const ELEMENT: u64 = 7;
+const ELEMENT: u64 = 8;
 const OPERATION: u64 = 3;
 /// Work of an element that is no f32, and of one that is rounded to a short float.
 const EXACT_ELEMENT: u64 = 80;
@@ -48,7 +50,7 @@ const POWER: u64 = 3400;
 /// Work of finding a row where operands are broadcast …
 const BROADCAST_ROW: u64 = 900;
 /// … where rows are moved whole …
-const MOVED_ROW: u64 = 250;
+const MOVED_ROW: u64 = 420;
 /// … where their order changes, and of an element that is then read from far.
 const PERMUTED_ROW: u64 = 500;
 const PERMUTED_ELEMENT: u64 = 18;
@@ -61,8 +63,10 @@ const ALONE_ELEMENT: u64 = 25;
 /// … or shared until it changes.
 const SHARED_ELEMENT: u64 = 3;
 
-/// Work of finding what an index names.
+/// Work of finding what an index names, of an element of it, and of an element of a new table.
 const INDEX: u64 = 300;
+const PICKED_ELEMENT: u64 = 38;
+const CLEARED_ELEMENT: u64 = 38;
 
 /// Work of an angle in the table of a rotation, and of its frequency.
 const ANGLE: u64 = 6_000;
@@ -97,18 +101,18 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
         Op::UnaryGrad(f) => elements(Class::Elementwise, out, f.operations() + 2, by_element(of_gradient(*f))),
         Op::PowGrad { .. } => elements(Class::Elementwise, out, 60, POWER / 10),
         Op::Softmax => rows(Class::Loss, operand(0)?, 14, (3200, 60)),
-        Op::SoftmaxGrad => rows(Class::Loss, operand(0)?, 4, (600, 18)),
-        Op::RmsNorm { .. } => rows(Class::Norm, operand(0)?, 4, (800, 12)),
-        Op::RmsNormGrad { .. } => rows(Class::Norm, operand(0)?, 9, (800, 18)),
-        Op::LayerNorm { .. } => rows(Class::Norm, operand(0)?, 6, (1300, 17)),
-        Op::LayerNormGrad { .. } => rows(Class::Norm, operand(0)?, 14, (2300, 19)),
+        Op::SoftmaxGrad => rows(Class::Loss, operand(0)?, 4, (600, 24)),
+        Op::RmsNorm { .. } => rows(Class::Norm, operand(0)?, 4, (1300, 12)),
+        Op::RmsNormGrad { .. } => rows(Class::Norm, operand(0)?, 9, (1900, 18)),
+        Op::LayerNorm { .. } => rows(Class::Norm, operand(0)?, 6, (1900, 17)),
+        Op::LayerNormGrad { .. } => rows(Class::Norm, operand(0)?, 14, (3500, 19)),
         Op::LogSumExp => rows(Class::Loss, operand(0)?, 13, (3400, 45)),
         Op::CrossEntropy(loss) => {
             let (each, element) = if loss.softcap > 0.0 { (30, 85) } else { (14, 48) };
             rows(Class::Loss, operand(0)?, each, (5000, element))
         }
         Op::CrossEntropyGrad(loss) => {
-            let (each, element) = if loss.softcap > 0.0 { (32, 95) } else { (14, 50) };
+            let (each, element) = if loss.softcap > 0.0 { (32, 105) } else { (14, 62) };
             rows(Class::Loss, operand(0)?, each, (5500, element))
         }
         Op::Full { .. } | Op::Arange { .. } | Op::Constant { .. } | Op::NextBatch { .. } => {
@@ -138,47 +142,56 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
             Cost { work: even.work.saturating_add(broadcast(inputs, outputs)), ..even }
         }
         Op::Sum { axes, .. } | Op::Mean { axes, .. } => {
-            let work = folded(operand(0)?, |axis| axes.contains(&axis), 10);
+            let work = folded(operand(0)?, |axis| axes.contains(&axis), (900, 10));
             demand(Class::Reduction, first, work)
         }
-        Op::Max { axes, .. } => demand(Class::Reduction, first, folded(operand(0)?, |axis| axes.contains(&axis), 12)),
-        Op::Min { axes, .. } => demand(Class::Reduction, first, folded(operand(0)?, |axis| axes.contains(&axis), 110)),
+        Op::Max { axes, .. } => {
+            demand(Class::Reduction, first, folded(operand(0)?, |axis| axes.contains(&axis), (2500, 12)))
+        }
+        Op::Min { axes, .. } => {
+            demand(Class::Reduction, first, folded(operand(0)?, |axis| axes.contains(&axis), (900, 170)))
+        }
         Op::SumTo { shape } => {
             let x = operand(0)?;
             let added = x.shape.rank().saturating_sub(shape.rank()) as u32;
             let kept = |axis: u32| shape.dims().get(axis.wrapping_sub(added) as usize).copied();
             let reduced = |axis: u32| axis < added || kept(axis) == Some(1);
-            demand(Class::Reduction, first, folded(x, reduced, 10))
+            demand(Class::Reduction, first, folded(x, reduced, (900, 10)))
         }
         Op::ArgMax { axis } => {
             let runs = first / after(&operand(0)?.shape, *axis).max(1);
             demand(
                 Class::Reduction,
                 first,
-                alone(first, ALONE).saturating_mul(70).saturating_add(runs.saturating_mul(300)),
+                alone(first, ALONE).saturating_mul(120).saturating_add(runs.saturating_mul(300)),
             )
         }
         Op::CumSum { axis, .. } => {
             let x = &operand(0)?.shape;
-            let (element, runs) = if after(x, *axis) == 1 { (180, before(x, *axis)) } else { (40, before(x, *axis)) };
+            let runs = before(x, *axis);
+            let element = match (after(x, *axis), axis) {
+                (1, 0) => 400,
+                (1, _) => 180,
+                _ => 40,
+            };
             let work = alone(first, ALONE).saturating_mul(element).saturating_add(runs.saturating_mul(1200));
             demand(Class::Reduction, first.saturating_mul(2), work)
         }
         Op::ArgSort { .. } => {
             let rounds = u64::from(operand(0)?.shape.last().ilog2()) + 1;
-            elements(Class::Reduction, first, 4 * rounds, 120 + 100 * rounds)
+            elements(Class::Reduction, first, 4 * rounds, 150 + 130 * rounds)
         }
         Op::MatMul { transpose_a, .. } => product(op, [operand(0)?, operand(1)?], out, *transpose_a, bytes)?,
         Op::NewtonSchulz { coefficients } => newton_schulz(op, operand(0)?, coefficients.len() as u64, bytes)?,
         Op::Embedding => {
             let (table, picked) = (operand(0)?, operand(1)?);
-            let found = rows(Class::Gather, &outputs[0], 0, (INDEX, MOVED_ELEMENT));
+            let found = rows(Class::Gather, &outputs[0], 0, (INDEX, PICKED_ELEMENT));
             let bytes = made.saturating_mul(2).saturating_add(picked.bytes());
             Cost { bytes, ..jumping(found, picked.shape.elements(), table) }
         }
         Op::EmbeddingGrad { .. } => {
             let added = rows(Class::Gather, operand(1)?, 1, (INDEX, MOVED_ELEMENT));
-            let cleared = alone(out, ALONE).saturating_mul(ELEMENT);
+            let cleared = alone(out, ALONE).saturating_mul(CLEARED_ELEMENT);
             jumping(
                 Cost { work: added.work.saturating_add(cleared), ..added },
                 operand(0)?.shape.elements(),
@@ -192,7 +205,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
         Op::ScatterAdd { .. } => {
             let count = operand(2)?.shape.elements();
             let added = elements(Class::Gather, count, 1, INDEX + ELEMENT);
-            let copied = first.saturating_mul(ALONE_ELEMENT);
+            let copied = first.saturating_mul(2 * ALONE_ELEMENT);
             // Each is read and written.
             let work = added.work.saturating_add(copied);
             jumping(Cost { work, ..added }, count.saturating_mul(2), operand(0)?)
@@ -204,7 +217,7 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
             linear_cross_entropy([operand(0)?, operand(1)?], loss, *gradients, bytes)
         }
         Op::Assign => elements(Class::Optimizer, first, 0, SHARED_ELEMENT),
-        Op::Blend { .. } => elements(Class::Optimizer, first, 3, 10),
+        Op::Blend { .. } => elements(Class::Optimizer, first, 3, 25),
         Op::AdamW(_) => elements(Class::Optimizer, first, 16, 50),
         other => match other.form() {
             Form::Elements(each) => elements(Class::Elementwise, out, each, by_element(each)),
@@ -300,9 +313,9 @@ fn broadcast(inputs: &[&Spec], outputs: &[Spec]) -> u64 {
     if runs == 1 { 0 } else { alone(runs, ROWS_ALONE).saturating_mul(BROADCAST_ROW) }
 }
 
-/// Work of putting elements together along axes: of rows at the end of the shape by `element` each, otherwise of
-/// whole rows into each other.
-fn folded(x: &Spec, reduced: impl Fn(u32) -> bool, element: u64) -> u64 {
+/// Work of putting elements together along axes: of rows at the end of the shape by `row` and `element` each,
+/// otherwise of whole rows into each other.
+fn folded(x: &Spec, reduced: impl Fn(u32) -> bool, (row, element): (u64, u64)) -> u64 {
     let count = x.shape.elements();
     let long: Vec<(u64, bool)> = x
         .shape
@@ -314,7 +327,7 @@ fn folded(x: &Spec, reduced: impl Fn(u32) -> bool, element: u64) -> u64 {
         .collect();
     let Some(&(_, ends)) = long.last() else { return alone(count, ALONE).saturating_mul(element) };
     let run: u64 = long.iter().rev().take_while(|(_, reduced)| *reduced == ends).map(|(n, _)| n).product();
-    let (row, element) = if ends { (900, element) } else { (300, 10) };
+    let (row, element) = if ends { (row, element) } else { (300, 10) };
     let rows = alone(count / run, ROWS_ALONE).saturating_mul(row);
     rows.saturating_add(alone(count, ALONE).saturating_mul(element))
 }
@@ -363,12 +376,13 @@ fn attention(op: &Op, q: &Spec, how: &Attention, products: u64, bytes: u64) -> R
     let flops = maps.saturating_mul(seen).saturating_mul(2 * products * dim + 14);
     let pairs = maps.saturating_mul(met).saturating_mul(2 * products * dim.next_multiple_of(LANES) + PAIR);
     let positions = maps.saturating_mul(time).saturating_mul(POSITION + CHANNEL * dim);
-    let parts = products.saturating_mul(PART);
+    let blocks = maps.saturating_mul(time.div_ceil(BLOCK)).saturating_mul(BLOCK_START);
+    let parts = products.saturating_mul(PART).saturating_add(blocks);
     let work = pairs.saturating_add(positions).saturating_add(parts);
     Ok(Cost { class: Class::Attention, flops, work, bytes, jumps: 0, span: 0 })
 }
 
-/// One product for the logits, two more for the gradients, and the loss of each logit, which runs at about a quarter of a
+/// One product for the logits, two more for the gradients, and the loss of each logit, which runs at about a fifth of a
 /// product's rate.
 fn linear_cross_entropy([x, weight]: [&Spec; 2], loss: &Loss, gradients: bool, bytes: u64) -> Cost {
     let width = u64::from(x.shape.last());
@@ -379,7 +393,10 @@ fn linear_cross_entropy([x, weight]: [&Spec; 2], loss: &Loss, gradients: bool, b
     let flops = logits.saturating_mul(2 * products * width + each);
     let tiles = rows.next_multiple_of(TILE).saturating_mul(vocab.next_multiple_of(TILE));
     let multiplied = tiles.saturating_mul(2 * products * width);
-    let losses = logits.saturating_mul(4 * each).saturating_add(rows.saturating_mul(BATCHED_PRODUCT));
+    // The weight is packed for each product.
+    let packed = vocab.saturating_mul(width).saturating_mul(products * PACKED_ELEMENT);
+    let multiplied = multiplied.saturating_add(packed);
+    let losses = logits.saturating_mul(5 * each).saturating_add(rows.saturating_mul(BATCHED_PRODUCT));
     let work = multiplied.saturating_add(losses).saturating_add((2 + products).saturating_mul(PART));
     Cost { class: Class::Product, flops, work, bytes, jumps: 0, span: 0 }
 }
