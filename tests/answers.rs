@@ -171,7 +171,7 @@ fn honest_guests_carry_little() {
         let path = file.unwrap().path();
         let source = Source::parse(&fs::read_to_string(&path).unwrap()).unwrap();
         let bytes = source.carried(Some(&seed)).unwrap().bytes();
-        assert!(bytes < 3_000, "{}: {bytes}", path.display());
+        assert!(bytes < 4_000, "{}: {bytes}", path.display());
         most = most.max(bytes);
     }
     assert!(most > 1_000, "a guest that calls every function carries something: {most}");

@@ -19,7 +19,10 @@ pub struct DryRun {
     /// Whether the model's causality is proved. Absent in records of older versions.
     #[serde(default)]
     pub causality: Option<Foreseen>,
-    /// What one training step costs by line of the source, dearest first. Empty in records of older versions.
+    /// What one training step costs, in picoseconds. 0 in records of older versions.
+    #[serde(default)]
+    pub step_ps: u64,
+    /// What of it each line of the source asks for, dearest first. Empty in records of older versions.
     #[serde(default)]
     pub lines: Vec<LineCost>,
 }

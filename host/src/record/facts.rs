@@ -82,7 +82,7 @@ impl Facts {
             ops: t.ops,
             seconds: t.spent_ps as f64 / 1e12,
             shares: shares(t),
-            lines: line_shares(&dry_run.lines),
+            lines: line_shares(dry_run),
             forward_ps_per_token: dry_run.forward_ps_per_token(forward_tokens),
             forward_cap_ps_per_token,
             advisory: dry_run.advisory,
@@ -173,11 +173,11 @@ pub fn shares(totals: &Totals) -> Vec<Share> {
 const SMALL_LINE: f64 = 0.02;
 const LINES: usize = 8;
 
-fn line_shares(lines: &[LineCost]) -> Vec<LineShare> {
-    let total = lines.iter().fold(0u64, |sum, line| sum.saturating_add(line.ps)).max(1) as f64;
+fn line_shares(dry_run: &DryRun) -> Vec<LineShare> {
+    let total = dry_run.step_ps.max(1) as f64;
     let share =
         |cost: &LineCost| LineShare { line: cost.line, function: cost.function.clone(), share: cost.ps as f64 / total };
-    lines.iter().map(share).filter(|line| line.share >= SMALL_LINE).take(LINES).collect()
+    dry_run.lines.iter().map(share).filter(|line| line.share >= SMALL_LINE).take(LINES).collect()
 }
 
 /// A line of text: `of a step, line 43 (mlp) takes 22%, line 151 (train) 18%`. Empty if nothing is known.
@@ -226,6 +226,7 @@ mod tests {
             advisory: true,
             fuel: 0,
             causality: None,
+            step_ps: 0,
             lines: Vec::new(),
         };
         let facts = Facts::new(&dry_run, 4, 12);

@@ -351,6 +351,7 @@ mod tests {
             advisory: false,
             fuel: 0,
             causality: None,
+            step_ps: 0,
             lines: Vec::new(),
         }
     }

@@ -103,7 +103,7 @@ impl Guest {
         store.data_mut().lines = Some(Lines::default());
         let ended = self.call_train(&mut store);
         let fuel = used(&store).map_err(|e| trap::status(&e))?;
-        let lines = store.data().lines.as_ref().map(Lines::dearest).unwrap_or_default();
+        let lines = store.data_mut().lines.take().unwrap_or_default();
         let session = &mut store.data_mut().session;
         ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
@@ -115,7 +115,16 @@ impl Guest {
             Proof::Proved { .. } => Foreseen::Proved,
             Proof::Missing { why } => Foreseen::Probed { why: self.accepts_probes(why)? },
         };
-        Ok(DryRun { train, forward, named, advisory, fuel, causality: Some(causality), lines })
+        Ok(DryRun {
+            train,
+            forward,
+            named,
+            advisory,
+            fuel,
+            causality: Some(causality),
+            step_ps: lines.step_ps(),
+            lines: lines.dearest(),
+        })
     }
 
     /// The reason why there is no proof, if the policy accepts that.

@@ -1,9 +1,9 @@
 //! What an op costs on the reference device: integers from shapes and dtypes alone.
 //!
 //! Price = max(⌈work / rate⌉, ⌈bytes beyond the cache / bandwidth⌉) + jumps · price of a miss + overhead, in
-//! picoseconds, saturating; more elements never cost less. Start at [`Rules::cost`] in `rules`, then [`Prices::price`]
-//! in `profile`; what each op demands is in `rules_2`, and in `rules_1` for profiles of before. May import `op`, `spec`
-//! and `fault`.
+//! picoseconds, saturating; a larger tensor of the same layout never costs less. Start at [`Rules::cost`] in `rules`,
+//! then [`Prices::price`] in `profile`; what each op demands is in `rules_2`, and in `rules_1` for profiles of before.
+//! May import `op`, `spec` and `fault`.
 
 mod demand;
 mod profile;

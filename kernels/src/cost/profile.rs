@@ -21,7 +21,7 @@ pub struct Profile {
     /// Version of the rules by which work is counted.
     #[serde(default)]
     pub rules: Rules,
-    /// What data costs that no cache holds; with version 1 of the rules nothing more.
+    /// Where data lies. By version 1 of the rules there is no cache: all bytes count, and jumps are free.
     #[serde(default)]
     pub memory: Memory,
     /// What the guest's own instructions cost.
@@ -56,7 +56,7 @@ pub struct Instructions {
 impl Default for Instructions {
     /// What the limit on instructions said before they had a price: a thousand million are worth a second.
     fn default() -> Self {
-        Self { free_per_op: 4000, instruction_ps: 1000, far_instruction_ps: 8000 }
+        Self { free_per_op: 4000, instruction_ps: 1000, far_instruction_ps: 1000 }
     }
 }
 
@@ -165,9 +165,10 @@ impl Prices {
         busy.max(far).saturating_add(jumps).saturating_add(self.overhead(cost.class))
     }
 
-    /// Instructions that are free for a guest that has asked for `ops` ops.
-    pub fn free_instructions(&self, ops: u64) -> u64 {
-        self.guest.free_per_op.saturating_mul(ops.saturating_add(START))
+    /// What the instructions are worth in picoseconds that are free for a guest that has asked for `ops` ops.
+    pub fn free_instructions_ps(&self, ops: u64) -> u64 {
+        let Instructions { free_per_op, instruction_ps, .. } = self.guest;
+        free_per_op.saturating_mul(instruction_ps).saturating_mul(ops.saturating_add(START))
     }
 
     /// Price in picoseconds of each further instruction of a guest with this linear memory.

@@ -243,7 +243,7 @@ fn a_narrower_window_costs_less() {
 #[test]
 fn instructions_are_paid_beyond_the_free_ones() {
     let prices = Prices::new(&second());
-    assert_eq!(prices.free_instructions(9), 50_900);
+    assert_eq!(prices.free_instructions_ps(9), 50_900 * 500);
     assert_eq!(prices.instruction_ps(1 << 20), 500);
     assert_eq!(prices.instruction_ps(4 << 20), 3500, "three quarters of the memory lie beyond the cache");
 }

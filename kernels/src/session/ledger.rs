@@ -15,8 +15,9 @@ pub(super) struct Ledger {
     max_ops: u64,
     /// What instructions cost, a part of `spent`.
     pub instructions_ps: u64,
-    /// Instructions beyond the free ones that were charged.
-    paid: u64,
+    /// Instructions so far, and what they are worth, the free ones too.
+    instructions: u64,
+    worth_ps: u64,
 }
 
 impl Ledger {
@@ -29,7 +30,8 @@ impl Ledger {
             limit,
             max_ops,
             instructions_ps: 0,
-            paid: 0,
+            instructions: 0,
+            worth_ps: 0,
         }
     }
 
@@ -41,21 +43,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Charges instructions: `count` in the whole run, of which `free` cost nothing, at this price each.
-    pub fn instructions(&mut self, count: u64, free: u64, each_ps: u64) -> Result<(), Fault> {
-        let beyond = count.saturating_sub(free).max(self.paid);
-        let price = (beyond - self.paid).saturating_mul(each_ps);
+    /// Charges instructions: `count` in the whole run, the new ones worth `each_ps`, beyond what is free in all.
+    pub fn instructions(&mut self, count: u64, free_ps: u64, each_ps: u64) -> Result<(), Fault> {
+        let new = count.saturating_sub(self.instructions);
+        (self.instructions, self.worth_ps) = (count, self.worth_ps.saturating_add(new.saturating_mul(each_ps)));
+        let price = self.worth_ps.saturating_sub(free_ps).saturating_sub(self.instructions_ps);
         let spent = self.spent.checked_add(price).filter(|&s| s <= self.limit);
         self.spent = spent.ok_or(Fault::BudgetExceeded { op: "the guest's own computing" })?;
         self.instructions_ps += price;
-        self.paid = beyond;
         Ok(())
     }
 
     /// Instructions that the rest of the budget allows, in the whole run.
-    pub fn affordable(&self, free: u64, each_ps: u64) -> u64 {
-        let bought = (self.limit - self.spent) / each_ps.max(1);
-        free.saturating_add(self.paid).saturating_add(bought)
+    pub fn affordable(&self, free_ps: u64, each_ps: u64) -> u64 {
+        let free = free_ps.saturating_add(self.instructions_ps).saturating_sub(self.worth_ps);
+        let more = free.saturating_add(self.limit - self.spent) / each_ps.max(1);
+        self.instructions.saturating_add(more)
     }
 
     pub fn count(&mut self, op: &'static str) -> Result<u64, Fault> {
@@ -64,5 +67,24 @@ impl Ledger {
         }
         self.ops += 1;
         Ok(self.ops - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_cost_what_they_are_worth_beyond_what_is_free() {
+        let mut ledger = Ledger::new(10_000, 9);
+        assert_eq!(ledger.affordable(1_000, 500), 22);
+        ledger.instructions(2, 1_000, 500).unwrap();
+        assert_eq!((ledger.spent, ledger.affordable(1_000, 500)), (0, 22));
+        // Those in far memory use up what is free faster.
+        ledger.instructions(3, 1_000, 4_000).unwrap();
+        assert_eq!((ledger.spent, ledger.instructions_ps, ledger.affordable(1_000, 500)), (4_000, 4_000, 15));
+        ledger.instructions(3, 9_000, 500).unwrap();
+        assert_eq!(ledger.spent, 4_000, "what was paid is not given back");
+        assert!(matches!(ledger.instructions(30, 1_000, 500), Err(Fault::BudgetExceeded { .. })));
     }
 }

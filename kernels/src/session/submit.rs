@@ -154,7 +154,7 @@ impl Session {
         if !self.pays_for_instructions() {
             return Ok(());
         }
-        let free = self.prices.free_instructions(self.ledger.ops);
+        let free = self.prices.free_instructions_ps(self.ledger.ops);
         self.ledger.instructions(count, free, self.prices.instruction_ps(memory_bytes))
     }
 
@@ -163,8 +163,7 @@ impl Session {
         if !self.pays_for_instructions() {
             return u64::MAX;
         }
-        // Those of the next op are free.
-        let free = self.prices.free_instructions(self.ledger.ops.saturating_add(1));
+        let free = self.prices.free_instructions_ps(self.ledger.ops);
         self.ledger.affordable(free, self.prices.instruction_ps(memory_bytes))
     }
 

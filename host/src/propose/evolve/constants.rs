@@ -174,15 +174,16 @@ fn is_share(name: &str, value: f64) -> bool {
     value > 0.0 && value < 1.0 && !is_rate
 }
 
-/// Where a value lies on the scale of its constant: the logarithm of its size, for a share of its odds. The steps of
-/// [`Constant::steps`] are about as long everywhere on it.
-pub fn coordinate(name: &str, value: f64) -> f64 {
+/// Where a step begins and ends on the scale of its constant: the logarithm of the size, of two shares that of their
+/// odds. The steps of [`Constant::steps`] are about as long everywhere on it.
+pub fn coordinates(name: &str, from: f64, to: f64) -> [f64; 2] {
     // One step below the least value that replaces 0.
     const ZERO: f64 = 0.005;
-    match value.abs() {
-        size if is_share(name, value) => libm::log(size / (1.0 - size)),
+    let shares = is_share(name, from) && is_share(name, to);
+    [from, to].map(|value| match value.abs() {
+        size if shares => libm::log(size / (1.0 - size)),
         size => libm::log(if size == 0.0 { ZERO } else { size }),
-    }
+    })
 }
 
 /// The number in a literal: `10_000.0`, `-3e-5`, `64u32`.
@@ -231,7 +232,7 @@ fn draw(constant: &Constant, random: &mut Random, spread: f64) -> Value {
             let raised = random.chance(0.5).then(|| random.pick(FROM_ZERO).copied()).flatten();
             Value::Float(raised.unwrap_or(0.0))
         }
-        Value::Float(_) => constant.scaled(spread.max(1.0).powf(2.0 * random.uniform() - 1.0)),
+        Value::Float(_) => constant.scaled(libm::pow(spread.max(1.0), 2.0 * random.uniform() - 1.0)),
         Value::Integer(_) => {
             let up = random.chance(0.5);
             let moved = random.chance(0.5).then(|| random.pick(&constant.steps(up)).copied()).flatten();
@@ -302,7 +303,7 @@ fn round(v: f64) -> f64 {
     if v == 0.0 || !v.is_finite() {
         return v;
     }
-    let scale = 10f64.powi(DIGITS - 1 - v.abs().log10().floor() as i32);
+    let scale = 10f64.powi(DIGITS - 1 - libm::log10(v.abs()).floor() as i32);
     (v * scale).round() / scale
 }
 
@@ -398,10 +399,17 @@ mod tests {
         }
         let words = ["", "x", "inf", "NaN", "1.0.0", "e5", "usize", "→"];
         assert!(words.iter().all(|word| literal_number(word).is_none()));
-        let step = |name, from, to| coordinate(name, to) - coordinate(name, from);
+        let step = |name, from, to| {
+            let [from, to] = coordinates(name, from, to);
+            to - from
+        };
         assert!((step("LR", 0.02, 0.04) - 2f64.ln()).abs() < 1e-12);
         assert!((step("MOMENTUM", 0.5, 0.8) - 4f64.ln()).abs() < 1e-12, "the odds of a share");
-        assert!(step("DECAY", 0.0, 0.01) > 0.0 && coordinate("BIAS", -2.0) == coordinate("BIAS", 2.0));
+        assert!(
+            step("CLIP", 1.0, 0.9) < 0.0 && step("CLIP", 1.0, 0.5) < step("CLIP", 1.0, 0.9),
+            "over the end of shares"
+        );
+        assert!(step("DECAY", 0.0, 0.01) > 0.0 && step("BIAS", -2.0, 2.0) == 0.0);
     }
 
     #[test]

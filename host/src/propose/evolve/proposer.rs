@@ -99,7 +99,8 @@ impl Proposer for Offline {
         let underway = situation.underway.iter().filter_map(|u| u.source_key);
         let keys: BTreeSet<SourceKey> =
             decided(situation).filter_map(|trial| trial.found.source_key).chain(underway).collect();
-        let tried = |text: &str| Source::parse(text).is_ok_and(|source| keys.contains(&source.key()));
+        // What does not parse has no key, and is not proposed.
+        let tried = |text: &str| Source::parse(text).map_or(true, |source| keys.contains(&source.key()));
         if situation.number.is_multiple_of(ABLATES_EVERY)
             && let Some(mutation) = without_a_part(situation, &tried)
         {

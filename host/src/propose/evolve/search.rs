@@ -1,7 +1,7 @@
 //! Proposes the next mutation: finds all changes that a text allows, has the model choose some of them, and makes them.
 
 use crate::guest::source;
-use crate::propose::evolve::constants::{self, Constant, Value, coordinate};
+use crate::propose::evolve::constants::{self, Constant, Value, coordinates};
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::model::change::{self, Change};
 use crate::propose::evolve::model::choose::{Bundle, Chooser};
@@ -127,7 +127,7 @@ impl Catalogue {
             .map(|(site, prior)| Move { changes: change::read(&site.description), prior: prior.level() });
         let steps = self.steps.iter().filter_map(|(at, value)| {
             let Constant { name, value: now, .. } = self.constants.get(*at)?;
-            let (from, to) = (coordinate(name, now.number()), coordinate(name, value.number()));
+            let [from, to] = coordinates(name, now.number(), value.number());
             Some(Move { changes: vec![Change::Step { name: name.clone(), from, to }], prior: Prior::Possible.level() })
         });
         sites.chain(steps).collect()

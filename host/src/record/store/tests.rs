@@ -298,6 +298,7 @@ fn memos_give_back_what_they_were_given() {
         advisory: false,
         fuel: u64::MAX,
         causality: None,
+        step_ps: 0,
         lines: Vec::new(),
     };
     let failed = Err((GuestFault::LooksAhead, "row 3".to_owned()));

@@ -37,8 +37,8 @@ pub fn note(cx: &mut StoreContextMut<'_, State>, before_ps: u64) {
     if spent == 0 || state.lines.is_none() || state.session.steps() != STEP {
         return;
     }
-    let Some(Place { line, function, .. }) = Place::of(&WasmBacktrace::force_capture(&*cx)) else { return };
+    let place = Place::of(&WasmBacktrace::force_capture(&*cx));
     if let Some(lines) = &mut cx.data_mut().lines {
-        lines.add(line, function.unwrap_or_default(), spent);
+        lines.add(place.map(|Place { line, function, .. }| (line, function.unwrap_or_default())), spent);
     }
 }

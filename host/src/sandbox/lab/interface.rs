@@ -47,11 +47,11 @@ impl Interface<'_> {
     {
         self.0.func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
             charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
-            settle(&mut cx)?;
             let before_ps = cx.data().session.spent_ps();
-            let result = run(&mut cx, parameters)?;
-            note(&mut cx, before_ps);
             settle(&mut cx)?;
+            let result = run(&mut cx, parameters)?;
+            settle(&mut cx)?;
+            note(&mut cx, before_ps);
             Ok((result,))
         })
     }
@@ -67,11 +67,12 @@ impl Interface<'_> {
     {
         self.0.func_wrap(name, move |mut cx: Context<'_>, parameters: P| {
             charge(&mut cx, CALL_FUEL.saturating_add(parameters.fuel()))?;
-            settle(&mut cx)?;
             let before_ps = cx.data().session.spent_ps();
+            settle(&mut cx)?;
             run(&mut cx, parameters)?;
+            settle(&mut cx)?;
             note(&mut cx, before_ps);
-            settle(&mut cx)
+            Ok(())
         })
     }
 

@@ -6,15 +6,26 @@ use std::collections::BTreeMap;
 /// Lines that are kept, dearest first.
 const KEPT: usize = 24;
 
-/// Picoseconds by line and function.
+/// Picoseconds of the step, and by line and function.
 #[derive(Debug, Default)]
-pub struct Lines(BTreeMap<(u32, String), u64>);
+pub struct Lines {
+    step_ps: u64,
+    by_line: BTreeMap<(u32, String), u64>,
+}
 
 impl Lines {
-    /// Adds a cost to a line.
-    pub fn add(&mut self, line: u32, function: String, ps: u64) {
-        let sum = self.0.entry((line, function)).or_default();
-        *sum = sum.saturating_add(ps);
+    /// Adds a cost to the step, and to a line if it is known.
+    pub fn add(&mut self, place: Option<(u32, String)>, ps: u64) {
+        self.step_ps = self.step_ps.saturating_add(ps);
+        if let Some(place) = place {
+            let sum = self.by_line.entry(place).or_default();
+            *sum = sum.saturating_add(ps);
+        }
+    }
+
+    /// What the step costs.
+    pub fn step_ps(&self) -> u64 {
+        self.step_ps
     }
 
     /// The dearest lines.
@@ -24,7 +35,7 @@ impl Lines {
             function: function.clone(),
             ps: *ps,
         };
-        let mut all: Vec<LineCost> = self.0.iter().map(cost).collect();
+        let mut all: Vec<LineCost> = self.by_line.iter().map(cost).collect();
         all.sort_by(|a, b| b.ps.cmp(&a.ps).then(a.line.cmp(&b.line)));
         all.truncate(KEPT);
         all

@@ -11,7 +11,7 @@ const ARROW: &str = " → ";
 /// One difference between two sources.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A constant moved, on its scale: see [`constants::coordinate`].
+    /// A constant moved, on its scale: see [`constants::coordinates`].
     Step { name: String, from: f64, to: f64 },
     /// An edit that is present, and the choice whose place it took.
     Edit { made: String, instead_of: Option<String> },
@@ -51,8 +51,8 @@ fn step(text: &str) -> Option<Change> {
     let (before, to) = text.split_once(ARROW)?;
     let (name, from) = before.split_once(' ')?;
     let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_[]".contains(&b));
-    let value = |literal| constants::literal_number(literal).map(|value| constants::coordinate(name, value));
-    is_name.then_some(Change::Step { name: name.into(), from: value(from)?, to: value(to)? })
+    let [from, to] = constants::coordinates(name, constants::literal_number(from)?, constants::literal_number(to)?);
+    is_name.then_some(Change::Step { name: name.into(), from, to })
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl<'a> Chooser<'a> {
         order
     }
 
-    /// Adds moves in this order as long as the gain that a bundle may bring grows.
+    /// Adds moves in this order, and takes the beginning of it that may bring most.
     fn bundle(&self, order: Vec<usize>) -> Vec<usize> {
         let mut taken: Vec<usize> = Vec::new();
         let mut sums = vec![0.0; self.draws.len()];

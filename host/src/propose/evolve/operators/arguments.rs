@@ -24,7 +24,7 @@ pub fn scaled_argument(guest: &Guest, argument: &Expr, (name, meaning): (&str, &
         None => {
             let new = float(argument)? * factor;
             // Two digits are enough for a first value.
-            let digits = 10f64.powi(1 - new.abs().log10().floor() as i32);
+            let digits = 10f64.powi(1 - libm::log10(new.abs()).floor() as i32);
             set_argument(guest, argument, (name, meaning), (new * digits).round() / digits)
         }
     }
