@@ -94,8 +94,12 @@ fn a_cache_that_is_cleaned_during_the_night_is_filled_again() {
     night.wait_for(&mut told, "baseline");
     std::fs::remove_file(home.path("cache/toolchain")).unwrap();
     night.wait_for(&mut told, "summary");
-    let verdicts: BTreeSet<String> = log(&home).iter().map(|trial| trial["verdict"].to_string()).collect();
-    assert!(!verdicts.contains("\"refused\"") && !verdicts.contains("\"host-fault\""), "{verdicts:?}");
+    let of_the_machine = |trial: &Value| match trial["verdict"].as_str() {
+        Some("refused") => !trial["reason"].to_string().contains("too expensive"),
+        verdict => verdict == Some("host-fault"),
+    };
+    let trials = log(&home);
+    assert!(!trials.iter().any(of_the_machine), "{trials:?}");
 }
 
 /// Each proposal is tried once, in the order in which it would have been tried.
@@ -121,12 +125,15 @@ fn a_killed_night_goes_on_as_if_it_had_not_been_killed() {
     night.wait_for(&mut told, "trial");
     // The next training run has begun, and with it the turn of the proposal after it.
     night.wait_for(&mut told, "started");
-    std::thread::sleep(Duration::from_millis(200));
-    drop(night);
     let store = Store::open(&killed.path(".host")).unwrap();
     let context = store.nights().unwrap().pop().unwrap().context;
-    let left = store.untried(&context).unwrap().len();
-    assert!(left > 0, "nothing was in hand");
+    let waits = || !store.untried(&context).unwrap().is_empty();
+    let in_hand = (0..2000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        waits()
+    });
+    drop(night);
+    assert!(in_hand && waits(), "nothing was in hand");
     assert!(run(&killed).contains("not tried yet"));
     assert_eq!(essence(&killed), essence(&whole));
     let tried: Vec<i64> =

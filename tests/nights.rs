@@ -50,7 +50,15 @@ fn a_recorded_night_runs_again_without_whoever_wrote_it() {
     let again = home.host(&["--json", "run", "--policy", "./night.toml", "--from-recorded", "1"]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     let second = log(&home).split_off(first.len());
-    assert_eq!(first.iter().map(essence).collect::<Vec<_>>(), second.iter().map(essence).collect::<Vec<_>>());
+    // A recorded proposal is at hand before the trial in front of it is judged, so its parent may be an older champion.
+    let results = |trials: &[Value]| -> Vec<Vec<Value>> {
+        let without_parent = |mut of: Vec<Value>| {
+            of.remove(1);
+            of
+        };
+        trials.iter().map(|trial| without_parent(essence(trial).to_vec())).collect()
+    };
+    assert_eq!(results(&first), results(&second));
     assert!(second.iter().all(|trial| trial["proposer"] == "recorded"));
     let missing = home.host(&["run", "--policy", "./night.toml", "--from-recorded", "77"]);
     assert!(said(&missing).contains("night 77 has no recorded proposals"), "{}", said(&missing));
@@ -217,9 +225,10 @@ fn a_kept_mutation_meets_its_predecessor_again() {
     assert!(said(&kept).contains("better on 2 random seeds, confirmed"), "{}", said(&kept));
     let night = home.host(&["run", "--policy", "./night.toml", "--experiments", "1"]);
     assert!(said(&night).contains("#1 met its predecessor again, on one more random seed: -0."), "{}", said(&night));
-    assert!(said(&night).contains("held again       1 of 1 times"), "{}", said(&night));
+    // The night may keep more, which meets its predecessor too.
+    assert!(["1 of 1", "2 of 2"].iter().any(|held| said(&night).contains(&format!("held again       {held} times"))));
     let report = std::fs::read_to_string(home.path(".host/report.md")).unwrap();
-    assert!(report.contains("better 1 times of 1"), "{report}");
+    assert!(report.contains("better 1 times of 1") || report.contains("better 2 times of 2"), "{report}");
 }
 
 #[test]
