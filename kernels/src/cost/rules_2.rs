@@ -282,7 +282,8 @@ fn permuted(axes: &[u32], elements: u64, x: &Spec, bytes: u64) -> Cost {
     let mut run = 1;
     while let (Some(a), true) = (moved.last().copied(), moved.last() == left.last()) {
         run *= size(a);
-        (moved.pop(), left.pop());
+        moved.pop();
+        left.pop();
     }
     let (run, element) =
         if run > 1 { (run, MOVED_ELEMENT) } else { (moved.last().map_or(1, |&a| size(a)), PERMUTED_ELEMENT) };

@@ -15,8 +15,11 @@ const BYTES: u64 = 512 << 20;
 /// An op and the specs of its operands.
 pub type Case = (Op, Vec<Spec>);
 
-/// Kinds of ops, each with a maker of random cases. `None` where the draw made no sense.
-pub const FAMILIES: &[(&str, fn(&mut Draw) -> Option<Case>)] = &[
+/// A maker of random cases. `None` where the draw made no sense.
+type Make = fn(&mut Draw) -> Option<Case>;
+
+/// Kinds of ops.
+pub const FAMILIES: &[(&str, Make)] = &[
     ("full, arange, copy", |d| {
         let shape = d.shape(1)?;
         Some(match d.below(3) {
