@@ -385,7 +385,8 @@ fn two_models_and_evolve_share_a_night_which_then_runs_again_from_the_store() {
     let search = Plan {
         proposers: "[\"llm.a\", \"llm.b\", \"evolve\"]\ndigest_every = 2",
         models: &[("a", &first, ""), ("b", &second, "")],
-        rest: "",
+        // `evolve` must not gain so much that it has nearly all turns.
+        rest: "[limits]\nforward_cost_factor = 1\n",
         experiments: 16,
     };
     let all = search.run(&home);

@@ -7,7 +7,7 @@ use crate::manual::commands;
 use std::process::{Command, Output};
 
 /// Patterns for text that differs between machines, compilers and days, and the words that replace it.
-const REDACTED: [(&str, &str); 14] = [
+const REDACTED: [(&str, &str); 15] = [
     (r"\b[0-9a-f]{64}\b", "[hash]"),
     (r"\b[0-9a-f]{12}\b", "[hash]"),
     (r"\b(show|replay) [0-9a-f]{8}\b", "$1 [hash]"),
@@ -20,6 +20,7 @@ const REDACTED: [(&str, &str); 14] = [
     (r"(in|took|after)( +)\d+ s\b", "$1$2[time]"),
     (r"\b\d\d:\d\d  ", "[time]  "),
     (r"fuel       [\d,]+", "fuel       [fuel]"),
+    (r"Start from \S+/", "Start from [folder]/"),
     (r"wasm on, landlock \w+, seccomp \w+", "wasm on, [walls]"),
     (r"(?m)^     … .*\n", ""),
 ];

@@ -1,5 +1,5 @@
-//! Tables of angles, which an executor keeps from one rotation to the next: the first ones of a run, so that their price
-//! depends on the records alone.
+//! Tables of angles, which an executor keeps from one rotation to the next: the first ones of a run, so that their
+//! price depends on the records alone.
 
 use super::demand::Cost;
 use std::collections::BTreeMap;

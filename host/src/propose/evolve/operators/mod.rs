@@ -1,5 +1,5 @@
 //! Structural operators. Each finds the places in a guest where it applies, by what the code does, and the edits there.
-//! Where it cannot tell, it proposes nothing. Pure. Start with [`table`]; `draft` has the general edits, and `tree`,
+//! Where it cannot tell, it proposes nothing. Pure. Start with `table`; `draft` has the general edits, and `tree`,
 //! `parameters`, `trunk`, `context` and `training` find the places.
 
 mod activation;
