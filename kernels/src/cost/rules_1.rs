@@ -1,7 +1,7 @@
 //! Version 1 of the rules: what an op demands by profiles of before, so that what was recorded under them replays. Work
 //! is counted in floating-point operations.
 
-use super::demand::{Cost, last_two, unpriced};
+use super::demand::{Cost, factors, last_two, pairs, queries, reach, results, unpriced};
 use crate::fault::Fault;
 use crate::op::{Attention, Binary, Class, Form, Loss, Op};
 use crate::spec::Spec;
@@ -21,12 +21,9 @@ pub fn cost(op: &Op, inputs: &[&Spec], outputs: &[Spec]) -> Result<Cost, Fault> 
     let made = outputs.iter().fold(0u64, |n, s| n.saturating_add(s.bytes()));
     let written = op.written().iter().filter_map(|&i| inputs.get(i)).fold(made, |n, s| n.saturating_add(s.bytes()));
     let bytes = read.saturating_add(written);
-    // Elements of the first operand, if there is one; and of the result, or of what an op in place writes first.
-    let first = inputs.first().map_or(0, |s| s.shape.elements());
-    let out = outputs.first().map_or(first, |s| s.shape.elements());
-    let operand = |place: usize| {
-        inputs.get(place).copied().ok_or_else(|| unpriced(op, format!("operand {} is missing", place + 1)))
-    };
+    // Elements of the first operand, if there is one, and of the result.
+    let (first, out) = (inputs.first().map_or(0, |s| s.shape.elements()), results(inputs, outputs));
+    let operand = |place| super::demand::operand(op, inputs, place);
     let float = inputs.first().is_some_and(|s| s.dtype.is_float());
     // Rows of the result along its last axis; ops in place have none.
     let rows = outputs.first().map_or(0, |s| s.shape.elements() / u64::from(s.shape.last()));
@@ -93,10 +90,7 @@ fn broadcast(inputs: &[&Spec], (elements, rows): (u64, u64), even: Cost) -> Cost
 }
 
 fn product(op: &Op, [a, b]: [&Spec; 2], out: u64, transpose_a: bool, bytes: u64) -> Result<Cost, Fault> {
-    let [rows, inner] = last_two(op, a)?;
-    let lead = a.shape.elements() / (rows * inner);
-    let (rows, inner) = if transpose_a { (inner, rows) } else { (rows, inner) };
-    let columns = out / (rows * lead);
+    let [rows, inner, columns, lead] = factors(op, a, out, transpose_a)?;
     // A shared second operand makes one product of all leading indices.
     let shared = b.shape.rank() == 2;
     let (lead, rows) = if shared { (1, rows * lead) } else { (lead, rows) };
@@ -108,17 +102,9 @@ fn product(op: &Op, [a, b]: [&Spec; 2], out: u64, transpose_a: bool, bytes: u64)
 
 /// `products` products of d operations over each pair of positions that see each other, and the softmax.
 fn attention(op: &Op, q: &Spec, how: &Attention, products: u64, bytes: u64) -> Result<Cost, Fault> {
-    let &[batch, time, heads, dim] = q.shape.dims() else {
-        return Err(unpriced(op, format!("{q} has other than 4 axes")));
-    };
-    let time = u64::from(time);
-    let reach = if how.window == 0 { time } else { u64::from(how.window).min(time) };
-    // The first `reach` positions see 1, 2, … `reach`; the others `reach` each.
-    let before = reach * (reach + 1) / 2 + (time - reach) * reach;
-    let pairs = if how.causal { before } else { 2 * before - time };
-    let maps = (u64::from(batch) * u64::from(heads)).saturating_mul(pairs);
+    let [maps, time, dim] = queries(op, q)?;
+    let maps = maps.saturating_mul(pairs(how.causal, time, reach(how, time)));
     let count = |dim: u64| maps.saturating_mul(2 * products * dim + 14);
-    let dim = u64::from(dim);
     Ok(Cost {
         class: Class::Attention,
         flops: count(dim),
