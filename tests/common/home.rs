@@ -61,6 +61,12 @@ impl Home {
         std::fs::write(self.path(name), text).unwrap();
     }
 
+    /// Lets `forward` cost this many times as much as the seed guest's by a policy that says nothing about it.
+    pub fn limit_forward(&self, policy: &str, factor: u32) {
+        let text = std::fs::read_to_string(self.path(policy)).unwrap();
+        std::fs::write(self.path(policy), format!("{text}\n[limits]\nforward_cost_factor = {factor}\n")).unwrap();
+    }
+
     /// A command of the binary with these arguments, not started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(HOST);

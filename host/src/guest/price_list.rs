@@ -99,13 +99,17 @@ pub fn table(profile: &Profile) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// The profile of the shipped policies.
+    pub fn profile() -> Profile {
+        toml::from_str(include_str!("../../../policies/profiles/xeon-2c.toml")).unwrap()
+    }
 
     #[test]
     fn every_line_has_a_price() {
-        let profile: Profile = toml::from_str(include_str!("../../../policies/profiles/xeon-2c.toml")).unwrap();
-        let table = table(&profile);
+        let table = table(&profile());
         assert_eq!(table.lines().filter(|line| line.ends_with(" |")).count(), lines().len() + 1, "{table}");
     }
 }

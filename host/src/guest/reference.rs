@@ -182,10 +182,7 @@ impl Parse for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn profile() -> Profile {
-        toml::from_str(include_str!("../../../policies/profiles/xeon-2c.toml")).unwrap()
-    }
+    use crate::guest::price_list::tests::profile;
 
     #[test]
     fn every_function_of_the_contract_has_a_way_to_it() {

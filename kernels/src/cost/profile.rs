@@ -180,7 +180,8 @@ impl Prices {
     /// The part of `ps` that falls to what a cache cannot hold of these bytes.
     fn beyond(&self, bytes: u64, ps: u64) -> u64 {
         let missed = bytes.saturating_sub(self.memory.cache_bytes);
-        if bytes == 0 { 0 } else { (u128::from(ps) * u128::from(missed) / u128::from(bytes)) as u64 }
+        // Most tables and guests fit, and this is asked at each call.
+        if missed == 0 { 0 } else { (u128::from(ps) * u128::from(missed) / u128::from(bytes)) as u64 }
     }
 
     fn time(&self, class: Class, work: u64) -> u64 {

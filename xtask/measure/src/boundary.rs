@@ -1,9 +1,10 @@
 //! The cost of the sandbox: the op stream of S from a guest and from native code, on the same engine; and the dry run.
 
-use crate::guests::{Kind, REFERENCE, SMALL_OPS, peer, profile, run};
+use crate::guests::{Kind, SMALL_OPS, peer, profile, run};
 use crate::peers::line;
 use crate::step::{Line, median};
 use anyhow::{Result, bail};
+use nightlab::policy::DEFAULT_PROFILE;
 use nightlab::sandbox::{RunSpec, measure};
 use std::path::Path;
 use std::process::Command;
@@ -47,7 +48,7 @@ fn one(component: Option<&Path>, steps: u64) -> Result<Line> {
 
 fn dry(name: &str, component: &[u8], kind: &Kind) -> Result<()> {
     let budget_ps = DRY_SECONDS * 1_000_000_000_000;
-    let spec = RunSpec { budget_ps, ..run(kind.vocab, &profile(REFERENCE)?) };
+    let spec = RunSpec { budget_ps, ..run(kind.vocab, &profile(DEFAULT_PROFILE)?) };
     let mut best = f64::INFINITY;
     let mut ops = 0;
     for _ in 0..3 {

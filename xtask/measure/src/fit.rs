@@ -172,10 +172,11 @@ fn text(profile: &Profile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nightlab::policy::DEFAULT_PROFILE;
 
     #[test]
     fn a_fit_finds_the_rates_that_made_the_timings() {
-        let truth = profile("xeon-2c").unwrap();
+        let truth = profile(DEFAULT_PROFILE).unwrap();
         let prices = Prices::new(&truth);
         let timings: Vec<Timing> = (0..12)
             .map(|i| {

@@ -7,6 +7,7 @@ use kernels::cost::Profile;
 use nightlab::guest::component::componentise;
 use nightlab::guest::source::Source;
 use nightlab::guest::toolchain::Toolchain;
+use nightlab::policy::DEFAULT_PROFILE;
 use nightlab::record::limits::Limits;
 use nightlab::sandbox::{RunSpec, measure};
 use std::path::{Path, PathBuf};
@@ -119,7 +120,7 @@ impl Kind {
             return Ok(sizes.layout());
         }
         let (batch, seq) = self.batch()?;
-        let short = RunSpec { budget_ps: 1_000_000_000_000, ..run(self.vocab, &profile(REFERENCE)?) };
+        let short = RunSpec { budget_ps: 1_000_000_000_000, ..run(self.vocab, &profile(DEFAULT_PROFILE)?) };
         let found = measure::dry_run(component, &short).map_err(|status| anyhow::anyhow!("{status:?}"))?;
         let named = found.named.tensors.into_iter();
         let mut parameters: Vec<_> = named.map(|(name, _, spec, _)| (name, spec.shape.dims().to_vec())).collect();
@@ -171,9 +172,6 @@ pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
 pub fn threads() -> u32 {
     std::env::var("THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
 }
-
-/// The profile of shipped policies.
-pub const REFERENCE: &str = "xeon-2c";
 
 /// A profile by its file name under `policies/profiles`, or by path.
 pub fn profile(name: &str) -> Result<Profile> {

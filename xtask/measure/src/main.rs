@@ -27,6 +27,7 @@ mod step;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use nightlab::policy::DEFAULT_PROFILE;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -85,7 +86,7 @@ enum Command {
     /// Predicted against measured wall time of guests of different make-up.
     Budget {
         /// Shipped profile or a file.
-        #[arg(long, default_value = "xeon-2c")]
+        #[arg(long, default_value = DEFAULT_PROFILE)]
         profile: String,
         /// Rounds; the best is shown.
         #[arg(long, default_value_t = 3)]
@@ -99,7 +100,7 @@ enum Command {
     /// The ops of one training step of a guest: what each costs by a profile, and what it takes by itself.
     Ops {
         /// Shipped profile or a file.
-        #[arg(long, default_value = "xeon-2c")]
+        #[arg(long, default_value = DEFAULT_PROFILE)]
         profile: String,
         /// Only guests whose name contains this.
         #[arg(long, default_value = "")]
@@ -108,7 +109,7 @@ enum Command {
     /// Fit a profile to this machine: to single ops, then to whole training steps.
     Fit {
         /// Profile to start from: shipped or a file.
-        #[arg(long, default_value = "xeon-2c")]
+        #[arg(long, default_value = DEFAULT_PROFILE)]
         from: String,
         /// Name of the new one.
         #[arg(long)]

@@ -7,6 +7,7 @@ use crate::lab::Lab;
 use crate::process::{page_faults, peak_resident_bytes};
 use anyhow::{Context, Result};
 use kernels::session::Totals;
+use nightlab::policy::DEFAULT_PROFILE;
 use nightlab::sandbox::{Start, measure};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -101,7 +102,7 @@ fn guest(component: &[u8], vocab: u32, inputs: &Inputs, steps: u64) -> Result<St
         }
     };
     let start = Start { state: inputs.state(), batches: Box::new(inputs.batches()) };
-    let run = run(vocab, &guests::profile(guests::REFERENCE)?);
+    let run = run(vocab, &guests::profile(DEFAULT_PROFILE)?);
     let found = measure::engine(&run)
         .and_then(|engine| measure::train(component, &run, engine, start, steps, at_step))
         .map_err(|s| anyhow::anyhow!("{s:?}"))?;

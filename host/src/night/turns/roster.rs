@@ -311,7 +311,9 @@ impl Arm {
         let (mut notes, mut lost) = (Vec::from_iter(report.unrecorded), None);
         match report.written {
             Written::Draft(draft) => {
-                self.failures = if draft.fault.is_some() { self.failures + 1 } else { 0 };
+                // A free proposer depends on the trials alone: it learns from a failure, and a rest is lost.
+                let counts = draft.fault.is_some() && !self.is_free;
+                self.failures = if counts { self.failures + 1 } else { 0 };
                 self.state = State::Ready(draft);
             }
             Written::Nothing => {
@@ -362,6 +364,9 @@ fn doubled(first: Duration, times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::night::turns::turn::Fault;
+    use crate::propose::proposer::Proposal;
+    use crate::record::stage::Stage;
 
     fn arm() -> Arm {
         let (name, turns) = ("llm.a".to_string(), mpsc::channel().0);
@@ -376,6 +381,16 @@ mod tests {
             stopped: false,
             exhausted_on: None,
         }
+    }
+
+    fn draft() -> Draft {
+        let proposal = Proposal {
+            source: String::new(),
+            hypothesis: String::new(),
+            description: String::new(),
+            operator: String::new(),
+        };
+        Draft { author: "llm.a".into(), parent: 0, proposal, id: None, source_key: None, fault: None }
     }
 
     fn report(written: Written, halt: Option<ProposeError>) -> Report {
@@ -399,15 +414,7 @@ mod tests {
         let arms = vec![Arm { state: State::Idle, turns, ..arm() }];
         let mut roster = Roster { arms, reports, bandit: Bandit::default(), in_training, stale: Vec::new() };
         for id in 1..=3 {
-            let proposal = crate::propose::proposer::Proposal {
-                source: String::new(),
-                hypothesis: String::new(),
-                description: String::new(),
-                operator: String::new(),
-            };
-            let author = "llm.a".into();
-            let draft = Draft { author, parent: 0, proposal, id: Some(id), source_key: None, fault: None };
-            assert!(roster.give_back(draft).is_none());
+            assert!(roster.give_back(Draft { id: Some(id), ..draft() }).is_none());
         }
         let situation = crate::propose::proposer::tests::situation(Vec::new());
         for id in 1..=3 {
@@ -432,6 +439,18 @@ mod tests {
         );
         arm.take_report(report(Written::Nothing, None), 7);
         assert!(!arm.is_available(7, Instant::now()), "nothing is left from this champion");
+    }
+
+    #[test]
+    fn a_free_proposer_learns_from_failures_and_does_not_rest() {
+        let faulty = || Draft { fault: Some(Fault { stage: Stage::Compile, message: String::new() }), ..draft() };
+        for is_free in [true, false] {
+            let mut arm = Arm { is_free, ..arm() };
+            for _ in 0..PATIENCE {
+                arm.take_report(report(Written::Draft(Box::new(faulty())), None), 0);
+            }
+            assert_eq!(arm.is_available(0, Instant::now()), is_free);
+        }
     }
 
     #[test]

@@ -5,14 +5,15 @@ mod shapes;
 
 use crate::guests::{MAKES, profile, threads};
 use crate::{budget, machine};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kernels::calibrate;
 use kernels::cost::Prices;
 use kernels::cpu::CpuExecutor;
+use nightlab::policy::DEFAULT_PROFILE;
 use nightlab::propose::evolve::random::Random;
 use shapes::{Case, Draw, FAMILIES, possible, smaller};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Price beyond which a case takes too long to be timed, in picoseconds.
 const DEAREST: u64 = 20_000_000_000;
@@ -29,7 +30,7 @@ const SHRINKS: usize = 24;
 #[derive(Debug, clap::Args)]
 pub struct Search {
     /// Shipped profile or a file.
-    #[arg(long, default_value = "xeon-2c")]
+    #[arg(long, default_value = DEFAULT_PROFILE)]
     profile: String,
     /// Cases of each kind of op.
     #[arg(long, default_value_t = 40)]
@@ -42,7 +43,7 @@ pub struct Search {
     seed: u64,
     /// Write every timing here: kind, case, class, work, bytes, seconds, seconds by price.
     #[arg(long, value_name = "FILE")]
-    write: Option<std::path::PathBuf>,
+    write: Option<PathBuf>,
 }
 
 /// A case that was timed.
@@ -81,13 +82,9 @@ pub fn search(how: &Search) -> Result<()> {
         }
     }
     if let Some(file) = &how.write {
-        write(file, &bench.written)?;
+        std::fs::write(file, &bench.written).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
-}
-
-fn write(file: &Path, text: &str) -> Result<()> {
-    Ok(std::fs::write(file, text)?)
 }
 
 struct Bench {

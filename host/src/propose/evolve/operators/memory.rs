@@ -13,8 +13,14 @@ use std::ops::Range;
 use syn::Expr;
 use syn::visit::Visit;
 
-/// Looks rows of n-grams up. Multiplied by an odd number, different tokens stay different in any number of low bits.
-const NGRAM: &str = r#"/// Rows of the table for `order` tokens in a row: a hash of the last ones finds them.
+/// A function that looks rows of n-grams up: what its line says beside, and what it does with the row. Multiplied by an
+/// odd number, different tokens stay different in any number of low bits.
+macro_rules! ngram {
+    ($says:literal, $sign:literal, $signed:literal) => {
+        concat!(
+            "/// Rows of the table for `order` tokens in a row: a hash of the last ones finds them",
+            $says,
+            r#".
 fn ngram(net: &Net, order: usize, tokens: &Tensor) -> Tensor {
     let (table, time) = (net.weight(("ngram", order)), tokens.size(1));
     let mut hash = tokens.clone();
@@ -23,22 +29,23 @@ fn ngram(net: &Net, order: usize, tokens: &Tensor) -> Tensor {
     }
     hash = hash * 0x9e37_79b1_u32;
     hash = &hash ^ (&hash >> 15_u32);
-    table.embedding(&(hash % table.size(0) as u32))
-}"#;
+"#,
+            $sign,
+            "    table.embedding(&(hash % table.size(0) as u32))",
+            $signed,
+            "\n}"
+        )
+    };
+}
+
+const NGRAM: &str = ngram!("", "", "");
 
 /// The same with a second hash, so that two n-grams that share a row need not agree.
-const SIGNED_NGRAM: &str = r#"/// Rows of the table for `order` tokens in a row: a hash of the last ones finds them, and gives a sign.
-fn ngram(net: &Net, order: usize, tokens: &Tensor) -> Tensor {
-    let (table, time) = (net.weight(("ngram", order)), tokens.size(1));
-    let mut hash = tokens.clone();
-    for back in 1..order {
-        hash = (hash * 0x9e37_79b1_u32) ^ tokens.pad(1, back, 0).narrow(1, 0, time);
-    }
-    hash = hash * 0x9e37_79b1_u32;
-    hash = &hash ^ (&hash >> 15_u32);
-    let sign = (&hash >> 31_u32).cast(DType::F32).affine(2.0, -1.0).unsqueeze(2);
-    table.embedding(&(hash % table.size(0) as u32)) * sign
-}"#;
+const SIGNED_NGRAM: &str = ngram!(
+    ", and gives a sign",
+    "    let sign = (&hash >> 31_u32).cast(DType::F32).affine(2.0, -1.0).unsqueeze(2);\n",
+    " * sign"
+);
 
 /// Orders of n-grams: the constant for the rows of their table, its value, and their name.
 const ORDERS: &[(usize, &str, &str, &str)] = &[
