@@ -19,6 +19,7 @@ mod sandbox;
 mod answers;
 mod cli;
 mod data;
+mod diff;
 mod jobs;
 mod machine;
 mod mcp;

@@ -79,6 +79,8 @@ pub enum Command {
     /// List what `evolve` can try: each kind of change, how likely it is to help, who found what, and what it did here
     /// on the terms of the last night.
     Ideas,
+    /// Show what one source changes in another, in parts that can be tried alone, and carry it onto a third.
+    Diff(Diff),
     /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
     /// of) its hash.
     Show {
@@ -195,6 +197,24 @@ pub struct Score {
     /// Terms of the runs [default: policy.toml of this folder, else overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
+}
+
+/// `host diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// What was changed: a file, `seed`, `champion`, a trial (`#7` or `7`), or the start of a hash.
+    pub before: String,
+    /// What it became.
+    pub after: String,
+    /// Print this source with the change, by a three-way merge on syntax.
+    #[arg(long, value_name = "SOURCE")]
+    pub onto: Option<String>,
+    /// Carry only these parts, by their numbers.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "onto")]
+    pub parts: Vec<usize>,
+    /// Write the result here instead.
+    #[arg(long, value_name = "FILE", requires = "onto")]
+    pub write: Option<PathBuf>,
 }
 
 /// `host report`: each form of report is an option, and at least one has to be named.

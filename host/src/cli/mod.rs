@@ -5,6 +5,7 @@
 mod args;
 mod ctrl_c;
 mod data;
+mod diff;
 mod doctor;
 mod ideas;
 mod lab;

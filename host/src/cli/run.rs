@@ -4,7 +4,7 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
+use crate::cli::{data, diff, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -75,6 +75,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Init { dir } => lab::init(&cli, dir),
         Command::Log { last, all } => show::log(&cli, *last, *all),
         Command::Ideas => ideas::ideas(&cli),
+        Command::Diff(what) => diff::diff(&cli, what),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),

@@ -148,7 +148,7 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
             program.check().map_err(|error| error.to_string())?;
             Box::new(program)
         }
-        _ if name == Offline::NAME => Box::new(Offline),
+        _ if name == Offline::NAME => Box::new(Offline::default()),
         _ => return Err("the policy describes no such proposer; `host policy check` lists what there is".into()),
     })
 }
@@ -295,14 +295,19 @@ pub fn all_cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |n| n.get() as u32)
 }
 
+/// The source of a policy's seed guest.
+pub fn seed_text(policy: &Policy) -> Result<String, OpenError> {
+    match policy.task.seed_guest.as_str() {
+        "gpt" => Ok(SEED_GUEST.to_string()),
+        path => user_file::read(Path::new(path), MAX_SOURCE_BYTES as u64)
+            .map_err(|source| OpenError::Read { path: path.into(), source }),
+    }
+}
+
 /// Compiles the seed guest. Its own cost of `forward` sets the cost cap of `forward` for all guests.
 fn seed_guest(bench: &mut Bench, policy: &Policy) -> Result<Candidate, OpenError> {
     let name = &policy.task.seed_guest;
-    let text = match name.as_str() {
-        "gpt" => SEED_GUEST.to_string(),
-        path => user_file::read(Path::new(path), MAX_SOURCE_BYTES as u64)
-            .map_err(|source| OpenError::Read { path: path.into(), source })?,
-    };
+    let text = seed_text(policy)?;
     let refused = |refusal: Refusal| match refusal {
         Refusal::Bench(error) => OpenError::Bench(error),
         refusal => OpenError::SeedGuest { name: name.clone(), refusal: Box::new(refusal) },

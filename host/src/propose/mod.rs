@@ -7,5 +7,6 @@ pub mod description;
 pub mod evolve;
 pub mod history;
 pub mod llm;
+pub mod patch;
 pub mod prompt;
 pub mod proposer;

@@ -10,6 +10,7 @@ mod error;
 mod key;
 mod limits;
 mod parse;
+mod piece;
 mod refuse;
 mod syntax;
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub use change::Change;
 pub use error::{Position, SourceError};
 pub use limits::MAX_SOURCE_BYTES;
 pub use parse::Source;
+pub use piece::{ITEMS, Piece, pieces};
 pub use syntax::{Syntax, look};

@@ -26,7 +26,7 @@ const JOINED: [&str; 22] = [
 ];
 
 /// A token as the compiler sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Token {
     /// Its kind: a byte that no text has.
     pub code: u8,
@@ -40,6 +40,20 @@ impl Token {
         self.code & !TOUCHES == LITERAL
     }
 
+    /// Whether it is a name or a keyword.
+    pub(super) fn is_word(&self) -> bool {
+        self.code & !TOUCHES == WORD
+    }
+
+    pub(super) fn is_mark(&self) -> bool {
+        self.code & !TOUCHES == MARK
+    }
+
+    /// Whether it opens a group.
+    pub(super) fn is_group(&self) -> bool {
+        self.code == GROUP
+    }
+
     /// Whether it closes a group or the file, rather than being written by itself.
     pub(super) fn is_end(&self) -> bool {
         self.code == END
@@ -48,21 +62,27 @@ impl Token {
 
 /// The tokens of a source, without the documentation of items.
 pub(super) fn tokens(syntax: &Syntax) -> Vec<Token> {
+    placed(syntax).into_iter().map(|(token, _)| token).collect()
+}
+
+/// The tokens of a source, without the documentation of items, and where each ends in the text.
+pub(super) fn placed(syntax: &Syntax) -> Vec<(Token, usize)> {
     let mut documents = Documents::default();
     documents.visit_file(&syntax.file);
     let mut reader = Reader { out: Vec::new(), documents: documents.0 };
-    reader.stream(syntax.tokens.clone());
+    reader.stream(syntax.tokens.clone(), syntax.text.len());
     reader.out
 }
 
 struct Reader {
-    out: Vec<Token>,
+    out: Vec<(Token, usize)>,
     /// Where documentation begins that does not count.
     documents: BTreeSet<usize>,
 }
 
 impl Reader {
-    fn stream(&mut self, stream: TokenStream) {
+    /// Reads a group or the file, which ends at a place in the text.
+    fn stream(&mut self, stream: TokenStream, end: usize) {
         let mut before: Option<TokenTree> = None;
         let mut tokens = stream.into_iter();
         while let Some(token) = tokens.next() {
@@ -73,24 +93,25 @@ impl Reader {
                 continue;
             }
             let touches = if before.is_some_and(|before| touch(&before, &token)) { TOUCHES } else { 0 };
+            let ends = token.span().byte_range().end;
             match &token {
-                TokenTree::Ident(word) => self.token(WORD | touches, &word.to_string(), 0),
+                TokenTree::Ident(word) => self.token(WORD | touches, &word.to_string(), 0, ends),
                 TokenTree::Literal(literal) => {
-                    self.token(LITERAL | touches, &literal.to_string(), literal_bytes(literal));
+                    self.token(LITERAL | touches, &literal.to_string(), literal_bytes(literal), ends);
                 }
-                TokenTree::Punct(mark) => self.token(MARK | touches, mark.as_char().encode_utf8(&mut [0; 4]), 0),
+                TokenTree::Punct(mark) => self.token(MARK | touches, mark.as_char().encode_utf8(&mut [0; 4]), 0, ends),
                 TokenTree::Group(group) => {
-                    self.token(GROUP, opening(group.delimiter()), 0);
-                    self.stream(group.stream());
+                    self.token(GROUP, opening(group.delimiter()), 0, group.span_open().byte_range().end);
+                    self.stream(group.stream(), ends);
                 }
             }
             before = Some(token);
         }
-        self.token(END, "", 0);
+        self.token(END, "", 0, end);
     }
 
-    fn token(&mut self, code: u8, text: &str, data_bytes: u64) {
-        self.out.push(Token { code, text: text.to_owned(), data_bytes });
+    fn token(&mut self, code: u8, text: &str, data_bytes: u64, end: usize) {
+        self.out.push((Token { code, text: text.to_owned(), data_bytes }, end));
     }
 }
 

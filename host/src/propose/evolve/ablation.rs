@@ -1,100 +1,52 @@
-//! Takes single parts of the champion back, to see whether they earn anything: each run of lines by which a kept
-//! mutation changed its predecessor, if the champion still has them. What is as good without a part is shorter, and the
-//! judge may keep it. Pure.
+//! Takes single parts of the champion back, to see whether they earn anything: each part by which a kept mutation
+//! changed its predecessor, if the champion still has it. What is as good without a part is shorter, and the judge may
+//! keep it. Other values of constants are left alone: they do not make a source longer. Pure.
 
+use crate::propose::evolve::carried::{Written, part_words};
+use crate::propose::evolve::model::change;
 use crate::propose::evolve::search::Mutation;
-use similar::{ChangeTag, TextDiff};
-use std::time::Duration;
+use crate::propose::patch::Text;
 
 pub const NAME: &str = "ablation";
 
-/// Time limit for one comparison of two sources.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// A kept mutation in the champion's lineage.
-pub struct Kept<'a> {
-    pub number: u64,
-    pub before: &'a str,
-    pub after: &'a str,
-}
-
-/// The champion without single parts, those of the oldest keep first.
-pub fn ablations<'a>(champion: &'a str, lineage: &'a [Kept]) -> impl Iterator<Item = Mutation> + 'a {
+/// The champion without single parts of the mutations in its lineage.
+pub fn ablations<'a>(champion: &'a Text, lineage: &'a [Written]) -> impl Iterator<Item = Mutation> + 'a {
     lineage.iter().flat_map(move |kept| {
-        let parts = parts(kept.before, kept.after);
-        parts.into_iter().enumerate().filter_map(move |(index, part)| {
-            let source = part.taken_out_of(champion)?;
-            let description = format!("without part {} of #{}: {}", index + 1, kept.number, part.words());
-            Some(Mutation { source, description, operator: NAME })
+        let back = kept.patch.back();
+        (0..back.parts().len()).filter_map(move |index| {
+            let part = back.parts().get(index).filter(|part| !part.is_constants)?;
+            let source = back.onto(champion, [part]).ok().filter(|_| back.fits(champion, [part]))?;
+            let name = change::part_name(index + 1, kept.number);
+            Some(Mutation { source, description: format!("without {name}: {}", part_words(part)), operator: NAME })
         })
     })
-}
-
-/// A run of lines that a mutation replaced, and what it put there.
-struct Part {
-    old: String,
-    new: String,
-    /// The line before it, by which a part that only removes lines is found again.
-    before: String,
-}
-
-impl Part {
-    /// The text with the old lines in the place of the new ones, if these are there once.
-    fn taken_out_of(&self, text: &str) -> Option<String> {
-        let new = format!("{}{}", self.before, self.new);
-        let (at, _) = text.match_indices(&new).next().filter(|_| text.matches(&new).count() == 1)?;
-        let old = format!("{}{}", self.before, self.old);
-        Some(format!("{}{old}{}", text.get(..at)?, text.get(at + new.len()..)?))
-    }
-
-    fn words(&self) -> String {
-        let lines = |text: &str| text.lines().count();
-        let first =
-            [&self.new, &self.old].into_iter().find_map(|text| text.lines().find(|line| !line.trim().is_empty()));
-        format!("+{} −{} lines, {}", lines(&self.old), lines(&self.new), first.unwrap_or_default().trim())
-    }
-}
-
-fn parts(before: &str, after: &str) -> Vec<Part> {
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
-    let (mut parts, mut last) = (Vec::new(), String::new());
-    let mut open: Option<Part> = None;
-    for change in diff.iter_all_changes() {
-        let line = change.value();
-        if change.tag() == ChangeTag::Equal {
-            parts.extend(open.take());
-            line.clone_into(&mut last);
-            continue;
-        }
-        let part = open.get_or_insert_with(|| Part { old: String::new(), new: String::new(), before: last.clone() });
-        match change.tag() {
-            ChangeTag::Delete => part.old.push_str(line),
-            ChangeTag::Insert | ChangeTag::Equal => part.new.push_str(line),
-        }
-    }
-    parts.extend(open);
-    parts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::propose::patch::Patch;
 
-    const SEED: &str = "fn f() {\n    a();\n    b();\n    c();\n}\n";
-    const FIRST: &str = "fn f() {\n    a();\n    more();\n    b();\n    c(2);\n}\n";
-    const SECOND: &str = "fn f() {\n    a();\n    more();\n    b();\n    c(2);\n    last();\n}\n";
+    const SEED: &str = "fn f() {\n    a();\n    b();\n    c(1);\n}\n";
+    const FIRST: &str = "fn f() {\n    a();\n    more();\n    b();\n    c(one, two);\n}\n";
+    const SECOND: &str = "fn f() {\n    a();\n    more();\n    b();\n    c(one, two);\n    last();\n}\n";
+
+    fn written(number: u64, before: &str, after: &str) -> Written {
+        let [before, after] = [before, after].map(|text| Text::parse(text).unwrap());
+        Written { number, patch: Patch::between(&before, &after).into() }
+    }
 
     #[test]
     fn each_part_of_each_keep_is_taken_out_alone() {
-        let lineage =
-            [Kept { number: 3, before: SEED, after: FIRST }, Kept { number: 7, before: FIRST, after: SECOND }];
-        let found: Vec<Mutation> = ablations(SECOND, &lineage).collect();
+        let lineage = [written(3, SEED, FIRST), written(7, FIRST, SECOND)];
+        let champion = Text::parse(SECOND).unwrap();
+        let found: Vec<Mutation> = ablations(&champion, &lineage).collect();
         let sources: Vec<&str> = found.iter().map(|mutation| mutation.source.as_str()).collect();
         assert_eq!(
             sources,
             [
-                "fn f() {\n    a();\n    b();\n    c(2);\n    last();\n}\n",
-                "fn f() {\n    a();\n    more();\n    b();\n    c();\n    last();\n}\n",
+                "fn f() {\n    a();\n    b();\n    c(one, two);\n    last();\n}\n",
+                "fn f() {\n    a();\n    more();\n    b();\n    c(1);\n    last();\n}\n",
                 FIRST,
             ]
         );
@@ -103,7 +55,14 @@ mod tests {
 
     #[test]
     fn what_the_champion_no_longer_has_is_left_alone() {
-        let other = "fn g() {}\n";
-        assert_eq!(ablations(other, &[Kept { number: 3, before: SEED, after: FIRST }]).count(), 0);
+        let other = Text::parse("fn g() {}\n").unwrap();
+        assert_eq!(ablations(&other, &[written(3, SEED, FIRST)]).count(), 0);
+    }
+
+    #[test]
+    fn values_of_constants_are_left_alone() {
+        let champion = Text::parse("const A: u32 = 2;\n").unwrap();
+        let kept = written(3, "const A: u32 = 1;\n", "const A: u32 = 2;\n");
+        assert_eq!(ablations(&champion, &[kept]).count(), 0);
     }
 }

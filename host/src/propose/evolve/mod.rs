@@ -2,6 +2,7 @@
 //! proposals depend only on the parent, the history, the night's random seed and the trial number. Pure.
 
 pub mod ablation;
+pub mod carried;
 pub mod constants;
 pub mod edit;
 pub mod effects;

@@ -1,11 +1,13 @@
 //! The offline proposer in a night: turns the night's past into what [`Evolve`] learns from. Pure.
 
 use crate::guest::source::Source;
-use crate::propose::evolve::ablation::{self, Kept, ablations};
+use crate::propose::evolve::ablation::ablations;
+use crate::propose::evolve::carried::Written;
 use crate::propose::evolve::model::change::{self, Change};
 use crate::propose::evolve::model::parts::Parts;
 use crate::propose::evolve::model::run::{Measured, Result as Found, Run};
 use crate::propose::evolve::search::{Champion, Evolve, History, Mutation};
+use crate::propose::patch::{Patch, Text};
 use crate::propose::proposer::{Desk, Past, Proposal, ProposeError, Proposer, Situation};
 use crate::record::ending::Ending;
 use crate::record::key::SourceKey;
@@ -15,16 +17,66 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One proposal in this many takes a part of the champion back.
 const ABLATES_EVERY: u64 = 6;
 
+/// Trials of others whose parts may be carried onto the champion, those that gained most first.
+const MOST_WRITTEN: usize = 8;
+
 /// The offline proposer. All that it knows is in the situation.
-pub struct Offline;
+#[derive(Default)]
+pub struct Offline {
+    /// By trial: what it changed in its parent, as far as both are known. A trial does not change.
+    written: BTreeMap<u64, Option<Written>>,
+}
 
 impl Offline {
     /// Its name in policies, logs and the store.
     pub const NAME: &'static str = "evolve";
+
+    /// What a trial changed in its parent; `None` if one of their texts is not known now.
+    fn written(&mut self, trials: &ByNumber, number: u64) -> Option<Written> {
+        let of = trials.get(&number)?;
+        let before = trials.get(&of.trial.parent).filter(|_| of.trial.parent < number)?;
+        let (before, after) = before.source.as_deref().zip(of.source.as_deref())?;
+        let read = || {
+            let (before, after) = (Text::parse(before).ok()?, Text::parse(after).ok()?);
+            Some(Written { number, patch: Patch::between(&before, &after).into() })
+        };
+        self.written.entry(number).or_insert_with(read).clone()
+    }
+
+    /// What others wrote that ran, best first.
+    fn of_others(&mut self, trials: &ByNumber) -> Vec<Written> {
+        let ran = |verdict| matches!(verdict, Ending::Keep | Ending::Discard | Ending::Noise | Ending::Screened);
+        let is_other = |past: &&Past| past.trial.number > 0 && past.trial.proposer != Self::NAME;
+        let others = trials.values().copied().filter(is_other).filter(|past| ran(past.trial.found.verdict));
+        let delta = |past: &Past| past.trial.found.delta.filter(|delta| delta.is_finite()).unwrap_or(f64::INFINITY);
+        let mut others: Vec<&Past> = others.filter(|past| past.source.is_some()).collect();
+        others.sort_by(|a, b| delta(a).total_cmp(&delta(b)).then(b.trial.number.cmp(&a.trial.number)));
+        let found = others.into_iter().filter_map(|past| self.written(trials, past.trial.number));
+        found.take(MOST_WRITTEN).collect()
+    }
+
+    /// The champion without the first part of its lineage that was not tried without yet.
+    fn without_a_part(
+        &mut self,
+        situation: &Situation,
+        trials: &ByNumber,
+        tried: &dyn Fn(&str) -> bool,
+    ) -> Option<Mutation> {
+        let mut lineage = Vec::new();
+        let mut number = situation.parent.number;
+        // A champion is younger than the one it replaced, so this ends.
+        while let Some(kept) = trials.get(&number).filter(|kept| number > 0 && kept.trial.champion < number) {
+            lineage.extend(self.written(trials, number));
+            number = kept.trial.champion;
+        }
+        lineage.reverse();
+        let champion = Text::parse(&situation.parent.source).ok()?;
+        ablations(&champion, &lineage).find(|mutation| !tried(&mutation.source))
+    }
 }
 
 /// What a trial taught; `None` if it was not compared with the source that it changed, or teaches nothing about it.
-fn run(trial: &Trial) -> Option<Run> {
+fn run(trial: &Trial, written: &[Written]) -> Option<Run> {
     if trial.number == 0 || trial.parent != trial.champion {
         return None;
     }
@@ -40,45 +92,28 @@ fn run(trial: &Trial) -> Option<Run> {
         }),
         Ending::Same | Ending::HostFault => return None,
     };
-    Some(Run { champion: trial.champion, changes: changes(trial), result })
+    Some(Run { champion: trial.champion, changes: changes(trial, written), result })
 }
 
-/// The changes of a trial, by its description. The words of other authors say which constants they moved; the rest is
-/// theirs alone.
-fn changes(trial: &Trial) -> Vec<Change> {
-    let alone = |what: &str| Change::Edit { made: format!("#{} {what}", trial.number), instead_of: None };
-    if trial.operator == ablation::NAME {
-        return vec![alone(&trial.description)];
+/// The changes of a trial. `evolve` lists its own. The words of others say which constants they moved; the rest are the
+/// parts of their text, or one change if these are not known.
+fn changes(trial: &Trial, written: &[Written]) -> Vec<Change> {
+    let listed = change::read(&trial.description);
+    if trial.proposer == Offline::NAME {
+        return listed;
     }
-    let of_others = |change| match change {
-        Change::Edit { made, .. } if trial.proposer != Offline::NAME => alone(&made),
-        change => change,
-    };
-    change::read(&trial.description).into_iter().map(of_others).collect()
+    let (steps, rest): (Vec<Change>, Vec<Change>) =
+        listed.into_iter().partition(|change| matches!(change, Change::Step { .. }));
+    let alone = |_: &Change| Change::Edit { made: format!("#{}", trial.number), instead_of: None };
+    let parts = written.iter().find(|written| written.number == trial.number).map(Written::changes);
+    steps.into_iter().chain(parts.unwrap_or_else(|| rest.first().map(alone).into_iter().collect())).collect()
 }
+
+type ByNumber<'a> = BTreeMap<u64, &'a Past>;
 
 fn proposal(mutation: Mutation) -> Proposal {
     let Mutation { source, description, operator } = mutation;
     Proposal { source, hypothesis: String::new(), description, operator: operator.into() }
-}
-
-/// The champion without the first part of its lineage that was not tried without yet.
-fn without_a_part(situation: &Situation, tried: &dyn Fn(&str) -> bool) -> Option<Mutation> {
-    let past: BTreeMap<u64, &Past> = situation.past.iter().map(|past| (past.trial.number, past.as_ref())).collect();
-    let mut lineage = Vec::new();
-    let mut number = situation.parent.number;
-    while let Some(kept) = past.get(&number).filter(|_| number > 0) {
-        // A champion is younger than the one it replaced, so this ends.
-        let before = past.get(&kept.trial.champion).filter(|before| before.trial.number < number);
-        let Some((before, after)) = before.and_then(|before| before.source.as_deref().zip(kept.source.as_deref()))
-        else {
-            break;
-        };
-        lineage.push(Kept { number, before, after });
-        number = kept.trial.champion;
-    }
-    lineage.reverse();
-    ablations(&situation.parent.source, &lineage).find(|mutation| !tried(&mutation.source))
 }
 
 /// The trials with a verdict: a host fault says nothing about its mutation.
@@ -101,14 +136,16 @@ impl Proposer for Offline {
             decided(situation).filter_map(|trial| trial.found.source_key).chain(underway).collect();
         // What does not parse has no key, and is not proposed.
         let tried = |text: &str| Source::parse(text).map_or(true, |source| keys.contains(&source.key()));
+        let trials: ByNumber = situation.past.iter().map(|past| (past.trial.number, past.as_ref())).collect();
         if situation.number.is_multiple_of(ABLATES_EVERY)
-            && let Some(mutation) = without_a_part(situation, &tried)
+            && let Some(mutation) = self.without_a_part(situation, &trials, &tried)
         {
             return Ok(Some(proposal(mutation)));
         }
-        let runs: Vec<Run> = situation.past.iter().filter_map(|past| run(&past.trial)).collect();
+        let written = self.of_others(&trials);
+        let runs: Vec<Run> = situation.past.iter().filter_map(|past| run(&past.trial, &written)).collect();
         let evolve = Evolve { random_seed: situation.random_seed, parts: Parts::ALL };
-        let history = History { runs: &runs, tried: &tried };
+        let history = History { runs: &runs, tried: &tried, written: &written };
         let parent = &situation.parent;
         let champion =
             Champion { source: &parent.source, number: parent.number, bpb: parent.bpb, noise: situation.noise };
@@ -122,18 +159,45 @@ mod tests {
     use crate::propose::proposer::tests::{past, situation};
     use std::sync::Arc;
 
+    fn by_number(situation: &Situation) -> ByNumber<'_> {
+        situation.past.iter().map(|past| (past.trial.number, past.as_ref())).collect()
+    }
+
+    /// A situation in which a champion is made of `seed` by a trial of `proposer`.
+    fn kept(proposer: &str, seed: &str, source: &str) -> Situation {
+        let mut kept = past(3, Ending::Keep, Some(-0.1));
+        let made = Arc::make_mut(&mut kept);
+        (made.source, made.trial.proposer) = (Some(source.into()), proposer.into());
+        let mut baseline = past(0, Ending::Keep, None);
+        Arc::make_mut(&mut baseline).source = Some(seed.into());
+        let mut situation = situation(vec![baseline, kept]);
+        let parent = Arc::make_mut(&mut situation.parent);
+        (parent.number, parent.source) = (3, source.into());
+        situation
+    }
+
     #[test]
     fn now_and_then_a_part_of_the_champion_is_taken_back() {
-        let mut kept = past(3, Ending::Keep, Some(-0.1));
-        Arc::make_mut(&mut kept).source = Some("fn a() {}\nfn more() {}\n".into());
-        let mut seed = past(0, Ending::Keep, None);
-        Arc::make_mut(&mut seed).source = Some("fn a() {}\n".into());
-        let mut situation = situation(vec![seed, kept]);
-        let parent = Arc::make_mut(&mut situation.parent);
-        (parent.number, parent.source) = (3, "fn a() {}\nfn more() {}\n".into());
-        let without = without_a_part(&situation, &|_| false).unwrap();
+        let situation = kept("evolve", "fn a() {}\n", "fn a() {}\nfn more() {}\n");
+        let trials = by_number(&situation);
+        let without = Offline::default().without_a_part(&situation, &trials, &|_| false).unwrap();
         assert_eq!((without.source.as_str(), without.operator), ("fn a() {}\n", "ablation"));
-        assert_eq!(without_a_part(&situation, &|_| true), None, "tried before");
+        assert_eq!(Offline::default().without_a_part(&situation, &trials, &|_| true), None, "tried before");
+    }
+
+    #[test]
+    fn parts_of_what_others_wrote_are_known_as_long_as_their_texts_are() {
+        let mut situation = kept("llm.x", "fn a() {}\n", "fn a() {}\nfn more() {}\n");
+        let mut offline = Offline::default();
+        let found = |offline: &mut Offline, situation: &Situation| {
+            let written = offline.of_others(&by_number(situation));
+            let trial = Trial { description: "+1 −0 lines".into(), ..situation.past[1].trial.clone() };
+            changes(&trial, &written)
+        };
+        let edit = |made: &str| vec![Change::Edit { made: made.into(), instead_of: None }];
+        assert_eq!(found(&mut offline, &situation), edit("part 1 of #3"));
+        Arc::make_mut(&mut situation.past[1]).source = None;
+        assert_eq!(found(&mut offline, &situation), edit("#3"), "the same as after a restart");
     }
 
     #[test]
@@ -144,15 +208,16 @@ mod tests {
             (trial.proposer, trial.description) = (proposer.into(), description.into());
             trial.clone()
         };
-        let one = run(&row("evolve", "softcap in model: off; LR 0.02 → 0.04", Ending::Noise, Some(-0.01))).unwrap();
+        let one =
+            run(&row("evolve", "softcap in model: off; LR 0.02 → 0.04", Ending::Noise, Some(-0.01)), &[]).unwrap();
         assert!(matches!(one.result, Found::Measured(Measured { gain: 0.01, pairs: 1, kept: false, .. })), "{one:?}");
         assert!(matches!(one.changes.as_slice(), [Change::Edit { .. }, Change::Step { .. }]), "{one:?}");
-        let other = run(&row("llm.x", "LR 0.02 → 0.04; +2 −1 lines in model", Ending::Failed, None)).unwrap();
-        let alone = Change::Edit { made: "#4 +2 −1 lines in model".into(), instead_of: None };
+        let other = run(&row("llm.x", "LR 0.02 → 0.04; +2 −1 lines in model", Ending::Failed, None), &[]).unwrap();
+        let alone = Change::Edit { made: "#4".into(), instead_of: None };
         assert_eq!((other.result, &other.changes[1]), (Found::Failed, &alone));
-        assert_eq!(run(&row("evolve", "x", Ending::HostFault, None)), None);
-        assert_eq!(run(&row("evolve", "x", Ending::Noise, None)), None, "dropped by a shorter run");
+        assert_eq!(run(&row("evolve", "x", Ending::HostFault, None), &[]), None);
+        assert_eq!(run(&row("evolve", "x", Ending::Noise, None), &[]), None, "dropped by a shorter run");
         let stale = Trial { parent: 2, champion: 3, ..row("llm.x", "x", Ending::Noise, Some(0.1)) };
-        assert_eq!(run(&stale), None, "it met another champion than it changed");
+        assert_eq!(run(&stale, &[]), None, "it met another champion than it changed");
     }
 }

@@ -1,6 +1,7 @@
 //! Proposes the next mutation: finds all changes that a text allows, has the model choose some of them, and makes them.
 
 use crate::guest::source;
+use crate::propose::evolve::carried::{Carried, PATCH, Written};
 use crate::propose::evolve::constants::{self, Constant, Value, coordinates};
 use crate::propose::evolve::edit::{self, Edit};
 use crate::propose::evolve::model::change::{self, Change};
@@ -10,6 +11,7 @@ use crate::propose::evolve::model::parts::Parts;
 use crate::propose::evolve::model::run::Run;
 use crate::propose::evolve::operators::{Guest, OPERATORS, Operator, Prior, Site};
 use crate::propose::evolve::random::Random;
+use crate::propose::patch::Text;
 
 /// Operator name for a step on one constant.
 pub const CONSTANT: &str = "constant";
@@ -55,6 +57,8 @@ pub struct History<'a> {
     pub runs: &'a [Run],
     /// Whether a source was already tried. The caller chooses the key for the comparison.
     pub tried: &'a dyn Fn(&str) -> bool,
+    /// What others wrote, as far as it may be carried onto the champion.
+    pub written: &'a [Written],
 }
 
 /// The offline proposer of one night.
@@ -69,7 +73,10 @@ impl Evolve {
     /// The next mutation of the champion for trial number `trial`. `None` if the champion does not parse, or if
     /// everything one step away was already tried.
     pub fn propose(&self, champion: &Champion, history: &History, trial: u64) -> Option<Mutation> {
-        let catalogue = Catalogue::of(champion.source)?;
+        let mut catalogue = Catalogue::of(champion.source)?;
+        if self.parts.patches && !history.written.is_empty() {
+            catalogue.carried = Carried::all(history.written, &Text::parse(champion.source).ok()?);
+        }
         let moves: Vec<Move> = catalogue.moves();
         let &Champion { number, bpb, noise, .. } = champion;
         let place = Place { champion: number, level: bpb, noise, moves: &moves };
@@ -98,6 +105,8 @@ pub fn constants_of(text: &str) -> Vec<Constant> {
 struct Catalogue {
     constants: Vec<Constant>,
     sites: Vec<(Site, Prior)>,
+    /// What others wrote.
+    carried: Vec<Carried>,
     /// A constant by its index, and its new value.
     steps: Vec<(usize, Value)>,
 }
@@ -114,12 +123,12 @@ impl Catalogue {
             let both = |constant: &Constant| constant.steps(true).into_iter().chain(constant.steps(false));
             let of_constant = |(at, constant)| both(constant).map(move |value| (at, value));
             let steps = guest.constants.iter().enumerate().flat_map(of_constant).collect();
-            Self { constants: guest.constants, sites, steps }
+            Self { constants: guest.constants, sites, carried: Vec::new(), steps }
         })
         .ok()
     }
 
-    /// The sites, then the steps of constants, as the model sees them.
+    /// The sites, then what others wrote, then the steps of constants, as the model sees them.
     fn moves(&self) -> Vec<Move> {
         let sites = self
             .sites
@@ -130,13 +139,15 @@ impl Catalogue {
             let [from, to] = coordinates(name, now.number(), value.number());
             Some(Move { changes: vec![Change::Step { name: name.clone(), from, to }], prior: Prior::Possible.level() })
         });
-        sites.chain(steps).collect()
+        let carried = self.carried.iter().map(|carried| carried.as_move(Prior::Possible.level()));
+        sites.chain(carried).chain(steps).collect()
     }
 
-    /// Every mutation one step away: each structural operator at each site, and each step of each constant.
+    /// Every mutation one step away: each structural operator at each site, each part of what others wrote, and each
+    /// step of each constant.
     fn all<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Mutation> + 'a {
         let single = |at| Bundle { moves: vec![at], are_near_misses: false };
-        (0..self.sites.len() + self.steps.len()).filter_map(move |at| self.make(text, &single(at)))
+        (0..self.sites.len() + self.carried.len() + self.steps.len()).filter_map(move |at| self.make(text, &single(at)))
     }
 
     /// Makes the changes of a bundle, edits before constants. What does not fit after the others is left out.
@@ -150,7 +161,14 @@ impl Catalogue {
             words.push(site.description.clone());
             operators.push(site.operator);
         }
-        let steps = bundle.moves.iter().filter_map(|at| self.steps.get(at.checked_sub(self.sites.len())?));
+        let beyond = |count: usize| bundle.moves.iter().filter_map(move |at| at.checked_sub(count));
+        for carried in beyond(self.sites.len()).filter_map(|at| self.carried.get(at)) {
+            let Some(next) = carried.onto(&source) else { continue };
+            source = next;
+            words.push(carried.words());
+            operators.push(PATCH);
+        }
+        let steps = beyond(self.sites.len() + self.carried.len()).filter_map(|at| self.steps.get(at));
         let steps: Vec<(&str, Value)> =
             steps.filter_map(|(at, value)| Some((self.constants.get(*at)?.name.as_str(), *value))).collect();
         let set = if steps.is_empty() { Vec::new() } else { set(&mut source, &steps)? };
@@ -302,7 +320,7 @@ fn schedule(progress: f32) -> f32 {
             let tried = |text: &str| seen.borrow().contains(text);
             let mut said = Vec::new();
             for trial in 0..40 {
-                let history = History { runs: &[], tried: &tried };
+                let history = History { runs: &[], tried: &tried, written: &[] };
                 let m = EVOLVE.propose(&champion(GUEST), &history, trial).unwrap();
                 assert!(source::look(&m.source, |_| ()).is_ok() && m.source != GUEST, "{}", m.description);
                 assert!(seen.borrow_mut().insert(m.source), "{}", m.description);
@@ -311,15 +329,15 @@ fn schedule(progress: f32) -> f32 {
             said
         };
         assert_eq!(night(), night());
-        let all_tried = History { runs: &[], tried: &|_| true };
+        let all_tried = History { runs: &[], tried: &|_| true, written: &[] };
         assert_eq!(EVOLVE.propose(&champion(GUEST), &all_tried, 0), None);
-        let open = History { runs: &[], tried: &|_| false };
+        let open = History { runs: &[], tried: &|_| false, written: &[] };
         assert_eq!(EVOLVE.propose(&champion("fn ("), &open, 0), None);
     }
 
     /// Descriptions of many proposals.
     fn proposals(runs: &[Run]) -> Vec<String> {
-        let history = History { runs, tried: &|_| false };
+        let history = History { runs, tried: &|_| false, written: &[] };
         (0..100).filter_map(|trial| EVOLVE.propose(&champion(GUEST), &history, trial)).map(|m| m.description).collect()
     }
 
@@ -379,6 +397,25 @@ fn schedule(progress: f32) -> f32 {
         let operators = [make(&[off]), make(&[rate]), make(&[rate, cap])].map(|m| m.operator);
         assert_eq!(operators, ["no softcap", CONSTANT, CONSTANTS]);
         assert_eq!(change::read(&all.description).len(), 4);
+    }
+
+    #[test]
+    fn with_patches_what_others_wrote_is_carried_onto_the_champion() {
+        let parent = GUEST.replace("const DEPTH: usize = 4;", "const DEPTH: usize = 2;");
+        let child = parent.replace("x.rms_norm().linear(&net", "x.tanh().rms_norm().linear(&net");
+        let [before, after] = [&parent, &child].map(|text| Text::parse(text).unwrap());
+        let written = [Written { number: 7, patch: crate::propose::patch::Patch::between(&before, &after).into() }];
+        let measured = Measured { gain: 0.01, pairs: 2, spread: Some(0.004), kind: ChangeKind::Structure, kept: false };
+        let run = Run { champion: 5, changes: written[0].changes(), result: Found::Measured(measured) };
+        let history = History { runs: &[run], tried: &|_| false, written: &written };
+        let carried = |parts| {
+            let evolve = Evolve { random_seed: 5, parts };
+            let made = (0..20).filter_map(|trial| evolve.propose(&champion(GUEST), &history, trial));
+            made.filter(|m| m.description.contains("part 1 of #7: ")).collect::<Vec<_>>()
+        };
+        let with = carried(Parts::ALL);
+        assert!(!with.is_empty() && with.iter().all(|m| m.source.contains("x.tanh()")), "{with:?}");
+        assert_eq!(carried(Parts { patches: false, ..Parts::ALL }), []);
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn situation(past: Vec<Arc<Past>>) -> Situation {
 
 fn next(situation: &Situation) -> Result<Option<Proposal>> {
     let mut desk = Desk { ledger: &mut Free, cancelled: &AtomicBool::new(false) };
-    Ok(Offline.propose(situation, &mut desk)?)
+    Ok(Offline::default().propose(situation, &mut desk)?)
 }
 
 /// The accounts of a proposer that costs nothing.

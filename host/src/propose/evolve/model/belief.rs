@@ -42,7 +42,7 @@ impl<'a> Belief<'a> {
         let runs = if parts.model { runs } else { &[] };
         let here = place.moves.iter().flat_map(|m| &m.changes).filter_map(|change| match change {
             Change::Step { name, from, .. } => Some((name.as_str(), *from)),
-            Change::Edit { .. } => None,
+            Change::Edit { .. } | Change::Without { .. } => None,
         });
         let mut reader = Reader::new(here.collect());
         let noise = Noise::of(runs, place.noise);

@@ -1,6 +1,7 @@
 //! What a source differs in from another one, as the model sees it. The words of a description say it: `LR 0.5 → 0.35`
 //! is a step of a constant, `activation in mlp: relu² → gelu` a choice at a place, `softcap in model: off` an edit.
-//! So a change keeps its identity on another parent, and a trial of which only the row is left still teaches.
+//! `part 2 of #7: …` is a part of a trial that somebody else wrote, and `without part 2 of #7: …` takes it back. So a
+//! change keeps its identity on another parent, and a trial of which only the row is left still teaches.
 
 use crate::propose::evolve::constants;
 
@@ -15,6 +16,20 @@ pub enum Change {
     Step { name: String, from: f64, to: f64 },
     /// An edit that is present, and the choice whose place it took.
     Edit { made: String, instead_of: Option<String> },
+    /// An edit that is taken back.
+    Without { made: String },
+}
+
+/// The name of a part of a trial, from 1.
+pub fn part_name(part: usize, trial: u64) -> String {
+    format!("part {part} of #{trial}")
+}
+
+/// The names of the parts in `parts 1, 3 of #7`.
+fn part_names(text: &str) -> Option<Vec<String>> {
+    let (parts, trial) = text.strip_prefix("part ").or_else(|| text.strip_prefix("parts "))?.split_once(" of #")?;
+    let trial = trial.parse().ok()?;
+    parts.split(", ").map(|part| Some(part_name(part.parse().ok()?, trial))).collect()
 }
 
 /// The changes that a description lists.
@@ -23,6 +38,13 @@ pub fn read(description: &str) -> Vec<Change> {
 }
 
 fn read_part(part: &str) -> Vec<Change> {
+    let named = part.split_once(": ").map_or(part, |(named, _)| named);
+    if let Some(names) = named.strip_prefix("without ").and_then(part_names) {
+        return names.into_iter().map(|made| Change::Without { made }).collect();
+    }
+    if let Some(names) = part_names(named) {
+        return names.into_iter().map(|made| Change::Edit { made, instead_of: None }).collect();
+    }
     // Operators that trade constants put their name before them.
     let listed = part.split_once(": ").map_or(part, |(_, listed)| listed);
     if let Some(steps) = [part, listed].into_iter().find_map(steps) {
@@ -80,6 +102,14 @@ mod tests {
         let read =
             read("depth against width: DEPTH 4 → 8, WIDTH 128 → 96; one rate for two groups: A_LR 0.1 → 0.2, as B_LR");
         assert!(matches!(read.as_slice(), [Change::Step { .. }, Change::Step { .. }, Change::Step { .. }]), "{read:?}");
+    }
+
+    #[test]
+    fn parts_of_trials_are_edits_by_their_number() {
+        assert_eq!(read("part 2 of #7: +1 −0 lines, LR 1 → 2"), [edit("part 2 of #7", None)]);
+        assert_eq!(read("parts 1, 3 of #7: x"), [edit("part 1 of #7", None), edit("part 3 of #7", None)]);
+        assert_eq!(read("without part 1 of #7: x"), [Change::Without { made: "part 1 of #7".into() }]);
+        assert_eq!(read("part of #7: x"), [edit("part of #7: x", None)]);
     }
 
     #[test]

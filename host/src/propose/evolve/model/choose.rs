@@ -48,7 +48,7 @@ impl<'a> Chooser<'a> {
         let belief = Belief::new(runs, place, parts, width);
         let is_near = |change: &Change| match change {
             Change::Step { from, to, .. } => (to - from).abs() <= REACH * width,
-            Change::Edit { .. } => true,
+            Change::Edit { .. } | Change::Without { .. } => true,
         };
         let near = place.moves.iter().map(|m| m.changes.len() > 1 || m.changes.iter().all(is_near)).collect();
         let touches = place.moves.iter().map(|m| m.touches().collect()).collect();
@@ -121,7 +121,7 @@ impl<'a> Chooser<'a> {
     }
 
     fn is_new_edit(&self, at: usize) -> bool {
-        let is_edit = |change: &Change| matches!(change, Change::Edit { .. });
+        let is_edit = |change: &Change| matches!(change, Change::Edit { .. } | Change::Without { .. });
         let edits = self.place.moves.get(at).is_some_and(|one| one.changes.iter().any(is_edit));
         edits && self.belief.tried.get(at) != Some(&true)
     }

@@ -13,10 +13,11 @@ const ELSEWHERE: f64 = 0.5;
 /// Rounds in which blame is shared out.
 const ROUNDS: usize = 3;
 
-/// What can fail: an edit, or a constant that rises or falls.
+/// What can fail: an edit, taking it back, or a constant that rises or falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause<'a> {
     Edit(&'a str),
+    Without(&'a str),
     Step(&'a str, bool),
 }
 
@@ -24,6 +25,7 @@ impl<'a> Cause<'a> {
     fn of(change: &'a Change) -> Self {
         match change {
             Change::Edit { made, .. } => Self::Edit(made),
+            Change::Without { made } => Self::Without(made),
             Change::Step { name, from, to } => Self::Step(name, to > from),
         }
     }

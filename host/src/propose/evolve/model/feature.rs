@@ -47,6 +47,7 @@ impl<'a> Reader<'a> {
                     add(&mut row, Feature::Slope(name), after - before);
                     add(&mut row, Feature::Curvature(name), after * after - before * before);
                 }
+                Change::Without { made } => edit(&mut row, made, -1.0),
                 Change::Edit { made, instead_of } => {
                     if let Some(was) = instead_of {
                         if !self.made.contains(was.as_str()) {
@@ -94,6 +95,14 @@ mod tests {
         assert_eq!(reader.row(&changes[0]), [(gelu, 1.0), (place, 1.0)]);
         assert_eq!(reader.row(&changes[1]), [(gelu, -1.0), (silu, 1.0)]);
         assert_eq!(reader.row(&changes[2]), [(gelu, -1.0), (place, -1.0)]);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_the_negative_of_what_was_made() {
+        let [made, without] = ["part 1 of #7: x", "without part 1 of #7: x"].map(read);
+        let part = Feature::Edit("part 1 of #7");
+        let mut reader = Reader::default();
+        assert_eq!((reader.row(&made), reader.row(&without)), (vec![(part, 1.0)], vec![(part, -1.0)]));
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Move {
             Change::Edit { made, instead_of: Some(_) } => {
                 made.split_once(": ").map_or(made.as_str(), |(place, _)| place)
             }
-            Change::Edit { made, instead_of: None } => made,
+            Change::Edit { made, instead_of: None } | Change::Without { made } => made,
         })
     }
 }

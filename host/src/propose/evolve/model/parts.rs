@@ -13,8 +13,11 @@ pub struct Parts {
     pub widening: bool,
     /// What failed is drawn less.
     pub failures: bool,
+    /// Parts of what others wrote are carried onto the champion.
+    pub patches: bool,
 }
 
 impl Parts {
-    pub const ALL: Self = Self { model: true, bundles: true, near_misses: true, widening: true, failures: true };
+    pub const ALL: Self =
+        Self { model: true, bundles: true, near_misses: true, widening: true, failures: true, patches: true };
 }
