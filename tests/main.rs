@@ -27,6 +27,7 @@ mod nights;
 mod odd_servers;
 mod operators;
 mod output;
+mod promote;
 mod proposers;
 mod report;
 mod scale;

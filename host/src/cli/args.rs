@@ -81,6 +81,9 @@ pub enum Command {
     Ideas,
     /// Show what one source changes in another, in parts that can be tried alone, and carry it onto a third.
     Diff(Diff),
+    /// Train the keeps of a night at a larger scale and budget, alone and together: which gains hold, and whether they
+    /// add up. Stopped, it goes on where it stopped.
+    Promote(Promote),
     /// Show an experiment, a trial's source, a component, or what was sent to a proposer and came back, by (the start
     /// of) its hash.
     Show {
@@ -215,6 +218,20 @@ pub struct Diff {
     /// Write the result here instead.
     #[arg(long, value_name = "FILE", requires = "onto")]
     pub write: Option<PathBuf>,
+}
+
+/// `host promote`.
+#[derive(Debug, Args)]
+pub struct Promote {
+    /// The larger terms: scale, budget, size of the evaluation. Corpora, context, split and seed guest are the night's.
+    #[arg(long, value_name = "NAME|FILE", default_value = "promote")]
+    pub policy: String,
+    /// Number of random seeds [default: `replicas` of the policy].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub seeds: Option<u32>,
+    /// Which night of the store [default: the last one].
+    #[arg(long, value_name = "N")]
+    pub night: Option<i64>,
 }
 
 /// `host report`: each form of report is an option, and at least one has to be named.

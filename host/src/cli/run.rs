@@ -4,7 +4,9 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, diff, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
+use crate::cli::{
+    data, diff, doctor, ideas, lab, manual, out, promote, report, score, search, show, split, store, text,
+};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -76,6 +78,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Log { last, all } => show::log(&cli, *last, *all),
         Command::Ideas => ideas::ideas(&cli),
         Command::Diff(what) => diff::diff(&cli, what),
+        Command::Promote(what) => promote::run(&cli, what),
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),

@@ -12,7 +12,7 @@
 //! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the store;
 //! `retention` lets go of weights; `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for
 //! watchers; `setup` opens everything, `past` an earlier night; `recorded` tries a past night again, `search` samples
-//! constants.
+//! constants, `promote` runs keeps on larger terms.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -25,6 +25,7 @@ mod lock;
 mod memory;
 pub mod past;
 mod progress;
+pub mod promote;
 pub mod recorded;
 pub mod report;
 mod rest;

@@ -13,6 +13,7 @@ pub(super) const POLICIES: &[(&str, &str)] = &[
     ("llm", include_str!("../../../policies/llm.toml")),
     ("ollama", include_str!("../../../policies/ollama.toml")),
     ("overnight", include_str!("../../../policies/overnight.toml")),
+    ("promote", include_str!("../../../policies/promote.toml")),
     ("smoke", include_str!("../../../policies/smoke.toml")),
 ];
 

@@ -101,7 +101,7 @@ fn a_long_line_is_shown_around_the_fault() {
 #[test]
 fn unknown_names_say_what_is_shipped() {
     let message = Policy::load("overnigth").unwrap_err().to_string();
-    assert!(message.contains("`overnight`, `smoke`"), "{message}");
+    assert!(message.contains("`overnight`, `promote`, `smoke`"), "{message}");
     assert!(Policy::load("no/such.toml").unwrap_err().to_string().starts_with("cannot read no/such.toml"));
     let mut policy = Policy::parse("p", MINIMAL).unwrap();
     policy.budget.profile_hash = Some("0".repeat(64));
