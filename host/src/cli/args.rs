@@ -171,6 +171,9 @@ pub struct Run {
     /// night, restarts included.
     #[arg(long, value_name = "H")]
     pub hours: Option<f64>,
+    /// Say what the night will do, and what it will take and cost on this machine. Nothing is trained or stored.
+    #[arg(long, conflicts_with = "from_recorded")]
+    pub dry: bool,
     /// How long the night waits for a machine that fails (a full disk, a lost cache, no memory) before it ends. What
     /// the fault hit is tried again first, now or when the policy runs again.
     #[arg(long, value_name = "MINUTES", default_value = "30", value_parser = minutes)]

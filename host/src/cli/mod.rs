@@ -12,6 +12,7 @@ mod lab;
 mod manual;
 mod night_view;
 mod out;
+mod outlook;
 mod promote;
 mod report;
 mod run;

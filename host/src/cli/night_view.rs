@@ -56,7 +56,7 @@ impl NightView {
         match event {
             Event::Setup { what, text } => self.line(&format!("{what:<16} {}", printable(text))),
             // Further lines may be untrusted text. The prefix keeps them apart from the host's own lines.
-            Event::Note { text } => self.line(&printable(text).replace('\n', "\n  | ")),
+            Event::Note { text } | Event::Fault { text } => self.line(&printable(text).replace('\n', "\n  | ")),
             Event::Started { number, description } => {
                 self.current =
                     if *number == 0 { printable(description) } else { format!("#{number} {}", printable(description)) };

@@ -35,7 +35,7 @@ pub fn run(cli: &Cli, what: &args::Promote) -> Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(false, name, &cli.store);
     let mut tell = |event: Event| match (cli.json, &event) {
-        (true, Event::Note { text }) => eprintln!("{}", printable(text)),
+        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
         (true, _) => {}
         (false, event) => view.show(event),
     };

@@ -5,13 +5,14 @@ use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
-    data, diff, doctor, ideas, lab, manual, out, promote, report, score, search, show, split, store, text,
+    data, diff, doctor, ideas, lab, manual, out, outlook, promote, report, score, search, show, split, store, text,
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
 use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
+use nightlab::night::notify::{Message, Notifier};
 use nightlab::night::recorded::Recorded;
 use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
@@ -130,6 +131,9 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     }
     let policy_name = run.policy.as_deref().unwrap_or(setup::default_policy());
     let policy = policy::Policy::load(policy_name)?;
+    if run.dry {
+        return outlook::dry(cli, run, &policy, policy_name);
+    }
     // Report an invalid key now, not after the minutes that a baseline takes.
     let proposers = match run.from_recorded {
         Some(_) => setup::Proposers::default(),
@@ -139,7 +143,12 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     let store = patient_store(cli, &stop)?;
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let mut view = NightView::new(cli.json, policy_name, &cli.store);
-    let mut tell = |event: Event| view.show(&event);
+    let notifier = Notifier::start(&policy.notify);
+    let mut tell = |event: Event| {
+        notifier.hear(&event);
+        view.show(&event);
+        notifier.failures().for_each(|text| view.show(&Event::Note { text }));
+    };
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = setup::brief()?;
     let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
@@ -157,12 +166,19 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         recorded: recorded.as_ref().map(Recorded::again),
         night: None,
     };
-    let night = Night::begin(&bench, plan, &stop, &mut tell)?;
-    proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;
-    night.run(match recorded {
+    let writers = match recorded {
         Some(recorded) => vec![Box::new(recorded) as Box<dyn Proposer>],
         None => proposers.fit,
-    })?;
+    };
+    let ended = Night::begin(&bench, plan, &stop, &mut tell).and_then(|night| {
+        proposers.unfit.iter().try_for_each(|unfit| night.leave_out(&unfit.name, &unfit.reason))?;
+        night.run(writers)
+    });
+    if let Err(error) = &ended {
+        notifier.tell(Message::fault(&format!("the night ended: {error}")));
+    }
+    notifier.finish().into_iter().for_each(|text| view.show(&Event::Note { text }));
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

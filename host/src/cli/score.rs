@@ -43,7 +43,7 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     let mut view = NightView::new(false, name, &cli.store);
     // With --json, standard output has the scores alone.
     let mut tell = |event: Event| match (cli.json, &event) {
-        (true, Event::Note { text }) => eprintln!("{}", printable(text)),
+        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
         (true, _) => {}
         (false, event) => view.show(event),
     };

@@ -31,7 +31,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
     let _lock = store.lock_run()?;
     let mut note = |event: Event| match event {
         Event::Setup { what, text } => eprintln!("{what:<16} {}", printable(&text)),
-        Event::Note { text } => eprintln!("{}", printable(&text)),
+        Event::Note { text } | Event::Fault { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
     let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;

@@ -394,7 +394,7 @@ fn source_of(source: Option<&str>, file: Option<&str>) -> Result<String, Problem
 fn line(event: &Event) -> String {
     match event {
         Event::Setup { what, text } => format!("{what}: {}", sanitize::line(text, 200)),
-        Event::Note { text } => sanitize::line(text, 300),
+        Event::Note { text } | Event::Fault { text } => sanitize::line(text, 300),
         Event::Started { number: 0, description } => sanitize::line(description, 200),
         Event::Started { number, description } => format!("#{number}: {}", sanitize::line(description, 200)),
         Event::Progress { role, progress, steps, loss, .. } => {

@@ -16,6 +16,8 @@ pub enum Event {
     Setup { what: &'static str, text: String },
     /// A warning, a wait, or the start of slow work.
     Note { text: String },
+    /// The machine failed, and the night waits.
+    Fault { text: String },
     Started {
         /// Trial number; 0 for the baseline.
         number: u64,

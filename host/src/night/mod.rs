@@ -9,10 +9,11 @@
 //!  └──▶ report   the standing, the end, and the files for people
 //! ```
 //!
-//! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the store;
-//! `retention` lets go of weights; `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for
-//! watchers; `setup` opens everything, `past` an earlier night; `recorded` tries a past night again, `search` samples
-//! constants, `promote` runs keeps on larger terms.
+//! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the
+//! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
+//! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
+//! everything, `past` an earlier night; `recorded` tries a past night again, `search` samples constants, `promote` runs
+//! keeps on larger terms.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -23,6 +24,8 @@ mod error;
 pub mod event;
 mod lock;
 mod memory;
+pub mod notify;
+pub mod outlook;
 pub mod past;
 mod progress;
 pub mod promote;

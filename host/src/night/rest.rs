@@ -49,7 +49,7 @@ impl Rest {
                 seconds @ 0..120 => format!("{seconds} s"),
                 seconds => format!("{} min", seconds / 60),
             };
-            tell(Event::Note { text: format!("waiting, and trying again for up to {at_most}: {text}") });
+            tell(Event::Fault { text: format!("waiting, and trying again for up to {at_most}: {text}") });
             self.told = text;
         }
         let mut pause = Countdown::new(self.pause);
@@ -115,7 +115,7 @@ mod tests {
         assert!(!wait(&mut rest), "the patience is used up");
         rest.end();
         assert!(wait(&mut rest), "a success gives it back");
-        assert!(matches!(&said[..], [Event::Note { text }, Event::Note { .. }] if text.contains("no space")));
+        assert!(matches!(&said[..], [Event::Fault { text }, Event::Fault { .. }] if text.contains("no space")));
     }
 
     #[test]

@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
 /// Milliseconds within which a stopped night continues if its policy is run again.
-const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
+pub(super) const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
 
 /// The task of a night.
 pub struct Plan<'a> {

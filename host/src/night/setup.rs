@@ -56,6 +56,10 @@ pub enum OpenError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("there is no store in {0}; `host run --policy smoke` makes one, `--store DIR` names another")]
     NoStore(PathBuf),
+    #[error("there is no room for a temporary folder: {0}")]
+    Scratch(String),
+    #[error("this machine cannot be measured: {0}")]
+    Calibration(kernels::fault::Fault),
     #[error("nobody can propose: {}", words(.0))]
     NoProposer(Vec<Unfit>),
     #[error("the sandbox does not work here: {0}")]
@@ -180,6 +184,25 @@ pub fn bench(
         Choice::Secret => Some(store.current_secret(unix_ms())?),
     };
     open(store, policy, secret, power, tell)
+}
+
+/// Assembles the bench that a night would have, with a store of its own in an empty folder. The night's store, if there
+/// is one, is only read.
+pub(super) fn bench_beside(
+    store: Option<&Store>,
+    empty: &Path,
+    policy: &Policy,
+    power: (Option<u32>, NonZeroUsize),
+    tell: &mut dyn FnMut(Event),
+) -> Result<(Bench, Candidate), OpenError> {
+    let own = Store::open(empty)?;
+    let in_use = store.map(Store::secret_in_use).transpose()?.flatten();
+    let secret = match (policy.task.split, store.zip(in_use)) {
+        (Choice::Public, _) => None,
+        (Choice::Secret, Some((store, record))) => store.secret(&record.commitment)?,
+        (Choice::Secret, None) => Some(own.current_secret(unix_ms())?),
+    };
+    open(own, policy, secret, power, tell)
 }
 
 /// Assembles the bench of a night that was, with the secret that has chosen its held-out text.

@@ -11,7 +11,7 @@ impl Policy {
     /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, rules, search, caps, selection, store, llm: _, command: _ } = self;
+        let Self { task, budget, limits, rules, search, caps, selection, store, notify, llm: _, command: _ } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -60,6 +60,19 @@ impl Policy {
         faults.unless(can_be_kept, "selection.least_seeds", "more than `most_seeds`: nothing could be kept");
         faults.within("store.keep_runs", store.keep_runs, 0, 1_000_000);
         faults.within("store.quota_gb", store.quota_gb, 0.0, 1e6);
+        faults.unless(
+            notify.webhook.is_none() || notify.webhook_env.is_none(),
+            "notify.webhook_env",
+            "not beside `webhook`",
+        );
+        let is_web = |address: &String| address.starts_with("https://") || address.starts_with("http://");
+        faults.unless(
+            notify.webhook.as_ref().is_none_or(is_web),
+            "notify.webhook",
+            "must begin with https:// or http://",
+        );
+        let is_named = notify.command.first().is_none_or(|program| !program.is_empty());
+        faults.unless(is_named, "notify.command", "names no program");
         faults.0
     }
 

@@ -41,6 +41,59 @@ pub struct Policy {
     /// Which weights the store keeps.
     #[serde(default)]
     pub store: Retention,
+    /// Whom the night tells what. It is no part of what is recorded of a policy.
+    #[serde(default, skip_serializing)]
+    pub notify: Notify,
+}
+
+/// When somebody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Occasion {
+    /// A mutation was kept.
+    Keep,
+    /// The night has ended.
+    End,
+    /// The machine failed: the night waits, a trial was lost, or the night ended by it.
+    Fault,
+}
+
+/// Who is told, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notify {
+    /// Occasions of a message.
+    pub on: Vec<Occasion>,
+    /// Web address that gets each message as JSON.
+    pub webhook: Option<String>,
+    /// Name of the environment variable that holds the address, as one may be a secret.
+    pub webhook_env: Option<String>,
+    /// Program and its arguments; the text of the message follows them.
+    pub command: Vec<String>,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self {
+            on: vec![Occasion::Keep, Occasion::End, Occasion::Fault],
+            webhook: None,
+            webhook_env: None,
+            command: Vec::new(),
+        }
+    }
+}
+
+impl Notify {
+    /// Whether anybody is told.
+    pub fn is_set(&self) -> bool {
+        self.webhook.is_some() || self.webhook_env.is_some() || !self.command.is_empty()
+    }
+
+    /// The web address, if there is to be one.
+    pub fn address(&self) -> Option<Result<String, String>> {
+        let of_variable = |name: &String| std::env::var(name).map_err(|_| format!("{name} is not set"));
+        self.webhook.clone().map(Ok).or_else(|| self.webhook_env.as_ref().map(of_variable))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,5 +15,5 @@ mod tests;
 
 pub use diagnostic::Diagnostic;
 pub use error::PolicyError;
-pub use fields::{Budget, CapsPolicy, Choice, Policy, Search, TaskPolicy};
+pub use fields::{Budget, CapsPolicy, Choice, Notify, Occasion, Policy, Search, TaskPolicy};
 pub use load::{DEFAULT_PROFILE, load_profile};

@@ -49,7 +49,7 @@ impl Store {
 
     /// The latest night of this policy and context that began since the given time and has not ended: it was stopped or
     /// killed, or another process is running it.
-    pub(super) fn open_night(
+    pub fn open_night(
         &self,
         policy: &str,
         context: &ContextKey,

@@ -1,0 +1,84 @@
+//! `host run --dry`: what a night will do, take and cost on this machine, before it begins.
+
+use crate::cli::args::{self, Cli};
+use crate::cli::night_view::NightView;
+use crate::cli::out::{eprintln, println};
+use crate::cli::text;
+use anyhow::Result;
+use nightlab::night::Bounds;
+use nightlab::night::event::Event;
+use nightlab::night::outlook::{Outlook, Pace, outlook};
+use nightlab::night::setup::{self, Proposers};
+use nightlab::policy::Policy;
+use nightlab::system::sanitize::printable;
+use serde_json::json;
+use std::process::ExitCode;
+
+pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<ExitCode> {
+    let Proposers { fit, unfit } = setup::proposers(policy)?;
+    let mut view = NightView::new(false, name, &cli.store);
+    let mut tell = |event: Event| match (cli.json, &event) {
+        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
+        (true, _) => {}
+        (false, event) => view.show(event),
+    };
+    let typed = Bounds { experiments: run.experiments, hours: run.hours };
+    let found = outlook(policy, &cli.store, (cli.threads, cli.jobs), typed, &mut tell)?;
+    let fit: Vec<&str> = fit.iter().map(|proposer| proposer.name()).collect();
+    if cli.json {
+        let unfit: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+        text::json_line(&json!({ "policy": name, "proposers": fit, "left_out": unfit, "outlook": found }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("proposers        {}", printable(&fit.join(", ")));
+    unfit.iter().for_each(|unfit| println!("left out         {}", printable(&unfit.to_string())));
+    lines(&found).iter().for_each(|line| println!("{line}"));
+    println!("\nnothing was trained; `host run --policy {}` begins", printable(name));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(found: &Outlook) -> Vec<String> {
+    let mut lines = Vec::new();
+    let earlier = found.earlier_trials;
+    match found.goes_on {
+        Some((night, trained, hours)) => lines.push(format!(
+            "goes on          night {night}, which has trained {trained} mutations in {}",
+            text::duration(hours * 3600.0)
+        )),
+        None if earlier > 0 => {
+            lines.push(format!("begins           with what {earlier} earlier trials on these terms taught"))
+        }
+        None => lines.push("begins           with a baseline: no trial on these terms is in the store".into()),
+    }
+    let pace = match found.pace {
+        Pace::Runs { runs } => format!("the median of the last {runs} here"),
+        Pace::Calibration { speed } => {
+            format!("no run was timed here yet; single operations run at {speed:.2} of the profile's speed")
+        }
+    };
+    lines.push(format!(
+        "a run            about {}: {pace}; {:.0} runs per hour",
+        text::duration(found.seconds_per_run),
+        found.runs_per_hour
+    ));
+    let hours = |hours: f64| text::duration(hours * 3600.0);
+    lines.push(match (found.runs, found.mutations, found.hours) {
+        (Some(runs), Some(mutations), Some(time)) => {
+            format!("the night        about {mutations:.0} mutations in {runs:.0} runs, {}", hours(time))
+        }
+        _ => "the night        has no end but Ctrl-C: the policy sets neither `search.hours` nor `search.experiments`"
+            .into(),
+    });
+    let weights = text::bytes(found.weight_bytes);
+    let records = found.record_bytes.map_or("65 kB a run".into(), |bytes| text::bytes(bytes as u64));
+    let free = found.free_bytes.map_or(String::new(), |free| format!("; {} are free", text::bytes(free)));
+    lines.push(format!("disk             at most {weights} of weights (`[store]`), about {records} of records{free}"));
+    lines.push(match found.dollars {
+        Some(0.0) => "cost             none: no proposer has a price".into(),
+        Some(dollars) => format!("cost             at most ${dollars:.2} (`caps.dollars`)"),
+        None => {
+            "cost             no bound: the policy names a proposer with a price, and sets no `caps.dollars`".into()
+        }
+    });
+    lines
+}
