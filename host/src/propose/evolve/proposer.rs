@@ -24,7 +24,7 @@ impl Offline {
 }
 
 /// What a trial taught; `None` if it was not compared with the source that it changed, or teaches nothing about it.
-fn run(trial: &Trial) -> Option<Run> {
+pub(super) fn run(trial: &Trial) -> Option<Run> {
     if trial.number == 0 || trial.parent != trial.champion {
         return None;
     }
@@ -41,6 +41,11 @@ fn run(trial: &Trial) -> Option<Run> {
         Ending::Same | Ending::HostFault => return None,
     };
     Some(Run { champion: trial.champion, changes: changes(trial), result })
+}
+
+/// Whether a change is the whole of what one trial did to the code: no other trial has it.
+pub(super) fn is_of_one_trial(change: &Change) -> bool {
+    matches!(change, Change::Edit { made, .. } if made.starts_with('#'))
 }
 
 /// The changes of a trial, by its description. The words of other authors say which constants they moved; the rest is
