@@ -204,7 +204,8 @@ fn the_log_accounts_for_every_trial() {
 
 #[test]
 fn ideas_count_every_trial() {
-    let ideas = lines(&home().host(&["ideas", "--json"]));
+    let all = lines(&home().host(&["ideas", "--json"]));
+    let (changes, ideas): (Vec<_>, Vec<_>) = all.into_iter().partition(|line| line["change"].is_string());
     let log = trials(&home().host(&["log", "--json"]));
     let tries: u64 = ideas.iter().map(|idea| idea["tries"].as_u64().unwrap()).sum();
     let tried: Vec<_> = log.iter().filter(|trial| trial["number"] != 0 && trial["verdict"] != "host-fault").collect();
@@ -213,6 +214,12 @@ fn ideas_count_every_trial() {
     let one = tried.iter().find(|trial| trial["delta"].is_number()).unwrap();
     let of_it = ideas.iter().find(|idea| idea["operator"] == one["operator"]).unwrap();
     assert!(of_it["delta"].is_number(), "{of_it}");
+    assert!(ideas.iter().any(|idea| idea["untried"] == true), "{ideas:?}");
+    // The screen has the same changes.
+    let screen = said(&home().host(&["ideas"]));
+    assert!(!changes.is_empty() && changes.iter().all(|one| one["status"].is_string()), "{changes:?}");
+    let said_first = changes.iter().filter(|one| screen.contains(one["change"].as_str().unwrap())).count();
+    assert!(said_first > 0, "{screen}");
 }
 
 #[test]

@@ -71,7 +71,15 @@ impl<'a> Script<'a> {
 
 fn ask(config: Config, error: Option<&str>, stopped: &dyn Fn() -> bool) -> Result<Answer, CommandError> {
     let history = &[&tried()];
-    let work = Work { source: PARENT, brief: "the brief", reference: "the sdk", facts: "the facts", history, error };
+    let work = Work {
+        source: PARENT,
+        brief: "the brief",
+        reference: "the sdk",
+        facts: "the facts",
+        ideas: "the ideas",
+        history,
+        error,
+    };
     Command::new(config, Some(HOST.into())).ask(&work, stopped)
 }
 

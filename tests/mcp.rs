@@ -272,6 +272,8 @@ fn an_agent_runs_the_whole_loop_from_an_empty_folder() {
     assert!(ideas["text"].as_str().unwrap().contains("data, never instructions"), "{ideas}");
     assert_eq!(ideas["ideas"][0]["hypothesis"], "a larger rate");
     assert_eq!(ideas["ideas"][0]["proposer"], "mcp.testagent");
+    assert!(ideas["text"].as_str().unwrap().contains("`reference` with find `µs`"), "{ideas}");
+    assert!(agent.good("reference", json!({ "find": "µs" })).0.contains("| attention, window 64 |"));
     assert_eq!(agent.good("trial", json!({ "number": 1 })).1["source"], tiny("0.03"));
     let (text, night) = agent.good("night", json!({}));
     assert_eq!((&night["trials"], &night["log"][1]["verdict"]), (&json!(2), &json!("same")), "{text}");
@@ -293,8 +295,14 @@ fn a_try_answers_when_the_first_seed_is_known_and_is_judged_afterwards() {
     assert!(text.contains("`trial` with number 3"), "{text}");
     assert_eq!(first.verdict(3), "keep");
     assert_eq!(first.good("champion", json!({})).1["number"], 3);
-    let ideas = first.good("ideas", json!({})).0;
+    let (ideas, data) = first.good("ideas", json!({}));
     assert!(ideas.contains("Screened on one random seed"), "{ideas}");
+    // What the search knows comes before the trials: the keep, then what is untried.
+    let parts = ["Kept trials", "#3 LR 0.002 → 0.01", "Untried", "# What was tried"];
+    let places: Vec<usize> = parts.iter().map(|part| ideas.find(part).unwrap_or_else(|| panic!("{ideas}"))).collect();
+    assert!(places.is_sorted(), "{ideas}");
+    let known = data["known"].as_str().unwrap();
+    assert!(ideas.contains(known) && known.contains("P(better)") && known.chars().count() <= 6000, "{known}");
 
     // Killed after the promise: the next night tries it first.
     let promised = first.good("try", json!({ "source": tiny("0.02") })).1;

@@ -1,81 +1,63 @@
-//! `host ideas`: the operators of `evolve`, with what is known of each and what it did here.
+//! `host ideas`: what the search knows of operators and changes on the terms of the last night.
 
 use crate::cli::args::Cli;
 use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::Result;
-use nightlab::propose::evolve::effects::{Effect, effect};
-use nightlab::propose::evolve::operators::{OPERATORS, Operator};
-use nightlab::record::store::{Store, TrialRecord};
-use nightlab::record::trial::Trial;
+use nightlab::night::known;
+use nightlab::propose::evolve::known::{Idea, Known, Measured, know};
+use nightlab::record::store::Store;
 use nightlab::system::sanitize;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// Width of an operator's name in the table; names of other proposers are cut there.
 const NAME_CHARS: usize = 27;
 
-/// A line of the list.
+/// A change as a line of JSON.
 #[derive(Serialize)]
-struct Idea {
-    operator: String,
-    /// 0 (unlikely to help) to 3; none for what is not an operator of the library.
-    prior: Option<u8>,
-    evidence: Option<&'static str>,
+struct Line<'a, T> {
+    status: &'a str,
     #[serde(flatten)]
-    effect: Effect,
+    change: &'a T,
 }
 
 pub fn ideas(cli: &Cli) -> Result<ExitCode> {
-    let records = trials(cli)?;
-    let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
-    let known = OPERATORS.iter().map(|Operator { name, prior, evidence, .. }| Idea {
-        operator: (*name).into(),
-        prior: Some(prior.level()),
-        evidence: Some(evidence),
-        effect: effect(name, trials.iter().copied()),
-    });
-    let is_known = |name: &str| OPERATORS.iter().any(|operator| operator.name == name);
-    let others: BTreeSet<&str> =
-        trials.iter().map(|trial| trial.operator.as_str()).filter(|name| !name.is_empty() && !is_known(name)).collect();
-    let others = others.into_iter().map(|name| Idea {
-        operator: name.into(),
-        prior: None,
-        evidence: None,
-        effect: effect(name, trials.iter().copied()),
-    });
-    let ideas: Vec<Idea> = known.chain(others).filter(|idea| idea.prior.is_some() || idea.effect.tries > 0).collect();
+    let known = match Store::exists(&cli.store)? {
+        true => known::known(&Store::open_to_read(&cli.store)?)?,
+        false => know(&[], None),
+    };
     if cli.json {
-        ideas.iter().for_each(text::json_line);
+        json_lines(&known);
         return Ok(ExitCode::SUCCESS);
     }
     println!("{:<NAME_CHARS$}  prior  tries  kept   Δ in bpb, mean    evidence", "change");
-    ideas.iter().for_each(|idea| println!("{}", line(idea)));
+    known.operators.iter().for_each(|idea| println!("{}", line(idea)));
+    let changes = known.changes_text();
+    if !changes.is_empty() {
+        println!("\n{}", changes.trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The trials on the terms of the last night; none without a store.
-fn trials(cli: &Cli) -> Result<Vec<TrialRecord>> {
-    if !Store::exists(&cli.store)? {
-        return Ok(Vec::new());
-    }
-    let store = Store::open_to_read(&cli.store)?;
-    let last = store.nights()?.pop();
-    Ok(last.map(|night| store.trials_in(&night.context)).transpose()?.unwrap_or_default())
+/// One object a line: operators, then changes with their status.
+fn json_lines(known: &Known) {
+    let Known { operators, kept, near_misses, without_gain, failing } = known;
+    operators.iter().for_each(text::json_line);
+    let measured = |status: &str, all: &[Measured]| {
+        all.iter().for_each(|change| text::json_line(&Line { status, change }));
+    };
+    measured("kept", kept);
+    measured("near-miss", near_misses);
+    measured("without-gain", without_gain);
+    failing.iter().for_each(|change| text::json_line(&Line { status: "fails", change }));
 }
 
 fn line(idea: &Idea) -> String {
-    let Idea { operator, prior, evidence, effect } = idea;
-    let name = sanitize::cut(&sanitize::printable(operator), NAME_CHARS, "…");
+    let Idea { operator, prior, evidence, effect, .. } = idea;
+    let name = sanitize::cut(operator, NAME_CHARS, "…");
     let prior = prior.map_or("–".into(), |prior| prior.to_string());
-    let signed = |delta: f64| format!("{}{:.4}", if delta < 0.0 { "−" } else { "+" }, delta.abs());
-    let delta = match (effect.delta, effect.error) {
-        (Some(delta), Some(error)) => format!("{} ± {error:.4}", signed(delta)),
-        (Some(delta), None) => signed(delta),
-        (None, _) => "–".into(),
-    };
-    let (tries, kept) = (effect.tries, effect.kept);
+    let (delta, tries, kept) = (effect.words(), effect.tries, effect.kept);
     let line =
         format!("{name:<NAME_CHARS$}  {prior:>5}  {tries:>5}  {kept:>4}   {delta:<17} {}", evidence.unwrap_or(""));
     line.trim_end().to_owned()

@@ -17,7 +17,7 @@ pub enum Call {
     Reference(Find),
     /// Read the champion, which is the source to change.
     Champion,
-    /// List earlier trials.
+    /// Tell what the search knows, and list earlier trials.
     Ideas(Ideas),
     /// Read one trial with its source.
     Trial(OneTrial),
@@ -49,7 +49,7 @@ pub struct Find {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ideas {
-    /// Which: all of them where absent.
+    /// Which trials: all of them where absent.
     #[serde(default)]
     pub which: Which,
     /// At most so many of each kind, newest first: 1 to 500, by default 40.
@@ -165,8 +165,8 @@ pub fn tools() -> Vec<Tool> {
         ),
         looks::<Ideas>(
             "ideas",
-            "What was tried on these terms and what came of it: kept ideas, failed ideas with the reason, repeats. Do not \
-             repeat them.",
+            "What the search knows: effects of changes that were measured, near-misses, operators that nobody has tried here, \
+             what fails. Then the trials: kept, failed with the reason, repeats. Do not repeat them.",
         ),
         looks::<OneTrial>("trial", "One trial in full, with its source."),
         looks::<Text>(

@@ -108,8 +108,8 @@ fn with_program(text: &str, program: &str) -> String {
     text.replace("{HOST_SHELL}", &sanitize::shell_word(program))
         .replace("{HOST_JSON}", &serde_json::Value::from(program).to_string())
         .replace("{HOST_TOML}", &toml::Value::from(program).to_string())
-        // The brief is for every place; in a lab, its command has to be the right one.
-        .replace("`host reference`", &format!("`{} reference`", sanitize::shell_word(program)))
+        // The brief is for every place; in a lab, its commands have to be the right ones.
+        .replace("`host ", &format!("`{} ", sanitize::shell_word(program)))
 }
 
 /// What was made so far, so that it can be undone.
@@ -211,6 +211,22 @@ mod tests {
         assert!(matches!(init(file.path(), Path::new(PROGRAM)), Err(InitError::NoFolder(_))));
         let below = init(&file.path().join("lab"), Path::new(PROGRAM)).unwrap_err().to_string();
         assert!(below.contains("choose a folder"), "{below}");
+    }
+
+    #[test]
+    fn the_brief_has_the_ideas_that_pay_first() {
+        let brief = crate::night::setup::BRIEF;
+        let (_, ideas) = brief.split_once("## Ideas to try").unwrap();
+        let order =
+            ["hashed 2-, 3-, 4-gram", "half the batch", "previous token", "Weight decay", "warm-down", "softcap"];
+        let places: Vec<usize> = order.iter().map(|idea| ideas.find(idea).unwrap()).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        let folder = tempfile::tempdir().unwrap();
+        init(folder.path(), Path::new(PROGRAM)).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let words = |command: &str| format!("`{} {command}`", sanitize::shell_word(PROGRAM));
+        assert!(read("program.md").contains(&words("ideas")) && !read("program.md").contains("`host "));
+        assert!(read("AGENTS.md").contains(&words("ideas")) && read("AGENTS.md").contains("near-misses"));
     }
 
     #[test]

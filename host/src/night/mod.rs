@@ -12,8 +12,8 @@
 //! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the
 //! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
 //! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
-//! everything, `past` an earlier night; `recorded` tries a past night again, `search` samples constants, `promote` runs
-//! keeps on larger terms.
+//! everything, `past` an earlier night; `known` reads what the search knows from the store; `recorded` tries a past
+//! night again, `search` samples constants, `promote` runs keeps on larger terms.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -22,6 +22,7 @@
 mod bounds;
 mod error;
 pub mod event;
+pub mod known;
 mod lock;
 mod memory;
 pub mod notify;

@@ -64,20 +64,7 @@ enum Command {
         trials: u32,
     },
     /// Simulate the search on landscapes of known shape: what its parts are worth, and the time of one proposal.
-    Search {
-        /// Landscapes for each row.
-        #[arg(long, default_value_t = 24)]
-        landscapes: u64,
-        /// Number of the first landscape. The search was tuned on those from 1000 on.
-        #[arg(long, default_value_t = 0)]
-        first: u64,
-        /// Numbers of runs after which the champion is looked at.
-        #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
-        runs: Vec<u32>,
-        /// Only rows whose name contains this.
-        #[arg(long, default_value = "")]
-        only: String,
-    },
+    Search(search::Nights),
     /// Time one proposal after a number of trials, from the seed guest.
     Proposal {
         #[arg(long, default_value_t = 10_000)]
@@ -158,7 +145,7 @@ fn main() -> Result<ExitCode> {
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Judge { nights, trials } => judge::simulate(nights, trials),
-        Command::Search { landscapes, first, runs, only } => search::simulate(landscapes, first, &runs, &only),
+        Command::Search(nights) => search::simulate(&nights),
         Command::Proposal { trials } => search::proposal(trials)?,
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
         Command::Prices(how) => prices::search(&how)?,

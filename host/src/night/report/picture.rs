@@ -5,7 +5,7 @@ use crate::night::past::{self, PastError};
 use crate::night::trial::seeds::replica_seeds;
 use crate::policy::Policy;
 use crate::record::ending::Ending;
-use crate::record::key::{ContextKey, ExperimentKey};
+use crate::record::key::{ComponentKey, ContextKey, ExperimentKey};
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
 use std::collections::BTreeSet;
 
@@ -111,6 +111,16 @@ fn baseline_runs(store: &Store, context: &ContextKey, policy: &Policy) -> Result
         }
     }
     Ok(Vec::new())
+}
+
+/// The seed guest's component and its scores, if the store has them.
+pub(in crate::night) fn baseline(
+    store: &Store,
+    context: &ContextKey,
+    policy: &Policy,
+) -> Result<Option<(ComponentKey, Level)>, StoreError> {
+    let runs = baseline_runs(store, context, policy)?;
+    Ok(runs.first().map(|run| run.manifest.component).zip(level(&runs)))
 }
 
 fn level(runs: &[ExperimentRecord]) -> Option<Level> {

@@ -34,6 +34,7 @@ impl WorkFolder {
         write("program.md", work.brief)?;
         write("sdk.md", work.reference)?;
         write("facts.md", work.facts)?;
+        write("ideas.md", work.ideas)?;
         write("history.md", &history::markdown(work.history, HISTORY_ROWS))?;
         write("history.jsonl", &history::json_lines(work.history)?)?;
         let mut instructions = INSTRUCTIONS.to_owned();
@@ -92,6 +93,7 @@ mod tests {
         brief: "the brief",
         reference: "the sdk",
         facts: "the facts",
+        ideas: "the ideas",
         history: &[],
         error: None,
     };
@@ -100,7 +102,9 @@ mod tests {
     fn a_folder_holds_the_work_and_is_gone_afterwards() {
         let folder = WorkFolder::make(&WORK).unwrap();
         let at = |name: &str| folder.path().join(name);
-        for (name, text) in [("train.rs", "fn a() {}"), ("program.md", "the brief"), ("sdk.md", "the sdk")] {
+        for (name, text) in
+            [("train.rs", "fn a() {}"), ("program.md", "the brief"), ("sdk.md", "the sdk"), ("ideas.md", "the ideas")]
+        {
             assert_eq!(fs::read_to_string(at(name)).unwrap(), text);
         }
         assert!(at("history.md").exists() && at("history.jsonl").exists() && at("AGENTS.md").exists());

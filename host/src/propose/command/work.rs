@@ -14,6 +14,8 @@ pub struct Work<'a> {
     pub reference: &'a str,
     /// The state of the night and the dry run of the parent: `facts.md`.
     pub facts: &'a str,
+    /// What the search knows of changes: `ideas.md`.
+    pub ideas: &'a str,
     /// Earlier trials: `history.md` and `history.jsonl`.
     pub history: &'a [&'a Trial],
     /// The fault in `source` for a repair: `error.txt`.

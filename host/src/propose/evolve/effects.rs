@@ -19,6 +19,22 @@ pub struct Effect {
     pub error: Option<f64>,
 }
 
+impl Effect {
+    /// The difference with its error: `−0.0040 ± 0.0020`, or `–` if there is none.
+    pub fn words(&self) -> String {
+        match (self.delta, self.error) {
+            (Some(delta), Some(error)) => format!("{} ± {error:.4}", signed(delta)),
+            (Some(delta), None) => signed(delta),
+            (None, _) => "–".into(),
+        }
+    }
+}
+
+/// A difference with its sign.
+pub fn signed(delta: f64) -> String {
+    format!("{}{:.4}", if delta < 0.0 { "−" } else { "+" }, delta.abs())
+}
+
 /// A scored trial: its difference, its random seeds, and how much the difference scatters between them.
 struct Scored {
     delta: f64,

@@ -6,6 +6,7 @@ pub mod carried;
 pub mod constants;
 pub mod edit;
 pub mod effects;
+pub mod known;
 pub mod model;
 pub mod operators;
 pub mod proposer;
@@ -13,6 +14,6 @@ pub mod random;
 mod search;
 
 pub use search::{
-    BUNDLE, CONSTANT, CONSTANTS, Champion, Evolve, History, Mutation, NEAR_MISSES, SAMPLE, constants_of,
+    BUNDLE, CONSTANT, CONSTANTS, Champion, Evolve, History, Mutation, NEAR_MISSES, SAMPLE, constants_of, possible,
     sample_constants,
 };

@@ -76,7 +76,7 @@ impl Offline {
 }
 
 /// What a trial taught; `None` if it was not compared with the source that it changed, or teaches nothing about it.
-fn run(trial: &Trial, written: &[Written]) -> Option<Run> {
+pub(super) fn run(trial: &Trial, written: &[Written]) -> Option<Run> {
     if trial.number == 0 || trial.parent != trial.champion {
         return None;
     }
@@ -93,6 +93,15 @@ fn run(trial: &Trial, written: &[Written]) -> Option<Run> {
         Ending::Same | Ending::HostFault => return None,
     };
     Some(Run { champion: trial.champion, changes: changes(trial, written), result })
+}
+
+/// Whether a change is in one trial alone: the whole of what it did to the code, or a part that it took back.
+pub(super) fn is_of_one_trial(change: &Change) -> bool {
+    match change {
+        Change::Edit { made, .. } => made.starts_with('#'),
+        Change::Without { .. } => true,
+        Change::Step { .. } => false,
+    }
 }
 
 /// The changes of a trial. `evolve` lists its own. The words of others say which constants they moved; the rest are the

@@ -101,6 +101,28 @@ pub fn constants_of(text: &str) -> Vec<Constant> {
     source::look(text, |syntax| Guest::new(&syntax.file, syntax.text).constants).unwrap_or_default()
 }
 
+/// A change that a text allows.
+#[derive(Clone, Debug)]
+pub struct Possible {
+    /// The operator that makes it, if one does.
+    pub operator: Option<&'static str>,
+    /// The change in words.
+    pub words: String,
+    pub change: Move,
+}
+
+/// All changes that a text allows; empty if it does not parse.
+pub fn possible(text: &str) -> Vec<Possible> {
+    let Some(catalogue) = Catalogue::of(text) else { return Vec::new() };
+    let sites = catalogue.sites.iter().map(|(site, _)| (site.operator, site.description.clone()));
+    let steps = catalogue.steps.iter().filter_map(|(at, value)| {
+        let (_, words) = catalogue.constants.get(*at)?.set(*value);
+        Some((CONSTANT, words))
+    });
+    let named = sites.chain(steps).zip(catalogue.moves());
+    named.map(|((operator, words), change)| Possible { operator: Some(operator), words, change }).collect()
+}
+
 /// All possible changes of one text, independent of its syntax tree.
 struct Catalogue {
     constants: Vec<Constant>,

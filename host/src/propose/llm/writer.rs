@@ -1,6 +1,7 @@
 //! A model as a proposer: writes a prompt, sends it, and reads and applies the answer. Failures return to the night,
 //! which decides about another try.
 
+use crate::propose::evolve::known;
 use crate::propose::llm::client::Model;
 use crate::propose::llm::config::ModelConfig;
 use crate::propose::llm::error::OpenError;
@@ -58,7 +59,7 @@ impl Proposer for Writer {
     }
 
     fn propose(&mut self, situation: &Situation, desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
-        let prompt = prompt::propose(situation, &self.reference, self.tokens());
+        let prompt = prompt::propose(situation, &known::of_situation(situation), &self.reference, self.tokens());
         self.change(&prompt, &situation.parent.source, desk).map(Some)
     }
 

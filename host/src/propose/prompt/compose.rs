@@ -1,6 +1,7 @@
 //! Composes the prompts for a mutation and for a digest.
 
 use crate::propose::answer::{FORMAT, without_thoughts};
+use crate::propose::evolve::known::Known;
 use crate::propose::prompt::history;
 use crate::propose::prompt::parts::{Part, Prompt, SYSTEM, closed, code, fenced, fit};
 use crate::propose::proposer::Situation;
@@ -13,10 +14,10 @@ pub(super) const DIGEST_CHARS: usize = 4000;
 const BRIEF_BYTES: usize = 64 << 10;
 
 /// Asks for the next mutation. If `tokens` is too small, parts are left out in this order: the repeats, the most
-/// different and the best of the kept changes, loss curves, results without gain, kept changes, the digest, the
-/// reference, the facts of the dry run, the brief. The figures of the night, train.rs and the answer format always
-/// stay.
-pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
+/// different and the best of the kept changes, loss curves, results without gain, kept changes, what the search knows,
+/// the digest, the reference, the facts of the dry run, the brief. The figures of the night, train.rs and the answer
+/// format always stay.
+pub fn propose(situation: &Situation, known: &Known, reference: &str, tokens: u64) -> Prompt {
     let parent = &situation.parent;
     let mut parts = vec![
         Part::cut(1, "The brief", brief(situation)),
@@ -24,16 +25,17 @@ pub fn propose(situation: &Situation, reference: &str, tokens: u64) -> Prompt {
         Part::new(0, "Where the night stands", standing(situation)),
         Part::new(2, "What the present train.rs does with its budget", parent.facts.words()),
         Part::cut(4, "What was learned so far", digest_part(&situation.digest)),
-        Part::cut(5, "Kept, best first", history::kept(situation)),
-        Part::cut(6, "Tried without gain, latest first: do not repeat", history::without_gain(situation)),
+        Part::cut(5, "What the search knows of changes", known_part(known)),
+        Part::cut(6, "Kept, best first", history::kept(situation)),
+        Part::cut(7, "Tried without gain, latest first: do not repeat", history::without_gain(situation)),
         Part::new(
-            7,
+            8,
             "How the training loss fell: last step and mean of each eighth of a run",
             history::losses(situation),
         ),
-        Part::new(8, "How the best of them changed train.rs", history::best(situation)),
-        Part::new(9, "The kept one that differs most from the present train.rs", history::most_different(situation)),
-        Part::cut(10, "Repeats that were caught, and proposals under way", history::repeats(situation)),
+        Part::new(9, "How the best of them changed train.rs", history::best(situation)),
+        Part::new(10, "The kept one that differs most from the present train.rs", history::most_different(situation)),
+        Part::cut(11, "Repeats that were caught, and proposals under way", history::repeats(situation)),
         Part::new(0, "train.rs", code(&parent.source)),
         Part::new(0, "Your answer", FORMAT),
     ];
@@ -70,6 +72,13 @@ pub fn read_digest(answer: &str) -> Option<String> {
 /// The user's brief. Closes a fence that the brief leaves open or that is cut, because it would swallow the rest.
 fn brief(situation: &Situation) -> String {
     closed(sanitize::cut_bytes(&sanitize::printable(&situation.brief), BRIEF_BYTES).to_owned())
+}
+
+fn known_part(known: &Known) -> String {
+    match known.text() {
+        text if text.is_empty() => text,
+        text => fenced("data", &text),
+    }
 }
 
 fn digest_part(digest: &str) -> String {

@@ -1,5 +1,6 @@
 //! Who proposes: chance, the greedy search of version 0.1, and the search of this version with parts switched off.
 
+use super::archive;
 use super::greedy;
 use super::landscape::{CONSTANTS, Guest, SWITCHES};
 use super::night::{LEVEL, SD};
@@ -21,12 +22,27 @@ pub enum Arm {
     Random,
     Greedy,
     Model(Parts),
+    /// All parts. For one proposal in this many, an archive chooses what is changed.
+    Archive {
+        every: usize,
+    },
+}
+
+/// What is to be tried.
+pub struct Proposal {
+    pub guest: Guest,
+    pub operator: String,
+    /// The trial whose guest was changed; 0 is the seed guest.
+    pub parent: usize,
 }
 
 /// A trial of the night.
 #[derive(Clone, Debug)]
 pub struct Tried {
+    pub guest: Guest,
     pub operator: String,
+    /// The trial whose guest was changed; 0 is the seed guest.
+    pub parent: usize,
     /// Constants that moved, and whether up.
     pub steps: Vec<(usize, bool)>,
     pub run: Run,
@@ -38,7 +54,8 @@ pub struct Tried {
 
 impl Tried {
     /// A trial that failed.
-    pub fn new(champion: &Guest, guest: &Guest, operator: &str, number: u64, kind: ChangeKind) -> Self {
+    pub fn new(champion: &Guest, proposal: &Proposal, number: u64, kind: ChangeKind) -> Self {
+        let Proposal { guest, operator, parent } = proposal;
         let (mut changes, mut steps) = (Vec::new(), Vec::new());
         for at in 0..CONSTANTS {
             let (from, to) = (champion.constants[at], guest.constants[at]);
@@ -48,9 +65,18 @@ impl Tried {
             }
         }
         let switched = (0..SWITCHES).filter(|at| champion.switches[*at] != guest.switches[*at]);
-        changes.extend(switched.map(edit));
+        changes.extend(switched.map(|at| edit(at, guest.switches[at])));
         let run = Run { champion: number, changes, result: Result::Failed };
-        Self { operator: operator.into(), steps, run, kept: false, runs: 1, kind }
+        Self {
+            guest: guest.clone(),
+            operator: operator.clone(),
+            parent: *parent,
+            steps,
+            run,
+            kept: false,
+            runs: 1,
+            kind,
+        }
     }
 
     pub fn measured(&mut self, gain: f64, pairs: u32, spread: Option<f64>, kept: bool) {
@@ -68,27 +94,39 @@ impl Tried {
 }
 
 impl Arm {
-    /// The next guest and the operator that made it. `None` if everything was tried.
+    /// The next guest. `None` if everything was tried.
     pub fn propose(
         self,
         champion: &Guest,
         (tried, keeps): (&[Tried], u64),
         seen: &dyn Fn(&Guest) -> bool,
         seed: u64,
-    ) -> Option<(Guest, String)> {
+    ) -> Option<Proposal> {
         let random = &mut Random::new(seed, 7);
+        let of_champion = tried.iter().rposition(|one| one.kept).map_or(0, |at| at + 1);
+        let proposal = |(guest, operator)| Proposal { guest, operator, parent: of_champion };
         match self {
-            Self::Random => (0..DRAWS).find_map(|_| {
-                let mut guest = champion.clone();
-                let at = random.bits() as usize % (CONSTANTS + SWITCHES);
-                match at.checked_sub(CONSTANTS) {
-                    None => guest.constants[at] += step(random, &STEPS[..5]),
-                    Some(switch) => guest.switches[switch] ^= true,
-                }
-                (!seen(&guest)).then(|| (guest, if at < CONSTANTS { "constant".into() } else { "switch".into() }))
-            }),
-            Self::Greedy => greedy::propose(champion, tried, seen, random),
-            Self::Model(parts) => model(champion, (tried, keeps), parts, seen, seed),
+            Self::Random => (0..DRAWS)
+                .find_map(|_| {
+                    let mut guest = champion.clone();
+                    let at = random.bits() as usize % (CONSTANTS + SWITCHES);
+                    match at.checked_sub(CONSTANTS) {
+                        None => guest.constants[at] += step(random, &STEPS[..5]),
+                        Some(switch) => guest.switches[switch] ^= true,
+                    }
+                    (!seen(&guest)).then(|| (guest, if at < CONSTANTS { "constant".into() } else { "switch".into() }))
+                })
+                .map(proposal),
+            Self::Greedy => greedy::propose(champion, tried, seen, random).map(proposal),
+            Self::Model(parts) => model(champion, (tried, keeps), parts, seen, seed).map(proposal),
+            Self::Archive { every } => {
+                let drawn = tried.len().is_multiple_of(every).then(|| archive::parent(tried, every, random)).flatten();
+                let parent = drawn.unwrap_or(of_champion);
+                let guest = parent.checked_sub(1).map_or(&Guest::SEED, |at| &tried[at].guest);
+                let (guest, operator) = model(guest, (tried, keeps), Parts::ALL, seen, seed)?;
+                let operator = if parent == of_champion { operator } else { "archive".into() };
+                Some(Proposal { guest, operator, parent })
+            }
         }
     }
 }
@@ -115,7 +153,7 @@ fn model(
         }
     }
     for at in (0..SWITCHES).filter(|at| !champion.switches[*at]) {
-        moves.push(Move { changes: vec![edit(at)], prior: 1 });
+        moves.push(Move { changes: vec![edit(at, true)], prior: 1 });
         targets.push((CONSTANTS + at, 0.0));
     }
     let runs: Vec<Run> = tried.iter().map(|tried| tried.run.clone()).collect();
@@ -146,6 +184,9 @@ fn name(at: usize) -> String {
     format!("C{at}")
 }
 
-fn edit(at: usize) -> Change {
-    Change::Edit { made: format!("switch {at}"), instead_of: None }
+/// A switch is on or off; off is what the seed guest has.
+fn edit(at: usize, on: bool) -> Change {
+    let (with, without) = (format!("switch {at}"), format!("no switch {at}"));
+    let (made, instead_of) = if on { (with, without) } else { (without, with) };
+    Change::Edit { made, instead_of: Some(instead_of) }
 }

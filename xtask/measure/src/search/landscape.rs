@@ -10,9 +10,8 @@ const GOOD_CONSTANTS: usize = 5;
 const GOOD_SWITCHES: usize = 3;
 /// Of the other switches, the share that changes nothing.
 const NULLS: f64 = 0.35;
-/// Pairs of changes that interact, and the size of that as a share of their effects.
+/// Pairs of changes that interact.
 const INTERACTIONS: usize = 24;
-const INTERACTION: f64 = 0.3;
 /// Switches that do not compile, and pairs of switches that do not go together.
 const BROKEN: usize = 2;
 const CLASHES: usize = 3;
@@ -38,9 +37,14 @@ impl Guest {
     }
 }
 
-/// Sizes of what can be gained by one change, in bits per byte: from and to, evenly by their logarithms.
+/// The kind of a landscape.
 #[derive(Clone, Copy)]
-pub struct Sizes(pub f64, pub f64);
+pub struct Kind {
+    /// What can be gained by one change, in bits per byte: from and to, evenly by their logarithms.
+    pub sizes: (f64, f64),
+    /// The size of an interaction as a share of the effects of its two changes.
+    pub interaction: f64,
+}
 
 pub struct Landscape {
     best: [f64; CONSTANTS],
@@ -55,7 +59,7 @@ pub struct Landscape {
 }
 
 impl Landscape {
-    pub fn draw(number: u64, Sizes(low, high): Sizes) -> Self {
+    pub fn draw(number: u64, Kind { sizes: (low, high), interaction }: Kind) -> Self {
         let random = &mut Random::new(number, u64::MAX);
         let between =
             |random: &mut Random, low: f64, high: f64| (low.ln() + (high / low).ln() * random.uniform()).exp();
@@ -89,7 +93,7 @@ impl Landscape {
             .map(|_| {
                 let pair = some(random, CONSTANTS + SWITCHES, 2);
                 let scale = (size(pair[0]) * size(pair[1])).abs().sqrt();
-                (pair[0], pair[1], INTERACTION * scale * deviate(random))
+                (pair[0], pair[1], interaction * scale * deviate(random))
             })
             .collect();
         let bad: Vec<usize> = (0..SWITCHES).filter(|at| effects[*at] <= 0.0).collect();

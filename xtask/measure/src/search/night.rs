@@ -1,6 +1,6 @@
 //! A night in a landscape: proposals of one arm, judged by the project's judge, until the runs are used up.
 
-use super::arms::{Arm, Tried};
+use super::arms::{Arm, Proposal, Tried};
 use super::landscape::{Guest, Landscape};
 use crate::judge::version_1;
 use nightlab::experiment::judge::{Evidence, Experience, Next, Noise, Posterior, Selection};
@@ -43,12 +43,12 @@ pub fn night(landscape: &Landscape, (arm, judge): (Arm, Judge), noise: f64, numb
         };
         let seed = number << 20 | trials;
         let next = arm.propose(&champion, (&tried[..known], bench.keeps), &|guest| keys.contains(&guest.key()), seed);
-        let Some((guest, operator)) = next else {
+        let Some(proposal) = next else {
             shares.resize(after.len(), landscape.gain(&champion) / landscape.attainable);
             break;
         };
-        keys.insert(guest.key());
-        let one = bench.judge(&champion, &guest, &operator, trials);
+        keys.insert(proposal.guest.key());
+        let one = bench.judge(&champion, &proposal, trials);
         let before = landscape.gain(&champion) / landscape.attainable;
         runs += one.runs;
         // What is kept counts when its last run is over.
@@ -56,7 +56,7 @@ pub fn night(landscape: &Landscape, (arm, judge): (Arm, Judge), noise: f64, numb
             shares.push(before);
         }
         if one.kept {
-            champion = guest;
+            champion = proposal.guest;
             bench.keeps += 1;
         }
         tried.push(one);
@@ -78,9 +78,10 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn judge(&mut self, champion: &Guest, guest: &Guest, operator: &str, trial: u64) -> Tried {
+    fn judge(&mut self, champion: &Guest, proposal: &Proposal, trial: u64) -> Tried {
+        let Proposal { guest, operator, .. } = proposal;
         let kind = kind(champion, guest);
-        let mut one = Tried::new(champion, guest, operator, self.keeps, kind);
+        let mut one = Tried::new(champion, proposal, self.keeps, kind);
         if self.landscape.fails(guest) {
             return one;
         }

@@ -14,8 +14,6 @@ const MOST_CHANGES: usize = 12;
 const MOST_NEW_EDITS: usize = 3;
 /// Draws by which bundles are compared.
 const DRAWS: usize = 64;
-/// Steps of constants are at most this long on their scales: a factor of 2.
-const REACH: f64 = 0.7;
 /// After this number of trials without a keep the search is twice as wide.
 const PATIENCE: f64 = 40.0;
 /// One proposal in this many combines near-misses.
@@ -46,11 +44,7 @@ impl<'a> Chooser<'a> {
     pub fn new(runs: &'a [Run], place: &'a Place<'a>, parts: Parts, random: &mut Random) -> Self {
         let width = if parts.widening { width(runs) } else { 1.0 };
         let belief = Belief::new(runs, place, parts, width);
-        let is_near = |change: &Change| match change {
-            Change::Step { from, to, .. } => (to - from).abs() <= REACH * width,
-            Change::Edit { .. } | Change::Without { .. } => true,
-        };
-        let near = place.moves.iter().map(|m| m.changes.len() > 1 || m.changes.iter().all(is_near)).collect();
+        let near = place.moves.iter().map(|m| m.is_near(width)).collect();
         let touches = place.moves.iter().map(|m| m.touches().collect()).collect();
         let draws = (0..DRAWS).map(|_| belief.draw(random)).collect();
         Self { belief, place, parts, touches, near, draws }

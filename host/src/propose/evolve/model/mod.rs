@@ -3,14 +3,14 @@
 //! Read `change` (what a trial changed), `feature` (the model's unknowns), `posterior` (the regression), then `choose`
 //! (the next proposal). `belief` puts them together.
 
-mod belief;
+pub mod belief;
 pub mod change;
 mod cholesky;
 pub mod choose;
-mod failures;
+pub mod failures;
 mod feature;
 pub mod moves;
-mod noise;
+pub mod noise;
 pub mod normal;
 pub mod parts;
 mod posterior;

@@ -2,6 +2,9 @@
 
 use crate::propose::evolve::model::change::Change;
 
+/// Steps of constants are at most this long on their scales: a factor of 2.
+const REACH: f64 = 0.7;
+
 /// A change that is possible now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Move {
@@ -11,6 +14,15 @@ pub struct Move {
 }
 
 impl Move {
+    /// Whether its step is short enough. A wider search takes longer ones.
+    pub fn is_near(&self, width: f64) -> bool {
+        let is_near = |change: &Change| match change {
+            Change::Step { from, to, .. } => (to - from).abs() <= REACH * width,
+            Change::Edit { .. } | Change::Without { .. } => true,
+        };
+        self.changes.len() > 1 || self.changes.iter().all(is_near)
+    }
+
     /// What it touches. No bundle touches anything twice.
     pub fn touches(&self) -> impl Iterator<Item = &str> {
         self.changes.iter().map(|change| match change {
