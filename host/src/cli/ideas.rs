@@ -4,48 +4,19 @@ use crate::cli::args::Cli;
 use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::Result;
-use nightlab::propose::evolve::effects::{Effect, effect};
-use nightlab::propose::evolve::operators::{OPERATORS, Operator};
+use nightlab::propose::evolve::effects::{self, Idea};
 use nightlab::record::store::{Store, TrialRecord};
 use nightlab::record::trial::Trial;
 use nightlab::system::sanitize;
-use serde::Serialize;
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 /// Width of an operator's name in the table; names of other proposers are cut there.
 const NAME_CHARS: usize = 27;
 
-/// A line of the list.
-#[derive(Serialize)]
-struct Idea {
-    operator: String,
-    /// 0 (unlikely to help) to 3; none for what is not an operator of the library.
-    prior: Option<u8>,
-    evidence: Option<&'static str>,
-    #[serde(flatten)]
-    effect: Effect,
-}
-
 pub fn ideas(cli: &Cli) -> Result<ExitCode> {
     let records = trials(cli)?;
     let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
-    let known = OPERATORS.iter().map(|Operator { name, prior, evidence, .. }| Idea {
-        operator: (*name).into(),
-        prior: Some(prior.level()),
-        evidence: Some(evidence),
-        effect: effect(name, trials.iter().copied()),
-    });
-    let is_known = |name: &str| OPERATORS.iter().any(|operator| operator.name == name);
-    let others: BTreeSet<&str> =
-        trials.iter().map(|trial| trial.operator.as_str()).filter(|name| !name.is_empty() && !is_known(name)).collect();
-    let others = others.into_iter().map(|name| Idea {
-        operator: name.into(),
-        prior: None,
-        evidence: None,
-        effect: effect(name, trials.iter().copied()),
-    });
-    let ideas: Vec<Idea> = known.chain(others).filter(|idea| idea.prior.is_some() || idea.effect.tries > 0).collect();
+    let ideas = effects::ideas(&trials);
     if cli.json {
         ideas.iter().for_each(text::json_line);
         return Ok(ExitCode::SUCCESS);

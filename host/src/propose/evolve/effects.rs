@@ -1,8 +1,22 @@
 //! What operators did in recorded trials. Pure.
 
+use crate::propose::evolve::operators::{OPERATORS, Operator};
 use crate::record::ending::Ending;
 use crate::record::trial::Trial;
 use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// An operator with what is known of it and what it did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Idea {
+    /// Its name, in the words of whoever proposed it.
+    pub operator: String,
+    /// 0 (unlikely to help) to 3; none for what is not an operator of the library.
+    pub prior: Option<u8>,
+    pub evidence: Option<&'static str>,
+    #[serde(flatten)]
+    pub effect: Effect,
+}
 
 /// What one operator did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -24,6 +38,26 @@ struct Scored {
     delta: f64,
     pairs: f64,
     spread: Option<f64>,
+}
+
+/// The operators of the library in their order, then what other trials name.
+pub fn ideas(trials: &[&Trial]) -> Vec<Idea> {
+    let known = OPERATORS.iter().map(|Operator { name, prior, evidence, .. }| Idea {
+        operator: (*name).into(),
+        prior: Some(prior.level()),
+        evidence: Some(evidence),
+        effect: effect(name, trials.iter().copied()),
+    });
+    let is_known = |name: &str| OPERATORS.iter().any(|operator| operator.name == name);
+    let others: BTreeSet<&str> =
+        trials.iter().map(|trial| trial.operator.as_str()).filter(|name| !name.is_empty() && !is_known(name)).collect();
+    let others = others.into_iter().map(|name| Idea {
+        operator: name.into(),
+        prior: None,
+        evidence: None,
+        effect: effect(name, trials.iter().copied()),
+    });
+    known.chain(others).filter(|idea| idea.prior.is_some() || idea.effect.tries > 0).collect()
 }
 
 /// What the operator did in these trials.
