@@ -340,15 +340,6 @@ fn a_small_stack_is_raised_or_named() {
 }
 
 #[test]
-fn a_picture_does_not_wait_for_a_pipe() {
-    let pipe = home().path("pipe.svg");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let output = home().host(&["report", "--svg", pipe.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("a pipe that nobody reads"), "{}", said(&output));
-}
-
-#[test]
 fn damaged_blobs_are_named_and_the_night_goes_on() {
     let (home, key) = (home(), experiment());
     let store = home.copy_of_store("damaged");

@@ -17,6 +17,7 @@ mod identity;
 mod sandbox;
 
 mod answers;
+mod browser;
 mod cli;
 mod data;
 mod diff;

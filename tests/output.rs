@@ -69,13 +69,14 @@ fn a_night_that_was_started_by_nohup_outlives_the_terminal() {
 #[test]
 fn files_for_people_never_end_a_night() {
     let home = Home::new();
-    for name in ["results.tsv", "report.md", "champion"] {
+    for name in ["results.tsv", "report.md", "report.html", "champion"] {
         std::fs::create_dir_all(home.path(".host").join(name)).unwrap();
         std::fs::write(home.path(".host").join(name).join("in the way"), "").unwrap();
     }
     let night = home.host(&["run", "--policy", "./night.toml"]);
     assert_eq!(night.status.code(), Some(0), "{}", said(&night));
     assert!(said(&night).contains("results.tsv"), "{}", said(&night));
+    assert!(said(&night).contains("report.html"), "{}", said(&night));
 }
 
 #[test]

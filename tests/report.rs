@@ -2,25 +2,55 @@
 
 use crate::common::home::{Home, lines, said, trials};
 
+fn written(home: &Home, args: &[&str]) -> Vec<String> {
+    let made = home.host(&[&["--json", "report"], args].concat());
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    let files = lines(&made)[0]["files"].as_array().unwrap().clone();
+    let (last, texts) = files.split_last().unwrap();
+    let png = std::fs::read(home.path(last.as_str().unwrap())).unwrap();
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{} bytes", png.len());
+    texts.iter().map(|file| std::fs::read_to_string(home.path(file.as_str().unwrap())).unwrap()).collect()
+}
+
 #[test]
-fn a_night_is_drawn_from_the_store_alone() {
+fn a_night_is_shown_from_the_store_alone() {
     let (home, _) = Home::after_a_night();
-    let draw = |file: &str, args: &[&str]| {
-        let drawn = home.host(&[&["report", "--json", "--svg", file], args].concat());
-        assert_eq!(drawn.status.code(), Some(0), "{}", said(&drawn));
-        assert_eq!((&lines(&drawn)[0]["night"], &lines(&drawn)[0]["file"]), (&1.into(), &file.into()));
-        std::fs::read_to_string(home.path(file)).unwrap()
-    };
-    let night = draw("night.svg", &[]);
-    assert_eq!(night, draw("again.svg", &["--night", "1"]), "the same night, the same picture");
+    let night = written(home, &["--to", "once"]);
+    assert_eq!(night, written(home, &["1", "--to", "again"]), "the same night, the same files");
+    let [page, picture] = night.try_into().unwrap();
     let log = trials(&home.host(&["log", "--json"]));
-    let document = roxmltree::Document::parse(&night).unwrap();
-    let marks = document
-        .descendants()
-        .filter(|node| node.has_tag_name("title") && node.text().is_some_and(|text| text.starts_with('#')));
+    let document = roxmltree::Document::parse(&picture).unwrap();
+    let marks = document.descendants().filter(|node| node.has_attribute("data-trial"));
     assert_eq!(marks.count(), log.len());
-    assert!(night.contains(&format!("0.04 s of training per experiment · {} trials", log.len())), "{night}");
-    assert!(night.contains("baseline ") && !night.contains("<script") && !night.contains("url("), "{night}");
+    assert!(picture.contains(&format!("0.04 s of training per experiment · {} trials", log.len())), "{picture}");
+    assert!(picture.contains("baseline ") && !picture.contains("<script") && !picture.contains("url("), "{picture}");
+    for trial in &log {
+        assert!(page.contains(&format!("id=\"t{}\"", trial["number"])), "{trial}");
+    }
+    assert!(page.contains("What it changes of the seed guest") && page.contains("Its dearest lines"));
+}
+
+#[test]
+fn a_night_leaves_its_page() {
+    let (home, night) = Home::after_a_night();
+    let page = std::fs::read_to_string(home.path(".host/report.html")).unwrap();
+    let (_, sample) = night.split_once("the champion writes:\n  | ").unwrap();
+    assert!(page.contains("<h3>It writes</h3>") && page.contains(sample.lines().next().unwrap()), "{page}");
+    assert!(!page.contains("under way"), "it has ended");
+    assert!(home.path(".host/progress.svg").is_file());
+}
+
+#[test]
+fn nights_of_one_store_or_of_two_are_compared() {
+    let (home, _) = Home::after_a_night();
+    home.copy_of_store("other");
+    let ways = [["1", "1"], ["1", "other"], [".host:1", "other:1"]];
+    let pages = ways.map(|[a, b]| written(home, &[a, b, "--to", "both"]));
+    assert_eq!(pages[0], pages[1]);
+    assert_eq!(pages[1], pages[2]);
+    let [page, picture] = &pages[0][..] else { panic!() };
+    assert!(page.contains("Two nights side by side") && page.contains("A: night 1") && page.contains("B: night 1"));
+    roxmltree::Document::parse(picture).unwrap();
 }
 
 #[test]
@@ -45,20 +75,22 @@ fn a_night_of_tries_alone_has_a_report_and_the_sealed_test() {
     assert_eq!(reads(&told), reads(&again), "it is read once for each model");
     let log = lines(&home.host(&["log", "--json"]));
     assert_eq!(log.len(), 1, "it adds no trial and no night: {log:?}");
-    let drawn = home.host(&["report", "--seal", "--night", "7"]);
-    assert!(said(&drawn).contains("the store has no night 7"), "{}", said(&drawn));
+    let sealed = home.host(&["report", "--seal", "7"]);
+    assert!(said(&sealed).contains("the store has no night 7"), "{}", said(&sealed));
 }
 
 #[test]
-fn what_cannot_be_drawn_is_said() {
+fn what_cannot_be_shown_is_said() {
     let (home, _) = Home::after_a_night();
     let fails = |code: i32, args: &[&str], wanted: &str| {
         let failed = home.host(args);
         assert_eq!(failed.status.code(), Some(code), "{}", said(&failed));
         assert!(said(&failed).contains(wanted), "{}", said(&failed));
     };
-    fails(2, &["report"], "--svg <FILE>");
-    fails(1, &["report", "--svg", "night.svg", "--night", "77"], "the store has no night 77; `host log` lists nights");
-    fails(1, &["report", "--svg", "night.svg", "--store", "nowhere"], "there is no store in nowhere");
-    fails(1, &["report", "--svg", "nowhere/night.svg"], "cannot write nowhere/night.svg");
+    fails(1, &["report", "77"], "the store has no night 77; `host log` lists nights");
+    fails(1, &["report", "--store", "nowhere"], "there is no store in nowhere");
+    fails(1, &["report", "1", "nowhere:1"], "there is no store in nowhere");
+    fails(1, &["report", "1", "1", "--seal"], "compare nights without it");
+    fails(2, &["report", "1", "1", "1"], "unexpected value '1' for '[NIGHT]...'");
+    fails(1, &["report", "--to", "night.toml"], "cannot write night.toml");
 }

@@ -3,7 +3,6 @@
 use crate::common::home::{Home, Running};
 use nightlab::record::key::{Hash, SourceKey};
 use nightlab::record::store::{AnswerOutcome, Finished, NewAnswer, Role, Store};
-use std::path::Path;
 use std::process::Stdio;
 
 /// Seconds of processor time that a process has used so far.
@@ -62,8 +61,17 @@ fn add_trials(store: &Store, count: u64) {
     }
 }
 
-/// Processor seconds until the first trial begins, and those of `host log`.
-fn measure(count: u64) -> (f64, f64) {
+/// Processor seconds that something took with many trials.
+struct Took {
+    /// Until the first trial began.
+    begin: f64,
+    log: f64,
+    report: f64,
+    /// Size of the report in bytes.
+    page: u64,
+}
+
+fn measure(count: u64) -> Took {
     let home = Home::new();
     assert!(home.host(&["run", "--policy", "./night.toml"]).status.success());
     // On a disk, each of the writes would wait for it.
@@ -74,17 +82,18 @@ fn measure(count: u64) -> (f64, f64) {
     std::fs::remove_dir_all(home.path(".host")).unwrap();
     std::os::unix::fs::symlink(&at, home.path(".host")).unwrap();
     home.write_policy("longer.toml", 0.04, count as u32 + 100);
-    let listed = log_seconds(&home, &at);
+    let log = seconds_of(&home, &["log"]);
+    let report = seconds_of(&home, &["report", "--to", "."]);
+    let page = std::fs::metadata(home.path("report.html")).unwrap().len();
     let mut night = Running::start(&home, "./longer.toml");
     let mut events = night.events();
     // The baseline, which is number 0, may be told to have started too.
     while night.wait_for(&mut events, "started")["number"] == 0 {}
-    (processor_seconds(night.id()), listed)
+    Took { begin: processor_seconds(night.id()), log, report, page }
 }
 
-fn log_seconds(home: &Home, store: &Path) -> f64 {
-    let mut log = home.command(&["log", "--store", &store.to_string_lossy()]);
-    let mut child = log.stdout(Stdio::null()).spawn().unwrap();
+fn seconds_of(home: &Home, command: &[&str]) -> f64 {
+    let mut child = home.command(command).stdout(Stdio::null()).spawn().unwrap();
     let mut seconds = 0.0;
     while child.try_wait().unwrap().is_none() {
         seconds = processor_seconds(child.id());
@@ -96,15 +105,19 @@ fn log_seconds(home: &Home, store: &Path) -> f64 {
 /// What does not depend on the number of trials is in the bound: a toolchain, a task, a baseline.
 #[test]
 fn many_trials_cost_little() {
-    let (begin, log) = measure(1_500);
+    let Took { begin, log, report, page } = measure(1_500);
     assert!(begin < 12.0 && log < 1.0, "{begin} s before the first trial, {log} s to list");
+    // Five thousand bytes for each trial.
+    assert!(report < 12.0 && page < 7_500_000, "{report} s to report, {page} bytes");
 }
 
 #[test]
 #[ignore = "takes minutes; `cargo test --release --test end_to_end scale:: -- --ignored --nocapture` prints figures"]
 fn figures_of_many_trials() {
     for count in [10_000, 100_000] {
-        let (begin, log) = measure(count);
-        println!("{count} trials: {begin:.2} s before the first trial, {log:.2} s to list");
+        let Took { begin, log, report, page } = measure(count);
+        println!(
+            "{count} trials: {begin:.2} s before the first trial, {log:.2} s to list, {report:.2} s to report in {page} bytes"
+        );
     }
 }

@@ -60,7 +60,7 @@ fn a_night_and_what_it_leaves() {
     let trial = log.iter().find(|trial| trial["experiment"].is_string()).unwrap();
     snapshot("show-experiment", &shown(&home.host(&["show", trial["experiment"].as_str().unwrap()]), 0));
     snapshot("show-component", &shown(&home.host(&["show", trial["component_key"].as_str().unwrap()]), 0));
-    snapshot("report", &shown(&home.host(&["report", "--svg", "screen.svg"]), 0));
+    snapshot("report", &shown(&home.host(&["report", "--to", "screen"]), 0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Shared code of the end-to-end tests: a compiler, a small task on generated text, benches with their own stores, and
 //! guests by name.
 
+pub mod browser;
 pub mod home;
 pub mod model_server;
 

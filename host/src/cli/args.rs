@@ -90,7 +90,8 @@ pub enum Command {
         /// At least 4 hex digits.
         hash: String,
     },
-    /// Make a report of a night from the store.
+    /// Write the report of a night as a page for a browser (report.html) and a picture (progress.svg, progress.png),
+    /// or compare two nights (compare.html, compare.svg, compare.png).
     Report(Report),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
@@ -237,20 +238,20 @@ pub struct Promote {
     pub night: Option<i64>,
 }
 
-/// `host report`: each form of report is an option, and at least one has to be named.
+/// `host report`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("form").required(true).multiple(true).args(["svg", "seal"]))]
 pub struct Report {
-    /// Draw the night into this file: each trial, the best score so far, and the noise.
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-    /// Write report.md and the champion's files into the store, and read the sealed test split for them. Each reading
-    /// is counted. For nights of coding agents and of `try`, which have no end of their own.
+    /// The night [default: the last one], or two to compare. Each is a number, the folder of another store (its last
+    /// night), or FOLDER:NUMBER.
+    #[arg(value_name = "NIGHT", num_args = 0..=2)]
+    pub nights: Vec<String>,
+    /// Where the files are written [default: the store's folder].
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Write report.md and the champion's files into the store too, and read the sealed test split for them. Each
+    /// reading is counted. For nights of coding agents and of `try`, which have no end of their own.
     #[arg(long)]
     pub seal: bool,
-    /// Which night of the store [default: the last one].
-    #[arg(long, value_name = "N")]
-    pub night: Option<i64>,
 }
 
 /// `host sample`.

@@ -155,8 +155,8 @@ pub fn summary(s: &Summary, policy: &str, store: &Path) -> Vec<String> {
     lines.push(match policy {
         "smoke" => format!("      {host} run --policy overnight    a whole night"),
         _ => format!(
-            "      {host} log    every trial; {} tells the night",
-            printable(&store.join("report.md").to_string_lossy())
+            "      {host} log    every trial; {} shows the night",
+            printable(&store.join("report.html").to_string_lossy())
         ),
     });
     lines

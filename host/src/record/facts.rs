@@ -173,7 +173,8 @@ pub fn shares(totals: &Totals) -> Vec<Share> {
 const SMALL_LINE: f64 = 0.02;
 const LINES: usize = 8;
 
-fn line_shares(dry_run: &DryRun) -> Vec<LineShare> {
+/// Share of a training step by line of the source, largest first.
+pub fn line_shares(dry_run: &DryRun) -> Vec<LineShare> {
     let total = dry_run.step_ps.max(1) as f64;
     let share =
         |cost: &LineCost| LineShare { line: cost.line, function: cost.function.clone(), share: cost.ps as f64 / total };
@@ -197,11 +198,16 @@ pub fn share_words(shares: &[Share]) -> String {
     if words.is_empty() { "nothing".into() } else { words.join(", ") }
 }
 
-/// The logged `loss` as a few points: the steps are divided into eight parts, and each point is the last step of a part
-/// with the mean loss of that part, in nats per token.
+/// The logged `loss` as eight points for proposers: see [`curve`].
 pub fn loss_curve(log: &[LogPoint]) -> Vec<(u64, f64)> {
+    curve(log, PARTS)
+}
+
+/// The logged `loss` as at most `parts` points: the steps are divided into parts, and each point is the last step of a
+/// part with the mean loss of that part, in nats per token.
+pub fn curve(log: &[LogPoint], parts: usize) -> Vec<(u64, f64)> {
     let losses: Vec<&LogPoint> = log.iter().filter(|point| point.key == LOSS).collect();
-    let parts = losses.chunks(losses.len().div_ceil(PARTS).max(1));
+    let parts = losses.chunks(losses.len().div_ceil(parts.max(1)).max(1));
     let point = |part: &[&LogPoint]| {
         let mean = part.iter().map(|point| point.value).sum::<f64>() / part.len() as f64;
         part.last().map(|last| (last.step, mean))

@@ -31,6 +31,8 @@ pub enum ReportError {
     Store(#[from] StoreError),
     #[error("cannot write the weights: {0}")]
     Weights(#[from] safetensors::SafeTensorError),
+    #[error("cannot write the data of the page: {0}")]
+    Page(#[from] serde_json::Error),
 }
 
 /// All trials as a table. The `commit` column holds the start of the experiment key, which `host show` accepts.
@@ -343,7 +345,7 @@ fn remove(path: &Path) -> Result<(), ReportError> {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     atomic_file::replace(path, &[bytes]).map_err(|WriteError { path, source }| ReportError::Write { path, source })
 }
 

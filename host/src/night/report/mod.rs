@@ -1,8 +1,17 @@
-//! What a night leaves for people. `summary` tells its standing and its end, `tally` counts, `files` are what they read
-//! in the morning, `picture` and `svg` draw it. May not propose, train or judge.
+//! What a night leaves for people. May not propose, train or judge.
+//!
+//! `summary` tells its standing and its end, `tally` counts, `files` are what they read in the morning. `page` is the
+//! report as one file for a browser, `pages` writes it. `picture` reads what the staircase shows, `chart` and `scale`
+//! lay it out as a `drawing`, `svg` and `png` write that.
 
+pub mod chart;
+pub mod drawing;
 pub mod files;
+pub mod page;
+pub mod pages;
 pub mod picture;
+pub mod png;
+pub mod scale;
 mod summary;
 pub mod svg;
 pub(super) mod tally;

@@ -1,4 +1,4 @@
-//! Reads from the store what the picture of a night shows. [`crate::night::report::svg`] draws it.
+//! Reads from the store what the picture of a night shows. [`crate::night::report::chart`] draws it.
 
 use crate::experiment::judge::Noise;
 use crate::night::past::{self, PastError};
@@ -7,11 +7,15 @@ use crate::policy::Policy;
 use crate::record::ending::Ending;
 use crate::record::key::{ComponentKey, ContextKey, ExperimentKey};
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
-use std::collections::BTreeSet;
+use crate::record::trial::Trial;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A longer pause between two trials means that the night was stopped. Such a pause does not count as time of the
 /// night.
 const PAUSE_MS: i64 = 60_000;
+
+/// Scores from here on, infinite ones among them, are not drawn: only a damaged record has them.
+const MOST_BITS: f64 = 1e6;
 
 /// The data of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +27,16 @@ pub struct Picture {
     pub budget_s: f64,
     /// The baseline, if the store has it.
     pub baseline: Option<Level>,
+    /// Level of the champion that the night began with.
+    pub start: Option<f64>,
     /// The trials in the order of their verdicts.
     pub trials: Vec<Dot>,
     /// Number of training runs behind the baseline and the trials.
     pub runs: usize,
     /// Seconds from the first training run to the last verdict, without pauses.
     pub seconds: f64,
+    /// What proposers cost until the last verdict, in millionths of a dollar.
+    pub micro_dollars: u64,
 }
 
 /// Scores of one guest on several random seeds.
@@ -45,11 +53,18 @@ pub struct Dot {
     pub number: u64,
     /// Time of the verdict, in seconds.
     pub at_s: f64,
+    /// Training runs until the verdict, with those of the baseline.
+    pub runs: usize,
+    /// What proposers have cost until the verdict, in millionths of a dollar.
+    pub micro_dollars: u64,
     pub ending: Ending,
-    /// Bits per byte, if it was scored.
-    pub bpb: Option<f64>,
+    /// The level of its champion plus the difference to it on the same random seeds, in bits per byte. So a trial that
+    /// is better stands below the champion, whatever the random seeds did to both. `None` if it was not scored.
+    pub level: Option<f64>,
     /// Candidate minus champion on the same random seeds.
     pub delta: Option<f64>,
+    /// Probability that it is better.
+    pub p_better: Option<f64>,
     /// The change, in the author's untrusted words.
     pub description: String,
 }
@@ -61,39 +76,93 @@ impl Picture {
     /// If the store has no such night, or if the store or the night's policy cannot be read.
     pub fn of_night(store: &Store, number: Option<i64>) -> Result<Self, PastError> {
         let (night, policy) = past::night(store, number)?;
-        let replicas = baseline_runs(store, &night.context, &policy)?;
-        let trials = store.trials(Some(night.id))?;
+        Ok(Self::of(store, &night, &policy)?)
+    }
+
+    /// Reads this night.
+    pub fn of(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
+        let replicas = baseline_runs(store, &night.context, policy)?;
+        let baseline = level(&replicas);
+        let (earlier, trials): (Vec<_>, Vec<_>) =
+            store.trials_in(&night.context)?.into_iter().partition(|record| record.night != night.id);
+        let first = trials.first().map(|record| record.trial.number);
+        let is_earlier =
+            |record: &&TrialRecord| first.map_or(record.night < night.id, |first| record.trial.number < first);
+        let earlier = earlier.iter().filter(is_earlier).map(|record| &record.trial);
+        let mut levels = Levels::new(baseline);
+        let mut start = baseline.map(|level| level.bpb);
+        for trial in earlier.filter(|trial| trial.is_kept()) {
+            start = levels.add(trial).or(start);
+        }
 
         let mut runs: BTreeSet<ExperimentKey> = replicas.iter().map(|run| run.key).collect();
-        for record in &trials {
-            runs.extend(store.runs_of(record.id)?);
+        let (times, seconds) = times(night, &replicas, &trials);
+        let spends = store.spends()?;
+        let (mut dots, mut micro_dollars) = (Vec::new(), 0u64);
+        for (TrialRecord { id, trial, .. }, at_s) in trials.into_iter().zip(times) {
+            runs.extend(store.runs_of(id)?);
+            let spent = trial.proposal.and_then(|proposal| spends.get(&proposal));
+            micro_dollars = micro_dollars.saturating_add(spent.map_or(0, |spend| spend.micro_dollars));
+            dots.push(Dot {
+                number: trial.number,
+                at_s,
+                runs: runs.len(),
+                micro_dollars,
+                ending: trial.found.verdict,
+                level: levels.add(&trial),
+                delta: trial.found.delta.filter(|delta| delta.is_finite()),
+                p_better: trial.found.p_better.filter(|p| p.is_finite()),
+                description: trial.description,
+            });
         }
-        let (times, seconds) = times(&night, &replicas, &trials);
-        let dots = trials.into_iter().zip(times).map(|(record, at_s)| Dot {
-            number: record.trial.number,
-            at_s,
-            ending: record.trial.found.verdict,
-            bpb: record.trial.found.bpb,
-            delta: record.trial.found.delta,
-            description: record.trial.description,
-        });
-        let trials = dots.collect();
-        let budget_s = policy.budget.seconds;
         Ok(Self {
             night: night.id,
-            policy: night.policy_name,
-            budget_s,
-            baseline: level(&replicas),
-            trials,
+            policy: night.policy_name.clone(),
+            budget_s: policy.budget.seconds,
+            baseline,
+            start,
+            trials: dots,
             runs: runs.len(),
             seconds,
+            micro_dollars,
         })
+    }
+
+    /// Level of the last champion: that of the last keep, or of the start.
+    pub fn last_level(&self) -> Option<f64> {
+        let kept = self.trials.iter().filter(|dot| dot.ending == Ending::Keep);
+        kept.filter_map(|dot| dot.level).next_back().or(self.start)
+    }
+}
+
+/// The levels of champions: what each was better than its predecessor, added up from the baseline.
+struct Levels(BTreeMap<u64, f64>);
+
+impl Levels {
+    fn new(baseline: Option<Level>) -> Self {
+        Self(baseline.map(|level| (0, level.bpb)).into_iter().collect())
+    }
+
+    /// The level of a trial, which is remembered if it was kept.
+    fn add(&mut self, trial: &Trial) -> Option<f64> {
+        let finite = |figure: Option<f64>| figure.filter(|figure| figure.abs() < MOST_BITS);
+        let against = self.0.get(&trial.champion).copied();
+        let level = against.zip(finite(trial.found.delta)).map(|(level, delta)| level + delta);
+        let level = level.or(finite(trial.found.bpb));
+        if let Some(level) = level.filter(|_| trial.is_kept()) {
+            self.0.insert(trial.number, level);
+        }
+        level
     }
 }
 
 /// The seed guest's runs on the policy's random seeds. The first trial of a context was compared with the seed guest,
 /// so its runs lead to them.
-fn baseline_runs(store: &Store, context: &ContextKey, policy: &Policy) -> Result<Vec<ExperimentRecord>, StoreError> {
+pub(super) fn baseline_runs(
+    store: &Store,
+    context: &ContextKey,
+    policy: &Policy,
+) -> Result<Vec<ExperimentRecord>, StoreError> {
     let seeds = replica_seeds(policy);
     for record in store.trials_in(context)?.into_iter().filter(|record| record.trial.champion == 0) {
         for key in store.runs_of(record.id)? {
@@ -124,7 +193,7 @@ pub(in crate::night) fn baseline(
 }
 
 fn level(runs: &[ExperimentRecord]) -> Option<Level> {
-    let mut scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).collect();
+    let mut scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).filter(|bpb| bpb.is_finite()).collect();
     // The store returns the runs in the order of their keys. Sorting makes the sum independent of it.
     scores.sort_by(f64::total_cmp);
     let bpb = scores.iter().sum::<f64>() / scores.len() as f64;

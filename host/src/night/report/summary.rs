@@ -7,11 +7,14 @@ use crate::experiment::sample::{self, SampleError, Style};
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::night::error::NightError;
 use crate::night::event::{Event, Standing, Summary};
-use crate::night::report::files;
+use crate::night::past::{self, PastError};
+use crate::night::report::files::{self, ReportError};
+use crate::night::report::page::Page;
+use crate::night::report::pages;
 use crate::night::run::Night;
 use crate::night::trial::seeds::first_seed;
 use crate::record::outcome::Status;
-use crate::record::store::ExperimentRecord;
+use crate::record::store::{ExperimentRecord, StoreError};
 use crate::record::trial::Trial;
 use crate::system::clock::unix_ms;
 use crate::system::user_file;
@@ -21,6 +24,17 @@ use std::time::Duration;
 
 /// Length of the prompt for the sample at the end of a night, in tokens.
 const PROMPT_TOKENS: usize = 32;
+
+/// Why `report.html` was not written.
+#[derive(Debug, thiserror::Error)]
+enum PageError {
+    #[error("report.html was not written: {0}")]
+    Past(#[from] PastError),
+    #[error("report.html was not written: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
 
 impl Night<'_> {
     pub(in crate::night) fn hours_left(&self) -> Option<f64> {
@@ -69,6 +83,9 @@ impl Night<'_> {
         if !interrupted && self.is_whole() {
             self.bench.store.end_night(self.id, unix_ms())?;
         }
+        if !self.tally.decided.is_empty() {
+            self.write_page(&summary.sample);
+        }
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
     }
@@ -116,8 +133,8 @@ impl Night<'_> {
         Ok(run.and_then(|run| run.record))
     }
 
-    /// Writes the files that people read: `results.tsv`, and after a keep `report.md` and `champion/`. All of it can be
-    /// made again from the store, so a failure is only said.
+    /// Writes the files that people read: `results.tsv`, and after a keep `report.md`, `report.html` and `champion/`.
+    /// All of it can be made again from the store, so a failure is only said.
     pub(in crate::night) fn publish(&mut self, is_kept: bool) {
         if !is_kept {
             let written = files::write_results(&self.bench.store, &self.own_trials());
@@ -128,7 +145,10 @@ impl Night<'_> {
             Ok((summary, record))
         });
         match report {
-            Ok((summary, record)) => self.write_report(&summary, record.as_ref()),
+            Ok((summary, record)) => {
+                self.write_report(&summary, record.as_ref());
+                self.write_page("");
+            }
             Err(error) => (self.tell)(Event::Note { text: format!("no report for now: {error}") }),
         }
     }
@@ -150,6 +170,19 @@ impl Night<'_> {
         let files = files::ChampionFiles { source: &candidate.text, component, model: model.as_ref() };
         let written = files::write_report(&self.bench.store, summary, &self.own_trials(), &files);
         self.tell_unwritten(written);
+    }
+
+    /// Writes `report.html` and its picture. `sample` is text of the champion, if there is some.
+    fn write_page(&mut self, sample: &str) {
+        let written = self.page(sample);
+        self.tell_unwritten(written);
+    }
+
+    fn page(&self, sample: &str) -> Result<(), PageError> {
+        let store = &self.bench.store;
+        let (night, policy) = past::night(store, Some(self.id))?;
+        pages::write(store.dir(), &Page::of(store, &night, &policy, sample)?)?;
+        Ok(())
     }
 
     fn champion_model(&mut self, record: &ExperimentRecord) -> Option<NamedState> {

@@ -161,6 +161,12 @@ impl Store {
         self.rows("SELECT experiment_key FROM runs WHERE trial = ? ORDER BY rowid", [trial], |row| row.get(0))
     }
 
+    /// As [`Store::runs_of`], each with the name of its role.
+    pub fn roles_of(&self, trial: i64) -> Result<Vec<(ExperimentKey, String)>, StoreError> {
+        let sql = "SELECT experiment_key, role FROM runs WHERE trial = ? ORDER BY rowid";
+        self.rows(sql, [trial], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// The trials of one night, or of all nights, in order.
     pub fn trials(&self, night: Option<i64>) -> Result<Vec<TrialRecord>, StoreError> {
         let sql = "SELECT * FROM trials WHERE ?1 IS NULL OR night = ?1 ORDER BY night, number";

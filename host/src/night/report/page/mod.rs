@@ -1,0 +1,25 @@
+//! The report of a night as one HTML file that needs nothing else: no network, no other files. It shows what is in it
+//! without scripts; a script adds sorting, filters and the details of each trial.
+//!
+//! `read` makes a [`Page`] of what the store has, and names what it has lost. `html` writes it, section by section:
+//! `champion`, `lineage`, `search`, `trials`, `compare`. `edits` keeps sources as changes of their parents.
+//! `page.html`, `page.css` and `page.js` are the file's own. `policy` lets a browser run these, and nothing else.
+//! Untrusted words are made harmless by `read`, those of the picture by `svg`. They reach the file through `element`,
+//! which escapes them.
+
+mod champion;
+mod compare;
+mod content;
+mod edits;
+mod element;
+mod html;
+mod lineage;
+mod policy;
+mod read;
+mod search;
+#[cfg(test)]
+mod tests;
+mod trials;
+
+pub use content::{Entry, Page};
+pub use html::{compared, report};
