@@ -8,6 +8,7 @@ use syn::visit::Visit;
 const ROOMS: &[(&str, &[&str])] = &[
     ("system", &[]),
     ("record", &["system"]),
+    ("community", &["record", "system"]),
     ("data", &["record", "system"]),
     ("guest", &["record", "system"]),
     ("sandbox", &["record", "system"]),

@@ -5,6 +5,7 @@ pub mod causality;
 pub mod dry_run;
 pub mod encoding;
 pub mod ending;
+pub mod evidence;
 pub mod facts;
 pub mod key;
 pub mod limits;
