@@ -99,6 +99,29 @@ pub enum Command {
         #[arg(long, value_name = "DIGITS|FILE")]
         secret: Option<String>,
     },
+    /// Make the Ed25519 key that signs receipts, submissions and claims. Prints its public half.
+    Keygen {
+        /// The file, for its owner alone; never overwritten [default: `key` in the store].
+        file: Option<PathBuf>,
+    },
+    /// Sign a mutation for somebody's inbox: source, licence, and where it came from, in one file.
+    Submit(Submit),
+    /// Sign what an experiment of this store yields, so that others can prove or refute it.
+    Claim {
+        /// At least 4 hex digits of an experiment's key.
+        hash: String,
+        /// Where to write it [default: the start of the key and `.claim`].
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        key: KeyFile,
+    },
+    /// Submissions of strangers.
+    Inbox {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Inbox,
+    },
     /// Let the champion (or any experiment's model) write.
     Sample(Sample),
     /// Find or install what a night needs: guest compiler, standard library, corpora.
@@ -154,7 +177,7 @@ pub enum Command {
 /// `host run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A shipped policy (smoke, overnight, llm, ollama) or a file [default: policy.toml of this folder, else
+    /// A shipped policy (smoke, overnight, community, llm, ollama) or a file [default: policy.toml of this folder, else
     /// overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
@@ -174,6 +197,9 @@ pub struct Run {
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
 }
+
+/// The default of [`Run::patience`].
+pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 fn minutes(text: &str) -> Result<Duration, String> {
     let minutes: f64 = text.parse().map_err(|_| "a number of minutes is expected".to_string())?;
@@ -231,6 +257,64 @@ pub struct Sample {
     /// An experiment instead of the champion.
     #[arg(long, value_name = "HASH")]
     pub experiment: Option<String>,
+}
+
+/// The key that signs.
+#[derive(Debug, Args)]
+pub struct KeyFile {
+    /// The key that signs [default: `key` in the store].
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// `host submit`.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The mutation: one Rust file.
+    pub file: PathBuf,
+    /// One line that names it for people.
+    #[arg(long)]
+    pub name: String,
+    /// Its licence, as an SPDX expression.
+    #[arg(long, value_name = "SPDX")]
+    pub licence: Option<String>,
+    /// The source that it was made from: its BLAKE3 hash, or the file.
+    #[arg(long, value_name = "HASH|FILE")]
+    pub parent: Option<String>,
+    /// The task of the inbox, as `host inbox list` of its owner prints it [default: that of the claim, else of this
+    /// store's last night].
+    #[arg(long, value_name = "HASH")]
+    pub task: Option<String>,
+    /// An experiment of this store that says what the mutation yields.
+    #[arg(long, value_name = "HASH")]
+    pub claim: Option<String>,
+    /// Where to write it [default: the name and `.submission`].
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: KeyFile,
+}
+
+/// `host inbox`.
+#[derive(Debug, Subcommand)]
+pub enum Inbox {
+    /// Check submissions and take them in, within the quotas of a policy.
+    Add {
+        /// The files; `-` reads one from standard input.
+        #[arg(required = true, value_name = "FILE|-")]
+        files: Vec<PathBuf>,
+        /// The policy with the quotas.
+        #[arg(long, default_value = "community", value_name = "NAME|FILE")]
+        policy: String,
+    },
+    /// List the submissions, what became of them, and the task that they have to be for.
+    List,
+    /// Try what is in the inbox, and answer each submission with a signed receipt.
+    Run {
+        /// The policy. Of its proposers, the inbox alone works.
+        #[arg(long, default_value = "community", value_name = "NAME|FILE")]
+        policy: String,
+    },
 }
 
 /// `host search`.

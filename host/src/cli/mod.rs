@@ -3,6 +3,7 @@
 //! knows which function each command calls.
 
 mod args;
+mod community;
 mod ctrl_c;
 mod data;
 mod doctor;

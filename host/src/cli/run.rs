@@ -4,7 +4,7 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{data, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
+use crate::cli::{community, data, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -13,6 +13,7 @@ use nightlab::night::event::Event;
 use nightlab::night::recorded::Recorded;
 use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
+use nightlab::propose::inbox::Inbox;
 use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
 use nightlab::record::store::{Found, Model, Store, StoreError};
@@ -78,6 +79,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),
+        Command::Keygen { file } => community::keygen(&cli, file.as_deref()),
+        Command::Submit(what) => community::submit(&cli, what),
+        Command::Claim { hash, output, key } => community::claim(&cli, hash, output.as_deref(), key),
+        Command::Inbox { command: args::Inbox::Add { files, policy } } => community::add(&cli, files, policy),
+        Command::Inbox { command: args::Inbox::List } => community::list(&cli),
+        Command::Inbox { command: args::Inbox::Run { policy } } => run_inbox(&cli, policy),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),
@@ -125,32 +132,53 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
         bail!("--hours must be above 0 and at most 10000");
     }
     let policy_name = run.policy.as_deref().unwrap_or(setup::default_policy());
-    let policy = policy::Policy::load(policy_name)?;
-    // Report an invalid key now, not after the minutes that a baseline takes.
-    let proposers = match run.from_recorded {
-        Some(_) => setup::Proposers::default(),
-        None => setup::proposers(&policy)?,
+    night_by(cli, run, policy_name, &policy::Policy::load(policy_name)?)
+}
+
+fn run_inbox(cli: &Cli, policy_name: &str) -> Result<ExitCode> {
+    let mut policy = policy::Policy::load(policy_name)?;
+    policy.search.proposers = vec![Inbox::NAME.into()];
+    let run = args::Run {
+        policy: Some(policy_name.to_owned()),
+        experiments: None,
+        hours: None,
+        patience: args::PATIENCE,
+        from_recorded: None,
+    };
+    night_by(cli, &run, policy_name, &policy)
+}
+
+fn night_by(cli: &Cli, run: &args::Run, policy_name: &str, policy: &policy::Policy) -> Result<ExitCode> {
+    // Report a missing key now, not after the minutes that a baseline takes.
+    let clerk = match run.from_recorded {
+        Some(_) => None,
+        None => setup::clerk(policy, &cli.store)?,
     };
     let stop = stop_on_ctrl_c()?;
     let store = patient_store(cli, &stop)?;
+    let proposers = match run.from_recorded {
+        Some(_) => setup::Proposers::default(),
+        None => setup::proposers(policy, &store)?,
+    };
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let mut view = NightView::new(cli.json, policy_name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = setup::brief()?;
-    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, seed_guest) = setup::bench(store, policy, (cli.threads, cli.jobs), &mut tell)?;
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
         tell(Event::Setup { what: "proposals", text });
     }
     let plan = Plan {
-        policy: &policy,
+        policy,
         policy_name,
         brief: &brief,
         seed_guest,
         bounds: Bounds { experiments: run.experiments, hours: run.hours },
         patience: run.patience,
         recorded: recorded.as_ref().map(Recorded::again),
+        clerk,
         night: None,
     };
     let night = Night::begin(&bench, plan, &stop, &mut tell)?;

@@ -3,8 +3,8 @@
 //! output, but for the file of a key.
 //!
 //! Start with `form`, which holds what the three have in common: head, signature, and how strictly they are read.
-//! `submission`, `claim` and `receipt` have their fields, `key` signs, `key_file` keeps a private key. docs/community.md
-//! describes each field.
+//! `submission`, `claim` and `receipt` have their fields, `purpose` their first lines. `key` signs, `key_file` keeps a
+//! private key. docs/community.md describes each field.
 
 mod claim;
 mod error;

@@ -12,13 +12,16 @@
 //! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the store;
 //! `retention` lets go of weights; `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for
 //! watchers; `setup` opens everything, `past` an earlier night; `recorded` tries a past night again, `search` samples
-//! constants.
+//! constants;
+//! `answer` and `clerk` answer submissions of strangers.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
 //! each turn is given when the training run before it begins.
 
+mod answer;
 mod bounds;
+mod clerk;
 mod error;
 pub mod event;
 mod lock;
@@ -38,6 +41,7 @@ pub mod trial;
 pub mod turns;
 
 pub use bounds::Bounds;
+pub use clerk::Clerk;
 pub use error::NightError;
 pub use memory::baseline_trial;
 pub use run::{Night, Plan};

@@ -10,6 +10,7 @@ use std::path::Path;
 
 /// Shipped policies by name.
 pub(super) const POLICIES: &[(&str, &str)] = &[
+    ("community", include_str!("../../../policies/community.toml")),
     ("llm", include_str!("../../../policies/llm.toml")),
     ("ollama", include_str!("../../../policies/ollama.toml")),
     ("overnight", include_str!("../../../policies/overnight.toml")),

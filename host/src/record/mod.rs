@@ -10,6 +10,7 @@ pub mod facts;
 pub mod key;
 pub mod limits;
 pub mod outcome;
+pub mod quotas;
 pub mod retention;
 pub mod secret;
 pub mod spend;

@@ -59,7 +59,7 @@ fn changes(trial: &Trial) -> Vec<Change> {
 
 fn proposal(mutation: Mutation) -> Proposal {
     let Mutation { source, description, operator } = mutation;
-    Proposal { source, hypothesis: String::new(), description, operator: operator.into() }
+    Proposal { source, hypothesis: String::new(), description, operator: operator.into(), credit: None }
 }
 
 /// The champion without the first part of its lineage that was not tried without yet.
