@@ -2,7 +2,7 @@
 
 use crate::common::home::{Home, Running, lines, said, trials};
 use crate::common::tiny;
-use nightlab::community::{PrivateKey, Receipt, Signed, Status, Submission};
+use nightlab::community::{Claim, PrivateKey, Receipt, Signed, Status, Submission};
 use nightlab::record::ending::Ending;
 use nightlab::record::key::{Hash, TaskHash};
 use nightlab::record::quotas::Quotas;
@@ -295,4 +295,94 @@ fn a_key_that_has_used_up_its_day_waits() {
     run(&home);
     let listed: Vec<Value> = lines(&home.host(&["inbox", "list", "--json"]));
     assert_eq!((listed.len(), &listed[0]["state"]), (1, &"waiting".into()));
+}
+
+#[test]
+fn claims_and_receipts_are_proved_or_refuted() {
+    let Answered { home, gain, refused, .. } = answered();
+    let verify = |file: &str, more: &[&str]| home.host(&[&["verify", file], more].concat());
+    let of_gain = format!(".host/receipts/{gain}.receipt");
+    let proved = verify(&of_gain, &[]);
+    succeeds(&proved);
+    assert!(said(&proved).contains("proved: identical") && said(&proved).contains("the key of this store"));
+    let nothing = verify(&format!(".host/receipts/{refused}.receipt"), &[]);
+    assert!(said(&nothing).contains("nothing to run again"), "{}", said(&nothing));
+    let segment = verify(&of_gain, &["--segment", "2"]);
+    succeeds(&segment);
+    assert!(said(&segment).contains("1 of 8 intervals"), "{}", said(&segment));
+
+    let key = receipt(home, gain).text.evidence.unwrap().experiment();
+    let claim = home.path("true.claim");
+    let made = home.host(&["claim", &key.to_string(), "--key", "alice", "-o", "true.claim"]);
+    succeeds(&made);
+    succeeds(&verify("true.claim", &[]));
+    let honest: Signed<Claim> = Signed::read(&std::fs::read(&claim).unwrap()).unwrap();
+    let changed = |name: &str, change: &dyn Fn(&mut Claim)| {
+        let mut text = honest.text.clone();
+        change(&mut text);
+        std::fs::write(home.path(name), Signed::sign(text, &private(home, "bob")).to_bytes()).unwrap();
+    };
+    changed("flattering.claim", &|claim| claim.bpb -= 0.5);
+    fails(&verify("flattering.claim", &[]), "was claimed");
+    changed("interval.claim", &|claim| claim.evidence.intervals[3] = Hash::of(b"x"));
+    fails(&verify("interval.claim", &[]), "interval 3 of 8 has another state hash");
+    fails(
+        &verify("interval.claim", &["--segment", "3"]),
+        "interval 3 has another state hash than the one that is claimed",
+    );
+    changed("terms.claim", &|claim| claim.evidence.manifest.budget_ps *= 1_000_000);
+    fails(&verify("terms.claim", &[]), "on terms that no night of this store has");
+    let mut bytes = std::fs::read(&claim).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(home.path("flipped.claim"), bytes).unwrap();
+    fails(&verify("flipped.claim", &[]), "it is refused");
+}
+
+#[test]
+fn another_store_proves_a_submission_by_its_source() {
+    let Answered { home, gain, .. } = answered();
+    let key = receipt(home, gain).text.evidence.unwrap().experiment().to_string();
+    let file = submit(home, "alice", "with a claim", &tiny("0.01"), &["--claim", &key]);
+    let other = inbox("");
+    run(&other);
+    std::fs::copy(&file, other.path("claimed.submission")).unwrap();
+    let proved = other.host(&["verify", "claimed.submission"]);
+    succeeds(&proved);
+    assert!(said(&proved).contains("8 of 8 intervals"), "{}", said(&proved));
+    // What its inbox measured says the same of the claim.
+    succeeds(&add(&other, "claimed.submission"));
+    let bob = private(&other, "bob");
+    let honest = Signed::<Submission>::read(&std::fs::read(&file).unwrap()).unwrap().text;
+    let mut claim = honest.claim.clone().unwrap().text;
+    claim.bpb -= 0.5;
+    let flattering = Submission::new(honest.task, "flattering".parse().unwrap(), honest.source.clone());
+    let flattering = Signed::sign(flattering.with_claim(Signed::sign(claim, &bob)), &bob).to_bytes();
+    std::fs::write(other.path("flattering.submission"), &flattering).unwrap();
+    fails(&other.host(&["verify", "flattering.submission"]), "was claimed");
+    succeeds(&add(&other, "flattering.submission"));
+    run(&other);
+    assert_eq!(receipt(&other, &Hash::of(&flattering)).text.claim.name(), "refuted");
+    let text = receipt(&other, &hash_of(&file)).text;
+    assert_eq!((text.claim.name(), text.status), ("holds", Status::Tried(Ending::Keep)), "{}", text.reason);
+    let audit = other.host(&["verify", "--audit", "2"]);
+    succeeds(&audit);
+    assert!(said(&audit).contains("3 checked, 0 refuted"), "{}", said(&audit));
+
+    let flip = |blob: &Hash| {
+        let path = store(&other).blob_path(blob);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let record = store(&other).submission(&hash_of(&file)).unwrap().unwrap();
+    flip(&record.receipt.unwrap());
+    let evidence = text.evidence.unwrap();
+    let component = store(&other).component(&evidence.manifest.component).unwrap().unwrap();
+    flip(&component.component_blob);
+    let audit = other.host(&["verify", "--audit", "2"]);
+    fails(&audit, "3 checked, 2 refuted");
+    for blob in [record.receipt.unwrap(), component.component_blob] {
+        assert!(said(&audit).contains(&blob.to_string()[2..]), "{}", said(&audit));
+    }
 }

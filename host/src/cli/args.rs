@@ -116,6 +116,9 @@ pub enum Command {
         #[command(flatten)]
         key: KeyFile,
     },
+    /// Prove or refute a claim, a receipt, or a submission with a claim: its signature, and then its result, by running
+    /// the experiment again. Exit code 0 if it holds, 1 with the first differing interval if not.
+    Verify(Verify),
     /// Submissions of strangers.
     Inbox {
         /// What to do with them.
@@ -293,6 +296,26 @@ pub struct Submit {
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub key: KeyFile,
+}
+
+/// `host verify`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["file", "audit"]))]
+pub struct Verify {
+    /// The claim, receipt or submission.
+    pub file: Option<PathBuf>,
+    /// Execute only this interval, from this store's checkpoint before it (1 is the first that has one).
+    #[arg(long, value_name = "K", requires = "file")]
+    pub segment: Option<u32>,
+    /// Check all receipts of this store against its records, and replay N of its experiments.
+    #[arg(long, value_name = "N")]
+    pub audit: Option<usize>,
+    /// Random seed that chooses the experiments of an audit.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "audit")]
+    pub random_seed: u64,
+    /// The secret that has chosen the held-out text, if another store drew and revealed it.
+    #[arg(long, value_name = "DIGITS|FILE", requires = "file")]
+    pub secret: Option<String>,
 }
 
 /// `host inbox`.

@@ -20,5 +20,6 @@ mod show;
 mod split;
 mod store;
 mod text;
+mod verify;
 
 pub use run::{fail, run};

@@ -4,7 +4,9 @@ use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
-use crate::cli::{community, data, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text};
+use crate::cli::{
+    community, data, doctor, ideas, lab, manual, out, report, score, search, show, split, store, text, verify,
+};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
@@ -82,6 +84,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Keygen { file } => community::keygen(&cli, file.as_deref()),
         Command::Submit(what) => community::submit(&cli, what),
         Command::Claim { hash, output, key } => community::claim(&cli, hash, output.as_deref(), key),
+        Command::Verify(what) => verify::verify(&cli, what),
         Command::Inbox { command: args::Inbox::Add { files, policy } } => community::add(&cli, files, policy),
         Command::Inbox { command: args::Inbox::List } => community::list(&cli),
         Command::Inbox { command: args::Inbox::Run { policy } } => run_inbox(&cli, policy),

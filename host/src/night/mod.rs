@@ -13,7 +13,7 @@
 //! `retention` lets go of weights; `lock`, `rest`, `bounds` and `stop` wait and end; `event` and `progress` are for
 //! watchers; `setup` opens everything, `past` an earlier night; `recorded` tries a past night again, `search` samples
 //! constants;
-//! `answer` and `clerk` answer submissions of strangers.
+//! `answer` and `clerk` answer submissions of strangers, `verify` proves what they and others claim.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
@@ -39,6 +39,7 @@ pub mod setup;
 mod stop;
 pub mod trial;
 pub mod turns;
+pub mod verify;
 
 pub use bounds::Bounds;
 pub use clerk::Clerk;
