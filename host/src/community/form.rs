@@ -132,10 +132,11 @@ impl Writer {
     /// The fields of [`Reader::evidence`].
     pub fn evidence(&mut self, evidence: Option<&Evidence>) {
         let list = |hashes: &[Hash]| hashes.iter().map(Hash::to_string).collect::<Vec<_>>().join(" ");
+        let intervals = evidence.map(|evidence| list(&evidence.intervals)).filter(|list| !list.is_empty());
         self.option("experiment", evidence.map(Evidence::experiment));
         self.option("outcome", evidence.map(|evidence| evidence.outcome));
         self.option("probe-seed", evidence.map(|evidence| evidence.probe_seed));
-        self.option("intervals", evidence.map(|evidence| list(&evidence.intervals)));
+        self.option("intervals", intervals);
         // A manifest is plain data, which JSON can always say.
         self.option("manifest", evidence.map(|evidence| serde_json::to_string(&evidence.manifest).unwrap_or_default()));
     }
@@ -204,31 +205,31 @@ impl<'a> Reader<'a> {
         let experiment: Option<ExperimentKey> = self.option("experiment")?;
         let outcome = self.option("outcome")?;
         let probe_seed = self.option("probe-seed")?;
-        let intervals = match self.field("intervals")? {
-            NONE => None,
+        // A run that fails early has none.
+        let intervals: Vec<Hash> = match self.field("intervals")? {
+            NONE => Vec::new(),
             list => {
                 let hashes: Result<Vec<Hash>, _> = list.split(' ').take(MOST_INTERVALS + 1).map(str::parse).collect();
-                let hashes = hashes.map_err(|error| self.wrong("intervals", error))?;
-                if hashes.len() > MOST_INTERVALS {
-                    return Err(self.wrong("intervals", format!("more than {MOST_INTERVALS} hashes")));
-                }
-                Some(hashes)
+                hashes.map_err(|error| self.wrong("intervals", error))?
             }
         };
+        if intervals.len() > MOST_INTERVALS {
+            return Err(self.wrong("intervals", format!("more than {MOST_INTERVALS} hashes")));
+        }
         let manifest: Option<Manifest> = match self.field("manifest")? {
             NONE => None,
             json => Some(serde_json::from_str(json).map_err(|error| self.wrong("manifest", error))?),
         };
-        match (experiment, outcome, probe_seed, intervals, manifest) {
-            (Some(said), Some(outcome), Some(probe_seed), Some(intervals), Some(manifest)) => {
+        match (experiment, outcome, probe_seed, manifest) {
+            (Some(said), Some(outcome), Some(probe_seed), Some(manifest)) => {
                 let found = manifest.key();
                 if found != said {
                     return Err(FormError::Manifest { said, found });
                 }
                 Ok(Some(Evidence { manifest, outcome, probe_seed, intervals }))
             }
-            (None, None, None, None, None) => Ok(None),
-            _ => Err(self.wrong("manifest", "the five fields of a result are there together, or all are `none`")),
+            (None, None, None, None) => Ok(None),
+            _ => Err(self.wrong("manifest", "the fields of a result are there together, or all are `none`")),
         }
     }
 }

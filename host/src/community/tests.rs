@@ -104,6 +104,10 @@ fn each_form_reads_as_it_is_written() {
     let bytes = Signed::sign(receipt(), &key(2)).to_bytes();
     let back: Signed<Receipt> = Signed::read(&bytes).unwrap();
     assert_eq!((back.to_bytes(), &back.text), (bytes, &receipt()));
+    let early = Evidence { intervals: Vec::new(), ..evidence() };
+    let failed = Receipt { status: Status::Tried(Ending::Failed), evidence: Some(early), ..receipt() };
+    let back: Signed<Receipt> = Signed::read(&Signed::sign(failed.clone(), &key(2)).to_bytes()).unwrap();
+    assert_eq!(back.text, failed);
     let plain = Receipt {
         status: Status::OtherTask,
         trial: None,
