@@ -285,7 +285,7 @@ pub struct Submit {
     #[arg(long, value_name = "HASH|FILE")]
     pub parent: Option<String>,
     /// The task of the inbox, as `host inbox list` of its owner prints it [default: that of the claim, else of this
-    /// store's last night].
+    /// store's own inbox].
     #[arg(long, value_name = "HASH")]
     pub task: Option<String>,
     /// An experiment of this store that says what the mutation yields.

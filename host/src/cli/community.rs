@@ -6,7 +6,7 @@ use crate::cli::text;
 use anyhow::{Context, Result, bail};
 use nightlab::community::{Claim, Form, PrivateKey, Receipt, Signed, Submission};
 use nightlab::guest::source::{MAX_SOURCE_BYTES, Source};
-use nightlab::night::setup;
+use nightlab::night::{past, setup};
 use nightlab::policy::Policy;
 use nightlab::record::key::{Hash, TaskHash};
 use nightlab::record::quotas::Quotas;
@@ -111,7 +111,7 @@ fn task_of(store: &Path, given: Option<&str>, claim: Option<&Claim>) -> Result<T
         (None, None) => {
             let none = "the task of the inbox is needed: its owner sees it in `host inbox list`, and `--task` takes it";
             let store = setup::existing_store(store).context(none)?;
-            Ok(store.nights()?.pop().context(none)?.task)
+            past::inbox_task(&store)?.context(none)
         }
     }
 }
@@ -216,7 +216,7 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
 
 pub fn list(cli: &Cli) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
-    let task = store.nights()?.pop().map(|night| night.task);
+    let task = past::inbox_task(&store)?;
     let submissions = store.submissions()?;
     for record in &submissions {
         let (state, receipt) = state(&store, record)?;

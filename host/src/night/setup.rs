@@ -167,12 +167,7 @@ fn proposer(policy: &Policy, name: &str, store: &Store) -> Result<Box<dyn Propos
 
 /// The clerk of a policy that takes submissions. It signs with the key of the store.
 pub fn clerk(policy: &Policy, store: &Path) -> Result<Option<Clerk>, OpenError> {
-    Ok(takes_submissions(policy).then(|| PrivateKey::open(&key_path(store))).transpose()?.map(Clerk::new))
-}
-
-/// Whether a policy tries what strangers send.
-fn takes_submissions(policy: &Policy) -> bool {
-    policy.search.proposers.iter().any(|name| name == Inbox::NAME)
+    Ok(policy.takes_submissions().then(|| PrivateKey::open(&key_path(store))).transpose()?.map(Clerk::new))
 }
 
 /// Where the key of a store is, whether it exists or not.
@@ -245,7 +240,7 @@ fn open(
     let sandbox = Sandbox::new(None);
     let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
-    if takes_submissions(policy) && !walls.hold() {
+    if policy.takes_submissions() && !walls.hold() {
         return Err(OpenError::Walls(walls));
     }
     let spec = spec(policy, &task, profile, threads);
