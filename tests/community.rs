@@ -287,6 +287,24 @@ fn a_submission_whose_night_was_killed_is_answered_once() {
 }
 
 #[test]
+fn what_a_guest_says_about_secret_text_is_not_sent() {
+    let home = inbox("");
+    let policy = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
+    std::fs::write(home.path("inbox.toml"), policy.replace("[task]\n", "[task]\nsplit = \"secret\"\n")).unwrap();
+    run(&home);
+    // In the dry run, which knows no values, it passes.
+    let told = "        assert!(loss.item() < 2.0, \"the text is: {}\", loss.item());\n        lab.log(";
+    let telling = tiny("0.01").replace("        lab.log(", told);
+    let file = submit(&home, "alice", "telling", &telling, &[]);
+    succeeds(&add(&home, file.to_str().unwrap()));
+    let night = run(&home);
+    assert!(night.contains("the text is: "), "its owner may read it: {night}");
+    let text = receipt(&home, &hash_of(&file)).text;
+    assert_eq!(text.status, Status::Tried(Ending::Failed), "{}", text.reason);
+    assert!(text.reason.text().contains("not told") && !text.reason.text().contains("text is:"), "{}", text.reason);
+}
+
+#[test]
 fn a_key_that_has_used_up_its_day_waits() {
     let home = inbox("seconds_per_day = 0.0");
     run(&home);

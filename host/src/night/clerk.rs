@@ -4,12 +4,13 @@ use crate::community::{
     Claim, ClaimStatus, FormError, Measure, PrivateKey, PublicKey, Reason, Receipt, Rounded, Signed, Status, Submission,
 };
 use crate::data::Split;
+use crate::data::task::Definition;
 use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash, TaskHash};
 use crate::record::store::{ExperimentRecord, Store, StoreError, SubmissionRecord, TrialRecord};
-use crate::record::trial::Trial;
+use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::clock::unix_ms;
 use std::collections::BTreeSet;
@@ -115,7 +116,6 @@ fn receipt(
     receipt.task = record.task;
     receipt.status = Status::Tried(found.verdict);
     receipt.trial = Some(trial.number);
-    receipt.reason = Reason::new(&found.reason);
     receipt.bpb = found.bpb.and_then(Rounded::new);
     receipt.delta = found.delta.and_then(Rounded::new);
     receipt.p_better = found.p_better.and_then(Rounded::new);
@@ -123,6 +123,7 @@ fn receipt(
     (receipt.source_key, receipt.component_key) = (found.source_key, found.component_key);
     receipt.behaviour_key = found.behaviour_key;
     let experiment = found.experiment.map(|key| store.find_experiment(&key)).transpose()?.flatten();
+    receipt.reason = reason(store, &record.task, found)?;
     receipt.evidence = experiment.as_ref().map(|experiment| store.evidence(experiment)).transpose()?;
     receipt.measured = measured(store, trial, experiment.as_ref())?;
     receipt.claim = match claim {
@@ -130,6 +131,24 @@ fn receipt(
         Some(claim) => checked(store, &claim.text, found.component_key)?,
     };
     Ok(receipt)
+}
+
+/// Why a trial ended so. While held-out text is secret, without what guests said in training: they have read the other
+/// text, and could tell what is missing there.
+fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Reason, StoreError> {
+    let may_quote = matches!(found.verdict, Ending::Failed | Ending::Noise | Ending::HostFault);
+    match found.reason.split_once(": ") {
+        Some((kind, _)) if may_quote && is_secret(store, task)? => {
+            Ok(Reason::new(&format!("{kind} (the rest is not told, because held-out text is secret)")))
+        }
+        _ => Ok(Reason::new(&found.reason)),
+    }
+}
+
+/// Whether a secret chooses the held-out text of a task. What is not known counts as secret.
+fn is_secret(store: &Store, task: &TaskHash) -> Result<bool, StoreError> {
+    let definition = store.definition(&task.0)?.and_then(|json| serde_json::from_str::<Definition>(&json).ok());
+    Ok(definition.is_none_or(|definition| definition.commitment.is_some()))
 }
 
 fn measured(
