@@ -307,7 +307,7 @@ pub struct Verify {
     /// Execute only this interval, from this store's checkpoint before it (1 is the first that has one).
     #[arg(long, value_name = "K", requires = "file")]
     pub segment: Option<u32>,
-    /// Check all receipts of this store against its records, and replay N of its experiments.
+    /// Check all submissions and receipts of this store against its records, and replay N of its experiments.
     #[arg(long, value_name = "N")]
     pub audit: Option<usize>,
     /// Random seed that chooses the experiments of an audit.

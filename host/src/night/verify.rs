@@ -178,17 +178,16 @@ pub struct Audited {
     pub fault: Option<String>,
 }
 
-/// Checks all receipts of a store against its records, and runs `count` of its experiments again. Which ones follows
-/// from `random_seed` and their keys.
+/// Checks all submissions and receipts of a store against its records, and runs `count` of its experiments again. Which
+/// ones follows from `random_seed` and their keys.
 pub fn audit(
     store: &Store,
     (count, random_seed, threads): (usize, u64, Option<u32>),
     tell: &mut dyn FnMut(&Audited),
 ) -> Result<(), StoreError> {
     for record in store.submissions()? {
-        let Some(blob) = record.receipt else { continue };
-        let fault = receipt_fault(store, &record, &blob).unwrap_or_else(|error| Some(error.to_string()));
-        tell(&Audited { what: format!("receipt of submission {}", record.hash.short()), fault });
+        let fault = submission_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
+        tell(&Audited { what: format!("submission {} and its receipt", record.hash.short()), fault });
     }
     let mut keys: Vec<_> = store.trials(None)?.into_iter().filter_map(|record| record.trial.found.experiment).collect();
     keys.sort_by_key(|key| *blake3::keyed_hash(&seed_key(random_seed), &key.0.0).as_bytes());
@@ -209,10 +208,18 @@ fn seed_key(random_seed: u64) -> [u8; 32] {
     *blake3::hash(&random_seed.to_le_bytes()).as_bytes()
 }
 
-/// How a receipt contradicts the records that it was made from.
-fn receipt_fault(store: &Store, record: &SubmissionRecord, blob: &Hash) -> Result<Option<String>, VerifyError> {
+/// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.
+fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<String>, VerifyError> {
+    let Signed { text, by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
+    let licence = text.licence.as_ref().map(ToString::to_string);
+    let is_row = record.author == by.to_string()
+        && (record.task, record.parent, record.source_blob) == (text.task, text.parent, text.source_hash())
+        && (&record.name, &record.licence) == (&text.name.to_string(), &licence);
+    if !is_row {
+        return Ok(Some("its row in the index is not what its file says".into()));
+    }
+    let Some(blob) = &record.receipt else { return Ok(None) };
     let Signed { text: receipt, .. } = Signed::<Receipt>::read(&store.get_blob(blob)?)?;
-    let Signed { by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
     if receipt.submission != record.hash || receipt.author != by {
         return Ok(Some("it answers another submission".into()));
     }
