@@ -7,6 +7,7 @@ use nightlab::propose::command::{Answer, Command, CommandError, Config, Program,
 use nightlab::propose::proposer::{Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation};
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::Facts;
+use nightlab::record::key::TaskHash;
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::stage::Stage;
 use nightlab::record::trial::{Findings, Trial};
@@ -323,6 +324,7 @@ fn situation() -> Situation {
     let parent = Parent { number: 0, source: PARENT.into(), description: "baseline".into(), bpb: 2.5, facts };
     Situation {
         brief: "Lower is better.".into(),
+        task: TaskHash::of(b"t"),
         parent: Arc::new(parent),
         past: Vec::new(),
         underway: Vec::new(),
@@ -355,6 +357,7 @@ fn in_a_night_a_program_proposes_and_repairs_on_account() {
         hypothesis: "faster".into(),
         description: String::new(),
         operator: String::new(),
+        credit: None,
     });
     let failed =
         Failed { proposal, answer: String::new(), stage: Stage::Source, message: "train.rs:1:17".into(), repair: 1 };

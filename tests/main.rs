@@ -12,6 +12,7 @@ mod sdk;
 
 mod causality;
 mod command;
+mod community;
 mod hostile;
 mod identity;
 mod sandbox;

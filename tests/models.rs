@@ -7,6 +7,7 @@ use nightlab::propose::proposer::{
     Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation,
 };
 use nightlab::record::facts::Facts;
+use nightlab::record::key::TaskHash;
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::stage::Stage;
 use std::os::unix::fs::PermissionsExt;
@@ -522,6 +523,7 @@ fn situation() -> Situation {
     let (source, description) = (PARENT.into(), "baseline".into());
     Situation {
         brief: "Lower is better.".into(),
+        task: TaskHash::of(b"t"),
         parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, facts: Facts::default() }),
         past: Vec::new(),
         underway: Vec::new(),
@@ -563,8 +565,8 @@ fn a_writer_proposes_what_the_model_answers() {
 #[test]
 fn a_writer_mends_what_it_wrote() {
     let source = PARENT.replace("0.02", "\"0.03\"");
-    let proposal =
-        Proposal { source, hypothesis: "an idea".into(), description: String::new(), operator: String::new() };
+    let (description, operator) = (String::new(), String::new());
+    let proposal = Proposal { source, hypothesis: "an idea".into(), description, operator, credit: None };
     let message = "error: mismatched types\n --> train.rs:3:17".into();
     let failed = Failed { proposal: Some(proposal), answer: String::new(), stage: Stage::Compile, message, repair: 1 };
     let (made, requests) = turn(vec![edit("\"0.03\"", "0.03")], |writer, s, desk| writer.repair(s, &failed, desk));

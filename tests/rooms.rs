@@ -8,15 +8,31 @@ use syn::visit::Visit;
 const ROOMS: &[(&str, &[&str])] = &[
     ("system", &[]),
     ("record", &["system"]),
+    ("community", &["record", "system"]),
     ("data", &["record", "system"]),
     ("guest", &["record", "system"]),
     ("sandbox", &["record", "system"]),
     ("propose", &["guest", "record", "system"]),
     ("experiment", &["data", "guest", "record", "sandbox", "system"]),
     ("policy", &["experiment", "propose", "record", "system"]),
-    ("night", &["data", "experiment", "guest", "policy", "propose", "record", "sandbox", "system"]),
+    ("night", &["community", "data", "experiment", "guest", "policy", "propose", "record", "sandbox", "system"]),
     ("mcp", &["data", "experiment", "guest", "night", "policy", "propose", "record", "system"]),
-    ("cli", &["data", "experiment", "guest", "mcp", "night", "policy", "propose", "record", "sandbox", "system"]),
+    (
+        "cli",
+        &[
+            "community",
+            "data",
+            "experiment",
+            "guest",
+            "mcp",
+            "night",
+            "policy",
+            "propose",
+            "record",
+            "sandbox",
+            "system",
+        ],
+    ),
 ];
 
 /// Longest façade in lines. A façade holds docs, modules and re-exports.

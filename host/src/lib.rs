@@ -11,11 +11,13 @@
 //! propose     the authors of mutations
 //! sandbox     runs guests behind two walls
 //! guest       source, compiler, component
+//! community   submissions, claims and receipts of strangers
 //! data        corpora, splits, tasks
 //! record      keys, outcomes, trials, the store
 //! system      this machine
 //! ```
 
+pub mod community;
 pub mod data;
 pub mod experiment;
 pub mod guest;

@@ -105,6 +105,32 @@ pub enum Command {
         #[arg(long, value_name = "DIGITS|FILE")]
         secret: Option<String>,
     },
+    /// Make the Ed25519 key that signs receipts, submissions and claims. Prints its public half.
+    Keygen {
+        /// The file, for its owner alone; never overwritten [default: `key` in the store].
+        file: Option<PathBuf>,
+    },
+    /// Sign a mutation for somebody's inbox: source, licence, and where it came from, in one file.
+    Submit(Submit),
+    /// Sign what an experiment of this store yields, so that others can prove or refute it.
+    Claim {
+        /// At least 4 hex digits of an experiment's key.
+        hash: String,
+        /// Where to write it [default: the start of the key and `.claim`].
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        #[command(flatten)]
+        key: KeyFile,
+    },
+    /// Prove or refute a claim, a receipt, or a submission with a claim: its signature, and then its result, by running
+    /// the experiment again. Exit code 0 if it holds, 1 with the first differing interval if not.
+    Verify(Verify),
+    /// Submissions of strangers.
+    Inbox {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Inbox,
+    },
     /// Let the champion (or any experiment's model) write.
     Sample(Sample),
     /// Find or install what a night needs: guest compiler, standard library, corpora.
@@ -160,7 +186,7 @@ pub enum Command {
 /// `host run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A shipped policy (smoke, overnight, llm, ollama) or a file [default: policy.toml of this folder, else
+    /// A shipped policy (smoke, overnight, community, llm, ollama) or a file [default: policy.toml of this folder, else
     /// overnight].
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<String>,
@@ -183,6 +209,9 @@ pub struct Run {
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
 }
+
+/// The default of [`Run::patience`].
+pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 fn minutes(text: &str) -> Result<Duration, String> {
     let minutes: f64 = text.parse().map_err(|_| "a number of minutes is expected".to_string())?;
@@ -272,6 +301,84 @@ pub struct Sample {
     /// An experiment instead of the champion.
     #[arg(long, value_name = "HASH")]
     pub experiment: Option<String>,
+}
+
+/// The key that signs.
+#[derive(Debug, Args)]
+pub struct KeyFile {
+    /// The key that signs [default: `key` in the store].
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// `host submit`.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The mutation: one Rust file.
+    pub file: PathBuf,
+    /// One line that names it for people.
+    #[arg(long)]
+    pub name: String,
+    /// Its licence, as an SPDX expression.
+    #[arg(long, value_name = "SPDX")]
+    pub licence: Option<String>,
+    /// The source that it was made from: its BLAKE3 hash, or the file.
+    #[arg(long, value_name = "HASH|FILE")]
+    pub parent: Option<String>,
+    /// The task of the inbox, as `host inbox list` of its owner prints it [default: that of the claim, else of this
+    /// store's own inbox].
+    #[arg(long, value_name = "HASH")]
+    pub task: Option<String>,
+    /// An experiment of this store that says what the mutation yields.
+    #[arg(long, value_name = "HASH")]
+    pub claim: Option<String>,
+    /// Where to write it [default: the name and `.submission`].
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub key: KeyFile,
+}
+
+/// `host verify`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["file", "audit"]))]
+pub struct Verify {
+    /// The claim, receipt or submission.
+    pub file: Option<PathBuf>,
+    /// Execute only this interval, from this store's checkpoint before it (1 is the first that has one).
+    #[arg(long, value_name = "K", requires = "file")]
+    pub segment: Option<u32>,
+    /// Check all submissions and receipts of this store against its records, and replay N of its experiments.
+    #[arg(long, value_name = "N")]
+    pub audit: Option<usize>,
+    /// Random seed that chooses the experiments of an audit.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "audit")]
+    pub random_seed: u64,
+    /// The secret that has chosen the held-out text, if another store drew and revealed it.
+    #[arg(long, value_name = "DIGITS|FILE", requires = "file")]
+    pub secret: Option<String>,
+}
+
+/// `host inbox`.
+#[derive(Debug, Subcommand)]
+pub enum Inbox {
+    /// Check submissions and take them in, within the quotas of a policy.
+    Add {
+        /// The files; `-` reads one from standard input.
+        #[arg(required = true, value_name = "FILE|-")]
+        files: Vec<PathBuf>,
+        /// The policy with the quotas.
+        #[arg(long, default_value = "community", value_name = "NAME|FILE")]
+        policy: String,
+    },
+    /// List the submissions, what became of them, and the task that they have to be for.
+    List,
+    /// Try what is in the inbox, and answer each submission with a signed receipt.
+    Run {
+        /// The policy. Of its proposers, the inbox alone works.
+        #[arg(long, default_value = "community", value_name = "NAME|FILE")]
+        policy: String,
+    },
 }
 
 /// `host search`.

@@ -3,6 +3,7 @@
 //! knows which function each command calls.
 
 mod args;
+mod community;
 mod ctrl_c;
 mod data;
 mod diff;
@@ -22,5 +23,6 @@ mod show;
 mod split;
 mod store;
 mod text;
+mod verify;
 
 pub use run::{fail, run};

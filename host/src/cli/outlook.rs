@@ -8,14 +8,12 @@ use anyhow::Result;
 use nightlab::night::Bounds;
 use nightlab::night::event::Event;
 use nightlab::night::outlook::{Outlook, Pace, outlook};
-use nightlab::night::setup::{self, Proposers};
 use nightlab::policy::Policy;
 use nightlab::system::sanitize::printable;
 use serde_json::json;
 use std::process::ExitCode;
 
 pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<ExitCode> {
-    let Proposers { fit, unfit } = setup::proposers(policy)?;
     let mut view = NightView::new(false, name, &cli.store);
     let mut tell = |event: Event| match (cli.json, &event) {
         (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
@@ -24,14 +22,12 @@ pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<Ex
     };
     let typed = Bounds { experiments: run.experiments, hours: run.hours };
     let found = outlook(policy, &cli.store, (cli.threads, cli.jobs), typed, &mut tell)?;
-    let fit: Vec<&str> = fit.iter().map(|proposer| proposer.name()).collect();
     if cli.json {
-        let unfit: Vec<String> = unfit.iter().map(ToString::to_string).collect();
-        text::json_line(&json!({ "policy": name, "proposers": fit, "left_out": unfit, "outlook": found }));
+        text::json_line(&json!({ "policy": name, "outlook": found }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("proposers        {}", printable(&fit.join(", ")));
-    unfit.iter().for_each(|unfit| println!("left out         {}", printable(&unfit.to_string())));
+    println!("proposers        {}", printable(&found.proposers.join(", ")));
+    found.left_out.iter().for_each(|unfit| println!("left out         {}", printable(unfit)));
     lines(&found).iter().for_each(|line| println!("{line}"));
     println!("\nnothing was trained; `host run --policy {}` begins", printable(name));
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,8 @@ use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
-    data, diff, doctor, ideas, lab, manual, out, outlook, promote, report, score, search, show, split, store, text,
+    community, data, diff, doctor, ideas, lab, manual, out, outlook, promote, report, score, search, show, split,
+    store, text, verify,
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -16,6 +17,7 @@ use nightlab::night::notify::{Message, Notifier};
 use nightlab::night::recorded::Recorded;
 use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
 use nightlab::policy;
+use nightlab::propose::inbox::Inbox;
 use nightlab::propose::proposer::Proposer;
 use nightlab::record::ending::Ending;
 use nightlab::record::store::{Found, Model, Store, StoreError};
@@ -83,6 +85,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),
+        Command::Keygen { file } => community::keygen(&cli, file.as_deref()),
+        Command::Submit(what) => community::submit(&cli, what),
+        Command::Claim { hash, output, key } => community::claim(&cli, hash, output.as_deref(), key),
+        Command::Verify(what) => verify::verify(&cli, what),
+        Command::Inbox { command: args::Inbox::Add { files, policy } } => community::add(&cli, files, policy),
+        Command::Inbox { command: args::Inbox::List } => community::list(&cli),
+        Command::Inbox { command: args::Inbox::Run { policy } } => run_inbox(&cli, policy),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),
@@ -134,13 +143,35 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     if run.dry {
         return outlook::dry(cli, run, &policy, policy_name);
     }
-    // Report an invalid key now, not after the minutes that a baseline takes.
-    let proposers = match run.from_recorded {
-        Some(_) => setup::Proposers::default(),
-        None => setup::proposers(&policy)?,
+    night_by(cli, run, policy_name, &policy)
+}
+
+fn run_inbox(cli: &Cli, policy_name: &str) -> Result<ExitCode> {
+    let mut policy = policy::Policy::load(policy_name)?;
+    policy.search.proposers = vec![Inbox::NAME.into()];
+    let run = args::Run {
+        policy: Some(policy_name.to_owned()),
+        experiments: None,
+        hours: None,
+        dry: false,
+        patience: args::PATIENCE,
+        from_recorded: None,
+    };
+    night_by(cli, &run, policy_name, &policy)
+}
+
+fn night_by(cli: &Cli, run: &args::Run, policy_name: &str, policy: &policy::Policy) -> Result<ExitCode> {
+    // Report a missing key now, not after the minutes that a baseline takes.
+    let clerk = match run.from_recorded {
+        Some(_) => None,
+        None => setup::clerk(policy, &cli.store)?,
     };
     let stop = stop_on_ctrl_c()?;
     let store = patient_store(cli, &stop)?;
+    let proposers = match run.from_recorded {
+        Some(_) => setup::Proposers::default(),
+        None => setup::proposers(policy, &store)?,
+    };
     let recorded = run.from_recorded.map(|night| Recorded::open(&store, night)).transpose()?;
     let mut view = NightView::new(cli.json, policy_name, &cli.store);
     let notifier = Notifier::start(&policy.notify);
@@ -151,19 +182,20 @@ fn run_night(cli: &Cli, run: &args::Run) -> Result<ExitCode> {
     };
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = setup::brief()?;
-    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, seed_guest) = setup::bench(store, policy, (cli.threads, cli.jobs), &mut tell)?;
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
         tell(Event::Setup { what: "proposals", text });
     }
     let plan = Plan {
-        policy: &policy,
+        policy,
         policy_name,
         brief: &brief,
         seed_guest,
         bounds: Bounds { experiments: run.experiments, hours: run.hours },
         patience: run.patience,
         recorded: recorded.as_ref().map(Recorded::again),
+        clerk,
         night: None,
     };
     let writers = match recorded {

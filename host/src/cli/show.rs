@@ -7,11 +7,14 @@ use anyhow::{Context, Result, bail};
 use nightlab::data;
 use nightlab::guest::component::Component;
 use nightlab::night::event::TrialLine;
+use nightlab::night::report::files;
 use nightlab::night::setup;
 use nightlab::policy::{CapsPolicy, Choice, DEFAULT_PROFILE, Policy, load_profile};
+use nightlab::propose::inbox::Inbox;
 use nightlab::record::causality::{Accepted, Causality};
 use nightlab::record::facts::{self, loss_curve};
 use nightlab::record::key::{ExperimentKey, Hash, ProfileHash};
+use nightlab::record::quotas::Quotas;
 use nightlab::record::spend::{Spend, dollars};
 use nightlab::record::store::{ExchangeRecord, Found, Store, TrialRecord};
 use nightlab::record::trial::Trial;
@@ -258,6 +261,11 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
         if !t.hypothesis.is_empty() {
             println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
         }
+        if let Some(credit) = &t.credit {
+            let licence = printable(&files::licence_words(credit));
+            println!("  author     key {}, {licence}", printable(&credit.author));
+            println!("             submission {}", credit.submission);
+        }
         for exchange in exchanges_of(store, t)? {
             println!("  asked      {}", exchange_line(&exchange));
         }
@@ -347,6 +355,12 @@ fn proposers(policy: &Policy) -> Result<()> {
             println!("              {name}: {} at {}, {key}, {price}", model.model, model.endpoint()?);
         } else if let Some(program) = name.strip_prefix("command.").and_then(|name| policy.command.get(name)) {
             println!("              {name}: {}, at most {} s", program.argv.join(" "), program.timeout_s);
+        } else if name == Inbox::NAME {
+            let Quotas { submissions_per_day, bytes_per_day, seconds_per_day, .. } = policy.community;
+            println!(
+                "              {name}: {submissions_per_day} submissions, {} and {seconds_per_day} s of budget a key and day",
+                facts::bytes(bytes_per_day)
+            );
         }
     }
     let CapsPolicy { dollars, tokens, requests } = &policy.caps;

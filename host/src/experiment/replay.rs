@@ -3,13 +3,14 @@
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::Experiment;
 use crate::guest::component::Component;
-use crate::record::key::Hash;
+use crate::record::evidence::Evidence;
+use crate::record::key::{ExperimentKey, Hash};
 use crate::record::outcome::{Outcome, Status};
 use crate::record::store::{ExperimentRecord, StoreError};
 use crate::sandbox::{Progress, Resume};
 use serde::Serialize;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The result of a replay.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +35,30 @@ pub struct Replay {
     pub state: Option<String>,
     /// Duration in seconds.
     pub seconds: f64,
+}
+
+impl Replay {
+    /// Of a run from beginning to end.
+    fn whole(
+        key: ExperimentKey,
+        expected: &[[u8; 32]],
+        difference: Option<String>,
+        found: Outcome,
+        took: Duration,
+    ) -> Self {
+        Self {
+            experiment: key.to_string(),
+            identical: difference.is_none(),
+            interval: first_interval(expected, &found.intervals),
+            difference,
+            compared: expected.len() as u32,
+            intervals: expected.len() as u32,
+            steps: found.totals.steps,
+            val_bpb: found.score.map(|score| score.bpb),
+            state: found.state.map(|hash| Hash(hash).to_string()),
+            seconds: took.as_secs_f64(),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,19 +97,35 @@ pub fn replay(
     if !found.status.is_result() {
         return Err(ReplayError::Host(found.status.to_string()));
     }
-    let difference = first_difference(&stored, &found);
-    Ok(Replay {
-        experiment: record.key.to_string(),
-        identical: difference.is_none(),
-        interval: first_interval(&stored.intervals, &found.intervals),
-        difference,
-        compared: stored.intervals.len() as u32,
-        intervals: stored.intervals.len() as u32,
-        steps: found.totals.steps,
-        val_bpb: found.score.map(|score| score.bpb),
-        state: found.state.map(|hash| Hash(hash).to_string()),
-        seconds: took.as_secs_f64(),
-    })
+    Ok(Replay::whole(record.key, &stored.intervals, first_difference(&stored, &found), found, took))
+}
+
+/// Runs an experiment from what somebody says of it, training and evaluation, and compares. `bpb` is the claimed score,
+/// if there is one. The store need not know the experiment.
+pub fn prove(
+    bench: &Bench,
+    (evidence, bpb): (&Evidence, Option<f64>),
+    component: &Component,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Replay, ReplayError> {
+    let experiment = Experiment { component, random_seed: evidence.manifest.random_seed };
+    let ended = bench.runner(1).run(&experiment, evidence.probe_seed, &mut |progress| watch(&progress), &|| false);
+    let (found, took) = (ended.outcome, ended.wall);
+    if !found.status.is_result() {
+        return Err(ReplayError::Host(found.status.to_string()));
+    }
+    let said: Vec<[u8; 32]> = evidence.intervals.iter().map(|hash| hash.0).collect();
+    let score = found.score.as_ref().map(|score| score.bpb);
+    let difference = if let Some(interval) = first_interval(&said, &found.intervals) {
+        Some(format!("interval {interval} of {} has another state hash", said.len()))
+    } else if let Some(bpb) = bpb.filter(|bpb| score.map(f64::to_bits) != Some(bpb.to_bits())) {
+        let found = score.map_or_else(|| found.status.to_string(), |score| score.to_string());
+        Some(format!("bits per byte are {found}, and {bpb} was claimed"))
+    } else {
+        let differs = found.hash() != evidence.outcome;
+        differs.then(|| "the outcome has another hash, though intervals and score agree".into())
+    };
+    Ok(Replay::whole(evidence.experiment(), &said, difference, found, took))
 }
 
 /// Replays one interval only. Up to the checkpoint before it, the guest runs without execution, and the record answers

@@ -13,13 +13,16 @@
 //! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
 //! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
 //! everything, `past` an earlier night; `known` reads what the search knows from the store; `recorded` tries a past
-//! night again, `search` samples constants, `promote` runs keeps on larger terms.
+//! night again, `search` samples constants, `promote` runs keeps on larger terms; `answer` and `clerk` answer
+//! submissions of strangers, `verify` proves what they and others claim.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:
 //! each turn is given when the training run before it begins.
 
+mod answer;
 mod bounds;
+mod clerk;
 mod error;
 pub mod event;
 pub mod known;
@@ -41,8 +44,10 @@ pub mod setup;
 mod stop;
 pub mod trial;
 pub mod turns;
+pub mod verify;
 
 pub use bounds::Bounds;
+pub use clerk::Clerk;
 pub use error::NightError;
 pub use memory::baseline_trial;
 pub use run::{Night, Plan};

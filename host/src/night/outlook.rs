@@ -4,7 +4,7 @@ use crate::experiment::calibrate::calibrate;
 use crate::night::bounds::Bounds;
 use crate::night::event::Event;
 use crate::night::run::SAME_NIGHT_MS;
-use crate::night::setup::{OpenError, bench_beside};
+use crate::night::setup::{OpenError, bench_beside, proposers};
 use crate::policy::Policy;
 use crate::propose::llm::ModelConfig;
 use crate::record::key::ProfileHash;
@@ -36,6 +36,9 @@ pub enum Pace {
 /// What is expected of a night. Counts are estimates, but for those that are bounds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outlook {
+    /// The proposers that can work here, and why others cannot.
+    pub proposers: Vec<String>,
+    pub left_out: Vec<String>,
     /// The night of the store that would go on, with the mutations that it has trained and the hours that it has used.
     pub goes_on: Option<(i64, u64, f64)>,
     /// Trials of earlier nights on the same terms, from which this one would learn.
@@ -71,6 +74,7 @@ pub fn outlook(
     let store = store.as_ref();
     let scratch = Scratch::new().map_err(|error| OpenError::Scratch(error.to_string()))?;
     let (bench, seed_guest) = bench_beside(store, scratch.path(), policy, power, tell)?;
+    let writers = proposers(policy, &bench.store)?;
     let context = bench.context_key(&seed_guest.component);
     let open = |store: &Store| -> Result<Option<(i64, NightUsed)>, OpenError> {
         let night = store.open_night(&policy.canonical()?, &context, unix_ms() - SAME_NIGHT_MS)?;
@@ -106,6 +110,8 @@ pub fn outlook(
         (a, b) => a.or(b),
     };
     Ok(Outlook {
+        proposers: writers.fit.iter().map(|proposer| proposer.name().to_owned()).collect(),
+        left_out: writers.unfit.iter().map(ToString::to_string).collect(),
         goes_on: goes_on.map(|(night, used)| (night, used.trained, used.wall_ms as f64 / 3.6e6)),
         earlier_trials: trials.iter().filter(|record| record.trial.number > 0).count(),
         pace,

@@ -1,6 +1,7 @@
 //! A night of the store and the policy that it ran by.
 
 use crate::policy::{Policy, PolicyError};
+use crate::record::key::TaskHash;
 use crate::record::retention::Retention;
 use crate::record::store::{NightRecord, Store, StoreError};
 
@@ -23,6 +24,18 @@ pub fn retention(store: &Store) -> Result<Retention, StoreError> {
         Err(PastError::Store(error)) => Err(error),
         Err(PastError::Policy { .. } | PastError::NoNight(_) | PastError::NoNights) => Ok(Retention::default()),
     }
+}
+
+/// The task of the last night that took submissions: new ones have to be for it.
+pub fn inbox_task(store: &Store) -> Result<Option<TaskHash>, StoreError> {
+    for NightRecord { id, task, .. } in store.nights()?.into_iter().rev() {
+        match night(store, Some(id)) {
+            Ok((_, policy)) if policy.takes_submissions() => return Ok(Some(task)),
+            Err(PastError::Store(error)) => return Err(error),
+            Ok(_) | Err(PastError::Policy { .. } | PastError::NoNight(_) | PastError::NoNights) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// The night with this number, or the last night.

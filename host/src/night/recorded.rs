@@ -83,6 +83,7 @@ fn proposal(store: &Store, record: &TrialRecord) -> Result<Proposal, RecordedErr
         hypothesis: trial.hypothesis.clone(),
         description: trial.description.clone(),
         operator: trial.operator.clone(),
+        credit: trial.credit.clone(),
     })
 }
 

@@ -120,10 +120,10 @@ impl Night<'_> {
 
     /// None if the store has lost its source.
     fn pending_draft(&self, untried: Untried) -> Result<Option<Draft>, NightError> {
-        let Untried { id, proposer, parent, source, hypothesis, description, operator } = untried;
+        let Untried { id, proposer, parent, source, hypothesis, description, operator, credit } = untried;
         let Some(source) = memory::text_of(&self.bench.store, &source)? else { return Ok(None) };
         let source_key = Source::parse(&source).ok().map(|source| source.key());
-        let proposal = Proposal { source, hypothesis, description, operator };
+        let proposal = Proposal { source, hypothesis, description, operator, credit };
         Ok(Some(Draft { author: proposer, parent, proposal, id: Some(id), source_key, fault: None }))
     }
 }

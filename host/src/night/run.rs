@@ -4,6 +4,7 @@ use crate::experiment::bench::Bench;
 use crate::experiment::judge::Noise;
 use crate::experiment::prepare::Candidate;
 use crate::night::bounds::Bounds;
+use crate::night::clerk::Clerk;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event, Summary};
 use crate::night::memory::Memory;
@@ -57,6 +58,8 @@ pub struct Plan<'a> {
     /// The recorded night whose proposals run again. The new night starts with the trials that the recorded one started
     /// with.
     pub recorded: Option<Again>,
+    /// Answers submissions. Without it, they are not tried.
+    pub clerk: Option<Clerk>,
     /// A night of the store to open, whatever its age. Otherwise the night on these terms is joined or begun.
     pub night: Option<NightRecord>,
 }
@@ -73,6 +76,7 @@ impl<'a> Plan<'a> {
             bounds: Bounds::default(),
             patience: SHORT_PATIENCE,
             recorded: None,
+            clerk: None,
             night: None,
         }
     }
@@ -111,6 +115,7 @@ pub struct Night<'a> {
     pub(super) rest: Rest,
     /// Whether the last mutation was set aside as a host fault.
     pub(super) has_set_aside: bool,
+    pub(super) clerk: Option<Clerk>,
     digest: Arc<str>,
     digested: u64,
     pub(super) tally: Tally,
@@ -125,7 +130,7 @@ impl<'a> Night<'a> {
         stop: &'a Stop,
         tell: &'a mut dyn FnMut(Event),
     ) -> Result<Self, NightError> {
-        let Plan { policy, policy_name, brief, seed_guest, bounds, patience, recorded, night } = plan;
+        let Plan { policy, policy_name, brief, seed_guest, bounds, patience, recorded, clerk, night } = plan;
         let text = policy.canonical()?;
         let terms = bench.context_key(&seed_guest.component);
         if let Some(night) = night.as_ref().filter(|night| night.context != terms) {
@@ -183,6 +188,7 @@ impl<'a> Night<'a> {
             pending: VecDeque::new(),
             rest,
             has_set_aside: false,
+            clerk,
             digest: digest.into(),
             digested,
             rungs,
@@ -194,6 +200,7 @@ impl<'a> Night<'a> {
         night.patiently(Self::take_up)?;
         night.tell_what_was_taken_up();
         night.publish_what_is_missing();
+        night.answer_what_is_left()?;
         Ok(night)
     }
 
@@ -225,6 +232,7 @@ impl<'a> Night<'a> {
             hypothesis: "",
             description: "",
             operator: "",
+            submission: None,
             wall_ms: 0,
         };
         self.bench.store.add_answer(self.id, &answer, &[])?;
@@ -394,6 +402,7 @@ impl<'a> Night<'a> {
     pub fn situation(&self) -> Situation {
         Situation {
             brief: self.brief.clone(),
+            task: self.bench.task.hash(),
             parent: Arc::new(Parent {
                 number: self.champion.trial,
                 source: self.champion.candidate.text.clone(),

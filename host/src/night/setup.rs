@@ -1,6 +1,7 @@
 //! Assembles a bench: from a policy for a night, or from a record for a replay. Finds or installs the compiler, the
 //! corpus and the profile.
 
+use crate::community::{KeyFileError, PrivateKey};
 use crate::data::compress::{self, Compressors};
 use crate::data::task::{self, Definition, PreparedTask};
 use crate::data::{self, DataError};
@@ -11,16 +12,19 @@ use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
 use crate::guest::source::{MAX_SOURCE_BYTES, Source};
 use crate::guest::toolchain::{Toolchain, ToolchainError};
+use crate::night::clerk::Clerk;
 use crate::night::event::Event;
 use crate::policy::{Choice, Policy, PolicyError};
 use crate::propose::evolve::proposer::Offline;
+use crate::propose::inbox::Inbox;
 use crate::propose::proposer::Proposer;
 use crate::propose::{command, llm};
-use crate::record::key::{Hash, SplitCommitment};
+use crate::record::key::{Hash, Manifest, SplitCommitment};
 use crate::record::secret::SplitSecret;
 use crate::record::store::{ExperimentRecord, Found, NightRecord, Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
 use crate::system::clock::unix_ms;
+use crate::system::confinement::Walls;
 use crate::system::user_file;
 use kernels::cost::Profile;
 use std::num::NonZeroUsize;
@@ -38,6 +42,8 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
     #[error(transparent)]
@@ -62,6 +68,8 @@ pub enum OpenError {
     Calibration(kernels::fault::Fault),
     #[error("nobody can propose: {}", words(.0))]
     NoProposer(Vec<Unfit>),
+    #[error("submissions of strangers are not tried here, because a wall is missing: {0}; `host doctor` says more")]
+    Walls(Walls),
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
     /// Something that the experiment needs is missing or differs.
@@ -127,10 +135,10 @@ pub fn reference(policy: &Policy) -> Result<String, PolicyError> {
 ///
 /// # Errors
 /// If none of the proposers can work.
-pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
+pub fn proposers(policy: &Policy, store: &Store) -> Result<Proposers, OpenError> {
     let mut all = Proposers::default();
     for name in &policy.search.proposers {
-        match proposer(policy, name) {
+        match proposer(policy, name, store) {
             Ok(proposer) => all.fit.push(proposer),
             Err(reason) => all.unfit.push(Unfit { name: name.clone(), reason }),
         }
@@ -139,7 +147,7 @@ pub fn proposers(policy: &Policy) -> Result<Proposers, OpenError> {
 }
 
 /// Creates one proposer, or says why it cannot work.
-fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
+fn proposer(policy: &Policy, name: &str, store: &Store) -> Result<Box<dyn Proposer>, String> {
     let model = name.strip_prefix("llm.").and_then(|name| policy.llm.get_key_value(name));
     let program = name.strip_prefix("command.").and_then(|name| policy.command.get(name));
     let reference = || reference(policy).map_err(|error| error.to_string());
@@ -153,8 +161,22 @@ fn proposer(policy: &Policy, name: &str) -> Result<Box<dyn Proposer>, String> {
             Box::new(program)
         }
         _ if name == Offline::NAME => Box::new(Offline::default()),
+        _ if name == Inbox::NAME => {
+            let store = store.twin().map_err(|error| error.to_string())?;
+            Box::new(Inbox::new(store, policy.community))
+        }
         _ => return Err("the policy describes no such proposer; `host policy check` lists what there is".into()),
     })
+}
+
+/// The clerk of a policy that takes submissions. It signs with the key of the store.
+pub fn clerk(policy: &Policy, store: &Path) -> Result<Option<Clerk>, OpenError> {
+    Ok(policy.takes_submissions().then(|| PrivateKey::open(&key_path(store))).transpose()?.map(Clerk::new))
+}
+
+/// Where the key of a store is, whether it exists or not.
+pub fn key_path(store: &Path) -> PathBuf {
+    store.join("key")
 }
 
 /// Opens a store that exists already, to read it.
@@ -241,6 +263,9 @@ fn open(
     let sandbox = Sandbox::new(None);
     let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: walls.to_string() });
+    if policy.takes_submissions() && !walls.hold() {
+        return Err(OpenError::Walls(walls));
+    }
     let spec = spec(policy, &task, profile, threads);
     let compressors = Some(compressors);
     let mut bench = Bench {
@@ -354,8 +379,32 @@ pub fn for_record(
     secret: Option<SplitSecret>,
     threads: Option<u32>,
 ) -> Result<(Bench, Component), OpenError> {
-    let manifest = &record.manifest;
-    let gone = |reason: String| OpenError::Gone { what: format!("experiment {}", record.key.short()), reason };
+    let bench = for_manifest(store, &record.manifest, secret, threads)?;
+    let component = component_of(&bench.store, &record.manifest)?;
+    Ok((bench, component))
+}
+
+/// The component of a manifest, from the store.
+pub fn component_of(store: &Store, manifest: &Manifest) -> Result<Component, OpenError> {
+    let gone = |reason: String| OpenError::Gone { what: format!("experiment {}", manifest.key().short()), reason };
+    let component =
+        store.component(&manifest.component)?.ok_or_else(|| gone("its component is not in the index".into()))?;
+    let bytes = store.get_blob(&component.component_blob)?;
+    let component = Component::from_bytes(&bytes).map_err(|e| gone(format!("its component is refused: {e}")))?;
+    if component.key() != manifest.component {
+        return Err(gone("its component has another key".into()));
+    }
+    Ok(component)
+}
+
+/// Assembles a bench for the experiment of a manifest, which the store need not know.
+pub fn for_manifest(
+    store: Store,
+    manifest: &Manifest,
+    secret: Option<SplitSecret>,
+    threads: Option<u32>,
+) -> Result<Bench, OpenError> {
+    let gone = |reason: String| OpenError::Gone { what: format!("experiment {}", manifest.key().short()), reason };
     if manifest.numerics != kernels::cpu::CLASS {
         return Err(gone(format!(
             "its numerics class is {}, this host has {}: results of both stay readable, but only a host of that class can replay it",
@@ -385,13 +434,6 @@ pub fn for_record(
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }
-    let component =
-        store.component(&manifest.component)?.ok_or_else(|| gone("its component is not in the index".into()))?;
-    let bytes = store.get_blob(&component.component_blob)?;
-    let component = Component::from_bytes(&bytes).map_err(|e| gone(format!("its component is refused: {e}")))?;
-    if component.key() != manifest.component {
-        return Err(gone("its component has another key".into()));
-    }
     let spec = RunSpec {
         vocab: task.task.tokenizer.vocab(),
         context: task.task.context,
@@ -406,7 +448,7 @@ pub fn for_record(
         wall_limit_ms: wall_limit_ms(manifest.budget_ps),
     };
     let forward_ps_per_token = manifest.forward_ps_per_token;
-    let bench = Bench {
+    Ok(Bench {
         store,
         toolchain: None,
         sandbox: Sandbox::new(None),
@@ -417,8 +459,7 @@ pub fn for_record(
         forward_ps_per_token,
         rules: Rules::default(),
         seed_guest: None,
-    };
-    Ok((bench, component))
+    })
 }
 
 fn secret_of_night(store: &Store, night: &NightRecord) -> Result<SplitSecret, OpenError> {

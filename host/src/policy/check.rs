@@ -2,7 +2,11 @@
 
 use crate::policy::fields::Policy;
 use crate::propose::evolve::proposer::Offline;
+use crate::propose::inbox::Inbox;
 use std::fmt;
+
+/// Proposers that need no table.
+const ALONE: [&str; 2] = [Offline::NAME, Inbox::NAME];
 
 /// Most rungs of a policy.
 const MOST_RUNGS: usize = 8;
@@ -11,7 +15,8 @@ impl Policy {
     /// Values out of range, each with the path of its field.
     pub(super) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Faults(Vec::new());
-        let Self { task, budget, limits, rules, search, caps, selection, store, notify, llm: _, command: _ } = self;
+        let Self { task, budget, limits, rules, search, caps, selection, community, .. } = self;
+        let Self { store, notify, .. } = self;
         faults.unless(!task.corpora.is_empty(), "task.corpora", "name at least one corpus");
         faults.within("task.context", task.context, 8, 4096);
         faults.within("task.scale", task.scale, 0.125, 64.0);
@@ -58,6 +63,10 @@ impl Policy {
         faults.unless(selection.rungs.len() <= MOST_RUNGS, "selection.rungs", "at most 8 rungs");
         let can_be_kept = selection.least_seeds <= selection.most_seeds;
         faults.unless(can_be_kept, "selection.least_seeds", "more than `most_seeds`: nothing could be kept");
+        faults.within("community.submissions_per_day", community.submissions_per_day, 0, 1 << 32);
+        faults.within("community.bytes_per_day", community.bytes_per_day, 0, 1 << 50);
+        faults.within("community.seconds_per_day", community.seconds_per_day, 0.0, 9e6);
+        faults.within("community.waiting", community.waiting, 1, 1 << 32);
         faults.within("store.keep_runs", store.keep_runs, 0, 1_000_000);
         faults.within("store.quota_gb", store.quota_gb, 0.0, 1e6);
         faults.unless(
@@ -79,7 +88,7 @@ impl Policy {
     /// Proposers that do not exist, are named twice, or are described wrongly.
     fn proposer_faults(&self, faults: &mut Faults) {
         let known = |name: &str| match name.split_once('.') {
-            None => name == Offline::NAME,
+            None => ALONE.contains(&name),
             Some(("llm", model)) => self.llm.contains_key(model),
             Some(("command", program)) => self.command.contains_key(program),
             Some(_) => false,
@@ -88,7 +97,7 @@ impl Policy {
         if let Some(unknown) = named.iter().find(|name| !known(name)) {
             let tables = self.llm.keys().map(|name| format!("llm.{name}"));
             let tables = tables.chain(self.command.keys().map(|name| format!("command.{name}")));
-            let all: Vec<String> = [Offline::NAME.to_owned()].into_iter().chain(tables).collect();
+            let all: Vec<String> = ALONE.map(str::to_owned).into_iter().chain(tables).collect();
             let reason = format!(
                 "no proposer is called `{unknown}`: there is `{}`; a table `[llm.NAME]` or `[command.NAME]` makes one",
                 all.join("`, `")

@@ -5,6 +5,7 @@ use crate::experiment::rules::Rules;
 use crate::propose::command;
 use crate::propose::llm::ModelConfig;
 use crate::record::limits::Limits;
+use crate::record::quotas::Quotas;
 use crate::record::retention::Retention;
 use crate::record::spend::Caps;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ pub struct Policy {
     /// What counts as a gain.
     #[serde(default)]
     pub selection: Selection,
+    /// How much strangers may send, and how much of it is tried.
+    #[serde(default)]
+    pub community: Quotas,
     /// Which weights the store keeps.
     #[serde(default)]
     pub store: Retention,
@@ -150,7 +154,7 @@ pub struct Search {
     pub experiments: Option<u64>,
     /// Stop after this number of hours, without the time between restarts. `None` means no bound.
     pub hours: Option<f64>,
-    /// The proposers: `evolve`, `llm.NAME`, `command.NAME`. Several proposers share the night by gain per cost.
+    /// The proposers: `evolve`, `inbox`, `llm.NAME`, `command.NAME`. Several of them share the night by gain per cost.
     pub proposers: Vec<String>,
     /// How often a proposal goes back to its author if it does not compile or fails the dry run.
     pub repairs: u32,

@@ -3,6 +3,7 @@
 use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
 use crate::policy::error::PolicyError;
 use crate::policy::fields::Policy;
+use crate::propose::inbox::Inbox;
 use crate::record::key::ProfileHash;
 use crate::system::user_file::{self, MAX_TEXT_BYTES};
 use kernels::cost::Profile;
@@ -10,6 +11,7 @@ use std::path::Path;
 
 /// Shipped policies by name.
 pub(super) const POLICIES: &[(&str, &str)] = &[
+    ("community", include_str!("../../../policies/community.toml")),
     ("llm", include_str!("../../../policies/llm.toml")),
     ("ollama", include_str!("../../../policies/ollama.toml")),
     ("overnight", include_str!("../../../policies/overnight.toml")),
@@ -31,6 +33,11 @@ impl Policy {
     pub fn load(name: &str) -> Result<Self, PolicyError> {
         let (file, text) = find("policy", POLICIES, name)?;
         Self::parse(&file, &text)
+    }
+
+    /// Whether it tries what strangers send.
+    pub fn takes_submissions(&self) -> bool {
+        self.search.proposers.iter().any(|name| name == Inbox::NAME)
     }
 
     /// What the policy asks for that has no effect any more, in words.

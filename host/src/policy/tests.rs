@@ -55,7 +55,7 @@ fn proposers_are_tables_and_their_faults_have_lines() {
     assert_eq!(Policy::parse("p", &policy.canonical().unwrap()).unwrap(), policy);
     let said = fault(&text.replace("\"llm.local\"", "\"llm.remote\""));
     assert!(said.contains("night.toml:11:13: search.proposers: no proposer is called `llm.remote`"), "{said}");
-    assert!(said.contains("there is `evolve`, `llm.local`, `command.agent`"), "{said}");
+    assert!(said.contains("there is `evolve`, `inbox`, `llm.local`, `command.agent`"), "{said}");
     let said = fault(&text.replace("http://localhost:1", "localhost"));
     assert!(said.contains("night.toml:15:12: llm.local.base_url: "), "{said}");
     let said = fault(&text.replace("[\"agent\"]", "[]"));
@@ -118,7 +118,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "80d0c35b6aec43d37381de4d6dff606458ea64c51b9982b4847b1b1f8f9a4f40"
+        "3694179065aa8e2dd39180716d20001be4a4db258844c5a49e36509269b4fcba"
     );
 }
 

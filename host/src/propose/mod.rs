@@ -6,6 +6,7 @@ pub mod command;
 pub mod description;
 pub mod evolve;
 pub mod history;
+pub mod inbox;
 pub mod llm;
 pub mod patch;
 pub mod prompt;

@@ -2,10 +2,10 @@
 //! ledger must accept every cost before it arises. Types and traits; no I/O.
 
 use crate::record::facts::Facts;
-use crate::record::key::SourceKey;
+use crate::record::key::{SourceKey, TaskHash};
 use crate::record::spend::{Exchange, Spend};
 use crate::record::stage::Stage;
-use crate::record::trial::Trial;
+use crate::record::trial::{Credit, Trial};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,6 +17,11 @@ pub trait Proposer: Send {
 
     /// Whether its proposals are free and fast. Then it fills in for proposers that are busy or paused.
     fn is_free(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody may bring it something to propose at any time. Then it is asked again after each trial.
+    fn is_refilled(&self) -> bool {
         false
     }
 
@@ -53,6 +58,8 @@ pub struct Proposal {
     pub description: String,
     /// The kind of change, in the proposer's words.
     pub operator: String,
+    /// Whom it is owed to, if a stranger sent it.
+    pub credit: Option<Credit>,
 }
 
 /// Everything that a proposer knows, as a snapshot. Trials that are decided later are in the next one.
@@ -60,6 +67,8 @@ pub struct Proposal {
 pub struct Situation {
     /// The user's brief.
     pub brief: Arc<str>,
+    /// The text to learn, and how it is scored.
+    pub task: TaskHash,
     /// The source to change.
     pub parent: Arc<Parent>,
     /// The baseline (number 0) and every trial on these terms, oldest first.
@@ -239,6 +248,7 @@ pub(crate) mod tests {
         };
         Situation {
             brief: "Lower is better.".into(),
+            task: TaskHash::of(b"t"),
             parent: Arc::new(parent),
             number: past.len() as u64,
             past,

@@ -36,8 +36,24 @@ pub struct Trial {
     /// The results of the trial.
     #[serde(flatten)]
     pub found: Findings,
+    /// Whom it is owed to, if a stranger sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit: Option<Credit>,
     /// Milliseconds from the proposal to the verdict.
     pub wall_ms: i64,
+}
+
+/// Who sent a mutation, and on what terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Credit {
+    /// Hash of the submission's file.
+    pub submission: Hash,
+    /// The public key that signed it.
+    pub author: String,
+    /// An SPDX expression, if the author gave one.
+    pub licence: Option<String>,
+    /// Hash of the source that it was made from, if the author said so.
+    pub made_from: Option<Hash>,
 }
 
 /// The results of a trial. A trial that stopped early has only some of them.
@@ -115,6 +131,7 @@ impl Trial {
             description: "baseline".into(),
             operator: String::new(),
             found,
+            credit: None,
             wall_ms: 0,
         }
     }

@@ -7,7 +7,7 @@ use crate::record::ending::Ending;
 use crate::record::facts;
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, RungSigns, Store, StoreError};
-use crate::record::trial::{Findings, Trial};
+use crate::record::trial::{Credit, Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use kernels::session::NamedState;
 use kernels::spec::DType;
@@ -132,6 +132,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     }
     proposers(&mut out, &summary.proposers);
     section(&mut out, "Kept", trials, |ending| ending == Ending::Keep);
+    credits(&mut out, summary.champion, trials);
     section(&mut out, "No gain proven", trials, |ending| ending == Ending::Noise);
     section(&mut out, "Screened, not judged", trials, |ending| ending == Ending::Screened);
     section(&mut out, "Worse", trials, |ending| ending == Ending::Discard);
@@ -241,6 +242,43 @@ fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(En
         );
     }
     out.push('\n');
+}
+
+/// Whom the champion is owed to: the strangers among the authors of the trials that it goes back to, and of the sources
+/// that these name as theirs.
+fn credits(out: &mut String, champion: u64, trials: &[&Trial]) {
+    let (mut open, mut lineage) = (vec![champion], BTreeMap::new());
+    while let Some(number) = open.pop() {
+        let Some(trial) = trials.iter().find(|trial| trial.number == number) else { continue };
+        if lineage.insert(number, *trial).is_some() {
+            continue;
+        }
+        open.push(trial.parent);
+        let made_from = trial.credit.as_ref().and_then(|credit| credit.made_from);
+        open.extend(trials.iter().filter(|other| Some(other.source_blob) == made_from).map(|other| other.number));
+    }
+    let owed: Vec<_> = lineage.values().filter_map(|trial| Some((trial, trial.credit.as_ref()?))).collect();
+    if owed.is_empty() {
+        return;
+    }
+    out.push_str("## Credits\n\nThe champion goes back to what these people sent:\n\n");
+    for (trial, credit) in owed {
+        let _ = writeln!(
+            out,
+            "- #{}, {}, by the key {}, {}, submission {}",
+            trial.number,
+            escape(&trial.hypothesis),
+            escape(&credit.author),
+            escape(&licence_words(credit)),
+            credit.submission
+        );
+    }
+    out.push('\n');
+}
+
+/// `licence MIT`, or that there is none.
+pub fn licence_words(credit: &Credit) -> String {
+    credit.licence.as_ref().map_or_else(|| "no licence given".into(), |licence| format!("licence {licence}"))
 }
 
 /// The reason, and what else a reader should know about the guest.

@@ -68,6 +68,7 @@ impl Night<'_> {
     /// can continue it with the rest of its caps.
     pub fn end(mut self) -> Result<Summary, NightError> {
         let interrupted = self.stop.soon();
+        self.answer();
         let seed = first_seed(self.policy);
         let test_bpb = if self.stop.now() { None } else { self.test_patiently(seed)? };
         let record = self.champion_record()?;
@@ -136,6 +137,7 @@ impl Night<'_> {
     /// Writes the files that people read: `results.tsv`, and after a keep `report.md`, `report.html` and `champion/`.
     /// All of it can be made again from the store, so a failure is only said.
     pub(in crate::night) fn publish(&mut self, is_kept: bool) {
+        self.answer();
         if !is_kept {
             let written = files::write_results(&self.bench.store, &self.own_trials());
             return self.tell_unwritten(written);

@@ -76,6 +76,7 @@ impl Night<'_> {
             hypothesis: &proposal.hypothesis,
             description: &proposal.description,
             operator: &proposal.operator,
+            submission: None,
             wall_ms: 0,
         };
         let id = self.bench.store.add_answer(self.id, &answer, &[])?;
@@ -104,7 +105,7 @@ impl Night<'_> {
     fn draft_of(&self, outsider: Outsider) -> Draft {
         let Outsider { author, operator, source, hypothesis } = outsider;
         let description = description::describe(&self.champion.candidate.text, &source);
-        let proposal = Proposal { source, hypothesis, description, operator: operator.into() };
+        let proposal = Proposal { source, hypothesis, description, operator: operator.into(), credit: None };
         let parent = self.champion.trial;
         Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None }
     }
@@ -219,6 +220,7 @@ impl Night<'_> {
             description: sanitize::cut(&proposal.description, TEXT_CHARS, "…"),
             operator: sanitize::cut(&proposal.operator, AUTHOR_CHARS, "…"),
             found,
+            credit: proposal.credit.clone(),
             wall_ms: wall.as_millis() as i64,
         })
     }

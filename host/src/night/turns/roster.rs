@@ -49,6 +49,7 @@ pub struct Roster {
 struct Arm {
     name: String,
     is_free: bool,
+    is_refilled: bool,
     turns: Sender<Turn>,
     state: State,
     /// What it wrote in an earlier process and nobody tried. It becomes ready before the proposer is asked again.
@@ -129,6 +130,7 @@ impl Roster {
             arms.push(Arm {
                 name: proposer.name().into(),
                 is_free: proposer.is_free(),
+                is_refilled: proposer.is_refilled(),
                 turns,
                 state: State::Idle,
                 backlog: VecDeque::new(),
@@ -232,6 +234,7 @@ impl Roster {
 
     /// Ends the trial of the proposal taken last. Without a reward, the trial was given up.
     pub fn decided(&mut self, reward_and_cost: Option<(f64, f64)>) {
+        self.arms.iter_mut().filter(|arm| arm.is_refilled).for_each(|arm| arm.exhausted_on = None);
         let Some(arm) = self.in_training.take().and_then(|i| self.arms.get(i)) else { return };
         if let Some((reward, cost)) = reward_and_cost {
             self.bandit.observe(&arm.name, reward, cost);
@@ -318,7 +321,9 @@ impl Arm {
             }
             Written::Nothing => {
                 self.exhausted_on = Some(champion);
-                notes.push("has nothing left to propose from this champion".to_string());
+                if !self.is_refilled {
+                    notes.push("has nothing left to propose from this champion".to_string());
+                }
             }
             Written::Lost(reason) => {
                 lost = Some(report.spend);
@@ -373,6 +378,7 @@ mod tests {
         Arm {
             name,
             is_free: false,
+            is_refilled: false,
             turns,
             state: State::AtWork,
             backlog: VecDeque::new(),
@@ -389,6 +395,7 @@ mod tests {
             hypothesis: String::new(),
             description: String::new(),
             operator: String::new(),
+            credit: None,
         };
         Draft { author: "llm.a".into(), parent: 0, proposal, id: None, source_key: None, fault: None }
     }
@@ -439,6 +446,23 @@ mod tests {
         );
         arm.take_report(report(Written::Nothing, None), 7);
         assert!(!arm.is_available(7, Instant::now()), "nothing is left from this champion");
+    }
+
+    #[test]
+    fn an_inbox_is_looked_into_again_after_each_trial() {
+        for is_refilled in [true, false] {
+            let mut roster = Roster {
+                arms: vec![Arm { is_refilled, ..arm() }],
+                reports: mpsc::channel().1,
+                bandit: Bandit::default(),
+                in_training: None,
+                stale: Vec::new(),
+            };
+            roster.arms[0].take_report(report(Written::Nothing, None), 7);
+            assert!(!roster.arms[0].is_available(7, Instant::now()), "it is not asked all the time");
+            roster.decided(None);
+            assert_eq!(roster.arms[0].is_available(7, Instant::now()), is_refilled);
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Program {
             hypothesis: hypothesis.unwrap_or_default(),
             // What a program did is known by its result alone.
             operator: self.name.clone(),
+            credit: None,
         }))
     }
 
@@ -179,6 +180,7 @@ mod tests {
     use super::*;
     use crate::propose::proposer::{Parent, Underway};
     use crate::record::facts::Facts;
+    use crate::record::key::TaskHash;
     use std::sync::Arc;
 
     fn situation() -> Situation {
@@ -191,6 +193,7 @@ mod tests {
         };
         Situation {
             brief: "Lower is better.".into(),
+            task: TaskHash::of(b"t"),
             parent: Arc::new(parent),
             past: Vec::new(),
             underway: vec![Underway { source_key: None, description: "DEPTH 2 → 3".into() }],

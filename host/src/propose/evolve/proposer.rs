@@ -122,7 +122,7 @@ type ByNumber<'a> = BTreeMap<u64, &'a Past>;
 
 fn proposal(mutation: Mutation) -> Proposal {
     let Mutation { source, description, operator } = mutation;
-    Proposal { source, hypothesis: String::new(), description, operator: operator.into() }
+    Proposal { source, hypothesis: String::new(), description, operator: operator.into(), credit: None }
 }
 
 /// The trials with a verdict: a host fault says nothing about its mutation.

@@ -35,7 +35,7 @@ impl Writer {
         match made {
             Ok((source, hypothesis)) => {
                 let description = description::describe(base, &source);
-                Ok(Proposal { source, hypothesis, description, operator: self.name.clone() })
+                Ok(Proposal { source, hypothesis, description, operator: self.name.clone(), credit: None })
             }
             Err(error) => {
                 // Its author is to mend the answer, not the thoughts before it.

@@ -12,6 +12,7 @@ use crate::propose::proposer::Situation;
 use crate::propose::proposer::{Failed, Parent, Past, Proposal, Underway};
 use crate::record::ending::Ending;
 use crate::record::facts::{Facts, Share};
+use crate::record::key::TaskHash;
 use crate::record::stage::Stage;
 use crate::record::trial::{Findings, Trial};
 use proptest::prelude::*;
@@ -80,6 +81,7 @@ fn situation(past: Vec<Arc<Past>>) -> Situation {
     };
     let (description, source) = ("DEPTH 1 → 2".into(), SOURCE.into());
     Situation {
+        task: TaskHash::of(b"t"),
         brief: "# Program\n\nThe lowest **bits per byte**.\n".into(),
         parent: Arc::new(Parent { number: 1, source, description, bpb: 2.49, facts }),
         number: past.len() as u64,
@@ -116,6 +118,7 @@ fn failed(message: &str) -> Failed {
         hypothesis: "Norms before the head help.".into(),
         description: "+1 −1 lines in model".into(),
         operator: "model".into(),
+        credit: None,
     };
     let (stage, message) = (Stage::DryRun, message.into());
     Failed { proposal: Some(proposal), answer: String::new(), stage, message, repair: 1 }

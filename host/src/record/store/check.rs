@@ -77,7 +77,7 @@ enum Remedy {
 }
 
 /// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost.
-const REFERENCES: [(&str, &str, &str, Remedy); 11] = [
+const REFERENCES: [(&str, &str, &str, Remedy); 14] = [
     ("components", "component_blob", "a component", RECOMPILED),
     ("components", "source_blob", "a compiled source", RECOMPILED),
     ("checkpoints", "blob", "a checkpoint", REPLAYED),
@@ -89,6 +89,9 @@ const REFERENCES: [(&str, &str, &str, Remedy); 11] = [
     ("proposals", "answer_blob", "an answer of a proposer", COPY),
     ("requests", "request_blob", "a request to a proposer", COPY),
     ("requests", "response_blob", "a response to a proposer", COPY),
+    ("submissions", "hash", "a submission", COPY),
+    ("submissions", "source_blob", "the source of a submission", COPY),
+    ("submissions", "receipt_blob", "a receipt", COPY),
 ];
 const RECOMPILED: Remedy =
     Remedy::DeleteRows("forgets the compilation: its source is compiled again when it is needed");

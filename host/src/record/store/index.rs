@@ -62,7 +62,9 @@ impl Store {
              UNION SELECT blob FROM checkpoints UNION SELECT policy_blob FROM nights
              UNION SELECT source_blob FROM trials UNION SELECT score_blob FROM scores
              UNION SELECT answer_blob FROM proposals UNION SELECT request_blob FROM requests
-             UNION SELECT response_blob FROM requests";
+             UNION SELECT response_blob FROM requests
+             UNION SELECT hash FROM submissions UNION SELECT source_blob FROM submissions
+             UNION SELECT receipt_blob FROM submissions";
         let rows = self.rows(sql, [], |row| row.get::<_, Option<String>>(0))?;
         Ok(rows.into_iter().flatten().collect())
     }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
-//!                requests to proposers and their answers
+//!                requests to proposers and their answers, submissions and receipts
 //! incoming/      blobs being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
-//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_3.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_4.sql
+//! key            signs receipts and claims, if `host keygen` made one; for the owner alone
+//! receipts/      a copy of each receipt, for the author of its submission
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
@@ -19,6 +21,7 @@ mod check;
 mod error;
 mod false_verdict;
 mod folder;
+mod inbox;
 mod index;
 mod lock;
 mod night;
@@ -37,6 +40,7 @@ pub use blob::Collected;
 pub use check::{Checked, Fault};
 pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
+pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
 pub use lock::RunLock;
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};

@@ -6,7 +6,7 @@ use crate::record::store::error::{StoreError, bad_record};
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
 use crate::record::trial::OUTSIDE;
-use crate::record::trial::Trial;
+use crate::record::trial::{Credit, Trial};
 use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -66,6 +66,8 @@ pub struct NewAnswer<'a> {
     pub description: &'a str,
     /// The kind of change.
     pub operator: &'a str,
+    /// The submission that it is.
+    pub submission: Option<Hash>,
     /// Milliseconds from the question to the answer.
     pub wall_ms: i64,
 }
@@ -82,6 +84,8 @@ pub struct Untried {
     pub hypothesis: String,
     pub description: String,
     pub operator: String,
+    /// Whom it is owed to, if a stranger sent it.
+    pub credit: Option<Credit>,
 }
 
 /// Summary of one proposer's work in a night.
@@ -152,7 +156,8 @@ impl Store {
         let transaction = self.begin()?;
         let id: i64 = self.sql(transaction.query_row(
             "INSERT INTO proposals (night, first, unix_ms, proposer, parent, outcome, stage, fault, answer_blob,
-             hypothesis, description, operator, wall_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             hypothesis, description, operator, wall_ms, submission)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 answer.first,
@@ -166,7 +171,8 @@ impl Store {
                 answer.hypothesis,
                 answer.description,
                 answer.operator,
-                answer.wall_ms
+                answer.wall_ms,
+                answer.submission
             ],
             |row| row.get(0),
         ))?;
@@ -184,8 +190,9 @@ impl Store {
     /// The proposals of a context that have no trial, oldest first. Of a turn that was given up, this is the last
     /// answer, although it is faulty: its trial says why.
     pub fn untried(&self, context: &ContextKey) -> Result<Vec<Untried>, StoreError> {
-        let sql = "SELECT proposals.id, proposer, parent, answer_blob, hypothesis, description, operator
-             FROM proposals JOIN nights ON nights.id = night
+        let sql = "SELECT proposals.id, proposer, proposals.parent, answer_blob, hypothesis, description, operator,
+             submissions.hash, author, licence, submissions.parent
+             FROM proposals JOIN nights ON nights.id = night LEFT JOIN submissions ON submissions.hash = submission
              WHERE context = ? AND outcome IN ('ready', 'faulty') AND answer_blob IS NOT NULL
              AND proposals.id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL)
              AND NOT EXISTS (SELECT 1 FROM proposals AS later WHERE later.first = proposals.first
@@ -199,6 +206,7 @@ impl Store {
                 hypothesis: row.get(4)?,
                 description: row.get(5)?,
                 operator: row.get(6)?,
+                credit: credit(row)?,
             })
         })
     }
@@ -400,6 +408,12 @@ impl Store {
     }
 }
 
+/// Of the last four columns of [`Store::untried`].
+fn credit(row: &Row<'_>) -> rusqlite::Result<Option<Credit>> {
+    let Some(submission) = row.get(7)? else { return Ok(None) };
+    Ok(Some(Credit { submission, author: row.get(8)?, licence: row.get(9)?, made_from: row.get(10)? }))
+}
+
 fn exchange_row(row: &Row<'_>) -> rusqlite::Result<ExchangeRecord> {
     Ok(ExchangeRecord {
         night: row.get("night")?,
@@ -463,6 +477,7 @@ mod tests {
                 hypothesis,
                 description,
                 operator,
+                submission: None,
                 wall_ms,
             };
             store.add_answer(night, &answer, &[]).unwrap()

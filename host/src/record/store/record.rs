@@ -2,6 +2,7 @@
 
 use crate::record::causality::{Causality, Evaluation};
 use crate::record::dry_run::DryRun;
+use crate::record::evidence::Evidence;
 use crate::record::key::{
     BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, ProfileHash,
     SourceKey,
@@ -166,6 +167,16 @@ impl Store {
         } else {
             Err(bad_record(record.key, "its outcome has another hash"))
         }
+    }
+
+    /// What another store needs to run an experiment again and compare it.
+    pub fn evidence(&self, record: &ExperimentRecord) -> Result<Evidence, StoreError> {
+        Ok(Evidence {
+            manifest: record.manifest.clone(),
+            outcome: record.outcome_hash,
+            probe_seed: record.evaluation.map_or(0, |evaluation| evaluation.probe_seed),
+            intervals: self.outcome(record)?.intervals.into_iter().map(Hash).collect(),
+        })
     }
 
     /// Interval and blob of each checkpoint, in order.

@@ -13,7 +13,12 @@ use std::time::{Duration, Instant};
 pub(super) const FILE: &str = "index.sqlite";
 
 /// Entry `n` migrates the index from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// How long SQLite itself waits. Then the store decides whether to try again.
 const LOOK: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use crate::record::key::{ContextKey, ExperimentKey, SourceKey};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
-use crate::record::trial::{Findings, Trial};
+use crate::record::trial::{Credit, Findings, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
@@ -72,8 +72,9 @@ impl Store {
         let id = self.sql(transaction.query_row(
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
              behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
-             peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change, data_bytes, trained_share)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change, data_bytes, trained_share,
+             submission, author, licence, made_from)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 Whole(trial.number),
@@ -102,7 +103,11 @@ impl Store {
                 found.prior,
                 found.change,
                 found.data_bytes.map(Whole),
-                found.trained_share
+                found.trained_share,
+                trial.credit.as_ref().map(|credit| credit.submission),
+                trial.credit.as_ref().map(|credit| &credit.author),
+                trial.credit.as_ref().and_then(|credit| credit.licence.as_ref()),
+                trial.credit.as_ref().and_then(|credit| credit.made_from)
             ],
             |row| row.get(0),
         ))?;
@@ -216,7 +221,7 @@ impl Store {
     }
 }
 
-fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
+pub(super) fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
     let parent = whole(row, "parent")?;
     let found = Findings {
         verdict: row.get("verdict")?,
@@ -249,7 +254,14 @@ fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
         description: row.get("description")?,
         operator: row.get("operator")?,
         found,
+        credit: credit(row)?,
         wall_ms: row.get("wall_ms")?,
     };
     Ok(TrialRecord { id: row.get("id")?, night: row.get("night")?, trial })
+}
+
+fn credit(row: &Row<'_>) -> rusqlite::Result<Option<Credit>> {
+    let Some(submission) = row.get("submission")? else { return Ok(None) };
+    let (author, licence, made_from) = (row.get("author")?, row.get("licence")?, row.get("made_from")?);
+    Ok(Some(Credit { submission, author, licence, made_from }))
 }

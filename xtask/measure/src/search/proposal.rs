@@ -11,6 +11,7 @@ use nightlab::propose::proposer::{
 };
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::Facts;
+use nightlab::record::key::TaskHash;
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::trial::{ChangeKind, Findings, Trial};
 use std::sync::Arc;
@@ -80,6 +81,7 @@ fn situation(past: Vec<Arc<Past>>) -> Situation {
     };
     Situation {
         brief: "".into(),
+        task: TaskHash::of(b"t"),
         parent: Arc::new(parent),
         past,
         underway: Vec::new(),

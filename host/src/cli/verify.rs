@@ -1,0 +1,94 @@
+//! `host verify`: proves or refutes what others signed.
+
+use crate::cli::args::{Cli, Verify};
+use crate::cli::out::println;
+use crate::cli::{split, text};
+use anyhow::{Context, Result};
+use nightlab::community::{Form, PrivateKey, PublicKey, Submission};
+use nightlab::night::setup;
+use nightlab::night::verify::{self, Audited, Statement};
+use nightlab::system::sanitize::printable;
+use nightlab::system::user_file;
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub fn verify(cli: &Cli, what: &Verify) -> Result<ExitCode> {
+    match (&what.file, what.audit) {
+        (Some(file), _) => prove(cli, file, what),
+        (None, count) => audit(cli, count.unwrap_or(0), what.random_seed),
+    }
+}
+
+fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
+    let shown = || format!("cannot read {}", file.display());
+    let bytes = user_file::read_bytes(file, Submission::MAX_BYTES as u64).with_context(shown)?;
+    let statement = Statement::read(&bytes)?;
+    let secret = what.secret.as_deref().map(split::given).transpose()?;
+    let store = setup::existing_store(&cli.store)?;
+    let (purpose, by) = (statement.purpose.name(), statement.by);
+    if !cli.json {
+        println!("{purpose} {} by {by}{}", statement.hash.short(), whose(&by, &cli.store));
+        println!("signature   holds");
+    }
+    if let Some(against) = statement.contradiction(&store)? {
+        if cli.json {
+            text::json_line(
+                &json!({ "statement": purpose, "by": by.to_string(), "identical": false, "difference": against }),
+            );
+        } else {
+            println!("REFUTED: {}", printable(&against));
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    let Some(evidence) = &statement.evidence else {
+        if cli.json {
+            text::json_line(&json!({ "statement": purpose, "by": by.to_string(), "identical": null }));
+        } else {
+            println!("it names no experiment, so that there is nothing to run again");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    if !cli.json {
+        println!("experiment  {}", evidence.experiment());
+    }
+    let mut bar = text::Bar::new(cli.json, "replaying");
+    let how = (what.segment, secret, cli.threads);
+    let found = statement.prove(evidence, store, how, &mut |progress| bar.progress(progress))?;
+    bar.finish();
+    if cli.json {
+        let mut line = serde_json::to_value(&found)?;
+        line["statement"] = purpose.into();
+        line["by"] = by.to_string().into();
+        text::json_line(&line);
+    } else if let Some(difference) = &found.difference {
+        println!("REFUTED after {}: {}", text::duration(found.seconds), printable(difference));
+    } else {
+        text::replay(&found).iter().for_each(|line| println!("proved: {line}"));
+    }
+    Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a key is this store's own.
+fn whose(by: &PublicKey, store: &Path) -> &'static str {
+    let own = PrivateKey::open(&setup::key_path(store)).is_ok_and(|key| key.public() == *by);
+    if own { ", the key of this store" } else { "" }
+}
+
+fn audit(cli: &Cli, count: usize, random_seed: u64) -> Result<ExitCode> {
+    let store = setup::existing_store(&cli.store)?;
+    let (mut all, mut faults) = (0, 0);
+    verify::audit(&store, (count, random_seed, cli.threads), &mut |audited: &Audited| {
+        all += 1;
+        faults += u64::from(audited.fault.is_some());
+        match (&audited.fault, cli.json) {
+            (_, true) => text::json_line(audited),
+            (None, _) => println!("{}: holds", audited.what),
+            (Some(fault), _) => println!("{}: REFUTED: {}", audited.what, printable(fault)),
+        }
+    })?;
+    if !cli.json {
+        println!("{all} checked, {faults} refuted");
+    }
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,42 @@
+//! What signed texts are for.
+
+/// What a signed text is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have a mutation tried.
+    Submission,
+    /// To say what an experiment yields.
+    Claim,
+    /// To answer a submission.
+    Receipt,
+}
+
+impl Purpose {
+    pub const ALL: [Self; 3] = [Self::Submission, Self::Claim, Self::Receipt];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Claim => "claim",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// The first line: purpose and version.
+    pub const fn first_line(self) -> &'static str {
+        match self {
+            Self::Submission => "nightlab submission 1",
+            Self::Claim => "nightlab claim 1",
+            Self::Receipt => "nightlab receipt 1",
+        }
+    }
+
+    /// The purpose that a text names, if it names one.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let begins = |purpose: &Self| {
+            let rest = bytes.strip_prefix(purpose.first_line().as_bytes());
+            rest.is_some_and(|rest| rest.first() == Some(&b'\n'))
+        };
+        Self::ALL.into_iter().find(begins)
+    }
+}

@@ -1,0 +1,231 @@
+//! Proves or refutes what others signed: the signature and what it is bound to, and then the result, by running the
+//! experiment again. Writes nothing but what compiling a source leaves in the store.
+
+use crate::community::{Claim, FormError, PublicKey, Purpose, Receipt, Signed, Submission};
+use crate::experiment::bench::Bench;
+use crate::experiment::prepare::Refusal;
+use crate::experiment::replay::{self, Replay, ReplayError};
+use crate::guest::component::Component;
+use crate::guest::source::Source;
+use crate::guest::toolchain::Toolchain;
+use crate::night::setup::{self, OpenError};
+use crate::record::evidence::Evidence;
+use crate::record::key::{ComponentKey, Hash};
+use crate::record::secret::SplitSecret;
+use crate::record::store::{Store, StoreError, SubmissionRecord};
+use crate::sandbox::Progress;
+
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("it is refused: {0}")]
+    Form(#[from] FormError),
+    #[error("it has no claim: its signature holds, and there is nothing to prove")]
+    NoClaim,
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the source of the submission cannot be compiled here: {0}")]
+    Compile(Box<Refusal>),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A stranger chooses budget and limits in a manifest, so not every one is run.
+    #[error(
+        "experiment {0} was run on terms that no night of this store has: run the policy that it is for once, with \
+         `--experiments 1`, and try again"
+    )]
+    OtherTerms(String),
+    #[error(
+        "this store has not run experiment {0}, so it has no checkpoint of it: leave --segment out to replay all of it"
+    )]
+    NotHere(String),
+}
+
+/// A signed text whose signature holds.
+pub struct Statement {
+    pub purpose: Purpose,
+    pub by: PublicKey,
+    /// Hash of the file.
+    pub hash: Hash,
+    /// What can be proved by running it again; `None` for a receipt of what was never trained.
+    pub evidence: Option<Evidence>,
+    /// The score that is claimed.
+    bpb: Option<f64>,
+    /// The source, if the text brings it.
+    source: Option<String>,
+    receipt: Option<Receipt>,
+}
+
+impl Statement {
+    /// Reads a claim, a receipt, or a submission with a claim.
+    pub fn read(bytes: &[u8]) -> Result<Self, VerifyError> {
+        let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
+        let of_claim = |claim: Claim, by, source| {
+            let Claim { evidence, bpb } = claim;
+            Self { purpose, by, hash, evidence: Some(evidence), bpb: Some(bpb), source, receipt: None }
+        };
+        Ok(match purpose {
+            Purpose::Claim => {
+                let Signed { text, by, .. } = Signed::<Claim>::read(bytes)?;
+                of_claim(text, by, None)
+            }
+            Purpose::Submission => {
+                let Signed { text, by, .. } = Signed::<Submission>::read(bytes)?;
+                let claim = text.claim.ok_or(VerifyError::NoClaim)?;
+                of_claim(claim.text, by, Some(text.source))
+            }
+            Purpose::Receipt => {
+                let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
+                let evidence = text.evidence.clone();
+                Self { purpose, by, hash, evidence, bpb: None, source: None, receipt: Some(text) }
+            }
+        })
+    }
+
+    /// What this store knows against it, in words. A receipt of this store is the one that it keeps.
+    pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
+        let Some(receipt) = &self.receipt else { return Ok(None) };
+        let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
+            return Ok(None);
+        };
+        if author != receipt.author.to_string() {
+            return Ok(Some(format!("submission {} is by the key {author}", receipt.submission)));
+        }
+        let is_other = kept.is_some_and(|kept| kept != self.hash);
+        Ok(is_other.then(|| format!("this store answered submission {} by another receipt", receipt.submission)))
+    }
+
+    /// Runs the experiment again, whole or one interval of it, and compares.
+    pub fn prove(
+        &self,
+        evidence: &Evidence,
+        store: Store,
+        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Replay, VerifyError> {
+        let (key, context) = (evidence.experiment(), evidence.manifest.context_key());
+        let is_known = store.nights()?.iter().any(|night| night.context == context);
+        if !is_known || evidence.manifest.intervals != setup::INTERVALS {
+            return Err(VerifyError::OtherTerms(key.short()));
+        }
+        let mut bench = setup::for_manifest(store, &evidence.manifest, secret, threads)?;
+        let component = match &self.source {
+            None => setup::component_of(&bench.store, &evidence.manifest)?,
+            Some(source) => {
+                bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
+                let parsed = Source::parse(source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
+                bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
+            }
+        };
+        if component.key() != evidence.manifest.component {
+            return Ok(other_component(evidence, &component.key()));
+        }
+        match segment {
+            None => Ok(replay::prove(&bench, (evidence, self.bpb), &component, watch)?),
+            Some(interval) => segment_of(&bench, evidence, &component, interval, watch),
+        }
+    }
+}
+
+fn other_component(evidence: &Evidence, found: &ComponentKey) -> Replay {
+    let Evidence { manifest, intervals, .. } = evidence;
+    Replay {
+        experiment: evidence.experiment().to_string(),
+        identical: false,
+        difference: Some(format!(
+            "the source compiles here to the component {}, and the experiment ran {}: it is about another source, or was \
+             made by another compiler",
+            found.short(),
+            manifest.component.short()
+        )),
+        interval: None,
+        compared: 0,
+        intervals: intervals.len() as u32,
+        steps: 0,
+        val_bpb: None,
+        state: None,
+        seconds: 0.0,
+    }
+}
+
+/// Runs one interval again, from a checkpoint of this store, and compares it with what is claimed.
+fn segment_of(
+    bench: &Bench,
+    evidence: &Evidence,
+    component: &Component,
+    interval: u32,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Replay, VerifyError> {
+    let key = evidence.experiment();
+    let record = bench.store.find_experiment(&key)?.ok_or_else(|| VerifyError::NotHere(key.short()))?;
+    let mut found = replay::replay_interval(bench, &record, component, interval, watch)?;
+    let kept = bench.store.outcome(&record)?.intervals;
+    let at = interval as usize;
+    if found.identical && kept.get(at).copied().map(Hash) != evidence.intervals.get(at).copied() {
+        found.identical = false;
+        found.interval = Some(interval);
+        found.difference = Some(format!("interval {interval} has another state hash than the one that is claimed"));
+    }
+    Ok(found)
+}
+
+/// One part of an audit.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Audited {
+    /// What was looked at.
+    pub what: String,
+    /// What is wrong with it, if anything is.
+    pub fault: Option<String>,
+}
+
+/// Checks all submissions and receipts of a store against its records, and runs `count` of its experiments again. Which
+/// ones follows from `random_seed` and their keys.
+pub fn audit(
+    store: &Store,
+    (count, random_seed, threads): (usize, u64, Option<u32>),
+    tell: &mut dyn FnMut(&Audited),
+) -> Result<(), StoreError> {
+    for record in store.submissions()? {
+        let fault = submission_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
+        tell(&Audited { what: format!("submission {} and its receipt", record.hash.short()), fault });
+    }
+    let mut keys: Vec<_> = store.trials(None)?.into_iter().filter_map(|record| record.trial.found.experiment).collect();
+    keys.sort_by_key(|key| *blake3::keyed_hash(&seed_key(random_seed), &key.0.0).as_bytes());
+    keys.dedup();
+    for key in keys.into_iter().take(count) {
+        let replayed = || -> Result<Option<String>, VerifyError> {
+            let record = store.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
+            let (bench, component) = setup::for_record(store.twin()?, &record, None, threads)?;
+            Ok(replay::replay(&bench, &record, &component, &mut |_| {})?.difference)
+        };
+        let fault = replayed().unwrap_or_else(|error| Some(error.to_string()));
+        tell(&Audited { what: format!("experiment {}", key.short()), fault });
+    }
+    Ok(())
+}
+
+fn seed_key(random_seed: u64) -> [u8; 32] {
+    *blake3::hash(&random_seed.to_le_bytes()).as_bytes()
+}
+
+/// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.
+fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<String>, VerifyError> {
+    let Signed { text, by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
+    let licence = text.licence.as_ref().map(ToString::to_string);
+    let is_row = record.author == by.to_string()
+        && (record.task, record.parent, record.source_blob) == (text.task, text.parent, text.source_hash())
+        && (&record.name, &record.licence) == (&text.name.to_string(), &licence);
+    if !is_row {
+        return Ok(Some("its row in the index is not what its file says".into()));
+    }
+    let Some(blob) = &record.receipt else { return Ok(None) };
+    let Signed { text: receipt, .. } = Signed::<Receipt>::read(&store.get_blob(blob)?)?;
+    if receipt.submission != record.hash || receipt.author != by {
+        return Ok(Some("it answers another submission".into()));
+    }
+    let Some(evidence) = receipt.evidence else { return Ok(None) };
+    let key = evidence.experiment();
+    let known = store.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
+    let is_same = store.evidence(&known)? == evidence;
+    Ok((!is_same).then(|| format!("experiment {} has another outcome here", key.short())))
+}

@@ -1,0 +1,233 @@
+//! Submissions of strangers: taken in, chosen in turn, answered once.
+
+use crate::record::key::{ContextKey, Hash, TaskHash};
+use crate::record::quotas::Quotas;
+use crate::record::store::error::StoreError;
+use crate::record::store::folder::Store;
+use crate::record::store::index::{Whole, whole};
+use crate::record::store::trial::{TrialRecord, trial_row};
+use crate::record::trial::Credit;
+use rusqlite::{Row, params};
+
+/// A submission that was read and whose signature holds.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSubmission<'a> {
+    /// The file as it came.
+    pub file: &'a [u8],
+    pub source: &'a str,
+    /// The public key of its author.
+    pub author: &'a str,
+    pub task: TaskHash,
+    pub name: &'a str,
+    pub licence: Option<&'a str>,
+    /// Hash of the source that it was made from.
+    pub parent: Option<Hash>,
+}
+
+/// A submission in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmissionRecord {
+    /// Hash of its file, which names its blob too.
+    pub hash: Hash,
+    pub author: String,
+    pub task: TaskHash,
+    pub name: String,
+    pub licence: Option<String>,
+    pub parent: Option<Hash>,
+    pub source_blob: Hash,
+    pub arrived_unix_ms: i64,
+    /// Blob of the receipt, once it is answered.
+    pub receipt: Option<Hash>,
+}
+
+impl SubmissionRecord {
+    pub fn credit(&self) -> Credit {
+        let Self { hash, author, licence, parent, .. } = self;
+        Credit { submission: *hash, author: author.clone(), licence: licence.clone(), made_from: *parent }
+    }
+}
+
+/// What became of a submission at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It waits for its turn.
+    Added,
+    /// This very file came before. It is answered once.
+    Known,
+    /// A quota is used up, so it was not taken in.
+    Over(Quota),
+}
+
+/// A quota at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    Submissions,
+    Bytes,
+    Waiting,
+}
+
+/// Conditions on the table `submissions`. One is tried if its trial is recorded, and free if no proposal of a night
+/// holds it.
+const UNANSWERED: &str = "receipt_blob IS NULL";
+const UNTRIED: &str = "NOT EXISTS (SELECT 1 FROM trials WHERE trials.submission = submissions.hash)";
+const FREE: &str = "NOT EXISTS (SELECT 1 FROM proposals WHERE proposals.submission = submissions.hash
+     AND proposals.outcome <> 'withdrawn')";
+
+impl Store {
+    /// Takes in a submission, unless it is here already or a quota is used up.
+    pub fn add_submission(&self, new: &NewSubmission, quotas: &Quotas, unix_ms: i64) -> Result<Arrival, StoreError> {
+        let hash = Hash::of(new.file);
+        if self.submission(&hash)?.is_some() {
+            return Ok(Arrival::Known);
+        }
+        if let Some(quota) = self.quota_reached(new, quotas, unix_ms)? {
+            return Ok(Arrival::Over(quota));
+        }
+        let (_, source_blob) = (self.put_blob(new.file)?, self.put_blob(new.source.as_bytes())?);
+        let transaction = self.begin()?;
+        // Asked again, because another process may have taken one in meanwhile.
+        if self.submission(&hash)?.is_some() {
+            return Ok(Arrival::Known);
+        }
+        if let Some(quota) = self.quota_reached(new, quotas, unix_ms)? {
+            return Ok(Arrival::Over(quota));
+        }
+        let NewSubmission { file, author, task, name, licence, parent, .. } = *new;
+        self.sql(transaction.execute(
+            "INSERT INTO submissions (hash, author, task, name, licence, parent, source_blob, bytes, arrived,
+             arrived_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                hash,
+                author,
+                task,
+                name,
+                licence,
+                parent,
+                source_blob,
+                Whole(file.len() as u64),
+                self.next_number_in_turn()?,
+                unix_ms
+            ],
+        ))?;
+        self.commit(transaction)?;
+        Ok(Arrival::Added)
+    }
+
+    fn quota_reached(&self, new: &NewSubmission, quotas: &Quotas, unix_ms: i64) -> Result<Option<Quota>, StoreError> {
+        let today = "SELECT count(*), coalesce(sum(bytes), 0) FROM submissions
+             WHERE author = ? AND arrived_unix_ms >= ?";
+        let of_key = params![new.author, Quotas::day(unix_ms)];
+        let (sent, bytes) = self.one(today, of_key, |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
+        let waiting = format!("SELECT count(*) FROM submissions WHERE {UNANSWERED}");
+        let waiting = self.one(&waiting, [], |row| whole(row, 0))?;
+        Ok(if sent >= quotas.submissions_per_day {
+            Some(Quota::Submissions)
+        } else if bytes.saturating_add(new.file.len() as u64) > quotas.bytes_per_day {
+            Some(Quota::Bytes)
+        } else if waiting >= quotas.waiting {
+            Some(Quota::Waiting)
+        } else {
+            None
+        })
+    }
+
+    /// The next number of the counter of arrivals and turns. A clock may jump.
+    fn next_number_in_turn(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT 1 + max(coalesce(max(arrived), 0), coalesce(max(taken), 0)) FROM submissions";
+        self.one(sql, [], |row| row.get(0))
+    }
+
+    /// Takes the submission whose turn it is. A key stands in line from the arrival of the oldest one that waits, or
+    /// from its last turn if that was later. So keys take turns, and a new key waits behind those that are here. In
+    /// a key, the first one that came is taken. A key that has used up its seconds of today is passed over.
+    pub fn take_submission(
+        &self,
+        task: &TaskHash,
+        quotas: &Quotas,
+        unix_ms: i64,
+    ) -> Result<Option<SubmissionRecord>, StoreError> {
+        let transaction = self.begin()?;
+        let sql = format!(
+            "SELECT * FROM (SELECT *, max(min(arrived) OVER (PARTITION BY author), coalesce((SELECT max(other.taken)
+               FROM submissions AS other WHERE other.author = submissions.author), 0)) AS turn
+             FROM submissions WHERE task = ?1 AND {UNANSWERED} AND {UNTRIED} AND {FREE}) AS free
+             WHERE ?2 > (SELECT coalesce(sum(experiments.manifest ->> '$.budget_ps'), 0) FROM trials
+               JOIN runs ON runs.trial = trials.id JOIN experiments ON experiments.key = runs.experiment_key
+               AND experiments.component_key = trials.component_key
+               WHERE trials.author = free.author AND trials.unix_ms >= ?3)
+             ORDER BY turn, arrived LIMIT 1"
+        );
+        let allowed = i64::try_from(quotas.ps_per_day()).unwrap_or(i64::MAX);
+        let next = self.first(&sql, params![task, allowed, Quotas::day(unix_ms)], submission_row)?;
+        if let Some(next) = &next {
+            let sql = "UPDATE submissions SET taken = ? WHERE hash = ?";
+            self.sql(transaction.execute(sql, params![self.next_number_in_turn()?, next.hash]))?;
+        }
+        self.commit(transaction)?;
+        Ok(next)
+    }
+
+    /// Withdraws proposals of nights on other terms that hold submissions and were never tried: those nights may never
+    /// go on.
+    pub fn free_submissions(&self, context: &ContextKey) -> Result<(), StoreError> {
+        let sql = "UPDATE proposals SET outcome = 'withdrawn' WHERE submission IS NOT NULL AND outcome <> 'withdrawn'
+             AND night NOT IN (SELECT id FROM nights WHERE context = ?)
+             AND id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL)";
+        self.execute(sql, params![context]).map(drop)
+    }
+
+    /// The submission with this hash.
+    pub fn submission(&self, hash: &Hash) -> Result<Option<SubmissionRecord>, StoreError> {
+        self.first("SELECT * FROM submissions WHERE hash = ?", [hash], submission_row)
+    }
+
+    /// All submissions, in the order in which they came.
+    pub fn submissions(&self) -> Result<Vec<SubmissionRecord>, StoreError> {
+        self.rows("SELECT * FROM submissions ORDER BY arrived", [], submission_row)
+    }
+
+    /// Whether a night holds a submission that is not tried yet.
+    pub fn is_underway(&self, submission: &Hash) -> Result<bool, StoreError> {
+        let sql = format!("SELECT NOT ({FREE}) AND {UNTRIED} FROM submissions WHERE hash = ?");
+        Ok(self.first(&sql, [submission], |row| row.get(0))?.unwrap_or(false))
+    }
+
+    /// The first trial of a submission.
+    pub fn trial_of_submission(&self, submission: &Hash) -> Result<Option<TrialRecord>, StoreError> {
+        self.first("SELECT * FROM trials WHERE submission = ? ORDER BY id LIMIT 1", [submission], trial_row)
+    }
+
+    /// Submissions that can be answered and are not yet: those that were tried, and those for another task.
+    pub fn to_answer(&self, task: &TaskHash) -> Result<Vec<SubmissionRecord>, StoreError> {
+        let sql =
+            format!("SELECT * FROM submissions WHERE {UNANSWERED} AND (task <> ? OR NOT {UNTRIED}) ORDER BY arrived");
+        self.rows(&sql, [task], submission_row)
+    }
+
+    /// Records the receipt of a submission. Returns the one that counts: of two, the first.
+    pub fn answer_submission(&self, submission: &Hash, receipt: &[u8], unix_ms: i64) -> Result<Hash, StoreError> {
+        let blob = self.put_blob(receipt)?;
+        let transaction = self.begin()?;
+        let sql =
+            format!("UPDATE submissions SET receipt_blob = ?, answered_unix_ms = ? WHERE hash = ? AND {UNANSWERED}");
+        self.sql(transaction.execute(&sql, params![blob, unix_ms, submission]))?;
+        self.commit(transaction)?;
+        let record = self.submission(submission)?;
+        let counts = record.and_then(|record| record.receipt);
+        counts.ok_or_else(|| StoreError::NotFound(submission.to_string()))
+    }
+}
+
+fn submission_row(row: &Row<'_>) -> rusqlite::Result<SubmissionRecord> {
+    Ok(SubmissionRecord {
+        hash: row.get("hash")?,
+        author: row.get("author")?,
+        task: row.get("task")?,
+        name: row.get("name")?,
+        licence: row.get("licence")?,
+        parent: row.get("parent")?,
+        source_blob: row.get("source_blob")?,
+        arrived_unix_ms: row.get("arrived_unix_ms")?,
+        receipt: row.get("receipt_blob")?,
+    })
+}
