@@ -23,6 +23,9 @@ const REDACTED: [(&str, &str); 15] = [
     (r"Start from \S+/", "Start from [folder]/"),
     (r"wasm on, landlock \w+, seccomp \w+", "wasm on, [walls]"),
     (r"(?m)^     … .*\n", ""),
+    // A proposal that waits when the night ends may be there or not, and then this table.
+    (r"(?m)^ *proposer  proposed .*\n", ""),
+    (r"(?m)^ *evolve {5,}\d+ .*\n", ""),
 ];
 
 fn snapshot(name: &str, screen: &str) {

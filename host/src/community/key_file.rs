@@ -42,8 +42,11 @@ impl PrivateKey {
         let folder = folder_of(path).map_err(at)?;
         fs::create_dir_all(folder).map_err(|source| KeyFileError::Io { path: folder.to_owned(), source })?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at)?;
-        writeln!(file, "{}", key.reveal()).map_err(at)?;
-        file.sync_all().map_err(at)?;
+        if let Err(error) = writeln!(file, "{}", key.reveal()).and_then(|()| file.sync_all()) {
+            // Half a key would stand in the way of the next one.
+            let _ = fs::remove_file(path);
+            return Err(at(error));
+        }
         sync_folder(folder).map_err(at)?;
         Ok(key.public())
     }

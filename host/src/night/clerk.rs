@@ -9,6 +9,7 @@ use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash, TaskHash};
+use crate::record::outcome::GuestFault;
 use crate::record::store::{ExperimentRecord, Store, StoreError, SubmissionRecord, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
@@ -137,8 +138,10 @@ fn receipt(
 /// text, and could tell what is missing there.
 fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Reason, StoreError> {
     let may_quote = matches!(found.verdict, Ending::Failed | Ending::Noise | Ending::HostFault);
-    match found.reason.split_once(": ") {
-        Some((kind, _)) if may_quote && is_secret(store, task)? => {
+    let named = GuestFault::ALL.iter().map(|fault| fault.name()).filter(|name| found.reason.starts_with(name));
+    let kind = named.max_by_key(|name| name.len()).or_else(|| found.reason.split_once(": ").map(|(kind, _)| kind));
+    match kind {
+        Some(kind) if may_quote && kind.len() < found.reason.len() && is_secret(store, task)? => {
             Ok(Reason::new(&format!("{kind} (the rest is not told, because held-out text is secret)")))
         }
         _ => Ok(Reason::new(&found.reason)),
@@ -172,11 +175,12 @@ fn measured(
     Ok(Measure::ALL.into_iter().filter(was).collect())
 }
 
-/// What this store knows about a claim. A claim about another component than the submission's is refuted.
+/// What this store knows about a claim. Of one about another component than the submission's nothing can be said here:
+/// another compiler may have made it.
 fn checked(store: &Store, claim: &Claim, component: Option<ComponentKey>) -> Result<ClaimStatus, StoreError> {
     let Evidence { manifest, outcome, .. } = &claim.evidence;
     if component.is_some_and(|component| component != manifest.component) {
-        return Ok(ClaimStatus::Refuted);
+        return Ok(ClaimStatus::NotChecked);
     }
     let Some(known) = store.find_experiment(&claim.evidence.experiment())? else {
         return Ok(ClaimStatus::NotChecked);

@@ -3,6 +3,7 @@
 use crate::policy::fields::Policy;
 use crate::propose::evolve::proposer::Offline;
 use crate::propose::inbox::Inbox;
+use crate::system::environment::is_secret;
 use std::fmt;
 
 /// Proposers that need no table.
@@ -73,6 +74,12 @@ impl Policy {
             notify.webhook.is_none() || notify.webhook_env.is_none(),
             "notify.webhook_env",
             "not beside `webhook`",
+        );
+        let is_hidden = notify.webhook_env.as_ref().is_none_or(|name| is_secret(name));
+        faults.unless(
+            is_hidden,
+            "notify.webhook_env",
+            "must contain KEY, TOKEN, SECRET, PASSWORD or CREDENTIAL: such variables are hidden from programs",
         );
         let is_web = |address: &String| address.starts_with("https://") || address.starts_with("http://");
         faults.unless(

@@ -19,6 +19,8 @@ const ABLATES_EVERY: u64 = 6;
 
 /// Trials of others whose parts may be carried onto the champion, those that gained most first.
 const MOST_WRITTEN: usize = 8;
+/// Parts of such a trial at most. Each is an unknown of the model, and anybody may write thousands.
+const MOST_PARTS: usize = 24;
 
 /// The offline proposer. All that it knows is in the situation.
 #[derive(Default)]
@@ -32,9 +34,11 @@ impl Offline {
     pub const NAME: &'static str = "evolve";
 
     /// What a trial changed in its parent; `None` if one of their texts is not known now.
-    fn written(&mut self, trials: &ByNumber, number: u64) -> Option<Written> {
+    fn written(&mut self, trials: &ByNumber, number: u64, first_recent: u64) -> Option<Written> {
         let of = trials.get(&number)?;
-        let before = trials.get(&of.trial.parent).filter(|_| of.trial.parent < number)?;
+        let is_known =
+            |past: &&&Past| past.trial.is_kept() || past.trial.number == 0 || past.trial.number >= first_recent;
+        let before = trials.get(&of.trial.parent).filter(|_| of.trial.parent < number).filter(is_known)?;
         let (before, after) = before.source.as_deref().zip(of.source.as_deref())?;
         let read = || {
             let (before, after) = (Text::parse(before).ok()?, Text::parse(after).ok()?);
@@ -44,15 +48,19 @@ impl Offline {
     }
 
     /// What others wrote that ran, best first.
-    fn of_others(&mut self, trials: &ByNumber) -> Vec<Written> {
+    ///
+    /// Sources of old trials are known in a night that runs on, but not after a restart: they are left out.
+    fn of_others(&mut self, trials: &ByNumber, first_recent: u64) -> Vec<Written> {
         let ran = |verdict| matches!(verdict, Ending::Keep | Ending::Discard | Ending::Noise | Ending::Screened);
         let is_other = |past: &&Past| past.trial.number > 0 && past.trial.proposer != Self::NAME;
         let others = trials.values().copied().filter(is_other).filter(|past| ran(past.trial.found.verdict));
         let delta = |past: &Past| past.trial.found.delta.filter(|delta| delta.is_finite()).unwrap_or(f64::INFINITY);
-        let mut others: Vec<&Past> = others.filter(|past| past.source.is_some()).collect();
+        let is_known = |past: &&Past| past.trial.is_kept() || past.trial.number >= first_recent;
+        let mut others: Vec<&Past> = others.filter(is_known).collect();
         others.sort_by(|a, b| delta(a).total_cmp(&delta(b)).then(b.trial.number.cmp(&a.trial.number)));
-        let found = others.into_iter().filter_map(|past| self.written(trials, past.trial.number));
-        found.take(MOST_WRITTEN).collect()
+        let found = others.into_iter().take(2 * MOST_WRITTEN);
+        let found = found.filter_map(|past| self.written(trials, past.trial.number, first_recent));
+        found.filter(|written| written.patch.parts().len() <= MOST_PARTS).take(MOST_WRITTEN).collect()
     }
 
     /// The champion without the first part of its lineage that was not tried without yet.
@@ -66,7 +74,7 @@ impl Offline {
         let mut number = situation.parent.number;
         // A champion is younger than the one it replaced, so this ends.
         while let Some(kept) = trials.get(&number).filter(|kept| number > 0 && kept.trial.champion < number) {
-            lineage.extend(self.written(trials, number));
+            lineage.extend(self.written(trials, number, situation.first_recent()));
             number = kept.trial.champion;
         }
         lineage.reverse();
@@ -151,7 +159,7 @@ impl Proposer for Offline {
         {
             return Ok(Some(proposal(mutation)));
         }
-        let written = self.of_others(&trials);
+        let written = self.of_others(&trials, situation.first_recent());
         let runs: Vec<Run> = situation.past.iter().filter_map(|past| run(&past.trial, &written)).collect();
         let evolve = Evolve { random_seed: situation.random_seed, parts: Parts::ALL };
         let history = History { runs: &runs, tried: &tried, written: &written };
@@ -199,7 +207,7 @@ mod tests {
         let mut situation = kept("llm.x", "fn a() {}\n", "fn a() {}\nfn more() {}\n");
         let mut offline = Offline::default();
         let found = |offline: &mut Offline, situation: &Situation| {
-            let written = offline.of_others(&by_number(situation));
+            let written = offline.of_others(&by_number(situation), 0);
             let trial = Trial { description: "+1 −0 lines".into(), ..situation.past[1].trial.clone() };
             changes(&trial, &written)
         };
@@ -207,6 +215,19 @@ mod tests {
         assert_eq!(found(&mut offline, &situation), edit("part 1 of #3"));
         Arc::make_mut(&mut situation.past[1]).source = None;
         assert_eq!(found(&mut offline, &situation), edit("#3"), "the same as after a restart");
+    }
+
+    #[test]
+    fn trials_of_thousands_of_parts_and_old_ones_are_one_edit() {
+        let calls = |between: &str| (0..40).map(|n| format!("    a{n}();\n{between}")).collect::<String>();
+        let text = |between: &str| format!("fn f() {{\n{}}}\n", calls(between));
+        let situation = kept("community.x", &text(""), &text("    ();\n"));
+        assert_eq!(Offline::default().of_others(&by_number(&situation), 0).len(), 0);
+        let mut few = kept("community.x", &text(""), &text("").replace("a3()", "b3()"));
+        assert_eq!(Offline::default().of_others(&by_number(&few), 0).len(), 1);
+        Arc::make_mut(&mut few.past[1]).trial.found.verdict = Ending::Noise;
+        let of = |first_recent| Offline::default().of_others(&by_number(&few), first_recent).len();
+        assert_eq!([of(3), of(4)], [1, 0]);
     }
 
     #[test]
