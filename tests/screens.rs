@@ -7,7 +7,7 @@ use crate::manual::commands;
 use std::process::{Command, Output};
 
 /// Patterns for text that differs between machines, compilers and days, and the words that replace it.
-const REDACTED: [(&str, &str); 15] = [
+const REDACTED: [(&str, &str); 17] = [
     (r"\b[0-9a-f]{64}\b", "[hash]"),
     (r"\b[0-9a-f]{12}\b", "[hash]"),
     (r"\b(show|replay) [0-9a-f]{8}\b", "$1 [hash]"),
