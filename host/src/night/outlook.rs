@@ -78,7 +78,7 @@ pub fn outlook(
     let context = bench.context_key(&seed_guest.component);
     let open = |store: &Store| -> Result<Option<(i64, NightUsed)>, OpenError> {
         let night = store.open_night(&policy.canonical()?, &context, unix_ms() - SAME_NIGHT_MS)?;
-        Ok(night.map(|night| Ok::<_, OpenError>((night, store.night_used(night)?))).transpose()?)
+        night.map(|night| Ok((night, store.night_used(night)?))).transpose()
     };
     let goes_on = store.map(open).transpose()?.flatten();
     let used = goes_on.map(|(_, used)| used).unwrap_or_default();
@@ -90,7 +90,7 @@ pub fn outlook(
         Some(pace) => (Pace::Runs { runs: paces.len() }, *pace),
         None => {
             let measured = calibrate(&bench.spec.profile, bench.spec.threads);
-            let speed = measured.map_err(|fault| OpenError::Calibration(fault))?.speed;
+            let speed = measured.map_err(OpenError::Calibration)?.speed;
             (Pace::Calibration { speed }, SCORING / speed.max(1e-3))
         }
     };

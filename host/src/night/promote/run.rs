@@ -29,8 +29,11 @@ pub struct Found {
     pub transfer: Transfer,
 }
 
-/// Trains the seed guest, each keep alone on it, and the champion, on the same random seeds. `each` is told what came
-/// of a source: the keep's index, or none for the champion.
+/// Is told what came of a source: the keep's index, or none for the champion.
+pub type Told<'a> = dyn FnMut(Option<usize>, &Result<Gain, String>) + 'a;
+
+/// Trains the seed guest, each keep alone on it, and the champion, on the same random seeds. `each` is told as
+/// soon as one is known.
 ///
 /// # Errors
 /// The machine failed for longer than somebody waits, the user stopped it, or the seed guest has no score.
@@ -41,7 +44,7 @@ pub fn promote(
     seeds: u32,
     stop: &Stop,
     tell: &mut dyn FnMut(Event),
-    each: &mut dyn FnMut(Option<usize>, &Result<Gain, String>),
+    each: &mut Told,
 ) -> Result<Found, NightError> {
     let mut scores = |source: &str| -> Result<Result<Vec<f64>, String>, NightError> {
         let candidate = match bench.prepare(source) {

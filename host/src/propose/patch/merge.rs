@@ -140,12 +140,12 @@ impl Merge<'_> {
             Level::Tokens => hunk.old.end < base.start,
         };
         let shifted = |at: usize, last: Option<&Hunk>| last.map_or(at, |hunk| hunk.new.end + (at - hunk.old.end));
-        let start = shifted(base.start, self.own.iter().filter(before).next_back());
+        let start = shifted(base.start, self.own.iter().rfind(before));
         let until = |hunk: &&Hunk| match self.level {
             Level::Pieces => hunk.old.end <= base.end && (hunk.old.start < base.end || base.is_empty()),
             Level::Tokens => hunk.old.end <= base.end,
         };
-        let end = shifted(base.end, self.own.iter().filter(until).next_back());
+        let end = shifted(base.end, self.own.iter().rfind(until));
         start..end.max(start)
     }
 }

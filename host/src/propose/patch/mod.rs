@@ -2,11 +2,11 @@
 //! make sense alone. Works for any two sources, whoever wrote them. Pure. May import `guest::source` and
 //! `system::sanitize`. Start with [`Patch`].
 
+mod carry;
 mod conflict;
 mod merge;
 mod part;
-mod patch;
 
+pub use carry::{Patch, Text};
 pub use conflict::Conflict;
 pub use part::Part;
-pub use patch::{Patch, Text};
