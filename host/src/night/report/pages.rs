@@ -13,7 +13,7 @@ const COMPARISON: &str = "compare.html";
 const PICTURE: [&str; 2] = ["progress.svg", "progress.png"];
 const PICTURE_OF_BOTH: [&str; 2] = ["compare.svg", "compare.png"];
 
-/// The files that [`write`] writes.
+/// The files that [`write()`] writes.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     [REPORT].iter().chain(&PICTURE).map(|name| folder.join(name)).collect()
 }
