@@ -1,6 +1,6 @@
 //! Prints the events of a night as lines or JSON, with a progress bar on a terminal.
 
-use crate::cli::out::{self, println};
+use crate::cli::out::{self, eprintln, println};
 use crate::cli::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::{Baseline, Event, Standing, Summary, TrialLine};
@@ -43,6 +43,15 @@ impl NightView {
             current: String::new(),
             header_printed: false,
             plain_clock: Instant::now(),
+        }
+    }
+
+    /// Shows an event of a command whose results are its output: with `--json`, notes alone, on standard error.
+    pub fn show_beside_results(&mut self, event: &Event, json: bool) {
+        match (json, event) {
+            (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
+            (true, _) => {}
+            (false, event) => self.show(event),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{self, Cli};
 use crate::cli::night_view::NightView;
-use crate::cli::out::{eprintln, println};
+use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::Result;
 use nightlab::night::Bounds;
@@ -15,11 +15,7 @@ use std::process::ExitCode;
 
 pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<ExitCode> {
     let mut view = NightView::new(false, name, &cli.store);
-    let mut tell = |event: Event| match (cli.json, &event) {
-        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
-        (true, _) => {}
-        (false, event) => view.show(event),
-    };
+    let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
     let typed = Bounds { experiments: run.experiments, hours: run.hours };
     let found = outlook(policy, &cli.store, (cli.threads, cli.jobs), typed, &mut tell)?;
     if cli.json {

@@ -34,11 +34,7 @@ pub fn run(cli: &Cli, what: &args::Promote) -> Result<ExitCode> {
     let seeds = what.seeds.unwrap_or(policy.selection.replicas);
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(false, name, &cli.store);
-    let mut tell = |event: Event| match (cli.json, &event) {
-        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
-        (true, _) => {}
-        (false, event) => view.show(event),
-    };
+    let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
     let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
     if !cli.json {
         let runs = (keeps.len() + 2) * seeds as usize;

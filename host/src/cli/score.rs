@@ -42,11 +42,7 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(false, name, &cli.store);
     // With --json, standard output has the scores alone.
-    let mut tell = |event: Event| match (cli.json, &event) {
-        (true, Event::Note { text } | Event::Fault { text }) => eprintln!("{}", printable(text)),
-        (true, _) => {}
-        (false, event) => view.show(event),
-    };
+    let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
     let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
     let candidate = match bench.prepare(&source) {
         Ok(candidate) => candidate,

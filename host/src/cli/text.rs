@@ -5,6 +5,7 @@ use crate::cli::out::{self, println};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightlab::night::event::Summary;
 use nightlab::night::report::files;
+pub use nightlab::record::facts::duration;
 use nightlab::record::store::{Account, ExperimentRecord, RungSigns};
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::{self, printable};
@@ -33,16 +34,6 @@ pub fn error(error: &anyhow::Error) -> String {
 /// The first line of a text, shortened for a table.
 pub fn headline(text: &str) -> String {
     sanitize::cut(&printable(text.lines().next().unwrap_or_default()), HEADLINE_CHARS, "…")
-}
-
-/// 75 → "1:15", 3700 → "1 h 01 m".
-pub fn duration(seconds: f64) -> String {
-    let s = seconds.max(0.0).round() as u64;
-    match s {
-        0..60 => format!("{s} s"),
-        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
-        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
-    }
 }
 
 /// Minutes and seconds since the night began, with hours if needed.

@@ -138,8 +138,8 @@ fn receipt(
 /// text, and could tell what is missing there.
 fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Reason, StoreError> {
     let may_quote = matches!(found.verdict, Ending::Failed | Ending::Noise | Ending::HostFault);
-    let named = GuestFault::ALL.iter().map(|fault| fault.name()).filter(|name| found.reason.starts_with(name));
-    let kind = named.max_by_key(|name| name.len()).or_else(|| found.reason.split_once(": ").map(|(kind, _)| kind));
+    let named = GuestFault::that_begins(&found.reason).map(GuestFault::name);
+    let kind = named.or_else(|| found.reason.split_once(": ").map(|(kind, _)| kind));
     match kind {
         Some(kind) if may_quote && kind.len() < found.reason.len() && is_secret(store, task)? => {
             Ok(Reason::new(&format!("{kind} (the rest is not told, because held-out text is secret)")))

@@ -149,6 +149,21 @@ pub fn percent(share: f64) -> String {
     if percent < 1.0 && percent > 0.0 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
 }
 
+/// `40 s`, `3 min 20 s`, `1 h 01 min`.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// A difference with its sign: `−0.0012`.
+pub fn signed(delta: f64) -> String {
+    format!("{}{:.4}", if delta < 0.0 { "−" } else { "+" }, delta.abs())
+}
+
 /// `512 B`, `20.1 kB`, `1.2 MB`.
 pub fn bytes(bytes: u64) -> String {
     match bytes {

@@ -4,7 +4,7 @@ use crate::night::event::Event;
 use crate::night::notify::message::Message;
 use crate::night::notify::send::send;
 use crate::policy::Notify;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,10 +55,9 @@ impl Notifier {
     }
 
     pub fn tell(&self, message: Message) {
-        let queue = self.queue.as_ref().filter(|_| self.config.on.contains(&message.event));
-        match queue.map(|queue| queue.try_send(message)) {
+        if let Some(queue) = self.queue.as_ref().filter(|_| self.config.on.contains(&message.event)) {
             // Whoever reads slowly misses some.
-            None | Some(Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) => {}
+            let _ = queue.try_send(message);
         }
     }
 

@@ -3,8 +3,9 @@
 
 use crate::night::report::drawing::{Anchor, Drawing, Ink, Mark, Shape, point};
 use crate::night::report::picture::{Dot, Picture};
-use crate::night::report::scale::{self, Axis, Frame, Scale};
+use crate::night::report::scale::{Axis, Frame, Scale};
 use crate::record::ending::Ending;
+use crate::record::facts::{duration, signed};
 use std::fmt::Write as _;
 
 const LINE: f64 = 14.0;
@@ -96,7 +97,7 @@ pub fn facts(night: &Picture) -> String {
         night.budget_s,
         count(night.trials.len(), "trial"),
         count(night.runs, "training run"),
-        scale::duration(night.seconds)
+        duration(night.seconds)
     )
 }
 
@@ -214,7 +215,7 @@ fn mark(dot: &Dot, inks: &Inks, scale: &Scale, size: f64) -> Mark {
             (ink, shape)
         }
     };
-    let figures = dot.delta.map_or(String::new(), |delta| format!(" {}", scale::signed(delta)));
+    let figures = dot.delta.map_or(String::new(), |delta| format!(" {}", signed(delta)));
     let tip = format!("#{} {}{figures}: {}", dot.number, dot.ending.name(), dot.description);
     Mark { shape, ink, trial: Some(dot.number), tip }
 }
@@ -255,7 +256,7 @@ fn list_keeps(drawing: &mut Drawing, night: &Picture, frame: &Frame) {
         drawing.text(Ink::Better, (left - 12.0, y), Anchor::End, format!("#{}", dot.number));
         let change = crate::system::sanitize::line(&dot.description, CHANGE_CHARS);
         drawing.text(Ink::Name, (left, y), Anchor::Start, change);
-        let gain = dot.delta.map_or(String::new(), scale::signed);
+        let gain = dot.delta.map_or(String::new(), signed);
         drawing.text(Ink::Better, (right - 130.0, y), Anchor::End, gain);
         let sure = dot.p_better.map_or(String::new(), |p| format!("P(better) {p:.3}"));
         drawing.text(Ink::Words, (right, y), Anchor::End, sure);

@@ -15,7 +15,7 @@ pub fn ablations<'a>(champion: &'a Text, lineage: &'a [Written]) -> impl Iterato
         let back = kept.patch.back();
         (0..back.parts().len()).filter_map(move |index| {
             let part = back.parts().get(index).filter(|part| !part.is_constants)?;
-            let source = back.onto(champion, [part]).ok().filter(|_| back.fits(champion, [part]))?;
+            let source = back.fits(champion, [part]).then(|| back.onto(champion, [part]).ok()).flatten()?;
             let name = change::part_name(index + 1, kept.number);
             Some(Mutation { source, description: format!("without {name}: {}", part_words(part)), operator: NAME })
         })

@@ -1,6 +1,7 @@
 //! What operators did in recorded trials. Pure.
 
 use crate::record::ending::Ending;
+use crate::record::facts::signed;
 use crate::record::trial::Trial;
 use serde::Serialize;
 
@@ -28,11 +29,6 @@ impl Effect {
             (None, _) => "–".into(),
         }
     }
-}
-
-/// A difference with its sign.
-pub fn signed(delta: f64) -> String {
-    format!("{}{:.4}", if delta < 0.0 { "−" } else { "+" }, delta.abs())
 }
 
 /// A scored trial: its difference, its random seeds, and how much the difference scatters between them.

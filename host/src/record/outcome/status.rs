@@ -130,6 +130,14 @@ kinds! {
     }
 }
 
+impl GuestFault {
+    /// The kind with whose name a reason begins.
+    pub fn that_begins(reason: &str) -> Option<Self> {
+        let named = Self::ALL.iter().copied().filter(|kind| reason.starts_with(kind.name()));
+        named.max_by_key(|kind| kind.name().len())
+    }
+}
+
 kinds! {
     /// Why the host could not finish.
     HostFault {

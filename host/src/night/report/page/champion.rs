@@ -3,9 +3,9 @@
 use crate::night::report::drawing::{Anchor, Drawing, Ink, Shape, point};
 use crate::night::report::page::content::{Entry, Guest, Page, Step};
 use crate::night::report::page::element::{Cell, comparison, details, escaped, table, trial_link};
-use crate::night::report::scale::signed;
 use crate::night::report::svg;
 use crate::record::facts;
+use crate::record::facts::signed;
 use std::fmt::Write as _;
 
 /// A comparison with at most so many lines is shown open.

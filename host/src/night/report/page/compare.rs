@@ -5,9 +5,9 @@ use crate::night::report::page::champion::held;
 use crate::night::report::page::content::Page;
 use crate::night::report::page::element::{Cell, escaped, table};
 use crate::night::report::page::search;
-use crate::night::report::scale::{duration, signed};
 use crate::record::ending::Ending;
 use crate::record::facts;
+use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
 use crate::system::sanitize;
 

@@ -3,8 +3,8 @@
 
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{escaped, trial_link};
-use crate::night::report::scale::signed;
 use crate::record::ending::Ending;
+use crate::record::facts::signed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 

@@ -432,8 +432,7 @@ fn failures(trials: &[&Trial]) -> Vec<(String, u64)> {
 /// The kind of a failure: the name of a guest's fault, or how the reason begins.
 fn kind(trial: &Trial) -> String {
     let reason = &trial.found.reason;
-    let named = GuestFault::ALL.iter().map(|fault| fault.name()).filter(|name| reason.starts_with(name));
-    match (trial.found.verdict, named.max_by_key(|name| name.len())) {
+    match (trial.found.verdict, GuestFault::that_begins(reason).map(GuestFault::name)) {
         (Ending::HostFault, _) => "this machine".into(),
         (_, Some(name)) => name.into(),
         (_, None) => {

@@ -5,8 +5,8 @@ use crate::night::report::chart;
 use crate::night::report::files;
 use crate::night::report::page::content::Page;
 use crate::night::report::page::element::{Cell, details, escaped, table, trial_link};
-use crate::night::report::scale::{duration, signed};
 use crate::propose::evolve::known::Idea;
+use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
 
 /// Operators that were not tried and are at least this promising are shown at once.

@@ -2,8 +2,8 @@
 
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{Cell, escaped, table, trial_link};
-use crate::night::report::scale::{duration, signed};
 use crate::record::ending::Ending;
+use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
 use crate::system::sanitize;
 

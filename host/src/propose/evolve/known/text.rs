@@ -1,7 +1,7 @@
 //! What the search knows, in words for people, models and agents.
 
-use crate::propose::evolve::effects::signed;
 use crate::propose::evolve::known::know::{Failing, Idea, Known, Measured};
+use crate::record::facts::signed;
 use std::cmp::Ordering;
 
 /// Longest text in characters.
