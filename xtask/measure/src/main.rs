@@ -9,6 +9,7 @@ mod fit;
 #[path = "../../../kernels/examples/step/gpt.rs"]
 mod gpt;
 mod guests;
+mod held_out;
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../../kernels/examples/step/inputs.rs"]
 mod inputs;
@@ -65,6 +66,7 @@ enum Command {
     },
     /// Simulate the search on landscapes of known shape: what its parts are worth, and the time of one proposal.
     Search(search::Nights),
+    HeldOut(held_out::HeldOut),
     /// Time one proposal after a number of trials, from the seed guest.
     Proposal {
         #[arg(long, default_value_t = 10_000)]
@@ -145,6 +147,7 @@ fn main() -> Result<ExitCode> {
         Command::Agree(peers) => agree::agree(&peers)?,
         Command::Boundary { rounds, steps } => boundary::boundary(rounds, steps)?,
         Command::Judge { nights, trials } => judge::simulate(nights, trials),
+        Command::HeldOut(what) => held_out::held_out(&what)?,
         Command::Search(nights) => search::simulate(&nights),
         Command::Proposal { trials } => search::proposal(trials)?,
         Command::Budget { profile, rounds, only } => budget::budget(&profile, rounds, &only)?,
