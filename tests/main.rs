@@ -16,6 +16,7 @@ mod community;
 mod hostile;
 mod identity;
 mod sandbox;
+mod walls;
 
 mod answers;
 mod browser;

@@ -69,12 +69,6 @@ fn kind(status: &Status) -> &str {
     status.name()
 }
 
-#[test]
-fn both_walls_stand() {
-    let walls = sandbox().walls().unwrap();
-    assert!(walls.seccomp && (walls.landlock || !cfg!(target_os = "linux")), "{walls:?}");
-}
-
 /// A run by version 2 of the price rules.
 fn second() -> RunSpec {
     let profile = toml::from_str(include_str!("../policies/profiles/xeon-2c.toml")).unwrap();

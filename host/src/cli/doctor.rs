@@ -12,8 +12,15 @@ use nightlab::record::store::Store;
 use nightlab::sandbox::{Sandbox, instructions};
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
+use nightlab::system::walls::Walls;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// How deep, and how many files of each folder and of all, confined processes try to open.
+const FOLDER_DEPTH: usize = 3;
+const FOLDER_FILES: usize = 64;
+const MOST_PRIVATE: usize = 512;
 
 /// Installs what a night needs, and compiles the seed guest as a test.
 pub fn setup(cli: &Cli) -> Result<ExitCode> {
@@ -45,13 +52,20 @@ pub fn setup(cli: &Cli) -> Result<ExitCode> {
 /// Checks what a night needs; installs nothing. Exit code 1 if a night could not run.
 pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     let mut lines: Vec<(&str, bool, String)> = Vec::new();
+    let private = private_files(&cli.store);
     match Toolchain::find() {
-        Ok(Some(toolchain)) => lines.push(("guest toolchain", true, toolchain.describe())),
+        Ok(Some(toolchain)) => {
+            lines.push(("guest toolchain", true, toolchain.describe()));
+            lines.push(match toolchain.walls(&private) {
+                Ok(walls) => ("compiler's walls", walls.hold(), tried(&walls, &private)),
+                Err(error) => ("compiler's walls", false, error.to_string()),
+            });
+        }
         Ok(None) => lines.push(("guest toolchain", false, "not ready; `host setup` finds or installs it".into())),
         Err(error) => lines.push(("guest toolchain", false, error.to_string())),
     }
-    match Sandbox::new(None).walls() {
-        Ok(walls) => lines.push(("sandbox", walls.hold(), walls.to_string())),
+    match Sandbox::new(None).walls(&private) {
+        Ok(walls) => lines.push(("sandbox", walls.hold(), format!("wasm on, {}", tried(&walls, &private)))),
         Err(status) => lines.push(("sandbox", false, status.to_string())),
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -91,6 +105,31 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     }
     let all = lines.iter().all(|(_, ok, _)| *ok);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Files that nothing confined may open: what is in the store (keys, secrets and records) and in the cache but for the
+/// toolchain (the held-out text).
+fn private_files(store: &Path) -> Vec<PathBuf> {
+    let inside = cache::cache_dir().ok().and_then(|cache| std::fs::read_dir(cache).ok());
+    let cached = inside.into_iter().flatten().flatten().filter(|entry| entry.file_name() != "toolchain");
+    let mut files = Vec::new();
+    let folders = std::iter::once(store.to_owned()).chain(cached.map(|entry| entry.path()));
+    folders.for_each(|folder| add_files(&folder, FOLDER_DEPTH, &mut files));
+    files
+}
+
+fn add_files(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    if path.is_file() && files.len() < MOST_PRIVATE {
+        files.push(path.to_owned());
+    }
+    let inside = depth.checked_sub(1).and_then(|depth| Some((depth, std::fs::read_dir(path).ok()?)));
+    let Some((depth, entries)) = inside else { return };
+    entries.flatten().take(FOLDER_FILES).for_each(|entry| add_files(&entry.path(), depth, files));
+}
+
+fn tried(walls: &Walls, private: &[PathBuf]) -> String {
+    let kept = private.len().saturating_sub(walls.opened.len());
+    format!("{walls}; {kept} of {} files of store and cache cannot be opened", private.len())
 }
 
 /// Compares this machine's speed with a profile.

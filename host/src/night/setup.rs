@@ -24,8 +24,8 @@ use crate::record::secret::SplitSecret;
 use crate::record::store::{ExperimentRecord, Found, NightRecord, Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
 use crate::system::clock::unix_ms;
-use crate::system::confinement::Walls;
 use crate::system::user_file;
+use crate::system::walls::Walls;
 use kernels::cost::Profile;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -261,8 +261,8 @@ fn open(
     }
     remember(&store, &task, &profile)?;
     let sandbox = Sandbox::new(None);
-    let walls = sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
-    tell(Event::Setup { what: "sandbox", text: walls.to_string() });
+    let walls = sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
+    tell(Event::Setup { what: "sandbox", text: format!("wasm on, {walls}") });
     if policy.takes_submissions() && !walls.hold() {
         return Err(OpenError::Walls(walls));
     }

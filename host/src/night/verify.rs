@@ -109,7 +109,7 @@ impl Statement {
             return Err(VerifyError::OtherTerms(key.short()));
         }
         let mut bench = setup::for_manifest(store, &evidence.manifest, secret, threads)?;
-        let walls = bench.sandbox.walls().map_err(|status| OpenError::Sandbox(status.to_string()))?;
+        let walls = bench.sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
         if !walls.hold() {
             return Err(OpenError::Walls(walls).into());
         }

@@ -7,7 +7,8 @@ use crate::sandbox::guest::Guest;
 use crate::sandbox::run_spec::Progress;
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::sandbox::{engine, evaluate, sample};
-use crate::system::confinement::{self, Calls, Memory, Paths, Rlimits, Walls};
+use crate::system::confinement::{self, Calls, Memory, Paths, Rlimits};
+use crate::system::walls::{self, Walls};
 use kernels::cpu::CpuExecutor;
 use kernels::cpu::path::Path;
 use kernels::exec::Executor;
@@ -92,10 +93,7 @@ fn behind_walls(job: &Job, parent: u32, path: Path) -> Result<(Walls, Worker), S
     confinement::close_descriptors().map_err(|e| refuse(&e))?;
     confinement::limits(&limits).map_err(|e| refuse(&e))?;
     confinement::landlock(&Paths::default()).map_err(|e| refuse(&e))?;
-    let landlock = confinement::files_refused();
-    if !landlock && !matches!(job, Job::Probe) {
-        return Err(refuse(&"Landlock lets files be opened (it needs Linux 5.13, and a container that permits it)"));
-    }
+    let landlock = walls::landlock_holds();
     let threads = job.run().map_or(1, |run| run.threads.max(1));
     let executors = Executors(CpuExecutor::with_path(threads as usize, 0, path).map_err(|e| refuse(&e))?);
     let (start, started) = std::sync::mpsc::channel();
@@ -107,19 +105,17 @@ fn behind_walls(job: &Job, parent: u32, path: Path) -> Result<(Walls, Worker), S
         })
         .map_err(|e| refuse(&e))?;
     confinement::seccomp(Calls::Computing).map_err(|e| refuse(&e))?;
-    let seccomp = confinement::files_refused()
-        && confinement::sockets_refused()
-        && confinement::threads_refused()
-        && confinement::signals_refused(parent);
-    if !seccomp {
-        return Err(refuse(&"seccomp let a forbidden act pass"));
+    let files = if let Job::Probe { files } = job { files.as_slice() } else { &[] };
+    let walls = Walls { landlock, possible: walls::possible(Calls::Computing, parent), opened: walls::opened(files) };
+    if let Some(missing) = walls.missing().filter(|_| !matches!(job, Job::Probe { .. })) {
+        return Err(refuse(&missing));
     }
-    Ok((Walls { landlock, seccomp }, Worker { thread, start }))
+    Ok((walls, Worker { thread, start }))
 }
 
 fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executors) -> Result<(), WireError> {
     let report = match job {
-        Job::Probe => Report::Walls(walls),
+        Job::Probe { .. } => Report::Walls(walls),
         Job::DryRun { component, run } => {
             let make = || executors.make(run.random_seed);
             Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run(&make))))

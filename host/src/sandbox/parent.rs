@@ -8,8 +8,8 @@ use crate::sandbox::instructions;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::system::clock::Countdown;
-use crate::system::confinement::Walls;
 use crate::system::process::{Group, this_program};
+use crate::system::walls::Walls;
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -39,12 +39,12 @@ impl Sandbox {
         Self { child_exe }
     }
 
-    /// Tests which walls work around children on this machine.
+    /// Tests which walls work around children on this machine, and whether a child can open any of `files`.
     ///
     /// # Errors
     /// No child could be started or confined.
-    pub fn walls(&self) -> Result<Walls, Status> {
-        match self.converse(&Job::Probe, &mut |_| ControlFlow::Continue(()))? {
+    pub fn walls(&self, files: &[PathBuf]) -> Result<Walls, Status> {
+        match self.converse(&Job::Probe { files: files.to_vec() }, &mut |_| ControlFlow::Continue(()))? {
             Report::Walls(walls) => Ok(walls),
             other => Err(unexpected(&other)),
         }

@@ -8,10 +8,11 @@ use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Changes with every change of a message's layout.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 5;
 /// Bytes per read.
 const PIECE_BYTES: usize = 1 << 16;
@@ -20,8 +21,10 @@ const PIECE_BYTES: usize = 1 << 16;
 #[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "fields are named as in the methods of the sandbox")]
 pub enum Job {
-    /// Test which walls work.
-    Probe,
+    /// Test which walls work, and whether these files can be opened.
+    Probe {
+        files: Vec<PathBuf>,
+    },
     /// Run without executing any op.
     DryRun {
         component: Vec<u8>,
@@ -53,7 +56,7 @@ impl Job {
     /// The settings of the job's run, if it has one.
     pub fn run(&self) -> Option<&RunSpec> {
         match self {
-            Self::Probe => None,
+            Self::Probe { .. } => None,
             Self::DryRun { run, .. }
             | Self::Train { run, .. }
             | Self::Evaluate { run, .. }
@@ -67,7 +70,7 @@ impl Job {
 pub enum Report {
     /// The child could not start the job.
     Failed(Status),
-    Walls(crate::system::confinement::Walls),
+    Walls(crate::system::walls::Walls),
     /// Sent during training.
     Progress(Progress),
     /// Sent during sampling.

@@ -10,32 +10,8 @@ use landlock::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-
-/// The walls around a child. Each one was tested by a forbidden act, because a system's announcement may be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Walls {
-    /// Landlock alone keeps files from being opened.
-    pub landlock: bool,
-    /// Seccomp refuses sockets, files and processes.
-    pub seccomp: bool,
-}
-
-impl Walls {
-    /// Whether the second wall works, so that untrusted code may run.
-    pub fn hold(&self) -> bool {
-        self.landlock && self.seccomp
-    }
-}
-
-impl std::fmt::Display for Walls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let say = |stands: bool| if stands { "on" } else { "OFF" };
-        write!(f, "wasm on, landlock {}, seccomp {} (tried by forbidden acts)", say(self.landlock), say(self.seccomp))
-    }
-}
 
 /// A wall could not be put up.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +134,7 @@ pub struct Paths {
 }
 
 /// Restricts the calling thread, and the threads and programs that it starts, to these paths. Newer kernels also refuse
-/// TCP. A kernel without Landlock is not an error here: [`files_refused`] tests whether the wall works.
+/// TCP. A kernel without Landlock is not an error here: [`crate::system::walls`] tests whether the wall works.
 ///
 /// # Errors
 /// The rules cannot be made.
@@ -284,29 +260,3 @@ const REFUSED: &[i64] = &[
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_send_signal,
 ];
-
-/// Tries to list the root folder and to open a world-readable file. True if both are refused.
-pub fn files_refused() -> bool {
-    std::fs::read_dir("/").is_err_and(|error| is_refusal(&error)) && File::open("/etc/passwd").is_err()
-}
-
-/// Tries to open a socket. True if it is refused.
-pub fn sockets_refused() -> bool {
-    std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(|error| is_refusal(&error))
-}
-
-/// Tries to start a thread. True if it is refused.
-pub fn threads_refused() -> bool {
-    std::thread::Builder::new().spawn(|| ()).is_err()
-}
-
-/// Tries to signal a thread of the parent, with the signal that does nothing. True if it is refused.
-pub fn signals_refused(parent: u32) -> bool {
-    // SAFETY: the call takes three numbers and touches no memory; signal 0 only asks whether it could be sent.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, parent, parent, 0) };
-    sent == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
-}

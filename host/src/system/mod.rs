@@ -1,5 +1,6 @@
 //! Access to this machine: folders, processes, confinement, and safe handling of untrusted text. May not import other
-//! rooms. Start with [`confinement`] for the second wall and [`sanitize`] for untrusted text.
+//! rooms. Start with [`confinement`] for the second wall,
+//! [`walls`] for what tests it, and [`sanitize`] for untrusted text.
 
 pub mod atomic_file;
 pub mod cache;
@@ -12,3 +13,4 @@ pub(crate) mod scratch;
 pub mod stack;
 pub mod untrusted_folder;
 pub mod user_file;
+pub mod walls;

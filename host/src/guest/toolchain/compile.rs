@@ -8,6 +8,7 @@ use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{self, End, Ended};
 use crate::system::scratch::Scratch;
+use crate::system::walls::Walls;
 use std::fs;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -154,6 +155,26 @@ impl Toolchain {
         }
     }
 
+    /// Tests which walls work around the compiler on this machine, and whether it can open any of `files`.
+    ///
+    /// # Errors
+    /// No process could be started or confined.
+    pub fn walls(&self, files: &[PathBuf]) -> Result<Walls, CompileError> {
+        self.probe(files).map_err(|failure| failure.error)
+    }
+
+    fn probe(&self, files: &[PathBuf]) -> Result<Walls, Failure> {
+        let places = |e: std::io::Error| Failure::system("temporary files", &e);
+        let work = Scratch::new().map_err(places)?;
+        let root = work.path().canonicalize().map_err(places)?;
+        let order = Order { probe: Some(files.to_vec()), ..self.order(&root, root.join("out")) };
+        let ended = self.run(&order, &root, &|| false)?;
+        self.judge(&order, &ended)?;
+        let unreadable =
+            |e| Failure::proved(CompileError::System(format!("the compiler's process said nonsense: {e}")));
+        serde_json::from_str(&ended.stderr.text()).map_err(unreadable)
+    }
+
     /// Compiles without the parser's checks, which are not part of the confinement.
     pub(super) fn compile_text(&self, text: &str, stopped: &dyn Fn() -> bool) -> Result<Vec<u8>, CompileError> {
         match self.attempt(text, stopped) {
@@ -227,6 +248,7 @@ impl Toolchain {
                 cpu_seconds: Some(self.limits.time.as_secs().max(1)),
             },
             parent: std::process::id(),
+            probe: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The compiler's child process: it confines itself, then executes `rustc`.
 
 use crate::system::confinement::{self, Calls, ConfineError, Paths, Rlimits};
+use crate::system::walls::{self, Walls};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -24,6 +25,9 @@ pub(super) struct Order {
     pub limits: Rlimits,
     /// Process id of the host.
     pub parent: u32,
+    /// If there are any, the child starts no compiler: it writes to stderr which walls hold, and which of these files it can
+    /// open.
+    pub probe: Option<Vec<PathBuf>>,
 }
 
 /// Why the compiler did not start.
@@ -35,8 +39,8 @@ enum Refusal {
     Unreadable(#[from] serde_json::Error),
     #[error(transparent)]
     Wall(#[from] ConfineError),
-    #[error("{0} does not hold here: nothing can be compiled")]
-    NoWall(&'static str),
+    #[error("a wall is missing, so nothing can be compiled: {0}; `host doctor` tells more")]
+    NoWall(String),
     #[error("{program}: {error}")]
     NotStarted { program: String, error: std::io::Error },
 }
@@ -44,8 +48,9 @@ enum Refusal {
 /// Entry point of `host __compile`: confines itself as the parent ordered, then executes the compiler. Never returns.
 /// On failure, it prints the reason to stderr and exits with status 125.
 pub fn compile_child_main() -> ! {
-    let refusal = match order().and_then(|order| confine(&order).map(|()| order)) {
-        Ok(order) => become_compiler(&order),
+    let refusal = match order().and_then(|order| confine(&order).map(|walls| (order, walls))) {
+        Ok((Order { probe: Some(_), .. }, walls)) => print(&walls),
+        Ok((order, walls)) => walls.missing().map_or_else(|| become_compiler(&order), Refusal::NoWall),
         Err(refusal) => refusal,
     };
     // The parent shows this. If the pipe is closed, nobody can read it.
@@ -53,26 +58,29 @@ pub fn compile_child_main() -> ! {
     std::process::exit(NOT_CONFINED)
 }
 
+/// Writes to stderr what was found, and ends the process.
+fn print(walls: &Walls) -> Refusal {
+    match serde_json::to_writer(std::io::stderr(), walls) {
+        Ok(()) => std::process::exit(0),
+        Err(error) => Refusal::Unreadable(error),
+    }
+}
+
 fn order() -> Result<Order, Refusal> {
     let text = std::env::var(ORDER_VARIABLE).map_err(|_| Refusal::NoOrder)?;
     Ok(serde_json::from_str(&text)?)
 }
 
-/// A system can announce a confinement that does not work, as some containers do. So each wall is tested by a forbidden
-/// act.
-fn confine(order: &Order) -> Result<(), Refusal> {
+/// Puts up the walls and tests them.
+fn confine(order: &Order) -> Result<Walls, Refusal> {
     confinement::die_with_parent(order.parent)?;
     confinement::close_descriptors()?;
     confinement::limits(&order.limits)?;
     confinement::landlock(&order.paths)?;
-    if !confinement::files_refused() {
-        return Err(Refusal::NoWall("Landlock"));
-    }
+    let landlock = walls::landlock_holds();
     confinement::seccomp(Calls::Compiling)?;
-    if !confinement::sockets_refused() {
-        return Err(Refusal::NoWall("seccomp"));
-    }
-    Ok(())
+    let possible = walls::possible(Calls::Compiling, order.parent);
+    Ok(Walls { landlock, possible, opened: order.probe.as_deref().map(walls::opened).unwrap_or_default() })
 }
 
 fn become_compiler(order: &Order) -> Refusal {

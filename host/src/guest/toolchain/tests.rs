@@ -4,7 +4,8 @@ use super::*;
 use crate::guest::source::Source;
 use crate::system::confinement::Rlimits;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The child process of the tests' toolchain. Without an order it does nothing.
@@ -95,6 +96,24 @@ fn the_compiler_cannot_read_this_machine() {
     }
     let message = rejected(toolchain.compile_text("#![feature(rustc_private)]", &|| false));
     assert!(message.contains("may not be used on the stable release channel"), "{message}");
+}
+
+/// In CI the host is root. Another user's process has no other walls, but other rights, and they hold as well.
+#[test]
+fn the_walls_of_an_ordinary_user_s_compiler_hold_too() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let (harness, file) = (folder.path().join("harness"), folder.path().join("readable"));
+    std::fs::copy(std::env::current_exe().unwrap(), &harness).unwrap();
+    std::fs::write(&file, "for everybody").unwrap();
+    let mut toolchain = toolchain();
+    let ordinary = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(PathBuf::from);
+    toolchain.helper.splice(..1, ordinary.into_iter().chain([harness]));
+    let walls = toolchain.walls(&[file]).unwrap();
+    assert!(walls.hold(), "{walls}");
 }
 
 /// What the host itself has open, and the compiler's own output, are no way out either.

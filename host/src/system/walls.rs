@@ -1,0 +1,272 @@
+//! Whether the walls around a process hold: acts that a confined process tries, since what a system announces may be
+//! wrong. An act that is possible does no harm here. Linux only.
+
+use crate::system::confinement::Calls;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+/// The exit status of a forked process that was not allowed to execute a program.
+const NOT_EXECUTED: i32 = 86;
+
+/// An act that no confined process may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    ReadFile,
+    ListFolder,
+    CreateFile,
+    OpenSocket,
+    StartThread,
+    Fork,
+    /// Executes a program that is not the compiler's.
+    Execute,
+    /// Reads its parent as a debugger does.
+    Trace,
+    ReadMemoryOfParent,
+    SignalParent,
+    ReadEnvironment,
+}
+
+impl Act {
+    /// What a process that computes for a guest tries.
+    const COMPUTING: [Self; 11] = [
+        Self::ReadFile,
+        Self::ListFolder,
+        Self::CreateFile,
+        Self::OpenSocket,
+        Self::StartThread,
+        Self::Fork,
+        Self::Execute,
+        Self::Trace,
+        Self::ReadMemoryOfParent,
+        Self::SignalParent,
+        Self::ReadEnvironment,
+    ];
+
+    /// What the compiler's process tries. It may start threads and its linker. Its environment is cleared when it
+    /// becomes the compiler.
+    const COMPILING: [Self; 8] = [
+        Self::ReadFile,
+        Self::ListFolder,
+        Self::CreateFile,
+        Self::OpenSocket,
+        Self::Execute,
+        Self::Trace,
+        Self::ReadMemoryOfParent,
+        Self::SignalParent,
+    ];
+
+    /// In words, after "it could".
+    fn words(self) -> &'static str {
+        match self {
+            Self::ReadFile => "read a file",
+            Self::ListFolder => "list a folder",
+            Self::CreateFile => "create a file",
+            Self::OpenSocket => "open a socket",
+            Self::StartThread => "start a thread",
+            Self::Fork => "start a process",
+            Self::Execute => "execute a program",
+            Self::Trace => "trace its parent",
+            Self::ReadMemoryOfParent => "read its parent's memory",
+            Self::SignalParent => "signal its parent",
+            Self::ReadEnvironment => "read an environment variable",
+        }
+    }
+
+    /// Tries it. `parent` is the process id of the parent.
+    fn is_possible(self, parent: u32) -> bool {
+        match self {
+            Self::ReadFile => File::open("/etc/passwd").is_ok() || File::open("/proc/self/environ").is_ok(),
+            Self::ListFolder => !std::fs::read_dir("/").is_err_and(|error| is_refusal(&error)),
+            Self::CreateFile => creates_a_file(),
+            Self::OpenSocket => opens_a_socket(),
+            Self::StartThread => std::thread::Builder::new().spawn(|| ()).is_ok(),
+            Self::Fork => forks(),
+            Self::Execute => executes(),
+            Self::Trace => traces(parent),
+            Self::ReadMemoryOfParent => reads_memory(parent),
+            Self::SignalParent => signals(parent),
+            Self::ReadEnvironment => std::env::vars_os().next().is_some(),
+        }
+    }
+}
+
+/// The forbidden acts that this process could do.
+pub fn possible(calls: Calls, parent: u32) -> Vec<Act> {
+    let acts: &[Act] = match calls {
+        Calls::Computing => &Act::COMPUTING,
+        Calls::Compiling => &Act::COMPILING,
+    };
+    acts.iter().copied().filter(|act| act.is_possible(parent)).collect()
+}
+
+/// Those of the files that this process could open.
+pub fn opened(files: &[PathBuf]) -> Vec<PathBuf> {
+    files.iter().filter(|file| File::open(file).is_ok()).cloned().collect()
+}
+
+/// Whether Landlock holds: before seccomp, which refuses the same, the process could neither list nor read a file.
+pub fn landlock_holds() -> bool {
+    !Act::ReadFile.is_possible(0) && !Act::ListFolder.is_possible(0)
+}
+
+/// What a confined process found out about its walls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walls {
+    /// Whether Landlock alone keeps files from being opened.
+    pub landlock: bool,
+    /// Forbidden acts that were possible with all walls up.
+    pub possible: Vec<Act>,
+    /// Files that it was told to try, and could open.
+    pub opened: Vec<PathBuf>,
+}
+
+impl Walls {
+    /// Whether the second wall works, so that untrusted code may run.
+    pub fn hold(&self) -> bool {
+        self.landlock && self.possible.is_empty() && self.opened.is_empty()
+    }
+
+    /// The walls that are missing, and what they would have refused. `None` if none is.
+    pub fn missing(&self) -> Option<String> {
+        let landlock = "Landlock lets files be opened (it needs Linux 5.13, and a container that permits it)";
+        let acts = self.possible.iter().map(|act| format!("it could {}", act.words()));
+        let files = self.opened.iter().map(|file| format!("it could open {}", file.display()));
+        let missing: Vec<String> =
+            (!self.landlock).then(|| landlock.to_owned()).into_iter().chain(acts).chain(files).collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
+    }
+}
+
+impl std::fmt::Display for Walls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let say = |stands: bool| if stands { "on" } else { "OFF" };
+        let seccomp = self.possible.is_empty() && self.opened.is_empty();
+        write!(f, "landlock {}, seccomp {} (", say(self.landlock), say(seccomp))?;
+        match self.missing() {
+            None => write!(f, "tried by forbidden acts)"),
+            Some(missing) => write!(f, "{missing})"),
+        }
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// A system call that gave no answer but a refusal by the filter was possible, whatever else came of it.
+fn was_possible(answer: libc::c_long) -> bool {
+    answer != -1 || io::Error::last_os_error().raw_os_error() != Some(libc::EPERM)
+}
+
+fn creates_a_file() -> bool {
+    let path = format!("/tmp/host-wall-{}", std::process::id());
+    let created = File::create_new(&path).is_ok();
+    if created {
+        // Nothing is confined here, so the file can be removed; if not, it is empty.
+        let _ = std::fs::remove_file(&path);
+    }
+    created
+}
+
+fn opens_a_socket() -> bool {
+    let refused = |error: &io::Error| is_refusal(error);
+    !UdpSocket::bind("127.0.0.1:0").is_err_and(|error| refused(&error))
+        || !TcpListener::bind("127.0.0.1:0").is_err_and(|error| refused(&error))
+        || !UnixDatagram::unbound().is_err_and(|error| refused(&error))
+}
+
+fn forks() -> bool {
+    // SAFETY: no flag shares memory, so this is `fork`. The new process calls nothing but `_exit`, which is safe
+    // whatever other threads held.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    match child {
+        -1 => was_possible(child),
+        // SAFETY: ends the new process at once.
+        0 => unsafe { libc::_exit(0) },
+        _ => {
+            reap(child);
+            true
+        }
+    }
+}
+
+/// Executes a shell that does nothing in a new process, or tells by the refusal that it cannot be executed.
+fn executes() -> bool {
+    let null = std::ptr::null();
+    let arguments: [*const libc::c_char; 4] = [c"sh".as_ptr(), c"-c".as_ptr(), c":".as_ptr(), null];
+    // SAFETY: as in `forks`.
+    let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    match child {
+        // No process can be started, so the call itself is tried with a folder, which can never be executed.
+        // SAFETY: path and arguments are terminated and outlive the call.
+        -1 => was_possible(unsafe { libc::syscall(libc::SYS_execve, c"/".as_ptr(), [null].as_ptr(), [null].as_ptr()) }),
+        0 => {
+            // SAFETY: path and arguments are terminated and outlive the call.
+            unsafe { libc::execve(c"/bin/sh".as_ptr(), arguments.as_ptr(), [null].as_ptr()) };
+            let refused = matches!(io::Error::last_os_error().raw_os_error(), Some(libc::EACCES | libc::EPERM));
+            // SAFETY: ends the new process at once.
+            unsafe { libc::_exit(if refused { NOT_EXECUTED } else { 0 }) }
+        }
+        _ => reap(child) != Some(NOT_EXECUTED),
+    }
+}
+
+/// The exit status of a process of ours. `None` if a signal ended it.
+fn reap(child: libc::c_long) -> Option<i32> {
+    let mut status = 0;
+    let child = libc::pid_t::try_from(child).ok()?;
+    // SAFETY: `status` outlives the call, and the process is a child of this one that nobody else waits for.
+    let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    (reaped == child && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status))
+}
+
+/// Asks for a word of a process that is not traced. A system that allows the call says so.
+fn traces(parent: u32) -> bool {
+    // SAFETY: the process is not traced by this one, so the call reads and changes nothing.
+    was_possible(unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, parent, 0, 0) })
+}
+
+fn reads_memory(parent: u32) -> bool {
+    // SAFETY: the lists are empty, so nothing is read.
+    was_possible(unsafe { libc::syscall(libc::SYS_process_vm_readv, parent, 0, 0, 0, 0, 0) })
+}
+
+/// Signals a thread of the parent with the signal that does nothing.
+fn signals(parent: u32) -> bool {
+    // SAFETY: the call takes three numbers and touches no memory; signal 0 only asks whether it could be sent.
+    was_possible(unsafe { libc::syscall(libc::SYS_tgkill, parent, parent, 0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_walls_every_act_is_possible() {
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(possible(Calls::Computing, parent), Act::COMPUTING);
+        assert_eq!(possible(Calls::Compiling, parent), Act::COMPILING);
+        assert!(!landlock_holds());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let missing = file.path().with_extension("none");
+        assert_eq!(opened(&[file.path().into(), missing]), [file.path()]);
+    }
+
+    #[test]
+    fn a_missing_wall_is_named() {
+        let holding = Walls { landlock: true, ..Walls::default() };
+        assert_eq!(holding.to_string(), "landlock on, seccomp on (tried by forbidden acts)");
+        let no_seccomp = Walls { possible: vec![Act::OpenSocket, Act::Fork], ..holding.clone() };
+        let said = "landlock on, seccomp OFF (it could open a socket, it could start a process)";
+        assert_eq!((no_seccomp.hold(), no_seccomp.to_string().as_str()), (false, said));
+        let read = Walls { opened: vec!["key".into()], ..holding.clone() };
+        assert_eq!((read.hold(), read.missing().as_deref()), (false, Some("it could open key")));
+        let no_landlock = Walls { landlock: false, ..holding };
+        assert!(no_landlock.to_string().starts_with("landlock OFF, seccomp on (Landlock lets files"), "{no_landlock}");
+    }
+}
