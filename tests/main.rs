@@ -15,6 +15,7 @@ mod command;
 mod community;
 mod hostile;
 mod identity;
+mod limits;
 mod sandbox;
 mod walls;
 
