@@ -24,6 +24,7 @@ mod browser;
 mod cli;
 mod data;
 mod diff;
+mod export;
 mod jobs;
 mod machine;
 mod mcp;

@@ -93,6 +93,8 @@ pub enum Command {
     /// Write the report of a night as a page for a browser (report.html) and a picture (progress.svg, progress.png),
     /// or compare two nights (compare.html, compare.svg, compare.png).
     Report(Report),
+    /// Write a night for other tools: tables (CSV), a Git repository with a commit for each keep, logs for TensorBoard.
+    Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
     Replay {
@@ -281,6 +283,24 @@ pub struct Report {
     /// reading is counted. For nights of coding agents and of `try`, which have no end of their own.
     #[arg(long)]
     pub seal: bool,
+}
+
+/// `host export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The night [default: the last one].
+    #[arg(value_name = "NIGHT")]
+    pub night: Option<i64>,
+    /// Write trials.csv, runs.csv and curves.csv into this folder.
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["git", "tensorboard"])]
+    pub csv: Option<PathBuf>,
+    /// Make a Git repository in this folder, which must be empty or not exist: a branch for the night, on it the seed
+    /// guest and a commit for each keep.
+    #[arg(long, value_name = "DIR")]
+    pub git: Option<PathBuf>,
+    /// Write logs for TensorBoard into this folder: the curves of each run, and the scores of the night.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
 }
 
 /// `host sample`.

@@ -8,6 +8,7 @@ mod ctrl_c;
 mod data;
 mod diff;
 mod doctor;
+mod export;
 mod ideas;
 mod lab;
 mod manual;

@@ -13,7 +13,8 @@
 //! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
 //! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
 //! everything, `past` an earlier night; `known` reads what the search knows from the store; `recorded` tries a past
-//! night again, `search` samples constants, `promote` runs keeps on larger terms; `answer` and `clerk` answer
+//! night again, `search` samples constants, `promote` runs keeps on larger terms, `export`
+//! writes a night for other tools; `answer` and `clerk` answer
 //! submissions of strangers, `verify` proves what they and others claim.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
@@ -25,6 +26,7 @@ mod bounds;
 mod clerk;
 mod error;
 pub mod event;
+pub mod export;
 pub mod known;
 mod lock;
 mod memory;

@@ -158,7 +158,7 @@ impl Levels {
 
 /// The seed guest's runs on the policy's random seeds. The first trial of a context was compared with the seed guest,
 /// so its runs lead to them.
-pub(super) fn baseline_runs(
+pub(in crate::night) fn baseline_runs(
     store: &Store,
     context: &ContextKey,
     policy: &Policy,

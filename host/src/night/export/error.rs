@@ -1,0 +1,22 @@
+//! Why a night could not be exported.
+
+use crate::record::store::StoreError;
+use crate::system::atomic_file::WriteError;
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("a table cannot be written: {0}")]
+    Table(#[from] csv::Error),
+    #[error("{0} holds other files; name a folder that is empty or does not exist yet")]
+    NotEmpty(PathBuf),
+    #[error("`git` could not be started: {0}; it has to be in PATH")]
+    NoGit(io::Error),
+    #[error("`git {command}` failed: {said}")]
+    Git { command: &'static str, said: String },
+}

@@ -1,0 +1,63 @@
+//! `host export`: tables that a reader of CSV reads, a repository that a real `git` reads, and logs for TensorBoard.
+
+use crate::common::home::{Home, lines, said, trials};
+use std::path::Path;
+use std::process::Command;
+
+fn git(folder: &Path, args: &[&str]) -> String {
+    let output = Command::new("git").args(args).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn table(home: &Home, name: &str) -> Vec<csv::StringRecord> {
+    csv::Reader::from_path(home.path(name)).unwrap().into_records().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_night_goes_on_in_other_tools() {
+    let (night, _) = Home::after_a_night();
+    let home = Home::new();
+    let store = night.path(".host");
+    let store = store.to_str().unwrap();
+    let args = ["--store", store, "export", "--csv", "tables", "--git", "repo", "--tensorboard", "logs"];
+    let exported = home.host(&args);
+    assert_eq!(exported.status.code(), Some(0), "{}", said(&exported));
+
+    let known = trials(&night.host(&["log", "--json"]));
+    let rows = table(&home, "tables/trials.csv");
+    assert_eq!(rows.len(), known.len());
+    for (row, trial) in rows.iter().zip(&known) {
+        assert_eq!((&row[0], &row[6]), (&*trial["number"].to_string(), trial["verdict"].as_str().unwrap()));
+        assert_eq!(row[4], *trial["description"].as_str().unwrap());
+    }
+    let runs = table(&home, "tables/runs.csv");
+    assert!(runs.iter().any(|run| &run[1] == "0" && &run[2] == "baseline"), "{runs:?}");
+    assert!(runs.iter().all(|run| &run[4] != "completed" || run[5].parse::<f64>().unwrap() > 0.5), "{runs:?}");
+    assert!(table(&home, "tables/curves.csv").len() > runs.len(), "more than one point a run");
+
+    let kept = known.iter().filter(|trial| trial["verdict"] == "keep").count();
+    let repo = home.path("repo");
+    let log = git(&repo, &["log", "--format=%H %s"]);
+    assert_eq!(log.lines().count(), kept + 1, "{log}");
+    assert!(log.ends_with("The seed guest\n"), "{log}");
+    assert_eq!(git(&repo, &["status", "--porcelain"]), "");
+    assert_eq!(git(&repo, &["branch", "--show-current"]), "night-1\n");
+    assert!(std::fs::read_to_string(repo.join("train.rs")).unwrap().contains("guest!(train, model);"));
+    git(&repo, &["fsck", "--strict"]);
+
+    let log = std::fs::read(home.path("logs/night/events.out.tfevents.0.host")).unwrap();
+    assert!(log.windows(13).any(|bytes| bytes == b"brain.Event:2"));
+    assert_eq!(std::fs::read_dir(home.path("logs")).unwrap().count(), runs.len() + 1);
+
+    // The same again is the same; a folder with other files is left alone.
+    let again = home.host(&["--json", "--store", store, "export", "1", "--git", "again", "--csv", "tables"]);
+    assert_eq!((again.status.code(), lines(&again).len()), (Some(0), 2), "{}", said(&again));
+    assert_eq!(git(&home.path("again"), &["rev-parse", "HEAD"]), git(&repo, &["rev-parse", "HEAD"]));
+    let taken = home.host(&["--store", store, "export", "--git", "tables"]);
+    assert!(taken.status.code() == Some(1) && said(&taken).contains("holds other files"), "{}", said(&taken));
+    let nothing = home.host(&["--store", store, "export"]);
+    assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
+    let none = home.host(&["--store", store, "export", "9", "--csv", "none"]);
+    assert!(none.status.code() == Some(1) && said(&none).contains("no night 9"), "{}", said(&none));
+}
