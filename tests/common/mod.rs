@@ -12,7 +12,7 @@ use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
 use nightlab::experiment::rules::Rules;
 use nightlab::experiment::runner::Experiment;
-use nightlab::guest::component::Component;
+use nightlab::guest::component::{Component, componentise};
 use nightlab::guest::source::Source;
 use nightlab::guest::toolchain::Toolchain;
 use nightlab::policy::Policy;
@@ -71,6 +71,12 @@ pub fn toolchain() -> Toolchain {
     static FOUND: OnceLock<Toolchain> = OnceLock::new();
     let found = FOUND.get_or_init(|| Toolchain::find_or_install(&mut |_| {}).unwrap());
     found.clone().with_helper(HOST.into())
+}
+
+/// A source as a component.
+pub fn component(source: &str) -> Component {
+    let core = toolchain().compile(&Source::parse(source).unwrap()).unwrap();
+    componentise(&core).unwrap()
 }
 
 /// Limits that the hostile guests reach before they take long.

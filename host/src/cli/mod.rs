@@ -11,6 +11,7 @@ mod doctor;
 mod ideas;
 mod lab;
 mod manual;
+mod mutation;
 mod night_view;
 mod out;
 mod outlook;
