@@ -4,6 +4,7 @@
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
+use crate::experiment::runtime::settings;
 use crate::guest::component::{self, Card, Component};
 use crate::guest::source::{Carried, Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
@@ -243,7 +244,8 @@ impl Bench {
             Some(found) => found,
             None => {
                 let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-                let found = match self.sandbox.dry_run(component.bytes(), &self.spec, &mut go_on) {
+                let found = match self.sandbox.dry_run(component.bytes(), &settings(&self.spec, component), &mut go_on)
+                {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),

@@ -40,6 +40,7 @@ pub struct Component {
     bytes: Vec<u8>,
     /// Length of the bytes without custom sections.
     program_bytes: u64,
+    has_runtime: bool,
     key: ComponentKey,
 }
 
@@ -110,6 +111,11 @@ impl Component {
     /// Bytes of the component, with its names and line tables.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether it imports WASI, as what other toolchains make does.
+    pub fn has_runtime(&self) -> bool {
+        self.has_runtime
     }
 
     /// Length of what the key hashes.
@@ -212,15 +218,16 @@ fn invalid(error: wasmparser::BinaryReaderError) -> ComponentError {
 
 fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_size(&bytes)?;
-    check_outside(&bytes)?;
+    let has_runtime = check_outside(&bytes)?;
     Validator::new_with_features(features()).validate_all(&bytes).map_err(invalid)?;
     let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
-    Ok(Component { bytes, program_bytes: stripped.len() as u64, key: ComponentKey::of(&stripped) })
+    Ok(Component { bytes, program_bytes: stripped.len() as u64, has_runtime, key: ComponentKey::of(&stripped) })
 }
 
-/// Checks imports, exports and start of the outermost component. Nested ones can only be wired to these.
-fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
-    let mut depth = 0usize;
+/// Checks imports, exports and start of the outermost component. Nested ones can only be wired to these. Returns
+/// whether WASI is imported.
+fn check_outside(bytes: &[u8]) -> Result<bool, ComponentError> {
+    let (mut depth, mut has_runtime) = (0usize, false);
     let mut missing = EXPORTS.to_vec();
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(invalid)? {
@@ -243,6 +250,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
                     // name.
                     if !matches!(import.ty, ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))) {
                         check_import(import.name.name)?;
+                        has_runtime |= !IMPORTS.contains(&import.name.name);
                     }
                 }
             }
@@ -258,7 +266,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
         }
     }
     match missing.first() {
-        None => Ok(()),
+        None => Ok(has_runtime),
         Some(name) => Err(ComponentError::WrongWorld(format!("no `{name}` is exported"))),
     }
 }
