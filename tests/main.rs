@@ -23,6 +23,7 @@ mod cli;
 mod data;
 mod diff;
 mod jobs;
+mod languages;
 mod machine;
 mod mcp;
 mod nights;

@@ -6,13 +6,14 @@ use crate::cli::text;
 use anyhow::{Result, bail};
 use nightlab::data;
 use nightlab::experiment::calibrate;
-use nightlab::guest::toolchain::Toolchain;
+use nightlab::guest::toolchain::{Language, Toolchain};
 use nightlab::night::setup;
 use nightlab::record::store::Store;
 use nightlab::sandbox::{Sandbox, instructions};
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Installs what a night needs, and compiles the seed guest as a test.
@@ -49,6 +50,14 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Ok(Some(toolchain)) => lines.push(("guest toolchain", true, toolchain.describe())),
         Ok(None) => lines.push(("guest toolchain", false, "not ready; `host setup` finds or installs it".into())),
         Err(error) => lines.push(("guest toolchain", false, error.to_string())),
+    }
+    for language in Language::ALL {
+        let text = match language.find(Path::new(".")) {
+            Ok(tool) => format!("{}: {}", language.name(), tool.describe()),
+            Err(missing) => missing.to_string(),
+        };
+        // A night needs none of them.
+        lines.push(("other languages", true, text));
     }
     match Sandbox::new(None).walls() {
         Ok(walls) => lines.push(("sandbox", walls.hold(), walls.to_string())),
