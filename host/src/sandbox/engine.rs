@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn fuel_of_a_fixed_module_is_pinned() {
-        [false, true].map(|fast| fuel(&engine(fast).unwrap()));
+        [false, true].into_iter().for_each(|fast| fuel(&engine(fast).unwrap()));
     }
 
     fn fuel(engine: &Engine) {

@@ -68,9 +68,8 @@ impl Guest {
         for (name, item) in component.component_type().imports(&engine) {
             // A world that uses a type of an interface also imports the type by its own name. A type carries no power.
             let is_type = matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
-            if !is_type && !name.starts_with(CONTRACT) && !name.starts_with(wasi::PREFIX) {
-                let message =
-                    format!("imports {name}: a guest has nothing but {CONTRACT}* and a virtual {}*", wasi::PREFIX);
+            if !is_type && !name.starts_with(CONTRACT) && !wasi::is_answered(name) {
+                let message = format!("imports {name}: a guest has nothing but {CONTRACT}* and a virtual WASI 0.2");
                 return Err(Status::guest(GuestFault::ForbiddenImport, message));
             }
         }

@@ -8,5 +8,5 @@ mod link;
 mod outside;
 
 pub use answers::NoSuchFunction;
-pub use link::{PREFIX, link};
+pub use link::{is_answered, link};
 pub use outside::{Outside, Wrote};
