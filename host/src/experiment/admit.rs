@@ -2,7 +2,7 @@
 
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::{Candidate, Refusal};
-use crate::guest::component::Component;
+use crate::guest::component::{Card, Component};
 use crate::guest::source::{Carried, Source};
 use crate::record::dry_run::DryRun;
 use crate::record::facts::{self, Facts};
@@ -91,7 +91,10 @@ impl Bench {
     pub fn facts(&self, candidate: &Candidate) -> Facts {
         Facts {
             data_bytes: candidate.carried.bytes(),
-            data_cap: self.rules.data_bytes,
+            data_cap: match Card::read(&candidate.text) {
+                None => self.rules.data_bytes,
+                Some(_) => self.rules.component_bytes,
+            },
             trained_share: candidate.trained_share,
             ..Facts::new(&candidate.dry_run, self.spec.forward_tokens(), self.forward_ps_per_token)
         }
