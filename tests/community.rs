@@ -1,8 +1,8 @@
 //! Strangers: submissions are checked at the door, tried in turn, and answered once by a receipt that others can check.
 
 use crate::common::home::{Home, Running, lines, said, trials};
-use crate::common::tiny;
-use nightlab::community::{Claim, PrivateKey, Receipt, Signed, Status, Submission};
+use crate::common::{component, tiny};
+use nightlab::community::{Claim, Content, PrivateKey, Receipt, Signed, Status, Submission};
 use nightlab::record::ending::Ending;
 use nightlab::record::key::{Hash, TaskHash};
 use nightlab::record::quotas::Quotas;
@@ -109,7 +109,7 @@ fn answered() -> &'static Answered {
         let repeat = submit(&home, "bob", "../../etc/passwd", &tiny("0.01"), &[]);
         let refused = submit(&home, "bob", "no such function", &tiny("0.01").replace("rms_norm", "no_norm"), &[]);
         let source = tiny("0.03");
-        let other = Submission::new(TaskHash::of(b"another"), "elsewhere".parse().unwrap(), source);
+        let other = Submission::new(TaskHash::of(b"another"), "elsewhere".parse().unwrap(), Content::Source(source));
         let elsewhere = home.path("elsewhere.submission");
         std::fs::write(&elsewhere, Signed::sign(other, &private(&home, "bob")).to_bytes()).unwrap();
         for file in [&gain, &repeat, &refused, &elsewhere] {
@@ -162,7 +162,8 @@ fn what_is_not_as_it_was_signed_stays_out() {
     let home = inbox("submissions_per_day = 2");
     let alice = private(&home, "alice");
     let made = |name: &str, source: &str| {
-        Signed::sign(Submission::new(TaskHash::of(b"t"), name.parse().unwrap(), source.into()), &alice).to_bytes()
+        Signed::sign(Submission::new(TaskHash::of(b"t"), name.parse().unwrap(), Content::Source(source.into())), &alice)
+            .to_bytes()
     };
     let good = made("good", "fn main() {}");
     let text = String::from_utf8(good.clone()).unwrap();
@@ -178,7 +179,7 @@ fn what_is_not_as_it_was_signed_stays_out() {
     fails(&changed("name: good", "name: g\u{202e}od"), "turn text around");
     fails(&changed("name: good", "name: g\u{1b}[31mod"), "control characters");
     fails(&changed("nightlab submission 1", "nightlab submission 2"), "one of another version");
-    fails(&changed("kind: source", "kind: component"), "only sources are tried");
+    fails(&changed("kind: source", "kind: component"), "its signature is not by the key");
     fails(&file("truncated", &good[..good.len() / 2]), "it is cut off");
     fails(&file("empty", b""), "it is not a submission");
     fails(&file("claim", b"nightlab claim 1\n"), "it is not a submission");
@@ -190,7 +191,7 @@ fn what_is_not_as_it_was_signed_stays_out() {
     fails(&add(&home, "missing"), "missing is not taken in");
     let wasm = home.path("guest.wasm");
     std::fs::write(&wasm, b"\0asm").unwrap();
-    fails(&home.host(&["submit", "guest.wasm", "--name", "x", "--key", "alice"]), "only sources are tried");
+    fails(&home.host(&["submit", "guest.wasm", "--name", "x", "--key", "alice"]), "no valid component");
     assert!(!String::from_utf8_lossy(&add(&home, "claim").stderr).contains('\u{1b}'));
     assert_eq!(store(&home).submissions().unwrap(), []);
 
@@ -199,7 +200,7 @@ fn what_is_not_as_it_was_signed_stays_out() {
     assert!(said(&again).contains("is here already"), "{}", said(&again));
     succeeds(&file("second", &made("second", "fn main() {}")));
     fails(&file("third", &made("third", "fn main() {}")), "has sent 2 submissions today, which is its quota");
-    let other = Submission::new(TaskHash::of(b"t"), "bob's".parse().unwrap(), "fn main() {}".into());
+    let other = Submission::new(TaskHash::of(b"t"), "bob's".parse().unwrap(), Content::Source("fn main() {}".into()));
     succeeds(&file("bob's", &Signed::sign(other, &private(&home, "bob")).to_bytes()));
     assert_eq!(lines(&home.host(&["inbox", "list", "--json"])).len(), 3);
 }
@@ -227,7 +228,16 @@ fn keys_take_turns_and_quotas_hold_for_each() {
     let quotas = Quotas { bytes_per_day: 100, waiting: 9, ..Quotas::default() };
     let send = |author: &str, name: &str, now| {
         let file = format!("{author} {name}");
-        let new = NewSubmission { file: file.as_bytes(), source: "", author, task, name, licence: None, parent: None };
+        let new = NewSubmission {
+            file: file.as_bytes(),
+            source: "",
+            component: None,
+            author,
+            task,
+            name,
+            licence: None,
+            parent: None,
+        };
         store.add_submission(&new, &quotas, now).unwrap()
     };
     for name in ["1", "2", "3", "4"] {
@@ -373,7 +383,7 @@ fn another_store_proves_a_submission_by_its_source() {
     let honest = Signed::<Submission>::read(&std::fs::read(&file).unwrap()).unwrap().text;
     let mut claim = honest.claim.clone().unwrap().text;
     claim.bpb -= 0.5;
-    let flattering = Submission::new(honest.task, "flattering".parse().unwrap(), honest.source.clone());
+    let flattering = Submission::new(honest.task, "flattering".parse().unwrap(), honest.content.clone());
     let flattering = Signed::sign(flattering.with_claim(Signed::sign(claim, &bob)), &bob).to_bytes();
     std::fs::write(other.path("flattering.submission"), &flattering).unwrap();
     fails(&other.host(&["verify", "flattering.submission"]), "was claimed");
@@ -411,4 +421,85 @@ fn another_store_proves_a_submission_by_its_source() {
     let spoil = "UPDATE experiments SET manifest = replace(manifest, '\"eval_rows\":8', '\"eval_rows\":9')";
     index.execute(spoil, []).unwrap();
     fails(&audit(), "its manifest has another key");
+}
+
+/// `guests/tiny` with another learning rate, as a component of a file.
+fn tiny_component(rate: &str) -> Vec<u8> {
+    component(&tiny(rate)).bytes().to_vec()
+}
+
+#[test]
+fn a_component_is_tried_like_a_source_and_the_night_goes_on() {
+    let home = inbox("");
+    run(&home);
+    let task = task(&home).to_string();
+    std::fs::write(home.path("guest.wasm"), tiny_component("0.01")).unwrap();
+    let words = ["submit", "guest.wasm", "--name", "compiled elsewhere", "--key", "alice", "--task", &task];
+    succeeds(&home.host(&[&words[..], &["-o", "gain.submission"]].concat()));
+    // A card is refused as a source, unless its component came too.
+    let card = nightlab::guest::component::Card::of(&tiny_component("0.013"));
+    let forged = Submission::new(
+        task.parse().unwrap(),
+        "a card alone".parse().unwrap(),
+        Content::Source(card.text().to_owned()),
+    );
+    std::fs::write(home.path("card.submission"), Signed::sign(forged, &private(&home, "bob")).to_bytes()).unwrap();
+    let broken = Content::Component(tiny_component("0.012")[..5000].to_vec());
+    let broken = Submission::new(task.parse().unwrap(), "cut off".parse().unwrap(), broken);
+    std::fs::write(home.path("cut.submission"), Signed::sign(broken, &private(&home, "bob")).to_bytes()).unwrap();
+    for file in ["gain.submission", "card.submission", "cut.submission"] {
+        succeeds(&add(&home, file));
+    }
+    let night = run(&home);
+    let of = |file: &str| receipt(&home, &hash_of(&home.path(file))).text;
+    let gained = of("gain.submission");
+    assert_eq!(gained.status, Status::Tried(Ending::Keep), "{night}");
+    assert!(gained.component_key.is_some() && gained.evidence.is_some());
+    let [alone, cut] = [of("card.submission"), of("cut.submission")];
+    assert_eq!((alone.status, cut.status), (Status::Tried(Ending::Refused), Status::Tried(Ending::Refused)));
+    assert!(alone.reason.text().contains("send the `.wasm` file itself"), "{}", alone.reason);
+    assert!(cut.reason.text().contains("no valid component"), "{}", cut.reason);
+    // The record shows the card; the champion's folder has it beside the component.
+    let shown = std::fs::read_to_string(home.path(".host/champion/card.txt")).unwrap();
+    assert!(shown.starts_with("component ") && !home.path(".host/champion/train.rs").exists(), "{shown}");
+    assert_eq!(std::fs::read(home.path(".host/champion/component.wasm")).unwrap(), tiny_component("0.01"));
+    succeeds(&home.host(&["verify", &format!(".host/receipts/{}.receipt", hash_of(&home.path("gain.submission")))]));
+
+    // Proposers go on from the last champion that is a source, and its changes meet the component.
+    let policy = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
+    std::fs::write(home.path("evolve.toml"), policy.replace("[\"inbox\"]", "[\"evolve\"]")).unwrap();
+    let night = home.host(&["run", "--policy", "./evolve.toml", "--experiments", "3"]);
+    succeeds(&night);
+    let trials = trials(&home.host(&["log", "--json"]));
+    let evolved: Vec<_> = trials.iter().filter(|trial| trial["proposer"] == "evolve").collect();
+    assert!(!evolved.is_empty(), "{}", said(&night));
+    let component = trials.iter().find(|trial| trial["verdict"] == "keep").unwrap()["number"].clone();
+    for trial in &evolved {
+        assert_eq!((&trial["parent"], &trial["champion"]), (&0.into(), &component), "{trial}");
+    }
+    // A file that the user tries, against the champion that is a component; then the component again.
+    std::fs::write(home.path("better.rs"), tiny("0.02")).unwrap();
+    let tried = home.host(&["try", "better.rs", "--policy", "./inbox.toml"]);
+    assert!(said(&tried).contains("LR 0.002 → 0.02"), "{}", said(&tried));
+    let again = home.host(&["try", "guest.wasm", "--policy", "./inbox.toml"]);
+    assert!(said(&again).contains("same"), "{}", said(&again));
+    std::fs::write(home.path("other.wasm"), tiny_component("0.015")).unwrap();
+    let scored = lines(&home.host(&["--json", "score", "other.wasm", "--seeds", "1", "--policy", "./inbox.toml"]));
+    assert!(scored[0]["bpb"].as_f64().is_some(), "{scored:?}");
+}
+
+#[test]
+fn a_policy_caps_what_a_component_may_carry() {
+    let home = inbox("");
+    std::fs::write(home.path("guest.wasm"), tiny_component("0.01")).unwrap();
+    let program = component(&tiny("0.01")).program_bytes();
+    let policy = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
+    let score = |cap: u64| {
+        let policy = format!("{policy}\n[rules]\ncomponent_bytes = {cap}\n");
+        std::fs::write(home.path("capped.toml"), policy).unwrap();
+        home.host(&["score", "guest.wasm", "--seeds", "1", "--policy", "./capped.toml"])
+    };
+    fails(&score(0), "the policy tries sources alone");
+    fails(&score(program - 1), &format!("the component has {program} bytes without custom sections"));
+    succeeds(&score(program));
 }

@@ -179,12 +179,41 @@ fn another_world_is_refused_in_parent_and_child() {
 }
 
 #[test]
-fn sockets_are_refused_by_name_in_parent_and_child() {
+fn what_wasi_does_not_answer_is_refused_by_name_in_parent_and_child() {
+    for name in ["wasi:http/types@0.2.0", "wasi:sockets/tcp@0.3.0", "wasi:keyvalue/store@0.2.0"] {
+        let bytes = wat::parse_str(format!(r#"(component (import "{name}" (instance)))"#)).unwrap();
+        let error = Component::from_bytes(&bytes).unwrap_err();
+        assert_eq!(error.fault(), GuestFault::ForbiddenImport, "{error}");
+        assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+        assert_eq!(in_the_child(&bytes), GuestFault::ForbiddenImport);
+    }
+    // Doors are there; what lacks the contract's exports is refused for that.
     let bytes = wat::parse_str(r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#).unwrap();
-    let error = Component::from_bytes(&bytes).unwrap_err();
-    assert_eq!(error.fault(), GuestFault::ForbiddenImport);
-    assert!(error.to_string().contains("`wasi:sockets/tcp@0.2.0`: a guest has no network"), "{error}");
-    assert_eq!(in_the_child(&bytes), GuestFault::ForbiddenImport);
+    assert_eq!(Component::from_bytes(&bytes).unwrap_err().fault(), GuestFault::WrongWorld);
+    assert_eq!(in_the_child(&bytes), GuestFault::WrongWorld);
+}
+
+#[test]
+fn functions_with_other_types_than_wasi_s_end_the_guest() {
+    for (name, kind) in [("get-random-bytes", GuestFault::ForbiddenImport), ("no-such", GuestFault::ForbiddenImport)] {
+        let bytes = wat::parse_str(format!(
+            r#"(component
+                (import "wasi:random/random@0.2.0" (instance $random (export "{name}" (func (result u32)))))
+                (import "lab:train/tensors@0.2.0" (instance $tensors (export "tensor" (type $t (sub resource)))))
+                (alias export $tensors "tensor" (type $tensor))
+                (core func $draw (canon lower (func $random "{name}")))
+                (core module $code
+                    (import "" "draw" (func $draw (result i32)))
+                    (func (export "train") (drop (call $draw)))
+                    (func (export "forward") (param i32) (result i32) (local.get 0)))
+                (core instance $made (instantiate $code (with "" (instance (export "draw" (func $draw))))))
+                (func (export "train") (canon lift (core func $made "train")))
+                (func (export "forward") (param "tokens" (own $tensor)) (result (own $tensor))
+                    (canon lift (core func $made "forward"))))"#
+        ))
+        .unwrap();
+        assert_eq!(in_the_child(Component::from_bytes(&bytes).unwrap().bytes()), kind, "{name}");
+    }
 }
 
 #[test]

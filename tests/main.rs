@@ -26,6 +26,7 @@ mod data;
 mod diff;
 mod export;
 mod jobs;
+mod languages;
 mod machine;
 mod mcp;
 mod nights;

@@ -12,7 +12,7 @@ use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
 use nightlab::experiment::rules::Rules;
 use nightlab::experiment::runner::Experiment;
-use nightlab::guest::component::Component;
+use nightlab::guest::component::{Component, componentise};
 use nightlab::guest::source::Source;
 use nightlab::guest::toolchain::Toolchain;
 use nightlab::policy::Policy;
@@ -73,6 +73,12 @@ pub fn toolchain() -> Toolchain {
     found.clone().with_helper(HOST.into())
 }
 
+/// A source as a component.
+pub fn component(source: &str) -> Component {
+    let core = toolchain().compile(&Source::parse(source).unwrap()).unwrap();
+    componentise(&core).unwrap()
+}
+
 /// Limits that the hostile guests reach before they take long.
 pub fn limits() -> Limits {
     Limits {
@@ -125,6 +131,7 @@ impl Place {
             intervals: 4,
             eval_rows: 8,
             threads: 1,
+            has_runtime: false,
             wall_limit_ms: 60_000,
         };
         let bench = Bench {

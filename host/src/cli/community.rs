@@ -1,12 +1,14 @@
 //! `host keygen`, `submit`, `claim` and `inbox`: what strangers send, and what is sent to them.
 
 use crate::cli::args::{Cli, KeyFile, Submit};
+use crate::cli::mutation;
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::{Context, Result, bail};
-use nightlab::community::{Claim, Form, PrivateKey, Receipt, Signed, Submission};
-use nightlab::guest::source::{MAX_SOURCE_BYTES, Source};
-use nightlab::night::{past, setup};
+use nightlab::community::{Claim, Content, Form, PrivateKey, Receipt, Signed, Submission};
+use nightlab::guest::component::{Card, Component};
+use nightlab::guest::source::Source;
+use nightlab::night::{past, sent, setup};
 use nightlab::policy::Policy;
 use nightlab::record::key::{Hash, TaskHash};
 use nightlab::record::quotas::Quotas;
@@ -38,27 +40,29 @@ fn key(cli: &Cli, key: &KeyFile) -> Result<PrivateKey> {
 
 pub fn submit(cli: &Cli, what: &Submit) -> Result<ExitCode> {
     let Submit { file, name, licence, parent, task, claim, output, key: key_file } = what;
-    if file.extension().is_some_and(|end| end == "wasm") {
-        bail!(nightlab::community::FormError::Component);
-    }
-    let source =
-        user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
+    let content = mutation::read(file)?;
     // What does not parse would be refused there.
-    let source_key = Source::parse(&source)?.key();
+    let source_key = match &content {
+        Content::Source(text) => Source::parse(text)?.key(),
+        Content::Component(bytes) => {
+            Component::from_bytes(bytes)?;
+            Card::of(bytes).key()
+        }
+    };
     let key = key(cli, key_file)?;
     let claim = claim.as_deref().map(|hash| claimed(&cli.store, hash)).transpose()?;
     if let Some((_, component)) = &claim
         && component.source_key != source_key
     {
         bail!(
-            "the claim is about another source than {}: its experiment ran {}",
+            "the claim is about another mutation than {}: its experiment ran {}",
             file.display(),
             component.source_key.short()
         );
     }
     let claim = claim.map(|(claim, _)| claim);
     let task = task_of(&cli.store, task.as_deref(), claim.as_ref())?;
-    let mut submission = Submission::new(task, name.parse().context("--name")?, source);
+    let mut submission = Submission::new(task, name.parse().context("--name")?, content);
     submission.licence = licence.as_deref().map(str::parse).transpose().context("--licence")?;
     submission.parent = parent.as_deref().map(parent_hash).transpose()?;
     if let Some(claim) = claim {
@@ -72,7 +76,7 @@ pub fn submit(cli: &Cli, what: &Submit) -> Result<ExitCode> {
 /// Writes a signed text and says what it is.
 fn write(cli: &Cli, path: &Path, bytes: &[u8], key: &PrivateKey) -> Result<ExitCode> {
     let at = || format!("cannot write {}", path.display());
-    user_file::write(path, std::str::from_utf8(bytes)?).with_context(at)?;
+    user_file::write(path, bytes).with_context(at)?;
     let (hash, by) = (Hash::of(bytes), key.public());
     if cli.json {
         text::json_line(&json!({ "file": path, "hash": hash, "by": by.to_string() }));
@@ -95,10 +99,10 @@ fn parent_hash(text: &str) -> Result<Hash> {
     if let Ok(hash) = text.parse() {
         return Ok(hash);
     }
-    let read = user_file::read_bytes(Path::new(text), MAX_SOURCE_BYTES as u64);
-    let bytes =
+    let read = mutation::read(Path::new(text));
+    let content =
         read.with_context(|| format!("--parent: {text} is neither 64 hexadecimal digits nor a readable file"))?;
-    Ok(Hash::of(&bytes))
+    Ok(Hash::of(sent::text(&content).as_bytes()))
 }
 
 fn task_of(store: &Path, given: Option<&str>, claim: Option<&Claim>) -> Result<TaskHash> {
@@ -189,7 +193,8 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
     let licence = text.licence.as_ref().map(ToString::to_string);
     let new = NewSubmission {
         file: &bytes,
-        source: &text.source,
+        source: &sent::text(&text.content),
+        component: sent::component(&text.content),
         author: &author,
         task: text.task,
         name: &name,

@@ -6,7 +6,7 @@ use crate::cli::text;
 use anyhow::{Result, bail};
 use nightlab::data;
 use nightlab::experiment::calibrate;
-use nightlab::guest::toolchain::Toolchain;
+use nightlab::guest::toolchain::{Language, Toolchain};
 use nightlab::night::setup;
 use nightlab::record::store::Store;
 use nightlab::sandbox::{Sandbox, instructions};
@@ -63,6 +63,14 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         }
         Ok(None) => lines.push(("guest toolchain", false, "not ready; `host setup` finds or installs it".into())),
         Err(error) => lines.push(("guest toolchain", false, error.to_string())),
+    }
+    for language in Language::ALL {
+        let text = match language.find(Path::new(".")) {
+            Ok(tool) => format!("{}: {}", language.name(), tool.describe()),
+            Err(missing) => missing.to_string(),
+        };
+        // A night needs none of them.
+        lines.push(("other languages", true, text));
     }
     match Sandbox::new(None).walls(&private) {
         Ok(walls) => lines.push(("sandbox", walls.hold(), format!("wasm on, {}", tried(&walls, &private)))),

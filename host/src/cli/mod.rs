@@ -12,6 +12,7 @@ mod export;
 mod ideas;
 mod lab;
 mod manual;
+mod mutation;
 mod night_view;
 mod out;
 mod outlook;

@@ -2,6 +2,7 @@
 
 use crate::cli::args::{self, Cli, Command};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
+use crate::cli::mutation;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
@@ -11,11 +12,10 @@ use crate::cli::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use nightlab::experiment::{replay, sample};
-use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
 use nightlab::night::notify::{Message, Notifier};
 use nightlab::night::recorded::Recorded;
-use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, setup};
+use nightlab::night::{Bounds, Night, Outsider, Plan, Stop, sent, setup};
 use nightlab::policy;
 use nightlab::propose::inbox::Inbox;
 use nightlab::propose::proposer::Proposer;
@@ -24,7 +24,6 @@ use nightlab::record::store::{Found, Model, Store, StoreError};
 use nightlab::record::trial::Findings;
 use nightlab::sandbox::Progress;
 use nightlab::system::sanitize::printable;
-use nightlab::system::user_file;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -216,10 +215,10 @@ fn night_by(cli: &Cli, run: &args::Run, policy_name: &str, policy: &policy::Poli
 }
 
 fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>, screen: bool) -> Result<ExitCode> {
-    let source =
-        user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
+    let content = mutation::read(file)?;
     let stop = stop_on_ctrl_c()?;
     let store = patient_store(cli, &stop)?;
+    let source = sent::keep(&content, &store)?;
     let name = match policy {
         Some(name) => name.to_string(),
         None => {

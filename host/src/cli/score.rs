@@ -2,22 +2,21 @@
 
 use crate::cli::args::{Cli, Score};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
+use crate::cli::mutation;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nightlab::experiment::batch::Run;
 use nightlab::experiment::bench::Bench;
 use nightlab::experiment::prepare::Candidate;
-use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::event::Event;
-use nightlab::night::{setup, trial::replicas};
+use nightlab::night::{sent, setup, trial::replicas};
 use nightlab::policy::Policy;
 use nightlab::record::facts;
 use nightlab::record::outcome::Status;
 use nightlab::record::store::Store;
 use nightlab::system::sanitize::printable;
-use nightlab::system::user_file;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -35,8 +34,7 @@ fn dry_run(cli: &Cli, bench: &Bench, candidate: &Candidate) -> Result<ExitCode> 
 /// Prints one line for each random seed, then their mean and spread. Exit code 1 if a run has no score.
 pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     let Score { file, seeds, dry, policy } = what;
-    let source =
-        user_file::read(file, MAX_SOURCE_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))?;
+    let content = mutation::read(file)?;
     let name = policy.as_deref().unwrap_or(setup::default_policy());
     let policy = Policy::load(name)?;
     let stop = stop_on_ctrl_c()?;
@@ -44,7 +42,7 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     // With --json, standard output has the scores alone.
     let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
     let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
-    let candidate = match bench.prepare(&source) {
+    let candidate = match bench.prepare(&sent::keep(&content, &bench.store)?) {
         Ok(candidate) => candidate,
         Err(refusal) if cli.json && refusal.stage().is_some() => {
             text::json_line(&json!({ "status": "refused", "reason": refusal.to_string() }));

@@ -47,11 +47,6 @@ pub enum FormError {
     Manifest { said: ExperimentKey, found: ExperimentKey },
     #[error("its claim is {0}")]
     Claim(ClaimFault),
-    #[error(
-        "it is a component, and only sources are tried: their text is what is read, compared and changed. Send the \
-         `.rs` file that it was built from"
-    )]
-    Component,
 }
 
 /// What is wrong with the claim of a submission.

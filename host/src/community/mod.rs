@@ -24,4 +24,4 @@ pub use key::{ParseKeyError, PrivateKey, PublicKey, Signature};
 pub use key_file::KeyFileError;
 pub use purpose::Purpose;
 pub use receipt::{ClaimStatus, Measure, Reason, Receipt, Rounded, Status};
-pub use submission::{LabelError, Licence, MAX_CONTENT_BYTES, Name, Submission};
+pub use submission::{Content, LabelError, Licence, Name, Submission};

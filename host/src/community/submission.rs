@@ -11,7 +11,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Largest source in bytes, as the parser of sources has it.
-pub const MAX_CONTENT_BYTES: usize = 256 << 10;
+pub const MAX_SOURCE_BYTES: usize = 256 << 10;
+/// Largest component in bytes, as the check of components has it.
+pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 /// Longest name in characters.
 const MAX_NAME_CHARS: usize = 80;
 /// Longest licence in characters.
@@ -74,6 +76,56 @@ impl fmt::Display for Licence {
     }
 }
 
+/// What is sent to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One Rust file.
+    Source(String),
+    /// Bytes that are said to be a component.
+    Component(Vec<u8>),
+}
+
+impl Content {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Source(text) => text.as_bytes(),
+            Self::Component(bytes) => bytes,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Source(_) => Kind::Source,
+            Self::Component(_) => Kind::Component,
+        }
+    }
+}
+
+/// Kinds of content, as heads have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Source,
+    Component,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Source, Self::Component];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Component => "component",
+        }
+    }
+
+    fn max_bytes(self) -> usize {
+        match self {
+            Self::Source => MAX_SOURCE_BYTES,
+            Self::Component => MAX_COMPONENT_BYTES,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
     /// The task that it is for. An inbox for another task does not try it.
@@ -82,8 +134,7 @@ pub struct Submission {
     pub licence: Option<Licence>,
     /// Hash of the source that it was made from, if its author says so.
     pub parent: Option<Hash>,
-    /// The source: one Rust file.
-    pub source: String,
+    pub content: Content,
     pub claim: Option<Signed<Claim>>,
     announced: Announced,
 }
@@ -91,24 +142,26 @@ pub struct Submission {
 /// What a head says of the bytes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Announced {
-    source: Hash,
-    source_bytes: u64,
+    kind: Kind,
+    content: Hash,
+    content_bytes: u64,
     claim: Option<Hash>,
     claim_bytes: u64,
 }
 
 impl Submission {
-    pub fn new(task: TaskHash, name: Name, source: String) -> Self {
+    pub fn new(task: TaskHash, name: Name, content: Content) -> Self {
         let announced = Announced {
-            source: Hash::of(source.as_bytes()),
-            source_bytes: source.len() as u64,
+            kind: content.kind(),
+            content: Hash::of(content.bytes()),
+            content_bytes: content.bytes().len() as u64,
             claim: None,
             claim_bytes: 0,
         };
-        Self { task, name, licence: None, parent: None, source, claim: None, announced }
+        Self { task, name, licence: None, parent: None, content, claim: None, announced }
     }
 
-    /// With a claim about what this source yields.
+    /// With a claim about what this content yields.
     #[must_use]
     pub fn with_claim(mut self, claim: Signed<Claim>) -> Self {
         let bytes = claim.to_bytes();
@@ -116,26 +169,21 @@ impl Submission {
         self.claim = Some(claim);
         self
     }
-
-    /// Hash of the source.
-    pub fn source_hash(&self) -> Hash {
-        self.announced.source
-    }
 }
 
 impl Form for Submission {
     const PURPOSE: Purpose = Purpose::Submission;
-    const MAX_BYTES: usize = MAX_HEAD_BYTES + MAX_CONTENT_BYTES + Claim::MAX_BYTES;
+    const MAX_BYTES: usize = MAX_HEAD_BYTES + MAX_COMPONENT_BYTES + Claim::MAX_BYTES;
 
     fn write(&self, to: &mut Writer) {
-        let Announced { source, source_bytes, claim, claim_bytes } = self.announced;
+        let Announced { kind, content, content_bytes, claim, claim_bytes } = self.announced;
         to.field("task", self.task);
         to.field("name", &self.name);
         to.option("licence", self.licence.as_ref());
         to.option("parent", self.parent);
-        to.field("kind", SOURCE);
-        to.field("content", source);
-        to.field("content-bytes", source_bytes);
+        to.field("kind", kind.name());
+        to.field("content", content);
+        to.field("content-bytes", content_bytes);
         to.option("claim", claim);
         to.field("claim-bytes", claim_bytes);
     }
@@ -145,44 +193,48 @@ impl Form for Submission {
         let name = from.value("name")?;
         let licence = from.option("licence")?;
         let parent = from.option("parent")?;
-        match from.field("kind")? {
-            SOURCE => {}
-            COMPONENT => return Err(FormError::Component),
-            _ => return Err(from.wrong("kind", "`source` is expected")),
+        let kind = from.field("kind")?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
+        let kind = kind.ok_or_else(|| from.wrong("kind", "`source` or `component` is expected"))?;
+        let content = from.value("content")?;
+        let content_bytes = from.value("content-bytes")?;
+        if content_bytes > kind.max_bytes() as u64 {
+            return Err(from.wrong("content-bytes", format!("at most {} are allowed", kind.max_bytes())));
         }
-        let source = from.value("content")?;
-        let source_bytes = from.value("content-bytes")?;
-        if source_bytes > MAX_CONTENT_BYTES as u64 {
-            return Err(from.wrong("content-bytes", format!("at most {MAX_CONTENT_BYTES} are allowed")));
-        }
-        let announced =
-            Announced { source, source_bytes, claim: from.option("claim")?, claim_bytes: from.value("claim-bytes")? };
-        Ok(Self { task, name, licence, parent, source: String::new(), claim: None, announced })
+        let (claim, claim_bytes) = (from.option("claim")?, from.value("claim-bytes")?);
+        let announced = Announced { kind, content, content_bytes, claim, claim_bytes };
+        // The content comes with the body.
+        let content = Content::Component(Vec::new());
+        Ok(Self { task, name, licence, parent, content, claim: None, announced })
     }
 
     fn body(&self) -> Vec<u8> {
         let claim = self.claim.as_ref().map(Signed::to_bytes).unwrap_or_default();
-        [self.source.as_bytes(), &claim].concat()
+        [self.content.bytes(), &claim].concat()
     }
 
     fn take_body(mut self, body: &[u8], by: &PublicKey) -> Result<Self, FormError> {
-        let Announced { source, source_bytes, claim, claim_bytes } = self.announced;
-        let (announced, found) = (source_bytes.saturating_add(claim_bytes), body.len() as u64);
+        let Announced { kind, content: said, content_bytes, claim, claim_bytes } = self.announced;
+        let (announced, found) = (content_bytes.saturating_add(claim_bytes), body.len() as u64);
         if announced != found {
             return Err(FormError::Length { announced, found });
         }
         // Not more than the body, which is in memory.
-        let (content, after) = body.split_at(source_bytes as usize);
+        let (content, after) = body.split_at(content_bytes as usize);
         let check = |what, said, bytes: &[u8]| match Hash::of(bytes) {
             found if found == said => Ok(()),
             found => Err(FormError::Content { what, said, found }),
         };
-        check("source", source, content)?;
-        let text = String::from_utf8(content.to_vec());
-        self.source = text.map_err(|error| FormError::Source(error.utf8_error().valid_up_to()))?;
+        check(kind.name(), said, content)?;
+        self.content = match (kind, content.to_vec()) {
+            (Kind::Component, bytes) => Content::Component(bytes),
+            (Kind::Source, bytes) => Content::Source(
+                String::from_utf8(bytes).map_err(|error| FormError::Source(error.utf8_error().valid_up_to()))?,
+            ),
+        };
         match claim {
             None if after.is_empty() => Ok(self),
-            None => Err(FormError::Length { announced: source_bytes, found }),
+            None => Err(FormError::Length { announced: content_bytes, found }),
             Some(said) => {
                 check("claim", said, after)?;
                 let unreadable = |error| FormError::Claim(ClaimFault::Unreadable(Box::new(error)));
@@ -199,6 +251,3 @@ impl Form for Submission {
         }
     }
 }
-
-const SOURCE: &str = "source";
-const COMPONENT: &str = "component";

@@ -37,7 +37,7 @@ fn claim() -> Claim {
 }
 
 fn submission(name: &str, source: &str) -> Submission {
-    let mut made = Submission::new(task(), name.parse().unwrap(), source.to_owned());
+    let mut made = Submission::new(task(), name.parse().unwrap(), Content::Source(source.to_owned()));
     made.licence = Some("Apache-2.0 OR MIT".parse().unwrap());
     made.parent = Some(Hash::of(b"parent"));
     made
@@ -148,8 +148,16 @@ fn a_submission_has_one_spelling() {
     for (from, to) in [("content-bytes: 13", "content-bytes: 013"), ("content-bytes: 13", "content-bytes: +13")] {
         assert_eq!(refused(&|head| head.replace(from, to)), FormError::Spelling);
     }
-    let component = refused(&|head| head.replace("kind: source", "kind: component"));
-    assert_eq!(component, FormError::Component);
+    let kind = refused(&|head| head.replace("kind: source", "kind: binary"));
+    assert!(matches!(kind, FormError::Value { field: "kind", .. }), "{kind}");
+    let component = read(&signed_anew(&bytes, |head| head.replace("kind: source", "kind: component"))).unwrap();
+    assert_eq!(component.text.content, Content::Component(b"fn main() {}\n".to_vec()));
+    for (length, words) in [(32 << 20, "it is cut off"), ((32 << 20) + 1, "at most 33554432 are allowed")] {
+        let to = format!("kind: component\ncontent: {}\ncontent-bytes: {length}", Hash::of(b"fn main() {}\n"));
+        let from = format!("kind: source\ncontent: {}\ncontent-bytes: 13", Hash::of(b"fn main() {}\n"));
+        let long = refused(&|head| head.replace(&from, &to));
+        assert!(long.to_string().contains(words), "{long}");
+    }
     let huge = refused(&|head| head.replace("content-bytes: 13", &format!("content-bytes: {}", u64::MAX)));
     assert!(huge.to_string().contains("at most 262144 are allowed"), "{huge}");
     let long = refused(&|head| head.replace("claim-bytes: ", "claim-bytes: 1844674407370955"));
@@ -235,7 +243,7 @@ proptest! {
         let signed = Signed::sign(submission(&name, &source), &key(seed));
         let back = read(&signed.to_bytes()).unwrap();
         prop_assert_eq!(&back, &signed);
-        prop_assert_eq!(back.text.source, source);
+        prop_assert_eq!(back.text.content, Content::Source(source));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::{Candidate, Refusal};
+use crate::guest::component::{Card, Component};
 use crate::guest::source::{Carried, Source};
 use crate::record::dry_run::DryRun;
 use crate::record::facts::{self, Facts};
@@ -28,6 +29,24 @@ impl Bench {
             facts::bytes(carried.literals),
             facts::bytes(carried.compressed)
         )))
+    }
+
+    /// What a component carries that was sent in the place of a source.
+    ///
+    /// # Errors
+    /// More than the policy allows.
+    pub(super) fn carried_in(&self, component: &Component) -> Result<Carried, Refusal> {
+        let (bytes, cap) = (component.program_bytes(), self.rules.component_bytes);
+        if self.seed_guest.is_none() || bytes <= cap {
+            return Ok(Carried::in_component(bytes));
+        }
+        Err(Refusal::Rule(match cap {
+            0 => "the policy tries sources alone (`component_bytes` in its table `[rules]` is 0)".to_owned(),
+            cap => format!(
+                "the component has {bytes} bytes without custom sections, and the policy allows {cap} \
+                 (`component_bytes` in its table `[rules]`)"
+            ),
+        }))
     }
 
     /// Training tokens as a share of the seed guest's.
@@ -72,7 +91,10 @@ impl Bench {
     pub fn facts(&self, candidate: &Candidate) -> Facts {
         Facts {
             data_bytes: candidate.carried.bytes(),
-            data_cap: self.rules.data_bytes,
+            data_cap: match Card::read(&candidate.text) {
+                None => self.rules.data_bytes,
+                Some(_) => self.rules.component_bytes,
+            },
             trained_share: candidate.trained_share,
             ..Facts::new(&candidate.dry_run, self.spec.forward_tokens(), self.forward_ps_per_token)
         }

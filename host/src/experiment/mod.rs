@@ -7,6 +7,7 @@
 //! prepare    source → component → dry run: a candidate
 //! batch      experiments at the same time, recorded together
 //! runner     one experiment: training → evaluation → outcome; holds no store
+//! runtime    what a guest gets that brings an interpreter
 //! weights    the model of a finished run, made again if the store let it go
 //! score      a finished run on the confirm and test splits
 //! judge      what counts as a gain: pure
@@ -24,6 +25,7 @@ pub mod prepare;
 pub mod replay;
 pub mod rules;
 pub mod runner;
+mod runtime;
 pub mod sample;
 pub mod score;
 mod weights;

@@ -1,28 +1,33 @@
-//! From a text to a candidate: parse, compile, run dry. Each step first looks for its result in the store. No other
-//! module does these steps. A caller can stop between two steps, for example at a key that was tried before.
+//! From a text to a candidate: parse, compile, run dry. Each step first looks for its result in the store. The card of
+//! a component that was sent in the place of a source is a text too; its component is in the store. No other module
+//! does these steps. A caller can stop between two steps, for example at a key that was tried before.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
-use crate::guest::component::{self, Component};
+use crate::experiment::runtime::settings;
+use crate::guest::component::{self, Card, Component};
 use crate::guest::source::{Carried, Source, SourceError};
 use crate::guest::toolchain::{CompileError, Toolchain};
 use crate::record::dry_run::DryRun;
 use crate::record::facts;
-use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, SourceKey};
+use crate::record::key::{BehaviourKey, CompileKey, ComponentKey, Hash, SourceKey};
 use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::record::stage::Stage;
 use crate::record::store::{ComponentRecord, StoreError};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
+/// Stands for the compiler of a component that was sent.
+const SENT: &str = "none: it was sent as a component";
+
 /// A mutation that passed the dry run.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The text as its author wrote it.
+    /// The text as its author wrote it, or the card of a component.
     pub text: String,
-    /// Key of the source's tokens.
+    /// Key of the source's tokens, or of the card.
     pub source_key: SourceKey,
-    /// The compiled guest.
+    /// The guest: compiled, or as it was sent.
     pub component: Component,
     pub dry_run: DryRun,
     /// Key of the behaviour; `None` if the guest reads values.
@@ -44,10 +49,32 @@ pub enum Step<'a> {
     RanDry(&'a Candidate),
 }
 
+/// What a text is.
+enum Mutation {
+    Source(Source),
+    Component(Card),
+}
+
+impl Mutation {
+    fn read(text: &str) -> Result<Self, SourceError> {
+        Card::read(text).map_or_else(|| Source::parse(text).map(Self::Source), |card| Ok(Self::Component(card)))
+    }
+
+    fn key(&self) -> SourceKey {
+        match self {
+            Self::Source(source) => source.key(),
+            Self::Component(card) => card.key(),
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
     Source(SourceError),
+    /// A card without its component, or with words of its own.
+    #[error("it names the component {0}, which was not sent with it: send the `.wasm` file itself")]
+    NoComponent(Hash),
     #[error(transparent)]
     Compile(#[from] CompileError),
     /// This bench only replays.
@@ -68,7 +95,7 @@ impl Refusal {
     /// The stage at which the mutation failed. `None` if the host failed, so that another try may pass.
     pub fn stage(&self) -> Option<Stage> {
         match self {
-            Self::Source(_) => Some(Stage::Source),
+            Self::Source(_) | Self::NoComponent(_) => Some(Stage::Source),
             Self::Compile(error) => error.is_verdict().then_some(Stage::Compile),
             Self::Rule(_) | Self::Run(Status::GuestFault { .. }) => Some(Stage::DryRun),
             Self::Run(Status::Completed | Status::HostFault { .. }) | Self::NoCompiler | Self::Bench(_) => None,
@@ -107,13 +134,15 @@ impl Bench {
         stopped: &Stopped,
         mut go_on: impl FnMut(Step) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, Candidate>, Refusal> {
-        let source = Source::parse(text)?;
-        let source_key = source.key();
+        let mutation = Mutation::read(text)?;
+        let source_key = mutation.key();
         if let ControlFlow::Break(why) = go_on(Step::Parsed(source_key)) {
             return Ok(ControlFlow::Break(why));
         }
-        let carried = self.carried(&source)?;
-        let component = self.compile_unless(&source, stopped)?;
+        let (carried, component) = match &mutation {
+            Mutation::Source(source) => (self.carried(source)?, self.compile_unless(source, stopped)?),
+            Mutation::Component(card) => self.take_in(card)?,
+        };
         if let ControlFlow::Break(why) = go_on(Step::Compiled(component.key())) {
             return Ok(ControlFlow::Break(why));
         }
@@ -170,6 +199,30 @@ impl Bench {
         Ok(component)
     }
 
+    /// The component that a card names, as it was sent.
+    fn take_in(&self, card: &Card) -> Result<(Carried, Component), Refusal> {
+        let missing = || Refusal::NoComponent(card.component());
+        let bytes = match self.store.get_blob(&card.component()) {
+            Err(StoreError::Missing { .. }) => return Err(missing()),
+            found => found?,
+        };
+        if Card::of(&bytes) != *card {
+            return Err(missing());
+        }
+        let component = Component::from_bytes(&bytes)
+            .map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))?;
+        let carried = self.carried_in(&component)?;
+        let record = ComponentRecord {
+            component_key: component.key(),
+            component_blob: self.store.put_blob(component.bytes())?,
+            source_key: card.key(),
+            source_blob: self.store.put_blob(card.text().as_bytes())?,
+            compiler: SENT.into(),
+        };
+        self.store.put_component(&CompileKey::new(&card.key(), &Hash([0; 32]), SENT, &[]), &record)?;
+        Ok((carried, component))
+    }
+
     /// Looks for a compiled component. A damaged or missing blob counts as not found; the new compilation repairs it.
     fn compiled_before(&self, key: &CompileKey) -> Result<Option<Component>, Refusal> {
         let Some(record) = self.store.find_component(key)? else { return Ok(None) };
@@ -191,7 +244,8 @@ impl Bench {
             Some(found) => found,
             None => {
                 let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-                let found = match self.sandbox.dry_run(component.bytes(), &self.spec, &mut go_on) {
+                let found = match self.sandbox.dry_run(component.bytes(), &settings(&self.spec, component), &mut go_on)
+                {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),
@@ -238,5 +292,6 @@ mod tests {
         assert_eq!(Refusal::Run(Status::guest(GuestFault::TooExpensive, "")).stage(), Some(Stage::DryRun));
         assert_eq!(Refusal::Run(Status::host(HostFault::Interrupted, "")).stage(), None);
         assert_eq!(Refusal::NoCompiler.stage(), None);
+        assert_eq!(Refusal::NoComponent(Hash([0; 32])).stage(), Some(Stage::Source));
     }
 }

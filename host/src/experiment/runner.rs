@@ -3,6 +3,7 @@
 use crate::data::Split;
 use crate::data::task::PreparedTask;
 use crate::experiment::bench::Bench;
+use crate::experiment::runtime::settings;
 use crate::guest::component::Component;
 use crate::record::causality::{Causality, Evaluation};
 use crate::record::key::Hash;
@@ -108,7 +109,7 @@ impl Runner<'_> {
         resume: Option<&Resume>,
         on: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Trained {
-        let spec = RunSpec { random_seed, ..self.spec.clone() };
+        let spec = RunSpec { random_seed, ..settings(&self.spec, component) };
         self.sandbox.train(component.bytes(), &spec, &self.task.train, resume, on)
     }
 
@@ -168,7 +169,7 @@ impl Runner<'_> {
             EvalInput { chunks: chunks.clone(), forward_cap_ps_per_token: self.forward_ps_per_token, probe_seed };
         let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let Evaluated { status, chunk_nats, causality, .. } =
-            self.sandbox.evaluate(component.bytes(), state, &self.spec, &input, &mut go_on);
+            self.sandbox.evaluate(component.bytes(), state, &settings(&self.spec, component), &input, &mut go_on);
         if status != Status::Completed {
             // Of the other splits, not even the place is told.
             return Err(if split == Split::Search { status } else { status.without_words() });

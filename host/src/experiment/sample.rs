@@ -2,6 +2,7 @@
 
 use crate::data::UnknownToken;
 use crate::experiment::bench::{Bench, BenchError};
+use crate::experiment::runtime::settings;
 use crate::guest::component::Component;
 use crate::record::outcome::Status;
 use crate::record::store::ExperimentRecord;
@@ -75,7 +76,10 @@ pub fn sample(
         tokens.push(token);
         ControlFlow::Continue(())
     };
-    bench.sandbox.forward(component.bytes(), &state, &bench.spec, &sampling, &mut take).map_err(failed)?;
+    bench
+        .sandbox
+        .forward(component.bytes(), &state, &settings(&bench.spec, component), &sampling, &mut take)
+        .map_err(failed)?;
     let text = bench.task.task.tokenizer.decode(&tokens)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -12,8 +12,8 @@
 //! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the
 //! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
 //! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
-//! everything, `past` an earlier night; `known` reads what the search knows from the store; `recorded` tries a past
-//! night again, `search` samples constants, `promote` runs keeps on larger terms, `export`
+//! everything, `past` an earlier night; `sent` is the text of what is sent; `known` reads what the search knows from the
+//! store; `recorded` tries a past night again, `search` samples constants, `promote` runs keeps on larger terms, `export`
 //! writes a night for other tools; `answer` and `clerk` answer
 //! submissions of strangers, `verify` proves what they and others claim.
 //!
@@ -42,6 +42,7 @@ mod resume;
 mod retention;
 mod run;
 pub mod search;
+pub mod sent;
 pub mod setup;
 mod stop;
 pub mod trial;

@@ -2,6 +2,7 @@
 //! never tried.
 
 use crate::experiment::prepare::{Candidate, Refusal};
+use crate::guest::component::Card;
 use crate::guest::source::Source;
 use crate::night::error::NightError;
 use crate::night::event::Event;
@@ -48,9 +49,16 @@ impl Night<'_> {
         self.memory.remember_all(&self.bench.store, trials)?;
         let new = self.memory.past.iter().skip(self.followed).map(|past| &past.trial);
         let kept: Vec<Trial> =
-            new.filter(|trial| trial.number > self.champion.trial && trial.is_kept()).cloned().collect();
+            new.filter(|trial| trial.number > self.parent.0.trial && trial.is_kept()).cloned().collect();
         for trial in kept.iter().rev() {
-            if self.reinstate(trial)? {
+            let Some((champion, bpb)) = self.reinstated(trial)? else { continue };
+            let is_source = champion.is_source();
+            if trial.number > self.champion.trial {
+                self.crown(champion, bpb);
+            } else if is_source {
+                self.parent = (champion, bpb);
+            }
+            if is_source {
                 break;
             }
         }
@@ -58,12 +66,12 @@ impl Night<'_> {
         Ok(())
     }
 
-    /// Makes a kept trial the champion. Returns false, with a note to the user, if it cannot; the caller then tries the
-    /// kept trial before it.
+    /// The champion that a kept trial made, with its score. None, with a note to the user, if it cannot be made again;
+    /// the caller then tries the kept trial before it.
     ///
     /// # Errors
     /// The machine failed; this says nothing about the trial.
-    fn reinstate(&mut self, trial: &Trial) -> Result<bool, NightError> {
+    fn reinstated(&mut self, trial: &Trial) -> Result<Option<(Champion, f64)>, NightError> {
         let prepared = self.prepare_again(trial)?;
         let scored = trial.found.bpb.ok_or_else(|| "the store does not have its score".to_owned());
         let (candidate, bpb) = match prepared.and_then(|candidate| Ok((candidate, scored?))) {
@@ -71,12 +79,10 @@ impl Night<'_> {
             Err(reason) => {
                 let text = format!("champion #{} is passed over: {reason}", trial.number);
                 (self.tell)(Event::Note { text });
-                return Ok(false);
+                return Ok(None);
             }
         };
-        self.champion_bpb = bpb;
-        self.champion = Champion { trial: trial.number, candidate, description: trial.description.clone() };
-        Ok(true)
+        Ok(Some((Champion { trial: trial.number, candidate, description: trial.description.clone() }, bpb)))
     }
 
     /// The candidate of an earlier trial, or why it is none any more.
@@ -122,7 +128,8 @@ impl Night<'_> {
     fn pending_draft(&self, untried: Untried) -> Result<Option<Draft>, NightError> {
         let Untried { id, proposer, parent, source, hypothesis, description, operator, credit } = untried;
         let Some(source) = memory::text_of(&self.bench.store, &source)? else { return Ok(None) };
-        let source_key = Source::parse(&source).ok().map(|source| source.key());
+        let of_source = || Source::parse(&source).ok().map(|source| source.key());
+        let source_key = Card::read(&source).map(|card| card.key()).or_else(of_source);
         let proposal = Proposal { source, hypothesis, description, operator, credit };
         Ok(Some(Draft { author: proposer, parent, proposal, id: Some(id), source_key, fault: None }))
     }

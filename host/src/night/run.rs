@@ -102,6 +102,8 @@ pub struct Night<'a> {
     pub(super) baseline_figures: Baseline,
     pub(super) champion: Champion,
     pub(super) champion_bpb: f64,
+    /// What proposers change, with its score: the champion, or the last one before it that is a source.
+    pub(super) parent: (Champion, f64),
     pub(super) noise: Noise,
     /// Shorter runs that candidates pass first.
     pub(super) rungs: Vec<Rung>,
@@ -180,6 +182,7 @@ impl<'a> Night<'a> {
             memory: Memory::new(&baseline, baseline_figures.bpb, losses, noise),
             champion: baseline.clone(),
             champion_bpb: baseline_figures.bpb,
+            parent: (baseline.clone(), baseline_figures.bpb),
             baseline,
             baseline_figures,
             noise,
@@ -224,7 +227,7 @@ impl<'a> Night<'a> {
             first: None,
             unix_ms: unix_ms(),
             proposer,
-            parent: self.champion.trial,
+            parent: self.parent.0.trial,
             outcome: AnswerOutcome::Stopped,
             stage: None,
             fault: reason,
@@ -319,7 +322,7 @@ impl<'a> Night<'a> {
         let (mut proposal, mut rest) = (Waiting::new(since + LONG_WAIT), Waiting::new(since));
         while !self.over() {
             self.listen(roster, Duration::ZERO)?;
-            if let Some(draft) = self.pending.pop_front().or_else(|| roster.take(self.champion.trial, self.room())) {
+            if let Some(draft) = self.pending.pop_front().or_else(|| roster.take(self.parent.0.trial, self.room())) {
                 return Ok(Some(draft));
             }
             for stale in roster.take_stale() {
@@ -335,7 +338,7 @@ impl<'a> Night<'a> {
                 self.listen(roster, TICK)?;
                 continue;
             }
-            let Some((wakes, who)) = roster.next_to_wake(self.champion.trial) else {
+            let Some((wakes, who)) = roster.next_to_wake(self.parent.0.trial) else {
                 self.exhausted = roster.is_exhausted();
                 let text = match self.exhausted {
                     true => "nobody has anything left to propose: the night ends here",
@@ -356,7 +359,7 @@ impl<'a> Night<'a> {
     /// Takes all reports that are there. If there are none, it waits up to `patience` for the first one.
     fn listen(&mut self, roster: &mut Roster, patience: Duration) -> Result<(), NightError> {
         let mut patience = patience;
-        while let Some(news) = roster.wait(patience, self.champion.trial) {
+        while let Some(news) = roster.wait(patience, self.parent.0.trial) {
             patience = Duration::ZERO;
             if let Some(spend) = news.lost {
                 roster.lost(&news.proposer, bandit::cost(&spend, &self.caps));
@@ -400,15 +403,16 @@ impl<'a> Night<'a> {
 
     /// What a proposer may know at this moment.
     pub fn situation(&self) -> Situation {
+        let (parent, bpb) = &self.parent;
         Situation {
             brief: self.brief.clone(),
             task: self.bench.task.hash(),
             parent: Arc::new(Parent {
-                number: self.champion.trial,
-                source: self.champion.candidate.text.clone(),
-                description: self.champion.description.clone(),
-                bpb: self.champion_bpb,
-                facts: self.bench.facts(&self.champion.candidate),
+                number: parent.trial,
+                source: parent.candidate.text.clone(),
+                description: parent.description.clone(),
+                bpb: *bpb,
+                facts: self.bench.facts(&parent.candidate),
             }),
             past: self.memory.past.clone(),
             underway: Vec::<Underway>::new(),
@@ -418,6 +422,14 @@ impl<'a> Night<'a> {
             number: self.memory.next_number(),
             random_seed: self.policy.search.random_seed,
         }
+    }
+
+    /// Makes it the champion.
+    pub(super) fn crown(&mut self, champion: Champion, bpb: f64) {
+        if champion.is_source() {
+            self.parent = (champion.clone(), bpb);
+        }
+        (self.champion, self.champion_bpb) = (champion, bpb);
     }
 
     /// Whether this process must stop the night.

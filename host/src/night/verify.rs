@@ -1,13 +1,14 @@
 //! Proves or refutes what others signed: the signature and what it is bound to, and then the result, by running the
 //! experiment again. Writes nothing but what compiling a source leaves in the store.
 
-use crate::community::{Claim, FormError, PublicKey, Purpose, Receipt, Signed, Submission};
+use crate::community::{Claim, Content, FormError, PublicKey, Purpose, Receipt, Signed, Submission};
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Refusal;
 use crate::experiment::replay::{self, Replay, ReplayError};
-use crate::guest::component::Component;
+use crate::guest::component::{Component, ComponentError};
 use crate::guest::source::Source;
 use crate::guest::toolchain::Toolchain;
+use crate::night::sent;
 use crate::night::setup::{self, OpenError};
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash};
@@ -27,6 +28,8 @@ pub enum VerifyError {
     Store(#[from] StoreError),
     #[error("the source of the submission cannot be compiled here: {0}")]
     Compile(Box<Refusal>),
+    #[error("the component of the submission is refused: {0}")]
+    Component(ComponentError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// A stranger chooses budget and limits in a manifest, so not every one is run.
@@ -51,8 +54,8 @@ pub struct Statement {
     pub evidence: Option<Evidence>,
     /// The score that is claimed.
     bpb: Option<f64>,
-    /// The source, if the text brings it.
-    source: Option<String>,
+    /// The source or component, if the text brings it.
+    content: Option<Content>,
     receipt: Option<Receipt>,
 }
 
@@ -60,9 +63,9 @@ impl Statement {
     /// Reads a claim, a receipt, or a submission with a claim.
     pub fn read(bytes: &[u8]) -> Result<Self, VerifyError> {
         let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
-        let of_claim = |claim: Claim, by, source| {
+        let of_claim = |claim: Claim, by, content| {
             let Claim { evidence, bpb } = claim;
-            Self { purpose, by, hash, evidence: Some(evidence), bpb: Some(bpb), source, receipt: None }
+            Self { purpose, by, hash, evidence: Some(evidence), bpb: Some(bpb), content, receipt: None }
         };
         Ok(match purpose {
             Purpose::Claim => {
@@ -72,12 +75,12 @@ impl Statement {
             Purpose::Submission => {
                 let Signed { text, by, .. } = Signed::<Submission>::read(bytes)?;
                 let claim = text.claim.ok_or(VerifyError::NoClaim)?;
-                of_claim(claim.text, by, Some(text.source))
+                of_claim(claim.text, by, Some(text.content))
             }
             Purpose::Receipt => {
                 let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
                 let evidence = text.evidence.clone();
-                Self { purpose, by, hash, evidence, bpb: None, source: None, receipt: Some(text) }
+                Self { purpose, by, hash, evidence, bpb: None, content: None, receipt: Some(text) }
             }
         })
     }
@@ -113,9 +116,10 @@ impl Statement {
         if !walls.hold() {
             return Err(OpenError::Walls(walls).into());
         }
-        let component = match &self.source {
+        let component = match &self.content {
             None => setup::component_of(&bench.store, &evidence.manifest)?,
-            Some(source) => {
+            Some(Content::Component(bytes)) => Component::from_bytes(bytes).map_err(VerifyError::Component)?,
+            Some(Content::Source(source)) => {
                 bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
                 let parsed = Source::parse(source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
                 bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
@@ -217,7 +221,8 @@ fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<S
     let Signed { text, by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
     let licence = text.licence.as_ref().map(ToString::to_string);
     let is_row = record.author == by.to_string()
-        && (record.task, record.parent, record.source_blob) == (text.task, text.parent, text.source_hash())
+        && (record.task, record.parent, record.source_blob)
+            == (text.task, text.parent, Hash::of(sent::text(&text.content).as_bytes()))
         && (&record.name, &record.licence) == (&text.name.to_string(), &licence);
     if !is_row {
         return Ok(Some("its row in the index is not what its file says".into()));

@@ -1,5 +1,6 @@
 //! Checks a policy: values out of range, and proposers that do not exist.
 
+use crate::experiment::rules::MOST_COMPONENT_BYTES;
 use crate::policy::fields::Policy;
 use crate::propose::evolve::proposer::Offline;
 use crate::propose::inbox::Inbox;
@@ -38,6 +39,7 @@ impl Policy {
         faults.within("limits.log_points", limits.log_points, 0, 1 << 32);
         faults.within("limits.forward_cost_factor", limits.forward_cost_factor, 1, 1000);
         faults.within("rules.data_bytes", rules.data_bytes, 0, 1 << 30);
+        faults.within("rules.component_bytes", rules.component_bytes, 0, MOST_COMPONENT_BYTES);
         faults.within("rules.trained_share", rules.trained_share, 0.0, 1.0);
         faults.within("search.experiments", search.experiments.unwrap_or(1), 1, 1 << 32);
         faults.within("search.hours", search.hours.unwrap_or(1.0), 0.01, 24.0 * 365.0);

@@ -118,7 +118,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "3694179065aa8e2dd39180716d20001be4a4db258844c5a49e36509269b4fcba"
+        "46ae8f0ea1f2fcf2da0b58c6a19b81147756a2a050cbffa27590ed96189d5425"
     );
 }
 

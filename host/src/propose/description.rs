@@ -1,5 +1,6 @@
 //! Describes a mutation in one line, based only on the two texts and not on its author's claims. Pure.
 
+use crate::guest::component::Card;
 use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::propose::evolve::constants_of;
 use crate::system::sanitize;
@@ -13,10 +14,13 @@ const MAX_CHARS: usize = 160;
 /// Time limit for a comparison. Text that was not compared counts as changed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// `LR 0.02 → 0.03`; `+12 −3 lines in attention, mlp`; `no change`.
+/// `LR 0.02 → 0.03`; `+12 −3 lines in attention, mlp`; `no change`. Of a component, what its card says.
 pub fn describe(before: &str, after: &str) -> String {
     if before == after {
         return "no change".into();
+    }
+    if let Some(card) = Card::read(after) {
+        return card.words();
     }
     if before.len().max(after.len()) > MAX_SOURCE_BYTES {
         return "another file".into();
@@ -30,8 +34,11 @@ pub fn describe(before: &str, after: &str) -> String {
     }
 }
 
-/// Whether `text` has fewer lines that differ from `one` than from `other`.
+/// Whether `text` has fewer lines that differ from `one` than from `other`. A component is near to nothing.
 pub fn is_nearer(text: &str, one: &str, other: &str) -> bool {
+    if [text, one, other].into_iter().any(|text| Card::read(text).is_some()) {
+        return false;
+    }
     let text = code(text);
     let apart = |from: &str| {
         let from = code(from);

@@ -112,14 +112,13 @@ impl Facts {
             text += &format!(", {:.0}% of the {} that it may", share * 100.0, self.forward_cap_ps_per_token);
         }
         if self.data_cap > 0 {
-            text +=
-                &format!("\nthe source {} of the {} that it may", data_words(self.data_bytes), bytes(self.data_cap));
+            text += &format!("\nit {} of the {} that it may", data_words(self.data_bytes), bytes(self.data_cap));
         }
         if let Some(share) = self.trained_share.filter(|share| *share < NOTABLE_SHARE) {
             text += &format!("\n{}", trained_words(share));
         }
         if self.advisory {
-            text += "\nthe guest reads values, so these figures are estimates";
+            text += "\nthe guest reads values or random bytes, so these figures are estimates";
         }
         text
     }
@@ -264,10 +263,7 @@ mod tests {
         assert_eq!(remarks(Some(20_075), None), ["carries 20.1 kB of data"]);
         assert_eq!(remarks(None, Some(0.003)), ["trained on 0.3% of the baseline's tokens"]);
         let words = Facts { data_bytes: 900, data_cap: 6_000, trained_share: Some(0.03), ..Facts::default() }.words();
-        assert!(
-            words.contains("the source carries 900 B of data of the 6.0 kB that it may\ntrained on 3% of"),
-            "{words}"
-        );
+        assert!(words.contains("it carries 900 B of data of the 6.0 kB that it may\ntrained on 3% of"), "{words}");
     }
 
     #[test]

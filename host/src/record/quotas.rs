@@ -19,7 +19,7 @@ pub struct Quotas {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { submissions_per_day: 20, bytes_per_day: 2_000_000, seconds_per_day: 1800.0, waiting: 1000 }
+        Self { submissions_per_day: 20, bytes_per_day: 64_000_000, seconds_per_day: 1800.0, waiting: 1000 }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::sandbox::proof::{Make, Proof};
 use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
 use crate::sandbox::start::Start;
 use crate::sandbox::trap::Words;
+use crate::sandbox::wasi::{self, Outside};
 use crate::sandbox::{engine, trap};
 use kernels::exec::{Dry, Executor};
 use kernels::fault::Fault;
@@ -60,14 +61,15 @@ impl Guest {
             let message = format!("{} bytes exceed the limit of {limit}", component.len());
             return Err(Status::guest(GuestFault::ComponentTooLarge, message));
         }
-        let engine = engine::engine().map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
+        let engine =
+            engine::engine(run.has_runtime).map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
         let component =
             Component::from_binary(&engine, component).map_err(|e| refused(GuestFault::InvalidComponent, &e))?;
         for (name, item) in component.component_type().imports(&engine) {
             // A world that uses a type of an interface also imports the type by its own name. A type carries no power.
             let is_type = matches!(item.ty, ComponentItem::Type(_) | ComponentItem::Resource(_));
-            if !is_type && !name.starts_with(CONTRACT) {
-                let message = format!("imports {name}: a guest has nothing but {CONTRACT}*");
+            if !is_type && !name.starts_with(CONTRACT) && !wasi::is_answered(name) {
+                let message = format!("imports {name}: a guest has nothing but {CONTRACT}* and a virtual WASI 0.2");
                 return Err(Status::guest(GuestFault::ForbiddenImport, message));
             }
         }
@@ -81,6 +83,7 @@ impl Guest {
         }
         let mut linker = Linker::new(&engine);
         lab::link(&mut linker).map_err(|e| Status::host(HostFault::System, format!("linker: {e}")))?;
+        wasi::link(&mut linker, &engine, &world).map_err(|e| refused(GuestFault::WrongWorld, &e))?;
         let instance = linker.instantiate_pre(&component).map_err(|e| refused(GuestFault::WrongWorld, &e))?;
         Ok(Self { engine, instance, run: run.clone(), words: Words::Repeated })
     }
@@ -104,13 +107,15 @@ impl Guest {
         let ended = self.call_train(&mut store);
         let fuel = used(&store).map_err(|e| trap::status(&e))?;
         let lines = store.data_mut().lines.take().unwrap_or_default();
+        let is_random = store.data().outside.is_random();
         let session = &mut store.data_mut().session;
         ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
         let named = self.named_state(session)?;
         let train = session.totals();
         let (forward, proof) = self.prove(&named, make)?;
-        let advisory = train.reads > 0 || forward.reads > 0;
+        // What it does with another random seed is not known.
+        let advisory = train.reads > 0 || forward.reads > 0 || is_random;
         let causality = match proof {
             Proof::Proved { .. } => Foreseen::Proved,
             Proof::Missing { why } => Foreseen::Probed { why: self.accepts_probes(why)? },
@@ -328,7 +333,7 @@ impl Guest {
     fn call_train(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
         let instance = self.instantiate(store)?;
         let train = instance.get_typed_func::<(), ()>(&mut *store, "train").map_err(wrong_type)?;
-        train.call(&mut *store, ())?;
+        train.call(&mut *store, ()).map_err(|error| store.data_mut().outside.explain(error))?;
         lab::settle(&mut store.as_context_mut())?;
         Ok(store.data_mut().session.finish()?)
     }
@@ -343,13 +348,19 @@ impl Guest {
         let forward = instance
             .get_typed_func::<(Resource<Tensor>,), (Resource<Tensor>,)>(&mut *store, "forward")
             .map_err(wrong_type)?;
-        let (output,) = forward.call(&mut *store, (handle,))?;
+        let called = forward.call(&mut *store, (handle,));
+        let (output,) = called.map_err(|error| store.data_mut().outside.explain(error))?;
         lab::settle(&mut store.as_context_mut())?;
         Ok(store.data().handles.get(output.rep())?)
     }
 
     fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
-        self.instance.instantiate(store)
+        let instance =
+            self.instance.instantiate(&mut *store).map_err(|error| store.data_mut().outside.explain(error))?;
+        if self.run.has_runtime {
+            store.data_mut().limiter.leave_out_the_runtime();
+        }
+        Ok(instance)
     }
 
     fn config(&self, mode: Mode, budget_ps: u64) -> Config {
@@ -371,8 +382,9 @@ impl Guest {
         let task = Task { vocab: self.run.vocab, context: self.run.context, scale: self.run.scale };
         let limiter = Limiter::new(self.run.limits.memory_bytes);
         let meter = Meter::new(fuel);
+        let outside = Outside::new(self.run.random_seed);
         let mut store =
-            Store::new(&self.engine, State { session, handles, limiter, task, meter, lines: None, on_step });
+            Store::new(&self.engine, State { session, handles, limiter, task, meter, lines: None, outside, on_step });
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(lab::CALL_BYTES);
         store.set_max_component_handles(lab::MAX_HANDLES);

@@ -20,18 +20,25 @@ pub struct MemoryLimit {
 #[derive(Debug)]
 pub struct Limiter {
     used: usize,
+    /// Of these, the bytes that a runtime had when the guest began.
+    runtime: usize,
     limit: usize,
 }
 
 impl Limiter {
     /// Limits growth to `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { used: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+        Self { used: 0, runtime: 0, limit: usize::try_from(limit).unwrap_or(usize::MAX) }
     }
 
-    /// Bytes in use.
+    /// Bytes in use by the guest, without its runtime's.
     pub fn used(&self) -> u64 {
-        self.used as u64
+        (self.used - self.runtime) as u64
+    }
+
+    /// What is in use now is the runtime's.
+    pub fn leave_out_the_runtime(&mut self) {
+        self.runtime = self.used;
     }
 
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {

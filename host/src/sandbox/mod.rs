@@ -21,6 +21,7 @@ mod sample;
 mod score;
 mod start;
 mod trap;
+mod wasi;
 mod wire;
 
 pub use parent::Sandbox;

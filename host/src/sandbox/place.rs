@@ -6,12 +6,15 @@ use wasmtime::WasmBacktrace;
 
 /// Name of a guest's source in line tables.
 pub const SOURCE: &str = "train.rs";
+/// The same, for each language whose components have line tables.
+const SOURCES: [&str; 2] = [SOURCE, "train.c"];
 /// Characters that are kept of a function's name.
 const MAX_FUNCTION: usize = 80;
 
 /// A place in the guest's source: "train.rs:88:17 in mlp".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    pub source: &'static str,
     pub line: u32,
     pub column: Option<u32>,
     pub function: Option<String>,
@@ -21,9 +24,11 @@ impl Place {
     /// The first frame in the guest's own source.
     pub fn of(backtrace: &WasmBacktrace) -> Option<Self> {
         let symbols = backtrace.frames().iter().flat_map(|frame| frame.symbols());
-        let symbol = symbols.into_iter().find(|symbol| symbol.file().is_some_and(|file| file.ends_with(SOURCE)))?;
+        let source_of = |file: &str| SOURCES.into_iter().find(|source| file.ends_with(source));
+        let (source, symbol) = symbols.into_iter().find_map(|symbol| Some((source_of(symbol.file()?)?, symbol)))?;
         let function = symbol.name().and_then(short_name);
         Some(Self {
+            source,
             line: symbol.line()?,
             column: symbol.column(),
             function: function.map(|name| sanitize::cut(&name, MAX_FUNCTION, "…")),
@@ -33,7 +38,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SOURCE}:{}", self.line)?;
+        write!(f, "{}:{}", self.source, self.line)?;
         if let Some(column) = self.column {
             write!(f, ":{column}")?;
         }

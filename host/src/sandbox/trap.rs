@@ -7,6 +7,7 @@ use crate::sandbox::handles::HandleError;
 use crate::sandbox::lab::GuestPanic;
 use crate::sandbox::limiter::MemoryLimit;
 use crate::sandbox::place::{Place, SOURCE};
+use crate::sandbox::wasi::{NoSuchFunction, Wrote};
 use crate::system::sanitize::{self, printable};
 use kernels::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
@@ -60,6 +61,8 @@ fn kind(error: &wasmtime::Error) -> Result<GuestFault, HostFault> {
         Ok(GuestFault::MemoryLimit)
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         trap_kind(*trap)
+    } else if error.is::<NoSuchFunction>() {
+        Ok(GuestFault::ForbiddenImport)
     } else if error.is::<WrongType>() {
         Ok(GuestFault::WrongWorld)
     } else {
@@ -69,15 +72,26 @@ fn kind(error: &wasmtime::Error) -> Result<GuestFault, HostFault> {
 
 /// A guest's fault in words, with its place.
 fn said(error: &wasmtime::Error, place: Option<&str>) -> String {
+    if let Some(Wrote(wrote)) = error.downcast_ref() {
+        return located(format!("{}\n  it wrote: {wrote}", reason(error)), place);
+    }
     if let Some(GuestPanic(message)) = error.downcast_ref() {
         let said = sanitize::cut(message, MAX_PANIC, " … (cut)");
         // The line of a panic inside the standard library does not help; the guest's call that led there does.
         let knows_place = said.contains(&format!("at {SOURCE}:"));
         return if knows_place { printable(&said) } else { located(said, place) };
     }
+    located(reason(error), place)
+}
+
+/// A guest's fault in words.
+fn reason(error: &wasmtime::Error) -> String {
+    if let Some(GuestPanic(message)) = error.downcast_ref() {
+        return sanitize::cut(message, MAX_PANIC, " … (cut)");
+    }
     let trapped = error.downcast_ref::<Trap>().map(|trap| words(*trap));
     let text = trapped.or_else(|| error.downcast_ref::<Fault>().map(Fault::to_string));
-    located(text.unwrap_or_else(|| error.root_cause().to_string()), place)
+    text.unwrap_or_else(|| error.root_cause().to_string())
 }
 
 fn located(text: String, place: Option<&str>) -> String {

@@ -42,7 +42,7 @@ pub fn read_bytes(path: &Path, cap: u64) -> Result<Vec<u8>> {
 }
 
 /// Writes a file, or into a pipe that somebody reads.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match open(path, flags, Mode::from_raw_mode(0o666)) {
         Err(Errno::NXIO) => return Err(Error::new(ErrorKind::BrokenPipe, "it is a pipe that nobody reads")),
@@ -50,7 +50,7 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     };
     // A slow reader is waited for.
     fcntl_setfl(&file, OFlags::empty()).map_err(Error::from)?;
-    File::from(file).write_all(text.as_bytes())
+    File::from(file).write_all(content.as_ref())
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
         intervals: 1,
         eval_rows: 8,
         threads: threads(),
+        has_runtime: false,
         wall_limit_ms: 600_000,
     }
 }

@@ -10,12 +10,17 @@ use wit_component::{ComponentEncoder, StringEncoding};
 pub const CONTRACT_WIT: &str = include_str!("../../../../guest-sdk/wit/0.2.0/lab.wit");
 
 /// Largest core module or component, in bytes. Guests compiled from Rust have about 40 KB, or some hundreds of KB with
-/// line tables. A policy may set a lower limit for components.
-pub const MAX_COMPONENT_BYTES: usize = 8 << 20;
+/// line tables; a Python interpreter has 18 MB. A policy may set a lower limit for components.
+pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 
 /// The interfaces that a guest may import.
 const IMPORTS: [&str; 4] =
     ["lab:train/tensors@0.2.0", "lab:train/autograd@0.2.0", "lab:train/state@0.2.0", "lab:train/session@0.2.0"];
+
+/// The interfaces of WASI that a guest of another toolchain may import, in any version 0.2. They are virtual: see the
+/// sandbox's `wasi`.
+const VIRTUAL: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// The functions that a guest must export.
 const EXPORTS: [&str; 2] = ["train", "forward"];
@@ -33,6 +38,9 @@ fn features() -> WasmFeatures {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
     bytes: Vec<u8>,
+    /// Length of the bytes without custom sections.
+    program_bytes: u64,
+    has_runtime: bool,
     key: ComponentKey,
 }
 
@@ -105,6 +113,16 @@ impl Component {
         &self.bytes
     }
 
+    /// Whether it imports WASI, as what other toolchains make does.
+    pub fn has_runtime(&self) -> bool {
+        self.has_runtime
+    }
+
+    /// Length of what the key hashes.
+    pub fn program_bytes(&self) -> u64 {
+        self.program_bytes
+    }
+
     /// The key: a hash of the bytes without custom sections (names, line tables, producers). This includes nested
     /// modules and components, and section sizes use their shortest encoding.
     pub fn key(&self) -> ComponentKey {
@@ -173,17 +191,13 @@ fn check_core_imports(core: &[u8]) -> Result<(), ComponentError> {
 }
 
 fn check_import(name: &str) -> Result<(), ComponentError> {
-    if IMPORTS.contains(&name) {
+    let is_virtual = name.contains("@0.2.") && VIRTUAL.iter().any(|package| name.starts_with(package));
+    if is_virtual || IMPORTS.contains(&name) {
         return Ok(());
     }
-    const POWERS: [(&str, &str); 11] = [
-        ("wasi:sockets", "network"),
+    const POWERS: [(&str, &str); 6] = [
         ("wasi:http", "network"),
-        ("wasi:filesystem", "files"),
-        ("wasi:clocks", "clock"),
-        ("wasi:random", "randomness of its own (use `uniform` and `normal`)"),
-        ("wasi:cli", "environment"),
-        ("wasi:io", "streams"),
+        ("wasi:", "such interface (of WASI 0.2 there are cli, clocks, filesystem, io, random and sockets)"),
         ("wasi_snapshot_preview1", "system interface"),
         ("wasi_unstable", "system interface"),
         ("lab:train", "such interface in this version of the contract"),
@@ -204,15 +218,16 @@ fn invalid(error: wasmparser::BinaryReaderError) -> ComponentError {
 
 fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_size(&bytes)?;
-    check_outside(&bytes)?;
+    let has_runtime = check_outside(&bytes)?;
     Validator::new_with_features(features()).validate_all(&bytes).map_err(invalid)?;
     let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
-    Ok(Component { bytes, key: ComponentKey::of(&stripped) })
+    Ok(Component { bytes, program_bytes: stripped.len() as u64, has_runtime, key: ComponentKey::of(&stripped) })
 }
 
-/// Checks imports, exports and start of the outermost component. Nested ones can only be wired to these.
-fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
-    let mut depth = 0usize;
+/// Checks imports, exports and start of the outermost component. Nested ones can only be wired to these. Returns
+/// whether WASI is imported.
+fn check_outside(bytes: &[u8]) -> Result<bool, ComponentError> {
+    let (mut depth, mut has_runtime) = (0usize, false);
     let mut missing = EXPORTS.to_vec();
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(invalid)? {
@@ -235,6 +250,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
                     // name.
                     if !matches!(import.ty, ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))) {
                         check_import(import.name.name)?;
+                        has_runtime |= !IMPORTS.contains(&import.name.name);
                     }
                 }
             }
@@ -250,7 +266,7 @@ fn check_outside(bytes: &[u8]) -> Result<(), ComponentError> {
         }
     }
     match missing.first() {
-        None => Ok(()),
+        None => Ok(has_runtime),
         Some(name) => Err(ComponentError::WrongWorld(format!("no `{name}` is exported"))),
     }
 }

@@ -83,9 +83,12 @@ fn golden_key() {
 
 #[test]
 fn imports_beyond_the_contract_are_named() {
-    for (from, power) in
-        [("wasi:sockets/tcp@0.2.0", "network"), ("wasi_snapshot_preview1", "system interface"), ("env", "symbols")]
-    {
+    for (from, power) in [
+        ("wasi:http/types@0.2.0", "network"),
+        ("wasi:cli/exit@0.3.0", "WASI 0.2"),
+        ("wasi_snapshot_preview1", "system interface"),
+        ("env", "symbols"),
+    ] {
         let error = componentise(&core(from, "f", &ALL, MEMORY)).unwrap_err();
         assert_eq!(error.fault(), GuestFault::ForbiddenImport);
         assert!(error.to_string().contains(from) && error.to_string().contains(power), "{error}");

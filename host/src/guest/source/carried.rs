@@ -27,6 +27,11 @@ pub struct Carried {
 }
 
 impl Carried {
+    /// What a component of this length carries. Nothing tells its data from its code.
+    pub fn in_component(bytes: u64) -> Self {
+        Self { literals: 0, compressed: bytes }
+    }
+
     /// The count that holds.
     pub fn bytes(&self) -> u64 {
         self.literals.max(self.compressed)

@@ -84,6 +84,11 @@ fn confine(order: &Order) -> Result<Walls, Refusal> {
 }
 
 fn become_compiler(order: &Order) -> Refusal {
-    let error = Command::new(&order.program).args(&order.args).env_clear().env("TMPDIR", &order.temporary).exec();
+    let error = Command::new(&order.program)
+        .args(&order.args)
+        .env_clear()
+        .env("TMPDIR", &order.temporary)
+        .env("HOME", &order.temporary)
+        .exec();
     Refusal::NotStarted { program: order.program.display().to_string(), error }
 }

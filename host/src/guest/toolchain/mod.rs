@@ -11,6 +11,7 @@ mod diagnostics;
 mod error;
 mod find;
 mod install;
+mod language;
 mod places;
 mod rustc;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use confine::compile_child_main;
 pub use diagnostics::MAX_DIAGNOSTIC_BYTES;
 pub use error::ToolchainError;
 pub use find::{CompileLimits, Toolchain};
+pub use language::{Language, LanguageError, Tool};
 pub(crate) use rustc::SDK;
 pub use rustc::sdk_hash;

@@ -1,5 +1,6 @@
 //! The keeps between the seed guest and the champion of a night's terms.
 
+use crate::guest::component::Card;
 use crate::night::error::NightError;
 use crate::propose::patch::{Patch, Text};
 use crate::record::store::{Store, TrialRecord};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 /// A kept mutation.
 pub struct Keep {
     pub trial: Trial,
-    /// The seed guest with this change alone, or why it cannot be made.
+    /// The seed guest with this change alone, or why it cannot be made. A component is whole.
     pub alone: Result<String, String>,
 }
 
@@ -38,6 +39,9 @@ pub fn lineage(store: &Store, trials: &[TrialRecord], seed: &str) -> Result<(Vec
 }
 
 fn alone(before: &str, after: &str, seed: &str) -> Result<String, String> {
+    if Card::read(after).is_some() {
+        return Ok(after.to_owned());
+    }
     let parse = |text| Text::parse(text).map_err(|error| error.to_string());
     let patch = Patch::between(&parse(before)?, &parse(after)?);
     patch.onto(&parse(seed)?, patch.parts()).map_err(|conflict| conflict.to_string())

@@ -1,6 +1,7 @@
 //! The files that a person reads after a night: `results.tsv`, `report.md` and the champion's files, all in the store's
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
+use crate::guest::component::Card;
 use crate::night::event::Summary;
 use crate::record::causality::Causality;
 use crate::record::ending::Ending;
@@ -309,15 +310,20 @@ pub fn write_results(store: &Store, trials: &[&Trial]) -> Result<(), ReportError
 
 /// What the folder `champion/` holds.
 pub struct ChampionFiles<'a> {
+    /// Or the card of a component.
     pub source: &'a str,
     pub component: &'a [u8],
     /// Its model; `None` if there is none for now.
     pub model: Option<&'a NamedState>,
 }
 
-/// Where the champion's source is written.
-pub fn champion_source(store: &Store) -> PathBuf {
-    store.dir().join("champion").join("train.rs")
+/// Names of the champion's text in its folder: a source, and the card of a component.
+const TEXTS: [&str; 2] = ["train.rs", "card.txt"];
+
+/// Where the champion's text is written.
+pub fn champion_text(store: &Store, text: &str) -> PathBuf {
+    let [source, card] = TEXTS;
+    store.dir().join("champion").join(if Card::read(text).is_some() { card } else { source })
 }
 
 /// Writes `report.md` and the champion's source, component and weights.
@@ -340,8 +346,12 @@ pub fn write_report(
         None => remove(&weights)?,
     }
     replace(&folder.join("component.wasm"), component)?;
-    // The source is last: it tells that the folder is complete.
-    replace(&champion_source(store), source.as_bytes())
+    // The text is last: it tells that the folder is complete.
+    let text = champion_text(store, source);
+    for other in TEXTS.map(|name| folder.join(name)).iter().filter(|other| **other != text) {
+        remove(other)?;
+    }
+    replace(&text, source.as_bytes())
 }
 
 /// Encodes named state in the safetensors format.

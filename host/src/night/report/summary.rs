@@ -158,8 +158,9 @@ impl Night<'_> {
     /// Writes `report.md` and `champion/` if the champion is not the one that they show: a process may have been killed
     /// between its keep and its report.
     pub(in crate::night) fn publish_what_is_missing(&mut self) {
-        let shown = user_file::read(&files::champion_source(&self.bench.store), MAX_SOURCE_BYTES as u64);
-        let is_shown = shown.is_ok_and(|shown| shown == self.champion.candidate.text);
+        let text = &self.champion.candidate.text;
+        let shown = user_file::read(&files::champion_text(&self.bench.store, text), MAX_SOURCE_BYTES as u64);
+        let is_shown = shown.is_ok_and(|shown| shown == *text);
         if self.champion.trial > 0 && !is_shown {
             self.publish(true);
         }

@@ -104,9 +104,10 @@ impl Night<'_> {
 
     fn draft_of(&self, outsider: Outsider) -> Draft {
         let Outsider { author, operator, source, hypothesis } = outsider;
-        let description = description::describe(&self.champion.candidate.text, &source);
+        let (parent, _) = &self.parent;
+        let description = description::describe(&parent.candidate.text, &source);
         let proposal = Proposal { source, hypothesis, description, operator: operator.into(), credit: None };
-        let parent = self.champion.trial;
+        let parent = parent.trial;
         Draft { author: author.into(), parent, proposal, id: None, source_key: None, fault: None }
     }
 
@@ -194,8 +195,7 @@ impl Night<'_> {
         let reward_and_cost = (reward(trial.found.delta, trial.found.p_better), cost(&spend, &self.caps));
         let is_kept = trial.is_kept();
         if let (true, Some(candidate), Some(bpb)) = (is_kept, judged.candidate, trial.found.bpb) {
-            self.champion = Champion { trial: number, candidate, description: trial.description.clone() };
-            self.champion_bpb = bpb;
+            self.crown(Champion { trial: number, candidate, description: trial.description.clone() }, bpb);
         }
         let line = TrialLine { trial, elapsed_s: self.started.elapsed().as_secs_f64(), repairs, spend };
         (self.tell)(Event::Trial(Box::new(line.clone())));

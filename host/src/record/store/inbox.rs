@@ -14,7 +14,9 @@ use rusqlite::{Row, params};
 pub struct NewSubmission<'a> {
     /// The file as it came.
     pub file: &'a [u8],
+    /// The source, or the card of the component.
     pub source: &'a str,
+    pub component: Option<&'a [u8]>,
     /// The public key of its author.
     pub author: &'a str,
     pub task: TaskHash,
@@ -84,6 +86,7 @@ impl Store {
             return Ok(Arrival::Over(quota));
         }
         let (_, source_blob) = (self.put_blob(new.file)?, self.put_blob(new.source.as_bytes())?);
+        new.component.map(|bytes| self.put_blob(bytes)).transpose()?;
         let transaction = self.begin()?;
         // Asked again, because another process may have taken one in meanwhile.
         if self.submission(&hash)?.is_some() {

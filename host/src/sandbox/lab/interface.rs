@@ -21,7 +21,7 @@ pub const CALL_BYTES: usize = 64 << 20;
 pub const MAX_HANDLES: usize = 200_000;
 
 /// Takes fuel from the guest. If less than `amount` is left, it takes all of it and traps.
-pub(super) fn charge(cx: &mut Context<'_>, amount: u64) -> Reply<()> {
+pub fn charge(cx: &mut Context<'_>, amount: u64) -> Reply<()> {
     match cx.get_fuel()?.checked_sub(amount) {
         Some(left) => cx.set_fuel(left),
         None => {

@@ -16,7 +16,7 @@ mod tensors;
 mod types;
 
 pub use account::{grant, settle};
-pub use interface::{CALL_BYTES, MAX_HANDLES};
+pub use interface::{CALL_BYTES, MAX_HANDLES, charge};
 pub use lines::Lines;
 pub use link::link;
 pub use meter::Meter;

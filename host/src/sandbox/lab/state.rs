@@ -5,6 +5,7 @@ use crate::sandbox::lab::lines::Lines;
 use crate::sandbox::lab::meter::Meter;
 use crate::sandbox::lab::types::Handle;
 use crate::sandbox::limiter::Limiter;
+use crate::sandbox::wasi::Outside;
 use kernels::op::TensorId;
 use kernels::session::Session;
 use wasmtime::StoreContextMut;
@@ -38,6 +39,8 @@ pub struct State {
     pub meter: Meter,
     /// Costs by line of the source, where they are asked for.
     pub lines: Option<Lines>,
+    /// What a guest of another toolchain finds beside the contract.
+    pub outside: Outside,
     /// Called at each step.
     pub on_step: Option<OnStep>,
 }

@@ -1,0 +1,26 @@
+//! What a guest gets beyond the policy's limits if it brings a runtime of its own: an interpreter has megabytes of code
+//! and of memory before the guest's first line runs, and takes long to compile. Whether it brings one follows from its
+//! bytes (it imports WASI), so manifests and keys stay those of the policy.
+
+use crate::guest::component::{Component, MAX_COMPONENT_BYTES};
+use crate::record::limits::Limits;
+use crate::sandbox::RunSpec;
+
+/// Linear memory beside the policy's.
+const MEMORY_BYTES: u64 = 128 << 20;
+/// Wall time in which a machine that is busy compiles the runtime.
+const WALL_MS: u64 = 600_000;
+
+/// The settings of a run of this component.
+pub(super) fn settings(spec: &RunSpec, component: &Component) -> RunSpec {
+    let spec = spec.clone();
+    if !component.has_runtime() {
+        return spec;
+    }
+    let limits = Limits {
+        component_bytes: spec.limits.component_bytes.max(MAX_COMPONENT_BYTES as u64),
+        memory_bytes: spec.limits.memory_bytes.saturating_add(MEMORY_BYTES),
+        ..spec.limits
+    };
+    RunSpec { limits, has_runtime: true, wall_limit_ms: spec.wall_limit_ms.saturating_add(WALL_MS), ..spec }
+}

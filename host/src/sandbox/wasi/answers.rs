@@ -1,0 +1,240 @@
+//! The table of what each function of WASI answers.
+
+use crate::sandbox::lab::{GuestPanic, State, charge};
+use wasmtime::StoreContextMut;
+use wasmtime::component::types::{ComponentFunc, Type};
+use wasmtime::component::{Resource, ResourceAny, Val};
+
+type Context<'a> = StoreContextMut<'a, State>;
+
+/// Most bytes that a call may write or draw: each takes the room of a value while it is passed.
+const MOST_BYTES: usize = 64 << 10;
+/// Fuel per call. A byte of a list costs 1.
+const CALL_FUEL: u64 = 16;
+
+/// The type of all handles of WASI. Its number tells streams apart.
+#[derive(Debug)]
+pub struct Thing;
+
+/// The numbers of things.
+const ANY: u32 = 0;
+/// Streams whose bytes are kept.
+const OUTPUT: u32 = 1;
+
+/// A function that is there by name alone, or is called with other types than WASI's.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest called `{0}`, which is not in this sandbox: it has no files, no network and no clock")]
+pub struct NoSuchFunction(pub String);
+
+/// What a function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Value(Value),
+    /// A handle with this number.
+    Handle(u32),
+    /// Random bytes, as many as the argument says.
+    RandomBytes,
+    /// Output: the list after the handle.
+    Write,
+    /// All of the list are ready.
+    Poll,
+    /// The guest ends.
+    Exit,
+    /// Refused with the error of its type that says so.
+    Door,
+}
+
+/// Answers that are values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    Nothing,
+    Done,
+    Closed,
+    None,
+    EmptyList,
+    EmptyText,
+    True,
+    /// The clock's only time.
+    Instant,
+    /// The same as seconds and nanoseconds.
+    Date,
+    Room,
+    Random,
+    RandomPair,
+}
+
+/// The answer of a function of an interface, both without a version.
+pub fn of(interface: &str, function: &str) -> Answer {
+    use Answer::{Door, Exit, Handle, Poll, RandomBytes, Value as Is, Write};
+    match (interface, function) {
+        ("wasi:clocks/monotonic-clock", "now" | "resolution") => Is(Value::Instant),
+        ("wasi:clocks/wall-clock", "now" | "resolution") => Is(Value::Date),
+        ("wasi:random/random", "get-random-bytes") | ("wasi:random/insecure", "get-insecure-random-bytes") => {
+            RandomBytes
+        }
+        ("wasi:random/random", "get-random-u64") | ("wasi:random/insecure", "get-insecure-random-u64") => {
+            Is(Value::Random)
+        }
+        ("wasi:random/insecure-seed", "insecure-seed") => Is(Value::RandomPair),
+        ("wasi:cli/environment", "get-environment" | "get-arguments") => Is(Value::EmptyList),
+        ("wasi:cli/environment", "initial-cwd") => Is(Value::None),
+        ("wasi:cli/exit", _) => Exit,
+        ("wasi:cli/stdin", _) => Handle(ANY),
+        ("wasi:cli/stdout" | "wasi:cli/stderr", _) => Handle(OUTPUT),
+        ("wasi:cli/terminal-stdin" | "wasi:cli/terminal-stdout" | "wasi:cli/terminal-stderr", _) => Is(Value::None),
+        ("wasi:filesystem/preopens", "get-directories") => Is(Value::EmptyList),
+        ("wasi:filesystem/types", "filesystem-error-code") => Is(Value::None),
+        ("wasi:sockets/instance-network", "instance-network") => Handle(ANY),
+        ("wasi:io/error", "[method]error.to-debug-string") => Is(Value::EmptyText),
+        ("wasi:io/poll", "poll") => Poll,
+        ("wasi:io/poll", "[method]pollable.ready") => Is(Value::True),
+        ("wasi:io/poll", "[method]pollable.block") => Is(Value::Nothing),
+        ("wasi:io/streams", function) => match function.rsplit_once('.').map_or(function, |(_, method)| method) {
+            "check-write" => Is(Value::Room),
+            "write" | "blocking-write-and-flush" => Write,
+            "flush" | "blocking-flush" => Is(Value::Done),
+            "subscribe" => Handle(ANY),
+            "read" | "blocking-read" | "skip" | "blocking-skip" => Is(Value::Closed),
+            _ => Door,
+        },
+        (_, function) if subscribes(function) => Handle(ANY),
+        _ => Door,
+    }
+}
+
+/// Whether it makes something to wait for. What is waited for is there already.
+fn subscribes(function: &str) -> bool {
+    function == "subscribe-instant" || function == "subscribe-duration" || function.ends_with(".subscribe")
+}
+
+impl Answer {
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// The guest ends, or the types are not WASI's.
+    pub fn give(
+        self,
+        name: &str,
+        cx: &mut Context<'_>,
+        function: &ComponentFunc,
+        parameters: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let listed = parameters.iter().map(|value| if let Val::List(list) = value { list.len() as u64 } else { 0 });
+        charge(cx, listed.fold(CALL_FUEL, u64::saturating_add))?;
+        let unknown = || NoSuchFunction(name.to_owned());
+        let first = take(cx, parameters)?;
+        let value = match self {
+            Self::Value(value) => value.make(cx)?,
+            Self::Handle(number) => Some(handle(cx, number)?),
+            Self::RandomBytes => Some(random_bytes(cx, parameters).ok_or_else(unknown)??),
+            Self::Write => Some(write(cx, first, parameters).ok_or_else(unknown)?),
+            Self::Poll => Some(poll(parameters).ok_or_else(unknown)?),
+            Self::Exit => return Err(GuestPanic("the guest ended itself".into()).into()),
+            Self::Door => Some(refuse(cx, name, function).ok_or_else(unknown)?),
+        };
+        match (results, value) {
+            ([], None) => {}
+            ([result], Some(value)) => *result = value,
+            _ => return Err(unknown().into()),
+        }
+        Ok(())
+    }
+}
+
+/// Takes the handles that a call brings, lent or given, and returns the number of the first.
+///
+/// # Errors
+/// A handle is of another kind.
+fn take(cx: &mut Context<'_>, values: &[Val]) -> wasmtime::Result<Option<u32>> {
+    let mut first = None;
+    for value in values {
+        let number = match value {
+            Val::Resource(handle) => Some(handle.try_into_resource::<Thing>(&mut *cx)?.rep()),
+            Val::List(values) => take(cx, values)?,
+            _ => None,
+        };
+        first = first.or(number);
+    }
+    Ok(first)
+}
+
+impl Value {
+    fn make(self, cx: &mut Context<'_>) -> wasmtime::Result<Option<Val>> {
+        let mut word = || {
+            let mut bytes = [0; 8];
+            cx.data_mut().outside.fill(&mut bytes);
+            Val::U64(u64::from_le_bytes(bytes))
+        };
+        Ok(match self {
+            Self::Nothing => None,
+            Self::Done => Some(Val::Result(Ok(None))),
+            Self::Closed => Some(Val::Result(Err(Some(Box::new(Val::Variant("closed".into(), None)))))),
+            Self::None => Some(Val::Option(None)),
+            Self::EmptyList => Some(Val::List(Vec::new())),
+            Self::EmptyText => Some(Val::String(String::new())),
+            Self::True => Some(Val::Bool(true)),
+            Self::Instant => Some(Val::U64(1)),
+            Self::Date => Some(Val::Record(vec![("seconds".into(), Val::U64(0)), ("nanoseconds".into(), Val::U32(1))])),
+            Self::Room => Some(Val::Result(Ok(Some(Box::new(Val::U64(MOST_BYTES as u64)))))),
+            Self::Random => Some(word()),
+            Self::RandomPair => Some(Val::Tuple(vec![word(), word()])),
+        })
+    }
+}
+
+fn handle(cx: &mut Context<'_>, number: u32) -> wasmtime::Result<Val> {
+    let resource = Resource::<Thing>::new_own(number);
+    Ok(Val::Resource(ResourceAny::try_from_resource(resource, cx)?))
+}
+
+fn random_bytes(cx: &mut Context<'_>, parameters: &[Val]) -> Option<wasmtime::Result<Val>> {
+    let [Val::U64(count)] = parameters else { return None };
+    let count = usize::try_from(*count).ok().filter(|count| *count <= MOST_BYTES)?;
+    let drawn = charge(cx, count as u64).map(|()| {
+        let mut bytes = vec![0; count];
+        cx.data_mut().outside.fill(&mut bytes);
+        Val::List(bytes.into_iter().map(Val::U8).collect())
+    });
+    Some(drawn)
+}
+
+fn write(cx: &mut Context<'_>, stream: Option<u32>, parameters: &[Val]) -> Option<Val> {
+    let [_, Val::List(list)] = parameters else { return None };
+    let byte = |value: &Val| if let Val::U8(byte) = value { Some(*byte) } else { None };
+    let bytes: Vec<u8> = list.iter().map(byte).collect::<Option<_>>()?;
+    if stream == Some(OUTPUT) {
+        cx.data_mut().outside.write(&bytes);
+    }
+    Some(Val::Result(Ok(None)))
+}
+
+fn poll(parameters: &[Val]) -> Option<Val> {
+    let [Val::List(waited)] = parameters else { return None };
+    Some(Val::List((0..waited.len() as u32).map(Val::U32).collect()))
+}
+
+/// The error of the function's result that says that it may not be done. The guest's output says so too.
+fn refuse(cx: &mut Context<'_>, name: &str, function: &ComponentFunc) -> Option<Val> {
+    const WORDS: [&str; 3] = ["access-denied", "access", "not-permitted"];
+    let Type::Result(result) = function.results().next()? else { return None };
+    let Type::Enum(error) = result.err()? else { return None };
+    let word = WORDS.into_iter().find(|word| error.names().any(|name| name == *word))?;
+    cx.data_mut().outside.write(format!("{name}: access denied\n").as_bytes());
+    Some(Val::Result(Err(Some(Box::new(Val::Enum(word.into()))))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_the_table_is_a_door() {
+        assert_eq!(of("wasi:sockets/tcp-create-socket", "create-tcp-socket"), Answer::Door);
+        assert_eq!(of("wasi:filesystem/types", "[method]descriptor.open-at"), Answer::Door);
+        assert_eq!(of("wasi:io/streams", "[method]output-stream.splice"), Answer::Door);
+        assert_eq!(of("wasi:io/streams", "[method]output-stream.write"), Answer::Write);
+        assert_eq!(of("wasi:sockets/tcp", "[method]tcp-socket.subscribe"), Answer::Handle(ANY));
+        assert_eq!(of("wasi:clocks/timezone", "display"), Answer::Door);
+    }
+}
