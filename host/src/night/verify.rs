@@ -1,7 +1,7 @@
 //! Proves or refutes what others signed: the signature and what it is bound to, and then the result, by running the
 //! experiment again. Writes nothing but what compiling a source leaves in the store.
 
-use crate::community::{Claim, FormError, PublicKey, Purpose, Receipt, Signed, Submission};
+use crate::community::{Claim, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Signed, Submission};
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Refusal;
 use crate::experiment::replay::{self, Replay, ReplayError};
@@ -56,9 +56,33 @@ pub struct Statement {
     receipt: Option<Receipt>,
 }
 
+/// What became of an attempt to prove a statement.
+pub enum Proof {
+    /// It was run again. The replay says whether it is the same.
+    Ran(Replay),
+    /// Its source compiles to another component here: it is about another source, or was made by another compiler.
+    OtherComponent(ComponentKey),
+}
+
 impl Statement {
-    /// Reads a claim, a receipt, or a submission with a claim.
+    /// The statement of a finding, with its source if that is at hand.
+    pub fn of_finding(finding: &Signed<Finding>, source: Option<String>) -> Self {
+        Self {
+            purpose: Purpose::Finding,
+            by: finding.by,
+            hash: finding.hash(),
+            evidence: Some(finding.text.evidence.clone()),
+            bpb: Some(finding.text.bpb),
+            source,
+            receipt: None,
+        }
+    }
+
+    /// Reads a claim, a receipt, a submission with a claim, or the page of a finding.
     pub fn read(bytes: &[u8]) -> Result<Self, VerifyError> {
+        if Signed::<Finding>::is_page(bytes) {
+            return Ok(Self::of_finding(&Signed::read_page(bytes)?, None));
+        }
         let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
         let of_claim = |claim: Claim, by, source| {
             let Claim { evidence, bpb } = claim;
@@ -78,6 +102,11 @@ impl Statement {
                 let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
                 let evidence = text.evidence.clone();
                 Self { purpose, by, hash, evidence, bpb: None, source: None, receipt: Some(text) }
+            }
+            Purpose::Finding => Self::of_finding(&Signed::read(bytes)?, None),
+            Purpose::Negatives => {
+                let Signed { by, .. } = Signed::<Negatives>::read(bytes)?;
+                Self { purpose, by, hash, evidence: None, bpb: None, source: None, receipt: None }
             }
         })
     }
@@ -100,9 +129,23 @@ impl Statement {
         &self,
         evidence: &Evidence,
         store: Store,
-        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        how: (Option<u32>, Option<SplitSecret>, Option<u32>),
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<Replay, VerifyError> {
+        Ok(match self.attempt(evidence, store, how, watch)? {
+            Proof::Ran(replay) => replay,
+            Proof::OtherComponent(found) => other_component(evidence, &found),
+        })
+    }
+
+    /// As [`Statement::prove`], and tells apart what could not be run.
+    pub fn attempt(
+        &self,
+        evidence: &Evidence,
+        store: Store,
+        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Proof, VerifyError> {
         let (key, context) = (evidence.experiment(), evidence.manifest.context_key());
         let is_known = store.nights()?.iter().any(|night| night.context == context);
         if !is_known || evidence.manifest.intervals != setup::INTERVALS {
@@ -122,12 +165,12 @@ impl Statement {
             }
         };
         if component.key() != evidence.manifest.component {
-            return Ok(other_component(evidence, &component.key()));
+            return Ok(Proof::OtherComponent(component.key()));
         }
-        match segment {
-            None => Ok(replay::prove(&bench, (evidence, self.bpb), &component, watch)?),
-            Some(interval) => segment_of(&bench, evidence, &component, interval, watch),
-        }
+        Ok(Proof::Ran(match segment {
+            None => replay::prove(&bench, (evidence, self.bpb), &component, watch)?,
+            Some(interval) => segment_of(&bench, evidence, &component, interval, watch)?,
+        }))
     }
 }
 
