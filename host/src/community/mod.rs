@@ -4,9 +4,9 @@
 //! output, but for the file of a key.
 //!
 //! Start with `form`, which holds what they have in common: head, signature, and how strictly they are read.
-//! `submission`, `claim`, `receipt`, `finding` and `negatives` have their fields, `purpose` their first lines. `page` is
-//! how a finding is shown. `key` signs, `key_file` keeps a private key. docs/community.md and docs/commons.md describe
-//! each field.
+//! `submission`, `claim`, `receipt`, `finding` and `negatives` have their fields, `purpose` their first lines. `page`
+//! is how a finding is shown. `key` signs, `key_file` keeps a private key. docs/community.md and docs/commons.md
+//! describe each field.
 
 mod claim;
 mod error;

@@ -25,6 +25,7 @@ use crate::night::turns::turn::Draft;
 use crate::policy::Policy;
 use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
 use crate::record::facts::loss_curve;
+use crate::record::hint::Hint;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
@@ -116,6 +117,8 @@ pub struct Night<'a> {
     /// Whether the last mutation was set aside as a host fault.
     pub(super) has_set_aside: bool,
     pub(super) clerk: Option<Clerk>,
+    /// What other labs tried on these terms without gain, as they say.
+    hints: Arc<[Hint]>,
     digest: Arc<str>,
     digested: u64,
     pub(super) tally: Tally,
@@ -189,6 +192,7 @@ impl<'a> Night<'a> {
             rest,
             has_set_aside: false,
             clerk,
+            hints: bench.store.hints(&context)?.into(),
             digest: digest.into(),
             digested,
             rungs,
@@ -232,7 +236,7 @@ impl<'a> Night<'a> {
             hypothesis: "",
             description: "",
             operator: "",
-            submission: None,
+            sent: None,
             wall_ms: 0,
         };
         self.bench.store.add_answer(self.id, &answer, &[])?;
@@ -403,6 +407,8 @@ impl<'a> Night<'a> {
         Situation {
             brief: self.brief.clone(),
             task: self.bench.task.hash(),
+            context: self.context,
+            hints: self.hints.clone(),
             parent: Arc::new(Parent {
                 number: self.champion.trial,
                 source: self.champion.candidate.text.clone(),

@@ -12,7 +12,7 @@ use crate::night::setup::{self, OpenError};
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash};
 use crate::record::secret::SplitSecret;
-use crate::record::store::{Store, StoreError, SubmissionRecord};
+use crate::record::store::{FindingRecord, Store, StoreError, SubmissionRecord};
 use crate::sandbox::Progress;
 
 #[derive(Debug, thiserror::Error)]
@@ -225,8 +225,8 @@ pub struct Audited {
     pub fault: Option<String>,
 }
 
-/// Checks all submissions and receipts of a store against its records, and runs `count` of its experiments again. Which
-/// ones follows from `random_seed` and their keys.
+/// Checks all submissions, receipts and findings of a store against its records, and runs `count` of its experiments
+/// again. Which ones follows from `random_seed` and their keys.
 pub fn audit(
     store: &Store,
     (count, random_seed, threads): (usize, u64, Option<u32>),
@@ -235,6 +235,10 @@ pub fn audit(
     for record in store.submissions()? {
         let fault = submission_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
         tell(&Audited { what: format!("submission {} and its receipt", record.hash.short()), fault });
+    }
+    for record in store.findings()? {
+        let fault = finding_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
+        tell(&Audited { what: format!("finding {}", record.hash.short()), fault });
     }
     let mut keys: Vec<_> = store.trials(None)?.into_iter().filter_map(|record| record.trial.found.experiment).collect();
     keys.sort_by_key(|key| *blake3::keyed_hash(&seed_key(random_seed), &key.0.0).as_bytes());
@@ -253,6 +257,18 @@ pub fn audit(
 
 fn seed_key(random_seed: u64) -> [u8; 32] {
     *blake3::hash(&random_seed.to_le_bytes()).as_bytes()
+}
+
+/// How the row of a finding, or its source, contradicts what was signed.
+fn finding_fault(store: &Store, record: &FindingRecord) -> Result<Option<String>, VerifyError> {
+    let Signed { text, by, .. } = Signed::<Finding>::read(&store.get_blob(&record.hash)?)?;
+    text.check_source(&store.get_blob(&record.source_blob)?)?;
+    let manifest = &text.evidence.manifest;
+    let licence = text.licence.as_ref().map(ToString::to_string);
+    let is_row = (&record.lab, &record.author) == (&by.to_string(), &text.author.to_string())
+        && (record.task, record.context, record.parent) == (manifest.task, manifest.context_key(), text.parent)
+        && (&record.change, &record.licence) == (&text.change.to_string(), &licence);
+    Ok((!is_row).then(|| "its row in the index is not what was signed".into()))
 }
 
 /// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.

@@ -1,5 +1,5 @@
-//! Reads files in a folder that an untrusted process writes to, and adds files to it. Follows no links, never waits for a
-//! pipe, and reads at most the cap.
+//! Reads files in a folder that an untrusted process writes to, and adds files to it. Follows no links, never waits for
+//! a pipe, and reads at most the cap.
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::fs::{fstat, mkdirat, open, openat, renameat, renameat_with, unlinkat};

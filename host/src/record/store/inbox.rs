@@ -6,7 +6,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
 use crate::record::store::trial::{TrialRecord, trial_row};
-use crate::record::trial::Credit;
+use crate::record::trial::{Credit, Sent};
 use rusqlite::{Row, params};
 
 /// A submission that was read and whose signature holds.
@@ -43,7 +43,7 @@ pub struct SubmissionRecord {
 impl SubmissionRecord {
     pub fn credit(&self) -> Credit {
         let Self { hash, author, licence, parent, .. } = self;
-        Credit { submission: *hash, author: author.clone(), licence: licence.clone(), made_from: *parent }
+        Credit { sent: Sent::Submission(*hash), author: author.clone(), licence: licence.clone(), made_from: *parent }
     }
 }
 
@@ -154,7 +154,7 @@ impl Store {
              WHERE ?2 > (SELECT coalesce(sum(experiments.manifest ->> '$.budget_ps'), 0) FROM trials
                JOIN runs ON runs.trial = trials.id JOIN experiments ON experiments.key = runs.experiment_key
                AND experiments.component_key = trials.component_key
-               WHERE trials.author = free.author AND trials.unix_ms >= ?3)
+               WHERE trials.author = free.author AND trials.submission IS NOT NULL AND trials.unix_ms >= ?3)
              ORDER BY turn, arrived LIMIT 1"
         );
         let allowed = i64::try_from(quotas.ps_per_day()).unwrap_or(i64::MAX);

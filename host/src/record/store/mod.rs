@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
-//!                requests to proposers and their answers, submissions and receipts
+//!                requests to proposers and their answers, submissions, receipts and findings
 //! incoming/      blobs being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
-//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_4.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_5.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
 //! lock           held by the process that runs an experiment
@@ -18,6 +18,7 @@
 
 mod blob;
 mod check;
+mod commons;
 mod error;
 mod false_verdict;
 mod folder;
@@ -38,6 +39,7 @@ mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
+pub use commons::{Distrusted, FindingRecord, NewFinding, Proof};
 pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
 pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
