@@ -28,7 +28,7 @@ use crate::record::facts::loss_curve;
 use crate::record::hint::Hint;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
-use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
+use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord, NightSign};
 use crate::system::clock::unix_ms;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -117,6 +117,8 @@ pub struct Night<'a> {
     /// Whether the last mutation was set aside as a host fault.
     pub(super) has_set_aside: bool,
     pub(super) clerk: Option<Clerk>,
+    /// Seen by others as long as this night takes submissions.
+    pub(super) sign: Option<NightSign>,
     /// What other labs tried on these terms without gain, as they say.
     hints: Arc<[Hint]>,
     digest: Arc<str>,
@@ -192,6 +194,7 @@ impl<'a> Night<'a> {
             rest,
             has_set_aside: false,
             clerk,
+            sign: None,
             hints: bench.store.hints(&context)?.into(),
             digest: digest.into(),
             digested,

@@ -84,3 +84,60 @@ fn halt(error: StoreError) -> ProposeError {
         false => ProposeError::Stop(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::propose::proposer::tests::{NoLedger, situation};
+    use crate::record::key::{ContextKey, SourceKey};
+    use crate::record::store::{NewFinding, Proof};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    /// What is proposed if a finding was made from `parent`, and the champion is `champion`.
+    fn proposed(parent: &str, knows_parent: bool, source: &str, champion: &str) -> Proposal {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut situation = situation(Vec::new());
+        let (task, context) = (situation.task, situation.context);
+        store.start_night("p", "", &task, &context, 0).unwrap();
+        if knows_parent {
+            store.put_blob(parent.as_bytes()).unwrap();
+        }
+        let finding = NewFinding {
+            text: b"finding",
+            source,
+            source_key: SourceKey::of(source.as_bytes()),
+            lab: "lab",
+            author: "author",
+            licence: Some("MIT"),
+            task,
+            context: ContextKey::of(b"theirs"),
+            parent: Hash::of(parent.as_bytes()),
+            change: "a change",
+            proof: Proof::Proved,
+        };
+        assert!(store.add_finding(&finding, 0).unwrap());
+        Arc::make_mut(&mut situation.parent).source = champion.into();
+        let cancelled = AtomicBool::new(false);
+        let mut desk = Desk { ledger: &mut NoLedger, cancelled: &cancelled };
+        Commons::new(store).propose(&situation, &mut desk).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_finding_is_tried_as_it_is_or_its_change_is_carried_onto_the_champion() {
+        let (parent, source) = ("const A: u32 = 1;\nconst B: u32 = 1;\n", "const A: u32 = 2;\nconst B: u32 = 1;\n");
+        let as_it_is = proposed(parent, true, source, parent);
+        assert_eq!((as_it_is.source.as_str(), as_it_is.description.as_str()), (source, "A 1 → 2"));
+        let credit = as_it_is.credit.unwrap();
+        assert_eq!((credit.author.as_str(), credit.sent.finding()), ("author", Some(Hash::of(b"finding"))));
+        assert_eq!(credit.made_from, Some(Hash::of(parent.as_bytes())));
+        let champion = "const A: u32 = 1;\nconst B: u32 = 7;\n";
+        let carried = proposed(parent, true, source, champion);
+        assert_eq!(carried.source, "const A: u32 = 2;\nconst B: u32 = 7;\n");
+        assert_eq!(carried.credit, Some(credit));
+        // Without the parent, and where the champion differs at the same place, the whole source is tried.
+        assert_eq!(proposed(parent, false, source, champion).source, source);
+        assert_eq!(proposed(parent, true, source, "const A: u32 = 9;\nconst B: u32 = 7;\n").source, source);
+    }
+}

@@ -234,6 +234,19 @@ pub(crate) mod tests {
     use crate::record::ending::Ending;
     use crate::record::trial::Findings;
 
+    /// For proposers that cost nothing.
+    pub(crate) struct NoLedger;
+
+    impl Ledger for NoLedger {
+        fn reserve(&mut self, _: &Spend) -> Result<Reservation, ProposeError> {
+            Err(ProposeError::Interrupted)
+        }
+
+        fn settle(&mut self, _: Reservation, _: &Exchange) -> Result<(), ProposeError> {
+            Ok(())
+        }
+    }
+
     /// A decided trial, for tests that read the past.
     pub(crate) fn past(number: u64, verdict: Ending, delta: Option<f64>) -> Arc<Past> {
         let source = format!("const N: u64 = {number};");

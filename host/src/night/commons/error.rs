@@ -22,7 +22,7 @@ pub enum CommonsError {
     Open { path: PathBuf, source: io::Error },
     #[error("cannot write into the commons: {0}")]
     Write(UntrustedFileError),
-    #[error("a finding could not be run again, which says nothing about it: {0}; what was taken in before stays")]
+    #[error("findings cannot be run again here, which says nothing about them: {0}")]
     Verify(#[from] VerifyError),
     #[error("no random numbers to choose the sample by: {0}")]
     Random(io::Error),

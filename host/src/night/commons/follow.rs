@@ -52,7 +52,6 @@ pub struct Followed {
 /// A finding that is news here.
 struct News {
     found: Found,
-    source: String,
     source_key: SourceKey,
     /// Whether its run can be compared with one here.
     is_comparable: bool,
@@ -81,21 +80,21 @@ pub fn follow(
     let (night, _) = past::night(store, None)?;
     let folder = tree::open(folder)?;
     let mut here = Here::open(store, &night)?;
-    let Tree { findings, negatives, refused } = tree::read(&folder);
+    let Tree { findings, negatives, refused, .. } = tree::read(&folder);
     let mut followed = Followed { refused, ..Followed::default() };
     let (own, others): (Vec<Found>, Vec<Found>) =
         findings.into_iter().partition(|found| Some(found.signed.by) == how.own);
     let own: BTreeSet<Hash> = own.into_iter().map(|found| found.signed.text.source).collect();
     followed.known = own.len();
     let news = news(&here, &folder, own, others, &mut followed)?;
-    let proofs = prove(&mut here, &news, how, &mut followed, watch)?;
+    let proofs = prove(&mut here, (&folder, &news), how, &mut followed, watch)?;
     for (news, proof) in news.into_iter().zip(proofs) {
         let lab = news.found.signed.by.to_string();
         let reason = here.distrusted.get(&lab).map(|reason| Refusal::Distrusted(reason.clone()));
         match (reason, proof) {
             (Some(reason), Ok(_)) => followed.refuse(&news.found, reason),
             (_, Err(reason)) => followed.refuse(&news.found, reason),
-            (None, Ok(proof)) => take(store, &news, proof, &mut followed)?,
+            (None, Ok(proof)) => take(store, (&folder, &news), proof, &mut followed)?,
         }
     }
     for signed in negatives.iter().filter(|signed| Some(signed.by) != how.own) {
@@ -181,10 +180,14 @@ fn news(
             parents.insert(found.signed.text.source);
             continue;
         }
-        match read(here, folder, found, &mut seen) {
-            Ok(news) => waiting.push(news),
-            Err((_, CommonsOr::Commons(error))) => return Err(error),
-            Err((found, CommonsOr::Other(reason))) => followed.refuse(&found, reason),
+        match read(here, folder, &found, &mut seen) {
+            Ok(source_key) => {
+                let manifest = &found.signed.text.evidence.manifest;
+                let is_comparable = manifest.context_key() == here.context && manifest.intervals == setup::INTERVALS;
+                waiting.push(News { found, source_key, is_comparable });
+            }
+            Err(CommonsOr::Commons(error)) => return Err(error),
+            Err(CommonsOr::Other(reason)) => followed.refuse(&found, reason),
         }
     }
     let mut ready = Vec::new();
@@ -215,34 +218,24 @@ fn news(
 fn read(
     here: &Here,
     folder: &Folder,
-    found: Found,
+    found: &Found,
     seen: &mut BTreeMap<SourceKey, Hash>,
-) -> Result<News, (Found, CommonsOr<Refusal>)> {
-    let checked = || {
-        here.check(&found).map_err(CommonsOr::Other)?;
-        let source = tree::source(folder, &found).map_err(CommonsOr::Other)?;
-        let key = Source::parse(&source).map_err(|error| CommonsOr::Other(error.into()))?.key();
-        here.check_source(&key)?;
-        Ok((source, key))
-    };
-    match checked() {
-        Err(reason) => Err((found, reason)),
-        Ok((source, source_key)) => {
-            if let Some(other) = seen.get(&source_key) {
-                return Err((found, CommonsOr::Other(Refusal::Taken(*other))));
-            }
-            seen.insert(source_key, found.signed.hash());
-            let manifest = &found.signed.text.evidence.manifest;
-            let is_comparable = manifest.context_key() == here.context && manifest.intervals == setup::INTERVALS;
-            Ok(News { found, source, source_key, is_comparable })
-        }
+) -> Result<SourceKey, CommonsOr<Refusal>> {
+    here.check(found).map_err(CommonsOr::Other)?;
+    let source = tree::source(folder, found).map_err(CommonsOr::Other)?;
+    let key = Source::parse(&source).map_err(|error| CommonsOr::Other(error.into()))?.key();
+    here.check_source(&key)?;
+    if let Some(other) = seen.get(&key) {
+        return Err(CommonsOr::Other(Refusal::Taken(*other)));
     }
+    seen.insert(key, found.signed.hash());
+    Ok(key)
 }
 
 /// What a sample shows of each finding. A lab with a refuted claim is distrusted from then on.
 fn prove(
     here: &mut Here,
-    news: &[News],
+    (folder, news): (&Folder, &[News]),
     how: &Follow,
     followed: &mut Followed,
     watch: &mut dyn FnMut(&Progress),
@@ -259,10 +252,18 @@ fn prove(
             continue;
         }
         followed.replayed += 1;
-        *proof = match sample::run_again(here.store, &one.found.signed, &one.source, how.threads, watch)? {
+        let source = match tree::source(folder, &one.found) {
+            Err(changed) => {
+                *proof = Err(changed);
+                continue;
+            }
+            Ok(source) => source,
+        };
+        *proof = match sample::run_again(here.store, &one.found.signed, &source, how.threads, watch)? {
             Shown::Holds => Ok(Proof::Proved),
             Shown::Nothing => Ok(Proof::OtherTerms),
             Shown::Unfit(reason) => Err(Refusal::Compile(reason)),
+            Shown::Fault(reason) => Err(Refusal::Machine(reason)),
             Shown::Refuted(reason) => {
                 let finding = one.found.signed.hash();
                 let why = format!("its claim in the finding {} was refuted: {reason}", finding.short());
@@ -275,14 +276,27 @@ fn prove(
     Ok(proofs)
 }
 
-fn take(store: &Store, news: &News, proof: Proof, followed: &mut Followed) -> Result<(), CommonsError> {
+fn take(
+    store: &Store,
+    (folder, news): (&Folder, &News),
+    proof: Proof,
+    followed: &mut Followed,
+) -> Result<(), CommonsError> {
+    // It was read before, and is not kept in memory: a commons may hold many.
+    let source = match tree::source(folder, &news.found) {
+        Err(changed) => {
+            followed.refuse(&news.found, changed);
+            return Ok(());
+        }
+        Ok(source) => source,
+    };
     let signed = &news.found.signed;
     let (lab, author, text) = (signed.by.to_string(), signed.text.author.to_string(), signed.to_bytes());
     let licence = signed.text.licence.as_ref().map(ToString::to_string);
     let manifest = &signed.text.evidence.manifest;
     let new = NewFinding {
         text: &text,
-        source: &news.source,
+        source: &source,
         source_key: news.source_key,
         lab: &lab,
         author: &author,

@@ -75,10 +75,9 @@ pub fn publish(
 ) -> Result<Published, CommonsError> {
     let folder = tree::open(folder)?;
     let there = There::read(key.public(), &folder);
-    match folder.read(Path::new(PAGE), 1) {
-        Err(UntrustedFileError::Missing(_)) => write(&folder, Path::new(PAGE), README.as_bytes()).map(drop)?,
-        // Whatever it says.
-        Ok(_) | Err(_) => {}
+    // One that is there stays, whatever it says.
+    if let Err(UntrustedFileError::Missing(_)) = folder.read(Path::new(PAGE), 1) {
+        write(&folder, Path::new(PAGE), README.as_bytes())?;
     }
     let (mut published, mut seen) = (Published::default(), BTreeSet::new());
     for night in store.nights()? {

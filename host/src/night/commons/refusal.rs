@@ -21,7 +21,7 @@ pub enum Refusal {
     Form(#[from] FormError),
     #[error("it is no part of a commons: the folder of a lab has the name of its key, and `findings` and `negatives`")]
     Unknown,
-    #[error("the commons holds more than {0} findings: this one is not read")]
+    #[error("the commons holds more than {0} findings and lists: from here on it is not read")]
     TooMany(usize),
     #[error("it is signed by the key {0}, and lies in the folder of another lab")]
     OtherLab(PublicKey),
@@ -46,6 +46,8 @@ pub enum Refusal {
     Source(#[from] SourceError),
     #[error("its source does not compile here: {0}")]
     Compile(String),
+    #[error("it could not be run again on this machine, which says nothing about it: {0}. Follow again to try")]
+    Machine(String),
     #[error("its claim is refuted: {0}. Its lab is distrusted from now on")]
     Refuted(String),
     #[error("too many findings of its lab wait here for their trial")]

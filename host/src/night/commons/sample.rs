@@ -2,12 +2,15 @@
 //! lab can know which of its claims will be looked at.
 
 use crate::community::{Finding, Signed};
-use crate::experiment::prepare::Refusal as Unfit;
+use crate::experiment::replay::ReplayError;
 use crate::night::commons::error::CommonsError;
 use crate::night::verify::{Proof as Attempt, Statement, VerifyError};
 use crate::record::store::Store;
 use crate::sandbox::Progress;
 use std::collections::BTreeMap;
+
+/// Most findings of a lab that are run again at once: a lab that publishes many must not use up the time of others.
+const MOST_OF_A_LAB: usize = 10;
 
 /// Of each lab's findings, those that are run again: one of `every`, rounded up. `labs` has the lab of each finding.
 pub fn draw(labs: &[String], every: u32) -> Result<Vec<usize>, CommonsError> {
@@ -19,7 +22,7 @@ pub fn draw(labs: &[String], every: u32) -> Result<Vec<usize>, CommonsError> {
     }
     let mut drawn = Vec::new();
     for mut places in of_lab.into_values() {
-        let count = places.len().div_ceil(every.max(1) as usize);
+        let count = places.len().div_ceil(every.max(1) as usize).min(MOST_OF_A_LAB);
         places.sort_by_key(|place| *blake3::keyed_hash(&seed, &place.to_le_bytes()).as_bytes());
         drawn.extend(places.into_iter().take(count));
     }
@@ -35,6 +38,8 @@ pub enum Shown {
     Nothing,
     /// Its source is no guest.
     Unfit(String),
+    /// Nothing: the machine could not finish.
+    Fault(String),
 }
 
 pub fn run_again(
@@ -52,14 +57,11 @@ pub fn run_again(
             Some(difference) => Shown::Refuted(difference),
         },
         Ok(Attempt::OtherComponent(_)) => Shown::Nothing,
-        Err(VerifyError::Compile(unfit)) if is_of_the_source(&unfit) => Shown::Unfit(unfit.to_string()),
+        Err(VerifyError::Compile(unfit)) if unfit.stage().is_some() => Shown::Unfit(unfit.to_string()),
+        Err(VerifyError::Compile(unfit)) => Shown::Fault(unfit.to_string()),
+        Err(VerifyError::Replay(ReplayError::Host(reason))) => Shown::Fault(reason),
         Err(error) => return Err(error.into()),
     })
-}
-
-/// Whether the source is at fault, and not the machine.
-fn is_of_the_source(unfit: &Unfit) -> bool {
-    unfit.stage().is_some()
 }
 
 #[cfg(test)]
@@ -74,6 +76,7 @@ mod tests {
         assert_eq!((of("a"), of("b")), (2, 1));
         assert_eq!(draw(&labs, 1).unwrap(), [0, 1, 2, 3, 4, 5]);
         assert_eq!(draw(&[], 4).unwrap(), [0; 0]);
+        assert_eq!(draw(&vec!["a".to_owned(); 400], 4).unwrap().len(), MOST_OF_A_LAB);
         let several: std::collections::BTreeSet<_> = (0..64).map(|_| draw(&labs, 4).unwrap()).collect();
         assert!(several.len() > 1, "which ones is not known before");
     }

@@ -9,11 +9,11 @@ use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Most labs, findings of one lab, lists of one lab, and findings in all.
+/// Most labs, findings of one lab, lists of one lab, and findings and lists in all.
 const MOST_LABS: usize = 1000;
 const MOST_OF_A_LAB: usize = 2000;
 const MOST_LISTS: usize = 1000;
-const MOST_FINDINGS: usize = 20_000;
+const MOST_FILES: usize = 30_000;
 /// Names that are looked at in the folders of a lab and of a finding.
 const MOST_NAMES: usize = 16;
 
@@ -32,6 +32,8 @@ pub struct Tree {
     pub findings: Vec<Found>,
     pub negatives: Vec<Signed<Negatives>>,
     pub refused: Vec<Refused>,
+    /// Findings and lists that were looked at.
+    files: usize,
 }
 
 pub fn open(path: &Path) -> Result<Folder, CommonsError> {
@@ -65,6 +67,7 @@ pub fn read(folder: &Folder) -> Tree {
     for lab in labs {
         let path = Path::new(LABS).join(&lab);
         match lab.to_str().and_then(|lab| lab.parse().ok()) {
+            _ if tree.files > MOST_FILES => break,
             Some(key) => tree.lab(folder, &path, &key),
             None => tree.refuse(&path, Refusal::Unknown),
         }
@@ -89,34 +92,31 @@ impl Tree {
 
     fn lab(&mut self, folder: &Folder, path: &Path, key: &PublicKey) {
         for part in self.names(folder, path, MOST_NAMES) {
-            match part.file_name().and_then(OsStr::to_str) {
-                Some(FINDINGS) => {
-                    for at in self.names(folder, &part, MOST_OF_A_LAB) {
-                        if let Err(reason) = self.finding(folder, &at, key) {
-                            self.refuse(&at, reason);
-                        }
+            let (most, read): (_, fn(&mut Self, &Folder, &Path, &PublicKey) -> Result<(), Refusal>) =
+                match part.file_name().and_then(OsStr::to_str) {
+                    Some(FINDINGS) => (MOST_OF_A_LAB, Self::finding),
+                    Some(NEGATIVES) => (MOST_LISTS, Self::list),
+                    _ => {
+                        self.refuse(&part, Refusal::Unknown);
+                        continue;
                     }
+                };
+            for at in self.names(folder, &part, most) {
+                self.files += 1;
+                if self.files > MOST_FILES {
+                    return self.refuse(&at, Refusal::TooMany(MOST_FILES));
                 }
-                Some(NEGATIVES) => {
-                    for at in self.names(folder, &part, MOST_LISTS) {
-                        if let Err(reason) = self.list(folder, &at, key) {
-                            self.refuse(&at, reason);
-                        }
-                    }
+                if let Err(reason) = read(self, folder, &at, key) {
+                    self.refuse(&at, reason);
                 }
-                _ => self.refuse(&part, Refusal::Unknown),
             }
         }
     }
 
     fn finding(&mut self, folder: &Folder, path: &Path, key: &PublicKey) -> Result<(), Refusal> {
-        if self.findings.len() >= MOST_FINDINGS {
-            return Err(Refusal::TooMany(MOST_FINDINGS));
-        }
-        for name in folder.names(path, MOST_NAMES)? {
-            if name != PAGE && name != SOURCE {
-                self.refuse(&path.join(name), Refusal::Unknown);
-            }
+        let names = folder.names(path, MOST_NAMES)?;
+        if let Some(other) = names.iter().find(|name| *name != PAGE && *name != SOURCE) {
+            self.refuse(&path.join(other), Refusal::Unknown);
         }
         let signed = Signed::<Finding>::read_page(&folder.read_bytes(&path.join(PAGE), MAX_PAGE_BYTES as u64)?)?;
         in_place(path, key, &signed.by, signed.folder())?;

@@ -8,6 +8,7 @@
 //! index.sqlite   records that name the blobs and link them; see schema.sql to schema_5.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
+//! nights/        the signs of nights that take submissions and still run
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
@@ -43,7 +44,7 @@ pub use commons::{Distrusted, FindingRecord, NewFinding, Proof};
 pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
 pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
-pub use lock::RunLock;
+pub use lock::{NightSign, RunLock};
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
