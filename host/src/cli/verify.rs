@@ -76,7 +76,7 @@ fn statement(file: &Path) -> Result<Statement> {
     if !Signed::<Finding>::is_page(&bytes) {
         return Ok(Statement::read(&bytes)?);
     }
-    let finding = Signed::<Finding>::read_page(&bytes)?;
+    let finding = Signed::<Finding>::read_page(&bytes).with_context(|| page.display().to_string())?;
     let beside = page.with_file_name(SOURCE);
     let source = user_file::read(&beside, MAX_SOURCE_BYTES as u64)
         .with_context(|| format!("cannot read the source of the finding, {}", beside.display()))?;

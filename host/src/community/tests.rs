@@ -386,5 +386,9 @@ proptest! {
             prop_assert!(read(&bytes).is_err() && Signed::<Claim>::read(&bytes).is_err());
             prop_assert!(Signed::<Receipt>::read(&bytes).is_err());
         }
+        for start in ["", "<!-- nightlab finding 1 -->\n\n```text\n", "nightlab negatives 1\nby: "] {
+            let bytes = [start.as_bytes(), &bytes, text.as_bytes(), b"\n```\n"].concat();
+            prop_assert!(Signed::<Finding>::read_page(&bytes).is_err() && Signed::<Negatives>::read(&bytes).is_err());
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::community::{
     PublicKey, Rounded, SOURCE, Signed,
 };
 use crate::data::task::Definition;
+use crate::guest::source::Source;
 use crate::night::commons::error::CommonsError;
 use crate::night::commons::tree::{self, Tree};
 use crate::night::credits::owing;
@@ -160,6 +161,9 @@ impl Press<'_> {
         if is_finding_itself {
             published.known += 1;
             return Ok(Ok(()));
+        }
+        if std::str::from_utf8(&source).ok().is_none_or(|text| Source::parse(text).is_err()) {
+            return Ok(Err("it is no Rust source, and only those are published".into()));
         }
         let finding = match self.compose(trial, &source)? {
             Ok(finding) => finding,

@@ -36,6 +36,22 @@ pub struct Tree {
     files: usize,
 }
 
+/// What the folder of a lab holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Finding,
+    List,
+}
+
+impl Kind {
+    const fn most(self) -> usize {
+        match self {
+            Self::Finding => MOST_OF_A_LAB,
+            Self::List => MOST_LISTS,
+        }
+    }
+}
+
 pub fn open(path: &Path) -> Result<Folder, CommonsError> {
     Folder::open(path).map_err(|source| CommonsError::Open { path: path.to_owned(), source })
 }
@@ -92,21 +108,24 @@ impl Tree {
 
     fn lab(&mut self, folder: &Folder, path: &Path, key: &PublicKey) {
         for part in self.names(folder, path, MOST_NAMES) {
-            let (most, read): (_, fn(&mut Self, &Folder, &Path, &PublicKey) -> Result<(), Refusal>) =
-                match part.file_name().and_then(OsStr::to_str) {
-                    Some(FINDINGS) => (MOST_OF_A_LAB, Self::finding),
-                    Some(NEGATIVES) => (MOST_LISTS, Self::list),
-                    _ => {
-                        self.refuse(&part, Refusal::Unknown);
-                        continue;
-                    }
-                };
-            for at in self.names(folder, &part, most) {
+            let kind = match part.file_name().and_then(OsStr::to_str) {
+                Some(FINDINGS) => Kind::Finding,
+                Some(NEGATIVES) => Kind::List,
+                _ => {
+                    self.refuse(&part, Refusal::Unknown);
+                    continue;
+                }
+            };
+            for at in self.names(folder, &part, kind.most()) {
                 self.files += 1;
                 if self.files > MOST_FILES {
                     return self.refuse(&at, Refusal::TooMany(MOST_FILES));
                 }
-                if let Err(reason) = read(self, folder, &at, key) {
+                let read = match kind {
+                    Kind::Finding => self.finding(folder, &at, key),
+                    Kind::List => self.list(folder, &at, key),
+                };
+                if let Err(reason) = read {
                     self.refuse(&at, reason);
                 }
             }

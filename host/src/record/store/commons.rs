@@ -4,12 +4,14 @@ use crate::record::hint::Hint;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
-use crate::record::store::index::{Whole, whole};
+use crate::record::store::index::whole;
 use crate::record::store::trial::{TrialRecord, trial_row};
 use crate::record::trial::{Credit, Sent};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, params};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Most findings that wait for their trial, of one lab.
 pub const MOST_WAITING: u64 = 1000;
@@ -153,19 +155,19 @@ impl Store {
         self.first("SELECT * FROM findings WHERE source_key = ? ORDER BY arrived LIMIT 1", [key], finding_row)
     }
 
-    /// The next finding to try on these terms: labs take turns, and each lab's findings come in their order. No night
-    /// on these terms has tried it or holds it, and its lab is not distrusted.
+    /// The next finding to try on these terms: first of the lab whose last turn was longest ago, and each lab's
+    /// findings in their order. No night on these terms has tried it or holds it, and its lab is not distrusted.
     pub fn next_finding(&self, task: &TaskHash, context: &ContextKey) -> Result<Option<FindingRecord>, StoreError> {
         let sql =
-            "SELECT findings.*, row_number() OVER (PARTITION BY lab ORDER BY arrived) + (SELECT count(*) FROM trials
-               JOIN nights ON nights.id = night JOIN findings AS before ON before.hash = trials.finding
-               WHERE nights.context = ?2 AND before.lab = findings.lab) AS turn
+            "SELECT findings.*, coalesce((SELECT max(proposals.id) FROM proposals JOIN nights ON nights.id = night
+               JOIN findings AS before ON before.hash = proposals.finding WHERE nights.context = ?2
+               AND before.lab = findings.lab AND outcome <> 'withdrawn'), 0) AS last_turn
              FROM findings WHERE task = ?1 AND lab NOT IN (SELECT lab FROM distrusted)
              AND NOT EXISTS (SELECT 1 FROM trials JOIN nights ON nights.id = night
                WHERE trials.finding = findings.hash AND nights.context = ?2)
              AND NOT EXISTS (SELECT 1 FROM proposals JOIN nights ON nights.id = night
                WHERE proposals.finding = findings.hash AND nights.context = ?2 AND outcome <> 'withdrawn')
-             ORDER BY turn, arrived LIMIT 1";
+             ORDER BY last_turn, arrived LIMIT 1";
         self.first(sql, params![task, context], finding_row)
     }
 
@@ -205,15 +207,24 @@ impl Store {
         })
     }
 
-    /// Keeps what a lab says that it tried without gain, up to [`MOST_HINTS`] of each lab. Returns how many are new.
+    /// Keeps what labs say that they tried without gain, up to [`MOST_HINTS`] of each lab. Returns how many are new.
     pub fn add_hints(&self, context: &ContextKey, hints: &[Hint]) -> Result<u64, StoreError> {
         let transaction = self.begin()?;
-        let mut added = 0;
+        let (mut added, mut of_labs) = (0, BTreeMap::<&str, u64>::new());
         for Hint { lab, source_key, ending, delta, change } in hints {
-            let sql = "INSERT OR IGNORE INTO hints SELECT ?, ?, ?, ?, ?, ?
-                 WHERE (SELECT count(*) FROM hints WHERE lab = ?) < ?";
-            let params = params![lab, context, source_key, ending, delta, change, lab, Whole(MOST_HINTS)];
-            added += self.sql(transaction.execute(sql, params))? as u64;
+            let of_lab = match of_labs.entry(lab) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let sql = "SELECT count(*) FROM hints WHERE lab = ?";
+                    unknown.insert(self.one(sql, [lab], |row| whole(row, 0))?)
+                }
+            };
+            if *of_lab < MOST_HINTS {
+                let sql = "INSERT OR IGNORE INTO hints VALUES (?, ?, ?, ?, ?, ?)";
+                let params = params![lab, context, source_key, ending, delta, change];
+                let new = self.sql(transaction.execute(sql, params))? as u64;
+                (added, *of_lab) = (added + new, *of_lab + new);
+            }
         }
         self.commit(transaction)?;
         Ok(added)
@@ -256,6 +267,7 @@ fn finding_row(row: &Row<'_>) -> rusqlite::Result<FindingRecord> {
 mod tests {
     use super::*;
     use crate::record::ending::Ending;
+    use crate::record::store::{AnswerOutcome, NewAnswer};
     use crate::record::trial::{Findings, Trial};
 
     fn add(store: &Store, lab: &str, name: &str) -> Hash {
@@ -289,10 +301,36 @@ mod tests {
         }
         store.distrust("liar", &Hash::of(b"lie"), "a lie", 0).unwrap();
         let mut order = Vec::new();
+        let hold = |finding: &FindingRecord| {
+            let answer = NewAnswer {
+                first: None,
+                unix_ms: 0,
+                proposer: "commons",
+                parent: 0,
+                outcome: AnswerOutcome::Ready,
+                stage: None,
+                fault: "",
+                text: Some("source"),
+                hypothesis: "",
+                description: "",
+                operator: "",
+                sent: Some(Sent::Finding(finding.hash)),
+                wall_ms: 0,
+            };
+            store.add_answer(night, &answer, &[]).unwrap()
+        };
+        // One that a killed night holds goes back to the next, with its credit.
+        let first = store.next_finding(&task, &context).unwrap().unwrap();
+        let id = hold(&first);
+        assert_eq!(store.next_finding(&task, &context).unwrap().unwrap().lab, "bob");
+        assert_eq!(store.untried(&context).unwrap()[0].credit, Some(first.credit()));
+        store.withdraw(id).unwrap();
+
         while let Some(next) = store.next_finding(&task, &context).unwrap() {
             order.push(format!("{} {}", next.lab, next.change));
             let mut trial = Trial::baseline("", Findings::new(Ending::Noise));
             (trial.number, trial.credit) = (order.len() as u64, Some(next.credit()));
+            trial.proposal = Some(hold(&next));
             store.add_trial(night, &trial, &[]).unwrap();
             assert_eq!(store.trial_of_finding(&next.hash).unwrap().unwrap().trial.credit, trial.credit);
         }
