@@ -296,7 +296,7 @@ fn what_does_not_hold_is_refused_with_its_reason() {
         (&broken, "its source is refused"),
         (&seed, "this store has run the same source"),
         (&named, "its source is refused"),
-        ("labs/secret", "it is no part of a commons"),
+        ("labs/secret", "it does not belong in a commons"),
         ("findings/linked", "is a symbolic link"),
         ("/negatives", "is a symbolic link"),
         ("findings/large", "has more than"),

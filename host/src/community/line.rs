@@ -12,7 +12,7 @@ const MAX_CHARS: usize = 300;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(String);
 
-/// Text that is no such line.
+/// Text that does not read as such a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("one line of at most {MAX_CHARS} characters is expected, without control characters")]
 pub struct LineError;

@@ -25,7 +25,7 @@ pub enum UntrustedFileError {
     /// A folder, pipe, socket or device.
     #[error("{0} is no plain file")]
     NotAFile(String),
-    #[error("{0} is no folder")]
+    #[error("{0} is not a folder")]
     NotAFolder(String),
     /// Larger than the cap.
     #[error("{name} has more than {cap} bytes")]
@@ -199,7 +199,7 @@ fn parts(path: &Path) -> Result<(&OsStr, Vec<&OsStr>), UntrustedFileError> {
     Ok((last, parts))
 }
 
-/// Opens a folder that is no link, to go on from it.
+/// Opens a folder, and not a link to one, to go on from it.
 fn enter(from: impl AsFd, folder: &OsStr, path: &Path) -> Result<OwnedFd, UntrustedFileError> {
     let failed = |error| failed(shown(path), error);
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::PATH;

@@ -19,7 +19,7 @@ use std::path::Path;
 
 /// How a commons is followed.
 pub struct Follow {
-    /// One of so many findings of each lab is run again.
+    /// Of this number of findings of a lab, one is run again.
     pub every: u32,
     pub threads: Option<u32>,
     /// The key of this lab, whose own findings are passed over.

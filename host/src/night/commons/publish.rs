@@ -163,7 +163,7 @@ impl Press<'_> {
             return Ok(Ok(()));
         }
         if std::str::from_utf8(&source).ok().is_none_or(|text| Source::parse(text).is_err()) {
-            return Ok(Err("it is no Rust source, and only those are published".into()));
+            return Ok(Err("only Rust sources are published, and it does not parse as one".into()));
         }
         let finding = match self.compose(trial, &source)? {
             Ok(finding) => finding,

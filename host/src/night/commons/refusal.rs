@@ -19,7 +19,9 @@ pub enum Refusal {
     File(#[from] UntrustedFileError),
     #[error(transparent)]
     Form(#[from] FormError),
-    #[error("it is no part of a commons: the folder of a lab has the name of its key, and `findings` and `negatives`")]
+    #[error(
+        "it does not belong in a commons: the folder of a lab has the name of its key, and `findings` and `negatives`"
+    )]
     Unknown,
     #[error("the commons holds more than {0} findings and lists: from here on it is not read")]
     TooMany(usize),

@@ -36,7 +36,7 @@ pub enum Shown {
     Refuted(String),
     /// Nothing: the compiler here makes another component of its source.
     Nothing,
-    /// Its source is no guest.
+    /// Its source does not compile.
     Unfit(String),
     /// Nothing: the machine could not finish.
     Fault(String),

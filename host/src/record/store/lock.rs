@@ -85,7 +85,7 @@ impl NightSign {
         let folder = dir.join(SIGNS);
         std::fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
         let file = open(&folder, &night.to_string())?;
-        // Several processes may run one night. Whoever looks holds it for a moment only.
+        // Several processes may run one night. `is_up` holds it for a moment only.
         flock(&file, FlockOperation::LockShared).map_err(|error| io_error(&folder, error.into()))?;
         Ok(Self { _file: file })
     }
