@@ -7,7 +7,7 @@ use nightlab::propose::command::{Answer, Command, CommandError, Config, Program,
 use nightlab::propose::proposer::{Desk, Failed, Ledger, Parent, ProposeError, Proposer, Reservation, Situation};
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::Facts;
-use nightlab::record::key::TaskHash;
+use nightlab::record::key::{ContextKey, TaskHash};
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::stage::Stage;
 use nightlab::record::trial::{Findings, Trial};
@@ -325,6 +325,8 @@ fn situation() -> Situation {
     Situation {
         brief: "Lower is better.".into(),
         task: TaskHash::of(b"t"),
+        context: ContextKey::of(b"t"),
+        hints: [].into(),
         parent: Arc::new(parent),
         past: Vec::new(),
         underway: Vec::new(),

@@ -12,6 +12,7 @@ mod sdk;
 
 mod causality;
 mod command;
+mod commons;
 mod community;
 mod hostile;
 mod identity;

@@ -7,7 +7,7 @@ use nightlab::propose::proposer::{
     Desk, Failed, Ledger, Parent, Proposal, ProposeError, Proposer, Reservation, Situation,
 };
 use nightlab::record::facts::Facts;
-use nightlab::record::key::TaskHash;
+use nightlab::record::key::{ContextKey, TaskHash};
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::stage::Stage;
 use std::os::unix::fs::PermissionsExt;
@@ -524,6 +524,8 @@ fn situation() -> Situation {
     Situation {
         brief: "Lower is better.".into(),
         task: TaskHash::of(b"t"),
+        context: ContextKey::of(b"t"),
+        hints: [].into(),
         parent: Arc::new(Parent { number: 0, source, description, bpb: 2.5, facts: Facts::default() }),
         past: Vec::new(),
         underway: Vec::new(),

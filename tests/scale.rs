@@ -49,7 +49,7 @@ fn add_trials(store: &Store, count: u64) {
             hypothesis: "",
             description: "a constant",
             operator: "constant",
-            submission: None,
+            sent: None,
             wall_ms: 1,
         };
         let mut trial = last.clone();

@@ -124,14 +124,20 @@ pub enum Command {
         #[command(flatten)]
         key: KeyFile,
     },
-    /// Prove or refute a claim, a receipt, or a submission with a claim: its signature, and then its result, by running
-    /// the experiment again. Exit code 0 if it holds, 1 with the first differing interval if not.
+    /// Prove or refute a claim, a receipt, a submission with a claim, or a finding: its signature, and then its result,
+    /// by running the experiment again. Exit code 0 if it holds, 1 with the first differing interval if not.
     Verify(Verify),
     /// Submissions of strangers.
     Inbox {
         /// What to do with them.
         #[command(subcommand)]
         command: Inbox,
+    },
+    /// What labs show each other in a folder, usually of a Git repository.
+    Commons {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Commons,
     },
     /// Let the champion (or any experiment's model) write.
     Sample(Sample),
@@ -363,12 +369,12 @@ pub struct Submit {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["file", "audit"]))]
 pub struct Verify {
-    /// The claim, receipt or submission.
+    /// The claim, receipt or submission; of a finding, its folder or its page.
     pub file: Option<PathBuf>,
     /// Execute only this interval, from this store's checkpoint before it (1 is the first that has one).
     #[arg(long, value_name = "K", requires = "file")]
     pub segment: Option<u32>,
-    /// Check all submissions and receipts of this store against its records, and replay N of its experiments.
+    /// Check all submissions, receipts and findings of this store against its records, and replay N of its experiments.
     #[arg(long, value_name = "N")]
     pub audit: Option<usize>,
     /// Random seed that chooses the experiments of an audit.
@@ -399,6 +405,45 @@ pub enum Inbox {
         #[arg(long, default_value = "community", value_name = "NAME|FILE")]
         policy: String,
     },
+}
+
+/// `host commons`.
+#[derive(Debug, Subcommand)]
+pub enum Commons {
+    /// Write what this lab kept as findings, and what had no gain as lists, where they are not there yet. Commit and
+    /// push them with Git.
+    Publish(Publish),
+    /// Take in what other labs found: what is signed, new here, and has a known parent. Of each lab, a sample is run
+    /// again. A policy with the proposer `commons` tries what was taken.
+    Follow {
+        /// The folder, such as a clone of a repository.
+        dir: PathBuf,
+        /// Of each lab, one of N new findings is run again, at least one.
+        #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
+        one_in: u32,
+    },
+    /// List the findings that were taken in, what became of them, and the labs that are distrusted.
+    List,
+    /// Believe a lab again whose claim was refuted.
+    Trust {
+        /// Its public key.
+        lab: String,
+    },
+}
+
+/// `host commons publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// The folder, such as a clone of a repository.
+    pub dir: PathBuf,
+    /// The licence of this lab's own work, as an SPDX expression [default: none, so that others may only read it].
+    #[arg(long, value_name = "SPDX")]
+    pub licence: Option<String>,
+    /// Commit what was written, with `git`.
+    #[arg(long)]
+    pub commit: bool,
+    #[command(flatten)]
+    pub key: KeyFile,
 }
 
 /// `host search`.

@@ -33,7 +33,7 @@ pub fn keygen(cli: &Cli, file: Option<&Path>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn key(cli: &Cli, key: &KeyFile) -> Result<PrivateKey> {
+pub fn key(cli: &Cli, key: &KeyFile) -> Result<PrivateKey> {
     let path = key.key.clone().unwrap_or_else(|| setup::key_path(&cli.store));
     Ok(PrivateKey::open(&path)?)
 }

@@ -42,7 +42,7 @@ pub fn ideas(cli: &Cli) -> Result<ExitCode> {
 
 /// One object a line: operators, then changes with their status.
 fn json_lines(known: &Known) {
-    let Known { operators, kept, near_misses, without_gain, failing } = known;
+    let Known { operators, kept, near_misses, without_gain, failing, elsewhere } = known;
     operators.iter().for_each(text::json_line);
     let measured = |status: &str, all: &[Measured]| {
         all.iter().for_each(|change| text::json_line(&Line { status, change }));
@@ -51,6 +51,7 @@ fn json_lines(known: &Known) {
     measured("near-miss", near_misses);
     measured("without-gain", without_gain);
     failing.iter().for_each(|change| text::json_line(&Line { status: "fails", change }));
+    elsewhere.iter().for_each(|change| text::json_line(&Line { status: "elsewhere", change }));
 }
 
 fn line(idea: &Idea) -> String {

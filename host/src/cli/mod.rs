@@ -3,6 +3,7 @@
 //! knows which function each command calls.
 
 mod args;
+mod commons;
 mod community;
 mod ctrl_c;
 mod data;

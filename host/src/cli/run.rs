@@ -6,8 +6,8 @@ use crate::cli::mutation;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
-    community, data, diff, doctor, export, ideas, lab, manual, out, outlook, promote, report, score, search, show,
-    split, store, text, verify,
+    commons, community, data, diff, doctor, export, ideas, lab, manual, out, outlook, promote, report, score, search,
+    show, split, store, text, verify,
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -92,6 +92,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Inbox { command: args::Inbox::Add { files, policy } } => community::add(&cli, files, policy),
         Command::Inbox { command: args::Inbox::List } => community::list(&cli),
         Command::Inbox { command: args::Inbox::Run { policy } } => run_inbox(&cli, policy),
+        Command::Commons { command: args::Commons::Publish(what) } => commons::publish(&cli, what),
+        Command::Commons { command: args::Commons::Follow { dir, one_in } } => commons::follow(&cli, dir, *one_in),
+        Command::Commons { command: args::Commons::List } => commons::list(&cli),
+        Command::Commons { command: args::Commons::Trust { lab } } => commons::trust(&cli, lab),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),

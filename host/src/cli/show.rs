@@ -264,7 +264,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
         if let Some(credit) = &t.credit {
             let licence = printable(&files::licence_words(credit));
             println!("  author     key {}, {licence}", printable(&credit.author));
-            println!("             submission {}", credit.submission);
+            println!("             {} {}", credit.sent.name(), credit.sent.hash());
         }
         for exchange in exchanges_of(store, t)? {
             println!("  asked      {}", exchange_line(&exchange));

@@ -4,7 +4,8 @@ use crate::cli::args::{Cli, Verify};
 use crate::cli::out::println;
 use crate::cli::{split, text};
 use anyhow::{Context, Result};
-use nightlab::community::{Form, PrivateKey, PublicKey, Submission};
+use nightlab::community::{Finding, Form, PAGE, PrivateKey, PublicKey, SOURCE, Signed, Submission};
+use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::setup;
 use nightlab::night::verify::{self, Audited, Statement};
 use nightlab::system::sanitize::printable;
@@ -21,9 +22,7 @@ pub fn verify(cli: &Cli, what: &Verify) -> Result<ExitCode> {
 }
 
 fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
-    let shown = || format!("cannot read {}", file.display());
-    let bytes = user_file::read_bytes(file, Submission::MAX_BYTES as u64).with_context(shown)?;
-    let statement = Statement::read(&bytes)?;
+    let statement = statement(file)?;
     let secret = what.secret.as_deref().map(split::given).transpose()?;
     let store = setup::existing_store(&cli.store)?;
     let (purpose, by) = (statement.purpose.name(), statement.by);
@@ -67,6 +66,22 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
         text::replay(&found).iter().for_each(|line| println!("proved: {line}"));
     }
     Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads what is to be proved. A finding is a folder, or the page in it; its source is beside the page.
+fn statement(file: &Path) -> Result<Statement> {
+    let page = if file.is_dir() { file.join(PAGE) } else { file.to_owned() };
+    let bytes = user_file::read_bytes(&page, Submission::MAX_BYTES as u64)
+        .with_context(|| format!("cannot read {}", page.display()))?;
+    if !Signed::<Finding>::is_page(&bytes) {
+        return Ok(Statement::read(&bytes)?);
+    }
+    let finding = Signed::<Finding>::read_page(&bytes).with_context(|| page.display().to_string())?;
+    let beside = page.with_file_name(SOURCE);
+    let source = user_file::read(&beside, MAX_SOURCE_BYTES as u64)
+        .with_context(|| format!("cannot read the source of the finding, {}", beside.display()))?;
+    finding.text.check_source(source.as_bytes()).with_context(|| beside.display().to_string())?;
+    Ok(Statement::of_finding(&finding, Some(source)))
 }
 
 /// Whether a key is this store's own.

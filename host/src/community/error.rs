@@ -9,7 +9,7 @@ pub enum FormError {
     TooLong { purpose: Purpose, cap: usize },
     #[error("it does not begin with `{}`: it is not a {}, or one of another version", .0.first_line(), .0.name())]
     Purpose(Purpose),
-    #[error("it does not begin with the name of a submission, a claim or a receipt")]
+    #[error("it does not begin with the name of a submission, a claim, a receipt or a finding")]
     NoPurpose,
     #[error("its head does not end within {0} bytes: it is cut off, or something else")]
     NoEnd(usize),
@@ -36,6 +36,10 @@ pub enum FormError {
     Length { announced: u64, found: u64 },
     #[error("its {what} was changed: the bytes have the hash {found}, and its head says {said}")]
     Content { what: &'static str, said: Hash, found: Hash },
+    #[error("its list is not written in the one form that it has, or is too long")]
+    List,
+    #[error("byte {at} of its page is not the one that follows from what is signed: it was changed")]
+    Page { at: usize },
     #[error("its source is not UTF-8: byte {0} is wrong")]
     Source(usize),
     #[error("its signature is not by the key {by}: it was changed after it was signed, or it is forged")]

@@ -9,16 +9,22 @@ pub enum Purpose {
     Claim,
     /// To answer a submission.
     Receipt,
+    /// To show others a kept mutation.
+    Finding,
+    /// To tell others what was tried without gain.
+    Negatives,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 3] = [Self::Submission, Self::Claim, Self::Receipt];
+    pub const ALL: [Self; 5] = [Self::Submission, Self::Claim, Self::Receipt, Self::Finding, Self::Negatives];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Submission => "submission",
             Self::Claim => "claim",
             Self::Receipt => "receipt",
+            Self::Finding => "finding",
+            Self::Negatives => "list of negatives",
         }
     }
 
@@ -28,6 +34,8 @@ impl Purpose {
             Self::Submission => "nightlab submission 1",
             Self::Claim => "nightlab claim 1",
             Self::Receipt => "nightlab receipt 1",
+            Self::Finding => "nightlab finding 1",
+            Self::Negatives => "nightlab negatives 1",
         }
     }
 

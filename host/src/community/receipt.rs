@@ -3,17 +3,14 @@
 use crate::community::error::FormError;
 use crate::community::form::{Form, MAX_HEAD_BYTES, NONE, Reader, Writer};
 use crate::community::key::PublicKey;
+use crate::community::line::Line;
 use crate::community::purpose::Purpose;
 use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
 use crate::record::key::{BehaviourKey, ComponentKey, Hash, SourceKey, TaskHash};
-use crate::system::sanitize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
-
-/// Longest reason in characters.
-const MAX_REASON_CHARS: usize = 300;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -27,7 +24,7 @@ pub struct Receipt {
     /// Number of the trial in the host's log.
     pub trial: Option<u64>,
     /// Why, in one line.
-    pub reason: Reason,
+    pub reason: Line,
     /// Mean bits per byte on the search split, rounded.
     pub bpb: Option<Rounded>,
     /// Difference to the champion, rounded; negative is better.
@@ -150,24 +147,6 @@ impl Rounded {
     }
 }
 
-/// One line of at most 300 characters that says why. May hold a guest's words, escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(String);
-
-impl Reason {
-    /// The first line of a text, escaped and cut.
-    pub fn new(text: &str) -> Self {
-        match sanitize::line(text, MAX_REASON_CHARS - 1).trim() {
-            "" => Self(NONE.into()),
-            line => Self(line.to_owned()),
-        }
-    }
-
-    pub fn text(&self) -> &str {
-        &self.0
-    }
-}
-
 /// Text that does not read as a field of a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -200,29 +179,9 @@ impl FromStr for Rounded {
     }
 }
 
-impl FromStr for Reason {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let is_line = text.chars().count() <= MAX_REASON_CHARS && sanitize::printable(text) == text;
-        let is_line = is_line && !text.is_empty() && !text.contains('\t');
-        if is_line {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ParseError("one line without control characters is expected"))
-        }
-    }
-}
-
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.4}", self.0)
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

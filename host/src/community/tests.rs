@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
-use crate::record::key::{ComponentKey, Hash, Manifest, OutcomeHash, ProfileHash, SourceKey, TaskHash};
+use crate::record::key::{ComponentKey, ContextKey, Hash, Manifest, OutcomeHash, ProfileHash, SourceKey, TaskHash};
 use proptest::prelude::*;
 
 fn key(seed: u8) -> PrivateKey {
@@ -50,7 +50,7 @@ fn receipt() -> Receipt {
         task: task(),
         status: Status::Tried(Ending::Keep),
         trial: Some(6),
-        reason: Reason::new("better on 3 random seeds"),
+        reason: Line::new("better on 3 random seeds"),
         bpb: Rounded::new(1.80961299),
         delta: Rounded::new(-0.01184),
         p_better: Rounded::new(0.99812),
@@ -63,6 +63,42 @@ fn receipt() -> Receipt {
         measured: [Measure::Source, Measure::Component, Measure::DryRun, Measure::SearchSplit].into(),
         answered_unix_ms: 1_700_000_000_000,
     }
+}
+
+fn finding() -> Finding {
+    let owed = |n: u8, licence: Option<&str>| Owed {
+        author: key(n).public(),
+        file: Hash::of(&[n]),
+        licence: licence.map(|licence| licence.parse().unwrap()),
+    };
+    Finding {
+        change: Line::new("LR 0.02 → 0.01"),
+        hypothesis: Line::new("a smaller step | <b>less</b> noise"),
+        licence: Some("MIT".parse().unwrap()),
+        author: key(2).public(),
+        parent: Hash::of(b"parent"),
+        credits: Credits::new(vec![owed(3, None), owed(4, Some("Apache-2.0 OR MIT"))]).unwrap(),
+        source: Hash::of(b"fn main() {}\n"),
+        source_bytes: 13,
+        bpb: 1.809613,
+        delta: Rounded::new(-0.01184),
+        p_better: Rounded::new(0.99812),
+        pairs: Some(3),
+        evidence: evidence(),
+    }
+}
+
+fn negatives() -> Negatives {
+    let one = |ending, delta: Option<f64>, change| Negative {
+        ending,
+        delta: delta.and_then(Rounded::new),
+        change: Line::new(change),
+    };
+    let found = [
+        (SourceKey::of(b"a"), one(Ending::Discard, Some(0.0213), "LR 0.02 → 0.2")),
+        (SourceKey::of(b"b"), one(Ending::Failed, None, "DEPTH 2 → 40")),
+    ];
+    Negatives::new(task(), ContextKey::of(b"terms"), found.into())
 }
 
 fn submitted(name: &str, source: &str) -> Vec<u8> {
@@ -89,6 +125,8 @@ fn golden_files() {
         Signed::sign(submission("wider mlp", "fn main() {}\n"), &key(1)).to_bytes(),
         Signed::sign(claim(), &key(1)).to_bytes(),
         Signed::sign(receipt(), &key(2)).to_bytes(),
+        Signed::sign(finding(), &key(2)).page().into_bytes(),
+        Signed::sign(negatives(), &key(2)).to_bytes(),
     ];
     let text = files.iter().map(|bytes| format!("{}---\n", String::from_utf8_lossy(bytes)));
     let hashes: Vec<String> = files.iter().map(|bytes| Hash::of(bytes).to_string()).collect();
@@ -111,7 +149,7 @@ fn each_form_reads_as_it_is_written() {
     let plain = Receipt {
         status: Status::OtherTask,
         trial: None,
-        reason: Reason::new(""),
+        reason: Line::new(""),
         evidence: None,
         bpb: Rounded::new(f64::NAN),
         measured: Default::default(),
@@ -234,6 +272,81 @@ fn a_key_is_kept_for_its_owner_alone() {
     }
 }
 
+#[test]
+fn a_finding_has_one_page_and_one_place() {
+    let signed = Signed::sign(finding(), &key(2));
+    let page = signed.page();
+    let read = |text: &str| Signed::<Finding>::read_page(text.as_bytes());
+    assert_eq!(read(&page).unwrap(), signed);
+    let lab = key(2).public();
+    let experiment = evidence().experiment().short();
+    assert_eq!(signed.folder(), format!("labs/{lab}/findings/lr-0-02-0-01-{experiment}"));
+    let odd = Signed::sign(Finding { change: Line::new("../../é"), ..finding() }, &key(2));
+    assert_eq!(odd.folder(), format!("labs/{lab}/findings/{experiment}"));
+    let at = page.find("1.8096 bits").unwrap();
+    assert_eq!(read(&page.replace("1.8096 bits", "1.7096 bits")).unwrap_err(), FormError::Page { at: at + 2 });
+    assert_eq!(read(&format!("{page}more")).unwrap_err(), FormError::Page { at: page.len() });
+    let forged = read(&page.replace("bpb: 1.809613", "bpb: 1.709613")).unwrap_err();
+    assert!(matches!(forged, FormError::Signature { .. }), "{forged}");
+    assert_eq!(read("# Finding\n").unwrap_err(), FormError::Purpose(Purpose::Finding));
+    assert_eq!(finding().check_source(b"fn main() {}\n"), Ok(()));
+    assert!(matches!(finding().check_source(b"fn mean() {}\n"), Err(FormError::Content { what: "source", .. })));
+}
+
+#[test]
+fn what_a_finding_says_fits_together() {
+    let refused = |change: &dyn Fn(&mut Finding)| {
+        let mut text = finding();
+        change(&mut text);
+        Signed::<Finding>::read(&Signed::sign(text, &key(2)).to_bytes()).unwrap_err().to_string()
+    };
+    assert!(refused(&|finding| finding.source = finding.parent).contains("its own parent"));
+    assert!(refused(&|finding| finding.source_bytes = 1 << 30).contains("at most"));
+    assert!(refused(&|finding| finding.bpb = f64::NAN).contains("finite"));
+    let text = String::from_utf8(Signed::sign(finding(), &key(1)).to_bytes()).unwrap();
+    let other = signed_anew(text.as_bytes(), |head| head.replace(&task().to_string(), &TaskHash::of(b"x").to_string()));
+    assert!(Signed::<Finding>::read(&other).is_err());
+    let task_of_head = |head: &str| {
+        let field = format!("task: {}\n", task());
+        head.replacen(&field, &format!("task: {}\n", TaskHash::of(b"x")), 1)
+    };
+    let elsewhere = Signed::<Finding>::read(&signed_anew(text.as_bytes(), task_of_head)).unwrap_err();
+    assert!(elsewhere.to_string().contains("on another task"), "{elsewhere}");
+    let one = finding().credits.iter().next().unwrap().clone();
+    assert_eq!(Credits::new(vec![one.clone(), one.clone()]), Err(CreditsError::Twice));
+    let many = (0..33u8).map(|n| Owed { file: Hash::of(&[n]), ..one.clone() }).collect();
+    assert_eq!(Credits::new(many), Err(CreditsError::TooMany));
+}
+
+#[test]
+fn negatives_have_one_spelling() {
+    let bytes = Signed::sign(negatives(), &key(1)).to_bytes();
+    let read = |bytes: &[u8]| Signed::<Negatives>::read(bytes);
+    assert_eq!(read(&bytes).unwrap().text, negatives());
+    let with_body = |change: &dyn Fn(&str) -> String| {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let (head, body) = text.split_once("\n\n").unwrap();
+        let body = change(body);
+        let announced = format!("content: {}\ncontent-bytes: {}\n", Hash::of(body.as_bytes()), body.len());
+        let end = head.find("content: ").unwrap();
+        let signed = format!("{}{announced}", &head[..end]);
+        let signature = key(1).sign(signed.as_bytes());
+        read(format!("{signed}signature: {signature}\n\n{body}").as_bytes())
+    };
+    assert!(with_body(&str::to_owned).is_ok());
+    let lines = |body: &str| body.lines().map(str::to_owned).collect::<Vec<_>>();
+    for change in [
+        &|body: &str| lines(body).into_iter().rev().map(|line| line + "\n").collect::<String>(),
+        &|body: &str| format!("{body}{body}"),
+        &|body: &str| body.replace("discard", "keep"),
+        &|body: &str| body.replace("0.0213", "0.02130"),
+        &|body: &str| body.replace("DEPTH", "\u{202e}"),
+    ] as [&dyn Fn(&str) -> String; 5]
+    {
+        assert_eq!(with_body(change).unwrap_err(), FormError::List);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -256,6 +369,14 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] ^= 1 << bit;
         prop_assert!(Signed::<Receipt>::read(&bytes).is_err());
+        let mut bytes = Signed::sign(finding(), &key(2)).page().into_bytes();
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        prop_assert!(Signed::<Finding>::read_page(&bytes).is_err());
+        let mut bytes = Signed::sign(negatives(), &key(2)).to_bytes();
+        let at = at % bytes.len();
+        bytes[at] ^= 1 << bit;
+        prop_assert!(Signed::<Negatives>::read(&bytes).is_err());
     }
 
     #[test]
@@ -272,6 +393,10 @@ proptest! {
             let bytes = [start.as_bytes(), &bytes, text.as_bytes(), b"\n\n"].concat();
             prop_assert!(read(&bytes).is_err() && Signed::<Claim>::read(&bytes).is_err());
             prop_assert!(Signed::<Receipt>::read(&bytes).is_err());
+        }
+        for start in ["", "<!-- nightlab finding 1 -->\n\n```text\n", "nightlab negatives 1\nby: "] {
+            let bytes = [start.as_bytes(), &bytes, text.as_bytes(), b"\n```\n"].concat();
+            prop_assert!(Signed::<Finding>::read_page(&bytes).is_err() && Signed::<Negatives>::read(&bytes).is_err());
         }
     }
 }

@@ -204,7 +204,8 @@ impl Lab {
             bpb: kept.and_then(|trial| trial.found.bpb).unwrap_or(mean),
             noise: noise.sd(),
         });
-        Ok(know(&trials.iter().collect::<Vec<_>>(), champion.as_ref()))
+        let hints = bench.store.hints(&bench.context_key(&seed_guest.component))?;
+        Ok(know(&trials.iter().collect::<Vec<_>>(), champion.as_ref()).with(&hints))
     }
 
     fn trial(&self, OneTrial { number }: &OneTrial, tell: &mut Tell) -> Result<Reply, Problem> {

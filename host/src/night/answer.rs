@@ -12,6 +12,7 @@ impl Night<'_> {
         if self.clerk.is_none() {
             return Ok(());
         }
+        self.sign = Some(self.bench.store.sign_night(self.id)?);
         self.bench.store.free_submissions(&self.context)?;
         self.answer();
         for error in clerk::write_missing(&self.bench.store)? {

@@ -1,7 +1,7 @@
 //! The clerk writes receipts: what a submission is answered, signed and kept in the store, with a copy in a file.
 
 use crate::community::{
-    Claim, ClaimStatus, FormError, Measure, PrivateKey, PublicKey, Reason, Receipt, Rounded, Signed, Status, Submission,
+    Claim, ClaimStatus, FormError, Line, Measure, PrivateKey, PublicKey, Receipt, Rounded, Signed, Status, Submission,
 };
 use crate::data::Split;
 use crate::data::task::Definition;
@@ -92,7 +92,7 @@ fn receipt(
         task: *task,
         status: Status::OtherTask,
         trial: None,
-        reason: Reason::new(&format!("it is for the task {}, and this inbox is for {task}", record.task)),
+        reason: Line::new(&format!("it is for the task {}, and this inbox is for {task}", record.task)),
         bpb: None,
         delta: None,
         p_better: None,
@@ -136,15 +136,15 @@ fn receipt(
 
 /// Why a trial ended so. While held-out text is secret, without what guests said in training: they have read the other
 /// text, and could tell what is missing there.
-fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Reason, StoreError> {
+fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Line, StoreError> {
     let may_quote = matches!(found.verdict, Ending::Failed | Ending::Noise | Ending::HostFault);
     let named = GuestFault::that_begins(&found.reason).map(GuestFault::name);
     let kind = named.or_else(|| found.reason.split_once(": ").map(|(kind, _)| kind));
     match kind {
         Some(kind) if may_quote && kind.len() < found.reason.len() && is_secret(store, task)? => {
-            Ok(Reason::new(&format!("{kind} (the rest is not told, because held-out text is secret)")))
+            Ok(Line::new(&format!("{kind} (the rest is not told, because held-out text is secret)")))
         }
-        _ => Ok(Reason::new(&found.reason)),
+        _ => Ok(Line::new(&found.reason)),
     }
 }
 

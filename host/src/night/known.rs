@@ -17,7 +17,8 @@ pub fn known(store: &Store) -> Result<Known, StoreError> {
     let Some(night) = store.nights()?.pop() else { return Ok(know(&[], None)) };
     let records = store.trials_in(&night.context)?;
     let trials: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
-    let Some((seed_guest, level)) = seed_guest(store, &night)? else { return Ok(know(&trials, None)) };
+    let hints = store.hints(&night.context)?;
+    let Some((seed_guest, level)) = seed_guest(store, &night)? else { return Ok(know(&trials, None).with(&hints)) };
     let kept = trials.iter().rfind(|trial| trial.is_kept());
     let source = kept.map_or(Ok(seed_guest), |trial| source_of(store, trial))?;
     let champion = source.as_deref().map(|source| Champion {
@@ -26,11 +27,11 @@ pub fn known(store: &Store) -> Result<Known, StoreError> {
         bpb: kept.and_then(|trial| trial.found.bpb).unwrap_or(level.bpb),
         noise: level.noise,
     });
-    Ok(know(&trials, champion.as_ref()))
+    Ok(know(&trials, champion.as_ref()).with(&hints))
 }
 
 /// The seed guest's source, if the store has it, and its scores.
-fn seed_guest(store: &Store, night: &NightRecord) -> Result<Option<(Option<String>, Level)>, StoreError> {
+pub(super) fn seed_guest(store: &Store, night: &NightRecord) -> Result<Option<(Option<String>, Level)>, StoreError> {
     let policy = match past::night(store, Some(night.id)) {
         Ok((_, policy)) => policy,
         Err(PastError::Store(error)) => return Err(error),

@@ -25,9 +25,10 @@ use crate::night::turns::turn::Draft;
 use crate::policy::Policy;
 use crate::propose::proposer::{Parent, Proposer, Situation, Underway};
 use crate::record::facts::loss_curve;
+use crate::record::hint::Hint;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
-use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord};
+use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord, NightSign};
 use crate::system::clock::unix_ms;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -118,6 +119,10 @@ pub struct Night<'a> {
     /// Whether the last mutation was set aside as a host fault.
     pub(super) has_set_aside: bool,
     pub(super) clerk: Option<Clerk>,
+    /// Seen by others as long as this night takes submissions.
+    pub(super) sign: Option<NightSign>,
+    /// What other labs tried on these terms without gain, as they say.
+    hints: Arc<[Hint]>,
     digest: Arc<str>,
     digested: u64,
     pub(super) tally: Tally,
@@ -192,6 +197,8 @@ impl<'a> Night<'a> {
             rest,
             has_set_aside: false,
             clerk,
+            sign: None,
+            hints: bench.store.hints(&context)?.into(),
             digest: digest.into(),
             digested,
             rungs,
@@ -235,7 +242,7 @@ impl<'a> Night<'a> {
             hypothesis: "",
             description: "",
             operator: "",
-            submission: None,
+            sent: None,
             wall_ms: 0,
         };
         self.bench.store.add_answer(self.id, &answer, &[])?;
@@ -407,6 +414,8 @@ impl<'a> Night<'a> {
         Situation {
             brief: self.brief.clone(),
             task: self.bench.task.hash(),
+            context: self.context,
+            hints: self.hints.clone(),
             parent: Arc::new(Parent {
                 number: parent.trial,
                 source: parent.candidate.text.clone(),

@@ -15,6 +15,7 @@ use crate::guest::toolchain::{Toolchain, ToolchainError};
 use crate::night::clerk::Clerk;
 use crate::night::event::Event;
 use crate::policy::{Choice, Policy, PolicyError};
+use crate::propose::commons::Commons;
 use crate::propose::evolve::proposer::Offline;
 use crate::propose::inbox::Inbox;
 use crate::propose::proposer::Proposer;
@@ -68,7 +69,7 @@ pub enum OpenError {
     Calibration(kernels::fault::Fault),
     #[error("nobody can propose: {}", words(.0))]
     NoProposer(Vec<Unfit>),
-    #[error("submissions of strangers are not tried here, because a wall is missing: {0}; `host doctor` says more")]
+    #[error("what strangers wrote is not tried here, because a wall is missing: {0}; `host doctor` says more")]
     Walls(Walls),
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
@@ -165,6 +166,7 @@ fn proposer(policy: &Policy, name: &str, store: &Store) -> Result<Box<dyn Propos
             let store = store.twin().map_err(|error| error.to_string())?;
             Box::new(Inbox::new(store, policy.community))
         }
+        _ if name == Commons::NAME => Box::new(Commons::new(store.twin().map_err(|error| error.to_string())?)),
         _ => return Err("the policy describes no such proposer; `host policy check` lists what there is".into()),
     })
 }
@@ -263,7 +265,7 @@ fn open(
     let sandbox = Sandbox::new(None);
     let walls = sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: format!("wasm on, {walls}") });
-    if policy.takes_submissions() && !walls.hold() {
+    if policy.tries_strangers() && !walls.hold() {
         return Err(OpenError::Walls(walls));
     }
     let spec = spec(policy, &task, profile, threads);

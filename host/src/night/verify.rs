@@ -1,7 +1,9 @@
 //! Proves or refutes what others signed: the signature and what it is bound to, and then the result, by running the
 //! experiment again. Writes nothing but what compiling a source leaves in the store.
 
-use crate::community::{Claim, Content, FormError, PublicKey, Purpose, Receipt, Signed, Submission};
+use crate::community::{
+    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Signed, Submission,
+};
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Refusal;
 use crate::experiment::replay::{self, Replay, ReplayError};
@@ -13,7 +15,7 @@ use crate::night::setup::{self, OpenError};
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash};
 use crate::record::secret::SplitSecret;
-use crate::record::store::{Store, StoreError, SubmissionRecord};
+use crate::record::store::{FindingRecord, Store, StoreError, SubmissionRecord};
 use crate::sandbox::Progress;
 
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +61,33 @@ pub struct Statement {
     receipt: Option<Receipt>,
 }
 
+/// What became of an attempt to prove a statement.
+pub enum Proof {
+    /// It was run again. The replay says whether it is the same.
+    Ran(Replay),
+    /// Its source compiles to another component here: it is about another source, or was made by another compiler.
+    OtherComponent(ComponentKey),
+}
+
 impl Statement {
-    /// Reads a claim, a receipt, or a submission with a claim.
+    /// The statement of a finding, with its source if that is at hand.
+    pub fn of_finding(finding: &Signed<Finding>, source: Option<String>) -> Self {
+        Self {
+            purpose: Purpose::Finding,
+            by: finding.by,
+            hash: finding.hash(),
+            evidence: Some(finding.text.evidence.clone()),
+            bpb: Some(finding.text.bpb),
+            content: source.map(Content::Source),
+            receipt: None,
+        }
+    }
+
+    /// Reads a claim, a receipt, a submission with a claim, or the page of a finding.
     pub fn read(bytes: &[u8]) -> Result<Self, VerifyError> {
+        if Signed::<Finding>::is_page(bytes) {
+            return Ok(Self::of_finding(&Signed::read_page(bytes)?, None));
+        }
         let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
         let of_claim = |claim: Claim, by, content| {
             let Claim { evidence, bpb } = claim;
@@ -81,6 +107,11 @@ impl Statement {
                 let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
                 let evidence = text.evidence.clone();
                 Self { purpose, by, hash, evidence, bpb: None, content: None, receipt: Some(text) }
+            }
+            Purpose::Finding => Self::of_finding(&Signed::read(bytes)?, None),
+            Purpose::Negatives => {
+                let Signed { by, .. } = Signed::<Negatives>::read(bytes)?;
+                Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None }
             }
         })
     }
@@ -103,9 +134,23 @@ impl Statement {
         &self,
         evidence: &Evidence,
         store: Store,
-        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        how: (Option<u32>, Option<SplitSecret>, Option<u32>),
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<Replay, VerifyError> {
+        Ok(match self.attempt(evidence, store, how, watch)? {
+            Proof::Ran(replay) => replay,
+            Proof::OtherComponent(found) => other_component(evidence, &found),
+        })
+    }
+
+    /// As [`Statement::prove`], and tells apart what could not be run.
+    pub fn attempt(
+        &self,
+        evidence: &Evidence,
+        store: Store,
+        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Proof, VerifyError> {
         let (key, context) = (evidence.experiment(), evidence.manifest.context_key());
         let is_known = store.nights()?.iter().any(|night| night.context == context);
         if !is_known || evidence.manifest.intervals != setup::INTERVALS {
@@ -126,12 +171,12 @@ impl Statement {
             }
         };
         if component.key() != evidence.manifest.component {
-            return Ok(other_component(evidence, &component.key()));
+            return Ok(Proof::OtherComponent(component.key()));
         }
-        match segment {
-            None => Ok(replay::prove(&bench, (evidence, self.bpb), &component, watch)?),
-            Some(interval) => segment_of(&bench, evidence, &component, interval, watch),
-        }
+        Ok(Proof::Ran(match segment {
+            None => replay::prove(&bench, (evidence, self.bpb), &component, watch)?,
+            Some(interval) => segment_of(&bench, evidence, &component, interval, watch)?,
+        }))
     }
 }
 
@@ -186,8 +231,8 @@ pub struct Audited {
     pub fault: Option<String>,
 }
 
-/// Checks all submissions and receipts of a store against its records, and runs `count` of its experiments again. Which
-/// ones follows from `random_seed` and their keys.
+/// Checks all submissions, receipts and findings of a store against its records, and runs `count` of its experiments
+/// again. Which ones follows from `random_seed` and their keys.
 pub fn audit(
     store: &Store,
     (count, random_seed, threads): (usize, u64, Option<u32>),
@@ -196,6 +241,10 @@ pub fn audit(
     for record in store.submissions()? {
         let fault = submission_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
         tell(&Audited { what: format!("submission {} and its receipt", record.hash.short()), fault });
+    }
+    for record in store.findings()? {
+        let fault = finding_fault(store, &record).unwrap_or_else(|error| Some(error.to_string()));
+        tell(&Audited { what: format!("finding {}", record.hash.short()), fault });
     }
     let mut keys: Vec<_> = store.trials(None)?.into_iter().filter_map(|record| record.trial.found.experiment).collect();
     keys.sort_by_key(|key| *blake3::keyed_hash(&seed_key(random_seed), &key.0.0).as_bytes());
@@ -214,6 +263,18 @@ pub fn audit(
 
 fn seed_key(random_seed: u64) -> [u8; 32] {
     *blake3::hash(&random_seed.to_le_bytes()).as_bytes()
+}
+
+/// How the row of a finding, or its source, contradicts what was signed.
+fn finding_fault(store: &Store, record: &FindingRecord) -> Result<Option<String>, VerifyError> {
+    let Signed { text, by, .. } = Signed::<Finding>::read(&store.get_blob(&record.hash)?)?;
+    text.check_source(&store.get_blob(&record.source_blob)?)?;
+    let manifest = &text.evidence.manifest;
+    let licence = text.licence.as_ref().map(ToString::to_string);
+    let is_row = (&record.lab, &record.author) == (&by.to_string(), &text.author.to_string())
+        && (record.task, record.context, record.parent) == (manifest.task, manifest.context_key(), text.parent)
+        && (&record.change, &record.licence) == (&text.change.to_string(), &licence);
+    Ok((!is_row).then(|| "its row in the index is not what was signed".into()))
 }
 
 /// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.

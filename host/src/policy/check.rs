@@ -2,13 +2,14 @@
 
 use crate::experiment::rules::MOST_COMPONENT_BYTES;
 use crate::policy::fields::Policy;
+use crate::propose::commons::Commons;
 use crate::propose::evolve::proposer::Offline;
 use crate::propose::inbox::Inbox;
 use crate::system::environment::is_secret;
 use std::fmt;
 
 /// Proposers that need no table.
-const ALONE: [&str; 2] = [Offline::NAME, Inbox::NAME];
+const ALONE: [&str; 3] = [Offline::NAME, Inbox::NAME, Commons::NAME];
 
 /// Most rungs of a policy.
 const MOST_RUNGS: usize = 8;

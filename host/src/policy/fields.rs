@@ -154,7 +154,8 @@ pub struct Search {
     pub experiments: Option<u64>,
     /// Stop after this number of hours, without the time between restarts. `None` means no bound.
     pub hours: Option<f64>,
-    /// The proposers: `evolve`, `inbox`, `llm.NAME`, `command.NAME`. Several of them share the night by gain per cost.
+    /// The proposers: `evolve`, `inbox`, `commons`, `llm.NAME`, `command.NAME`. Several of them share the night by gain
+    /// per cost.
     pub proposers: Vec<String>,
     /// How often a proposal goes back to its author if it does not compile or fails the dry run.
     pub repairs: u32,

@@ -3,6 +3,7 @@
 use crate::policy::diagnostic::{Diagnostic, locate, parse_toml};
 use crate::policy::error::PolicyError;
 use crate::policy::fields::Policy;
+use crate::propose::commons::Commons;
 use crate::propose::inbox::Inbox;
 use crate::record::key::ProfileHash;
 use crate::system::user_file::{self, MAX_TEXT_BYTES};
@@ -38,6 +39,11 @@ impl Policy {
     /// Whether it tries what strangers send.
     pub fn takes_submissions(&self) -> bool {
         self.search.proposers.iter().any(|name| name == Inbox::NAME)
+    }
+
+    /// Whether it tries what people sent whom nobody here knows.
+    pub fn tries_strangers(&self) -> bool {
+        self.takes_submissions() || self.search.proposers.iter().any(|name| name == Commons::NAME)
     }
 
     /// What the policy asks for that has no effect any more, in words.

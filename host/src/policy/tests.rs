@@ -55,7 +55,7 @@ fn proposers_are_tables_and_their_faults_have_lines() {
     assert_eq!(Policy::parse("p", &policy.canonical().unwrap()).unwrap(), policy);
     let said = fault(&text.replace("\"llm.local\"", "\"llm.remote\""));
     assert!(said.contains("night.toml:11:13: search.proposers: no proposer is called `llm.remote`"), "{said}");
-    assert!(said.contains("there is `evolve`, `inbox`, `llm.local`, `command.agent`"), "{said}");
+    assert!(said.contains("there is `evolve`, `inbox`, `commons`, `llm.local`, `command.agent`"), "{said}");
     let said = fault(&text.replace("http://localhost:1", "localhost"));
     assert!(said.contains("night.toml:15:12: llm.local.base_url: "), "{said}");
     let said = fault(&text.replace("[\"agent\"]", "[]"));

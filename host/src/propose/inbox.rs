@@ -37,6 +37,11 @@ impl Proposer for Inbox {
         true
     }
 
+    /// It is as it came, and its turn is over once it was given out.
+    fn is_of_champion(&self) -> bool {
+        false
+    }
+
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
         let taken = self.store.take_submission(&situation.task, &self.quotas, unix_ms()).map_err(halt)?;
         let Some(submission) = taken else { return Ok(None) };

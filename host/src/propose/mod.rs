@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod command;
+pub mod commons;
 pub mod description;
 pub mod evolve;
 pub mod history;

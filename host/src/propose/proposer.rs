@@ -2,7 +2,8 @@
 //! ledger must accept every cost before it arises. Types and traits; no I/O.
 
 use crate::record::facts::Facts;
-use crate::record::key::{SourceKey, TaskHash};
+use crate::record::hint::Hint;
+use crate::record::key::{ContextKey, SourceKey, TaskHash};
 use crate::record::spend::{Exchange, Spend};
 use crate::record::stage::Stage;
 use crate::record::trial::{Credit, Trial};
@@ -23,6 +24,12 @@ pub trait Proposer: Send {
     /// Whether somebody may bring it something to propose at any time. Then it is asked again after each trial.
     fn is_refilled(&self) -> bool {
         false
+    }
+
+    /// Whether its proposals are made from the champion. If it is free, one that waited while another was kept is then
+    /// made anew.
+    fn is_of_champion(&self) -> bool {
+        true
     }
 
     /// The next mutation; `None` if nothing is left to try from this parent.
@@ -69,12 +76,16 @@ pub struct Situation {
     pub brief: Arc<str>,
     /// The text to learn, and how it is scored.
     pub task: TaskHash,
+    /// The terms of the night.
+    pub context: ContextKey,
     /// The source to change.
     pub parent: Arc<Parent>,
     /// The baseline (number 0) and every trial on these terms, oldest first.
     pub past: Vec<Arc<Past>>,
     /// Proposals that are not decided yet.
     pub underway: Vec<Underway>,
+    /// What other labs say that they tried on these terms without gain.
+    pub hints: Arc<[Hint]>,
     /// Standard deviation of a score between random seeds, in bits per byte.
     pub noise: f64,
     /// Deterministic seconds of training per mutation.
@@ -223,6 +234,19 @@ pub(crate) mod tests {
     use crate::record::ending::Ending;
     use crate::record::trial::Findings;
 
+    /// For proposers that cost nothing.
+    pub(crate) struct NoLedger;
+
+    impl Ledger for NoLedger {
+        fn reserve(&mut self, _: &Spend) -> Result<Reservation, ProposeError> {
+            Err(ProposeError::Interrupted)
+        }
+
+        fn settle(&mut self, _: Reservation, _: &Exchange) -> Result<(), ProposeError> {
+            Ok(())
+        }
+    }
+
     /// A decided trial, for tests that read the past.
     pub(crate) fn past(number: u64, verdict: Ending, delta: Option<f64>) -> Arc<Past> {
         let source = format!("const N: u64 = {number};");
@@ -249,6 +273,8 @@ pub(crate) mod tests {
         Situation {
             brief: "Lower is better.".into(),
             task: TaskHash::of(b"t"),
+            context: ContextKey::of(b"t"),
+            hints: [].into(),
             parent: Arc::new(parent),
             number: past.len() as u64,
             past,

@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod ending;
 pub mod evidence;
 pub mod facts;
+pub mod hint;
 pub mod key;
 pub mod limits;
 pub mod outcome;

@@ -46,14 +46,48 @@ pub struct Trial {
 /// Who sent a mutation, and on what terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Credit {
-    /// Hash of the submission's file.
-    pub submission: Hash,
-    /// The public key that signed it.
+    /// What it came in.
+    #[serde(flatten)]
+    pub sent: Sent,
+    /// The public key of its author.
     pub author: String,
     /// An SPDX expression, if the author gave one.
     pub licence: Option<String>,
     /// Hash of the source that it was made from, if the author said so.
     pub made_from: Option<Hash>,
+}
+
+/// The signed text that a mutation came in, by its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sent {
+    Submission(Hash),
+    /// Of another lab.
+    Finding(Hash),
+}
+
+impl Sent {
+    pub const fn hash(self) -> Hash {
+        match self {
+            Self::Submission(hash) | Self::Finding(hash) => hash,
+        }
+    }
+
+    /// `submission` or `finding`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Submission(_) => "submission",
+            Self::Finding(_) => "finding",
+        }
+    }
+
+    pub fn submission(self) -> Option<Hash> {
+        if let Self::Submission(hash) = self { Some(hash) } else { None }
+    }
+
+    pub fn finding(self) -> Option<Hash> {
+        if let Self::Finding(hash) = self { Some(hash) } else { None }
+    }
 }
 
 /// The results of a trial. A trial that stopped early has only some of them.

@@ -1,11 +1,14 @@
-//! Reads files in a folder that an untrusted process writes to. Follows no links, never waits for a pipe, and reads at
-//! most the cap.
+//! Reads files in a folder that an untrusted process writes to, and adds files to it. Follows no links, never waits for
+//! a pipe, and reads at most the cap.
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{fstat, mkdirat, open, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 /// Why a file is refused.
@@ -22,9 +25,15 @@ pub enum UntrustedFileError {
     /// A folder, pipe, socket or device.
     #[error("{0} is no plain file")]
     NotAFile(String),
+    #[error("{0} is not a folder")]
+    NotAFolder(String),
     /// Larger than the cap.
     #[error("{name} has more than {cap} bytes")]
     TooLarge { name: String, cap: u64 },
+    #[error("{name} holds more than {cap} names")]
+    TooMany { name: String, cap: usize },
+    #[error("{0} is there already, with another content")]
+    Taken(String),
     #[error("{name} is no UTF-8 text: byte {at} is wrong")]
     NotText {
         name: String,
@@ -54,7 +63,16 @@ impl Folder {
     /// # Errors
     /// See [`UntrustedFileError`].
     pub fn read(&self, path: &Path, cap: u64) -> Result<String, UntrustedFileError> {
-        let name = || crate::system::sanitize::line(&path.to_string_lossy(), 200);
+        String::from_utf8(self.read_bytes(path, cap)?)
+            .map_err(|error| UntrustedFileError::NotText { name: shown(path), at: error.utf8_error().valid_up_to() })
+    }
+
+    /// The bytes of a plain file in the folder, at most `cap`.
+    ///
+    /// # Errors
+    /// See [`UntrustedFileError`].
+    pub fn read_bytes(&self, path: &Path, cap: u64) -> Result<Vec<u8>, UntrustedFileError> {
+        let name = || shown(path);
         let file = self.open_inside(path)?;
         let io = |source: io::Error| UntrustedFileError::Io { name: name(), source };
         let kind = fstat(&file).map_err(|error| io(error.into()))?;
@@ -66,44 +84,140 @@ impl Folder {
         if bytes.len() as u64 > cap {
             return Err(UntrustedFileError::TooLarge { name: name(), cap });
         }
-        String::from_utf8(bytes)
-            .map_err(|error| UntrustedFileError::NotText { name: name(), at: error.utf8_error().valid_up_to() })
+        Ok(bytes)
+    }
+
+    /// The names in a folder inside this one, sorted, at most `cap`.
+    ///
+    /// # Errors
+    /// See [`UntrustedFileError`].
+    pub fn names(&self, path: &Path, cap: usize) -> Result<Vec<OsString>, UntrustedFileError> {
+        let failed = |error| failed(shown(path), error);
+        let folder = self.open_inside(path)?;
+        if FileType::from_raw_mode(fstat(&folder).map_err(failed)?.st_mode) != FileType::Directory {
+            return Err(UntrustedFileError::NotAFolder(shown(path)));
+        }
+        let mut names = Vec::new();
+        for entry in Dir::new(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+            if names.len() > cap {
+                return Err(UntrustedFileError::TooMany { name: shown(path), cap });
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Adds a file with these bytes, and the folders on the way to it. It is there completely or not at all. Returns
+    /// false if it is there already.
+    ///
+    /// # Errors
+    /// Something else is there, or see [`UntrustedFileError`].
+    pub fn add(&self, path: &Path, bytes: &[u8]) -> Result<bool, UntrustedFileError> {
+        let failed = |error| failed(shown(path), error);
+        let (last, folders) = parts(path)?;
+        let mut made = None;
+        for folder in &folders {
+            match mkdirat(made.as_ref().unwrap_or(&self.0), *folder, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => made = Some(enter(made.as_ref().unwrap_or(&self.0), folder, path)?),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        match self.read_bytes(path, bytes.len() as u64) {
+            Err(UntrustedFileError::Missing(_)) => {}
+            Ok(found) if found == bytes => return Ok(false),
+            Ok(_) | Err(UntrustedFileError::TooLarge { .. }) => return Err(UntrustedFileError::Taken(shown(path))),
+            Err(other) => return Err(other),
+        }
+        // A descriptor for a path alone cannot be synced.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = openat(made.as_ref().unwrap_or(&self.0), ".", flags, Mode::empty()).map_err(failed)?;
+        let aside = OsString::from(format!(".nightlab-{}", std::process::id()));
+        let written = write_aside(&folder, &aside, bytes).and_then(|()| {
+            match renameat_with(&folder, &aside, &folder, last, RenameFlags::NOREPLACE) {
+                // Not every file system can promise that.
+                Err(Errno::INVAL) => renameat(&folder, &aside, &folder, last).map_err(Into::into),
+                renamed => renamed.map_err(io::Error::from),
+            }
+        });
+        let written = written.and_then(|()| File::from(folder.try_clone()?).sync_all());
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let _ = unlinkat(&folder, &aside, AtFlags::empty());
+                match error.kind() {
+                    io::ErrorKind::AlreadyExists => Err(UntrustedFileError::Taken(shown(path))),
+                    _ => Err(UntrustedFileError::Io { name: shown(path), source: error }),
+                }
+            }
+        }
     }
 
     /// Opens each part of the path separately, so that none of them can be a link.
     fn open_inside(&self, path: &Path) -> Result<OwnedFd, UntrustedFileError> {
-        let name = crate::system::sanitize::line(&path.to_string_lossy(), 200);
-        let mut parts = Vec::new();
-        for part in path.components() {
-            match part {
-                Component::Normal(part) => parts.push(part),
-                Component::CurDir => {}
-                _ => return Err(UntrustedFileError::Outside(name)),
-            }
-        }
-        let Some((last, folders)) = parts.split_last() else { return Err(UntrustedFileError::NotAFile(name)) };
-        let failed = |error: Errno| match error {
-            Errno::NOENT => UntrustedFileError::Missing(name.clone()),
-            Errno::LOOP => UntrustedFileError::Link(name.clone()),
-            Errno::NXIO => UntrustedFileError::NotAFile(name.clone()),
-            error => UntrustedFileError::Io { name: name.clone(), source: error.into() },
-        };
-        let careful = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let (last, folders) = parts(path)?;
         let mut at = None;
-        for folder in folders {
-            let from = at.as_ref().unwrap_or(&self.0);
-            let opened = openat(from, *folder, careful | OFlags::PATH, Mode::empty()).map_err(failed)?;
-            let kind = FileType::from_raw_mode(fstat(&opened).map_err(failed)?.st_mode);
-            match kind {
-                FileType::Directory => at = Some(opened),
-                FileType::Symlink => return Err(UntrustedFileError::Link(name)),
-                _ => return Err(UntrustedFileError::Missing(name)),
-            }
+        for folder in &folders {
+            at = Some(enter(at.as_ref().unwrap_or(&self.0), folder, path)?);
         }
         // Non-blocking, because opening a pipe would otherwise hang until a writer comes.
-        let flags = careful | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-        openat(at.as_ref().unwrap_or(&self.0), *last, flags, Mode::empty()).map_err(failed)
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = openat(at.as_ref().unwrap_or(&self.0), last, flags, Mode::empty());
+        opened.map_err(|error| failed(shown(path), error))
     }
+}
+
+/// A path for people.
+fn shown(path: &Path) -> String {
+    crate::system::sanitize::line(&path.to_string_lossy(), 200)
+}
+
+fn failed(name: String, error: Errno) -> UntrustedFileError {
+    match error {
+        Errno::NOENT => UntrustedFileError::Missing(name),
+        Errno::LOOP => UntrustedFileError::Link(name),
+        Errno::NXIO => UntrustedFileError::NotAFile(name),
+        error => UntrustedFileError::Io { name, source: error.into() },
+    }
+}
+
+/// The last part of a relative path, and the folders on the way to it.
+fn parts(path: &Path) -> Result<(&OsStr, Vec<&OsStr>), UntrustedFileError> {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => parts.push(part),
+            Component::CurDir => {}
+            _ => return Err(UntrustedFileError::Outside(shown(path))),
+        }
+    }
+    let last = parts.pop().ok_or_else(|| UntrustedFileError::NotAFile(shown(path)))?;
+    Ok((last, parts))
+}
+
+/// Opens a folder, and not a link to one, to go on from it.
+fn enter(from: impl AsFd, folder: &OsStr, path: &Path) -> Result<OwnedFd, UntrustedFileError> {
+    let failed = |error| failed(shown(path), error);
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::PATH;
+    let opened = openat(from, folder, flags, Mode::empty()).map_err(failed)?;
+    match FileType::from_raw_mode(fstat(&opened).map_err(failed)?.st_mode) {
+        FileType::Directory => Ok(opened),
+        FileType::Symlink => Err(UntrustedFileError::Link(shown(path))),
+        _ => Err(UntrustedFileError::Missing(shown(path))),
+    }
+}
+
+fn write_aside(folder: impl AsFd, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    // What a crash has left under this name.
+    let _ = unlinkat(&folder, name, AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&folder, name, flags, Mode::from_raw_mode(0o666))?);
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -143,6 +257,35 @@ mod tests {
         for odd in ["sub", "pipe", "socket", "", "."] {
             assert!(matches!(refused(odd), UntrustedFileError::NotAFile(_)), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_file_is_added_once_and_replaces_nothing() {
+        let outer = tempfile::tempdir().unwrap();
+        let at = |name: &str| outer.path().join(name);
+        std::fs::create_dir(at("work")).unwrap();
+        std::fs::create_dir(at("other")).unwrap();
+        let folder = Folder::open(&at("work")).unwrap();
+        let add = |name: &str, bytes: &str| folder.add(Path::new(name), bytes.as_bytes());
+        assert!(add("a/b/file", "text").unwrap());
+        assert!(!add("a/b/file", "text").unwrap());
+        for other in ["texts", "tex", "tExt"] {
+            assert!(matches!(add("a/b/file", other), Err(UntrustedFileError::Taken(_))));
+        }
+        assert_eq!(std::fs::read_to_string(at("work/a/b/file")).unwrap(), "text");
+        assert_eq!(std::fs::read_dir(at("work/a/b")).unwrap().count(), 1);
+        symlink(at("other"), at("work/out")).unwrap();
+        symlink(at("other/file"), at("work/a/link")).unwrap();
+        assert!(matches!(add("out/file", "text"), Err(UntrustedFileError::Link(_))));
+        assert!(matches!(add("a/link", "text"), Err(UntrustedFileError::Link(_))));
+        assert!(matches!(add("../file", "text"), Err(UntrustedFileError::Outside(_))));
+        assert!(matches!(add("a/b", "text"), Err(UntrustedFileError::NotAFile(_))));
+        assert_eq!(std::fs::read_dir(at("other")).unwrap().count(), 0);
+        let names = |name: &str, cap| folder.names(Path::new(name), cap);
+        assert_eq!(names("a", 2).unwrap(), ["b", "link"]);
+        assert!(matches!(names("a", 1), Err(UntrustedFileError::TooMany { cap: 1, .. })));
+        assert!(matches!(names("out", 9), Err(UntrustedFileError::Link(_))));
+        assert!(matches!(names("a/b/file", 9), Err(UntrustedFileError::NotAFolder(_))));
     }
 
     #[test]

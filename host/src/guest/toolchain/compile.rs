@@ -248,6 +248,7 @@ impl Toolchain {
                 cpu_seconds: Some(self.limits.time.as_secs().max(1)),
             },
             parent: std::process::id(),
+            any_program: false,
             probe: None,
         }
     }

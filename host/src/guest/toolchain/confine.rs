@@ -1,7 +1,7 @@
 //! The compiler's child process: it confines itself, then executes `rustc`.
 
 use crate::system::confinement::{self, Calls, ConfineError, Paths, Rlimits};
-use crate::system::walls::{self, Walls};
+use crate::system::walls::{self, Act, Walls};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -25,6 +25,8 @@ pub(super) struct Order {
     pub limits: Rlimits,
     /// Process id of the host.
     pub parent: u32,
+    /// Whether it may execute what the system has, as tools of other languages do, and not the program above alone.
+    pub any_program: bool,
     /// If there are any, the child starts no compiler: it writes to stderr which walls hold, and which of these files it can
     /// open.
     pub probe: Option<Vec<PathBuf>>,
@@ -79,7 +81,8 @@ fn confine(order: &Order) -> Result<Walls, Refusal> {
     confinement::landlock(&order.paths)?;
     let landlock = walls::landlock_holds();
     confinement::seccomp(Calls::Compiling)?;
-    let possible = walls::possible(Calls::Compiling, order.parent);
+    let mut possible = walls::possible(Calls::Compiling, order.parent);
+    possible.retain(|act| !(order.any_program && *act == Act::Execute));
     Ok(Walls { landlock, possible, opened: order.probe.as_deref().map(walls::opened).unwrap_or_default() })
 }
 

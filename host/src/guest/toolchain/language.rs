@@ -266,6 +266,7 @@ impl Tool {
                 cpu_seconds: Some(SECONDS),
             },
             parent: std::process::id(),
+            any_program: true,
             probe: None,
         }
     }

@@ -1,7 +1,9 @@
 //! The files that a person reads after a night: `results.tsv`, `report.md` and the champion's files, all in the store's
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
+use crate::community::Owed;
 use crate::guest::component::Card;
+use crate::night::credits::{Owing, owing};
 use crate::night::event::Summary;
 use crate::record::causality::Causality;
 use crate::record::ending::Ending;
@@ -82,7 +84,7 @@ fn cell(text: &str) -> String {
 }
 
 /// The report of a night, as Markdown.
-pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
+pub fn report_md(summary: &Summary, trials: &[&Trial], owed: &[Owing]) -> String {
     let mut out = String::from("# The night\n\n");
     let b = &summary.baseline;
     let _ = writeln!(
@@ -133,7 +135,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial]) -> String {
     }
     proposers(&mut out, &summary.proposers);
     section(&mut out, "Kept", trials, |ending| ending == Ending::Keep);
-    credits(&mut out, summary.champion, trials);
+    credits(&mut out, owed);
     section(&mut out, "No gain proven", trials, |ending| ending == Ending::Noise);
     section(&mut out, "Screened, not judged", trials, |ending| ending == Ending::Screened);
     section(&mut out, "Worse", trials, |ending| ending == Ending::Discard);
@@ -245,34 +247,27 @@ fn section(out: &mut String, title: &str, trials: &[&Trial], belongs: impl Fn(En
     out.push('\n');
 }
 
-/// Whom the champion is owed to: the strangers among the authors of the trials that it goes back to, and of the sources
-/// that these name as theirs.
-fn credits(out: &mut String, champion: u64, trials: &[&Trial]) {
-    let (mut open, mut lineage) = (vec![champion], BTreeMap::new());
-    while let Some(number) = open.pop() {
-        let Some(trial) = trials.iter().find(|trial| trial.number == number) else { continue };
-        if lineage.insert(number, *trial).is_some() {
-            continue;
-        }
-        open.push(trial.parent);
-        let made_from = trial.credit.as_ref().and_then(|credit| credit.made_from);
-        open.extend(trials.iter().filter(|other| Some(other.source_blob) == made_from).map(|other| other.number));
-    }
-    let owed: Vec<_> = lineage.values().filter_map(|trial| Some((trial, trial.credit.as_ref()?))).collect();
+/// Whom the champion is owed to.
+fn credits(out: &mut String, owed: &[Owing]) {
     if owed.is_empty() {
         return;
     }
     out.push_str("## Credits\n\nThe champion goes back to what these people sent:\n\n");
-    for (trial, credit) in owed {
+    for Owing { trial, credit, before } in owed {
         let _ = writeln!(
             out,
-            "- #{}, {}, by the key {}, {}, submission {}",
+            "- #{}, {}, by the key {}, {}, {} {}",
             trial.number,
             escape(&trial.hypothesis),
             escape(&credit.author),
             escape(&licence_words(credit)),
-            credit.submission
+            credit.sent.name(),
+            credit.sent.hash()
         );
+        for Owed { author, file, licence } in before {
+            let licence = licence.as_ref().map_or_else(|| "no licence given".into(), |name| format!("licence {name}"));
+            let _ = writeln!(out, "  - which goes back to the key {author}, {licence}, file {file}");
+        }
     }
     out.push('\n');
 }
@@ -335,7 +330,8 @@ pub fn write_report(
 ) -> Result<(), ReportError> {
     let dir = store.dir();
     write_results(store, trials)?;
-    replace(&dir.join("report.md"), report_md(summary, trials).as_bytes())?;
+    let owed = owing(store, summary.champion, trials)?;
+    replace(&dir.join("report.md"), report_md(summary, trials, &owed).as_bytes())?;
     let ChampionFiles { source, component, model } = *champion;
     let folder = dir.join("champion");
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;

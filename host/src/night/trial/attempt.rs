@@ -76,7 +76,7 @@ impl Night<'_> {
             hypothesis: &proposal.hypothesis,
             description: &proposal.description,
             operator: &proposal.operator,
-            submission: None,
+            sent: None,
             wall_ms: 0,
         };
         let id = self.bench.store.add_answer(self.id, &answer, &[])?;

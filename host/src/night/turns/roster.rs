@@ -50,6 +50,7 @@ struct Arm {
     name: String,
     is_free: bool,
     is_refilled: bool,
+    is_of_champion: bool,
     turns: Sender<Turn>,
     state: State,
     /// What it wrote in an earlier process and nobody tried. It becomes ready before the proposer is asked again.
@@ -131,6 +132,7 @@ impl Roster {
                 name: proposer.name().into(),
                 is_free: proposer.is_free(),
                 is_refilled: proposer.is_refilled(),
+                is_of_champion: proposer.is_of_champion(),
                 turns,
                 state: State::Idle,
                 backlog: VecDeque::new(),
@@ -193,7 +195,7 @@ impl Roster {
     }
 
     /// Takes the ready proposal of the best rank. If there is no `room` for more, proposals that were paid for come
-    /// first. It passes over a proposal of a free proposer that starts from an older champion, because a new one costs
+    /// first. It passes over a proposal that a free proposer made from an older champion, because a new one costs
     /// nothing; [`Self::take_stale`] returns it.
     pub fn take(&mut self, champion: u64, room: Option<u64>) -> Option<Draft> {
         let paid = self.arms.iter().filter(|arm| arm.is_paid_and_ready()).count() as u64;
@@ -205,7 +207,7 @@ impl Roster {
         for i in self.rank() {
             let Some(arm) = self.arms.get_mut(i) else { continue };
             while let Some(draft) = arm.take_ready() {
-                if arm.is_free && draft.parent != champion {
+                if arm.is_free && arm.is_of_champion && draft.parent != champion {
                     self.stale.push(draft);
                     continue;
                 }
@@ -379,6 +381,7 @@ mod tests {
             name,
             is_free: false,
             is_refilled: false,
+            is_of_champion: true,
             turns,
             state: State::AtWork,
             backlog: VecDeque::new(),
@@ -462,6 +465,23 @@ mod tests {
             assert!(!roster.arms[0].is_available(7, Instant::now()), "it is not asked all the time");
             roster.decided(None);
             assert_eq!(roster.arms[0].is_available(7, Instant::now()), is_refilled);
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_from_the_champion_keeps_its_turn_when_another_is_kept() {
+        for is_of_champion in [true, false] {
+            let ready = State::Ready(Box::new(draft()));
+            let arms = vec![Arm { is_free: true, is_of_champion, state: ready, ..arm() }];
+            let mut roster = Roster {
+                arms,
+                reports: mpsc::channel().1,
+                bandit: Bandit::default(),
+                in_training: None,
+                stale: Vec::new(),
+            };
+            assert_eq!(roster.take(7, None).is_none(), is_of_champion);
+            assert_eq!(roster.take_stale().len(), usize::from(is_of_champion));
         }
     }
 

@@ -261,7 +261,7 @@ impl Filing<'_> {
             hypothesis: said(|p| &p.hypothesis),
             description: said(|p| &p.description),
             operator: said(|p| &p.operator),
-            submission: proposal.and_then(|p| p.credit.as_ref()).map(|credit| credit.submission),
+            sent: proposal.and_then(|p| p.credit.as_ref()).map(|credit| credit.sent),
             wall_ms: came.wall_ms,
         };
         let id = loop {

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::propose::proposer::{Parent, Underway};
     use crate::record::facts::Facts;
-    use crate::record::key::TaskHash;
+    use crate::record::key::{ContextKey, TaskHash};
     use std::sync::Arc;
 
     fn situation() -> Situation {
@@ -194,6 +194,8 @@ mod tests {
         Situation {
             brief: "Lower is better.".into(),
             task: TaskHash::of(b"t"),
+            context: ContextKey::of(b"t"),
+            hints: [].into(),
             parent: Arc::new(parent),
             past: Vec::new(),
             underway: vec![Underway { source_key: None, description: "DEPTH 2 → 3".into() }],

@@ -12,7 +12,7 @@ use crate::propose::proposer::Situation;
 use crate::propose::proposer::{Failed, Parent, Past, Proposal, Underway};
 use crate::record::ending::Ending;
 use crate::record::facts::{Facts, Share};
-use crate::record::key::TaskHash;
+use crate::record::key::{ContextKey, TaskHash};
 use crate::record::stage::Stage;
 use crate::record::trial::{Findings, Trial};
 use proptest::prelude::*;
@@ -82,6 +82,8 @@ fn situation(past: Vec<Arc<Past>>) -> Situation {
     let (description, source) = ("DEPTH 1 → 2".into(), SOURCE.into());
     Situation {
         task: TaskHash::of(b"t"),
+        context: ContextKey::of(b"t"),
+        hints: [].into(),
         brief: "# Program\n\nThe lowest **bits per byte**.\n".into(),
         parent: Arc::new(Parent { number: 1, source, description, bpb: 2.49, facts }),
         number: past.len() as u64,

@@ -77,7 +77,7 @@ enum Remedy {
 }
 
 /// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost.
-const REFERENCES: [(&str, &str, &str, Remedy); 14] = [
+const REFERENCES: [(&str, &str, &str, Remedy); 16] = [
     ("components", "component_blob", "a component", RECOMPILED),
     ("components", "source_blob", "a compiled source", RECOMPILED),
     ("checkpoints", "blob", "a checkpoint", REPLAYED),
@@ -92,6 +92,8 @@ const REFERENCES: [(&str, &str, &str, Remedy); 14] = [
     ("submissions", "hash", "a submission", COPY),
     ("submissions", "source_blob", "the source of a submission", COPY),
     ("submissions", "receipt_blob", "a receipt", COPY),
+    ("findings", "hash", "a finding", COPY),
+    ("findings", "source_blob", "the source of a finding", COPY),
 ];
 const RECOMPILED: Remedy =
     Remedy::DeleteRows("forgets the compilation: its source is compiled again when it is needed");

@@ -5,8 +5,9 @@ use crate::record::quotas::Quotas;
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
+use crate::record::store::lock::NightSign;
 use crate::record::store::trial::{TrialRecord, trial_row};
-use crate::record::trial::Credit;
+use crate::record::trial::{Credit, Sent};
 use rusqlite::{Row, params};
 
 /// A submission that was read and whose signature holds.
@@ -45,7 +46,7 @@ pub struct SubmissionRecord {
 impl SubmissionRecord {
     pub fn credit(&self) -> Credit {
         let Self { hash, author, licence, parent, .. } = self;
-        Credit { submission: *hash, author: author.clone(), licence: licence.clone(), made_from: *parent }
+        Credit { sent: Sent::Submission(*hash), author: author.clone(), licence: licence.clone(), made_from: *parent }
     }
 }
 
@@ -157,7 +158,7 @@ impl Store {
              WHERE ?2 > (SELECT coalesce(sum(experiments.manifest ->> '$.budget_ps'), 0) FROM trials
                JOIN runs ON runs.trial = trials.id JOIN experiments ON experiments.key = runs.experiment_key
                AND experiments.component_key = trials.component_key
-               WHERE trials.author = free.author AND trials.unix_ms >= ?3)
+               WHERE trials.author = free.author AND trials.submission IS NOT NULL AND trials.unix_ms >= ?3)
              ORDER BY turn, arrived LIMIT 1"
         );
         let allowed = i64::try_from(quotas.ps_per_day()).unwrap_or(i64::MAX);
@@ -170,13 +171,23 @@ impl Store {
         Ok(next)
     }
 
+    /// Says that this process runs a night which takes submissions, until the sign is dropped or the process ends.
+    pub fn sign_night(&self, night: i64) -> Result<NightSign, StoreError> {
+        NightSign::put_up(&self.dir, night)
+    }
+
     /// Withdraws proposals of nights on other terms that hold submissions and were never tried: those nights may never
-    /// go on.
+    /// go on. What a night holds that still runs stays.
     pub fn free_submissions(&self, context: &ContextKey) -> Result<(), StoreError> {
-        let sql = "UPDATE proposals SET outcome = 'withdrawn' WHERE submission IS NOT NULL AND outcome <> 'withdrawn'
+        let held = "SELECT id, night FROM proposals WHERE submission IS NOT NULL AND outcome <> 'withdrawn'
              AND night NOT IN (SELECT id FROM nights WHERE context = ?)
              AND id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL)";
-        self.execute(sql, params![context]).map(drop)
+        for (proposal, night) in self.rows(held, [context], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            if !NightSign::is_up(&self.dir, night)? {
+                self.withdraw(proposal)?;
+            }
+        }
+        Ok(())
     }
 
     /// The submission with this hash.
@@ -233,4 +244,56 @@ fn submission_row(row: &Row<'_>) -> rusqlite::Result<SubmissionRecord> {
         arrived_unix_ms: row.get("arrived_unix_ms")?,
         receipt: row.get("receipt_blob")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::store::proposal::{AnswerOutcome, NewAnswer};
+    use crate::record::trial::Sent;
+
+    #[test]
+    fn what_a_night_holds_that_still_runs_is_not_taken_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
+        let (task, ours, theirs) = (TaskHash::of(b"t"), ContextKey::of(b"ours"), ContextKey::of(b"theirs"));
+        let new = NewSubmission {
+            file: b"file",
+            source: "",
+            component: None,
+            author: "author",
+            task,
+            name: "name",
+            licence: None,
+            parent: None,
+        };
+        let quotas = Quotas::default();
+        assert_eq!(store.add_submission(&new, &quotas, 0).unwrap(), Arrival::Added);
+        let night = store.start_night("p", "", &task, &ours, 0).unwrap();
+        let sign = store.sign_night(night).unwrap();
+        let taken = store.take_submission(&task, &quotas, 0).unwrap().unwrap();
+        let answer = NewAnswer {
+            first: None,
+            unix_ms: 0,
+            proposer: "inbox",
+            parent: 0,
+            outcome: AnswerOutcome::Ready,
+            stage: None,
+            fault: "",
+            text: Some(""),
+            hypothesis: "",
+            description: "",
+            operator: "",
+            sent: Some(Sent::Submission(taken.hash)),
+            wall_ms: 0,
+        };
+        store.add_answer(night, &answer, &[]).unwrap();
+        other.free_submissions(&theirs).unwrap();
+        assert_eq!(other.take_submission(&task, &quotas, 0).unwrap(), None);
+        drop(sign);
+        other.free_submissions(&ours).unwrap();
+        assert_eq!(other.take_submission(&task, &quotas, 0).unwrap(), None, "nights on the same terms go on with it");
+        other.free_submissions(&theirs).unwrap();
+        assert_eq!(other.take_submission(&task, &quotas, 0).unwrap().map(|record| record.hash), Some(taken.hash));
+    }
 }

@@ -1,5 +1,6 @@
 //! The lock that lets one host at a time run experiments on a store. Two hosts on one machine would only slow each
-//! other down, and trials get their numbers under this lock. The system releases it when the process ends.
+//! other down, and trials get their numbers under this lock. The system releases it when the process ends. Beside it,
+//! the sign of a night that still runs.
 
 use crate::record::store::error::{StoreError, io_error};
 use rustix::fs::{FlockOperation, flock};
@@ -67,6 +68,35 @@ impl RunLock {
             }
             std::thread::sleep(LOOK);
             is_next = is_next || try_lock(dir, &queue)?;
+        }
+    }
+}
+
+/// The sign that a process runs a night. Others see it until the process ends.
+#[derive(Debug)]
+pub struct NightSign {
+    _file: File,
+}
+
+const SIGNS: &str = "nights";
+
+impl NightSign {
+    pub(super) fn put_up(dir: &Path, night: i64) -> Result<Self, StoreError> {
+        let folder = dir.join(SIGNS);
+        std::fs::create_dir_all(&folder).map_err(|source| io_error(&folder, source))?;
+        let file = open(&folder, &night.to_string())?;
+        // Several processes may run one night. `is_up` holds it for a moment only.
+        flock(&file, FlockOperation::LockShared).map_err(|error| io_error(&folder, error.into()))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Whether a process runs this night.
+    pub(super) fn is_up(dir: &Path, night: i64) -> Result<bool, StoreError> {
+        let folder = dir.join(SIGNS);
+        match File::open(folder.join(night.to_string())) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(io_error(&folder, source)),
+            Ok(file) => Ok(!try_lock(&folder, &file)?),
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
-//!                requests to proposers and their answers, submissions and receipts
+//!                requests to proposers and their answers, submissions, receipts and findings
 //! incoming/      blobs being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
-//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_4.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_5.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
+//! nights/        the signs of nights that take submissions and still run
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
@@ -18,6 +19,7 @@
 
 mod blob;
 mod check;
+mod commons;
 mod error;
 mod false_verdict;
 mod folder;
@@ -38,10 +40,11 @@ mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
+pub use commons::{Distrusted, FindingRecord, NewFinding, Proof};
 pub use error::StoreError;
 pub use folder::{Faults, Store, WritePoint};
 pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
-pub use lock::RunLock;
+pub use lock::{NightSign, RunLock};
 pub use night::{NightRecord, NightUsed};
 pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswer, Untried};
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};

@@ -5,8 +5,7 @@ use crate::record::spend::{Exchange, Spend};
 use crate::record::store::error::{StoreError, bad_record};
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
-use crate::record::trial::OUTSIDE;
-use crate::record::trial::{Credit, Trial};
+use crate::record::trial::{Credit, OUTSIDE, Sent, Trial};
 use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -66,8 +65,8 @@ pub struct NewAnswer<'a> {
     pub description: &'a str,
     /// The kind of change.
     pub operator: &'a str,
-    /// The submission that it is.
-    pub submission: Option<Hash>,
+    /// What it came in, if a stranger sent it.
+    pub sent: Option<Sent>,
     /// Milliseconds from the question to the answer.
     pub wall_ms: i64,
 }
@@ -156,8 +155,8 @@ impl Store {
         let transaction = self.begin()?;
         let id: i64 = self.sql(transaction.query_row(
             "INSERT INTO proposals (night, first, unix_ms, proposer, parent, outcome, stage, fault, answer_blob,
-             hypothesis, description, operator, wall_ms, submission)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             hypothesis, description, operator, wall_ms, submission, finding)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 answer.first,
@@ -172,7 +171,8 @@ impl Store {
                 answer.description,
                 answer.operator,
                 answer.wall_ms,
-                answer.submission
+                answer.sent.and_then(Sent::submission),
+                answer.sent.and_then(Sent::finding)
             ],
             |row| row.get(0),
         ))?;
@@ -191,9 +191,11 @@ impl Store {
     /// answer, although it is faulty: its trial says why.
     pub fn untried(&self, context: &ContextKey) -> Result<Vec<Untried>, StoreError> {
         let sql = "SELECT proposals.id, proposer, proposals.parent, answer_blob, hypothesis, description, operator,
-             submissions.hash, author, licence, submissions.parent
+             submissions.hash, findings.hash, coalesce(submissions.author, findings.author),
+             coalesce(submissions.licence, findings.licence), coalesce(submissions.parent, findings.parent)
              FROM proposals JOIN nights ON nights.id = night LEFT JOIN submissions ON submissions.hash = submission
-             WHERE context = ? AND outcome IN ('ready', 'faulty') AND answer_blob IS NOT NULL
+             LEFT JOIN findings ON findings.hash = finding
+             WHERE nights.context = ? AND outcome IN ('ready', 'faulty') AND answer_blob IS NOT NULL
              AND proposals.id NOT IN (SELECT proposal FROM trials WHERE proposal IS NOT NULL)
              AND NOT EXISTS (SELECT 1 FROM proposals AS later WHERE later.first = proposals.first
              AND later.id > proposals.id AND later.outcome NOT IN ('later', 'stopped')) ORDER BY proposals.id";
@@ -408,10 +410,11 @@ impl Store {
     }
 }
 
-/// Of the last four columns of [`Store::untried`].
+/// Of the last five columns of [`Store::untried`].
 fn credit(row: &Row<'_>) -> rusqlite::Result<Option<Credit>> {
-    let Some(submission) = row.get(7)? else { return Ok(None) };
-    Ok(Some(Credit { submission, author: row.get(8)?, licence: row.get(9)?, made_from: row.get(10)? }))
+    let (submission, finding): (Option<Hash>, Option<Hash>) = (row.get(7)?, row.get(8)?);
+    let Some(sent) = submission.map(Sent::Submission).or(finding.map(Sent::Finding)) else { return Ok(None) };
+    Ok(Some(Credit { sent, author: row.get(9)?, licence: row.get(10)?, made_from: row.get(11)? }))
 }
 
 fn exchange_row(row: &Row<'_>) -> rusqlite::Result<ExchangeRecord> {
@@ -477,7 +480,7 @@ mod tests {
                 hypothesis,
                 description,
                 operator,
-                submission: None,
+                sent: None,
                 wall_ms,
             };
             store.add_answer(night, &answer, &[]).unwrap()

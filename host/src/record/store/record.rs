@@ -4,8 +4,8 @@ use crate::record::causality::{Causality, Evaluation};
 use crate::record::dry_run::DryRun;
 use crate::record::evidence::Evidence;
 use crate::record::key::{
-    BehaviourKey, CompileKey, ComponentKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash, ProfileHash,
-    SourceKey,
+    BehaviourKey, CompileKey, ComponentKey, ContextKey, DryRunKey, ExperimentKey, Hash, Manifest, OutcomeHash,
+    ProfileHash, SourceKey,
 };
 use crate::record::outcome::{GuestFault, Outcome, Status};
 use crate::record::store::error::{StoreError, bad_record, undecodable};
@@ -199,6 +199,14 @@ impl Store {
     /// The blob of a compiled source.
     pub fn source_blob(&self, key: &SourceKey) -> Result<Option<Hash>, StoreError> {
         self.first("SELECT source_blob FROM components WHERE source_key = ? LIMIT 1", [key], |row| row.get(0))
+    }
+
+    /// Whether a source was run here on these terms.
+    pub fn has_run(&self, source: &SourceKey, context: &ContextKey) -> Result<bool, StoreError> {
+        let sql = "SELECT DISTINCT manifest FROM experiments WHERE component_key IN
+             (SELECT component_key FROM components WHERE source_key = ?)";
+        let manifests: Vec<Manifest> = self.rows(sql, [source], |row| row.get(0))?;
+        Ok(manifests.iter().any(|manifest| manifest.context_key() == *context))
     }
 
     /// Stores a compilation whose blobs are already stored.

@@ -256,7 +256,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 4, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 5, .. })));
 }
 
 #[test]
@@ -470,7 +470,7 @@ fn answer<'a>(first: Option<i64>, outcome: AnswerOutcome, text: Option<&'a str>)
         hypothesis: "",
         description: "",
         operator: "",
-        submission: None,
+        sent: None,
         wall_ms: 3,
     }
 }

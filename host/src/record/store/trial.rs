@@ -4,7 +4,7 @@ use crate::record::key::{ContextKey, ExperimentKey, SourceKey};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::{Whole, whole};
-use crate::record::trial::{Credit, Findings, Trial};
+use crate::record::trial::{Credit, Findings, Sent, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
@@ -73,8 +73,8 @@ impl Store {
             "INSERT INTO trials (night, number, unix_ms, proposer, parent, source_blob, source_key, component_key,
              behaviour_key, experiment_key, verdict, bpb, delta, p_better, description, operator, reason,
              peak_bytes, wall_ms, champion, hypothesis, proposal, pairs, spread, prior, change, data_bytes, trained_share,
-             submission, author, licence, made_from)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+             submission, finding, author, licence, made_from)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             params![
                 night,
                 Whole(trial.number),
@@ -104,7 +104,8 @@ impl Store {
                 found.change,
                 found.data_bytes.map(Whole),
                 found.trained_share,
-                trial.credit.as_ref().map(|credit| credit.submission),
+                trial.credit.as_ref().and_then(|credit| credit.sent.submission()),
+                trial.credit.as_ref().and_then(|credit| credit.sent.finding()),
                 trial.credit.as_ref().map(|credit| &credit.author),
                 trial.credit.as_ref().and_then(|credit| credit.licence.as_ref()),
                 trial.credit.as_ref().and_then(|credit| credit.made_from)
@@ -261,7 +262,9 @@ pub(super) fn trial_row(row: &Row<'_>) -> rusqlite::Result<TrialRecord> {
 }
 
 fn credit(row: &Row<'_>) -> rusqlite::Result<Option<Credit>> {
-    let Some(submission) = row.get("submission")? else { return Ok(None) };
+    let submission = row.get::<_, Option<_>>("submission")?.map(Sent::Submission);
+    let finding = row.get::<_, Option<_>>("finding")?.map(Sent::Finding);
+    let Some(sent) = submission.or(finding) else { return Ok(None) };
     let (author, licence, made_from) = (row.get("author")?, row.get("licence")?, row.get("made_from")?);
-    Ok(Some(Credit { submission, author, licence, made_from }))
+    Ok(Some(Credit { sent, author, licence, made_from }))
 }

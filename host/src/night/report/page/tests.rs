@@ -275,7 +275,7 @@ fn hostile_words_stay_words() {
     let exchange = Exchange { spend, request: sent.clone(), response: sent, status, wall_ms: 1 };
     lab.store.settle(request, &exchange).unwrap();
     let answer = NewAnswer {
-        submission: None,
+        sent: None,
         first: None,
         unix_ms: 1,
         proposer: hostile,

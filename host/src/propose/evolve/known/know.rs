@@ -13,6 +13,7 @@ use crate::propose::evolve::proposer::{Offline, is_of_one_trial, run};
 use crate::propose::evolve::random::Random;
 use crate::propose::evolve::search::{Champion, Possible, possible};
 use crate::propose::proposer::Situation;
+use crate::record::hint::Hint;
 use crate::record::trial::Trial;
 use crate::system::sanitize;
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub struct Known {
     pub without_gain: Vec<Measured>,
     /// What is possible and fails, the surest first.
     pub failing: Vec<Failing>,
+    /// What other labs say that they tried on the same terms without gain.
+    pub elsewhere: Vec<Hint>,
 }
 
 /// A kind of change.
@@ -89,7 +92,17 @@ pub fn of_situation(situation: &Situation) -> Known {
     let trials: Vec<&Trial> = situation.past.iter().map(|past| &past.trial).collect();
     let parent = &situation.parent;
     let champion = Champion { source: &parent.source, number: parent.number, bpb: parent.bpb, noise: situation.noise };
-    know(&trials, Some(&champion))
+    know(&trials, Some(&champion)).with(&situation.hints)
+}
+
+impl Known {
+    /// With what other labs say. Their words are escaped and cut.
+    #[must_use]
+    pub fn with(mut self, hints: &[Hint]) -> Self {
+        let clean = |hint: &Hint| Hint { change: sanitize::line(&hint.change, CHANGE_CHARS), ..hint.clone() };
+        self.elsewhere = hints.iter().map(clean).collect();
+        self
+    }
 }
 
 /// What these trials teach, oldest first, about changes of the champion. Without a champion, only operators and

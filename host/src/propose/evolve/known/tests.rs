@@ -6,6 +6,7 @@ use crate::propose::evolve::model::change::{self, Change};
 use crate::propose::evolve::possible;
 use crate::propose::evolve::search::Champion;
 use crate::record::ending::Ending;
+use crate::record::hint::Hint;
 use crate::record::key::{Hash, SourceKey};
 use crate::record::trial::{ChangeKind, Findings, Trial};
 
@@ -180,4 +181,18 @@ fn words_of_others_are_escaped_and_on_one_line() {
     let text = known.text();
     assert!(text.contains("#7 ok") && !text.contains(['\u{1b}', '\u{202e}']) && !text.contains("\n## "), "{text}");
     assert!(!serde_json::to_string(&known).unwrap().contains("Your answer"), "{known:?}");
+}
+
+#[test]
+fn what_other_labs_say_is_told_as_what_they_say() {
+    let hint = Hint {
+        lab: "lab".into(),
+        source_key: SourceKey::of(b"s"),
+        ending: Ending::Discard,
+        delta: Some(0.1),
+        change: "LR 0.02 → 0.2\u{1b}".into(),
+    };
+    let text = know(&[], None).with(&[hint]).text();
+    assert!(text.contains("Tried by other labs without gain, as they say: nobody checked it here"), "{text}");
+    assert!(text.contains("LR 0.02 → 0.2\\u{1b}: discard +0.1000"), "{text}");
 }

@@ -2,6 +2,7 @@
 
 use crate::propose::evolve::known::know::{Failing, Idea, Known, Measured};
 use crate::record::facts::signed;
+use crate::record::hint::Hint;
 use std::cmp::Ordering;
 
 /// Longest text in characters.
@@ -23,8 +24,8 @@ struct Section {
 impl Known {
     /// All of it, the most useful first, in at most 6000 characters.
     pub fn text(&self) -> String {
-        let [kept, near_misses, without_gain, failing] = self.of_changes();
-        write(&[kept, near_misses, self.tried(), self.untried(), without_gain, failing])
+        let [kept, near_misses, without_gain, failing, elsewhere] = self.of_changes();
+        write(&[kept, near_misses, self.tried(), self.untried(), without_gain, failing, elsewhere])
     }
 
     /// What is known of changes, without the operators.
@@ -32,7 +33,7 @@ impl Known {
         write(&self.of_changes())
     }
 
-    fn of_changes(&self) -> [Section; 4] {
+    fn of_changes(&self) -> [Section; 5] {
         let lines = |all: &[Measured]| all.iter().map(measured).collect();
         [
             Section { title: "Kept trials, against the champion of their time, best first", lines: lines(&self.kept) },
@@ -42,6 +43,10 @@ impl Known {
             },
             Section { title: "Measured without a gain, best first", lines: lines(&self.without_gain) },
             Section { title: "Failed, and probably fails again", lines: self.failing.iter().map(failing).collect() },
+            Section {
+                title: "Tried by other labs without gain, as they say: nobody checked it here",
+                lines: self.elsewhere.iter().map(elsewhere).collect(),
+            },
         ]
     }
 
@@ -77,6 +82,11 @@ fn measured(one: &Measured) -> String {
     let trials = if *trials == 1 { "1 trial".into() } else { format!("{trials} trials") };
     let p_better = p_better.map_or(String::new(), |p| format!(", P(better) {p:.2}"));
     format!("{} ± {error:.4}{p_better}, {trials}: {change}{operator}", signed(*delta))
+}
+
+fn elsewhere(Hint { change, ending, delta, .. }: &Hint) -> String {
+    let figure = delta.map_or(String::new(), |delta| format!(" {}", signed(delta)));
+    format!("{change}: {}{figure}", ending.name())
 }
 
 fn failing(one: &Failing) -> String {
