@@ -1,5 +1,5 @@
-//! Limits in pairs: a run that needs exactly what the limit allows passes, and with one less it ends with the limit's own
-//! status, in the dry run as in training.
+//! Limits in pairs: a run that needs exactly what the limit allows passes, and with one less it ends with the limit's
+//! own status, in the dry run as in training.
 
 use crate::common::{Place, guest};
 use nightlab::record::dry_run::DryRun;

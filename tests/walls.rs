@@ -1,5 +1,5 @@
-//! The second wall: what runs guests and what compiles them tries every forbidden act and every file of store and cache,
-//! as root and as another user; and a night for strangers does not begin where a wall is missing.
+//! The second wall: what runs guests and what compiles them tries every forbidden act and every file of store and
+//! cache, as root and as another user; and a night for strangers does not begin where a wall is missing.
 
 use crate::common::home::{Home, lines, said};
 use crate::common::{HOST, toolchain};

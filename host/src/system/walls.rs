@@ -28,12 +28,11 @@ pub enum Act {
     Trace,
     ReadMemoryOfParent,
     SignalParent,
-    ReadEnvironment,
 }
 
 impl Act {
     /// What a process that computes for a guest tries.
-    const COMPUTING: [Self; 11] = [
+    const COMPUTING: [Self; 10] = [
         Self::ReadFile,
         Self::ListFolder,
         Self::CreateFile,
@@ -44,11 +43,9 @@ impl Act {
         Self::Trace,
         Self::ReadMemoryOfParent,
         Self::SignalParent,
-        Self::ReadEnvironment,
     ];
 
-    /// What the compiler's process tries. It may start threads and its linker. Its environment is cleared when it
-    /// becomes the compiler.
+    /// What the compiler's process tries. It may start threads and its linker.
     const COMPILING: [Self; 8] = [
         Self::ReadFile,
         Self::ListFolder,
@@ -73,7 +70,6 @@ impl Act {
             Self::Trace => "trace its parent",
             Self::ReadMemoryOfParent => "read its parent's memory",
             Self::SignalParent => "signal its parent",
-            Self::ReadEnvironment => "read an environment variable",
         }
     }
 
@@ -90,7 +86,6 @@ impl Act {
             Self::Trace => traces(parent),
             Self::ReadMemoryOfParent => reads_memory(parent),
             Self::SignalParent => signals(parent),
-            Self::ReadEnvironment => std::env::vars_os().next().is_some(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A night in the formats of other tools: tables, a Git repository, and logs for TensorBoard. Reads the store, and writes
-//! into a folder that the user names. May import `record`, `policy` and `system`.
+//! A night in the formats of other tools: tables, a Git repository, and logs for TensorBoard. Reads the store, and
+//! writes into a folder that the user names. May import `record`, `policy` and `system`.
 //!
 //! What is written is a function of the night, so writing it again changes nothing.
 
