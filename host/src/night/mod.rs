@@ -14,8 +14,8 @@
 //! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
 //! everything, `past` an earlier night; `sent` is the text of what is sent; `known` reads what the search knows from
 //! the store; `recorded` tries a past night again, `search` samples constants, `promote` runs keeps on larger terms,
-//! `export` writes a night for other tools; `answer` and `clerk` answer submissions of strangers, `verify` proves what they and
-//! others claim; `commons` shares what labs found, `credits` says whom a champion is owed to.
+//! `export` writes a night for other tools; `answer` and `clerk` answer submissions of strangers, `verify` proves what
+//! they and others claim; `commons` shares what labs found, `credits` says whom a champion is owed to.
 //!
 //! One thread trains and makes all decisions. The other threads only write proposals. A proposer that writes while a
 //! mutation trains knows all trials except that one. With `evolve` alone, a night is a function of policy and store:

@@ -27,8 +27,8 @@ pub(super) struct Order {
     pub parent: u32,
     /// Whether it may execute what the system has, as tools of other languages do, and not the program above alone.
     pub any_program: bool,
-    /// If there are any, the child starts no compiler: it writes to stderr which walls hold, and which of these files it
-    /// can open.
+    /// If there are any, the child starts no compiler: it writes to stderr which walls hold, and which of these
+    /// files it can open.
     pub probe: Option<Vec<PathBuf>>,
 }
 
