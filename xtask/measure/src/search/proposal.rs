@@ -11,7 +11,7 @@ use nightlab::propose::proposer::{
 };
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::Facts;
-use nightlab::record::key::TaskHash;
+use nightlab::record::key::{ContextKey, TaskHash};
 use nightlab::record::spend::{Exchange, Spend};
 use nightlab::record::trial::{ChangeKind, Findings, Trial};
 use std::sync::Arc;
@@ -82,6 +82,8 @@ fn situation(past: Vec<Arc<Past>>) -> Situation {
     Situation {
         brief: "".into(),
         task: TaskHash::of(b"t"),
+        context: ContextKey::of(b"c"),
+        hints: Arc::default(),
         parent: Arc::new(parent),
         past,
         underway: Vec::new(),
