@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Input tokens that the server reports for each prompt.
-pub const TOKENS_IN: u64 = 100;
+pub const TOKENS_IN: u64 = 1000;
 /// Output tokens that the server reports for each answer.
 pub const TOKENS_OUT: u64 = 20;
 /// A waiting thread checks at this interval whether the test is over.

@@ -118,7 +118,7 @@ impl FindingRecord {
 }
 
 impl Store {
-    /// Takes in a finding, unless it is here already or [`MOST_WAITING`] of its lab were never tried.
+    /// Takes in a finding, unless it is here already or `MOST_WAITING` of its lab were never tried.
     pub fn add_finding(&self, new: &NewFinding, unix_ms: i64) -> Result<bool, StoreError> {
         let hash = Hash::of(new.text);
         let (_, source_blob) = (self.put_blob(new.text)?, self.put_blob(new.source.as_bytes())?);
@@ -207,7 +207,7 @@ impl Store {
         })
     }
 
-    /// Keeps what labs say that they tried without gain, up to [`MOST_HINTS`] of each lab. Returns how many are new.
+    /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab. Returns how many are new.
     pub fn add_hints(&self, context: &ContextKey, hints: &[Hint]) -> Result<u64, StoreError> {
         let transaction = self.begin()?;
         let (mut added, mut of_labs) = (0, BTreeMap::<&str, u64>::new());
