@@ -118,7 +118,7 @@ impl Bench {
 /// The recorded scores. Returns none if the record is damaged, so that the split is read again.
 fn undamaged(read: Result<Vec<ScoreRecord>, StoreError>) -> Result<Vec<ScoreRecord>, StoreError> {
     match read {
-        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(Vec::new()),
+        Err(error) if error.is_of_damage() => Ok(Vec::new()),
         read => read,
     }
 }

@@ -82,7 +82,7 @@ fn losses_of(store: &Store, key: Option<&ExperimentKey>) -> Result<Vec<(u64, f64
     let Some(record) = key.map(|key| store.find_experiment(key)).transpose()?.flatten() else { return Ok(Vec::new()) };
     match store.outcome(&record) {
         Ok(outcome) => Ok(loss_curve(&outcome.curve)),
-        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(Vec::new()),
+        Err(error) if error.is_of_damage() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

@@ -63,10 +63,10 @@ impl Proposer for Commons {
     }
 
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
-        let next = self.store.next_finding(&situation.task, &situation.context).map_err(halt)?;
+        let next = self.store.next_finding(&situation.task, &situation.context)?;
         let Some(finding) = next else { return Ok(None) };
         let champion = &situation.parent.source;
-        let source = self.source(&finding, champion).map_err(halt)?;
+        let source = self.source(&finding, champion)?;
         let lab = sanitize::cut(&finding.lab, 12, "");
         Ok(Some(Proposal {
             description: description::describe(champion, &source),
@@ -75,13 +75,6 @@ impl Proposer for Commons {
             credit: Some(finding.credit()),
             source,
         }))
-    }
-}
-
-fn halt(error: StoreError) -> ProposeError {
-    match error.is_of_the_machine() {
-        true => ProposeError::Later { reason: error.to_string(), after: None },
-        false => ProposeError::Stop(error.to_string()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::propose::description;
 use crate::propose::proposer::{Desk, HYPOTHESIS_CHARS, Proposal, ProposeError, Proposer, Situation};
 use crate::record::quotas::Quotas;
-use crate::record::store::{Store, StoreError};
+use crate::record::store::Store;
 use crate::system::clock::unix_ms;
 use crate::system::sanitize;
 
@@ -43,10 +43,10 @@ impl Proposer for Inbox {
     }
 
     fn propose(&mut self, situation: &Situation, _desk: &mut Desk) -> Result<Option<Proposal>, ProposeError> {
-        let taken = self.store.take_submission(&situation.task, &self.quotas, unix_ms()).map_err(halt)?;
+        let taken = self.store.take_submission(&situation.task, &self.quotas, unix_ms())?;
         let Some(submission) = taken else { return Ok(None) };
         // The index was checked when it came, so that only a damaged blob is no text.
-        let source = String::from_utf8(self.store.get_blob(&submission.source_blob).map_err(halt)?);
+        let source = String::from_utf8(self.store.get_blob(&submission.source_blob)?);
         let source = source.map_err(|error| ProposeError::Stop(error.to_string()))?;
         Ok(Some(Proposal {
             description: description::describe(&situation.parent.source, &source),
@@ -55,12 +55,5 @@ impl Proposer for Inbox {
             credit: Some(submission.credit()),
             source,
         }))
-    }
-}
-
-fn halt(error: StoreError) -> ProposeError {
-    match error.is_of_the_machine() {
-        true => ProposeError::Later { reason: error.to_string(), after: None },
-        false => ProposeError::Stop(error.to_string()),
     }
 }

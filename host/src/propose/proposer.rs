@@ -6,6 +6,7 @@ use crate::record::hint::Hint;
 use crate::record::key::{ContextKey, SourceKey, TaskHash};
 use crate::record::spend::{Exchange, Spend};
 use crate::record::stage::Stage;
+use crate::record::store::StoreError;
 use crate::record::trial::{Credit, Trial};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -203,6 +204,15 @@ pub enum ProposeError {
     /// The night ended in the meantime.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<StoreError> for ProposeError {
+    fn from(error: StoreError) -> Self {
+        match error.is_of_the_machine() {
+            true => Self::Later { reason: error.to_string(), after: None },
+            false => Self::Stop(error.to_string()),
+        }
+    }
 }
 
 /// The tools of a proposer for one turn.

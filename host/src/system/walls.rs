@@ -169,10 +169,10 @@ fn creates_a_file() -> bool {
 }
 
 fn opens_a_socket() -> bool {
-    let refused = |error: &io::Error| is_refusal(error);
-    !UdpSocket::bind("127.0.0.1:0").is_err_and(|error| refused(&error))
-        || !TcpListener::bind("127.0.0.1:0").is_err_and(|error| refused(&error))
-        || !UnixDatagram::unbound().is_err_and(|error| refused(&error))
+    let is_refused = |opened: io::Result<()>| opened.is_err_and(|error| is_refusal(&error));
+    !is_refused(UdpSocket::bind("127.0.0.1:0").map(drop))
+        || !is_refused(TcpListener::bind("127.0.0.1:0").map(drop))
+        || !is_refused(UnixDatagram::unbound().map(drop))
 }
 
 fn forks() -> bool {

@@ -12,6 +12,7 @@ use nightlab::night::trial::replicas;
 use nightlab::policy::Policy;
 use nightlab::record::store::Store;
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::statistics::Statistics;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -66,7 +67,7 @@ pub fn held_out(what: &HeldOut) -> Result<()> {
         let candidate = bench.prepare(&source)?;
         let runs = replicas::score(&bench, &policy, &candidate, what.seeds, &Stop::new(), &mut tell)?;
         let scores = scores(&bench, &candidate.component, &runs)?;
-        let means = scores.iter().map(|scores| format!("{:.4}", mean(scores)));
+        let means = scores.iter().map(|scores| format!("{:.4}", scores.mean()));
         let first = known.first().unwrap_or(&scores);
         let to_first = first.iter().zip(&scores).map(|(first, scores)| difference(first, scores));
         let to_last = difference(&known.last().unwrap_or(&scores)[0], &scores[0]);
@@ -90,18 +91,14 @@ fn scores(bench: &Bench, component: &Component, runs: &[Run]) -> Result<Scores> 
     Ok(scores)
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
 /// The mean of the paired differences, its interval of 95% by Student's t, its share of the first, and how many of the
 /// seeds are better.
 fn difference(first: &[f64], second: &[f64]) -> String {
     let differences: Vec<f64> = first.iter().zip(second).map(|(first, second)| second - first).collect();
-    let (count, middle) = (differences.len() as f64, mean(&differences));
-    let spread = differences.iter().map(|difference| (difference - middle).powi(2)).sum::<f64>() / (count - 1.0);
-    let half = StudentsT::new(0.0, 1.0, count - 1.0).map(|t| t.inverse_cdf(0.975) * (spread / count).sqrt());
+    let (count, middle) = (differences.len() as f64, (&differences).mean());
+    let error = (&differences).std_dev() / count.sqrt();
+    let half = StudentsT::new(0.0, 1.0, count - 1.0).map(|t| t.inverse_cdf(0.975) * error);
     let half = half.map_or_else(|_| String::new(), |half| format!(" ± {half:.4}"));
     let better = differences.iter().filter(|difference| **difference < 0.0).count();
-    format!("{middle:+.4}{half} ({:+.1}%, {better} of {count} better)", 100.0 * middle / mean(first))
+    format!("{middle:+.4}{half} ({:+.1}%, {better} of {count} better)", 100.0 * middle / first.mean())
 }

@@ -1,18 +1,17 @@
 //! Compiles one source to one core module in the confined child.
 
 use crate::guest::source::Source;
-use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
+use crate::guest::toolchain::confine::{NOT_CONFINED, Order};
 use crate::guest::toolchain::diagnostics::{Diagnostics, printable};
 use crate::guest::toolchain::find::Toolchain;
 use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
-use crate::system::process::{self, End, Ended};
+use crate::system::process::{End, Ended};
 use crate::system::scratch::Scratch;
 use crate::system::walls::Walls;
 use std::fs;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// What every dynamically linked program reads, beside its libraries.
@@ -205,12 +204,8 @@ impl Toolchain {
     }
 
     fn run(&self, order: &Order, root: &Path, stopped: &dyn Fn() -> bool) -> Result<Ended, Failure> {
-        let unusable = |what: String| Failure::proved(CompileError::System(what));
-        let order = serde_json::to_string(order).map_err(|e| unusable(format!("a path is not UTF-8: {e}")))?;
-        let (program, args) = self.helper.split_first().ok_or_else(|| unusable("no helper".into()))?;
-        let mut command = Command::new(program);
-        command.arg0("host").args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(root);
-        process::run_closed(command, self.limits.time * WALL, stopped)
+        order
+            .carry_out(&self.helper, root, self.limits.time * WALL, stopped)
             .map_err(|e| Failure::system("the compiler's process", &e))
     }
 
@@ -248,7 +243,7 @@ impl Toolchain {
                 cpu_seconds: Some(self.limits.time.as_secs().max(1)),
             },
             parent: std::process::id(),
-            any_program: false,
+            is_other_language: false,
             probe: None,
         }
     }

@@ -1,12 +1,14 @@
 //! The compiler's child process: it confines itself, then executes `rustc`.
 
 use crate::system::confinement::{self, Calls, ConfineError, Paths, Rlimits};
+use crate::system::process::{self, Ended};
 use crate::system::walls::{self, Act, Walls};
 use serde::{Deserialize, Serialize};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The parent passes the order in this variable, because a test harness has arguments of its own.
 pub(super) const ORDER_VARIABLE: &str = "HOST_CONFINED_COMPILE";
@@ -25,11 +27,31 @@ pub(super) struct Order {
     pub limits: Rlimits,
     /// Process id of the host.
     pub parent: u32,
-    /// Whether it may execute what the system has, as tools of other languages do, and not the program above alone.
-    pub any_program: bool,
+    /// Whether it is a tool of another language. These execute what the system has, and look for a home.
+    pub is_other_language: bool,
     /// If there are any, the child starts no compiler: it writes to stderr which walls hold, and which of these
     /// files it can open.
     pub probe: Option<Vec<PathBuf>>,
+}
+
+impl Order {
+    /// Gives the order to a child: a program of the host with its arguments, in the folder `root`.
+    ///
+    /// # Errors
+    /// A path is not UTF-8, or the child cannot be started or watched.
+    pub(super) fn carry_out(
+        &self,
+        helper: &[PathBuf],
+        root: &Path,
+        limit: Duration,
+        stopped: &dyn Fn() -> bool,
+    ) -> io::Result<Ended> {
+        let order = serde_json::to_string(self).map_err(|e| io::Error::other(format!("a path is not UTF-8: {e}")))?;
+        let (program, args) = helper.split_first().ok_or_else(|| io::Error::other("no helper"))?;
+        let mut command = Command::new(program);
+        command.arg0("host").args(args).env_clear().env(ORDER_VARIABLE, order).current_dir(root);
+        process::run_closed(command, limit, stopped)
+    }
 }
 
 /// Why the compiler did not start.
@@ -82,7 +104,7 @@ fn confine(order: &Order) -> Result<Walls, Refusal> {
     let landlock = walls::landlock_holds();
     confinement::seccomp(Calls::Compiling)?;
     let mut possible = walls::possible(Calls::Compiling, order.parent);
-    possible.retain(|act| !(order.any_program && *act == Act::Execute));
+    possible.retain(|act| !(order.is_other_language && *act == Act::Execute));
     Ok(Walls { landlock, possible, opened: order.probe.as_deref().map(walls::opened).unwrap_or_default() })
 }
 
@@ -91,7 +113,7 @@ fn become_compiler(order: &Order) -> Refusal {
         .args(&order.args)
         .env_clear()
         .env("TMPDIR", &order.temporary)
-        .envs(order.any_program.then_some(("HOME", &order.temporary)))
+        .envs(order.is_other_language.then_some(("HOME", &order.temporary)))
         .exec();
     Refusal::NotStarted { program: order.program.display().to_string(), error }
 }

@@ -4,16 +4,14 @@
 //! components.
 
 use crate::guest::component::{CONTRACT_WIT, Component, ComponentError, MAX_COMPONENT_BYTES};
-use crate::guest::toolchain::confine::{NOT_CONFINED, ORDER_VARIABLE, Order};
+use crate::guest::toolchain::confine::{NOT_CONFINED, Order};
 use crate::guest::toolchain::diagnostics::printable;
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{self, End};
 use crate::system::scratch::Scratch;
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// Files of the system that the tools read and execute.
@@ -230,12 +228,11 @@ impl Tool {
     }
 
     fn run(&self, root: &Path, host: Option<&Path>) -> Result<(), LanguageError> {
-        let order = serde_json::to_string(&self.order(root))
-            .map_err(|error| LanguageError::System { what: "a path is not UTF-8".into(), error: error.into() })?;
-        let mut command = Command::new(host.unwrap_or(Path::new(process::THIS_PROGRAM)));
-        command.arg0("host").arg("__compile").env_clear().env(ORDER_VARIABLE, order).current_dir(root);
+        let helper = [host.unwrap_or(Path::new(process::THIS_PROGRAM)).to_owned(), "__compile".into()];
         let tool = self.language.tool();
-        let ended = process::run_closed(command, Duration::from_secs(SECONDS) * WALL, &|| false)
+        let ended = self
+            .order(root)
+            .carry_out(&helper, root, Duration::from_secs(SECONDS) * WALL, &|| false)
             .map_err(|error| LanguageError::System { what: format!("the process of {tool}"), error })?;
         let said = ended.stderr.text();
         match ended.end {
@@ -266,7 +263,7 @@ impl Tool {
                 cpu_seconds: Some(SECONDS),
             },
             parent: std::process::id(),
-            any_program: true,
+            is_other_language: true,
             probe: None,
         }
     }

@@ -1,8 +1,9 @@
 //! What a night left in the store, as the exports need it.
 
+use crate::night::memory::{source_of, text_of};
 use crate::night::report::picture::baseline_runs;
 use crate::policy::Policy;
-use crate::record::key::{ExperimentKey, Hash};
+use crate::record::key::ExperimentKey;
 use crate::record::outcome::Outcome;
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError};
 use crate::record::trial::Trial;
@@ -38,7 +39,7 @@ impl Past {
     pub fn read(store: &Store, night: NightRecord, policy: &Policy) -> Result<Self, StoreError> {
         let baseline = baseline_runs(store, &night.context, policy)?;
         let seed = match baseline.first().map(|run| store.component(&run.manifest.component)).transpose()?.flatten() {
-            Some(component) => source(store, &component.source_blob)?,
+            Some(component) => text_of(store, &component.source_blob)?,
             None => None,
         };
         let mut past = Self { night, trials: Vec::new(), seed, keeps: Vec::new(), runs: Vec::new() };
@@ -49,7 +50,7 @@ impl Past {
         for record in store.trials_in(&past.night.context)? {
             if record.trial.is_kept()
                 && record.night <= past.night.id
-                && let Some(source) = source(store, &record.trial.source_blob)?
+                && let Some(source) = source_of(store, &record.trial)?
             {
                 past.keeps.push((record.trial.clone(), source));
             }
@@ -73,24 +74,14 @@ impl Past {
         (trial, role): (u64, String),
         record: ExperimentRecord,
     ) -> Result<(), StoreError> {
-        if seen.insert(record.key)
-            && let Some(outcome) = intact(store.outcome(&record))?
-        {
-            self.runs.push(Run { trial, role, record, outcome });
+        if !seen.insert(record.key) {
+            return Ok(());
+        }
+        match store.outcome(&record) {
+            Ok(outcome) => self.runs.push(Run { trial, role, record, outcome }),
+            Err(error) if error.is_of_damage() => {}
+            Err(error) => return Err(error),
         }
         Ok(())
-    }
-}
-
-fn source(store: &Store, blob: &Hash) -> Result<Option<String>, StoreError> {
-    Ok(intact(store.get_blob(blob))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// `None` for what is damaged or missing.
-fn intact<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -130,6 +130,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store has lost what was asked for: it is damaged, or gone.
+    pub fn is_of_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Missing { .. } | Self::BadRecord { .. })
+    }
+
     /// Whether this machine is the cause, so that another try may succeed. What is damaged stays damaged.
     pub fn is_of_the_machine(&self) -> bool {
         use rusqlite::ErrorCode;

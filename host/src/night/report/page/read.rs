@@ -121,9 +121,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<T>, StoreError> {
         let error = match read {
             Ok(found) => return Ok(Some(found)),
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::BadRecord { .. })) => {
-                error
-            }
+            Err(error) if error.is_of_damage() => error,
             Err(error) => return Err(error),
         };
         match self.lost.len() {
