@@ -6,6 +6,7 @@ use nightlab::guest::component::Component;
 use nightlab::guest::toolchain::{Language, LanguageError};
 use nightlab::record::limits::Limits;
 use nightlab::record::outcome::{Outcome, Status};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -103,6 +104,34 @@ fn doctor_tells_of_each_language() {
             assert!(said.contains(&words), "{said}");
         }
     }
+}
+
+/// A tool that does what its maker never meant it to do, because a guest could make it.
+#[test]
+fn a_tool_reaches_nothing_of_its_users() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    std::fs::create_dir(at("bin")).unwrap();
+    std::fs::write(at("secret.txt"), "the secret").unwrap();
+    std::fs::write(at("train.py"), "").unwrap();
+    let secret = at("secret.txt");
+    let try_it = |act: &str| {
+        let tool = at("bin/componentize-py");
+        std::fs::write(&tool, format!("#!/bin/sh\n{act}\n")).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut host = Command::new(HOST);
+        let ended = host.args(["score", "train.py"]).current_dir(home.path()).env("PATH", at("bin")).output().unwrap();
+        String::from_utf8_lossy(&ended.stderr).into_owned()
+    };
+    let said = try_it(&format!("/bin/ln -s {} train.wasm", secret.display()));
+    assert!(said.contains("train.wasm is a symbolic link"), "{said}");
+    let said = try_it("/usr/bin/mkfifo train.wasm");
+    assert!(said.contains("train.wasm is no plain file"), "{said}");
+    let said = try_it("exec 3<> train.wasm; /usr/bin/truncate -s 100M train.wasm");
+    assert!(said.contains("train.wasm has more than"), "{said}");
+    // The folder above the tool's own is somebody's home here.
+    let said = try_it(&format!("/bin/cat {}", secret.display()));
+    assert!(said.contains("Permission denied"), "{said}");
 }
 
 #[test]

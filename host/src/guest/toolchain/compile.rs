@@ -8,6 +8,7 @@ use crate::guest::toolchain::rustc::{FLAGS, TARGET};
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{End, Ended};
 use crate::system::scratch::Scratch;
+use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use crate::system::walls::Walls;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -195,12 +196,12 @@ impl Toolchain {
         let order = self.order(&root, write.clone());
         let ended = self.run(&order, &root, stopped)?;
         self.judge(&order, &ended)?;
-        let module = write.join("train.wasm");
-        let bytes = fs::symlink_metadata(&module).map_err(places)?.len();
-        if bytes > self.limits.output_bytes {
-            return Err(Failure::proved(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }));
-        }
-        fs::read(&module).map_err(places)
+        let limit_bytes = self.limits.output_bytes;
+        let built = Folder::open(&write).map_err(places)?.read_bytes(Path::new("train.wasm"), limit_bytes);
+        built.map_err(|error| match error {
+            UntrustedFileError::TooLarge { .. } => Failure::proved(CompileError::OutputTooLarge { limit_bytes }),
+            error => Failure::proved(CompileError::System(format!("what was compiled: {error}"))),
+        })
     }
 
     fn run(&self, order: &Order, root: &Path, stopped: &dyn Fn() -> bool) -> Result<Ended, Failure> {

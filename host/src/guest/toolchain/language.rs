@@ -9,6 +9,7 @@ use crate::guest::toolchain::diagnostics::printable;
 use crate::system::confinement::{Memory, Paths, Rlimits};
 use crate::system::process::{self, End};
 use crate::system::scratch::Scratch;
+use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,10 @@ use std::time::Duration;
 
 /// Files of the system that the tools read and execute.
 const SYSTEM: [&str; 3] = ["/usr", "/lib", "/lib64"];
-const SYSTEM_READ: [&str; 5] = ["/etc/ld.so.cache", "/etc/ssl", "/etc/alternatives", "/dev/null", "/dev/urandom"];
+const SYSTEM_READ: [&str; 5] =
+    ["/etc/ld.so.cache", "/etc/ssl/openssl.cnf", "/etc/alternatives", "/dev/null", "/dev/urandom"];
+/// What an installed program has in the folder above its own. The folder itself may be somebody's home.
+const INSTALLED: [&str; 6] = ["bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg"];
 /// Processor seconds of a tool, and its wall time as a multiple of them.
 const SECONDS: u64 = 600;
 const WALL: u32 = 3;
@@ -44,6 +48,8 @@ pub enum LanguageError {
     Failed { tool: &'static str, said: String },
     #[error("what {tool} built is refused: {error}")]
     Refused { tool: &'static str, error: ComponentError },
+    #[error("what {tool} built: {error}")]
+    Unreadable { tool: &'static str, error: UntrustedFileError },
     #[error("the compiler was not started: {0}")]
     NotConfined(String),
     #[error("{what}: {error}")]
@@ -56,8 +62,8 @@ pub struct Tool {
     language: Language,
     program: PathBuf,
     args: Vec<String>,
-    /// Folders of its own.
-    folders: Vec<PathBuf>,
+    /// Files and folders of its own.
+    own: Vec<PathBuf>,
     /// Where JavaScript's modules are.
     modules: Option<PathBuf>,
 }
@@ -152,8 +158,7 @@ fn c() -> Option<Tool> {
     let mut args = words("--target=wasm32-wasi -std=c17 -O2 -g -mexec-model=reactor train.c -o train.wasm");
     args.push(format!("-B{}", linker.parent()?.display()));
     let program = clang.canonicalize().ok()?;
-    let folders = vec![program.parent()?.parent()?.to_owned()];
-    Some(Tool { language: Language::C, program, args, folders, modules: None })
+    Some(Tool { language: Language::C, own: installed_with(&program), program, args, modules: None })
 }
 
 fn javascript(beside: &Path) -> Option<Tool> {
@@ -164,8 +169,8 @@ fn javascript(beside: &Path) -> Option<Tool> {
     let is_here = |modules: &PathBuf| modules.join("@bytecodealliance/componentize-js/package.json").is_file();
     let modules = upwards.chain([with_node, "/usr/local/lib/node_modules".into()]).find(is_here)?;
     let args = words("build.mjs wit");
-    let folders = vec![modules.clone()];
-    Some(Tool { language: Language::JavaScript, program, args, folders, modules: Some(modules) })
+    let own = installed_with(&program).into_iter().chain([modules.clone()]).collect();
+    Some(Tool { language: Language::JavaScript, program, args, own, modules: Some(modules) })
 }
 
 fn python() -> Option<Tool> {
@@ -175,16 +180,16 @@ fn python() -> Option<Tool> {
     let program = PathBuf::from(first.strip_prefix("#!")?.trim());
     let mut args = vec![script.display().to_string()];
     args.extend(words("-q -d wit -w guest componentize glue -o train.wasm"));
-    // An environment has its packages in its own folder and the library in that of the interpreter behind it.
-    let prefix = |path: &Path| path.parent().and_then(Path::parent).map(Path::to_owned);
-    let folders = [prefix(&program), program.canonicalize().ok().and_then(|real| prefix(&real))];
-    Some(Tool {
-        language: Language::Python,
-        program,
-        args,
-        folders: folders.into_iter().flatten().collect(),
-        modules: None,
-    })
+    // An environment has its packages with itself and the library with the interpreter behind it.
+    let own = [&script, &program, &program.canonicalize().ok()?].map(|file| installed_with(file)).concat();
+    Some(Tool { language: Language::Python, program, args, own, modules: None })
+}
+
+/// The files that were installed with a program.
+fn installed_with(program: &Path) -> Vec<PathBuf> {
+    let prefix = program.parent().and_then(Path::parent);
+    let parts = prefix.into_iter().flat_map(|prefix| INSTALLED.map(|part| prefix.join(part)));
+    parts.chain([program.to_owned()]).filter(|path| path.exists()).collect()
 }
 
 impl Tool {
@@ -217,13 +222,11 @@ impl Tool {
             std::os::unix::fs::symlink(modules, root.join("node_modules")).map_err(at("temporary files"))?;
         }
         self.run(&root, host)?;
-        let module = root.join("train.wasm");
         let tool = self.language.tool();
-        if fs::symlink_metadata(&module).map_err(at("what was built"))?.len() > MAX_COMPONENT_BYTES as u64 {
-            let error = ComponentError::TooLarge { bytes: MAX_COMPONENT_BYTES + 1 };
-            return Err(LanguageError::Refused { tool, error });
-        }
-        let bytes = fs::read(&module).map_err(at("what was built"))?;
+        let folder = Folder::open(&root).map_err(at("temporary files"))?;
+        let bytes = folder
+            .read_bytes(Path::new("train.wasm"), MAX_COMPONENT_BYTES as u64)
+            .map_err(|error| LanguageError::Unreadable { tool, error })?;
         Component::from_bytes(&bytes).map_err(|error| LanguageError::Refused { tool, error })
     }
 
@@ -249,7 +252,7 @@ impl Tool {
 
     fn order(&self, root: &Path) -> Order {
         let system = || SYSTEM.iter().map(PathBuf::from);
-        let own = || system().chain(self.folders.iter().cloned()).filter(|path| path.exists());
+        let own = || system().chain(self.own.iter().cloned()).filter(|path| path.exists());
         let read = own().chain(SYSTEM_READ.iter().map(PathBuf::from).filter(|path| path.exists())).collect();
         Order {
             program: self.program.clone(),
