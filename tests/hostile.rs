@@ -216,6 +216,57 @@ fn functions_with_other_types_than_wasi_s_end_the_guest() {
     }
 }
 
+/// A guest whose `forward` alone draws random bytes has no behaviour key: what it does with another random seed is not
+/// known.
+#[test]
+fn randomness_of_forward_is_told() {
+    let place = Place::new();
+    let (rows, spec) = (place.bench.spec.eval_rows, &place.bench.spec);
+    for (draws, advisory) in [("(drop (call $draw))", true), ("", false)] {
+        let bytes = wat::parse_str(format!(
+            r#"(component
+                (import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))
+                (import "lab:train/tensors@0.2.0" (instance $tensors
+                    (export "tensor" (type $t (sub resource)))
+                    (export "full" (func (param "shape" (list u32)) (param "value" f32) (result (own $t))))))
+                (alias export $tensors "tensor" (type $tensor))
+                (import "lab:train/session@0.2.0" (instance $session
+                    (export "tensor" (type $t (eq $tensor)))
+                    (type $pair (record (field "tokens" (own $t)) (field "targets" (own $t))))
+                    (export "batch" (type $batch (eq $pair)))
+                    (export "next-batch" (func (param "batch" u32) (param "seq" u32) (result (option $batch))))))
+                (core module $room (memory (export "memory") 1))
+                (core instance $room (instantiate $room))
+                (core func $draw (canon lower (func $random "get-random-u64")))
+                (core func $full (canon lower (func $tensors "full") (memory $room "memory")))
+                (core func $next (canon lower (func $session "next-batch") (memory $room "memory")))
+                (core module $code
+                    (import "" "memory" (memory 1))
+                    (import "" "draw" (func $draw (result i64)))
+                    (import "" "full" (func $full (param i32 i32 f32) (result i32)))
+                    (import "" "next" (func $next (param i32 i32 i32)))
+                    (func (export "train") (call $next (i32.const 1) (i32.const 8) (i32.const 64)))
+                    (func (export "forward") (param i32) (result i32)
+                        {draws}
+                        (i32.store (i32.const 0) (i32.const {rows}))
+                        (i32.store (i32.const 4) (i32.const {}))
+                        (i32.store (i32.const 8) (i32.const {}))
+                        (call $full (i32.const 0) (i32.const 3) (f32.const 0))))
+                (core instance $made (instantiate $code (with "" (instance
+                    (export "memory" (memory $room "memory")) (export "draw" (func $draw))
+                    (export "full" (func $full)) (export "next" (func $next))))))
+                (func (export "train") (canon lift (core func $made "train")))
+                (func (export "forward") (param "tokens" (own $tensor)) (result (own $tensor))
+                    (canon lift (core func $made "forward"))))"#,
+            spec.context, spec.vocab
+        ))
+        .unwrap();
+        let component = Component::from_bytes(&bytes).unwrap();
+        let dry_run = place.bench.sandbox.dry_run(component.bytes(), spec, &mut || ControlFlow::Continue(())).unwrap();
+        assert_eq!(dry_run.advisory, advisory, "{draws}");
+    }
+}
+
 #[test]
 fn bytes_that_are_no_component_are_refused_in_the_child() {
     for bytes in [&b""[..], b"\0asm", b"\x7fELF\x02\x01\x01"] {

@@ -160,6 +160,22 @@ fn nothing_of_the_outside_is_there() {
     assert_ne!(first, said(2));
 }
 
+/// A model that is random: its score holds only with the experiment's random seed, whatever bench proves it.
+#[test]
+fn randomness_of_a_score_is_the_experiments() {
+    let path = guest_path("guests/x").with_file_name("tiny.py");
+    let text = std::fs::read_to_string(path).unwrap();
+    let random = text.replace("return linear(", "return (1 + os.urandom(1)[0] / 256) * linear(");
+    assert_ne!(text, random);
+    let Ok(tool) = Language::Python.find(Path::new(".")) else { return };
+    let built = tool.build(&format!("import os\n{random}"), Some(Path::new(HOST))).unwrap();
+    let mut place = place();
+    let first = outcome(&place, &built);
+    assert_eq!(first.status, Status::Completed);
+    place.bench.spec.random_seed = 99;
+    assert_eq!(outcome(&place, &built).score, first.score);
+}
+
 /// `cargo test --release --test end_to_end -- --ignored --nocapture what_each_language_costs`
 #[test]
 #[ignore = "measures"]

@@ -244,8 +244,8 @@ impl Bench {
             Some(found) => found,
             None => {
                 let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-                let found = match self.sandbox.dry_run(component.bytes(), &settings(&self.spec, component), &mut go_on)
-                {
+                let spec = settings(&self.spec, component, manifest.random_seed);
+                let found = match self.sandbox.dry_run(component.bytes(), &spec, &mut go_on) {
                     Ok(facts) => Ok(facts),
                     Err(Status::GuestFault { kind, message }) => Err((kind, message)),
                     Err(status) => return Err(Refusal::Run(status)),

@@ -21,7 +21,7 @@ pub type Stopped<'a> = dyn Fn() -> bool + Sync + 'a;
 #[derive(Clone, Copy, Debug)]
 pub struct Experiment<'a> {
     pub component: &'a Component,
-    /// Decides the initial weights and the batches.
+    /// Decides the initial weights, the batches, and the random bytes of a runtime.
     pub random_seed: u64,
 }
 
@@ -96,7 +96,7 @@ impl Runner<'_> {
             trained = Trained::failed(Status::host(HostFault::Protocol, format!("the child's state: {error}")));
             None
         });
-        let (outcome, causality) = self.outcome(component, probe_seed, trained, state.as_deref(), stopped);
+        let (outcome, causality) = self.outcome(experiment, probe_seed, trained, state.as_deref(), stopped);
         let evaluation = causality.map(|causality| Evaluation { causality, probe_seed });
         Ended { outcome, state, evaluation, wall: started.elapsed() }
     }
@@ -109,13 +109,13 @@ impl Runner<'_> {
         resume: Option<&Resume>,
         on: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Trained {
-        let spec = RunSpec { random_seed, ..settings(&self.spec, component) };
+        let spec = settings(&self.spec, component, random_seed);
         self.sandbox.train(component.bytes(), &spec, &self.task.train, resume, on)
     }
 
     fn outcome(
         &self,
-        component: &Component,
+        experiment: &Experiment,
         probe_seed: u64,
         trained: Trained,
         state: Option<&[u8]>,
@@ -133,7 +133,7 @@ impl Runner<'_> {
             fuel: trained.fuel,
         };
         if let (Status::Completed, Some(state)) = (&outcome.status, &trained.state) {
-            match self.evaluate(component, state, Split::Search, probe_seed, stopped) {
+            match self.evaluate(experiment, state, Split::Search, probe_seed, stopped) {
                 Ok(Scored { score, causality: known }) => {
                     outcome.score = Some(score);
                     causality = Some(known);
@@ -147,14 +147,14 @@ impl Runner<'_> {
         (outcome, causality)
     }
 
-    /// Scores a model on a split.
+    /// Scores the model of an experiment on a split.
     ///
     /// # Errors
     /// The status of a failed evaluation. On the search split, a model that is not better than the unigram distribution
     /// fails too.
     pub(super) fn evaluate(
         &self,
-        component: &Component,
+        experiment: &Experiment,
         state: &NamedState,
         split: Split,
         probe_seed: u64,
@@ -168,8 +168,10 @@ impl Runner<'_> {
         let input =
             EvalInput { chunks: chunks.clone(), forward_cap_ps_per_token: self.forward_ps_per_token, probe_seed };
         let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let Experiment { component, random_seed } = *experiment;
+        let spec = settings(&self.spec, component, random_seed);
         let Evaluated { status, chunk_nats, causality, .. } =
-            self.sandbox.evaluate(component.bytes(), state, &settings(&self.spec, component), &input, &mut go_on);
+            self.sandbox.evaluate(component.bytes(), state, &spec, &input, &mut go_on);
         if status != Status::Completed {
             // Of the other splits, not even the place is told.
             return Err(if split == Split::Search { status } else { status.without_words() });

@@ -11,9 +11,9 @@ const MEMORY_BYTES: u64 = 128 << 20;
 /// Wall time in which a machine that is busy compiles the runtime.
 const WALL_MS: u64 = 600_000;
 
-/// The settings of a run of this component.
-pub(super) fn settings(spec: &RunSpec, component: &Component) -> RunSpec {
-    let spec = spec.clone();
+/// The settings of a run of this component, of training or evaluation. Their random seed is the experiment's.
+pub(super) fn settings(spec: &RunSpec, component: &Component, random_seed: u64) -> RunSpec {
+    let spec = RunSpec { random_seed, ..spec.clone() };
     if !component.has_runtime() {
         return spec;
     }

@@ -76,10 +76,8 @@ pub fn sample(
         tokens.push(token);
         ControlFlow::Continue(())
     };
-    bench
-        .sandbox
-        .forward(component.bytes(), &state, &settings(&bench.spec, component), &sampling, &mut take)
-        .map_err(failed)?;
+    let spec = settings(&bench.spec, component, record.manifest.random_seed);
+    bench.sandbox.forward(component.bytes(), &state, &spec, &sampling, &mut take).map_err(failed)?;
     let text = bench.task.task.tokenizer.decode(&tokens)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -3,7 +3,7 @@
 use crate::data::Split;
 use crate::experiment::batch::{Run, at_the_same_time};
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Scored, Stopped, draw_probe_seed};
+use crate::experiment::runner::{Experiment, Scored, Stopped, draw_probe_seed};
 use crate::guest::component::Component;
 use crate::record::causality::Causality;
 use crate::record::outcome::{HostFault, Score, Status};
@@ -54,18 +54,22 @@ impl Bench {
         rounds: u64,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        let state = match self.state_of(component, run, stopped)? {
+        let Some(record) = &run.record else {
+            return Ok(Err(Status::host(HostFault::System, "the run left no state to score")));
+        };
+        let state = match self.model(component, record, &mut |_| {}, stopped)? {
             Ok(state) => state,
             Err(status) => return Ok(Err(status)),
         };
-        let scored = self.runner(1).evaluate(component, &state, split, draw_probe_seed(), stopped);
+        let experiment = Experiment { component, random_seed: record.manifest.random_seed };
+        let scored = self.runner(1).evaluate(&experiment, &state, split, draw_probe_seed(), stopped);
         let Scored { score, causality } = match scored {
             Ok(scored) => scored,
             Err(status) => return Ok(Err(status)),
         };
         if causality == Causality::Probed {
             let seeds: Vec<u64> = (0..rounds).map(|_| draw_probe_seed()).collect();
-            if let Err(status) = self.probe(component, &state, split, &seeds, stopped) {
+            if let Err(status) = self.probe(&experiment, &state, split, &seeds, stopped) {
                 return Ok(Err(status));
             }
         }
@@ -79,24 +83,11 @@ impl Bench {
         Ok(Ok(score))
     }
 
-    /// The model of a finished run, trained again if its weights were let go.
-    fn state_of(
-        &self,
-        component: &Component,
-        run: &Run,
-        stopped: &Stopped,
-    ) -> Result<Result<NamedState, Status>, BenchError> {
-        match &run.record {
-            Some(record) => self.model(component, record, &mut |_| {}, stopped),
-            None => Ok(Err(Status::host(HostFault::System, "the run left no state to score"))),
-        }
-    }
-
     /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the
     /// first failing seed in the order of `seeds`, so that the result does not depend on timing.
     fn probe(
         &self,
-        component: &Component,
+        experiment: &Experiment,
         state: &NamedState,
         split: Split,
         seeds: &[u64],
@@ -104,8 +95,9 @@ impl Bench {
     ) -> Result<(), Status> {
         for seeds in seeds.chunks(self.jobs.get()) {
             let runner = &self.runner(seeds.len());
-            let evaluations =
-                seeds.iter().map(|&seed| move |_: &dyn Fn(())| runner.evaluate(component, state, split, seed, stopped));
+            let evaluations = seeds
+                .iter()
+                .map(|&seed| move |_: &dyn Fn(())| runner.evaluate(experiment, state, split, seed, stopped));
             let evaluated = at_the_same_time(evaluations, &mut |()| ());
             for scored in evaluated {
                 scored.map_err(|error| Status::host(HostFault::System, format!("a thread: {error}")))?.map(drop)?;

@@ -444,7 +444,7 @@ pub fn for_manifest(
         budget_ps: manifest.budget_ps,
         profile,
         limits: manifest.limits.clone(),
-        random_seed: manifest.random_seed,
+        random_seed: 0,
         intervals: manifest.intervals,
         eval_rows: manifest.eval_rows,
         threads: threads.unwrap_or_else(all_cores),

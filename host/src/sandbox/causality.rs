@@ -1,27 +1,27 @@
 //! Proves from the records of `forward` that a model reads no later token and no other row, or says what is in the way.
 
 use crate::record::outcome::{GuestFault, Status};
-use crate::sandbox::guest::{self, Guest};
-use crate::sandbox::proof::{Make, Proof};
+use crate::sandbox::guest::{self, Called, Guest};
+use crate::sandbox::proof::{Make, Proof, Recorded};
 use kernels::causal::{self, Finding, Leak, Recorder, Source, Why};
-use kernels::session::{Answers, NamedState, Totals};
+use kernels::session::{Answers, NamedState};
 use kernels::spec::Values;
 
 impl Guest {
-    /// Records one `forward` on [eval_rows, context] without executing it, and looks for the proof. Also returns the
-    /// counters of the call.
+    /// Records one `forward` on [eval_rows, context] without executing it, and looks for the proof.
     ///
     /// # Errors
     /// The guest's fault. A logit that depends on a later token or on another row is one.
-    pub fn prove(&self, state: &NamedState, make: &Make) -> Result<(Totals, Proof), Status> {
+    pub fn prove(&self, state: &NamedState, make: &Make) -> Result<Recorded, Status> {
         let (recorder, take) = Recorder::new();
         let spec = self.evaluation_tokens()?;
         let values = Values::none(spec.dtype);
-        let (mut session, output) =
+        let Called { mut session, output, is_random } =
             self.run_forward(state, spec.clone(), values, 0, Box::new(recorder), Answers::Execute)?;
         session.flush().map_err(guest::fault)?;
         let totals = session.totals();
-        let missing = |why: String| Ok((totals.clone(), Proof::Missing { why }));
+        let recorded = |proof| Ok(Recorded { totals: totals.clone(), is_random, proof });
+        let missing = |why: String| recorded(Proof::Missing { why });
         if totals.reads > 0 {
             return missing("`forward` reads values, so that its operations depend on the text".into());
         }
@@ -32,7 +32,7 @@ impl Guest {
             place.map(|place| format!("\n  {place}")).unwrap_or_default()
         };
         match causal::prove(&source, &|| make()).map_err(guest::fault)? {
-            Finding::Proved(needs) => Ok((totals.clone(), Proof::Proved { records: totals.op_hash, needs })),
+            Finding::Proved(needs) => recorded(Proof::Proved { records: totals.op_hash, needs }),
             Finding::LooksAhead(leak) => {
                 let Leak { op, position, latest, .. } = leak;
                 let text = format!(

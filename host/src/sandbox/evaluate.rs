@@ -35,7 +35,7 @@ enum Draw {
 /// Scores every chunk.
 pub fn evaluate(guest: &Guest, state: &NamedState, run: &RunSpec, input: &EvalInput, executor: &Make) -> Evaluated {
     let proof = match guest.prove(state, executor) {
-        Ok((_, proof)) => proof,
+        Ok(recorded) => recorded.proof,
         Err(status) => return Evaluated::failed(status),
     };
     let mut why = match proof {

@@ -7,7 +7,7 @@ use crate::record::outcome::{GuestFault, HostFault, Status};
 use crate::sandbox::handles::Handles;
 use crate::sandbox::lab::{self, Lines, Meter, OnStep, State, Task, Tensor};
 use crate::sandbox::limiter::Limiter;
-use crate::sandbox::proof::{Make, Proof};
+use crate::sandbox::proof::{Make, Proof, Recorded};
 use crate::sandbox::run_spec::{EvalInput, Progress, Resume, RunSpec, Trained};
 use crate::sandbox::start::Start;
 use crate::sandbox::trap::Words;
@@ -43,6 +43,14 @@ pub struct Forward {
     /// [rows, time, vocab], row-major.
     pub logits: Vec<f32>,
     pub totals: Totals,
+}
+
+/// A `forward` call that returned.
+pub(super) struct Called {
+    pub session: Session,
+    pub output: kernels::op::TensorId,
+    /// Whether it drew random bytes.
+    pub is_random: bool,
 }
 
 /// The run reached the interval or step where it was to stop.
@@ -107,15 +115,15 @@ impl Guest {
         let ended = self.call_train(&mut store);
         let fuel = used(&store).map_err(|e| trap::status(&e))?;
         let lines = store.data_mut().lines.take().unwrap_or_default();
-        let is_random = store.data().outside.is_random();
+        let train_is_random = store.data().outside.is_random();
         let session = &mut store.data_mut().session;
         ended.map_err(|error| after_reads(trap::status(&error), session.totals().reads))?;
         trained(session)?;
         let named = self.named_state(session)?;
         let train = session.totals();
-        let (forward, proof) = self.prove(&named, make)?;
+        let Recorded { totals: forward, is_random, proof } = self.prove(&named, make)?;
         // What it does with another random seed is not known.
-        let advisory = train.reads > 0 || forward.reads > 0 || is_random;
+        let advisory = train.reads > 0 || forward.reads > 0 || train_is_random || is_random;
         let causality = match proof {
             Proof::Proved { .. } => Foreseen::Proved,
             Proof::Missing { why } => Foreseen::Probed { why: self.accepts_probes(why)? },
@@ -254,7 +262,7 @@ impl Guest {
         executor: Box<dyn Executor>,
     ) -> Result<Forward, Status> {
         let spec = shape_of(rows, time)?;
-        let (mut session, output) =
+        let Called { mut session, output, .. } =
             self.run_forward(state, spec.clone(), Values::U32(tokens), cap_ps, executor, Answers::Execute)?;
         let logits = session.peek(output).map_err(|fault| {
             let log = session.read_log().to_vec();
@@ -271,7 +279,7 @@ impl Guest {
         cap_ps: u64,
         executor: Box<dyn Executor>,
         answers: Answers,
-    ) -> Result<(Session, kernels::op::TensorId), Status> {
+    ) -> Result<Called, Status> {
         let expected = expected_logits(&tokens.shape, self.run.vocab)?;
         let cap = if cap_ps == 0 { u64::MAX / 4 } else { cap_ps };
         let mut session = Session::new(self.config(Mode::Evaluate, cap), executor, None, answers);
@@ -283,7 +291,7 @@ impl Guest {
             let by_budget = store.data().meter.is_by_budget();
             too_expensive(self.status(&error, |index| self.forward_until(index, state, tokens, log)), by_budget)
         })?;
-        let mut session = store.into_data().session;
+        let State { mut session, outside, .. } = store.into_data();
         let spec = session.spec(output).map_err(fault)?;
         if spec.dtype != DType::F32 || spec.shape != expected {
             let message = match self.words {
@@ -293,7 +301,7 @@ impl Guest {
             return Err(Status::guest(GuestFault::BadLogitShape, message));
         }
         session.mark_output(output).map_err(fault)?;
-        Ok((session, output))
+        Ok(Called { session, output, is_random: outside.is_random() })
     }
 
     /// The status of a run that ended with this error. A wrong value is found at execution, later than the guest's

@@ -2,11 +2,20 @@
 
 use kernels::causal::Needs;
 use kernels::exec::Executor;
+use kernels::session::Totals;
 
 /// Makes executors that compute known values.
 pub type Make<'a> = dyn Fn() -> Box<dyn Executor> + 'a;
 
-/// What is known of `forward` before it sees text.
+/// A `forward` that was recorded and not executed.
+pub struct Recorded {
+    pub totals: Totals,
+    /// Whether the guest drew random bytes.
+    pub is_random: bool,
+    pub proof: Proof,
+}
+
+/// Whether it is proved that no logit reads a later token or another row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
     /// It holds for every run with these records, as long as these needs are met.

@@ -3,6 +3,7 @@
 
 use crate::system::confinement::Calls;
 use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, UdpSocket};
@@ -159,13 +160,27 @@ fn was_possible(answer: libc::c_long) -> bool {
 }
 
 fn creates_a_file() -> bool {
-    let path = format!("/tmp/host-wall-{}", std::process::id());
-    let created = File::create_new(&path).is_ok();
-    if created {
-        // Nothing is confined here, so the file can be removed; if not, it is empty.
-        let _ = std::fs::remove_file(&path);
+    for number in 0..100 {
+        let path = left_file(number);
+        match File::create_new(&path) {
+            Ok(_) => {
+                // Nothing is confined here, so the file can be removed; if not, it is empty.
+                let _ = std::fs::remove_file(&path);
+                return true;
+            }
+            // An earlier process of the same number left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+                return !matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem);
+            }
+        }
     }
-    created
+    true
+}
+
+fn left_file(number: u32) -> String {
+    format!("/tmp/host-wall-{}-{number}", std::process::id())
 }
 
 fn opens_a_socket() -> bool {
@@ -190,20 +205,22 @@ fn forks() -> bool {
     }
 }
 
+/// Programs of which a system has one at least.
+const PROGRAMS: [&CStr; 3] = [c"/bin/sh", c"/usr/bin/env", c"/bin/busybox"];
+
 /// Executes a shell that does nothing in a new process, or tells by the refusal that it cannot be executed.
 fn executes() -> bool {
-    let null = std::ptr::null();
-    let arguments: [*const libc::c_char; 4] = [c"sh".as_ptr(), c"-c".as_ptr(), c":".as_ptr(), null];
     // SAFETY: as in `forks`.
     let child = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     match child {
-        // No process can be started, so the call itself is tried with a folder, which can never be executed.
-        // SAFETY: path and arguments are terminated and outlive the call.
-        -1 => was_possible(unsafe { libc::syscall(libc::SYS_execve, c"/".as_ptr(), [null].as_ptr(), [null].as_ptr()) }),
+        -1 if !was_possible(child) => {
+            // No process can be started, so the call itself is tried with a folder, which can never be executed.
+            was_possible(execute(c"/", c":"))
+        }
+        // The system has no room for a process: this one is risked. Its parent reads why it ended.
+        -1 => PROGRAMS.iter().any(|program| !is_not_executed(execute(program, SAYS_SO))),
         0 => {
-            // SAFETY: path and arguments are terminated and outlive the call.
-            unsafe { libc::execve(c"/bin/sh".as_ptr(), arguments.as_ptr(), [null].as_ptr()) };
-            let refused = matches!(io::Error::last_os_error().raw_os_error(), Some(libc::EACCES | libc::EPERM));
+            let refused = PROGRAMS.iter().all(|program| is_not_executed(execute(program, c":")));
             // SAFETY: ends the new process at once.
             unsafe { libc::_exit(if refused { NOT_EXECUTED } else { 0 }) }
         }
@@ -211,13 +228,34 @@ fn executes() -> bool {
     }
 }
 
+/// What a shell does in the place of this process.
+const SAYS_SO: &CStr = c"echo 'a wall is missing: it could execute a program' >&2; exit 125";
+
+/// Returns only if the program is not executed.
+fn execute(program: &CStr, order: &CStr) -> libc::c_long {
+    let null = std::ptr::null();
+    let arguments: [*const libc::c_char; 4] = [c"sh".as_ptr(), c"-c".as_ptr(), order.as_ptr(), null];
+    // SAFETY: path and arguments are terminated and outlive the call.
+    unsafe { libc::syscall(libc::SYS_execve, program.as_ptr(), arguments.as_ptr(), [null].as_ptr()) }
+}
+
+/// Whether a program was refused or is not there.
+fn is_not_executed(answer: libc::c_long) -> bool {
+    let error = io::Error::last_os_error().raw_os_error();
+    answer == -1 && matches!(error, Some(libc::EACCES | libc::EPERM | libc::ENOENT))
+}
+
 /// The exit status of a process of ours. `None` if a signal ended it.
 fn reap(child: libc::c_long) -> Option<i32> {
     let mut status = 0;
     let child = libc::pid_t::try_from(child).ok()?;
-    // SAFETY: `status` outlives the call, and the process is a child of this one that nobody else waits for.
-    let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    (reaped == child && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status))
+    loop {
+        // SAFETY: `status` outlives the call, and the process is a child of this one that nobody else waits for.
+        let reaped = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        if reaped != -1 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return (reaped == child && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status));
+        }
+    }
 }
 
 /// Asks for a word of a process that is not traced. A system that allows the call says so.
@@ -244,8 +282,11 @@ mod tests {
     #[test]
     fn without_walls_every_act_is_possible() {
         let parent = std::os::unix::process::parent_id();
+        // What an earlier process left behind hides nothing.
+        std::fs::write(left_file(0), "").unwrap();
         assert_eq!(possible(Calls::Computing, parent), Act::COMPUTING);
         assert_eq!(possible(Calls::Compiling, parent), Act::COMPILING);
+        std::fs::remove_file(left_file(0)).unwrap();
         assert!(!landlock_holds());
         let file = tempfile::NamedTempFile::new().unwrap();
         let missing = file.path().with_extension("none");
