@@ -1,9 +1,10 @@
 //! Checks a component's size, imports and exports, and computes its key.
 
+use crate::guest::component::code;
 use crate::guest::component::strip::{self, StripError, without_custom_sections};
 use crate::record::key::ComponentKey;
 use crate::record::outcome::GuestFault;
-use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding};
 
 /// Text of the contract that guests are written against.
@@ -28,12 +29,6 @@ const EXPORTS: [&str; 2] = ["train", "forward"];
 /// Stack of the thread that encodes and validates. Wasm types nest to a fixed depth, and encoders recurse over them.
 const ENCODER_STACK_BYTES: usize = 64 << 20;
 
-/// WebAssembly 2.0 with the features that compilers enable by default; the engine of [`crate::sandbox`] accepts the
-/// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, garbage collection or exceptions.
-fn features() -> WasmFeatures {
-    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL
-}
-
 /// A valid component that imports only the contract and exports `train` and `forward`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
@@ -53,11 +48,14 @@ pub enum ComponentError {
         /// Size of the input, or of its encoded component.
         bytes: usize,
     },
+    /// Beyond a bound of [`code`].
+    #[error("the component takes too long to compile: {0}")]
+    TooComplex(String),
     /// Not WebAssembly, or not an accepted kind.
     #[error("no valid component: {0}")]
     Invalid(String),
     /// Imports a power that guests do not have.
-    #[error("imports `{name}`: a guest has no {power}; only the interfaces of lab:train@0.2.0 are there")]
+    #[error("imports `{name}`: a guest has no {power}; it may import lab:train@0.2.0 and a virtual WASI 0.2")]
     ForbiddenImport {
         /// The name as the component spells it.
         name: String,
@@ -73,7 +71,7 @@ impl ComponentError {
     /// The fault that the store records for this error.
     pub fn fault(&self) -> GuestFault {
         match self {
-            Self::TooLarge { .. } => GuestFault::ComponentTooLarge,
+            Self::TooLarge { .. } | Self::TooComplex(_) => GuestFault::ComponentTooLarge,
             Self::Invalid(_) => GuestFault::InvalidComponent,
             Self::ForbiddenImport { .. } => GuestFault::ForbiddenImport,
             Self::WrongWorld(_) => GuestFault::WrongWorld,
@@ -99,9 +97,9 @@ impl Component {
     pub fn data_bytes(&self) -> Result<u64, ComponentError> {
         let mut bytes = 0;
         for payload in Parser::new(0).parse_all(&self.bytes) {
-            if let Payload::DataSection(segments) = payload.map_err(invalid)? {
+            if let Payload::DataSection(segments) = payload? {
                 for segment in segments {
-                    bytes += segment.map_err(invalid)?.data.len() as u64;
+                    bytes += segment?.data.len() as u64;
                 }
             }
         }
@@ -162,7 +160,7 @@ fn on_own_stack<T: Send + 'static>(
 }
 
 fn encode(core: &[u8]) -> Result<Vec<u8>, ComponentError> {
-    Validator::new_with_features(features()).validate_all(core).map_err(invalid)?;
+    code::validate(core)?;
     check_core_imports(core)?;
     let mut module = strip::without_world(core).map_err(|e| ComponentError::Invalid(e.to_string()))?;
     let wrong_world = |e: anyhow::Error| ComponentError::WrongWorld(format!("{e:#}"));
@@ -180,9 +178,9 @@ fn encode(core: &[u8]) -> Result<Vec<u8>, ComponentError> {
 /// Reports a forbidden import before the encoder does, with a better message.
 fn check_core_imports(core: &[u8]) -> Result<(), ComponentError> {
     for payload in Parser::new(0).parse_all(core) {
-        if let Payload::ImportSection(imports) = payload.map_err(invalid)? {
+        if let Payload::ImportSection(imports) = payload? {
             for import in imports.into_imports() {
-                let import = import.map_err(invalid)?;
+                let import = import?;
                 check_import(import.module)?;
             }
         }
@@ -197,7 +195,7 @@ fn check_import(name: &str) -> Result<(), ComponentError> {
     }
     const POWERS: [(&str, &str); 6] = [
         ("wasi:http", "network"),
-        ("wasi:", "such interface (of WASI 0.2 there are cli, clocks, filesystem, io, random and sockets)"),
+        ("wasi:", "such interface (of WASI there are cli, clocks, filesystem, io, random and sockets, all 0.2)"),
         ("wasi_snapshot_preview1", "system interface"),
         ("wasi_unstable", "system interface"),
         ("lab:train", "such interface in this version of the contract"),
@@ -212,14 +210,16 @@ fn shorten(name: &str) -> String {
     name.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn invalid(error: wasmparser::BinaryReaderError) -> ComponentError {
-    ComponentError::Invalid(error.to_string())
+impl From<wasmparser::BinaryReaderError> for ComponentError {
+    fn from(error: wasmparser::BinaryReaderError) -> Self {
+        Self::Invalid(error.to_string())
+    }
 }
 
 fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_size(&bytes)?;
     let has_runtime = check_outside(&bytes)?;
-    Validator::new_with_features(features()).validate_all(&bytes).map_err(invalid)?;
+    code::validate(&bytes)?;
     let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;
     Ok(Component { bytes, program_bytes: stripped.len() as u64, has_runtime, key: ComponentKey::of(&stripped) })
 }
@@ -230,7 +230,7 @@ fn check_outside(bytes: &[u8]) -> Result<bool, ComponentError> {
     let (mut depth, mut has_runtime) = (0usize, false);
     let mut missing = EXPORTS.to_vec();
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
+        match payload? {
             Payload::Version { encoding, .. } => {
                 if depth == 0 && encoding != Encoding::Component {
                     return Err(ComponentError::Invalid("a core module where a component belongs".into()));
@@ -245,7 +245,7 @@ fn check_outside(bytes: &[u8]) -> Result<bool, ComponentError> {
             }
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    let import = import.map_err(invalid)?;
+                    let import = import?;
                     // A type that equals another type carries no power: it is the contract's `tensor` under its short
                     // name.
                     if !matches!(import.ty, ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(_))) {
@@ -256,7 +256,7 @@ fn check_outside(bytes: &[u8]) -> Result<bool, ComponentError> {
             }
             Payload::ComponentExportSection(exports) if depth == 1 => {
                 for export in exports {
-                    let export = export.map_err(invalid)?;
+                    let export = export?;
                     if export.kind == ComponentExternalKind::Func {
                         missing.retain(|name| *name != export.name.name);
                     }

@@ -3,6 +3,7 @@
 
 mod card;
 mod check;
+mod code;
 mod strip;
 #[cfg(test)]
 mod tests;

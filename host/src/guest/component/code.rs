@@ -1,0 +1,150 @@
+//! Validates untrusted code, and bounds what it takes to compile it. Time and memory of a compiler grow with the product
+//! of a function's variables and branches: each may have another value after each. The bounds are several times what an
+//! interpreter has; without them, a megabyte of code takes minutes and gigabytes. Pure.
+
+use crate::guest::component::check::ComponentError;
+use wasmparser::{
+    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload, Validator,
+    ValidatorResources, WasmFeatures, WasmModuleResources,
+};
+
+/// Functions of all modules together. SpiderMonkey and CPython have 27 thousand.
+pub const MOST_FUNCTIONS: u64 = 100_000;
+/// Bytes of a function. The largest one of CPython has 427 kB.
+pub const MOST_BODY_BYTES: u64 = 1 << 20;
+/// Parameters and results of a function or block, together. CPython has 18.
+pub const MOST_VALUES: usize = 32;
+/// Variables (parameters and locals) times branches of a function. SpiderMonkey has up to 0.7 million; a million takes
+/// a third of a second.
+pub const MOST_STATES: u64 = 4_000_000;
+/// The same of all functions together. SpiderMonkey has 30 million.
+pub const MOST_STATES_IN_ALL: u64 = 80_000_000;
+
+/// WebAssembly 2.0 with the features that compilers enable by default; the engine of [`crate::sandbox`] accepts the
+/// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, garbage collection or exceptions.
+fn features() -> WasmFeatures {
+    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL
+}
+
+/// Validates a module or component with its nested ones.
+///
+/// # Errors
+/// It is invalid, or beyond a bound.
+pub fn validate(bytes: &[u8]) -> Result<(), ComponentError> {
+    let mut validator = Validator::new_with_features(features());
+    let (mut functions, mut all) = (Vec::new(), Size::default());
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload?;
+        if let Payload::TypeSection(types) = &payload {
+            for ty in types.clone().into_iter_err_on_gc_types() {
+                let ty = ty?;
+                within("values are passed to or from a function", ty.params().len() + ty.results().len(), MOST_VALUES)?;
+            }
+        }
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+            all.add(&function, &body)?;
+            functions.push((function, body));
+        }
+    }
+    let mut room = FuncValidatorAllocations::default();
+    for (function, body) in functions {
+        let mut validator = function.into_validator(room);
+        validator.validate(&body)?;
+        room = validator.into_allocations();
+    }
+    Ok(())
+}
+
+/// What all functions so far have.
+#[derive(Default)]
+struct Size {
+    functions: u64,
+    states: u64,
+}
+
+impl Size {
+    fn add(
+        &mut self,
+        function: &FuncToValidate<ValidatorResources>,
+        body: &FunctionBody,
+    ) -> Result<(), ComponentError> {
+        self.functions += 1;
+        within("functions", self.functions, MOST_FUNCTIONS)?;
+        within("bytes are in a function", body.range().len() as u64, MOST_BODY_BYTES)?;
+        let ty = function.resources.sub_type_at(function.ty);
+        let parameters = ty.map_or(0, |ty| ty.unwrap_func().params().len() as u64);
+        let mut variables = parameters;
+        for locals in body.get_locals_reader()? {
+            variables = variables.saturating_add(u64::from(locals?.0));
+        }
+        let states = branches(body)?.saturating_mul(variables);
+        within("are variables times branches of a function", states, MOST_STATES)?;
+        self.states = self.states.saturating_add(states);
+        within("are variables times branches of all functions", self.states, MOST_STATES_IN_ALL)
+    }
+}
+
+/// The places where control parts or meets.
+fn branches(body: &FunctionBody) -> Result<u64, ComponentError> {
+    let mut count = 0;
+    for operator in body.get_operators_reader()? {
+        count += match operator? {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::Else | Operator::End => 1,
+            Operator::Br { .. } | Operator::BrIf { .. } => 1,
+            Operator::BrTable { targets } => u64::from(targets.len()) + 1,
+            _ => 0,
+        };
+    }
+    Ok(count)
+}
+
+fn within<N: PartialOrd + std::fmt::Display>(what: &str, found: N, limit: N) -> Result<(), ComponentError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(ComponentError::TooComplex(format!("{found} {what}; the limit is {limit}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(module: &str) -> Option<String> {
+        match validate(&wat::parse_str(module).unwrap()) {
+            Ok(()) => None,
+            Err(ComponentError::TooComplex(what)) => Some(what),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn times(count: u64, text: &str) -> String {
+        text.repeat(usize::try_from(count).unwrap())
+    }
+
+    #[test]
+    fn what_takes_minutes_to_compile_is_refused() {
+        let functions = |count| format!("(module {})", times(count, "(func)"));
+        let values = |count| format!("(module (type (func {})))", times(count, "(param i32)"));
+        // Each block is a branch where it begins, and one where it ends; the function ends with one.
+        let states = |variables: u64, blocks| {
+            format!("(func (param i64) {} {})", times(variables - 1, "(local i32)"), times(blocks, "(block)"))
+        };
+        let state = |variables: u64, blocks| format!("(module {})", states(variables, blocks));
+        let all = |count| format!("(module {})", times(count, &states(1000, 1999)));
+        for (holds, fails, words) in [
+            (functions(MOST_FUNCTIONS), functions(MOST_FUNCTIONS + 1), "functions"),
+            (values(MOST_VALUES as u64), values(MOST_VALUES as u64 + 1), "passed"),
+            (state(1000, 1999), state(1000, 2000), "of a function"),
+            (all(20), all(21), "of all functions"),
+        ] {
+            assert_eq!(refusal(&holds), None);
+            let refused = refusal(&fails).unwrap();
+            assert!(refused.contains(words), "{refused}");
+        }
+        let long = format!("(module (func {}))", times(MOST_BODY_BYTES, "nop "));
+        assert!(refusal(&long).unwrap().contains("bytes are in a function"));
+        let locals = times(999, "(local i32)");
+        let table = format!("(module (func (param i32) {locals} (br_table {} (local.get 0))))", times(4000, "0 "));
+        assert!(refusal(&table).unwrap().contains("of a function"));
+    }
+}
