@@ -5,11 +5,15 @@ use crate::common::home::{Home, Running, said, trials};
 use crate::common::{HOST, Place, guest, tiny};
 use nightlab::night::{Night, NightError, Outsider, Plan, Stop};
 use nightlab::policy::Policy;
+use nightlab::propose::inbox::Inbox;
 use nightlab::record::ending::Ending;
-use nightlab::record::store::Store;
+use nightlab::record::quotas::Quotas;
+use nightlab::record::store::{Arrival, NewSubmission, Store};
 use nightlab::sandbox::Sandbox;
+use nightlab::system::clock::unix_ms;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -139,6 +143,19 @@ fn a_killed_night_goes_on_as_if_it_had_not_been_killed() {
     assert_eq!(tried.len(), once.len(), "{tried:?}");
 }
 
+/// A child that dies at these turns, counted from 0.
+fn dying_child(place: &Place, dies: &str) -> PathBuf {
+    let (count, child) = (place.folder.path().join("count"), place.folder.path().join("child"));
+    std::fs::write(&count, "0\n").unwrap();
+    let count = count.display();
+    let script = format!(
+        "#!/bin/sh\nread n < {count}; echo $((n+1)) > {count}\ncase $n in {dies}) exit 1;; esac\nexec {HOST} \"$@\"\n"
+    );
+    std::fs::write(&child, script).unwrap();
+    std::fs::set_permissions(&child, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    child
+}
+
 fn outsider(source: String) -> Outsider<'static> {
     Outsider { author: "inbox", operator: "file", source, hypothesis: String::new() }
 }
@@ -173,17 +190,48 @@ fn what_fails_alone_is_set_aside_without_a_verdict() {
     drop(Night::begin(&place.bench, plan(&policy, &place), &stop, &mut tell).unwrap());
     let plan = plan(&policy, &place);
     // After the dry run, each training run dies, and a control is trained and scored.
-    let (count, child) = (place.folder.path().join("count"), place.folder.path().join("child"));
-    std::fs::write(&count, "0\n").unwrap();
-    let script = "#!/bin/sh\nread n < COUNT; echo $((n+1)) > COUNT\n[ $((n%3)) != 1 ] && exec HOST \"$@\"\nexit 1\n";
-    let script = script.replace("COUNT", count.to_str().unwrap()).replace("HOST", HOST);
-    std::fs::write(&child, script).unwrap();
-    std::fs::set_permissions(&child, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    place.bench.sandbox = Sandbox::new(Some(child));
+    place.bench.sandbox = Sandbox::new(Some(dying_child(&place, "1 | 4 | 7")));
     let plan = Plan { patience: Duration::from_secs(600), ..plan };
     let mut night = Night::begin(&place.bench, plan, &stop, &mut tell).unwrap();
     let line = night.try_text(outsider(tiny("0.012"))).unwrap().unwrap();
     assert_eq!(line.trial.found.verdict, Ending::HostFault, "{line:?}");
     assert!(line.trial.found.reason.contains("crashed"), "{line:?}");
-    assert_eq!(std::fs::read_to_string(count).unwrap(), "8\n", "three training runs");
+    let count = std::fs::read_to_string(place.folder.path().join("count")).unwrap();
+    assert_eq!(count, "8\n", "three training runs");
+}
+
+/// Whoever sends what hangs or crashes its child ends no night for others, and pays for the time.
+#[test]
+fn what_strangers_make_fail_is_set_aside_each_time() {
+    let mut place = Place::new();
+    let policy = Policy::load("smoke").unwrap();
+    let (stop, mut tell) = (Stop::new(), |_| {});
+    drop(Night::begin(&place.bench, plan(&policy, &place), &stop, &mut tell).unwrap());
+    let plan = plan(&policy, &place);
+    let quotas = Quotas { seconds_per_day: 1e-9, ..Quotas::default() };
+    let store = &place.bench.store;
+    for (author, rate) in [("first", "0.012"), ("second", "0.013"), ("first", "0.014")] {
+        let source = tiny(rate);
+        // So that there is no dry run to come.
+        place.bench.prepare(&source).unwrap();
+        let new = NewSubmission {
+            file: source.as_bytes(),
+            source: &source,
+            component: None,
+            author,
+            task: place.bench.task.hash(),
+            name: rate,
+            licence: None,
+            parent: None,
+        };
+        assert_eq!(store.add_submission(&new, &quotas, unix_ms()).unwrap(), Arrival::Added);
+    }
+    let inbox = Inbox::new(Store::open(store.dir()).unwrap(), quotas);
+    // Of each: a training run that dies, a control that is trained and scored, a training run that dies.
+    place.bench.sandbox = Sandbox::new(Some(dying_child(&place, "0 | 3 | 4 | 7")));
+    let night = Night::begin(&place.bench, plan, &stop, &mut tell).unwrap();
+    night.run(vec![Box::new(inbox)]).unwrap();
+    let trials = place.bench.store.trials(None).unwrap();
+    let found: Vec<_> = trials.iter().map(|it| (it.trial.hypothesis.as_str(), it.trial.found.verdict)).collect();
+    assert_eq!(found, [("0.012", Ending::HostFault), ("0.013", Ending::HostFault)], "the third waits for the next day");
 }

@@ -116,7 +116,7 @@ pub struct Night<'a> {
     /// Proposals that an earlier process left, or that the machine did not let be tried.
     pub(super) pending: VecDeque<Draft>,
     pub(super) rest: Rest,
-    /// Whether the last mutation was set aside as a host fault.
+    /// Whether the last mutation of the night's own proposers was set aside as a host fault.
     pub(super) has_set_aside: bool,
     pub(super) clerk: Option<Clerk>,
     /// Seen by others as long as this night takes submissions.

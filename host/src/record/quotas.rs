@@ -10,8 +10,9 @@ pub struct Quotas {
     pub submissions_per_day: u64,
     /// Bytes of submissions that an inbox takes of one key in a day.
     pub bytes_per_day: u64,
-    /// Seconds of budget that are trained for one key in a day. When they are used up, its submissions wait for the
-    /// next day. A trial that was begun goes on to its end.
+    /// Seconds of budget that are trained for one key in a day. A trial that trained nothing, because it was refused or
+    /// the host could not finish it, counts with the time that it took. When they are used up, its submissions wait for
+    /// the next day. A trial that was begun goes on to its end.
     pub seconds_per_day: f64,
     /// Submissions that may wait at the same time, of all keys together.
     pub waiting: u64,

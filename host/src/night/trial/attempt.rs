@@ -21,9 +21,11 @@ use crate::system::sanitize;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// A mutation that fails this number of times while control programs succeed is set aside as a host fault: it is not
-/// judged, and the night goes on.
+/// A mutation that fails this number of times while control programs succeed is tried once more, and then set aside as a
+/// host fault: it is not judged, and the night goes on.
 const MOST_FAULTS: u32 = 2;
+/// The same for a stranger's, who may have meant it.
+const MOST_FAULTS_OF_STRANGERS: u32 = 1;
 /// Characters that are kept of a hypothesis or description, and of a name. Proposers cut earlier; this is for all
 /// others.
 const TEXT_CHARS: usize = 1000;
@@ -117,33 +119,48 @@ impl Night<'_> {
         draft: &Draft,
         depth: Depth,
     ) -> Result<Option<Decided>, NightError> {
-        let mut faults = 0;
+        let (began, mut faults) = (Instant::now(), 0);
+        let most_faults = if draft.is_of_a_stranger() { MOST_FAULTS_OF_STRANGERS } else { MOST_FAULTS };
         loop {
-            let fault = match self.try_draft(draft, depth, faults >= MOST_FAULTS) {
+            let fault = match self.try_draft(draft, depth, began, faults >= most_faults) {
                 Err(error) if error.is_of_the_machine() => error,
                 tried => {
                     self.rest.end();
                     return tried;
                 }
             };
+            if matches!(fault, NightError::Machine(_)) && self.is_the_likelier_cause(draft) {
+                faults += 1;
+                // The machine works, so the night's patience with it is not what this uses up.
+                self.rest.end();
+            }
             if !self.rest.wait(&fault, self.stop, &mut *self.tell) {
                 return if self.stop.soon() { Ok(None) } else { Err(fault) };
             }
-            if let NightError::Machine(_) = fault {
-                let (control, stop) = (&self.baseline.candidate.component, self.stop);
-                let tell = &mut *self.tell;
-                let sound =
-                    self.bench.check(control, &|| stop.now(), &mut |text| tell(Event::Note { text: text.into() }));
-                // After a mutation that was set aside, the next one is not: then the machine is the likelier cause.
-                faults += u32::from(sound.is_ok() && !self.has_set_aside);
-            }
         }
+    }
+
+    /// Whether a mutation rather than the machine made a run fail: control programs succeed. After a mutation of our own
+    /// that was set aside, the next one is not. Strangers may send many.
+    fn is_the_likelier_cause(&mut self, draft: &Draft) -> bool {
+        if self.has_set_aside && !draft.is_of_a_stranger() {
+            return false;
+        }
+        let (control, stop) = (&self.baseline.candidate.component, self.stop);
+        let tell = &mut *self.tell;
+        self.bench.check(control, &|| stop.now(), &mut |text| tell(Event::Note { text: text.into() })).is_ok()
     }
 
     /// Holds the store's lock until the trial is recorded. The lock makes trial numbers unique. The trials of other
     /// processes are read first: a proposal that one of them has tried already is not tried again. A host fault is an
     /// error, unless the mutation is to be set aside for it.
-    fn try_draft(&mut self, draft: &Draft, depth: Depth, sets_aside: bool) -> Result<Option<Decided>, NightError> {
+    fn try_draft(
+        &mut self,
+        draft: &Draft,
+        depth: Depth,
+        began: Instant,
+        sets_aside: bool,
+    ) -> Result<Option<Decided>, NightError> {
         let Some(_lock) = lock(&self.bench.store, self.stop, &mut *self.tell)? else { return Ok(None) };
         self.take_up()?;
         if draft.id.is_some() && self.memory.past.iter().any(|past| past.trial.proposal == draft.id) {
@@ -177,8 +194,13 @@ impl Night<'_> {
         if judged.found.verdict == Ending::HostFault && !sets_aside {
             return Err(NightError::Machine(judged.found.reason));
         }
-        self.has_set_aside = judged.found.verdict == Ending::HostFault;
-        self.record(draft, number, judged, started.elapsed()).map(Some)
+        let is_set_aside = judged.found.verdict == Ending::HostFault;
+        if !draft.is_of_a_stranger() {
+            self.has_set_aside = is_set_aside;
+        }
+        // What is set aside took the time of all its tries.
+        let wall = if is_set_aside { began.elapsed() } else { started.elapsed() };
+        self.record(draft, number, judged, wall).map(Some)
     }
 
     /// Records a trial. After that, nothing may fail: a trial that is tried again would be there twice.

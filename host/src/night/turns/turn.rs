@@ -43,6 +43,13 @@ pub struct Draft {
     pub fault: Option<Fault>,
 }
 
+impl Draft {
+    /// Whether somebody signed it who is not of this store.
+    pub fn is_of_a_stranger(&self) -> bool {
+        self.proposal.credit.is_some()
+    }
+}
+
 /// A fault that the checks before a trial found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -69,6 +69,8 @@ pub enum Quota {
     Waiting,
 }
 
+/// Picoseconds in a millisecond.
+const PS_IN_MS: u64 = 1_000_000_000;
 /// Conditions on the table `submissions`. One is tried if its trial is recorded, and free if no proposal of a night
 /// holds it.
 const UNANSWERED: &str = "receipt_blob IS NULL";
@@ -143,7 +145,8 @@ impl Store {
 
     /// Takes the submission whose turn it is. A key stands in line from the arrival of the oldest one that waits, or
     /// from its last turn if that was later. So keys take turns, and a new key waits behind those that are here. In
-    /// a key, the first one that came is taken. A key that has used up its seconds of today is passed over.
+    /// a key, the first one that came is taken. A key that has used up its seconds of today is passed over: seconds of
+    /// budget of what was trained, and of time of what was not.
     pub fn take_submission(
         &self,
         task: &TaskHash,
@@ -155,9 +158,11 @@ impl Store {
             "SELECT * FROM (SELECT *, max(min(arrived) OVER (PARTITION BY author), coalesce((SELECT max(other.taken)
                FROM submissions AS other WHERE other.author = submissions.author), 0)) AS turn
              FROM submissions WHERE task = ?1 AND {UNANSWERED} AND {UNTRIED} AND {FREE}) AS free
-             WHERE ?2 > (SELECT coalesce(sum(experiments.manifest ->> '$.budget_ps'), 0) FROM trials
-               JOIN runs ON runs.trial = trials.id JOIN experiments ON experiments.key = runs.experiment_key
-               AND experiments.component_key = trials.component_key
+             WHERE ?2 > (SELECT coalesce(sum(coalesce(
+                 (SELECT sum(experiments.manifest ->> '$.budget_ps') FROM runs
+                  JOIN experiments ON experiments.key = runs.experiment_key
+                  WHERE runs.trial = trials.id AND experiments.component_key = trials.component_key),
+                 trials.wall_ms * {PS_IN_MS})), 0) FROM trials
                WHERE trials.author = free.author AND trials.submission IS NOT NULL AND trials.unix_ms >= ?3)
              ORDER BY turn, arrived LIMIT 1"
         );
