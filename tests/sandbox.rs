@@ -36,7 +36,7 @@ fn run() -> RunSpec {
         intervals: 4,
         eval_rows: 4,
         threads: 2,
-        has_runtime: false,
+        runtime_bytes: 0,
         wall_limit_ms: 60_000,
     }
 }

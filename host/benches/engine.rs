@@ -169,7 +169,7 @@ fn run(vocab: u32, budget_ps: u64, threads: usize) -> Result<RunSpec> {
         intervals: 1,
         eval_rows: 8,
         threads: threads as u32,
-        has_runtime: false,
+        runtime_bytes: 0,
         wall_limit_ms: 600_000,
     })
 }

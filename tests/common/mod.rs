@@ -131,7 +131,7 @@ impl Place {
             intervals: 4,
             eval_rows: 8,
             threads: 1,
-            has_runtime: false,
+            runtime_bytes: 0,
             wall_limit_ms: 60_000,
         };
         let bench = Bench {

@@ -6,8 +6,6 @@ use crate::guest::component::{Component, MAX_COMPONENT_BYTES};
 use crate::record::limits::Limits;
 use crate::sandbox::RunSpec;
 
-/// Linear memory beside the policy's.
-const MEMORY_BYTES: u64 = 128 << 20;
 /// Wall time in which a machine that is busy compiles the runtime.
 const WALL_MS: u64 = 600_000;
 
@@ -17,10 +15,12 @@ pub(super) fn settings(spec: &RunSpec, component: &Component, random_seed: u64) 
     if !component.has_runtime() {
         return spec;
     }
+    // CPython begins with 13 MB of memory and has 18 MB of code and data, SpiderMonkey with 10 MB and has 12 MB.
+    let runtime_bytes = component.program_bytes();
     let limits = Limits {
         component_bytes: spec.limits.component_bytes.max(MAX_COMPONENT_BYTES as u64),
-        memory_bytes: spec.limits.memory_bytes.saturating_add(MEMORY_BYTES),
+        memory_bytes: spec.limits.memory_bytes.saturating_add(runtime_bytes),
         ..spec.limits
     };
-    RunSpec { limits, has_runtime: true, wall_limit_ms: spec.wall_limit_ms.saturating_add(WALL_MS), ..spec }
+    RunSpec { limits, runtime_bytes, wall_limit_ms: spec.wall_limit_ms.saturating_add(WALL_MS), ..spec }
 }

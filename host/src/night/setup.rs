@@ -331,7 +331,7 @@ fn spec(policy: &Policy, task: &PreparedTask, profile: Profile, threads: Option<
         intervals: INTERVALS,
         eval_rows: policy.task.eval_rows,
         threads: threads.unwrap_or_else(all_cores),
-        has_runtime: false,
+        runtime_bytes: 0,
         wall_limit_ms: wall_limit_ms(budget_ps),
     }
 }
@@ -448,7 +448,7 @@ pub fn for_manifest(
         intervals: manifest.intervals,
         eval_rows: manifest.eval_rows,
         threads: threads.unwrap_or_else(all_cores),
-        has_runtime: false,
+        runtime_bytes: 0,
         wall_limit_ms: wall_limit_ms(manifest.budget_ps),
     };
     let forward_ps_per_token = manifest.forward_ps_per_token;

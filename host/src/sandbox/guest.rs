@@ -69,8 +69,8 @@ impl Guest {
             let message = format!("{} bytes exceed the limit of {limit}", component.len());
             return Err(Status::guest(GuestFault::ComponentTooLarge, message));
         }
-        let engine =
-            engine::engine(run.has_runtime).map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
+        let engine = engine::engine(run.runtime_bytes > 0)
+            .map_err(|e| Status::host(HostFault::System, format!("engine: {e}")))?;
         let component =
             Component::from_binary(&engine, component).map_err(|e| refused(GuestFault::InvalidComponent, &e))?;
         for (name, item) in component.component_type().imports(&engine) {
@@ -365,9 +365,7 @@ impl Guest {
     fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
         let instance =
             self.instance.instantiate(&mut *store).map_err(|error| store.data_mut().outside.explain(error))?;
-        if self.run.has_runtime {
-            store.data_mut().limiter.leave_out_the_runtime();
-        }
+        store.data_mut().limiter.leave_out_the_runtime(self.run.runtime_bytes);
         Ok(instance)
     }
 

@@ -20,7 +20,7 @@ pub struct MemoryLimit {
 #[derive(Debug)]
 pub struct Limiter {
     used: usize,
-    /// Of these, the bytes that a runtime had when the guest began.
+    /// Of these, the bytes of a runtime that cost nothing.
     runtime: usize,
     limit: usize,
 }
@@ -36,9 +36,9 @@ impl Limiter {
         (self.used - self.runtime) as u64
     }
 
-    /// What is in use now is the runtime's.
-    pub fn leave_out_the_runtime(&mut self) {
-        self.runtime = self.used;
+    /// What is in use now is the runtime's, up to `most` bytes.
+    pub fn leave_out_the_runtime(&mut self, most: u64) {
+        self.runtime = self.used.min(usize::try_from(most).unwrap_or(usize::MAX));
     }
 
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
@@ -107,6 +107,19 @@ mod tests {
         let refused = std::io::Error::from_raw_os_error(libc::ENOMEM);
         assert!(limiter.memory_grow_failed(refused.into()).is_err());
         assert!(limiter.memory_grow_failed(wasmtime::Error::msg("memory maximum size exceeded")).is_ok());
+    }
+
+    #[test]
+    fn memory_beyond_what_a_runtime_needs_is_the_guests() {
+        let mut limiter = Limiter::new(1024);
+        assert!(limiter.memory_growing(0, 512, None).unwrap());
+        limiter.leave_out_the_runtime(0);
+        assert_eq!(limiter.used(), 512);
+        limiter.leave_out_the_runtime(200);
+        assert_eq!(limiter.used(), 312);
+        limiter.leave_out_the_runtime(4096);
+        assert!(limiter.memory_growing(512, 600, None).unwrap());
+        assert_eq!(limiter.used(), 88);
     }
 
     #[test]

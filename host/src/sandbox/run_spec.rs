@@ -26,8 +26,8 @@ pub struct RunSpec {
     pub eval_rows: u32,
     /// Threads of the executor. They never change a result.
     pub threads: u32,
-    /// Whether the component brings a runtime of its own.
-    pub has_runtime: bool,
+    /// Linear memory of a runtime that the component brings, which costs nothing; 0: it brings none.
+    pub runtime_bytes: u64,
     /// Wall-clock limit, as a backstop.
     pub wall_limit_ms: u64,
 }

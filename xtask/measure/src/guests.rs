@@ -164,7 +164,7 @@ pub fn run(vocab: u32, profile: &Profile) -> RunSpec {
         intervals: 1,
         eval_rows: 8,
         threads: threads(),
-        has_runtime: false,
+        runtime_bytes: 0,
         wall_limit_ms: 600_000,
     }
 }

@@ -1,6 +1,6 @@
-//! Validates untrusted code, and bounds what it takes to compile it. Time and memory of a compiler grow with the product
-//! of a function's variables and branches: each may have another value after each. The bounds are several times what an
-//! interpreter has; without them, a megabyte of code takes minutes and gigabytes. Pure.
+//! Validates untrusted code, and bounds what it takes to compile it. A compiler's time and memory grow with a
+//! function's variables times its branches: each may have another value after each. The bounds are several times what
+//! an interpreter has; without them, a megabyte of code takes minutes and gigabytes. Pure.
 
 use crate::guest::component::check::ComponentError;
 use wasmparser::{

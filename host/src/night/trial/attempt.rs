@@ -21,8 +21,8 @@ use crate::system::sanitize;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// A mutation that fails this number of times while control programs succeed is tried once more, and then set aside as a
-/// host fault: it is not judged, and the night goes on.
+/// A mutation that fails this number of times while control programs succeed is tried once more, and then set aside as
+/// a host fault: it is not judged, and the night goes on.
 const MOST_FAULTS: u32 = 2;
 /// The same for a stranger's, who may have meant it.
 const MOST_FAULTS_OF_STRANGERS: u32 = 1;
@@ -140,8 +140,8 @@ impl Night<'_> {
         }
     }
 
-    /// Whether a mutation rather than the machine made a run fail: control programs succeed. After a mutation of our own
-    /// that was set aside, the next one is not. Strangers may send many.
+    /// Whether a mutation rather than the machine made a run fail: control programs succeed. After a mutation of our
+    /// own that was set aside, the next one is not. Strangers may send many.
     fn is_the_likelier_cause(&mut self, draft: &Draft) -> bool {
         if self.has_set_aside && !draft.is_of_a_stranger() {
             return false;

@@ -1,6 +1,7 @@
 //! The table of what each function of WASI answers.
 
 use crate::sandbox::lab::{GuestPanic, State, charge};
+use kernels::fault::Fault;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentFunc, Type};
 use wasmtime::component::{Resource, ResourceAny, Val};
@@ -9,7 +10,7 @@ type Context<'a> = StoreContextMut<'a, State>;
 
 /// Most bytes that a call may write or draw: each takes the room of a value while it is passed.
 const MOST_BYTES: usize = 64 << 10;
-/// Fuel per call. A byte of a list costs 1.
+/// Fuel per call. Each byte of a text and each value inside of another costs 1.
 const CALL_FUEL: u64 = 16;
 
 /// The type of all handles of WASI. Its number tells streams apart.
@@ -120,8 +121,7 @@ impl Answer {
         parameters: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
-        let listed = parameters.iter().map(|value| if let Val::List(list) = value { list.len() as u64 } else { 0 });
-        charge(cx, listed.fold(CALL_FUEL, u64::saturating_add))?;
+        charge(cx, parameters.iter().map(weight).fold(CALL_FUEL, u64::saturating_add))?;
         let unknown = || NoSuchFunction(name.to_owned());
         let first = take(cx, parameters)?;
         let value = match self {
@@ -146,17 +146,40 @@ impl Answer {
 ///
 /// # Errors
 /// A handle is of another kind.
-fn take(cx: &mut Context<'_>, values: &[Val]) -> wasmtime::Result<Option<u32>> {
+fn take<'a>(cx: &mut Context<'_>, values: impl IntoIterator<Item = &'a Val>) -> wasmtime::Result<Option<u32>> {
     let mut first = None;
     for value in values {
         let number = match value {
             Val::Resource(handle) => Some(handle.try_into_resource::<Thing>(&mut *cx)?.rep()),
-            Val::List(values) => take(cx, values)?,
-            _ => None,
+            value => take(cx, parts(value))?,
         };
         first = first.or(number);
     }
     Ok(first)
+}
+
+/// Fuel for what a value holds. Types nest to a fixed depth.
+fn weight(value: &Val) -> u64 {
+    match value {
+        Val::String(text) => text.len() as u64,
+        value => parts(value).into_iter().fold(0, |sum, part| sum.saturating_add(1).saturating_add(weight(part))),
+    }
+}
+
+/// The values inside of one.
+fn parts(value: &Val) -> Vec<&Val> {
+    match value {
+        Val::List(values) | Val::FixedLengthList(values) | Val::Tuple(values) => values.iter().collect(),
+        Val::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+        Val::Record(fields) => fields.iter().map(|(_, value)| value).collect(),
+        Val::Variant(_, value) | Val::Option(value) | Val::Result(Ok(value) | Err(value)) => {
+            value.iter().map(|value| &**value).collect()
+        }
+        Val::Bool(_) | Val::Char(_) | Val::Enum(_) | Val::Flags(_) | Val::String(_) | Val::Resource(_) => Vec::new(),
+        Val::U8(_) | Val::U16(_) | Val::U32(_) | Val::U64(_) | Val::Float32(_) | Val::Float64(_) => Vec::new(),
+        Val::S8(_) | Val::S16(_) | Val::S32(_) | Val::S64(_) => Vec::new(),
+        Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => Vec::new(),
+    }
 }
 
 impl Value {
@@ -190,9 +213,12 @@ fn handle(cx: &mut Context<'_>, number: u32) -> wasmtime::Result<Val> {
 
 fn random_bytes(cx: &mut Context<'_>, parameters: &[Val]) -> Option<wasmtime::Result<Val>> {
     let [Val::U64(count)] = parameters else { return None };
-    let count = usize::try_from(*count).ok().filter(|count| *count <= MOST_BYTES)?;
-    let drawn = charge(cx, count as u64).map(|()| {
-        let mut bytes = vec![0; count];
+    let Some(size) = usize::try_from(*count).ok().filter(|size| *size <= MOST_BYTES) else {
+        let reason = format!("{count} random bytes in one call; the limit is {MOST_BYTES}");
+        return Some(Err(Fault::Misuse { op: "wasi:random", reason }.into()));
+    };
+    let drawn = charge(cx, *count).map(|()| {
+        let mut bytes = vec![0; size];
         cx.data_mut().outside.fill(&mut bytes);
         Val::List(bytes.into_iter().map(Val::U8).collect())
     });
@@ -227,6 +253,17 @@ fn refuse(cx: &mut Context<'_>, name: &str, function: &ComponentFunc) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_passed_is_paid_for_however_it_is_wrapped() {
+        let bytes = || Val::List(vec![Val::U8(0); 100]);
+        assert_eq!(weight(&bytes()), 100);
+        assert_eq!(weight(&Val::String("ä".repeat(50))), 100);
+        assert_eq!(weight(&Val::List(vec![bytes(), bytes()])), 202);
+        let wrapped = Val::Option(Some(Box::new(Val::Record(vec![("a".into(), Val::Tuple(vec![bytes()]))]))));
+        assert_eq!(weight(&Val::Result(Err(Some(Box::new(wrapped))))), 104);
+        assert_eq!(weight(&Val::U64(u64::MAX)), 0);
+    }
 
     #[test]
     fn what_is_not_in_the_table_is_a_door() {
