@@ -308,6 +308,32 @@ fn what_does_not_hold_is_refused_with_its_reason() {
 }
 
 #[test]
+fn what_goes_back_to_work_without_a_free_licence_is_not_published() {
+    let (anna, bert) = (lab(), lab());
+    let commons = bert.path("commons");
+    std::fs::create_dir(anna.path("commons")).unwrap();
+    std::fs::create_dir(&commons).unwrap();
+    attempt_to_be(&anna, &tiny("0.0026"), "keep");
+    succeeds(&anna.host(&["commons", "publish", "commons"]));
+    let (_, finding) = findings(&anna.path("commons")).remove(0);
+    write(&commons, &finding.folder(), &finding.page(), &tiny("0.0026"));
+    run(&bert);
+    assert_eq!(follow(&bert, "1").0.len(), 1);
+    run(&bert);
+    attempt_to_be(&bert, &tiny("0.006"), "keep");
+    let published = publish(&bert, &[]);
+    assert_eq!((published["findings"].as_array().unwrap().len(), &published["known"]), (0, &1.into()), "{published}");
+    let reason = published["left_out"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains(&finding.hash().short()) && reason.contains("which has no licence"), "{published}");
+    assert!(reason.contains(&key(&anna).public().to_string()), "{published}");
+    // Nothing is published either where the store has lost what says to whom it goes back.
+    std::fs::remove_file(store(&bert).blob_path(&finding.hash())).unwrap();
+    let published = publish(&bert, &[]);
+    let reason = published["left_out"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("the store has lost the finding"), "{published}");
+}
+
+#[test]
 fn a_lab_whose_claim_is_refuted_is_distrusted() {
     let (anna, bert) = (lab(), lab());
     std::fs::create_dir(anna.path("commons")).unwrap();

@@ -47,8 +47,10 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
         findings.len(),
         negatives.len()
     );
-    if !findings.is_empty() && licence.is_none() {
-        eprintln!("note: without --licence, others may read your own work and not use it");
+    if !findings.is_empty() && !licence.as_ref().is_some_and(Licence::allows_changes) {
+        eprintln!(
+            "note: without a free licence of SPDX's list (--licence MIT), others cannot publish what they build on your work"
+        );
     }
     if is_new && !commit {
         println!("`git add`, `git commit` and `git push` show them to others");
@@ -69,6 +71,7 @@ pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
         if cli.json {
             text::json_line(&json!({
                 "status": "taken", "finding": finding, "lab": one.lab, "change": change, "proof": proof,
+                "allows_changes": one.allows_changes,
             }));
         } else {
             let (lab, change) = (short(&one.lab), sanitize::line(change, 100));
@@ -92,6 +95,10 @@ pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
         println!("{} taken, {} refused, {known} known before", taken.len(), refused.len());
         println!("{replayed} of {comparable} new findings on the same terms were run again");
         println!("{hints} new results without gain, as hints");
+        let closed = taken.iter().filter(|one| !one.allows_changes).count();
+        if closed > 0 {
+            println!("{closed} of those taken have no free licence: what this lab builds on them is not published");
+        }
         if !taken.is_empty() {
             println!("a policy with `proposers = [\"commons\", …]` tries what was taken");
         }

@@ -1,7 +1,7 @@
 //! Takes in what other labs found: signature and place, then whether it is news here and has a known parent, then a
 //! replay of a sample.
 
-use crate::community::{Negatives, PublicKey, Signed};
+use crate::community::{Licence, Negatives, PublicKey, Signed};
 use crate::guest::source::Source;
 use crate::night::commons::error::CommonsError;
 use crate::night::commons::refusal::{Refusal, Refused};
@@ -33,6 +33,8 @@ pub struct Taken {
     pub lab: String,
     pub change: String,
     pub proof: Proof,
+    /// Whether its licence lets this lab publish what it builds on it.
+    pub allows_changes: bool,
 }
 
 /// What became of what a commons holds.
@@ -309,7 +311,8 @@ fn take(
     };
     if store.add_finding(&new, unix_ms())? {
         let change = signed.text.change.text().to_owned();
-        followed.taken.push(Taken { finding: signed.hash(), lab, change, proof });
+        let allows_changes = signed.text.licence.as_ref().is_some_and(Licence::allows_changes);
+        followed.taken.push(Taken { finding: signed.hash(), lab, change, proof, allows_changes });
     } else {
         followed.refuse(&news.found, Refusal::Full);
     }

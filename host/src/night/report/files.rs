@@ -264,6 +264,10 @@ fn credits(out: &mut String, owed: &[Owing]) {
             credit.sent.name(),
             credit.sent.hash()
         );
+        let Some(before) = before else {
+            out.push_str("  - what it goes back to is not known: the store has lost its text\n");
+            continue;
+        };
         for Owed { author, file, licence } in before {
             let licence = licence.as_ref().map_or_else(|| "no licence given".into(), |name| format!("licence {name}"));
             let _ = writeln!(out, "  - which goes back to the key {author}, {licence}, file {file}");

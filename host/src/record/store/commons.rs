@@ -155,6 +155,11 @@ impl Store {
         self.first("SELECT * FROM findings WHERE source_key = ? ORDER BY arrived LIMIT 1", [key], finding_row)
     }
 
+    /// The first finding whose source has this hash.
+    pub fn finding_of_source_blob(&self, source: &Hash) -> Result<Option<FindingRecord>, StoreError> {
+        self.first("SELECT * FROM findings WHERE source_blob = ? ORDER BY arrived LIMIT 1", [source], finding_row)
+    }
+
     /// The next finding to try on these terms: first of the lab whose last turn was longest ago, and each lab's
     /// findings in their order. No night on these terms has tried it or holds it, and its lab is not distrusted.
     pub fn next_finding(&self, task: &TaskHash, context: &ContextKey) -> Result<Option<FindingRecord>, StoreError> {
