@@ -19,7 +19,7 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     let key = community::key(cli, key)?;
     let licence: Option<Licence> = licence.as_deref().map(str::parse).transpose().context("--licence")?;
     let published = commons::publish(&store, dir, &key, licence.as_ref())?;
-    let Published { findings, negatives, known, left_out } = &published;
+    let Published { findings, negatives, known, left_out, unread } = &published;
     let is_new = !findings.is_empty() || !negatives.is_empty();
     if *commit && is_new {
         let message = format!("{} findings and {} lists of negatives", findings.len(), negatives.len());
@@ -30,8 +30,12 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
             .iter()
             .map(|one| json!({ "night": one.night, "trial": one.number, "reason": printable(&one.reason) }))
             .collect();
+        let unread: Vec<_> = unread
+            .iter()
+            .map(|one| json!({ "path": printable(&one.path), "reason": printable(&one.reason.to_string()) }))
+            .collect();
         text::json_line(&json!({
-            "findings": findings, "negatives": negatives, "known": known, "left_out": left_out,
+            "unread": unread, "findings": findings, "negatives": negatives, "known": known, "left_out": left_out,
             "committed": *commit && is_new,
         }));
         return Ok(ExitCode::SUCCESS);
@@ -41,6 +45,9 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     }
     for one in left_out {
         println!("left out #{} of night {}: {}", one.number, one.night, printable(&one.reason));
+    }
+    for one in unread {
+        println!("unread   {}: {}", printable(&one.path), printable(&one.reason.to_string()));
     }
     println!(
         "{} findings and {} lists of negatives are new, {known} findings were there",

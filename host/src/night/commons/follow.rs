@@ -3,6 +3,7 @@
 
 use crate::community::{Licence, Negatives, PublicKey, Signed};
 use crate::guest::source::Source;
+use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
 use crate::night::commons::refusal::{Refusal, Refused};
 use crate::night::commons::sample::{self, Shown};
@@ -82,14 +83,15 @@ pub fn follow(
     let (night, _) = past::night(store, None)?;
     let folder = tree::open(folder)?;
     let mut here = Here::open(store, &night)?;
-    let Tree { findings, negatives, refused, .. } = tree::read(&folder);
+    let (draw, known) = (Draw::new()?, store.proved_labs()?.into_iter().collect());
+    let Tree { findings, lists, refused } = tree::read(&folder, (how.own, &known), &draw);
     let mut followed = Followed { refused, ..Followed::default() };
     let (own, others): (Vec<Found>, Vec<Found>) =
         findings.into_iter().partition(|found| Some(found.signed.by) == how.own);
     let own: BTreeSet<Hash> = own.into_iter().map(|found| found.signed.text.source).collect();
     followed.known = own.len();
     let news = news(&here, &folder, own, others, &mut followed)?;
-    let proofs = prove(&mut here, (&folder, &news), how, &mut followed, watch)?;
+    let proofs = prove(&mut here, (&folder, &news, &draw), how, &mut followed, watch)?;
     for (news, proof) in news.into_iter().zip(proofs) {
         let lab = news.found.signed.by.to_string();
         let reason = here.distrusted.get(&lab).map(|reason| Refusal::Distrusted(reason.clone()));
@@ -99,15 +101,18 @@ pub fn follow(
             (None, Ok(proof)) => take(store, (&folder, &news), proof, &mut followed)?,
         }
     }
-    for signed in negatives.iter().filter(|signed| Some(signed.by) != how.own) {
-        followed.hints += take_hints(&here, signed)?;
+    for list in lists.iter().filter(|list| Some(list.by) != how.own) {
+        match tree::list(&folder, list) {
+            Ok(signed) => followed.hints += take_hints(&here, &signed)?,
+            Err(reason) => followed.refused.push(Refused::at(&list.path, reason)),
+        }
     }
     Ok(followed)
 }
 
 impl Followed {
     fn refuse(&mut self, found: &Found, reason: Refusal) {
-        self.refused.push(Refused { path: found.path.to_string_lossy().into_owned(), reason });
+        self.refused.push(Refused::at(&found.path, reason));
     }
 }
 
@@ -237,7 +242,7 @@ fn read(
 /// What a sample shows of each finding. A lab with a refuted claim is distrusted from then on.
 fn prove(
     here: &mut Here,
-    (folder, news): (&Folder, &[News]),
+    (folder, news, draw): (&Folder, &[News], &Draw),
     how: &Follow,
     followed: &mut Followed,
     watch: &mut dyn FnMut(&Progress),
@@ -247,7 +252,7 @@ fn prove(
     let comparable: Vec<usize> = (0..news.len()).filter(|at| news[*at].is_comparable).collect();
     let labs: Vec<String> = comparable.iter().map(|at| news[*at].found.signed.by.to_string()).collect();
     followed.comparable = comparable.len();
-    for place in sample::draw(&labs, how.every)? {
+    for place in sample::draw(&labs, how.every, draw) {
         let (Some(&at), Some(lab)) = (comparable.get(place), labs.get(place)) else { continue };
         let (Some(one), Some(proof)) = (news.get(at), proofs.get_mut(at)) else { continue };
         if here.distrusted.contains_key(lab) {

@@ -3,9 +3,11 @@
 //! docs/commons.md describes the layout.
 //!
 //! `publish` writes findings and negatives that are not there yet. `follow` reads those of others as hostile input, and
-//! takes in what holds; `sample` runs some of it again. `tree` reads the folder, `refusal` says why something is not
+//! takes in what holds; `sample` runs some of it again. `tree` reads the folder, `draw` decides
+//! by chance what is left out or run again, `refusal` says why something is not
 //! taken. `git` commits what was published.
 
+mod draw;
 mod error;
 mod follow;
 mod git;

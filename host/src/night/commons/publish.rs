@@ -7,7 +7,9 @@ use crate::community::{
 };
 use crate::data::task::Definition;
 use crate::guest::source::Source;
+use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
+use crate::night::commons::refusal::{Refusal, Refused};
 use crate::night::commons::tree::{self, Tree};
 use crate::night::credits::owing;
 use crate::night::known;
@@ -33,6 +35,8 @@ pub struct Published {
     /// Findings that were there already.
     pub known: usize,
     pub left_out: Vec<LeftOut>,
+    /// What of the commons was not read: the same source may have been published there.
+    pub unread: Vec<Refused>,
 }
 
 /// A keep that is not published.
@@ -75,12 +79,12 @@ pub fn publish(
     licence: Option<&Licence>,
 ) -> Result<Published, CommonsError> {
     let folder = tree::open(folder)?;
-    let there = There::read(key.public(), &folder);
+    let (there, unread) = There::read(store, key.public(), &folder)?;
     // One that is there stays, whatever it says.
     if let Err(UntrustedFileError::Missing(_)) = folder.read(Path::new(PAGE), 1) {
         write(&folder, Path::new(PAGE), README.as_bytes())?;
     }
-    let (mut published, mut seen) = (Published::default(), BTreeSet::new());
+    let (mut published, mut seen) = (Published { unread, ..Published::default() }, BTreeSet::new());
     for night in store.nights()? {
         if !seen.insert(night.context) {
             continue;
@@ -109,8 +113,10 @@ fn write(folder: &Folder, path: &Path, bytes: &[u8]) -> Result<bool, CommonsErro
 }
 
 impl There {
-    fn read(own: PublicKey, folder: &Folder) -> Self {
-        let Tree { findings, negatives, .. } = tree::read(folder);
+    /// Reads what is there, and says what was not read of it.
+    fn read(store: &Store, own: PublicKey, folder: &Folder) -> Result<(Self, Vec<Refused>), CommonsError> {
+        let known = store.proved_labs()?.into_iter().collect();
+        let Tree { findings, lists, mut refused } = tree::read(folder, (Some(own), &known), &Draw::new()?);
         let mut there = Self { own, findings: BTreeSet::new(), sources: BTreeMap::new(), negatives: BTreeSet::new() };
         for found in findings {
             if found.signed.by != own {
@@ -119,11 +125,13 @@ impl There {
                 there.findings.insert(found.signed.folder());
             }
         }
-        for signed in negatives.into_iter().filter(|signed| signed.by == own) {
+        for list in lists.iter().filter(|list| list.by == own) {
+            let Ok(signed) = tree::list(folder, list) else { continue };
             let context = signed.text.context;
             there.negatives.extend(signed.text.found.into_keys().map(|key| (context, key)));
         }
-        there
+        refused.retain(|one| matches!(one.reason, Refusal::Unread { .. }));
+        Ok((there, refused))
     }
 }
 

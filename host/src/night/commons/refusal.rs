@@ -3,7 +3,9 @@
 use crate::community::{FormError, PublicKey};
 use crate::guest::source::SourceError;
 use crate::record::key::{Hash, TaskHash};
+use crate::system::sanitize;
 use crate::system::untrusted_folder::UntrustedFileError;
+use std::path::Path;
 
 /// A file or folder of a commons that is not taken in.
 #[derive(Debug)]
@@ -11,6 +13,12 @@ pub struct Refused {
     /// Its path in the commons, escaped.
     pub path: String,
     pub reason: Refusal,
+}
+
+impl Refused {
+    pub fn at(path: &Path, reason: Refusal) -> Self {
+        Self { path: sanitize::line(&path.to_string_lossy(), 300), reason }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +31,11 @@ pub enum Refusal {
         "it does not belong in a commons: the folder of a lab has the name of its key, and `findings` and `negatives`"
     )]
     Unknown,
-    #[error("the commons holds more than {0} findings and lists: from here on it is not read")]
-    TooMany(usize),
+    #[error(
+        "{left} {what} are not read: they are more than a lab, or its equal part of what is read at once, may have. Others \
+         are drawn when you try again"
+    )]
+    Unread { what: &'static str, left: usize },
     #[error("it is signed by the key {0}, and lies in the folder of another lab")]
     OtherLab(PublicKey),
     #[error("it lies in another place than the one that follows from what it says, {0}")]

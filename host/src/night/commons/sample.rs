@@ -3,6 +3,7 @@
 
 use crate::community::{Finding, Signed};
 use crate::experiment::replay::ReplayError;
+use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
 use crate::night::verify::{Proof as Attempt, Statement, VerifyError};
 use crate::record::store::Store;
@@ -13,9 +14,7 @@ use std::collections::BTreeMap;
 const MOST_OF_A_LAB: usize = 10;
 
 /// Of each lab's findings, those that are run again: one of `every`, rounded up. `labs` has the lab of each finding.
-pub fn draw(labs: &[String], every: u32) -> Result<Vec<usize>, CommonsError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| CommonsError::Random(error.into()))?;
+pub fn draw(labs: &[String], every: u32, draw: &Draw) -> Vec<usize> {
     let mut of_lab = BTreeMap::<&str, Vec<usize>>::new();
     for (at, lab) in labs.iter().enumerate() {
         of_lab.entry(lab).or_default().push(at);
@@ -23,11 +22,11 @@ pub fn draw(labs: &[String], every: u32) -> Result<Vec<usize>, CommonsError> {
     let mut drawn = Vec::new();
     for mut places in of_lab.into_values() {
         let count = places.len().div_ceil(every.max(1) as usize).min(MOST_OF_A_LAB);
-        places.sort_by_key(|place| *blake3::keyed_hash(&seed, &place.to_le_bytes()).as_bytes());
+        places.sort_by_key(|place| draw.rank(&place.to_le_bytes()));
         drawn.extend(places.into_iter().take(count));
     }
     drawn.sort_unstable();
-    Ok(drawn)
+    drawn
 }
 
 /// What running a finding again shows.
@@ -71,13 +70,13 @@ mod tests {
     #[test]
     fn of_each_lab_one_at_least_is_run_again() {
         let labs: Vec<String> = ["a", "a", "b", "a", "a", "a"].map(str::to_owned).into();
-        let drawn = draw(&labs, 4).unwrap();
+        let drawn = draw(&labs, 4, &Draw::new().unwrap());
         let of = |lab: &str| drawn.iter().filter(|at| labs[**at] == lab).count();
         assert_eq!((of("a"), of("b")), (2, 1));
-        assert_eq!(draw(&labs, 1).unwrap(), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(draw(&[], 4).unwrap(), [0; 0]);
-        assert_eq!(draw(&vec!["a".to_owned(); 400], 4).unwrap().len(), MOST_OF_A_LAB);
-        let several: std::collections::BTreeSet<_> = (0..64).map(|_| draw(&labs, 4).unwrap()).collect();
+        assert_eq!(draw(&labs, 1, &Draw::new().unwrap()), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(draw(&[], 4, &Draw::new().unwrap()), [0; 0]);
+        assert_eq!(draw(&vec!["a".to_owned(); 400], 4, &Draw::new().unwrap()).len(), MOST_OF_A_LAB);
+        let several: std::collections::BTreeSet<_> = (0..64).map(|_| draw(&labs, 4, &Draw::new().unwrap())).collect();
         assert!(several.len() > 1, "which ones is not known before");
     }
 }

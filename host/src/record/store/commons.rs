@@ -189,6 +189,11 @@ impl Store {
         self.one(sql, [source], |row| row.get(0))
     }
 
+    /// The labs of which a claim was run again here and held.
+    pub fn proved_labs(&self) -> Result<Vec<String>, StoreError> {
+        self.rows("SELECT DISTINCT lab FROM findings WHERE proof = ? ORDER BY lab", [Proof::Proved], |row| row.get(0))
+    }
+
     /// Records that a lab is not believed any more.
     pub fn distrust(&self, lab: &str, finding: &Hash, reason: &str, unix_ms: i64) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO distrusted VALUES (?, ?, ?, ?)";
