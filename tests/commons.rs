@@ -175,7 +175,13 @@ fn a_keep_of_one_lab_becomes_the_parent_of_anothers_and_keeps_its_credit() {
 
     // Both publish at the same time; the branches merge without conflict.
     attempt_to_be(&anna, &tiny("0.0015"), "discard");
-    assert_eq!(publish(&anna, &["--commit"])["negatives"].as_array().unwrap().len(), 1);
+    let published = publish(&anna, &["--commit"]);
+    assert_eq!(published["negatives"].as_array().unwrap().len(), 1, "{published}");
+    let list = commons.join(published["negatives"][0].as_str().unwrap());
+    assert!(succeeds(&anna.host(&["verify", list.to_str().unwrap()])).contains("nothing to run again"));
+    std::fs::copy(&list, anna.path("list.txt")).unwrap();
+    let moved = anna.host(&["verify", "list.txt"]);
+    assert!(moved.status.code() == Some(1) && said(&moved).contains("lies in another place"), "{}", said(&moved));
     let published = publish(&bert, &["--commit"]);
     assert_eq!((published["findings"].as_array().unwrap().len(), &published["known"]), (1, &1.into()), "{published}");
     git(&commons_of_bert, &["push", "--quiet", "--set-upstream", "origin", "main"]);
@@ -257,6 +263,9 @@ fn what_does_not_hold_is_refused_with_its_reason() {
     // In another place, and in the folder of another lab.
     std::fs::rename(commons.join(&path), commons.join(format!("{path}-x"))).unwrap();
     assert!(reason(&follow(&bert, "1").1, "-x").contains("it lies in another place"));
+    let shown = bert.host(&["verify", commons.join(format!("{path}-x")).to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(said(&shown).contains("lies in another place") && said(&shown).contains(&path), "{}", said(&shown));
     std::fs::remove_dir_all(commons.join("labs")).unwrap();
     let mallory = PrivateKey::of_seed(&[66; 32]).public().to_string();
     let stolen = path.replace(&honest.by.to_string(), &mallory);

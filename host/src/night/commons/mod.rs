@@ -21,3 +21,4 @@ pub use follow::{Follow, Followed, Taken, follow};
 pub use git::{GitError, commit};
 pub use publish::{LeftOut, Published, publish};
 pub use refusal::{Refusal, Refused};
+pub use tree::list_path;
