@@ -371,10 +371,36 @@ fn a_lab_whose_claim_is_refuted_is_distrusted() {
     // Its owner may think otherwise.
     succeeds(&bert.host(&["commons", "trust", &liar]));
     std::fs::remove_dir_all(commons.join(&lie)).unwrap();
-    // The compiler makes another component of this source, so that nothing can be compared.
+    // The compiler makes another component of this source, whose score is about the one that is claimed.
     let (taken, ..) = follow(&bert, "1");
     assert_eq!((taken.len(), &taken[0]["proof"]), (1, &"other-terms".into()), "{taken:?}");
     assert_eq!(store(&bert).findings().unwrap().len(), 1);
+
+    // A score that this source does not reach is refuted, whatever component is claimed.
+    let (lie, _) = plant(&commons, 10, &tiny("0.0075"), &like, |text| text.bpb -= 0.5);
+    assert!(reason(&follow(&bert, "1").1, &lie).contains("by the component that its source compiles to here"));
+
+    // One run at most: the other lab waits for the next time.
+    let broken = format!("{}\nconst X: u32 = \"\";\n", tiny("0.006"));
+    let (broken, _) = plant(&commons, 11, &broken, &like, |text| text.change = Line::new("X"));
+    let (other, _) = plant(&commons, 12, &format!("{}\nconst X: u32 = true;\n", tiny("0.006")), &like, |_| {});
+    let once = || {
+        let output = bert.host(&["--json", "commons", "follow", "commons", "--one-in", "1", "--replays", "1"]);
+        succeeds(&output);
+        lines(&output)
+    };
+    let summary = once().pop().unwrap();
+    assert_eq!((&summary["replayed"], &summary["later"]), (&1.into(), &1.into()), "{summary}");
+    // Each is tried three times, and then left alone.
+    for _ in 0..5 {
+        once();
+    }
+    let (_, refused, summary) = follow(&bert, "1");
+    for path in [&broken, &other] {
+        let reason = reason(&refused, path);
+        assert!(reason.contains("was tried 3 times") && reason.contains("does not compile here"), "{reason}");
+    }
+    assert_eq!(summary["replayed"], 0);
 }
 
 #[test]

@@ -421,6 +421,10 @@ pub enum Commons {
         /// Of each lab, one of N new findings is run again, at least one.
         #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
         one_in: u32,
+        /// Most findings that are run again, of all labs together. Labs take turns, and the rest waits for the next
+        /// time.
+        #[arg(long, value_name = "N", default_value = "20")]
+        replays: u32,
     },
     /// List the findings that were taken in, what became of them, and the labs that are distrusted.
     List,

@@ -5,7 +5,7 @@ use crate::cli::out::{eprintln, println};
 use crate::cli::{community, text};
 use anyhow::{Context, Result, bail};
 use nightlab::community::{Licence, PrivateKey, PublicKey};
-use nightlab::night::commons::{self, Follow, Followed, Published};
+use nightlab::night::commons::{self, Follow, Followed, Published, Sample};
 use nightlab::night::setup;
 use nightlab::record::store::{Distrusted, FindingRecord, Store};
 use nightlab::system::sanitize::{self, printable};
@@ -65,14 +65,14 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
+pub fn follow(cli: &Cli, dir: &Path, (every, replays): (u32, u32)) -> Result<ExitCode> {
     let store = setup::writable_store(&cli.store)?;
     let own = PrivateKey::open(&setup::key_path(&cli.store)).ok().map(|key| key.public());
     let mut bar = text::Bar::new(cli.json, "replaying");
-    let how = Follow { every: one_in, threads: cli.threads, own };
+    let how = Follow { sample: Sample { every, replays, threads: cli.threads }, own };
     let followed = commons::follow(&store, dir, &how, &mut |progress| bar.progress(progress))?;
     bar.finish();
-    let Followed { taken, refused, known, comparable, replayed, hints } = &followed;
+    let Followed { taken, refused, known, comparable, replayed, later, hints } = &followed;
     for one in taken {
         let (finding, proof, change) = (one.finding, one.proof, &one.change);
         if cli.json {
@@ -96,11 +96,16 @@ pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
     if cli.json {
         text::json_line(&json!({
             "status": "followed", "taken": taken.len(), "refused": refused.len(), "known": known,
-            "comparable": comparable, "replayed": replayed, "hints": hints,
+            "comparable": comparable, "replayed": replayed, "later": later, "hints": hints,
         }));
     } else {
         println!("{} taken, {} refused, {known} known before", taken.len(), refused.len());
         println!("{replayed} of {comparable} new findings on the same terms were run again");
+        if *later > 0 {
+            println!(
+                "{later} wait for the next `follow`: at most {replays} are run again at once (`--replays`), and few of a lab"
+            );
+        }
         println!("{hints} new results without gain, as hints");
         let closed = taken.iter().filter(|one| !one.allows_changes).count();
         if closed > 0 {

@@ -57,10 +57,15 @@ pub enum Refusal {
     Stale(Hash),
     #[error("its source is refused: {0}")]
     Source(#[from] SourceError),
-    #[error("its source does not compile here: {0}")]
-    Compile(String),
+    #[error("its source {0}")]
+    Unfit(String),
     #[error("it could not be run again on this machine, which says nothing about it: {0}. Follow again to try")]
     Machine(String),
+    #[error(
+        "it was tried {tries} times in the last {days} days, and could not be run again: {reason}. It is tried again when \
+         these days are over"
+    )]
+    Untriable { tries: u64, days: i64, reason: String },
     #[error("its claim is refuted: {0}. Its lab is distrusted from now on")]
     Refuted(String),
     #[error("too many findings of its lab wait here for their trial")]

@@ -109,6 +109,14 @@ pub struct Distrusted {
     pub unix_ms: i64,
 }
 
+/// What is remembered of attempts to run a finding again that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    pub count: u64,
+    /// Of the last one.
+    pub reason: String,
+}
+
 impl FindingRecord {
     pub fn credit(&self) -> Credit {
         let Self { hash, author, licence, parent, .. } = self;
@@ -215,6 +223,31 @@ impl Store {
                 unix_ms: row.get("unix_ms")?,
             })
         })
+    }
+
+    /// Remembers that a finding could not be run again, and forgets such attempts before `since`.
+    pub fn add_failed_attempt(
+        &self,
+        finding: &Hash,
+        reason: &str,
+        (since, unix_ms): (i64, i64),
+    ) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        self.sql(transaction.execute("DELETE FROM failed_attempts WHERE unix_ms < ?", [since]))?;
+        self.sql(
+            transaction.execute("INSERT INTO failed_attempts VALUES (?, ?, ?)", params![finding, reason, unix_ms]),
+        )?;
+        self.commit(transaction)
+    }
+
+    /// The findings that could not be run again since then.
+    pub fn failed_attempts(&self, since: i64) -> Result<BTreeMap<Hash, Attempts>, StoreError> {
+        // With max(), the other columns are those of that row.
+        let sql =
+            "SELECT finding, count(*), reason, max(unix_ms) FROM failed_attempts WHERE unix_ms >= ? GROUP BY finding";
+        let row =
+            |row: &Row<'_>| Ok((row.get("finding")?, Attempts { count: whole(row, 1)?, reason: row.get("reason")? }));
+        Ok(self.rows(sql, [since], row)?.into_iter().collect())
     }
 
     /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab. Returns how many are new.
@@ -351,6 +384,22 @@ mod tests {
         assert!(store.trust("liar").unwrap() && !store.trust("liar").unwrap());
         assert_eq!(store.next_finding(&task, &context).unwrap().unwrap().lab, "liar");
         assert!(store.knows_source(&Hash::of(b"1")).unwrap() && !store.knows_source(&Hash::of(b"4")).unwrap());
+    }
+
+    #[test]
+    fn failed_attempts_are_counted_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (a, b) = (Hash::of(b"a"), Hash::of(b"b"));
+        for (finding, reason, unix_ms) in [(a, "first", 10), (b, "other", 20), (a, "last", 30)] {
+            store.add_failed_attempt(&finding, reason, (0, unix_ms)).unwrap();
+        }
+        let after = |count, reason: &str| Attempts { count, reason: reason.into() };
+        let known = store.failed_attempts(10).unwrap();
+        assert_eq!(known, [(a, after(2, "last")), (b, after(1, "other"))].into());
+        assert_eq!(store.failed_attempts(25).unwrap(), [(a, after(1, "last"))].into());
+        store.add_failed_attempt(&b, "again", (30, 40)).unwrap();
+        assert_eq!(store.failed_attempts(0).unwrap(), [(a, after(1, "last")), (b, after(1, "again"))].into());
     }
 
     #[test]
