@@ -4,7 +4,7 @@ use crate::record::hint::Hint;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
-use crate::record::store::index::whole;
+use crate::record::store::index::{Whole, whole};
 use crate::record::store::trial::{TrialRecord, trial_row};
 use crate::record::trial::{Credit, Sent};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -17,6 +17,10 @@ use std::collections::btree_map::Entry;
 pub const MOST_WAITING: u64 = 1000;
 /// Most hints of one lab.
 pub const MOST_HINTS: u64 = 20_000;
+/// Hints of all labs beyond which only those are taken that leave a lab below its equal part.
+const MOST_HINTS_IN_ALL: u64 = 200_000;
+/// Most hints that are read at once.
+const MOST_HINTS_READ: u64 = 20_000;
 
 /// A finding that was read and whose signature holds.
 #[derive(Clone, Copy, Debug)]
@@ -250,9 +254,13 @@ impl Store {
         Ok(self.rows(sql, [since], row)?.into_iter().collect())
     }
 
-    /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab. Returns how many are new.
+    /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab and its part of
+    /// `MOST_HINTS_IN_ALL`. Returns how many are new.
     pub fn add_hints(&self, context: &ContextKey, hints: &[Hint]) -> Result<u64, StoreError> {
         let transaction = self.begin()?;
+        let sql = "SELECT count(*), count(DISTINCT lab) FROM hints";
+        let (all, labs) = self.one(sql, [], |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
+        let most = if all < MOST_HINTS_IN_ALL { MOST_HINTS } else { MOST_HINTS_IN_ALL / labs.max(1) };
         let (mut added, mut of_labs) = (0, BTreeMap::<&str, u64>::new());
         for Hint { lab, source_key, ending, delta, change } in hints {
             let of_lab = match of_labs.entry(lab) {
@@ -262,7 +270,7 @@ impl Store {
                     unknown.insert(self.one(sql, [lab], |row| whole(row, 0))?)
                 }
             };
-            if *of_lab < MOST_HINTS {
+            if *of_lab < most {
                 let sql = "INSERT OR IGNORE INTO hints VALUES (?, ?, ?, ?, ?, ?)";
                 let params = params![lab, context, source_key, ending, delta, change];
                 let new = self.sql(transaction.execute(sql, params))? as u64;
@@ -273,11 +281,15 @@ impl Store {
         Ok(added)
     }
 
-    /// The hints on these terms, the last ones first, without those of labs that are distrusted.
+    /// The hints on these terms, at most `MOST_HINTS_READ`: the last one of each lab, then the one before it of each
+    /// lab, and so on, so that no lab takes the place of others. In a turn, labs with a claim that was proved here come
+    /// first. Those of labs that are distrusted are left out.
     pub fn hints(&self, context: &ContextKey) -> Result<Vec<Hint>, StoreError> {
-        let sql =
-            "SELECT * FROM hints WHERE context = ? AND lab NOT IN (SELECT lab FROM distrusted) ORDER BY rowid DESC";
-        self.rows(sql, [context], |row| {
+        let sql = "SELECT * FROM (SELECT *, rowid AS arrived,
+               row_number() OVER (PARTITION BY lab ORDER BY rowid DESC) AS turn
+             FROM hints WHERE context = ? AND lab NOT IN (SELECT lab FROM distrusted))
+             ORDER BY turn, lab NOT IN (SELECT lab FROM findings WHERE proof = ?), arrived DESC LIMIT ?";
+        self.rows(sql, params![context, Proof::Proved, Whole(MOST_HINTS_READ)], |row| {
             Ok(Hint {
                 lab: row.get("lab")?,
                 source_key: row.get("source_key")?,
@@ -420,5 +432,34 @@ mod tests {
         store.distrust("b", &Hash::of(b"lie"), "a lie", 0).unwrap();
         assert_eq!(store.hints(&context).unwrap(), [hint("a", "2"), hint("a", "1")]);
         assert_eq!(store.hints(&ContextKey::of(b"other")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_lab_of_many_hints_hides_none_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let context = ContextKey::of(b"ours");
+        let hint = |lab: &str, number: u64| Hint {
+            lab: lab.into(),
+            source_key: SourceKey::of(&number.to_le_bytes()),
+            ending: Ending::Discard,
+            delta: None,
+            change: number.to_string(),
+        };
+        store.add_hints(&context, &[hint("a", 0), hint("a", 1), hint("b", 0)]).unwrap();
+        let floods = ["flood", "deluge"];
+        for lab in floods {
+            let many: Vec<Hint> = (0..MOST_HINTS + 10).map(|number| hint(lab, number)).collect();
+            assert_eq!(store.add_hints(&context, &many).unwrap(), MOST_HINTS);
+        }
+        let read = store.hints(&context).unwrap();
+        assert_eq!(read.len() as u64, MOST_HINTS_READ);
+        let first: Vec<_> = read.iter().take(7).map(|hint| (hint.lab.as_str(), hint.change.as_str())).collect();
+        let (last, before) = ((MOST_HINTS - 1).to_string(), (MOST_HINTS - 2).to_string());
+        let turns =
+            [("deluge", &*last), ("flood", &last), ("b", "0"), ("a", "1"), ("deluge", &before), ("flood", &before)];
+        assert_eq!(first[..6], turns);
+        assert_eq!(first[6], ("a", "0"));
+        assert_eq!(store.hints(&context).unwrap(), read);
     }
 }
