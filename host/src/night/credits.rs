@@ -5,6 +5,7 @@ use crate::community::{Finding, Owed, Signed};
 use crate::record::key::Hash;
 use crate::record::store::{FindingRecord, Store, StoreError};
 use crate::record::trial::{Credit, Trial};
+use crate::system::sanitize::one_line;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A trial that somebody sent.
@@ -14,6 +15,34 @@ pub struct Owing<'a> {
     pub credit: &'a Credit,
     /// To whom the finding that it was goes back, oldest first. `None` if the store has lost the text that says it.
     pub before: Option<Vec<Owed>>,
+}
+
+impl Owing<'_> {
+    /// Its author, licence and file in words, for people.
+    pub fn words(&self) -> String {
+        let Credit { sent, author, licence, .. } = self.credit;
+        words(author, licence.as_deref(), &format!("{} {}", sent.name(), sent.hash()))
+    }
+
+    /// The same of those to whom it goes back as a finding, oldest first.
+    pub fn words_before(&self) -> Vec<String> {
+        let Some(before) = &self.before else {
+            return vec!["what it goes back to is not known: the store has lost its text".into()];
+        };
+        let owed = |Owed { author, file, licence }: &Owed| {
+            words(&author.to_string(), licence.as_ref().map(ToString::to_string).as_deref(), &format!("file {file}"))
+        };
+        before.iter().map(owed).collect()
+    }
+}
+
+fn words(author: &str, licence: Option<&str>, file: &str) -> String {
+    one_line(&format!("key {author}, {}, {file}", licence_words(licence)))
+}
+
+/// `licence MIT`, or that there is none.
+pub fn licence_words(licence: Option<&str>) -> String {
+    licence.map_or_else(|| "no licence given".into(), |licence| format!("licence {licence}"))
 }
 
 /// What a trial goes back to and others sent, itself included, oldest first.
