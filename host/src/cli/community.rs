@@ -194,7 +194,7 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
     let new = NewSubmission {
         file: &bytes,
         source: &sent::text(&text.content),
-        component: sent::component(&text.content),
+        component: sent::component_in(&bytes, &text),
         author: &author,
         task: text.task,
         name: &name,
@@ -204,16 +204,32 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
     match store.add_submission(&new, quotas, unix_ms())? {
         Arrival::Over(Quota::Submissions) => {
             bail!(
-                "the key {} has sent {} submissions today, which is its quota",
+                "the key {} has sent {} submissions today, which is its quota (`submissions_per_day`); send it again tomorrow \
+                 (UTC)",
                 by.short(),
                 quotas.submissions_per_day
             )
         }
         Arrival::Over(Quota::Bytes) => {
-            bail!("the key {} would have sent more than {} bytes today, its quota", by.short(), quotas.bytes_per_day)
+            bail!(
+                "the key {} would have sent more than {} bytes today, its quota (`bytes_per_day`); send it again tomorrow \
+                 (UTC)",
+                by.short(),
+                quotas.bytes_per_day
+            )
         }
         Arrival::Over(Quota::Waiting) => {
-            bail!("{} submissions wait already; send it again when some were answered", quotas.waiting)
+            bail!(
+                "{} submissions wait already (`waiting`); send it again when some were answered, which `host inbox run` does",
+                quotas.waiting
+            )
+        }
+        Arrival::Over(Quota::WaitingBytes) => {
+            bail!(
+                "with it, more than {} bytes would wait (`waiting_bytes`); send it again when some were answered, which \
+                 `host inbox run` does, or raise the quota in the policy's table `[community]`",
+                quotas.waiting_bytes
+            )
         }
         arrival => Ok((Hash::of(&bytes), arrival)),
     }

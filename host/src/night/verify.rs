@@ -284,7 +284,7 @@ fn finding_fault(store: &Store, record: &FindingRecord) -> Result<Option<String>
 
 /// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.
 fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<String>, VerifyError> {
-    let Signed { text, by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
+    let Signed { text, by, .. } = Signed::<Submission>::read(&store.submission_file(&record.hash)?)?;
     let licence = text.licence.as_ref().map(ToString::to_string);
     let is_row = record.author == by.to_string()
         && (record.task, record.parent, record.source_blob)
