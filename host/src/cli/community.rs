@@ -41,7 +41,8 @@ pub fn key(cli: &Cli, key: &KeyFile) -> Result<PrivateKey> {
 pub fn submit(cli: &Cli, what: &Submit) -> Result<ExitCode> {
     let Submit { file, name, licence, parent, task, claim, output, key: key_file } = what;
     let content = mutation::read(file)?;
-    // What does not parse would be refused there.
+    // What is no source would be refused there.
+    sent::check(&content)?;
     let source_key = match &content {
         Content::Source(text) => Source::parse(text)?.key(),
         Content::Component(bytes) => {
@@ -189,6 +190,7 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
         _ => user_file::read_bytes(file, Submission::MAX_BYTES as u64)?,
     };
     let Signed { text, by, .. } = Signed::<Submission>::read(&bytes)?;
+    sent::check(&text.content)?;
     let (author, name) = (by.to_string(), text.name.to_string());
     let licence = text.licence.as_ref().map(ToString::to_string);
     let new = NewSubmission {

@@ -2,9 +2,24 @@
 
 use crate::community::{Content, Submission};
 use crate::guest::component::Card;
+use crate::record::key::Hash;
 use crate::record::store::{Store, StoreError};
 use std::borrow::Cow;
 use std::ops::Range;
+
+/// A card alone claims the component of somebody else, or one that nobody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its source is the card of the component {0}, without the component: send the `.wasm` file itself")]
+pub struct CardAlone(Hash);
+
+/// Refuses a source that is a card.
+///
+/// # Errors
+/// It names the component.
+pub fn check(content: &Content) -> Result<(), CardAlone> {
+    let Content::Source(text) = content else { return Ok(()) };
+    Card::read(text).map_or(Ok(()), |card| Err(CardAlone(card.component())))
+}
 
 /// The source, or the card of the component.
 pub fn text(content: &Content) -> Cow<'_, str> {
