@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Most findings that wait for their trial, of one lab.
-pub const MOST_WAITING: u64 = 1000;
+const MOST_WAITING: u64 = 1000;
+/// Findings of all labs that wait, beyond which only those are taken that leave a lab below its equal part.
+const MOST_WAITING_IN_ALL: u64 = 5000;
 /// Most hints of one lab.
-pub const MOST_HINTS: u64 = 20_000;
+const MOST_HINTS: u64 = 20_000;
 /// Hints of all labs beyond which only those are taken that leave a lab below its equal part.
 const MOST_HINTS_IN_ALL: u64 = 200_000;
 /// Most hints that are read at once.
@@ -130,15 +132,18 @@ impl FindingRecord {
 }
 
 impl Store {
-    /// Takes in a finding, unless it is here already or `MOST_WAITING` of its lab were never tried.
+    /// Takes in a finding, unless it is here already or too many wait: `MOST_WAITING` of its lab, or its part of
+    /// `MOST_WAITING_IN_ALL`.
     pub fn add_finding(&self, new: &NewFinding, unix_ms: i64) -> Result<bool, StoreError> {
         let hash = Hash::of(new.text);
+        if !self.has_room(new.lab)? {
+            return Ok(false);
+        }
         let (_, source_blob) = (self.put_blob(new.text)?, self.put_blob(new.source.as_bytes())?);
         let NewFinding { source_key, lab, author, licence, task, context, parent, change, proof, .. } = *new;
         let transaction = self.begin()?;
-        let sql = "SELECT count(*) FROM findings WHERE lab = ?
-             AND NOT EXISTS (SELECT 1 FROM trials WHERE trials.finding = findings.hash)";
-        if self.one(sql, [lab], |row| whole(row, 0))? >= MOST_WAITING {
+        // Asked again, because another process may have taken some in meanwhile.
+        if !self.has_room(lab)? {
             return Ok(false);
         }
         let sql = "INSERT OR IGNORE INTO findings (hash, lab, author, licence, task, context, parent, source_blob,
@@ -150,6 +155,15 @@ impl Store {
         ))?;
         self.commit(transaction)?;
         Ok(added == 1)
+    }
+
+    /// Whether another finding of a lab may wait.
+    fn has_room(&self, lab: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE lab = ?1), count(*), count(DISTINCT lab) FROM findings
+             WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.finding = findings.hash)";
+        let counts = |row: &Row<'_>| Ok((whole(row, 0)?, whole(row, 1)?, whole(row, 2)?));
+        let (of_lab, all, labs) = self.one(sql, [lab], counts)?;
+        Ok(of_lab < part(all, labs, MOST_WAITING, MOST_WAITING_IN_ALL))
     }
 
     /// All findings, in the order in which they came.
@@ -260,7 +274,7 @@ impl Store {
         let transaction = self.begin()?;
         let sql = "SELECT count(*), count(DISTINCT lab) FROM hints";
         let (all, labs) = self.one(sql, [], |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
-        let most = if all < MOST_HINTS_IN_ALL { MOST_HINTS } else { MOST_HINTS_IN_ALL / labs.max(1) };
+        let most = part(all, labs, MOST_HINTS, MOST_HINTS_IN_ALL);
         let (mut added, mut of_labs) = (0, BTreeMap::<&str, u64>::new());
         for Hint { lab, source_key, ending, delta, change } in hints {
             let of_lab = match of_labs.entry(lab) {
@@ -299,6 +313,12 @@ impl Store {
             })
         })
     }
+}
+
+/// How much of one lab is kept: `most`, or an equal part once `all` of them have `most_in_all`. So those who were
+/// first do not shut the others out.
+fn part(all: u64, labs: u64, most: u64, most_in_all: u64) -> u64 {
+    if all < most_in_all { most } else { most.min(most_in_all / labs.max(1)) }
 }
 
 fn finding_row(row: &Row<'_>) -> rusqlite::Result<FindingRecord> {
@@ -396,6 +416,25 @@ mod tests {
         assert!(store.trust("liar").unwrap() && !store.trust("liar").unwrap());
         assert_eq!(store.next_finding(&task, &context).unwrap().unwrap().lab, "liar");
         assert!(store.knows_source(&Hash::of(b"1")).unwrap() && !store.knows_source(&Hash::of(b"4")).unwrap());
+    }
+
+    #[test]
+    fn a_lab_keeps_its_part_when_others_have_filled_the_store() {
+        assert_eq!(part(4999, 3, 1000, 5000), 1000);
+        assert_eq!(part(5000, 5, 1000, 5000), 1000);
+        assert_eq!(part(5000, 50, 1000, 5000), 100);
+        assert_eq!(part(6000, 10_000, 1000, 5000), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        add(&store, "template", "1");
+        // Rows of many keys at once; a blob for each would take the test minutes.
+        let many =
+            "INSERT INTO findings SELECT hash || n, 'flood ' || (n / 1000), author, licence, task, context, parent,
+             source_blob, source_key, change, proof, n, 0 FROM findings,
+             (WITH RECURSIVE c(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM c WHERE n < 6000) SELECT n FROM c)";
+        store.execute(many, params![]).unwrap();
+        assert!(!store.has_room("flood 1").unwrap(), "it has its 1000");
+        assert!(store.has_room("honest").unwrap());
     }
 
     #[test]
