@@ -327,6 +327,8 @@ fn what_goes_back_to_work_without_a_free_licence_is_not_published() {
     let (_, finding) = findings(&anna.path("commons")).remove(0);
     write(&commons, &finding.folder(), &finding.page(), &tiny("0.0026"));
     run(&bert);
+    let shown = succeeds(&bert.host(&["commons", "follow", "commons", "--free"]));
+    assert!(shown.contains("it has no free licence") && shown.contains("0 taken"), "{shown}");
     assert_eq!(follow(&bert, "1").0.len(), 1);
     run(&bert);
     attempt_to_be(&bert, &tiny("0.006"), "keep");

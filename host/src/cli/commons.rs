@@ -1,6 +1,6 @@
 //! `host commons`: what labs show each other.
 
-use crate::cli::args::{Cli, Publish};
+use crate::cli::args::{self, Cli, Publish};
 use crate::cli::out::{eprintln, println};
 use crate::cli::{community, text};
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,6 @@ use nightlab::night::setup;
 use nightlab::record::store::{Distrusted, FindingRecord, Store};
 use nightlab::system::sanitize::{self, printable};
 use serde_json::json;
-use std::path::Path;
 use std::process::ExitCode;
 
 pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
@@ -65,11 +64,13 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn follow(cli: &Cli, dir: &Path, (every, replays): (u32, u32)) -> Result<ExitCode> {
+pub fn follow(cli: &Cli, what: &args::Follow) -> Result<ExitCode> {
+    let args::Follow { dir, one_in, replays, free } = what;
     let store = setup::writable_store(&cli.store)?;
     let own = PrivateKey::open(&setup::key_path(&cli.store)).ok().map(|key| key.public());
     let mut bar = text::Bar::new(cli.json, "replaying");
-    let how = Follow { sample: Sample { every, replays, threads: cli.threads }, own };
+    let sample = Sample { every: *one_in, replays: *replays, threads: cli.threads };
+    let how = Follow { sample, own, is_free_only: *free };
     let followed = commons::follow(&store, dir, &how, &mut |progress| bar.progress(progress))?;
     bar.finish();
     let Followed { taken, refused, known, comparable, replayed, later, hints } = &followed;
@@ -109,7 +110,9 @@ pub fn follow(cli: &Cli, dir: &Path, (every, replays): (u32, u32)) -> Result<Exi
         println!("{hints} new results without gain, as hints");
         let closed = taken.iter().filter(|one| !one.allows_changes).count();
         if closed > 0 {
-            println!("{closed} of those taken have no free licence: what this lab builds on them is not published");
+            println!(
+                "{closed} of those taken have no free licence: what this lab builds on them is not published (`--free` leaves them)"
+            );
         }
         if !taken.is_empty() {
             println!("a policy with `proposers = [\"commons\", …]` tries what was taken");

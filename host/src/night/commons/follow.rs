@@ -22,6 +22,8 @@ use std::path::Path;
 /// How a commons is followed.
 pub struct Follow {
     pub sample: Sample,
+    /// Whether findings without a free licence are refused.
+    pub is_free_only: bool,
     /// The key of this lab, whose own findings are passed over.
     pub own: Option<PublicKey>,
 }
@@ -65,7 +67,7 @@ pub fn follow(
 ) -> Result<Followed, CommonsError> {
     let (night, _) = past::night(store, None)?;
     let folder = tree::open(folder)?;
-    let mut here = Here::open(store, &night)?;
+    let mut here = Here::open(store, &night, how.is_free_only)?;
     let (draw, known) = (Draw::new()?, store.proved_labs()?.into_iter().collect());
     let Tree { findings, lists, refused } = tree::read(&folder, (how.own, &known), &draw);
     let mut followed = Followed { refused, ..Followed::default() };

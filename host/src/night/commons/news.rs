@@ -1,6 +1,6 @@
 //! Which findings of a commons are news here: for this task, with a source that is new and a parent that is known.
 
-use crate::community::Signed;
+use crate::community::{Licence, Signed};
 use crate::guest::source::Source;
 use crate::night::commons::error::CommonsError;
 use crate::night::commons::refusal::{Refusal, Refused};
@@ -37,10 +37,11 @@ pub struct Here<'a> {
     tried: BTreeMap<SourceKey, u64>,
     /// Why labs are distrusted, by their keys.
     pub distrusted: BTreeMap<String, String>,
+    is_free_only: bool,
 }
 
 impl<'a> Here<'a> {
-    pub fn open(store: &'a Store, night: &NightRecord) -> Result<Self, CommonsError> {
+    pub fn open(store: &'a Store, night: &NightRecord, is_free_only: bool) -> Result<Self, CommonsError> {
         let trials = store.trials_in(&night.context)?;
         let tried =
             trials.iter().rev().filter_map(|record| Some((record.trial.found.source_key?, record.trial.number)));
@@ -51,6 +52,7 @@ impl<'a> Here<'a> {
             context: night.context,
             tried: tried.collect(),
             distrusted: distrusted.collect(),
+            is_free_only,
         })
     }
 
@@ -59,6 +61,9 @@ impl<'a> Here<'a> {
         let Signed { by, text, .. } = &found.signed;
         if let Some(reason) = self.distrusted.get(&by.to_string()) {
             return Err(Refusal::Distrusted(reason.clone()));
+        }
+        if self.is_free_only && !text.licence.as_ref().is_some_and(Licence::allows_changes) {
+            return Err(Refusal::NotFree);
         }
         match text.evidence.manifest.task {
             task if task == self.task => Ok(()),

@@ -40,6 +40,8 @@ pub enum Refusal {
     OtherLab(PublicKey),
     #[error("it lies in another place than the one that follows from what it says, {0}")]
     Place(String),
+    #[error("it has no free licence of SPDX's list, so that what is built on it could not be published")]
+    NotFree,
     #[error("its lab is distrusted here: {0}")]
     Distrusted(String),
     #[error("it is for another task, {found}; the last night of this store was on {wanted}")]
