@@ -175,7 +175,13 @@ fn a_keep_of_one_lab_becomes_the_parent_of_anothers_and_keeps_its_credit() {
 
     // Both publish at the same time; the branches merge without conflict.
     attempt_to_be(&anna, &tiny("0.0015"), "discard");
-    assert_eq!(publish(&anna, &["--commit"])["negatives"].as_array().unwrap().len(), 1);
+    let published = publish(&anna, &["--commit"]);
+    assert_eq!(published["negatives"].as_array().unwrap().len(), 1, "{published}");
+    let list = commons.join(published["negatives"][0].as_str().unwrap());
+    assert!(succeeds(&anna.host(&["verify", list.to_str().unwrap()])).contains("nothing to run again"));
+    std::fs::copy(&list, anna.path("list.txt")).unwrap();
+    let moved = anna.host(&["verify", "list.txt"]);
+    assert!(moved.status.code() == Some(1) && said(&moved).contains("lies in another place"), "{}", said(&moved));
     let published = publish(&bert, &["--commit"]);
     assert_eq!((published["findings"].as_array().unwrap().len(), &published["known"]), (1, &1.into()), "{published}");
     git(&commons_of_bert, &["push", "--quiet", "--set-upstream", "origin", "main"]);
@@ -257,6 +263,9 @@ fn what_does_not_hold_is_refused_with_its_reason() {
     // In another place, and in the folder of another lab.
     std::fs::rename(commons.join(&path), commons.join(format!("{path}-x"))).unwrap();
     assert!(reason(&follow(&bert, "1").1, "-x").contains("it lies in another place"));
+    let shown = bert.host(&["verify", commons.join(format!("{path}-x")).to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(said(&shown).contains("lies in another place") && said(&shown).contains(&path), "{}", said(&shown));
     std::fs::remove_dir_all(commons.join("labs")).unwrap();
     let mallory = PrivateKey::of_seed(&[66; 32]).public().to_string();
     let stolen = path.replace(&honest.by.to_string(), &mallory);
@@ -308,6 +317,34 @@ fn what_does_not_hold_is_refused_with_its_reason() {
 }
 
 #[test]
+fn what_goes_back_to_work_without_a_free_licence_is_not_published() {
+    let (anna, bert) = (lab(), lab());
+    let commons = bert.path("commons");
+    std::fs::create_dir(anna.path("commons")).unwrap();
+    std::fs::create_dir(&commons).unwrap();
+    attempt_to_be(&anna, &tiny("0.0026"), "keep");
+    succeeds(&anna.host(&["commons", "publish", "commons"]));
+    let (_, finding) = findings(&anna.path("commons")).remove(0);
+    write(&commons, &finding.folder(), &finding.page(), &tiny("0.0026"));
+    run(&bert);
+    let shown = succeeds(&bert.host(&["commons", "follow", "commons", "--free"]));
+    assert!(shown.contains("it has no free licence") && shown.contains("0 taken"), "{shown}");
+    assert_eq!(follow(&bert, "1").0.len(), 1);
+    run(&bert);
+    attempt_to_be(&bert, &tiny("0.006"), "keep");
+    let published = publish(&bert, &[]);
+    assert_eq!((published["findings"].as_array().unwrap().len(), &published["known"]), (0, &1.into()), "{published}");
+    let reason = published["left_out"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains(&finding.hash().short()) && reason.contains("which has no licence"), "{published}");
+    assert!(reason.contains(&key(&anna).public().to_string()), "{published}");
+    // Nothing is published either where the store has lost what says to whom it goes back.
+    std::fs::remove_file(store(&bert).blob_path(&finding.hash())).unwrap();
+    let published = publish(&bert, &[]);
+    let reason = published["left_out"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("the store has lost the finding"), "{published}");
+}
+
+#[test]
 fn a_lab_whose_claim_is_refuted_is_distrusted() {
     let (anna, bert) = (lab(), lab());
     std::fs::create_dir(anna.path("commons")).unwrap();
@@ -336,10 +373,36 @@ fn a_lab_whose_claim_is_refuted_is_distrusted() {
     // Its owner may think otherwise.
     succeeds(&bert.host(&["commons", "trust", &liar]));
     std::fs::remove_dir_all(commons.join(&lie)).unwrap();
-    // The compiler makes another component of this source, so that nothing can be compared.
+    // The compiler makes another component of this source, whose score is about the one that is claimed.
     let (taken, ..) = follow(&bert, "1");
     assert_eq!((taken.len(), &taken[0]["proof"]), (1, &"other-terms".into()), "{taken:?}");
     assert_eq!(store(&bert).findings().unwrap().len(), 1);
+
+    // A score that this source does not reach is refuted, whatever component is claimed.
+    let (lie, _) = plant(&commons, 10, &tiny("0.0075"), &like, |text| text.bpb -= 0.5);
+    assert!(reason(&follow(&bert, "1").1, &lie).contains("by the component that its source compiles to here"));
+
+    // One run at most: the other lab waits for the next time.
+    let broken = format!("{}\nconst X: u32 = \"\";\n", tiny("0.006"));
+    let (broken, _) = plant(&commons, 11, &broken, &like, |text| text.change = Line::new("X"));
+    let (other, _) = plant(&commons, 12, &format!("{}\nconst X: u32 = true;\n", tiny("0.006")), &like, |_| {});
+    let once = || {
+        let output = bert.host(&["--json", "commons", "follow", "commons", "--one-in", "1", "--replays", "1"]);
+        succeeds(&output);
+        lines(&output)
+    };
+    let summary = once().pop().unwrap();
+    assert_eq!((&summary["replayed"], &summary["later"]), (&1.into(), &1.into()), "{summary}");
+    // Each is tried three times, and then left alone.
+    for _ in 0..5 {
+        once();
+    }
+    let (_, refused, summary) = follow(&bert, "1");
+    for path in [&broken, &other] {
+        let reason = reason(&refused, path);
+        assert!(reason.contains("was tried 3 times") && reason.contains("does not compile here"), "{reason}");
+    }
+    assert_eq!(summary["replayed"], 0);
 }
 
 #[test]

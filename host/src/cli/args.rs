@@ -415,13 +415,7 @@ pub enum Commons {
     Publish(Publish),
     /// Take in what other labs found: what is signed, new here, and has a known parent. Of each lab, a sample is run
     /// again. A policy with the proposer `commons` tries what was taken.
-    Follow {
-        /// The folder, such as a clone of a repository.
-        dir: PathBuf,
-        /// Of each lab, one of N new findings is run again, at least one.
-        #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
-        one_in: u32,
-    },
+    Follow(Follow),
     /// List the findings that were taken in, what became of them, and the labs that are distrusted.
     List,
     /// Believe a lab again whose claim was refuted.
@@ -429,6 +423,22 @@ pub enum Commons {
         /// Its public key.
         lab: String,
     },
+}
+
+/// `host commons follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// The folder, such as a clone of a repository.
+    pub dir: PathBuf,
+    /// Of each lab, one of N new findings is run again, at least one.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..))]
+    pub one_in: u32,
+    /// Most findings that are run again, of all labs together. Labs take turns, and the rest waits for the next time.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub replays: u32,
+    /// Take in only findings with a free licence, so that what is built on them can be published.
+    #[arg(long)]
+    pub free: bool,
 }
 
 /// `host commons publish`.

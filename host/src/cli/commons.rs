@@ -1,16 +1,15 @@
 //! `host commons`: what labs show each other.
 
-use crate::cli::args::{Cli, Publish};
+use crate::cli::args::{self, Cli, Publish};
 use crate::cli::out::{eprintln, println};
 use crate::cli::{community, text};
 use anyhow::{Context, Result, bail};
 use nightlab::community::{Licence, PrivateKey, PublicKey};
-use nightlab::night::commons::{self, Follow, Followed, Published};
+use nightlab::night::commons::{self, Follow, Followed, Published, Sample};
 use nightlab::night::setup;
 use nightlab::record::store::{Distrusted, FindingRecord, Store};
 use nightlab::system::sanitize::{self, printable};
 use serde_json::json;
-use std::path::Path;
 use std::process::ExitCode;
 
 pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
@@ -19,7 +18,7 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     let key = community::key(cli, key)?;
     let licence: Option<Licence> = licence.as_deref().map(str::parse).transpose().context("--licence")?;
     let published = commons::publish(&store, dir, &key, licence.as_ref())?;
-    let Published { findings, negatives, known, left_out } = &published;
+    let Published { findings, negatives, known, left_out, unread } = &published;
     let is_new = !findings.is_empty() || !negatives.is_empty();
     if *commit && is_new {
         let message = format!("{} findings and {} lists of negatives", findings.len(), negatives.len());
@@ -30,8 +29,12 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
             .iter()
             .map(|one| json!({ "night": one.night, "trial": one.number, "reason": printable(&one.reason) }))
             .collect();
+        let unread: Vec<_> = unread
+            .iter()
+            .map(|one| json!({ "path": printable(&one.path), "reason": printable(&one.reason.to_string()) }))
+            .collect();
         text::json_line(&json!({
-            "findings": findings, "negatives": negatives, "known": known, "left_out": left_out,
+            "unread": unread, "findings": findings, "negatives": negatives, "known": known, "left_out": left_out,
             "committed": *commit && is_new,
         }));
         return Ok(ExitCode::SUCCESS);
@@ -42,13 +45,18 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     for one in left_out {
         println!("left out #{} of night {}: {}", one.number, one.night, printable(&one.reason));
     }
+    for one in unread {
+        println!("unread   {}: {}", printable(&one.path), printable(&one.reason.to_string()));
+    }
     println!(
         "{} findings and {} lists of negatives are new, {known} findings were there",
         findings.len(),
         negatives.len()
     );
-    if !findings.is_empty() && licence.is_none() {
-        eprintln!("note: without --licence, others may read your own work and not use it");
+    if !findings.is_empty() && !licence.as_ref().is_some_and(Licence::allows_changes) {
+        eprintln!(
+            "note: without a free licence of SPDX's list (--licence MIT), others cannot publish what they build on your work"
+        );
     }
     if is_new && !commit {
         println!("`git add`, `git commit` and `git push` show them to others");
@@ -56,19 +64,22 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
+pub fn follow(cli: &Cli, what: &args::Follow) -> Result<ExitCode> {
+    let args::Follow { dir, one_in, replays, free } = what;
     let store = setup::writable_store(&cli.store)?;
     let own = PrivateKey::open(&setup::key_path(&cli.store)).ok().map(|key| key.public());
     let mut bar = text::Bar::new(cli.json, "replaying");
-    let how = Follow { every: one_in, threads: cli.threads, own };
+    let sample = Sample { every: *one_in, replays: *replays, threads: cli.threads };
+    let how = Follow { sample, own, is_free_only: *free };
     let followed = commons::follow(&store, dir, &how, &mut |progress| bar.progress(progress))?;
     bar.finish();
-    let Followed { taken, refused, known, comparable, replayed, hints } = &followed;
+    let Followed { taken, refused, known, comparable, replayed, later, hints } = &followed;
     for one in taken {
         let (finding, proof, change) = (one.finding, one.proof, &one.change);
         if cli.json {
             text::json_line(&json!({
                 "status": "taken", "finding": finding, "lab": one.lab, "change": change, "proof": proof,
+                "allows_changes": one.allows_changes,
             }));
         } else {
             let (lab, change) = (short(&one.lab), sanitize::line(change, 100));
@@ -86,12 +97,23 @@ pub fn follow(cli: &Cli, dir: &Path, one_in: u32) -> Result<ExitCode> {
     if cli.json {
         text::json_line(&json!({
             "status": "followed", "taken": taken.len(), "refused": refused.len(), "known": known,
-            "comparable": comparable, "replayed": replayed, "hints": hints,
+            "comparable": comparable, "replayed": replayed, "later": later, "hints": hints,
         }));
     } else {
         println!("{} taken, {} refused, {known} known before", taken.len(), refused.len());
         println!("{replayed} of {comparable} new findings on the same terms were run again");
+        if *later > 0 {
+            println!(
+                "{later} wait for the next `follow`: at most {replays} are run again at once (`--replays`), and few of a lab"
+            );
+        }
         println!("{hints} new results without gain, as hints");
+        let closed = taken.iter().filter(|one| !one.allows_changes).count();
+        if closed > 0 {
+            println!(
+                "{closed} of those taken have no free licence: what this lab builds on them is not published (`--free` leaves them)"
+            );
+        }
         if !taken.is_empty() {
             println!("a policy with `proposers = [\"commons\", …]` tries what was taken");
         }

@@ -41,7 +41,8 @@ pub fn key(cli: &Cli, key: &KeyFile) -> Result<PrivateKey> {
 pub fn submit(cli: &Cli, what: &Submit) -> Result<ExitCode> {
     let Submit { file, name, licence, parent, task, claim, output, key: key_file } = what;
     let content = mutation::read(file)?;
-    // What does not parse would be refused there.
+    // What is no source would be refused there.
+    sent::check(&content)?;
     let source_key = match &content {
         Content::Source(text) => Source::parse(text)?.key(),
         Content::Component(bytes) => {
@@ -189,12 +190,13 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
         _ => user_file::read_bytes(file, Submission::MAX_BYTES as u64)?,
     };
     let Signed { text, by, .. } = Signed::<Submission>::read(&bytes)?;
+    sent::check(&text.content)?;
     let (author, name) = (by.to_string(), text.name.to_string());
     let licence = text.licence.as_ref().map(ToString::to_string);
     let new = NewSubmission {
         file: &bytes,
         source: &sent::text(&text.content),
-        component: sent::component(&text.content),
+        component: sent::component_in(&bytes, &text),
         author: &author,
         task: text.task,
         name: &name,
@@ -204,16 +206,32 @@ fn take_in(store: &Store, file: &Path, quotas: &Quotas) -> Result<(Hash, Arrival
     match store.add_submission(&new, quotas, unix_ms())? {
         Arrival::Over(Quota::Submissions) => {
             bail!(
-                "the key {} has sent {} submissions today, which is its quota",
+                "the key {} has sent {} submissions today, which is its quota (`submissions_per_day`); send it again tomorrow \
+                 (UTC)",
                 by.short(),
                 quotas.submissions_per_day
             )
         }
         Arrival::Over(Quota::Bytes) => {
-            bail!("the key {} would have sent more than {} bytes today, its quota", by.short(), quotas.bytes_per_day)
+            bail!(
+                "the key {} would have sent more than {} bytes today, its quota (`bytes_per_day`); send it again tomorrow \
+                 (UTC)",
+                by.short(),
+                quotas.bytes_per_day
+            )
         }
         Arrival::Over(Quota::Waiting) => {
-            bail!("{} submissions wait already; send it again when some were answered", quotas.waiting)
+            bail!(
+                "{} submissions wait already (`waiting`); send it again when some were answered, which `host inbox run` does",
+                quotas.waiting
+            )
+        }
+        Arrival::Over(Quota::WaitingBytes) => {
+            bail!(
+                "with it, more than {} bytes would wait (`waiting_bytes`); send it again when some were answered, which \
+                 `host inbox run` does, or raise the quota in the policy's table `[community]`",
+                quotas.waiting_bytes
+            )
         }
         arrival => Ok((Hash::of(&bytes), arrival)),
     }

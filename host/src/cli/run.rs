@@ -93,7 +93,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Inbox { command: args::Inbox::List } => community::list(&cli),
         Command::Inbox { command: args::Inbox::Run { policy } } => run_inbox(&cli, policy),
         Command::Commons { command: args::Commons::Publish(what) } => commons::publish(&cli, what),
-        Command::Commons { command: args::Commons::Follow { dir, one_in } } => commons::follow(&cli, dir, *one_in),
+        Command::Commons { command: args::Commons::Follow(what) } => commons::follow(&cli, what),
         Command::Commons { command: args::Commons::List } => commons::list(&cli),
         Command::Commons { command: args::Commons::Trust { lab } } => commons::trust(&cli, lab),
         Command::Sample(what) => sample_text(&cli, what),

@@ -6,8 +6,8 @@ use crate::cli::{night_view, text};
 use anyhow::{Context, Result, bail};
 use nightlab::data;
 use nightlab::guest::component::Component;
+use nightlab::night::credits;
 use nightlab::night::event::TrialLine;
-use nightlab::night::report::files;
 use nightlab::night::setup;
 use nightlab::policy::{CapsPolicy, Choice, DEFAULT_PROFILE, Policy, load_profile};
 use nightlab::propose::inbox::Inbox;
@@ -262,7 +262,7 @@ fn experiment(cli: &Cli, store: &Store, key: &ExperimentKey) -> Result<()> {
             println!("  claim      {} ({})", printable(&t.hypothesis), printable(&t.proposer));
         }
         if let Some(credit) = &t.credit {
-            let licence = printable(&files::licence_words(credit));
+            let licence = printable(&credits::licence_words(credit.licence.as_deref()));
             println!("  author     key {}, {licence}", printable(&credit.author));
             println!("             {} {}", credit.sent.name(), credit.sent.hash());
         }

@@ -3,9 +3,10 @@
 use crate::cli::args::{Cli, Verify};
 use crate::cli::out::println;
 use crate::cli::{split, text};
-use anyhow::{Context, Result};
-use nightlab::community::{Finding, Form, PAGE, PrivateKey, PublicKey, SOURCE, Signed, Submission};
+use anyhow::{Context, Result, bail};
+use nightlab::community::{Finding, Form, Negatives, PAGE, PrivateKey, PublicKey, Purpose, SOURCE, Signed, Submission};
 use nightlab::guest::source::MAX_SOURCE_BYTES;
+use nightlab::night::commons;
 use nightlab::night::setup;
 use nightlab::night::verify::{self, Audited, Statement};
 use nightlab::system::sanitize::printable;
@@ -68,20 +69,36 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
     Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Reads what is to be proved. A finding is a folder, or the page in it; its source is beside the page.
+/// Reads what is to be proved. A finding is a folder, or the page in it; its source is beside the page. What belongs
+/// in a commons has to lie in its place there.
 fn statement(file: &Path) -> Result<Statement> {
     let page = if file.is_dir() { file.join(PAGE) } else { file.to_owned() };
     let bytes = user_file::read_bytes(&page, Submission::MAX_BYTES as u64)
         .with_context(|| format!("cannot read {}", page.display()))?;
     if !Signed::<Finding>::is_page(&bytes) {
-        return Ok(Statement::read(&bytes)?);
+        let statement = Statement::read(&bytes)?;
+        if statement.purpose == Purpose::Negatives {
+            let list = Signed::<Negatives>::read(&bytes)?;
+            check_place(&page, &commons::list_path(&list.by, &list.text))?;
+        }
+        return Ok(statement);
     }
     let finding = Signed::<Finding>::read_page(&bytes).with_context(|| page.display().to_string())?;
+    check_place(&page, &format!("{}/{PAGE}", finding.folder()))?;
     let beside = page.with_file_name(SOURCE);
     let source = user_file::read(&beside, MAX_SOURCE_BYTES as u64)
         .with_context(|| format!("cannot read the source of the finding, {}", beside.display()))?;
     finding.text.check_source(source.as_bytes()).with_context(|| beside.display().to_string())?;
     Ok(Statement::of_finding(&finding, Some(source)))
+}
+
+/// What a file of a commons says decides where it lies.
+fn check_place(file: &Path, place: &str) -> Result<()> {
+    let at = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+    if !at.ends_with(place) {
+        bail!("{} lies in another place than the one that follows from what it says, {place}", file.display());
+    }
+    Ok(())
 }
 
 /// Whether a key is this store's own.

@@ -7,6 +7,7 @@ use crate::community::key::PublicKey;
 use crate::community::purpose::Purpose;
 use crate::record::key::{Hash, TaskHash};
 use crate::system::sanitize;
+use spdx::{Expression, LicenseReq, ParseMode};
 use std::fmt;
 use std::str::FromStr;
 
@@ -61,6 +62,19 @@ impl FromStr for Licence {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || " .-+()".contains(c);
         let fits = (1..=MAX_LICENCE_CHARS).contains(&text.len()) && text.trim() == text && text != NONE;
         if fits && text.chars().all(is_plain) { Ok(Self(text.to_owned())) } else { Err(LabelError::Licence) }
+    }
+}
+
+impl Licence {
+    /// Whether it lets others change the work and pass the result on: licences of SPDX's list that the OSI has approved
+    /// or the FSF calls free.
+    pub fn allows_changes(&self) -> bool {
+        let mode = ParseMode { allow_deprecated: true, allow_postfix_plus_on_gpl: true, ..ParseMode::STRICT };
+        let is_free = |one: &LicenseReq| {
+            let is_exception = one.addition.as_ref().is_none_or(|addition| addition.id().is_some());
+            is_exception && one.license.id().is_some_and(|id| id.is_osi_approved() || id.is_fsf_free_libre())
+        };
+        Expression::parse_mode(&self.0, mode).is_ok_and(|expression| expression.evaluate(is_free))
     }
 }
 

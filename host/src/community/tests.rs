@@ -243,6 +243,19 @@ fn what_acts_in_a_terminal_is_not_a_name() {
 }
 
 #[test]
+fn only_free_licences_of_the_list_allow_changes() {
+    let allows = |licence: &str| licence.parse::<Licence>().unwrap().allows_changes();
+    for free in ["MIT", "Apache-2.0 OR LicenseRef-mine", "GPL-2.0+", "CC0-1.0", "GPL-3.0-only WITH GCC-exception-3.1"] {
+        assert!(allows(free), "{free}");
+    }
+    let not_free =
+        ["NONE", "NOASSERTION", "All rights reserved", "CC-BY-ND-4.0", "MIT AND CC-BY-NC-4.0", "LicenseRef-mine"];
+    for not_free in not_free {
+        assert!(!allows(not_free), "{not_free}");
+    }
+}
+
+#[test]
 fn a_long_file_is_refused_by_its_length() {
     let mut bytes = submitted("x", "x");
     bytes.resize(Submission::MAX_BYTES + 1, b'x');

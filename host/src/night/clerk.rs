@@ -105,7 +105,7 @@ fn receipt(
         measured: BTreeSet::new(),
         answered_unix_ms: unix_ms(),
     };
-    let file = store.get_blob(&record.hash)?;
+    let file = store.submission_file(&record.hash)?;
     let submission: Signed<Submission> =
         Signed::read(&file).map_err(|error| AnswerError::Unreadable(record.hash, error))?;
     let claim = submission.text.claim;

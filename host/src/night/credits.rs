@@ -2,17 +2,47 @@
 //! sources that these name as theirs.
 
 use crate::community::{Finding, Owed, Signed};
-use crate::record::store::{Store, StoreError};
+use crate::record::key::Hash;
+use crate::record::store::{FindingRecord, Store, StoreError};
 use crate::record::trial::{Credit, Trial};
-use std::collections::BTreeMap;
+use crate::system::sanitize::one_line;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A trial that somebody sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owing<'a> {
     pub trial: &'a Trial,
     pub credit: &'a Credit,
-    /// To whom the finding that it was goes back, oldest first.
-    pub before: Vec<Owed>,
+    /// To whom the finding that it was goes back, oldest first. `None` if the store has lost the text that says it.
+    pub before: Option<Vec<Owed>>,
+}
+
+impl Owing<'_> {
+    /// Its author, licence and file in words, for people.
+    pub fn words(&self) -> String {
+        let Credit { sent, author, licence, .. } = self.credit;
+        words(author, licence.as_deref(), &format!("{} {}", sent.name(), sent.hash()))
+    }
+
+    /// The same of those to whom it goes back as a finding, oldest first.
+    pub fn words_before(&self) -> Vec<String> {
+        let Some(before) = &self.before else {
+            return vec!["what it goes back to is not known: the store has lost its text".into()];
+        };
+        let owed = |Owed { author, file, licence }: &Owed| {
+            words(&author.to_string(), licence.as_ref().map(ToString::to_string).as_deref(), &format!("file {file}"))
+        };
+        before.iter().map(owed).collect()
+    }
+}
+
+fn words(author: &str, licence: Option<&str>, file: &str) -> String {
+    one_line(&format!("key {author}, {}, {file}", licence_words(licence)))
+}
+
+/// `licence MIT`, or that there is none.
+pub fn licence_words(licence: Option<&str>) -> String {
+    licence.map_or_else(|| "no licence given".into(), |licence| format!("licence {licence}"))
 }
 
 /// What a trial goes back to and others sent, itself included, oldest first.
@@ -31,14 +61,38 @@ pub fn owing<'a>(store: &Store, number: u64, trials: &[&'a Trial]) -> Result<Vec
     sent.map(|(trial, credit)| Ok(Owing { trial, credit, before: before(store, credit)? })).collect()
 }
 
-/// To whom a finding goes back, as its lab says.
-fn before(store: &Store, credit: &Credit) -> Result<Vec<Owed>, StoreError> {
-    let Some(finding) = credit.sent.finding() else { return Ok(Vec::new()) };
-    let text = match store.get_blob(&finding) {
-        Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => return Ok(Vec::new()),
+/// To whom a finding goes back: the findings of this store that it was made from, and whom their labs name. What an
+/// author signed counts more than what another lab says of its licence.
+fn before(store: &Store, credit: &Credit) -> Result<Option<Vec<Owed>>, StoreError> {
+    let Some(first) = credit.sent.finding() else { return Ok(Some(Vec::new())) };
+    let Some(mut all) = named(store, &first)? else { return Ok(None) };
+    let (mut seen, mut source) = (BTreeSet::from([first]), credit.made_from);
+    while let Some(parent) = source.map(|source| store.finding_of_source_blob(&source)).transpose()?.flatten()
+        && seen.insert(parent.hash)
+    {
+        let (Some(older), Some(own)) = (named(store, &parent.hash)?, owed_for(&parent)) else { return Ok(None) };
+        all = older.into_iter().chain([own]).chain(all).collect();
+        source = Some(parent.parent);
+    }
+    let mut files = BTreeSet::from([first]);
+    all.retain(|owed| files.insert(owed.file));
+    Ok(Some(all))
+}
+
+/// Whom the lab of a finding names.
+fn named(store: &Store, finding: &Hash) -> Result<Option<Vec<Owed>>, StoreError> {
+    let text = match store.get_blob(finding) {
+        Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => return Ok(None),
         text => text?,
     };
-    // It was read when it came.
-    let read = Signed::<Finding>::read(&text).ok();
-    Ok(read.map(|signed| signed.text.credits.iter().cloned().collect()).unwrap_or_default())
+    let Ok(signed) = Signed::<Finding>::read(&text) else { return Ok(None) };
+    let own_words = |owed: &Owed| Ok(store.finding(&owed.file)?.as_ref().and_then(owed_for));
+    let all = signed.text.credits.iter().map(|owed| Ok(own_words(owed)?.unwrap_or_else(|| owed.clone())));
+    all.collect::<Result<Vec<_>, StoreError>>().map(Some)
+}
+
+/// The author of a finding and the licence, as its lab signed them.
+fn owed_for(finding: &FindingRecord) -> Option<Owed> {
+    let licence = finding.licence.as_ref().and_then(|licence| licence.parse().ok());
+    Some(Owed { author: finding.author.parse().ok()?, file: finding.hash, licence })
 }

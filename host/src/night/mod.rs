@@ -25,7 +25,7 @@ mod answer;
 mod bounds;
 mod clerk;
 pub mod commons;
-mod credits;
+pub mod credits;
 mod error;
 pub mod event;
 pub mod export;

@@ -65,8 +65,9 @@ pub struct Statement {
 pub enum Proof {
     /// It was run again. The replay says whether it is the same.
     Ran(Replay),
-    /// Its source compiles to another component here: it is about another source, or was made by another compiler.
-    OtherComponent(ComponentKey),
+    /// Its source compiles to another component here: it is about another source, or was made by another compiler. The
+    /// score is that of this one, if all of it was run and it has one.
+    OtherComponent { found: ComponentKey, bpb: Option<f64> },
 }
 
 impl Statement {
@@ -139,7 +140,7 @@ impl Statement {
     ) -> Result<Replay, VerifyError> {
         Ok(match self.attempt(evidence, store, how, watch)? {
             Proof::Ran(replay) => replay,
-            Proof::OtherComponent(found) => other_component(evidence, &found),
+            Proof::OtherComponent { found, bpb } => other_component(evidence, &found, bpb),
         })
     }
 
@@ -170,24 +171,28 @@ impl Statement {
                 bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
             }
         };
-        if component.key() != evidence.manifest.component {
-            return Ok(Proof::OtherComponent(component.key()));
-        }
-        Ok(Proof::Ran(match segment {
-            None => replay::prove(&bench, (evidence, self.bpb), &component, watch)?,
-            Some(interval) => segment_of(&bench, evidence, &component, interval, watch)?,
-        }))
+        let found = component.key();
+        let is_other = found != evidence.manifest.component;
+        Ok(match segment {
+            Some(_) if is_other => Proof::OtherComponent { found, bpb: None },
+            Some(interval) => Proof::Ran(segment_of(&bench, evidence, &component, interval, watch)?),
+            None => {
+                let replay = replay::prove(&bench, (evidence, self.bpb), &component, watch)?;
+                if is_other { Proof::OtherComponent { found, bpb: replay.val_bpb } } else { Proof::Ran(replay) }
+            }
+        })
     }
 }
 
-fn other_component(evidence: &Evidence, found: &ComponentKey) -> Replay {
+fn other_component(evidence: &Evidence, found: &ComponentKey, bpb: Option<f64>) -> Replay {
     let Evidence { manifest, intervals, .. } = evidence;
+    let score = bpb.map(|bpb| format!(". Bits per byte of the one here are {bpb}")).unwrap_or_default();
     Replay {
         experiment: evidence.experiment().to_string(),
         identical: false,
         difference: Some(format!(
             "the source compiles here to the component {}, and the experiment ran {}: it is about another source, or was \
-             made by another compiler",
+             made by another compiler{score}",
             found.short(),
             manifest.component.short()
         )),
@@ -195,7 +200,7 @@ fn other_component(evidence: &Evidence, found: &ComponentKey) -> Replay {
         compared: 0,
         intervals: intervals.len() as u32,
         steps: 0,
-        val_bpb: None,
+        val_bpb: bpb,
         state: None,
         seconds: 0.0,
     }
@@ -279,7 +284,7 @@ fn finding_fault(store: &Store, record: &FindingRecord) -> Result<Option<String>
 
 /// How the row of a submission, or its receipt, contradicts the file that came and the records of the store.
 fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<String>, VerifyError> {
-    let Signed { text, by, .. } = Signed::<Submission>::read(&store.get_blob(&record.hash)?)?;
+    let Signed { text, by, .. } = Signed::<Submission>::read(&store.submission_file(&record.hash)?)?;
     let licence = text.licence.as_ref().map(ToString::to_string);
     let is_row = record.author == by.to_string()
         && (record.task, record.parent, record.source_blob)

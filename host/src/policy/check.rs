@@ -71,6 +71,7 @@ impl Policy {
         faults.within("community.bytes_per_day", community.bytes_per_day, 0, 1 << 50);
         faults.within("community.seconds_per_day", community.seconds_per_day, 0.0, 9e6);
         faults.within("community.waiting", community.waiting, 1, 1 << 32);
+        faults.within("community.waiting_bytes", community.waiting_bytes, 0, 1 << 50);
         faults.within("store.keep_runs", store.keep_runs, 0, 1_000_000);
         faults.within("store.quota_gb", store.quota_gb, 0.0, 1e6);
         faults.unless(

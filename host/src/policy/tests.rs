@@ -118,7 +118,7 @@ fn the_canonical_form_is_pinned_and_ignores_layout() {
     let digest = blake3::derive_key("lab policy v1", policy.canonical().unwrap().as_bytes());
     assert_eq!(
         blake3::Hash::from_bytes(digest).to_hex().as_str(),
-        "46ae8f0ea1f2fcf2da0b58c6a19b81147756a2a050cbffa27590ed96189d5425"
+        "8fdeb840e500143e8adea3be83d40219ccad2c3ec899650bcf447b2939c57003"
     );
 }
 

@@ -16,11 +16,19 @@ pub struct Quotas {
     pub seconds_per_day: f64,
     /// Submissions that may wait at the same time, of all keys together.
     pub waiting: u64,
+    /// Bytes of the submissions that wait at the same time, of all keys together.
+    pub waiting_bytes: u64,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { submissions_per_day: 20, bytes_per_day: 64_000_000, seconds_per_day: 1800.0, waiting: 1000 }
+        Self {
+            submissions_per_day: 20,
+            bytes_per_day: 64_000_000,
+            seconds_per_day: 1800.0,
+            waiting: 1000,
+            waiting_bytes: 1_000_000_000,
+        }
     }
 }
 

@@ -10,6 +10,11 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A text for a field of one line: line feeds and tabs become spaces, and what acts is written out.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
+}
+
 /// At most `max_chars` characters of a text. `mark` is appended if it was cut.
 pub fn cut(text: &str, max_chars: usize, mark: &str) -> String {
     match text.char_indices().nth(max_chars) {
@@ -28,7 +33,7 @@ pub fn line(text: &str, max_chars: usize) -> String {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     // Cut first, because escaping the rest would only cost time.
     let some: String = first.chars().take(max_chars.saturating_add(1)).collect();
-    cut(&printable(&some).replace('\t', " "), max_chars, "…")
+    cut(&one_line(&some), max_chars, "…")
 }
 
 /// Effect of a character besides being read.
@@ -78,6 +83,11 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\n\tb\r"), "a\\u{1b}[31m\n\tb\\r");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{e0041}"), "x\\u{202e}y\\u{200b}z\\u{e0041}");
         assert_eq!(printable("naïve → ü 数"), "naïve → ü 数");
+    }
+
+    #[test]
+    fn a_field_is_one_line() {
+        assert_eq!(one_line("a\nb\tc\u{2028}d\u{85}e\r"), "a b c\\u{2028}d\\u{85}e\\r");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::fs::{fstat, mkdirat, open, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -92,24 +93,44 @@ impl Folder {
     /// # Errors
     /// See [`UntrustedFileError`].
     pub fn names(&self, path: &Path, cap: usize) -> Result<Vec<OsString>, UntrustedFileError> {
+        match self.choose_names(path, cap, |_| ())? {
+            (names, 0) => Ok(names),
+            _ => Err(UntrustedFileError::TooMany { name: shown(path), cap }),
+        }
+    }
+
+    /// Of the names in a folder inside this one, the `cap` of the lowest rank, sorted by name, and the number of the
+    /// others. A rank that nobody can foresee keeps those who choose names from deciding which ones are left out.
+    ///
+    /// # Errors
+    /// See [`UntrustedFileError`].
+    pub fn choose_names<R: Ord>(
+        &self,
+        path: &Path,
+        cap: usize,
+        rank: impl Fn(&OsStr) -> R,
+    ) -> Result<(Vec<OsString>, usize), UntrustedFileError> {
         let failed = |error| failed(shown(path), error);
         let folder = self.open_inside(path)?;
         if FileType::from_raw_mode(fstat(&folder).map_err(failed)?.st_mode) != FileType::Directory {
             return Err(UntrustedFileError::NotAFolder(shown(path)));
         }
-        let mut names = Vec::new();
+        let (mut chosen, mut left) = (BTreeSet::new(), 0);
         for entry in Dir::new(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
             }
-            if names.len() > cap {
-                return Err(UntrustedFileError::TooMany { name: shown(path), cap });
+            chosen.insert((rank(name), name.to_owned()));
+            if chosen.len() > cap {
+                chosen.pop_last();
+                left += 1;
             }
         }
+        let mut names: Vec<OsString> = chosen.into_iter().map(|(_, name)| name).collect();
         names.sort();
-        Ok(names)
+        Ok((names, left))
     }
 
     /// Adds a file with these bytes, and the folders on the way to it. It is there completely or not at all. Returns
@@ -284,6 +305,8 @@ mod tests {
         let names = |name: &str, cap| folder.names(Path::new(name), cap);
         assert_eq!(names("a", 2).unwrap(), ["b", "link"]);
         assert!(matches!(names("a", 1), Err(UntrustedFileError::TooMany { cap: 1, .. })));
+        let last_first = |name: &OsStr| std::cmp::Reverse(name.to_owned());
+        assert_eq!(folder.choose_names(Path::new("a"), 1, last_first).unwrap(), (vec!["link".into()], 1));
         assert!(matches!(names("out", 9), Err(UntrustedFileError::Link(_))));
         assert!(matches!(names("a/b/file", 9), Err(UntrustedFileError::NotAFolder(_))));
     }

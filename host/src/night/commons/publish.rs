@@ -7,13 +7,15 @@ use crate::community::{
 };
 use crate::data::task::Definition;
 use crate::guest::source::Source;
+use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
+use crate::night::commons::refusal::{Refusal, Refused};
 use crate::night::commons::tree::{self, Tree};
 use crate::night::credits::owing;
 use crate::night::known;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::{NightRecord, Store, StoreError};
-use crate::record::trial::{Sent, Trial};
+use crate::record::trial::{Credit, Sent, Trial};
 use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ pub struct Published {
     /// Findings that were there already.
     pub known: usize,
     pub left_out: Vec<LeftOut>,
+    /// What of the commons was not read: the same source may have been published there.
+    pub unread: Vec<Refused>,
 }
 
 /// A keep that is not published.
@@ -75,12 +79,12 @@ pub fn publish(
     licence: Option<&Licence>,
 ) -> Result<Published, CommonsError> {
     let folder = tree::open(folder)?;
-    let there = There::read(key.public(), &folder);
+    let (there, unread) = There::read(store, key.public(), &folder)?;
     // One that is there stays, whatever it says.
     if let Err(UntrustedFileError::Missing(_)) = folder.read(Path::new(PAGE), 1) {
         write(&folder, Path::new(PAGE), README.as_bytes())?;
     }
-    let (mut published, mut seen) = (Published::default(), BTreeSet::new());
+    let (mut published, mut seen) = (Published { unread, ..Published::default() }, BTreeSet::new());
     for night in store.nights()? {
         if !seen.insert(night.context) {
             continue;
@@ -109,8 +113,10 @@ fn write(folder: &Folder, path: &Path, bytes: &[u8]) -> Result<bool, CommonsErro
 }
 
 impl There {
-    fn read(own: PublicKey, folder: &Folder) -> Self {
-        let Tree { findings, negatives, .. } = tree::read(folder);
+    /// Reads what is there, and says what was not read of it.
+    fn read(store: &Store, own: PublicKey, folder: &Folder) -> Result<(Self, Vec<Refused>), CommonsError> {
+        let known = store.proved_labs()?.into_iter().collect();
+        let Tree { findings, lists, mut refused } = tree::read(folder, (Some(own), &known), &Draw::new()?);
         let mut there = Self { own, findings: BTreeSet::new(), sources: BTreeMap::new(), negatives: BTreeSet::new() };
         for found in findings {
             if found.signed.by != own {
@@ -119,12 +125,32 @@ impl There {
                 there.findings.insert(found.signed.folder());
             }
         }
-        for signed in negatives.into_iter().filter(|signed| signed.by == own) {
+        for list in lists.iter().filter(|list| list.by == own) {
+            let Ok(signed) = tree::list(folder, list) else { continue };
             let context = signed.text.context;
             there.negatives.extend(signed.text.found.into_keys().map(|key| (context, key)));
         }
-        there
+        refused.retain(|one| matches!(one.reason, Refusal::Unread { .. }));
+        Ok((there, refused))
     }
+}
+
+fn read_licence(credit: &Credit) -> Option<Licence> {
+    credit.licence.as_ref().and_then(|licence| licence.parse().ok())
+}
+
+/// Why work of somebody else may not be changed and passed on, if it may not.
+fn forbidden(owed: &Owed) -> Option<String> {
+    let terms = match &owed.licence {
+        None => "which has no licence".to_owned(),
+        Some(licence) if licence.allows_changes() => return None,
+        Some(licence) => format!("whose licence `{licence}` is not a free one of SPDX's list"),
+    };
+    let Owed { author, file, .. } = owed;
+    Some(format!(
+        "it goes back to the file {} of the key {author}, {terms}: its author has not allowed that",
+        file.short()
+    ))
 }
 
 impl Press<'_> {
@@ -201,9 +227,7 @@ impl Press<'_> {
         };
         let (author, licence) = match &trial.credit {
             None => (Some(self.there.own), self.licence.cloned()),
-            Some(credit) => {
-                (credit.author.parse().ok(), credit.licence.as_ref().and_then(|licence| licence.parse().ok()))
-            }
+            Some(credit) => (credit.author.parse().ok(), read_licence(credit)),
         };
         let Some(author) = author else { return Ok(Err("the key of its author does not read".into())) };
         Ok(self.credits(trial.number)?.and_then(|credits| {
@@ -234,26 +258,42 @@ impl Press<'_> {
         Ok(seed.map(|text| Hash::of(text.as_bytes())))
     }
 
-    /// To whom a keep goes back, besides this lab.
+    /// To whom a keep goes back, besides this lab. All of it has to allow that it is changed and passed on.
     fn credits(&self, number: u64) -> Result<Result<Credits, String>, StoreError> {
         let mut all: Vec<Owed> = Vec::new();
         for one in owing(self.store, number, self.trials)? {
-            let licence = one.credit.licence.as_ref().and_then(|licence| licence.parse().ok());
-            if one.credit.sent.submission().is_some() && licence.is_none() {
-                let reason = "it goes back to a submission without a licence, whose author has not allowed that";
-                return Ok(Err(reason.into()));
-            }
+            let sent = one.credit.sent;
+            let Some(before) = one.before else {
+                return Ok(Err(format!(
+                    "the store has lost the {} {}, which says to whom it goes back",
+                    sent.name(),
+                    sent.hash()
+                )));
+            };
             let Ok(author) = one.credit.author.parse() else {
                 return Ok(Err("the key of an author does not read".into()));
             };
-            let own = Owed { author, file: one.credit.sent.hash(), licence };
-            for owed in one.before.into_iter().chain([own]) {
-                if owed.author != self.there.own && all.iter().all(|known| known.file != owed.file) {
-                    all.push(owed);
+            let own = Owed { author, file: sent.hash(), licence: read_licence(one.credit) };
+            for owed in before.into_iter().chain([own]) {
+                if owed.author == self.there.own || all.iter().any(|known| known.file == owed.file) {
+                    continue;
                 }
+                if let Some(reason) = forbidden(&owed) {
+                    return Ok(Err(reason));
+                }
+                all.push(owed);
             }
         }
         Ok(Credits::new(all).map_err(|error: CreditsError| error.to_string()))
+    }
+
+    /// Whether the change of a trial may be told in words, which may quote it.
+    fn may_tell(&self, trial: &Trial) -> bool {
+        let Some(credit) = &trial.credit else { return true };
+        let is_own = credit.author == self.there.own.to_string();
+        let allows = read_licence(credit).is_some_and(|licence| licence.allows_changes());
+        // A submission was sent to be tried, and not to be told.
+        credit.sent.finding().is_some() && (is_own || allows)
     }
 
     /// Publishes what had no gain and is not told yet, in lists that are full but for the last.
@@ -262,11 +302,9 @@ impl Press<'_> {
         for trial in self.trials {
             let Some(key) = trial.found.source_key else { continue };
             let is_told = self.there.negatives.contains(&(self.night.context, key));
-            // The words about a submission may quote it, and its author did not allow that.
-            let is_submission = trial.credit.as_ref().is_some_and(|credit| credit.sent.submission().is_some());
             if trial.is_kept() {
                 found.remove(&key);
-            } else if Negatives::ENDINGS.contains(&trial.found.verdict) && !is_told && !is_submission {
+            } else if Negatives::ENDINGS.contains(&trial.found.verdict) && !is_told && self.may_tell(trial) {
                 let negative = Negative {
                     ending: trial.found.verdict,
                     delta: trial.found.delta.and_then(Rounded::new),

@@ -3,6 +3,7 @@
 
 use crate::community::{Finding, Signed};
 use crate::experiment::replay::ReplayError;
+use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
 use crate::night::verify::{Proof as Attempt, Statement, VerifyError};
 use crate::record::store::Store;
@@ -11,32 +12,46 @@ use std::collections::BTreeMap;
 
 /// Most findings of a lab that are run again at once: a lab that publishes many must not use up the time of others.
 const MOST_OF_A_LAB: usize = 10;
+/// By what part of a score another compiler may move it: the same operations are rounded in other places. A claim that
+/// is further off says what its source does not do.
+const MOST_APART: f64 = 0.02;
 
-/// Of each lab's findings, those that are run again: one of `every`, rounded up. `labs` has the lab of each finding.
-pub fn draw(labs: &[String], every: u32) -> Result<Vec<usize>, CommonsError> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| CommonsError::Random(error.into()))?;
+/// How much is run again.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Of this number of findings of a lab, one.
+    pub every: u32,
+    /// Most findings in all.
+    pub replays: u32,
+    pub threads: Option<u32>,
+}
+
+/// The findings that are run again, in their order: of each lab one of `every`, rounded up, and labs take turns, so
+/// that each has one before one has two. `labs` has the lab of each finding.
+pub fn draw(labs: &[String], how: Sample, draw: &Draw) -> Vec<usize> {
     let mut of_lab = BTreeMap::<&str, Vec<usize>>::new();
     for (at, lab) in labs.iter().enumerate() {
         of_lab.entry(lab).or_default().push(at);
     }
     let mut drawn = Vec::new();
-    for mut places in of_lab.into_values() {
-        let count = places.len().div_ceil(every.max(1) as usize).min(MOST_OF_A_LAB);
-        places.sort_by_key(|place| *blake3::keyed_hash(&seed, &place.to_le_bytes()).as_bytes());
-        drawn.extend(places.into_iter().take(count));
+    for (lab, mut places) in of_lab {
+        let count = places.len().div_ceil(how.every.max(1) as usize).min(MOST_OF_A_LAB);
+        places.sort_by_key(|place| draw.rank(&place.to_le_bytes()));
+        drawn.extend(
+            places.into_iter().take(count).enumerate().map(|(round, place)| (round, draw.rank(lab.as_bytes()), place)),
+        );
     }
     drawn.sort_unstable();
-    Ok(drawn)
+    drawn.into_iter().take(how.replays as usize).map(|(.., place)| place).collect()
 }
 
 /// What running a finding again shows.
 pub enum Shown {
     Holds,
+    /// The compiler here makes another component of its source, whose score is about the one that is claimed.
+    Near,
     Refuted(String),
-    /// Nothing: the compiler here makes another component of its source.
-    Nothing,
-    /// Its source does not compile.
+    /// Its source does not compile, or what it compiles to has no score.
     Unfit(String),
     /// Nothing: the machine could not finish.
     Fault(String),
@@ -56,28 +71,68 @@ pub fn run_again(
             None => Shown::Holds,
             Some(difference) => Shown::Refuted(difference),
         },
-        Ok(Attempt::OtherComponent(_)) => Shown::Nothing,
-        Err(VerifyError::Compile(unfit)) if unfit.stage().is_some() => Shown::Unfit(unfit.to_string()),
+        Ok(Attempt::OtherComponent { bpb, .. }) => compare(signed.text.bpb, bpb),
+        Err(VerifyError::Compile(unfit)) if unfit.stage().is_some() => {
+            Shown::Unfit(format!("does not compile here: {unfit}"))
+        }
         Err(VerifyError::Compile(unfit)) => Shown::Fault(unfit.to_string()),
         Err(VerifyError::Replay(ReplayError::Host(reason))) => Shown::Fault(reason),
         Err(error) => return Err(error.into()),
     })
 }
 
+/// What the score of another component than the one that is claimed shows. One that is worse here may be so by chance.
+fn compare(claimed: f64, found: Option<f64>) -> Shown {
+    let by = "by the component that its source compiles to here";
+    match found {
+        None => Shown::Unfit(format!("has no score {by}")),
+        Some(found) if claimed < found * (1.0 - MOST_APART) => {
+            Shown::Refuted(format!("bits per byte are {found} {by}, and {claimed} was claimed"))
+        }
+        Some(_) => Shown::Near,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn drawn(labs: &[&str], every: u32, replays: u32) -> Vec<usize> {
+        let labs: Vec<String> = labs.iter().map(|lab| (*lab).to_owned()).collect();
+        draw(&labs, Sample { every, replays, threads: None }, &Draw::new().unwrap())
+    }
+
     #[test]
     fn of_each_lab_one_at_least_is_run_again() {
-        let labs: Vec<String> = ["a", "a", "b", "a", "a", "a"].map(str::to_owned).into();
-        let drawn = draw(&labs, 4).unwrap();
-        let of = |lab: &str| drawn.iter().filter(|at| labs[**at] == lab).count();
+        let labs = ["a", "a", "b", "a", "a", "a"];
+        let some = drawn(&labs, 4, 100);
+        let of = |lab: &str| some.iter().filter(|at| labs[**at] == lab).count();
         assert_eq!((of("a"), of("b")), (2, 1));
-        assert_eq!(draw(&labs, 1).unwrap(), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(draw(&[], 4).unwrap(), [0; 0]);
-        assert_eq!(draw(&vec!["a".to_owned(); 400], 4).unwrap().len(), MOST_OF_A_LAB);
-        let several: std::collections::BTreeSet<_> = (0..64).map(|_| draw(&labs, 4).unwrap()).collect();
+        let mut all = drawn(&labs, 1, 100);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(drawn(&[], 4, 100), [0; 0]);
+        let several: std::collections::BTreeSet<_> = (0..64).map(|_| drawn(&labs, 4, 100)).collect();
         assert!(several.len() > 1, "which ones is not known before");
+    }
+
+    #[test]
+    fn what_is_run_at_once_is_bounded_and_labs_take_turns() {
+        let mut labs = vec!["flood"; 400];
+        assert_eq!(drawn(&labs, 4, 100).len(), MOST_OF_A_LAB);
+        labs.extend(["a", "b", "c"]);
+        let mut first = drawn(&labs, 1, 4);
+        first.sort_unstable();
+        assert_eq!((first.len(), &first[1..]), (4, &[400, 401, 402][..]));
+        assert_eq!(drawn(&labs, 1, 2).len(), 2);
+    }
+
+    #[test]
+    fn a_claim_that_another_compiler_cannot_explain_is_refuted() {
+        assert!(matches!(compare(2.0, Some(2.0)), Shown::Near));
+        assert!(matches!(compare(1.99, Some(2.0)), Shown::Near));
+        assert!(matches!(compare(2.5, Some(2.0)), Shown::Near));
+        assert!(matches!(compare(1.5, Some(2.0)), Shown::Refuted(_)));
+        assert!(matches!(compare(1.5, None), Shown::Unfit(_)));
     }
 }

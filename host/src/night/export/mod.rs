@@ -1,5 +1,5 @@
 //! A night in the formats of other tools: tables, a Git repository, and logs for TensorBoard. Reads the store, and
-//! writes into a folder that the user names. May import `record`, `policy` and `system`.
+//! writes into a folder that the user names. May import `guest`, `record`, `policy` and `system`.
 //!
 //! What is written is a function of the night, so writing it again changes nothing.
 
@@ -8,9 +8,11 @@ mod past;
 mod repository;
 mod table;
 mod tensorboard;
+#[cfg(test)]
+mod tests;
 
 pub use error::ExportError;
-pub use past::Past;
+pub use past::{Guest, Keep, Past};
 pub use repository::write as write_repository;
 pub use table::write as write_tables;
 pub use tensorboard::write as write_tensorboard;

@@ -1,5 +1,7 @@
 //! What a night left in the store, as the exports need it.
 
+use crate::guest::component::Card;
+use crate::night::credits::owing;
 use crate::night::memory::{source_of, text_of};
 use crate::night::report::picture::baseline_runs;
 use crate::policy::Policy;
@@ -18,17 +20,60 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
+/// What was tried: a source, or a component with the card that stands for it.
+pub enum Guest {
+    Source(String),
+    /// Without its bytes if the store has lost them.
+    Component {
+        card: String,
+        bytes: Option<Vec<u8>>,
+    },
+}
+
+/// A champion.
+pub struct Keep {
+    pub trial: Trial,
+    pub guest: Guest,
+    /// To whom it goes back besides its author, oldest first, in words.
+    pub before: Vec<String>,
+}
+
 /// A night.
 pub struct Past {
     pub night: NightRecord,
     /// Its trials, in their order.
     pub trials: Vec<Trial>,
-    /// The source of its seed guest. `None` if no baseline was measured, or the store has lost it.
-    pub seed: Option<String>,
-    /// The champions on its terms, of this night and before, oldest first, each with its source.
-    pub keeps: Vec<(Trial, String)>,
+    /// Its seed guest. `None` if no baseline was measured, or the store has lost it.
+    pub seed: Option<Guest>,
+    /// The champions on its terms, of this night and before, oldest first.
+    pub keeps: Vec<Keep>,
     /// The baseline's runs as trial 0, then those of its trials.
     pub runs: Vec<Run>,
+}
+
+/// What a text stands for.
+fn guest(store: &Store, text: Option<String>) -> Result<Option<Guest>, StoreError> {
+    let Some(text) = text else { return Ok(None) };
+    let Some(card) = Card::read(&text) else { return Ok(Some(Guest::Source(text))) };
+    let bytes = match store.get_blob(&card.component()) {
+        Err(error) if error.is_of_damage() => None,
+        bytes => Some(bytes?),
+    };
+    Ok(Some(Guest::Component { card: text, bytes }))
+}
+
+/// To whom a keep goes back, besides its author.
+fn before(store: &Store, number: u64, trials: &[&Trial]) -> Result<Vec<String>, StoreError> {
+    let mut all = Vec::new();
+    for one in owing(store, number, trials)? {
+        all.extend(one.words_before());
+        if one.trial.number != number {
+            all.push(one.words());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    all.retain(|words| seen.insert(words.clone()));
+    Ok(all)
 }
 
 impl Past {
@@ -39,7 +84,7 @@ impl Past {
     pub fn read(store: &Store, night: NightRecord, policy: &Policy) -> Result<Self, StoreError> {
         let baseline = baseline_runs(store, &night.context, policy)?;
         let seed = match baseline.first().map(|run| store.component(&run.manifest.component)).transpose()?.flatten() {
-            Some(component) => text_of(store, &component.source_blob)?,
+            Some(component) => guest(store, text_of(store, &component.source_blob)?)?,
             None => None,
         };
         let mut past = Self { night, trials: Vec::new(), seed, keeps: Vec::new(), runs: Vec::new() };
@@ -47,13 +92,15 @@ impl Past {
         for record in baseline {
             past.add_run(store, &mut seen, (0, "baseline".into()), record)?;
         }
-        for record in store.trials_in(&past.night.context)? {
-            if record.trial.is_kept()
-                && record.night <= past.night.id
-                && let Some(source) = source_of(store, &record.trial)?
-            {
-                past.keeps.push((record.trial.clone(), source));
+        let records = store.trials_in(&past.night.context)?;
+        let all: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
+        for record in records.iter().filter(|record| record.trial.is_kept() && record.night <= past.night.id) {
+            if let Some(guest) = guest(store, source_of(store, &record.trial)?)? {
+                let before = before(store, record.trial.number, &all)?;
+                past.keeps.push(Keep { trial: record.trial.clone(), guest, before });
             }
+        }
+        for record in records {
             if record.night != past.night.id {
                 continue;
             }

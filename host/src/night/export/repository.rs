@@ -4,17 +4,18 @@
 //! stranger wrote is an argument or a command, and the hashes are the same wherever it is done.
 
 use crate::night::export::error::ExportError;
-use crate::night::export::past::Past;
-use crate::record::trial::Trial;
+use crate::night::export::past::{Guest, Keep, Past};
 use crate::system::atomic_file::WriteError;
 use crate::system::process;
-use crate::system::sanitize::printable;
+use crate::system::sanitize::one_line;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The file that each commit has.
-const FILE: &str = "train.rs";
+/// Files of a commit, named as in the folder of the champion.
+const SOURCE: &str = "train.rs";
+const CARD: &str = "card.txt";
+const COMPONENT: &str = "component.wasm";
 /// Who commits. Whose mutation it is stands in the message.
 const COMMITTER: &str = "host <host@localhost>";
 
@@ -42,42 +43,57 @@ fn stream(branch: &str, past: &Past) -> Vec<u8> {
         let began = past.runs.first().map_or(past.night.started_unix_ms, |run| run.record.finished_unix_ms);
         commit(&mut to, branch, began.max(0), "The seed guest\n", seed);
     }
-    for (trial, source) in &past.keeps {
-        commit(&mut to, branch, trial.unix_ms.max(0), &message(trial), source);
+    for keep in &past.keeps {
+        commit(&mut to, branch, keep.trial.unix_ms.max(0), &message(keep), &keep.guest);
     }
     to
 }
 
-fn commit(to: &mut Vec<u8>, branch: &str, unix_ms: i64, message: &str, source: &str) {
+fn commit(to: &mut Vec<u8>, branch: &str, unix_ms: i64, message: &str, guest: &Guest) {
     let seconds = unix_ms / 1000;
     to.extend(format!("commit refs/heads/{branch}\ncommitter {COMMITTER} {seconds} +0000\n").bytes());
-    data(to, message);
-    to.extend(format!("M 100644 inline {FILE}\n").bytes());
-    data(to, source);
-}
-
-fn data(to: &mut Vec<u8>, text: &str) {
-    to.extend(format!("data {}\n{text}\n", text.len()).bytes());
-}
-
-/// The change as the subject, then the figures and keys.
-fn message(trial: &Trial) -> String {
-    let found = &trial.found;
-    let mut lines = vec![printable(&trial.description), String::new()];
-    if !trial.hypothesis.is_empty() {
-        lines.extend([printable(&trial.hypothesis), String::new()]);
+    data(to, message.as_bytes());
+    // A source may follow a component: what was there before goes.
+    to.extend(b"deleteall\n");
+    let mut file = |name: &str, bytes: &[u8]| {
+        to.extend(format!("M 100644 inline {name}\n").bytes());
+        data(to, bytes);
+    };
+    match guest {
+        Guest::Source(text) => file(SOURCE, text.as_bytes()),
+        Guest::Component { card, bytes } => {
+            file(CARD, card.as_bytes());
+            bytes.iter().for_each(|bytes| file(COMPONENT, bytes));
+        }
     }
-    lines.push(format!("Trial: {}", trial.number));
-    lines.push(format!("Proposer: {}", printable(&trial.proposer)));
+}
+
+fn data(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend(format!("data {}\n", bytes.len()).bytes());
+    to.extend(bytes);
+    to.push(b'\n');
+}
+
+/// The change as the subject, then the author's words, figures, keys and credits, each in one line: no text of a
+/// stranger begins a line of its own.
+fn message(Keep { trial, before, .. }: &Keep) -> String {
+    let found = &trial.found;
+    let mut lines = vec![one_line(&trial.description), String::new(), format!("Trial: {}", trial.number)];
+    lines.push(format!("Proposer: {}", one_line(&trial.proposer)));
+    if !trial.hypothesis.is_empty() {
+        lines.push(format!("Hypothesis: {}", one_line(&trial.hypothesis)));
+    }
     lines.extend(found.bpb.map(|bpb| format!("Bits-per-byte: {bpb:.6}")));
     lines.extend(found.delta.map(|delta| format!("Difference: {delta:+.6}")));
     lines.extend(found.p_better.map(|p| format!("Probability-better: {p:.4}")));
     lines.extend(found.pairs.map(|pairs| format!("Random-seeds: {pairs}")));
     lines.extend(found.experiment.map(|key| format!("Experiment: {key}")));
     if let Some(credit) = &trial.credit {
-        lines.push(format!("Author: {}", credit.author));
-        lines.extend(credit.licence.as_deref().map(|licence| format!("Licence: {}", printable(licence))));
+        lines.push(format!("Author: {}", one_line(&credit.author)));
+        lines.extend(credit.licence.as_deref().map(|licence| format!("Licence: {}", one_line(licence))));
+        lines.push(format!("Sent-as: {} {}", credit.sent.name(), credit.sent.hash()));
     }
+    lines.extend(before.iter().map(|owed| format!("Goes-back-to: {owed}")));
     lines.join("\n") + "\n"
 }
 

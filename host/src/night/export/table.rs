@@ -1,14 +1,14 @@
 //! Tables of trials, runs and curves, as CSV with a line of names (RFC 4180).
 
 use crate::night::export::error::ExportError;
-use crate::night::export::past::{Past, Run};
+use crate::night::export::past::{Keep, Past, Run};
 use crate::record::outcome::Status;
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
-use crate::system::sanitize::printable;
+use crate::system::sanitize::one_line;
 use std::path::{Path, PathBuf};
 
-const TRIALS: [&str; 19] = [
+const TRIALS: [&str; 21] = [
     "trial",
     "unix_ms",
     "proposer",
@@ -28,6 +28,8 @@ const TRIALS: [&str; 19] = [
     "author",
     "licence",
     "wall_ms",
+    "sent_as",
+    "goes_back_to",
 ];
 const RUNS: [&str; 12] = [
     "experiment",
@@ -45,12 +47,12 @@ const RUNS: [&str; 12] = [
 ];
 const CURVES: [&str; 4] = ["experiment", "step", "key", "value"];
 
-/// Writes `trials.csv`, `runs.csv` and `curves.csv` into a folder. Control characters of strangers' text are escaped.
+/// Writes `trials.csv`, `runs.csv` and `curves.csv` into a folder. Strangers' text is one line in each cell.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn write(folder: &Path, past: &Past) -> Result<Vec<PathBuf>, ExportError> {
-    let trials = past.trials.iter().map(trial);
+    let trials = past.trials.iter().map(|one| trial(one, &past.keeps));
     let runs = past.runs.iter().map(run);
     let curves = past.runs.iter().flat_map(|run| {
         let key = run.record.key.to_string();
@@ -78,9 +80,11 @@ fn table(path: PathBuf, names: &[&str], rows: impl Iterator<Item = Vec<String>>)
     Ok(path)
 }
 
-fn trial(trial: &Trial) -> Vec<String> {
+fn trial(trial: &Trial, keeps: &[Keep]) -> Vec<String> {
     let Trial { number, unix_ms, proposer, operator, description, hypothesis, parent, champion, wall_ms, .. } = trial;
     let Findings { verdict, reason, bpb, delta, p_better, pairs, experiment, peak_bytes, .. } = &trial.found;
+    let credit = trial.credit.as_ref();
+    let keep = keeps.iter().find(|keep| keep.trial.number == *number);
     vec![
         number.to_string(),
         unix_ms.to_string(),
@@ -98,9 +102,11 @@ fn trial(trial: &Trial) -> Vec<String> {
         champion.to_string(),
         maybe(experiment.as_ref()),
         maybe(peak_bytes.as_ref()),
-        maybe(trial.credit.as_ref().map(|credit| &credit.author)),
-        safe(trial.credit.as_ref().and_then(|credit| credit.licence.as_deref()).unwrap_or_default()),
+        safe(credit.map_or("", |credit| &credit.author)),
+        safe(credit.and_then(|credit| credit.licence.as_deref()).unwrap_or_default()),
         wall_ms.to_string(),
+        credit.map(|credit| format!("{} {}", credit.sent.name(), credit.sent.hash())).unwrap_or_default(),
+        safe(&keep.map(|keep| keep.before.join("; ")).unwrap_or_default()),
     ]
 }
 
@@ -110,7 +116,7 @@ fn run(run: &Run) -> Vec<String> {
     vec![
         record.key.to_string(),
         trial.to_string(),
-        role.clone(),
+        safe(role),
         record.manifest.random_seed.to_string(),
         outcome.status.name().into(),
         maybe(bpb.as_ref()),
@@ -129,6 +135,6 @@ fn maybe(value: Option<&impl ToString>) -> String {
 
 /// A stranger's text as a cell. Spreadsheets execute cells that begin like a formula, so those get a quote before.
 fn safe(text: &str) -> String {
-    let text = printable(text);
+    let text = one_line(text);
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }

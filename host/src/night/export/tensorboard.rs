@@ -7,7 +7,7 @@ use crate::night::export::error::ExportError;
 use crate::night::export::past::Past;
 use crate::record::trial::Trial;
 use crate::system::atomic_file::{self, WriteError};
-use crate::system::sanitize::printable;
+use crate::system::sanitize::one_line;
 use std::path::{Path, PathBuf};
 
 /// TensorBoard reads files whose names begin so.
@@ -23,7 +23,7 @@ pub fn write(folder: &Path, past: &Past) -> Result<Vec<PathBuf>, ExportError> {
         let seconds = run.record.finished_unix_ms as f64 / 1e3;
         let mut log = Log::begin(seconds);
         for point in &run.outcome.curve {
-            log.scalar(seconds, point.step, &printable(&point.key), point.value);
+            log.scalar(seconds, point.step, &one_line(&point.key), point.value);
         }
         if let Some(score) = &run.outcome.score {
             log.scalar(seconds, run.outcome.totals.steps, "held-out bits per byte", score.bpb);

@@ -1,7 +1,6 @@
 //! The files that a person reads after a night: `results.tsv`, `report.md` and the champion's files, all in the store's
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
-use crate::community::Owed;
 use crate::guest::component::Card;
 use crate::night::credits::{Owing, owing};
 use crate::night::event::Summary;
@@ -10,8 +9,9 @@ use crate::record::ending::Ending;
 use crate::record::facts;
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, RungSigns, Store, StoreError};
-use crate::record::trial::{Credit, Findings, Trial};
+use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
+use crate::system::sanitize::one_line;
 use kernels::session::NamedState;
 use kernels::spec::DType;
 use std::collections::BTreeMap;
@@ -61,13 +61,13 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         let _ = writeln!(
             out,
             "{commit}\t{bpb:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}\t{}\t{}",
-            cell(&t.description),
+            one_line(&t.description),
             t.number,
             verdict.name(),
-            t.proposer,
+            one_line(&t.proposer),
             t.parent,
             t.wall_ms as f64 / 1e3,
-            cell(reason),
+            one_line(reason),
             spend.requests,
             spend.tokens(),
             spend.micro_dollars as f64 / 1e6,
@@ -76,11 +76,6 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         );
     }
     out
-}
-
-/// Replaces the characters that would break a table cell.
-fn cell(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The report of a night, as Markdown.
@@ -145,7 +140,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial], owed: &[Owing]) -> String
     if !summary.sample.is_empty() {
         let _ = writeln!(out, "## The champion writes\n");
         for line in summary.sample.lines() {
-            let _ = writeln!(out, "    {}", cell(line));
+            let _ = writeln!(out, "    {}", one_line(line));
         }
     }
     out
@@ -253,28 +248,14 @@ fn credits(out: &mut String, owed: &[Owing]) {
         return;
     }
     out.push_str("## Credits\n\nThe champion goes back to what these people sent:\n\n");
-    for Owing { trial, credit, before } in owed {
-        let _ = writeln!(
-            out,
-            "- #{}, {}, by the key {}, {}, {} {}",
-            trial.number,
-            escape(&trial.hypothesis),
-            escape(&credit.author),
-            escape(&licence_words(credit)),
-            credit.sent.name(),
-            credit.sent.hash()
-        );
-        for Owed { author, file, licence } in before {
-            let licence = licence.as_ref().map_or_else(|| "no licence given".into(), |name| format!("licence {name}"));
-            let _ = writeln!(out, "  - which goes back to the key {author}, {licence}, file {file}");
+    for owing in owed {
+        let (number, hypothesis) = (owing.trial.number, escape(&owing.trial.hypothesis));
+        let _ = writeln!(out, "- #{number}, {hypothesis}, by the {}", escape(&owing.words()));
+        for before in owing.words_before() {
+            let _ = writeln!(out, "  - which goes back to: {}", escape(&before));
         }
     }
     out.push('\n');
-}
-
-/// `licence MIT`, or that there is none.
-pub fn licence_words(credit: &Credit) -> String {
-    credit.licence.as_ref().map_or_else(|| "no licence given".into(), |licence| format!("licence {licence}"))
 }
 
 /// The reason, and what else a reader should know about the guest.
@@ -286,13 +267,12 @@ fn why(found: &Findings) -> String {
 /// Escapes text so that it neither breaks a table nor becomes markup.
 fn escape(text: &str) -> String {
     let mut out = String::new();
-    for c in text.chars() {
+    for c in one_line(text).chars() {
         match c {
             '|' | '<' | '>' | '`' | '*' | '_' | '[' | ']' | '\\' => {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }
@@ -399,7 +379,7 @@ mod tests {
 
     #[test]
     fn hostile_text_stays_in_its_cell() {
-        assert_eq!(cell("a\tb\nc\x1b"), "a b c ");
+        assert_eq!(one_line("a\tb\nc\x1b"), "a b c\\u{1b}");
         assert_eq!(escape("a|b<script>"), "a\\|b\\<script\\>");
     }
 

@@ -76,8 +76,8 @@ enum Remedy {
     Other(&'static str),
 }
 
-/// Columns that name blobs: table, column, what the blob is, and the remedy if it is lost.
-const REFERENCES: [(&str, &str, &str, Remedy); 16] = [
+/// Columns, or expressions of columns, that name blobs: table, column, what the blob is, and the remedy if it is lost.
+const REFERENCES: [(&str, &str, &str, Remedy); 18] = [
     ("components", "component_blob", "a component", RECOMPILED),
     ("components", "source_blob", "a compiled source", RECOMPILED),
     ("checkpoints", "blob", "a checkpoint", REPLAYED),
@@ -89,7 +89,9 @@ const REFERENCES: [(&str, &str, &str, Remedy); 16] = [
     ("proposals", "answer_blob", "an answer of a proposer", COPY),
     ("requests", "request_blob", "a request to a proposer", COPY),
     ("requests", "response_blob", "a response to a proposer", COPY),
-    ("submissions", "hash", "a submission", COPY),
+    ("submissions", "CASE WHEN component_blob IS NULL THEN hash END", "a submission", COPY),
+    ("submissions", "around_blob", "a submission without its component", COPY),
+    ("submissions", "component_blob", "the component of a submission", COPY),
     ("submissions", "source_blob", "the source of a submission", COPY),
     ("submissions", "receipt_blob", "a receipt", COPY),
     ("findings", "hash", "a finding", COPY),

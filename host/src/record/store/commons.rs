@@ -4,7 +4,7 @@ use crate::record::hint::Hint;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
-use crate::record::store::index::whole;
+use crate::record::store::index::{Whole, whole};
 use crate::record::store::trial::{TrialRecord, trial_row};
 use crate::record::trial::{Credit, Sent};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -14,9 +14,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Most findings that wait for their trial, of one lab.
-pub const MOST_WAITING: u64 = 1000;
+const MOST_WAITING: u64 = 1000;
+/// Findings of all labs that wait, beyond which only those are taken that leave a lab below its equal part.
+const MOST_WAITING_IN_ALL: u64 = 5000;
 /// Most hints of one lab.
-pub const MOST_HINTS: u64 = 20_000;
+const MOST_HINTS: u64 = 20_000;
+/// Hints of all labs beyond which only those are taken that leave a lab below its equal part.
+const MOST_HINTS_IN_ALL: u64 = 200_000;
+/// Most hints that are read at once.
+const MOST_HINTS_READ: u64 = 20_000;
 
 /// A finding that was read and whose signature holds.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +115,14 @@ pub struct Distrusted {
     pub unix_ms: i64,
 }
 
+/// What is remembered of attempts to run a finding again that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    pub count: u64,
+    /// Of the last one.
+    pub reason: String,
+}
+
 impl FindingRecord {
     pub fn credit(&self) -> Credit {
         let Self { hash, author, licence, parent, .. } = self;
@@ -118,15 +132,18 @@ impl FindingRecord {
 }
 
 impl Store {
-    /// Takes in a finding, unless it is here already or `MOST_WAITING` of its lab were never tried.
+    /// Takes in a finding, unless it is here already or too many wait: `MOST_WAITING` of its lab, or its part of
+    /// `MOST_WAITING_IN_ALL`.
     pub fn add_finding(&self, new: &NewFinding, unix_ms: i64) -> Result<bool, StoreError> {
         let hash = Hash::of(new.text);
+        if !self.has_room(new.lab)? {
+            return Ok(false);
+        }
         let (_, source_blob) = (self.put_blob(new.text)?, self.put_blob(new.source.as_bytes())?);
         let NewFinding { source_key, lab, author, licence, task, context, parent, change, proof, .. } = *new;
         let transaction = self.begin()?;
-        let sql = "SELECT count(*) FROM findings WHERE lab = ?
-             AND NOT EXISTS (SELECT 1 FROM trials WHERE trials.finding = findings.hash)";
-        if self.one(sql, [lab], |row| whole(row, 0))? >= MOST_WAITING {
+        // Asked again, because another process may have taken some in meanwhile.
+        if !self.has_room(lab)? {
             return Ok(false);
         }
         let sql = "INSERT OR IGNORE INTO findings (hash, lab, author, licence, task, context, parent, source_blob,
@@ -138,6 +155,15 @@ impl Store {
         ))?;
         self.commit(transaction)?;
         Ok(added == 1)
+    }
+
+    /// Whether another finding of a lab may wait.
+    fn has_room(&self, lab: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE lab = ?1), count(*), count(DISTINCT lab) FROM findings
+             WHERE NOT EXISTS (SELECT 1 FROM trials WHERE trials.finding = findings.hash)";
+        let counts = |row: &Row<'_>| Ok((whole(row, 0)?, whole(row, 1)?, whole(row, 2)?));
+        let (of_lab, all, labs) = self.one(sql, [lab], counts)?;
+        Ok(of_lab < part(all, labs, MOST_WAITING, MOST_WAITING_IN_ALL))
     }
 
     /// All findings, in the order in which they came.
@@ -153,6 +179,11 @@ impl Store {
     /// The first finding with this source.
     pub fn finding_of_source(&self, key: &SourceKey) -> Result<Option<FindingRecord>, StoreError> {
         self.first("SELECT * FROM findings WHERE source_key = ? ORDER BY arrived LIMIT 1", [key], finding_row)
+    }
+
+    /// The first finding whose source has this hash.
+    pub fn finding_of_source_blob(&self, source: &Hash) -> Result<Option<FindingRecord>, StoreError> {
+        self.first("SELECT * FROM findings WHERE source_blob = ? ORDER BY arrived LIMIT 1", [source], finding_row)
     }
 
     /// The next finding to try on these terms: first of the lab whose last turn was longest ago, and each lab's
@@ -184,6 +215,11 @@ impl Store {
         self.one(sql, [source], |row| row.get(0))
     }
 
+    /// The labs of which a claim was run again here and held.
+    pub fn proved_labs(&self) -> Result<Vec<String>, StoreError> {
+        self.rows("SELECT DISTINCT lab FROM findings WHERE proof = ? ORDER BY lab", [Proof::Proved], |row| row.get(0))
+    }
+
     /// Records that a lab is not believed any more.
     pub fn distrust(&self, lab: &str, finding: &Hash, reason: &str, unix_ms: i64) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO distrusted VALUES (?, ?, ?, ?)";
@@ -207,9 +243,38 @@ impl Store {
         })
     }
 
-    /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab. Returns how many are new.
+    /// Remembers that a finding could not be run again, and forgets such attempts before `since`.
+    pub fn add_failed_attempt(
+        &self,
+        finding: &Hash,
+        reason: &str,
+        (since, unix_ms): (i64, i64),
+    ) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        self.sql(transaction.execute("DELETE FROM failed_attempts WHERE unix_ms < ?", [since]))?;
+        self.sql(
+            transaction.execute("INSERT INTO failed_attempts VALUES (?, ?, ?)", params![finding, reason, unix_ms]),
+        )?;
+        self.commit(transaction)
+    }
+
+    /// The findings that could not be run again since then.
+    pub fn failed_attempts(&self, since: i64) -> Result<BTreeMap<Hash, Attempts>, StoreError> {
+        // With max(), the other columns are those of that row.
+        let sql =
+            "SELECT finding, count(*), reason, max(unix_ms) FROM failed_attempts WHERE unix_ms >= ? GROUP BY finding";
+        let row =
+            |row: &Row<'_>| Ok((row.get("finding")?, Attempts { count: whole(row, 1)?, reason: row.get("reason")? }));
+        Ok(self.rows(sql, [since], row)?.into_iter().collect())
+    }
+
+    /// Keeps what labs say that they tried without gain, up to `MOST_HINTS` of each lab and its part of
+    /// `MOST_HINTS_IN_ALL`. Returns how many are new.
     pub fn add_hints(&self, context: &ContextKey, hints: &[Hint]) -> Result<u64, StoreError> {
         let transaction = self.begin()?;
+        let sql = "SELECT count(*), count(DISTINCT lab) FROM hints";
+        let (all, labs) = self.one(sql, [], |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
+        let most = part(all, labs, MOST_HINTS, MOST_HINTS_IN_ALL);
         let (mut added, mut of_labs) = (0, BTreeMap::<&str, u64>::new());
         for Hint { lab, source_key, ending, delta, change } in hints {
             let of_lab = match of_labs.entry(lab) {
@@ -219,7 +284,7 @@ impl Store {
                     unknown.insert(self.one(sql, [lab], |row| whole(row, 0))?)
                 }
             };
-            if *of_lab < MOST_HINTS {
+            if *of_lab < most {
                 let sql = "INSERT OR IGNORE INTO hints VALUES (?, ?, ?, ?, ?, ?)";
                 let params = params![lab, context, source_key, ending, delta, change];
                 let new = self.sql(transaction.execute(sql, params))? as u64;
@@ -230,11 +295,15 @@ impl Store {
         Ok(added)
     }
 
-    /// The hints on these terms, the last ones first, without those of labs that are distrusted.
+    /// The hints on these terms, at most `MOST_HINTS_READ`: the last one of each lab, then the one before it of each
+    /// lab, and so on, so that no lab takes the place of others. In a turn, labs with a claim that was proved here come
+    /// first. Those of labs that are distrusted are left out.
     pub fn hints(&self, context: &ContextKey) -> Result<Vec<Hint>, StoreError> {
-        let sql =
-            "SELECT * FROM hints WHERE context = ? AND lab NOT IN (SELECT lab FROM distrusted) ORDER BY rowid DESC";
-        self.rows(sql, [context], |row| {
+        let sql = "SELECT * FROM (SELECT *, rowid AS arrived,
+               row_number() OVER (PARTITION BY lab ORDER BY rowid DESC) AS turn
+             FROM hints WHERE context = ? AND lab NOT IN (SELECT lab FROM distrusted))
+             ORDER BY turn, lab NOT IN (SELECT lab FROM findings WHERE proof = ?), arrived DESC LIMIT ?";
+        self.rows(sql, params![context, Proof::Proved, Whole(MOST_HINTS_READ)], |row| {
             Ok(Hint {
                 lab: row.get("lab")?,
                 source_key: row.get("source_key")?,
@@ -244,6 +313,12 @@ impl Store {
             })
         })
     }
+}
+
+/// How much of one lab is kept: `most`, or an equal part once `all` of them have `most_in_all`. So those who were
+/// first do not shut the others out.
+fn part(all: u64, labs: u64, most: u64, most_in_all: u64) -> u64 {
+    if all < most_in_all { most } else { most.min(most_in_all / labs.max(1)) }
 }
 
 fn finding_row(row: &Row<'_>) -> rusqlite::Result<FindingRecord> {
@@ -344,6 +419,41 @@ mod tests {
     }
 
     #[test]
+    fn a_lab_keeps_its_part_when_others_have_filled_the_store() {
+        assert_eq!(part(4999, 3, 1000, 5000), 1000);
+        assert_eq!(part(5000, 5, 1000, 5000), 1000);
+        assert_eq!(part(5000, 50, 1000, 5000), 100);
+        assert_eq!(part(6000, 10_000, 1000, 5000), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        add(&store, "template", "1");
+        // Rows of many keys at once; a blob for each would take the test minutes.
+        let many =
+            "INSERT INTO findings SELECT hash || n, 'flood ' || (n / 1000), author, licence, task, context, parent,
+             source_blob, source_key, change, proof, n, 0 FROM findings,
+             (WITH RECURSIVE c(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM c WHERE n < 6000) SELECT n FROM c)";
+        store.execute(many, params![]).unwrap();
+        assert!(!store.has_room("flood 1").unwrap(), "it has its 1000");
+        assert!(store.has_room("honest").unwrap());
+    }
+
+    #[test]
+    fn failed_attempts_are_counted_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (a, b) = (Hash::of(b"a"), Hash::of(b"b"));
+        for (finding, reason, unix_ms) in [(a, "first", 10), (b, "other", 20), (a, "last", 30)] {
+            store.add_failed_attempt(&finding, reason, (0, unix_ms)).unwrap();
+        }
+        let after = |count, reason: &str| Attempts { count, reason: reason.into() };
+        let known = store.failed_attempts(10).unwrap();
+        assert_eq!(known, [(a, after(2, "last")), (b, after(1, "other"))].into());
+        assert_eq!(store.failed_attempts(25).unwrap(), [(a, after(1, "last"))].into());
+        store.add_failed_attempt(&b, "again", (30, 40)).unwrap();
+        assert_eq!(store.failed_attempts(0).unwrap(), [(a, after(1, "last")), (b, after(1, "again"))].into());
+    }
+
+    #[test]
     fn hints_are_kept_once_and_not_believed_of_everybody() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
@@ -361,5 +471,34 @@ mod tests {
         store.distrust("b", &Hash::of(b"lie"), "a lie", 0).unwrap();
         assert_eq!(store.hints(&context).unwrap(), [hint("a", "2"), hint("a", "1")]);
         assert_eq!(store.hints(&ContextKey::of(b"other")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_lab_of_many_hints_hides_none_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let context = ContextKey::of(b"ours");
+        let hint = |lab: &str, number: u64| Hint {
+            lab: lab.into(),
+            source_key: SourceKey::of(&number.to_le_bytes()),
+            ending: Ending::Discard,
+            delta: None,
+            change: number.to_string(),
+        };
+        store.add_hints(&context, &[hint("a", 0), hint("a", 1), hint("b", 0)]).unwrap();
+        let floods = ["flood", "deluge"];
+        for lab in floods {
+            let many: Vec<Hint> = (0..MOST_HINTS + 10).map(|number| hint(lab, number)).collect();
+            assert_eq!(store.add_hints(&context, &many).unwrap(), MOST_HINTS);
+        }
+        let read = store.hints(&context).unwrap();
+        assert_eq!(read.len() as u64, MOST_HINTS_READ);
+        let first: Vec<_> = read.iter().take(7).map(|hint| (hint.lab.as_str(), hint.change.as_str())).collect();
+        let (last, before) = ((MOST_HINTS - 1).to_string(), (MOST_HINTS - 2).to_string());
+        let turns =
+            [("deluge", &*last), ("flood", &last), ("b", "0"), ("a", "1"), ("deluge", &before), ("flood", &before)];
+        assert_eq!(first[..6], turns);
+        assert_eq!(first[6], ("a", "0"));
+        assert_eq!(store.hints(&context).unwrap(), read);
     }
 }

@@ -9,15 +9,17 @@ use crate::record::store::lock::NightSign;
 use crate::record::store::trial::{TrialRecord, trial_row};
 use crate::record::trial::{Credit, Sent};
 use rusqlite::{Row, params};
+use std::ops::Range;
 
 /// A submission that was read and whose signature holds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NewSubmission<'a> {
     /// The file as it came.
     pub file: &'a [u8],
     /// The source, or the card of the component.
     pub source: &'a str,
-    pub component: Option<&'a [u8]>,
+    /// Where its component lies in the file, if it has one.
+    pub component: Option<Range<usize>>,
     /// The public key of its author.
     pub author: &'a str,
     pub task: TaskHash,
@@ -30,7 +32,7 @@ pub struct NewSubmission<'a> {
 /// A submission in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmissionRecord {
-    /// Hash of its file, which names its blob too.
+    /// Hash of its file.
     pub hash: Hash,
     pub author: String,
     pub task: TaskHash,
@@ -67,6 +69,17 @@ pub enum Quota {
     Submissions,
     Bytes,
     Waiting,
+    WaitingBytes,
+}
+
+/// Where the file of a submission with a component is.
+struct Parts {
+    /// Blob of the bytes before and after the component.
+    around: Hash,
+    /// Blob of the component.
+    component: Hash,
+    /// Where it begins in the file.
+    at: u64,
 }
 
 /// Picoseconds in a millisecond.
@@ -88,8 +101,8 @@ impl Store {
         if let Some(quota) = self.quota_reached(new, quotas, unix_ms)? {
             return Ok(Arrival::Over(quota));
         }
-        let (_, source_blob) = (self.put_blob(new.file)?, self.put_blob(new.source.as_bytes())?);
-        new.component.map(|bytes| self.put_blob(bytes)).transpose()?;
+        let source_blob = self.put_blob(new.source.as_bytes())?;
+        let parts = self.put_file(new)?;
         let transaction = self.begin()?;
         // Asked again, because another process may have taken one in meanwhile.
         if self.submission(&hash)?.is_some() {
@@ -98,10 +111,15 @@ impl Store {
         if let Some(quota) = self.quota_reached(new, quotas, unix_ms)? {
             return Ok(Arrival::Over(quota));
         }
-        let NewSubmission { file, author, task, name, licence, parent, .. } = *new;
+        let NewSubmission { file, author, task, name, licence, parent, .. } = new;
+        let (around, component, at) = match parts {
+            None => (None, None, None),
+            Some(Parts { around, component, at }) => (Some(around), Some(component), Some(Whole(at))),
+        };
         self.sql(transaction.execute(
             "INSERT INTO submissions (hash, author, task, name, licence, parent, source_blob, bytes, arrived,
-             arrived_unix_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             arrived_unix_ms, around_blob, component_blob, component_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 hash,
                 author,
@@ -112,11 +130,41 @@ impl Store {
                 source_blob,
                 Whole(file.len() as u64),
                 self.next_number_in_turn()?,
-                unix_ms
+                unix_ms,
+                around,
+                component,
+                at
             ],
         ))?;
         self.commit(transaction)?;
         Ok(Arrival::Added)
+    }
+
+    /// Stores the file of a submission: whole, or in parts around its component, which has a blob of its own.
+    fn put_file(&self, new: &NewSubmission) -> Result<Option<Parts>, StoreError> {
+        let parts = new.component.clone().and_then(|Range { start, end }| {
+            let (before, rest) = new.file.split_at_checked(start)?;
+            let (component, after) = rest.split_at_checked(end.checked_sub(start)?)?;
+            Some((before, component, after))
+        });
+        let Some((before, component, after)) = parts else { return self.put_blob(new.file).map(|_| None) };
+        let around = self.put_blob(&[before, after].concat())?;
+        Ok(Some(Parts { around, component: self.put_blob(component)?, at: before.len() as u64 }))
+    }
+
+    /// The file of a submission, as it came.
+    pub fn submission_file(&self, hash: &Hash) -> Result<Vec<u8>, StoreError> {
+        let sql = "SELECT around_blob, component_blob, component_at FROM submissions
+             WHERE hash = ? AND component_blob IS NOT NULL";
+        let parts = self
+            .first(sql, [hash], |row| Ok(Parts { around: row.get(0)?, component: row.get(1)?, at: whole(row, 2)? }))?;
+        let Some(Parts { around, component, at }) = parts else { return self.get_blob(hash) };
+        let (around_bytes, component) = (self.get_blob(&around)?, self.get_blob(&component)?);
+        let file =
+            around_bytes.split_at_checked(at as usize).map(|(before, after)| [before, &component, after].concat());
+        // Both blobs are what their names say, so that the index is wrong.
+        file.filter(|file| Hash::of(file) == *hash)
+            .ok_or_else(|| StoreError::Corrupt { hash: *hash, path: self.blob_path(&around) })
     }
 
     fn quota_reached(&self, new: &NewSubmission, quotas: &Quotas, unix_ms: i64) -> Result<Option<Quota>, StoreError> {
@@ -124,14 +172,16 @@ impl Store {
              WHERE author = ? AND arrived_unix_ms >= ?";
         let of_key = params![new.author, Quotas::day(unix_ms)];
         let (sent, bytes) = self.one(today, of_key, |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
-        let waiting = format!("SELECT count(*) FROM submissions WHERE {UNANSWERED}");
-        let waiting = self.one(&waiting, [], |row| whole(row, 0))?;
+        let waiting = format!("SELECT count(*), coalesce(sum(bytes), 0) FROM submissions WHERE {UNANSWERED}");
+        let (waiting, waiting_bytes) = self.one(&waiting, [], |row| Ok((whole(row, 0)?, whole(row, 1)?)))?;
         Ok(if sent >= quotas.submissions_per_day {
             Some(Quota::Submissions)
         } else if bytes.saturating_add(new.file.len() as u64) > quotas.bytes_per_day {
             Some(Quota::Bytes)
         } else if waiting >= quotas.waiting {
             Some(Quota::Waiting)
+        } else if waiting_bytes.saturating_add(new.file.len() as u64) > quotas.waiting_bytes {
+            Some(Quota::WaitingBytes)
         } else {
             None
         })
@@ -256,6 +306,51 @@ mod tests {
     use super::*;
     use crate::record::store::proposal::{AnswerOutcome, NewAnswer};
     use crate::record::trial::Sent;
+
+    #[test]
+    fn a_component_is_stored_once_and_bytes_that_wait_are_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let component = vec![b'c'; 10_000];
+        let quotas = Quotas { waiting_bytes: 25_000, ..Quotas::default() };
+        // Each by a key of its own, which costs nothing.
+        let add = |author: &str| {
+            let file = [author.as_bytes(), &component, b" and a claim"].concat();
+            let new = NewSubmission {
+                file: &file,
+                source: "card",
+                component: Some(author.len()..author.len() + component.len()),
+                author,
+                task: TaskHash::of(b"t"),
+                name: "name",
+                licence: None,
+                parent: None,
+            };
+            (store.add_submission(&new, &quotas, 0).unwrap(), file)
+        };
+        let (arrival, file) = add("alice");
+        assert_eq!(arrival, Arrival::Added);
+        assert_eq!(add("bob").0, Arrival::Added);
+        assert_eq!(add("eve").0, Arrival::Over(Quota::WaitingBytes));
+        let bytes_of = |folder: std::path::PathBuf| -> u64 {
+            let prefixes = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let blobs = prefixes.flat_map(|prefix| std::fs::read_dir(prefix).unwrap());
+            blobs.map(|blob| blob.unwrap().metadata().unwrap().len()).sum()
+        };
+        let stored = bytes_of(folder.path().join("blobs"));
+        assert!(stored < 10_100, "{stored} bytes are stored of one component");
+        let hash = Hash::of(&file);
+        assert_eq!(store.submission_file(&hash).unwrap(), file);
+        // A collection leaves all of it.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(7200);
+        assert_eq!(store.gc(later).unwrap().files, 0);
+        assert!(store.check(false, &mut |_| {}).unwrap().faults.is_empty());
+        std::fs::remove_file(store.blob_path(&Hash::of(&component))).unwrap();
+        assert!(matches!(store.submission_file(&hash), Err(StoreError::Missing { .. })));
+        assert_eq!(store.check(false, &mut |_| {}).unwrap().faults.len(), 1);
+        assert_eq!(store.answer_submission(&hash, b"receipt", 0).unwrap(), Hash::of(b"receipt"));
+        assert_eq!(add("eve").0, Arrival::Added, "one was answered");
+    }
 
     #[test]
     fn what_a_night_holds_that_still_runs_is_not_taken_from_it() {

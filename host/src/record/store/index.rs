@@ -64,7 +64,8 @@ impl Store {
              UNION SELECT answer_blob FROM proposals UNION SELECT request_blob FROM requests
              UNION SELECT response_blob FROM requests
              UNION SELECT hash FROM submissions UNION SELECT source_blob FROM submissions
-             UNION SELECT receipt_blob FROM submissions
+             UNION SELECT receipt_blob FROM submissions UNION SELECT around_blob FROM submissions
+             UNION SELECT component_blob FROM submissions
              UNION SELECT hash FROM findings UNION SELECT source_blob FROM findings";
         let rows = self.rows(sql, [], |row| row.get::<_, Option<String>>(0))?;
         Ok(rows.into_iter().flatten().collect())
