@@ -17,6 +17,7 @@ mod community;
 mod hostile;
 mod identity;
 mod limits;
+mod modules;
 mod sandbox;
 mod walls;
 

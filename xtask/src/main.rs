@@ -5,8 +5,11 @@
 //! test in `bits` compares them; if they change, it is a new class.
 //!
 //! `cargo xtask features`: lists the packages that the README's two commands would build twice.
+//!
+//! `cargo xtask fuzz [--seconds N] [TARGET…]`: runs the fuzz targets of `tests/fuzz`.
 
 mod features;
+mod fuzz;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -17,6 +20,9 @@ const CONTRACT: &str = "wit/0.2.0";
 const BINDINGS: &str = "src/bindings.rs";
 
 fn main() -> Result<()> {
+    if fuzz::is_compiler() {
+        return fuzz::compile();
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = sdk().join(BINDINGS);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -24,7 +30,11 @@ fn main() -> Result<()> {
         ["bindings", "--check"] => check_bindings(&path),
         ["golden"] => golden(),
         ["features"] => features::check(),
-        _ => bail!("usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask features"),
+        ["fuzz", ref rest @ ..] => fuzz::run(rest),
+        _ => bail!(
+            "usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask features | \
+             cargo xtask fuzz [--seconds N] [TARGET…]"
+        ),
     }
 }
 

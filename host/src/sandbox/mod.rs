@@ -22,7 +22,7 @@ mod score;
 mod start;
 mod trap;
 mod wasi;
-mod wire;
+pub mod wire;
 
 pub use parent::Sandbox;
 pub use run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};

@@ -5,7 +5,7 @@ mod guest;
 #[path = "../reference/mod.rs"]
 mod reference;
 
-use guest::{Call, Guest, Seen, call};
+use guest::{Call, Guest, Seen};
 use kernels::cost;
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Dry, Executor, Step};
@@ -102,6 +102,10 @@ fn weighed(executor: Box<dyn Executor>, calls: &[Call]) -> (Vec<Seen>, u64) {
     let scales = Scales { executor, held: BTreeMap::new(), values: 0, peak: peak.clone() };
     let seen = Guest::new(Box::new(scales), Answers::Execute).run(calls);
     (seen, peak.load(Ordering::Relaxed))
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    any::<[u8; 4]>().prop_map(Call::of)
 }
 
 proptest! {

@@ -21,9 +21,10 @@ pub const MOST_STATES: u64 = 4_000_000;
 pub const MOST_STATES_IN_ALL: u64 = 80_000_000;
 
 /// WebAssembly 2.0 with the features that compilers enable by default; the engine of [`crate::sandbox`] accepts the
-/// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, garbage collection or exceptions.
+/// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, exceptions or garbage collection, of which
+/// `externref` is a part here.
 fn features() -> WasmFeatures {
-    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL
+    (WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::COMPONENT_MODEL) - WasmFeatures::GC_TYPES
 }
 
 /// Validates a module or component with its nested ones.

@@ -54,10 +54,13 @@ pub(super) fn guarded<R: Send>(
 
 /// The syntax tree of tokens that [`guarded`] let pass.
 pub(super) fn tree(text: &str, tokens: TokenStream) -> Result<Syntax<'_>, SourceError> {
-    let file = syn::parse2(tokens.clone()).map_err(|e| SourceError::Syntax {
+    let file: syn::File = syn::parse2(tokens.clone()).map_err(|e| SourceError::Syntax {
         at: e.span().start().into(),
         message: sanitize::line(&e.to_string(), MESSAGE_CHARS),
     })?;
+    if file.items.is_empty() {
+        return Err(SourceError::Empty);
+    }
     Ok(Syntax { text, file, tokens })
 }
 

@@ -123,7 +123,9 @@ fn characters_that_hide_are_named() {
         let said = refusal(text);
         assert!(said.starts_with(&format!("train.rs:{line}:{column}: ")) && said.contains(code), "{said}");
     }
-    assert_eq!(Source::parse(" \n"), Err(SourceError::Empty));
+    for empty in [" \n", "//! words", "// words", "#![allow(dead_code)]"] {
+        assert_eq!(Source::parse(empty), Err(SourceError::Empty));
+    }
     Source::parse("fn f() {}\r\n\tconst A: &str = \"👩‍💻 naïve\";").unwrap();
 }
 
