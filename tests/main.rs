@@ -11,6 +11,7 @@ mod models;
 mod sdk;
 
 mod causality;
+mod collection;
 mod command;
 mod commons;
 mod community;

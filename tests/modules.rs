@@ -1,5 +1,5 @@
-//! Modules that nobody wrote: wasm-smith generates valid ones, with and without the imports and exports of a guest. Each
-//! goes through the whole intake, and what is accepted runs dry in its child. None is the machine's fault.
+//! Modules that nobody wrote: wasm-smith generates valid ones, with and without the imports and exports of a guest.
+//! Each goes through the whole intake, and what is accepted runs dry in its child. None is the machine's fault.
 
 use crate::common::{Place, guest, toolchain};
 use nightlab::guest::component::Component;
@@ -23,7 +23,7 @@ const EXPORTS: &str = r#"(module
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))"#;
 
 /// The module of a number: any, or one that looks like a guest from outside.
-fn module(number: u64, imports: &[u8]) -> Option<Vec<u8>> {
+pub fn module(number: u64, imports: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = [0; BYTES];
     blake3::Hasher::new_derive_key("lab test modules").update(&number.to_le_bytes()).finalize_xof().fill(&mut bytes);
     let mut config = Config { max_imports: 20, max_funcs: 30, max_memories: 1, ..Config::default() };
@@ -55,12 +55,16 @@ fn module(number: u64, imports: &[u8]) -> Option<Vec<u8>> {
     Module::new(config, &mut arbitrary::Unstructured::new(&bytes)).ok().map(|module| module.to_bytes())
 }
 
+/// A module that imports what guests may use.
+pub fn imports() -> Vec<u8> {
+    toolchain().compile(&Source::parse(&guest("guests/tiny")).unwrap()).unwrap()
+}
+
 #[test]
 fn generated_modules_are_refused_or_run() {
     let count = std::env::var(COUNT).map_or(USUAL, |count| count.parse().unwrap());
     let place = Place::new();
-    let source = Source::parse(&guest("guests/tiny")).unwrap();
-    let imports = toolchain().compile(&source).unwrap();
+    let imports = imports();
     let (sandbox, spec) = (&place.bench.sandbox, &place.bench.spec);
     let ended = std::thread::scope(|scope| {
         let part = |first: u64| {

@@ -1,5 +1,5 @@
-//! Builds the fuzz targets with the coverage that libFuzzer follows, and runs each from its kept corpus. Only the packages
-//! of this workspace are instrumented: this program stands between cargo and rustc for them.
+//! Builds the fuzz targets with the coverage that libFuzzer follows, and runs each from its kept corpus. Only the
+//! packages of this workspace are instrumented: this program stands between cargo and rustc for them.
 //! `cargo fuzz run --fuzz-dir tests/fuzz --features libfuzzer fuzz-NAME` instruments the dependencies too.
 
 use anyhow::{Context, Result, bail};

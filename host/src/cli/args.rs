@@ -374,6 +374,9 @@ pub struct Verify {
     /// Execute only this interval, from this store's checkpoint before it (1 is the first that has one).
     #[arg(long, value_name = "K", requires = "file")]
     pub segment: Option<u32>,
+    /// Of a receipt: the submission that it answers, if this store has neither run nor taken it in.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub submission: Option<PathBuf>,
     /// Check all submissions, receipts and findings of this store against its records, and replay N of its experiments.
     #[arg(long, value_name = "N")]
     pub audit: Option<usize>,

@@ -23,7 +23,12 @@ pub fn verify(cli: &Cli, what: &Verify) -> Result<ExitCode> {
 }
 
 fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
-    let statement = statement(file)?;
+    let mut statement = statement(file)?;
+    if let Some(file) = &what.submission {
+        let bytes = user_file::read_bytes(file, Submission::MAX_BYTES as u64)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        statement.bring(&bytes).with_context(|| file.display().to_string())?;
+    }
     let secret = what.secret.as_deref().map(split::given).transpose()?;
     let store = setup::existing_store(&cli.store)?;
     let (purpose, by) = (statement.purpose.name(), statement.by);

@@ -32,6 +32,15 @@ pub enum VerifyError {
     Compile(Box<Refusal>),
     #[error("the component of the submission is refused: {0}")]
     Component(ComponentError),
+    #[error("it is not the submission that the receipt answers, which has the hash {0}")]
+    OtherSubmission(Hash),
+    #[error("it goes with no submission: `--submission` is for receipts")]
+    NoReceipt,
+    #[error(
+        "experiment {0} ran a component that this store has not: name the submission that the receipt answers with \
+         `--submission FILE`"
+    )]
+    NoComponent(String),
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// A stranger chooses budget and limits in a manifest, so not every one is run.
@@ -117,6 +126,33 @@ impl Statement {
         })
     }
 
+    /// Takes the source or component of a receipt from the file of the submission that it answers.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn bring(&mut self, submission: &[u8]) -> Result<(), VerifyError> {
+        let receipt = self.receipt.as_ref().ok_or(VerifyError::NoReceipt)?;
+        if Hash::of(submission) != receipt.submission {
+            return Err(VerifyError::OtherSubmission(receipt.submission));
+        }
+        self.content = Some(Signed::<Submission>::read(submission)?.text.content);
+        Ok(())
+    }
+
+    /// The component that the experiment ran, or the source or component that came with the text. For a receipt, the
+    /// store may have taken in the submission.
+    fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<Content>, VerifyError> {
+        let is_here = store.component(&evidence.manifest.component)?.is_some();
+        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none() && !is_here) else {
+            return Ok(self.content.clone());
+        };
+        if store.submission(&receipt.submission)?.is_none() {
+            return Err(VerifyError::NoComponent(evidence.experiment().short()));
+        }
+        let file = store.get_blob(&receipt.submission)?;
+        Ok(Some(Signed::<Submission>::read(&file)?.text.content))
+    }
+
     /// What this store knows against it, in words. A receipt of this store is the one that it keeps.
     pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
@@ -162,12 +198,12 @@ impl Statement {
         if !walls.hold() {
             return Err(OpenError::Walls(walls).into());
         }
-        let component = match &self.content {
+        let component = match self.content(&bench.store, evidence)? {
             None => setup::component_of(&bench.store, &evidence.manifest)?,
-            Some(Content::Component(bytes)) => Component::from_bytes(bytes).map_err(VerifyError::Component)?,
+            Some(Content::Component(bytes)) => Component::from_bytes(&bytes).map_err(VerifyError::Component)?,
             Some(Content::Source(source)) => {
                 bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
-                let parsed = Source::parse(source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
+                let parsed = Source::parse(&source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
                 bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
             }
         };

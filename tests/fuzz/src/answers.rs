@@ -1,4 +1,5 @@
 //! Answers of models and programs: read, and applied to the seed guest.
+
 use nightlab::guest::seed::SEED_GUEST;
 use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::propose::answer;

@@ -1,4 +1,5 @@
 //! The intake of components: bytes as they come, or, if the first byte is odd, a valid module that they describe.
+
 use arbitrary::Unstructured;
 use nightlab::guest::component::Component;
 use wasm_smith::{Config, Module};

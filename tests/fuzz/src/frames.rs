@@ -1,4 +1,5 @@
 //! What a child says to its parent, and a parent to its child.
+
 use nightlab::sandbox::wire::{Frames, Job, Report, send};
 
 /// More than any input, and far less than the memory limit of the run.

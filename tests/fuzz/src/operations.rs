@@ -1,5 +1,6 @@
 //! Random programs of tensor operations: a session that executes nothing, the CPU's kernels and candle agree after each
 //! call on shapes, faults, costs and the hash of the operations.
+
 #[path = "../../../kernels/tests/programs/guest.rs"]
 mod guest;
 #[path = "../../../kernels/tests/reference/mod.rs"]

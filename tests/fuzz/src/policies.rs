@@ -1,4 +1,5 @@
 //! Policies: read, and written in their canonical text, which reads the same.
+
 use nightlab::policy::Policy;
 
 /// # Panics

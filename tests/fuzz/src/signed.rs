@@ -1,5 +1,6 @@
-//! Files of strangers: submissions, claims, receipts, findings and lists of what failed. What is accepted is spelled as it
-//! was signed.
+//! Files of strangers: submissions, claims, receipts, findings and lists of what failed. What is accepted is spelled as
+//! it was signed.
+
 use nightlab::community::{Claim, Finding, Form, Negatives, PrivateKey, Receipt, Signed, Submission};
 
 /// What reads, and what is read after it was signed again.

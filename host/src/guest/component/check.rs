@@ -1,6 +1,6 @@
 //! Checks a component's size, imports and exports, and computes its key.
 
-use crate::guest::component::code;
+use crate::guest::component::code::{self, CodeError};
 use crate::guest::component::strip::{self, StripError, without_custom_sections};
 use crate::record::key::ComponentKey;
 use crate::record::outcome::GuestFault;
@@ -48,7 +48,7 @@ pub enum ComponentError {
         /// Size of the input, or of its encoded component.
         bytes: usize,
     },
-    /// Beyond a bound of [`code`].
+    /// More code than is compiled in a reasonable time.
     #[error("the component takes too long to compile: {0}")]
     TooComplex(String),
     /// Not WebAssembly, or not an accepted kind.
@@ -208,6 +208,15 @@ fn check_import(name: &str) -> Result<(), ComponentError> {
 /// Prepares an untrusted name for a message: capped, and without control characters.
 fn shorten(name: &str) -> String {
     name.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+impl From<CodeError> for ComponentError {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Invalid(error) => error.into(),
+            CodeError::TooComplex(what) => Self::TooComplex(what),
+        }
+    }
 }
 
 impl From<wasmparser::BinaryReaderError> for ComponentError {

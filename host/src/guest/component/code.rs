@@ -2,10 +2,9 @@
 //! function's variables times its branches: each may have another value after each. The bounds are several times what
 //! an interpreter has; without them, a megabyte of code takes minutes and gigabytes. Pure.
 
-use crate::guest::component::check::ComponentError;
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload, Validator,
-    ValidatorResources, WasmFeatures, WasmModuleResources,
+    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
+    Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
 };
 
 /// Functions of all modules together. SpiderMonkey and CPython have 27 thousand.
@@ -20,6 +19,16 @@ pub const MOST_STATES: u64 = 4_000_000;
 /// The same of all functions together. SpiderMonkey has 30 million.
 pub const MOST_STATES_IN_ALL: u64 = 80_000_000;
 
+/// Why code is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    #[error(transparent)]
+    Invalid(#[from] BinaryReaderError),
+    /// Beyond a bound.
+    #[error("{0}")]
+    TooComplex(String),
+}
+
 /// WebAssembly 2.0 with the features that compilers enable by default; the engine of [`crate::sandbox`] accepts the
 /// same. No relaxed SIMD, threads, 64-bit or multiple memories, tail calls, exceptions or garbage collection, of which
 /// `externref` is a part here.
@@ -31,7 +40,7 @@ fn features() -> WasmFeatures {
 ///
 /// # Errors
 /// It is invalid, or beyond a bound.
-pub fn validate(bytes: &[u8]) -> Result<(), ComponentError> {
+pub fn validate(bytes: &[u8]) -> Result<(), CodeError> {
     let mut validator = Validator::new_with_features(features());
     let (mut functions, mut all) = (Vec::new(), Size::default());
     for payload in Parser::new(0).parse_all(bytes) {
@@ -64,11 +73,7 @@ struct Size {
 }
 
 impl Size {
-    fn add(
-        &mut self,
-        function: &FuncToValidate<ValidatorResources>,
-        body: &FunctionBody,
-    ) -> Result<(), ComponentError> {
+    fn add(&mut self, function: &FuncToValidate<ValidatorResources>, body: &FunctionBody) -> Result<(), CodeError> {
         self.functions += 1;
         within("functions", self.functions, MOST_FUNCTIONS)?;
         within("bytes are in a function", body.range().len() as u64, MOST_BODY_BYTES)?;
@@ -86,7 +91,7 @@ impl Size {
 }
 
 /// The places where control parts or meets.
-fn branches(body: &FunctionBody) -> Result<u64, ComponentError> {
+fn branches(body: &FunctionBody) -> Result<u64, CodeError> {
     let mut count = 0;
     for operator in body.get_operators_reader()? {
         count += match operator? {
@@ -99,11 +104,11 @@ fn branches(body: &FunctionBody) -> Result<u64, ComponentError> {
     Ok(count)
 }
 
-fn within<N: PartialOrd + std::fmt::Display>(what: &str, found: N, limit: N) -> Result<(), ComponentError> {
+fn within<N: PartialOrd + std::fmt::Display>(what: &str, found: N, limit: N) -> Result<(), CodeError> {
     if found <= limit {
         return Ok(());
     }
-    Err(ComponentError::TooComplex(format!("{found} {what}; the limit is {limit}")))
+    Err(CodeError::TooComplex(format!("{found} {what}; the limit is {limit}")))
 }
 
 #[cfg(test)]
@@ -113,7 +118,7 @@ mod tests {
     fn refusal(module: &str) -> Option<String> {
         match validate(&wat::parse_str(module).unwrap()) {
             Ok(()) => None,
-            Err(ComponentError::TooComplex(what)) => Some(what),
+            Err(CodeError::TooComplex(what)) => Some(what),
             Err(other) => panic!("{other}"),
         }
     }
