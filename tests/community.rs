@@ -464,6 +464,15 @@ fn a_component_is_tried_like_a_source_and_the_night_goes_on() {
     let cut = of("cut.submission");
     assert_eq!(cut.status, Status::Tried(Ending::Refused));
     assert!(cut.reason.text().contains("no valid component"), "{}", cut.reason);
+    // A store that has taken in the submission and not tried it proves the receipt too.
+    let other = inbox("");
+    run(&other);
+    std::fs::copy(home.path("gain.submission"), other.path("gain.submission")).unwrap();
+    let answer = format!(".host/receipts/{}.receipt", hash_of(&home.path("gain.submission")));
+    std::fs::copy(home.path(&answer), other.path("gain.receipt")).unwrap();
+    fails(&other.host(&["verify", "gain.receipt"]), "--submission FILE");
+    succeeds(&add(&other, "gain.submission"));
+    succeeds(&other.host(&["verify", "gain.receipt"]));
     // The record shows the card; the champion's folder has it beside the component.
     let shown = std::fs::read_to_string(home.path(".host/champion/card.txt")).unwrap();
     assert!(shown.starts_with("component ") && !home.path(".host/champion/train.rs").exists(), "{shown}");

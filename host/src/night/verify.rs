@@ -149,7 +149,7 @@ impl Statement {
         if store.submission(&receipt.submission)?.is_none() {
             return Err(VerifyError::NoComponent(evidence.experiment().short()));
         }
-        let file = store.get_blob(&receipt.submission)?;
+        let file = store.submission_file(&receipt.submission)?;
         Ok(Some(Signed::<Submission>::read(&file)?.text.content))
     }
 
