@@ -25,9 +25,7 @@ pub fn verify(cli: &Cli, what: &Verify) -> Result<ExitCode> {
 fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
     let mut statement = statement(file)?;
     if let Some(file) = &what.submission {
-        let bytes = user_file::read_bytes(file, Submission::MAX_BYTES as u64)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        statement.bring(&bytes).with_context(|| file.display().to_string())?;
+        statement.bring(&read(file)?).with_context(|| file.display().to_string())?;
     }
     let secret = what.secret.as_deref().map(split::given).transpose()?;
     let store = setup::existing_store(&cli.store)?;
@@ -78,8 +76,7 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
 /// in a commons has to lie in its place there.
 fn statement(file: &Path) -> Result<Statement> {
     let page = if file.is_dir() { file.join(PAGE) } else { file.to_owned() };
-    let bytes = user_file::read_bytes(&page, Submission::MAX_BYTES as u64)
-        .with_context(|| format!("cannot read {}", page.display()))?;
+    let bytes = read(&page)?;
     if !Signed::<Finding>::is_page(&bytes) {
         let statement = Statement::read(&bytes)?;
         if statement.purpose == Purpose::Negatives {
@@ -95,6 +92,11 @@ fn statement(file: &Path) -> Result<Statement> {
         .with_context(|| format!("cannot read the source of the finding, {}", beside.display()))?;
     finding.text.check_source(source.as_bytes()).with_context(|| beside.display().to_string())?;
     Ok(Statement::of_finding(&finding, Some(source)))
+}
+
+/// The bytes of a signed file; the largest one is a submission.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    user_file::read_bytes(file, Submission::MAX_BYTES as u64).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// What a file of a commons says decides where it lies.

@@ -228,7 +228,7 @@ impl Bench {
         let Some(record) = self.store.find_component(key)? else { return Ok(None) };
         let bytes = match self.store.get_blob(&record.component_blob) {
             Ok(bytes) => bytes,
-            Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => return Ok(None),
+            Err(error) if error.is_of_damage() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         Ok(Component::from_bytes(&bytes).ok())

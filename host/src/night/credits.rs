@@ -1,9 +1,9 @@
 //! Whom a champion is owed to: the strangers and labs among the authors of the trials that it goes back to, and of the
 //! sources that these name as theirs.
 
-use crate::community::{Finding, Owed, Signed};
+use crate::community::{Finding, Licence, Owed, Signed};
 use crate::record::key::Hash;
-use crate::record::store::{FindingRecord, Store, StoreError};
+use crate::record::store::{Store, StoreError};
 use crate::record::trial::{Credit, Trial};
 use crate::system::sanitize::one_line;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ fn before(store: &Store, credit: &Credit) -> Result<Option<Vec<Owed>>, StoreErro
     while let Some(parent) = source.map(|source| store.finding_of_source_blob(&source)).transpose()?.flatten()
         && seen.insert(parent.hash)
     {
-        let (Some(older), Some(own)) = (named(store, &parent.hash)?, owed_for(&parent)) else { return Ok(None) };
+        let (Some(older), Some(own)) = (named(store, &parent.hash)?, owed(&parent.credit())) else { return Ok(None) };
         all = older.into_iter().chain([own]).chain(all).collect();
         source = Some(parent.parent);
     }
@@ -82,17 +82,21 @@ fn before(store: &Store, credit: &Credit) -> Result<Option<Vec<Owed>>, StoreErro
 /// Whom the lab of a finding names.
 fn named(store: &Store, finding: &Hash) -> Result<Option<Vec<Owed>>, StoreError> {
     let text = match store.get_blob(finding) {
-        Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => return Ok(None),
+        Err(error) if error.is_of_damage() => return Ok(None),
         text => text?,
     };
     let Ok(signed) = Signed::<Finding>::read(&text) else { return Ok(None) };
-    let own_words = |owed: &Owed| Ok(store.finding(&owed.file)?.as_ref().and_then(owed_for));
-    let all = signed.text.credits.iter().map(|owed| Ok(own_words(owed)?.unwrap_or_else(|| owed.clone())));
+    let own_words = |one: &Owed| Ok(store.finding(&one.file)?.and_then(|finding| owed(&finding.credit())));
+    let all = signed.text.credits.iter().map(|one| Ok(own_words(one)?.unwrap_or_else(|| one.clone())));
     all.collect::<Result<Vec<_>, StoreError>>().map(Some)
 }
 
-/// The author of a finding and the licence, as its lab signed them.
-fn owed_for(finding: &FindingRecord) -> Option<Owed> {
-    let licence = finding.licence.as_ref().and_then(|licence| licence.parse().ok());
-    Some(Owed { author: finding.author.parse().ok()?, file: finding.hash, licence })
+/// The author and the licence of what was sent, as they were signed. `None` if the author's key does not read.
+pub fn owed(credit: &Credit) -> Option<Owed> {
+    Some(Owed { author: credit.author.parse().ok()?, file: credit.sent.hash(), licence: licence_of(credit) })
+}
+
+/// The licence of what was sent, if it has one that reads.
+pub fn licence_of(credit: &Credit) -> Option<Licence> {
+    credit.licence.as_ref().and_then(|licence| licence.parse().ok())
 }

@@ -96,7 +96,7 @@ pub fn source_of(store: &Store, trial: &Trial) -> Result<Option<String>, StoreEr
 pub fn text_of(store: &Store, blob: &Hash) -> Result<Option<String>, StoreError> {
     match store.get_blob(blob) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
+        Err(error) if error.is_of_damage() => Ok(None),
         Err(error) => Err(error),
     }
 }

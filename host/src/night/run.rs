@@ -29,7 +29,7 @@ use crate::record::hint::Hint;
 use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord, NightSign};
-use crate::system::clock::unix_ms;
+use crate::system::clock::{DAY_MS, unix_ms};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// A wait for a proposal that is longer than this is reported to the user.
 const LONG_WAIT: Duration = Duration::from_secs(20);
 /// Milliseconds within which a stopped night continues if its policy is run again.
-pub(super) const SAME_NIGHT_MS: i64 = 24 * 3600 * 1000;
+pub(super) const SAME_NIGHT_MS: i64 = DAY_MS;
 
 /// The task of a night.
 pub struct Plan<'a> {

@@ -1,5 +1,6 @@
 //! How much strangers may send, and how much of it is tried.
 
+use crate::system::clock::DAY_MS;
 use serde::{Deserialize, Serialize};
 
 /// Quotas of an inbox. A day is one of UTC.
@@ -31,8 +32,6 @@ impl Default for Quotas {
         }
     }
 }
-
-const DAY_MS: i64 = 24 * 3600 * 1000;
 
 impl Quotas {
     /// When the day of this time began, in Unix milliseconds.

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 24 * 3600 * 1000;
+
 /// A gap between two looks at a [`Countdown`] counts as this at most: somebody paused this process.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 

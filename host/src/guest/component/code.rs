@@ -3,8 +3,8 @@
 //! an interpreter has; without them, a megabyte of code takes minutes and gigabytes. Pure.
 
 use wasmparser::{
-    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser, Payload, ValidPayload,
-    Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
+    BinaryReaderError, CompositeInnerType, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser,
+    Payload, ValidPayload, Validator, ValidatorResources, WasmFeatures, WasmModuleResources,
 };
 
 /// Functions of all modules together. SpiderMonkey and CPython have 27 thousand.
@@ -77,9 +77,9 @@ impl Size {
         self.functions += 1;
         within("functions", self.functions, MOST_FUNCTIONS)?;
         within("bytes are in a function", body.range().len() as u64, MOST_BODY_BYTES)?;
-        let ty = function.resources.sub_type_at(function.ty);
-        let parameters = ty.map_or(0, |ty| ty.unwrap_func().params().len() as u64);
-        let mut variables = parameters;
+        let ty = function.resources.sub_type_at(function.ty).map(|ty| &ty.composite_type.inner);
+        // The validator has refused functions of another type.
+        let mut variables = if let Some(CompositeInnerType::Func(ty)) = ty { ty.params().len() as u64 } else { 0 };
         for locals in body.get_locals_reader()? {
             variables = variables.saturating_add(u64::from(locals?.0));
         }

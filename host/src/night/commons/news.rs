@@ -7,7 +7,7 @@ use crate::night::commons::refusal::{Refusal, Refused};
 use crate::night::commons::tree::{self, Found};
 use crate::night::setup;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
-use crate::record::store::{NightRecord, Store};
+use crate::record::store::{NightRecord, Store, StoreError};
 use crate::system::untrusted_folder::Folder;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,29 +72,35 @@ impl<'a> Here<'a> {
     }
 
     /// Whether a source is news here.
-    fn check_source(&self, key: &SourceKey) -> Result<(), CommonsOr<Refusal>> {
+    fn check_source(&self, key: &SourceKey) -> Result<(), NoNews> {
         if let Some(number) = self.tried.get(key) {
-            return Err(CommonsOr::Other(Refusal::Tried(*number)));
+            return Err(Refusal::Tried(*number).into());
         }
-        if self.store.has_run(key, &self.context).map_err(CommonsError::from)? {
-            return Err(CommonsOr::Other(Refusal::Ran));
+        if self.store.has_run(key, &self.context)? {
+            return Err(Refusal::Ran.into());
         }
-        match self.store.finding_of_source(key).map_err(CommonsError::from)? {
-            Some(finding) => Err(CommonsOr::Other(Refusal::Taken(finding.hash))),
+        match self.store.finding_of_source(key)? {
+            Some(finding) => Err(Refusal::Taken(finding.hash).into()),
             None => Ok(()),
         }
     }
 }
 
-/// An error that ends all, or one that is about one finding.
-enum CommonsOr<T> {
+/// Why a finding is no news: an error that ends all, or one that is about it alone.
+enum NoNews {
     Commons(CommonsError),
-    Other(T),
+    Refused(Refusal),
 }
 
-impl<T> From<CommonsError> for CommonsOr<T> {
-    fn from(error: CommonsError) -> Self {
-        Self::Commons(error)
+impl From<StoreError> for NoNews {
+    fn from(error: StoreError) -> Self {
+        Self::Commons(error.into())
+    }
+}
+
+impl From<Refusal> for NoNews {
+    fn from(reason: Refusal) -> Self {
+        Self::Refused(reason)
     }
 }
 
@@ -116,8 +122,8 @@ pub fn news(here: &Here, folder: &Folder, own: BTreeSet<Hash>, mut others: Vec<F
                 let is_comparable = manifest.context_key() == here.context && manifest.intervals == setup::INTERVALS;
                 waiting.push(News { found, source_key, is_comparable });
             }
-            Err(CommonsOr::Commons(error)) => return Err(error),
-            Err(CommonsOr::Other(reason)) => sorted.refused.push(Refused::at(&found.path, reason)),
+            Err(NoNews::Commons(error)) => return Err(error),
+            Err(NoNews::Refused(reason)) => sorted.refused.push(Refused::at(&found.path, reason)),
         }
     }
     loop {
@@ -150,13 +156,13 @@ fn read(
     folder: &Folder,
     found: &Found,
     seen: &mut BTreeMap<SourceKey, Hash>,
-) -> Result<SourceKey, CommonsOr<Refusal>> {
-    here.check(found).map_err(CommonsOr::Other)?;
-    let source = tree::source(folder, found).map_err(CommonsOr::Other)?;
-    let key = Source::parse(&source).map_err(|error| CommonsOr::Other(error.into()))?.key();
+) -> Result<SourceKey, NoNews> {
+    here.check(found)?;
+    let source = tree::source(folder, found)?;
+    let key = Source::parse(&source).map_err(Refusal::from)?.key();
     here.check_source(&key)?;
     if let Some(other) = seen.get(&key) {
-        return Err(CommonsOr::Other(Refusal::Taken(*other)));
+        return Err(Refusal::Taken(*other).into());
     }
     seen.insert(key, found.signed.hash());
     Ok(key)

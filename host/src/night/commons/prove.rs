@@ -10,7 +10,7 @@ use crate::night::commons::tree;
 use crate::record::key::Hash;
 use crate::record::store::{Attempts, Proof};
 use crate::sandbox::Progress;
-use crate::system::clock::unix_ms;
+use crate::system::clock::{DAY_MS, unix_ms};
 use crate::system::untrusted_folder::Folder;
 use std::collections::BTreeMap;
 
@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 /// machine that failed may be mended by then.
 const MOST_TRIES: u64 = 3;
 const REMEMBERED_DAYS: i64 = 7;
-const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// What becomes of a new finding.
 pub enum Settled {

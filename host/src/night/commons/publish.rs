@@ -11,11 +11,11 @@ use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
 use crate::night::commons::refusal::{Refusal, Refused};
 use crate::night::commons::tree::{self, Tree};
-use crate::night::credits::owing;
+use crate::night::credits::{licence_of, owed, owing};
 use crate::night::known;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::{NightRecord, Store, StoreError};
-use crate::record::trial::{Credit, Sent, Trial};
+use crate::record::trial::{Sent, Trial};
 use crate::system::untrusted_folder::{Folder, UntrustedFileError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -135,10 +135,6 @@ impl There {
     }
 }
 
-fn read_licence(credit: &Credit) -> Option<Licence> {
-    credit.licence.as_ref().and_then(|licence| licence.parse().ok())
-}
-
 /// Why work of somebody else may not be changed and passed on, if it may not.
 fn forbidden(owed: &Owed) -> Option<String> {
     let terms = match &owed.licence {
@@ -227,7 +223,7 @@ impl Press<'_> {
         };
         let (author, licence) = match &trial.credit {
             None => (Some(self.there.own), self.licence.cloned()),
-            Some(credit) => (credit.author.parse().ok(), read_licence(credit)),
+            Some(credit) => (credit.author.parse().ok(), licence_of(credit)),
         };
         let Some(author) = author else { return Ok(Err("the key of its author does not read".into())) };
         Ok(self.credits(trial.number)?.and_then(|credits| {
@@ -270,18 +266,17 @@ impl Press<'_> {
                     sent.hash()
                 )));
             };
-            let Ok(author) = one.credit.author.parse() else {
+            let Some(own) = owed(one.credit) else {
                 return Ok(Err("the key of an author does not read".into()));
             };
-            let own = Owed { author, file: sent.hash(), licence: read_licence(one.credit) };
-            for owed in before.into_iter().chain([own]) {
-                if owed.author == self.there.own || all.iter().any(|known| known.file == owed.file) {
+            for one in before.into_iter().chain([own]) {
+                if one.author == self.there.own || all.iter().any(|known| known.file == one.file) {
                     continue;
                 }
-                if let Some(reason) = forbidden(&owed) {
+                if let Some(reason) = forbidden(&one) {
                     return Ok(Err(reason));
                 }
-                all.push(owed);
+                all.push(one);
             }
         }
         Ok(Credits::new(all).map_err(|error: CreditsError| error.to_string()))
@@ -291,7 +286,7 @@ impl Press<'_> {
     fn may_tell(&self, trial: &Trial) -> bool {
         let Some(credit) = &trial.credit else { return true };
         let is_own = credit.author == self.there.own.to_string();
-        let allows = read_licence(credit).is_some_and(|licence| licence.allows_changes());
+        let allows = licence_of(credit).is_some_and(|licence| licence.allows_changes());
         // A submission was sent to be tried, and not to be told.
         credit.sent.finding().is_some() && (is_own || allows)
     }
