@@ -40,6 +40,7 @@ mod outlook;
 mod output;
 mod promote;
 mod proposers;
+mod queries;
 mod report;
 mod scale;
 mod score;

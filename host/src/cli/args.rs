@@ -151,7 +151,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Data,
     },
-    /// Policies.
+    /// Policies: the settings of a night.
+    #[command(alias = "config")]
     Policy {
         /// What to do with them.
         #[command(subcommand)]
@@ -531,6 +532,8 @@ pub enum Policy {
         /// A shipped policy or a file.
         policy: String,
     },
+    /// Print the JSON Schema of a policy, by which editors complete and check one.
+    Schema,
 }
 
 /// `host store`.

@@ -101,6 +101,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Doctor => doctor::doctor(&cli),
         Command::Data { command } => data::data(&cli, command),
         Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
+        Command::Policy { command: args::Policy::Schema } => show::schema(),
         Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
         Command::Reference => show::reference(&cli),
         Command::Search(what) => search::search(&cli, what),

@@ -281,6 +281,11 @@ fn last_hash(chain: &[[u8; 32]]) -> String {
     chain.last().map_or_else(|| "–".into(), |hash| Hash(*hash).short())
 }
 
+pub fn schema() -> Result<ExitCode> {
+    println!("{}", serde_json::to_string_pretty(&Policy::schema()?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub fn check_policy(cli: &Cli, name: &str) -> Result<ExitCode> {
     let policy = Policy::load(name)?;
     let profile = policy.profile()?;

@@ -3,13 +3,14 @@
 
 use crate::guest::component::MAX_COMPONENT_BYTES;
 use crate::guest::source::Source;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Most that [`Rules::component_bytes`] may be.
 pub const MOST_COMPONENT_BYTES: u64 = MAX_COMPONENT_BYTES as u64;
 
 /// The table `[rules]` of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
     /// Bytes of data that a source may carry: see [`crate::guest::source::Carried`].

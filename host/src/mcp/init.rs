@@ -11,13 +11,19 @@ use tempfile::NamedTempFile;
 /// What Gemini CLI reads, and Qwen Code, which descends from it.
 const GEMINI: &str = include_str!("init/gemini.json");
 
+/// An Agent Skill: <https://agentskills.io/specification>.
+const SKILL: &str = include_str!("init/SKILL.md");
+
 /// Name and text of each file. The policy is a short introduction, followed by the shipped policy `overnight`. In all
 /// texts, `{HOST_SHELL}`, `{HOST_JSON}` and `{HOST_TOML}` stand for the path of this program.
-const FILES: [(&str, &[&str]); 11] = [
+const FILES: [(&str, &[&str]); 13] = [
     ("program.md", &[crate::night::setup::BRIEF]),
     ("policy.toml", &[include_str!("init/policy.head.toml"), include_str!("../../../policies/overnight.toml")]),
     ("train.rs", &[crate::guest::seed::SEED_GUEST]),
     ("AGENTS.md", &[include_str!("init/AGENTS.md")]),
+    // Claude Code looks for skills in the first folder, Codex, Gemini CLI and others in the second.
+    (".claude/skills/improve-training/SKILL.md", &[SKILL]),
+    (".agents/skills/improve-training/SKILL.md", &[SKILL]),
     (".mcp.json", &[include_str!("init/mcp.json")]),
     (".claude/settings.json", &[include_str!("init/claude.json")]),
     (".codex/config.toml", &[include_str!("init/codex.toml")]),
@@ -182,7 +188,13 @@ mod tests {
         assert_eq!(codex["mcp_servers"]["host"]["command"].as_str(), Some(PROGRAM));
         let claude: serde_json::Value = serde_json::from_str(&read(".claude/settings.json")).unwrap();
         assert_eq!(claude["permissions"]["allow"][0], "mcp__host");
-        assert_eq!(fs::read_dir(&lab).unwrap().count(), 11, "nothing else is left");
+        assert_eq!(fs::read_dir(&lab).unwrap().count(), 12, "nothing else is left");
+        for folder in [".claude", ".agents"] {
+            let skill = read(&format!("{folder}/skills/improve-training/SKILL.md"));
+            let (head, body) = skill.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+            assert!(head.starts_with("name: improve-training\ndescription: ") && head.lines().count() == 2, "{head}");
+            assert!(body.contains("try train.rs") && body.contains("AGENTS.md"));
+        }
     }
 
     #[test]

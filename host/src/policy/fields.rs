@@ -8,10 +8,11 @@ use crate::record::limits::Limits;
 use crate::record::quotas::Quotas;
 use crate::record::retention::Retention;
 use crate::record::spend::Caps;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// The text to learn and how it is scored.
@@ -51,7 +52,7 @@ pub struct Policy {
 }
 
 /// When somebody is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Occasion {
     /// A mutation was kept.
@@ -63,7 +64,7 @@ pub enum Occasion {
 }
 
 /// Who is told, and when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Notify {
     /// Occasions of a message.
@@ -100,7 +101,7 @@ impl Notify {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskPolicy {
     /// Corpora in order of preference. The first available one is used.
@@ -124,7 +125,7 @@ pub struct TaskPolicy {
 }
 
 /// Who chooses the held-out text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// The text itself, so that everybody knows what is held out.
@@ -135,7 +136,7 @@ pub enum Choice {
 }
 
 /// The training time of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Reference profile: a name under `policies/profiles/`, or a path.
@@ -147,7 +148,7 @@ pub struct Budget {
 }
 
 /// The bounds, proposers and random seed of a night.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Search {
     /// Stop after this number of experiments, counted across restarts. `None` means no bound.
@@ -180,7 +181,7 @@ impl Default for Search {
 
 /// Maximum spending of a night, for all proposers together. A missing cap means no bound. After a cap is reached, the
 /// night continues with the free proposers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CapsPolicy {
     /// US dollars.

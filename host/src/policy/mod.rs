@@ -3,13 +3,14 @@
 //! and the nearest remedy.
 //!
 //! May import `experiment` and `propose` for their settings, and `record` and `system`. Start with [`Policy`]. A new
-//! field is declared in `fields`, and its range in `check`.
+//! field is declared in `fields`, and its range in `check`; `schema` tells editors of both.
 
 mod check;
 mod diagnostic;
 mod error;
 mod fields;
 mod load;
+mod schema;
 #[cfg(test)]
 mod tests;
 

@@ -136,3 +136,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_schema_knows_every_field_of_a_policy_and_its_range() {
+    let schema = Policy::schema().unwrap();
+    insta::assert_snapshot!("schema", serde_json::to_string_pretty(&schema).unwrap());
+    for (name, text) in POLICIES {
+        let policy: toml::Table = text.parse().unwrap();
+        for (table, fields) in &policy {
+            for (field, value) in fields.as_table().unwrap() {
+                // A model and a program have names of their own.
+                let known = match table.as_str() {
+                    "llm" | "command" => format!("/properties/{table}/additionalProperties/properties"),
+                    _ => format!("/properties/{table}/properties/{field}"),
+                };
+                let known = schema.pointer(&known).unwrap_or_else(|| panic!("{name}: {table}.{field} is not known"));
+                if value.is_integer() {
+                    assert!(known["minimum"].is_number() && known["maximum"].is_number(), "{table}.{field}: {known}");
+                }
+            }
+        }
+    }
+    let ranges = Policy::load("overnight").unwrap().ranges();
+    for range in ranges {
+        let field = format!("/properties/{}", range.field.replace('.', "/properties/"));
+        assert_eq!(schema.pointer(&field).unwrap()["maximum"], range.high, "{}", range.field);
+    }
+}

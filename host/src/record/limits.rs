@@ -1,10 +1,11 @@
 //! Limits of a guest's run.
 
 use crate::record::causality::Accepted;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Limits of a run. All except `wall_limit_ms` and `threads` can change a result and are part of the experiment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Size of the component in bytes.

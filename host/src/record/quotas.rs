@@ -1,10 +1,11 @@
 //! How much strangers may send, and how much of it is tried.
 
 use crate::system::clock::DAY_MS;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Quotas of an inbox. A day is one of UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quotas {
     /// Submissions that an inbox takes of one key in a day.

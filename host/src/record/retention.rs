@@ -1,9 +1,10 @@
 //! Which weights a store keeps. Weights that are let go can be made again by training once more, bit for bit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Rules for the weights and checkpoints in a store. Those of champions and baselines are always kept.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Number of latest runs that keep their weights and checkpoints, whatever became of them. Trials that were kept

@@ -1,10 +1,11 @@
 //! The rule of selection: what comes after each pair.
 
 use crate::experiment::judge::posterior::Posterior;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What counts as a gain, as a policy says it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
     /// Number of replicas of the baseline, which measure the noise.

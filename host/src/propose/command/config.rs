@@ -1,9 +1,10 @@
 //! Settings of a program in a policy.
 
 use crate::system::sanitize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The program and its arguments, without a shell. A name without `/` is looked up on the path; a name with `/` is

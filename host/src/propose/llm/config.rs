@@ -4,12 +4,13 @@ use crate::propose::llm::cost::Prices;
 use crate::propose::llm::error::OpenError;
 use crate::system::environment::{SECRET_WORDS, is_secret};
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// The API of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
     /// Anthropic Messages: `/v1/messages`.
@@ -45,7 +46,7 @@ impl Dialect {
 /// usd_per_million_input = 3.0
 /// usd_per_million_output = 15.0
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The API of the server.
