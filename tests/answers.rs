@@ -240,8 +240,7 @@ fn files(folder: &Path, without: &str) -> Vec<Vec<u8>> {
 fn a_secret_split_can_be_replayed_by_its_owner_and_by_all_when_it_is_revealed() {
     let home = Home::new();
     home.write_policy("secret.toml", 0.04, 1);
-    let text = fs::read_to_string(home.path("secret.toml")).unwrap();
-    fs::write(home.path("secret.toml"), text.replace("context = 32", "context = 32\nsplit = \"secret\"")).unwrap();
+    home.set("secret.toml", "task.split", "secret");
     let night = || home.host(&["run", "--policy", "./secret.toml"]);
     let shown = || lines(&home.host(&["--json", "split", "show"]));
     let first = said(&night());

@@ -88,15 +88,15 @@ fn everything() -> Vec<(String, Content, Due)> {
 fn inbox() -> Home {
     let home = Home::new();
     home.write_policy("inbox.toml", 0.25, 1000);
-    let text = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
-    let text = text.replace("[search]\n", "[search]\nproposers = [\"inbox\"]\n");
+    home.set("inbox.toml", "search.proposers", vec!["inbox"]);
+    home.set("inbox.toml", "task.eval_rows", 256);
     let mut bounds = limits();
     // Room for interpreters and for models that are larger than the seed guest.
     (bounds.forward_cost_factor, bounds.tensor_bytes, bounds.max_ops) = (30, 1 << 30, 100_000);
     bounds.fuel_per_budget_second *= 20;
     let bounds = toml::to_string(&bounds).unwrap();
     let quotas = "submissions_per_day = 1000\nbytes_per_day = 1000000000";
-    let text = text.replace("eval_chunks = 24", "eval_chunks = 24\neval_rows = 256");
+    let text = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
     std::fs::write(home.path("inbox.toml"), format!("{text}\n[limits]\n{bounds}\n[community]\n{quotas}\n")).unwrap();
     for args in [&["keygen"][..], &["keygen", "somebody"]] {
         assert!(home.host(args).status.success());

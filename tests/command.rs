@@ -394,9 +394,9 @@ fn in_a_night_each_failure_has_its_consequence() {
 /// A home whose `night.toml` has only this program as a proposer.
 fn home_with(script: &str) -> Home {
     let home = Home::new();
+    home.set("night.toml", "search.proposers", vec!["command.sh"]);
     let path = home.path("night.toml");
     let policy = std::fs::read_to_string(&path).unwrap();
-    let policy = policy.replace("[search]\n", "[search]\nproposers = [\"command.sh\"]\n");
     let argv = serde_json::json!(["sh", "-c", script]);
     std::fs::write(path, format!("{policy}\n[command.sh]\nargv = {argv}\n")).unwrap();
     home
@@ -420,9 +420,7 @@ fn a_night_asks_a_program_and_has_its_fault_mended() {
 #[test]
 fn the_last_words_of_a_failing_program_are_where_people_look() {
     let home = home_with("echo \"Your login has expired: run \\`agent login\\`\"; echo a warning >&2; exit 7");
-    let path = home.path("night.toml");
-    let policy = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, policy.replace("[\"command.sh\"]", "[\"command.sh\", \"evolve\"]")).unwrap();
+    home.set("night.toml", "search.proposers", vec!["command.sh", "evolve"]);
     let night = said(&home.host(&["run", "--policy", "night.toml", "--experiments", "1"]));
     let last = "the program ended with code 7; it said last: Your login has expired: run `agent login` | a warning";
     assert!(night.contains("  | Your login has expired"), "within the night: {night}");

@@ -42,12 +42,9 @@ fn results(home: &Home, store: &str) -> Vec<String> {
 #[test]
 fn a_night_is_the_same_with_any_number_of_jobs() {
     let home = Home::new();
-    std::fs::write(home.path("slow.rs"), tiny("0.004")).unwrap();
     std::fs::write(home.path("better.rs"), tiny("0.02")).unwrap();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"").replace("most_seeds = 4", "most_seeds = 6");
-    std::fs::write(home.path("night.toml"), policy).unwrap();
+    home.start_slowly("night.toml", "0.004");
+    home.set("night.toml", "selection.most_seeds", 6);
     let night = |store: &str, jobs: &str| {
         let host = |args: &[&str]| {
             let common = ["--store", store, "--jobs", jobs, "--threads", "2", "--json"];

@@ -93,7 +93,7 @@ fn a_night_survives_that_its_binary_is_replaced() {
 fn a_cache_that_is_cleaned_during_the_night_is_filled_again() {
     let home = Home::new();
     home.write_policy("night.toml", 0.04, 3);
-    home.limit_forward("night.toml", 1000);
+    home.set("night.toml", "limits.forward_cost_factor", 1000);
     let mut night = Running::start(&home, "./night.toml");
     let mut told = night.events();
     night.wait_for(&mut told, "baseline");

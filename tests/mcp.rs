@@ -206,10 +206,7 @@ fn tiny(rate: &str) -> String {
 /// A night whose seed guest learns slowly, so that gains are easy.
 fn home_with_a_slow_seed_guest() -> Home {
     let home = Home::new();
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    std::fs::write(home.path("night.toml"), policy.replace(seed_guest, "seed_guest = \"slow.rs\"")).unwrap();
+    home.start_slowly("night.toml", "0.002");
     home
 }
 

@@ -214,12 +214,8 @@ fn what_was_screened_is_recorded_and_may_be_tried() {
 #[test]
 fn a_kept_mutation_meets_its_predecessor_again() {
     let home = Home::new();
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let policy =
-        policy.replace(seed_guest, "seed_guest = \"slow.rs\"").replace("most_seeds", "recheck_every = 1\nmost_seeds");
-    std::fs::write(home.path("night.toml"), policy).unwrap();
+    home.start_slowly("night.toml", "0.002");
+    home.set("night.toml", "selection.recheck_every", 1);
     std::fs::write(home.path("better.rs"), tiny("0.01")).unwrap();
     let kept = home.host(&["try", "better.rs", "--policy", "./night.toml"]);
     assert!(said(&kept).contains("better on 2 random seeds, confirmed"), "{}", said(&kept));
@@ -246,11 +242,9 @@ fn a_policy_of_the_first_version_runs_and_is_told_what_took_the_place_of_its_see
 #[test]
 fn a_rung_drops_what_is_hopeless_and_passes_the_rest() {
     let home = Home::new();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"");
-    std::fs::write(home.path("night.toml"), policy.replace("most_seeds", "rungs = [0.02]\nmost_seeds")).unwrap();
-    for (name, rate) in [("slow.rs", "0.005"), ("worse.rs", "0.003"), ("better.rs", "0.01")] {
+    home.start_slowly("night.toml", "0.005");
+    home.set("night.toml", "selection.rungs", vec![0.02]);
+    for (name, rate) in [("worse.rs", "0.003"), ("better.rs", "0.01")] {
         std::fs::write(home.path(name), tiny(rate)).unwrap();
     }
     let tried = |file: &str| said(&home.host(&["try", file, "--policy", "./night.toml"]));
@@ -263,7 +257,7 @@ fn a_rung_drops_what_is_hopeless_and_passes_the_rest() {
     let report = home.host(&["report", "--seal"]);
     assert!(said(&report).contains("shorter runs"), "{}", said(&report));
 
-    std::fs::write(home.path("night.toml"), policy.replace("most_seeds", "rungs = [0.02, 0.01]\nmost_seeds")).unwrap();
+    home.set("night.toml", "selection.rungs", vec![0.02, 0.01]);
     let refused = said(&home.host(&["policy", "check", "./night.toml"]));
     assert!(refused.contains("selection.rungs: budgets in seconds, rising, all below budget.seconds"), "{refused}");
 }

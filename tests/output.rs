@@ -13,12 +13,8 @@ fn log(home: &Home) -> Vec<Value> {
 /// A home whose seed guest learns slowly, and `better.rs`, which is kept.
 fn home_with_a_gain() -> Home {
     let home = Home::new();
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
     std::fs::write(home.path("better.rs"), tiny("0.02")).unwrap();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let rest = policy.split_once("seed_guest = ").unwrap().1.split_once('\n').unwrap().1;
-    let head = policy.split_once("seed_guest = ").unwrap().0;
-    std::fs::write(home.path("night.toml"), format!("{head}seed_guest = \"slow.rs\"\n{rest}")).unwrap();
+    home.start_slowly("night.toml", "0.002");
     home
 }
 

@@ -9,15 +9,12 @@ use std::path::PathBuf;
 /// A home whose store has kept a better rate, and a policy of larger terms.
 fn home() -> Home {
     let home = Home::new();
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
-    let policy = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let seed_guest = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let policy = policy.replace(seed_guest, "seed_guest = \"slow.rs\"");
-    std::fs::write(home.path("night.toml"), &policy).unwrap();
+    home.start_slowly("night.toml", "0.002");
     // Corpora and seed guest of larger terms are those of the night.
-    let larger = policy.replace("seconds = 0.04", "seconds = 0.05").replace("[task]\n", "[task]\nscale = 1.5\n");
-    let larger = larger.replace("seed_guest = \"slow.rs\"\n", "").replace("\"words\"", "\"shakespeare\"");
-    std::fs::write(home.path("larger.toml"), larger).unwrap();
+    home.write_policy("larger.toml", 0.05, 2);
+    home.set("larger.toml", "task.scale", 1.5);
+    home.set("larger.toml", "task.corpora", vec!["shakespeare"]);
+    home.set("larger.toml", "task.seed_guest", "gpt");
     home
 }
 

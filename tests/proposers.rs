@@ -422,11 +422,7 @@ fn shared_night(rates: [fn(usize) -> String; 2]) -> Vec<String> {
     let models = [("first", &first, ""), ("second", &second, "")];
     let plan = Plan { proposers: "[\"llm.first\", \"llm.second\"]", models: &models, rest: "", experiments: 12 };
     plan.write(&home);
-    let path = home.path("night.toml");
-    let policy = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(home.path("slow.rs"), with("0.002")).unwrap();
-    let seed = policy.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    std::fs::write(&path, policy.replace(seed, "seed_guest = \"./slow.rs\"")).unwrap();
+    home.start_slowly("night.toml", "0.002");
     let night = home.host(&["--json", "run", "--policy", "./night.toml"]);
     assert_eq!(night.status.code(), Some(0), "{}", said(&night));
     let all = lines(&night);

@@ -18,8 +18,7 @@ const ORDINARY: u32 = 65_534;
 /// A home with records, a key, and held-out text that a secret has chosen.
 fn home_with_secrets() -> Home {
     let home = Home::new();
-    let text = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    std::fs::write(home.path("night.toml"), text.replace("[task]\n", "[task]\nsplit = \"secret\"\n")).unwrap();
+    home.set("night.toml", "task.split", "secret");
     for args in [&["keygen"][..], &["score", "--policy", "./night.toml", "tiny.rs"]] {
         std::fs::write(home.path("tiny.rs"), crate::common::tiny("0.02")).unwrap();
         let output = home.host(args);
@@ -113,9 +112,9 @@ fn without(calls: &[i64], mut command: Command) -> Output {
 #[test]
 fn a_night_for_strangers_names_the_wall_that_is_missing() {
     let home = Home::new();
-    let text = std::fs::read_to_string(home.path("night.toml")).unwrap();
-    let text = text.replace("[search]\n", "[search]\nproposers = [\"inbox\"]\n");
-    std::fs::write(home.path("inbox.toml"), format!("{text}\n[community]\n")).unwrap();
+    home.write_policy("inbox.toml", 0.04, 2);
+    home.set("inbox.toml", "search.proposers", vec!["inbox"]);
+    home.set("inbox.toml", "community.submissions_per_day", 20);
     let made = home.host(&["keygen"]);
     assert_eq!(made.status.code(), Some(0), "{}", said(&made));
     for (calls, named) in [

@@ -1,7 +1,7 @@
 //! Runs the binary as a user does: a folder with a cache, a corpus and policies, the printed output, and running
 //! nights.
 
-use super::{HOST, documents, guest_path, toolchain};
+use super::{HOST, documents, guest_path, tiny, toolchain};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -61,10 +61,19 @@ impl Home {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Lets `forward` cost this many times as much as the seed guest's by a policy that says nothing about it.
-    pub fn limit_forward(&self, policy: &str, factor: u32) {
-        let text = std::fs::read_to_string(self.path(policy)).unwrap();
-        std::fs::write(self.path(policy), format!("{text}\n[limits]\nforward_cost_factor = {factor}\n")).unwrap();
+    /// Sets a field of a policy, given with its table, as in `search.proposers`.
+    pub fn set(&self, policy: &str, field: &str, value: impl Into<toml::Value>) {
+        let mut fields: toml::Table = std::fs::read_to_string(self.path(policy)).unwrap().parse().unwrap();
+        let (table, field) = field.split_once('.').unwrap();
+        let table = fields.entry(table).or_insert_with(|| toml::Table::new().into());
+        table.as_table_mut().unwrap().insert(field.to_owned(), value.into());
+        std::fs::write(self.path(policy), toml::to_string(&fields).unwrap()).unwrap();
+    }
+
+    /// Gives a policy a seed guest that learns slowly, so that gains are easy: `tiny` with this rate, as `slow.rs`.
+    pub fn start_slowly(&self, policy: &str, rate: &str) {
+        std::fs::write(self.path("slow.rs"), tiny(rate)).unwrap();
+        self.set(policy, "task.seed_guest", "slow.rs");
     }
 
     /// A command of the binary with these arguments, not started.
