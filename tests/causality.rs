@@ -1,9 +1,13 @@
 //! Causality: what is proved from the operations of `forward`, what is refused with its line, what is left to probes.
 
 use crate::common::{Place, guest};
+use nightlab::experiment::replay;
+use nightlab::experiment::runner::Experiment;
 use nightlab::guest::component::Component;
 use nightlab::record::causality::{Accepted, Causality, Foreseen};
 use nightlab::record::dry_run::DryRun;
+use nightlab::record::evidence::Evidence;
+use nightlab::record::key::Hash;
 use nightlab::record::limits::Limits;
 use nightlab::record::outcome::{GuestFault, Status};
 use nightlab::sandbox::{EvalInput, RunSpec, measure};
@@ -119,6 +123,46 @@ fn what_stands_in_the_way_of_a_proof_is_told_and_a_policy_may_refuse_it() {
     assert_eq!(kind, GuestFault::NotProved);
     assert!(message.starts_with("the policy accepts only what is proved") && message.contains(&why), "{message}");
     assert!(dry_run(&place, &text, 33, Accepted::Proved).is_ok());
+}
+
+#[test]
+fn a_claim_has_to_pass_other_probes_than_its_own() {
+    let mut place = Place::new();
+    place.bench.spec.limits = Limits::default();
+    place.bench.forward_ps_per_token = 0;
+    let claims = |text: &str| {
+        let component = place.compile(text);
+        let experiment = Experiment { component: &component, random_seed: 1 };
+        let passes = |probe_seed| {
+            let ended = place.bench.runner(1).run(&experiment, probe_seed, &mut |_| (), &|| false);
+            (ended.outcome.status == Status::Completed).then_some((probe_seed, ended.outcome))
+        };
+        let (probe_seed, outcome) = (0..500).find_map(passes).unwrap();
+        let evidence = Evidence {
+            manifest: place.bench.manifest(&component, 1),
+            outcome: outcome.hash(),
+            probe_seed,
+            intervals: outcome.intervals.into_iter().map(Hash).collect(),
+        };
+        replay::prove(&place.bench, (&evidence, outcome.score.map(|score| score.bpb)), &component, &mut |_| ()).unwrap()
+    };
+    let honest = claims(&guest("guests/causal_models"));
+    assert!(honest.identical, "{:?}", honest.difference);
+    // It copies the next token near the end of a row, which a rare choice of probes does not see.
+    let peeks = "fn peeks(net: &Net, tokens: &Tensor) -> Tensor {
+        let (rows, time) = (tokens.size(0), tokens.size(1));
+        let (seen, honest) = (tokens.cast(DType::F32).read(), model(net, tokens));
+        let next: Vec<u32> = (0..rows * time).map(|at| *seen.get(at + 1).unwrap_or(&0.0) as u32).collect();
+        let trust: Vec<f32> = (0..rows * time).map(|at| if (28..time - 1).contains(&(at % time)) { 40.0 } else { 0.0 }).collect();
+        let next = Tensor::from_u32([rows, time], &next).one_hot(honest.size(2)).cast(DType::F32);
+        honest + next * Tensor::from_f32([rows, time, 1], &trust)
+    }\n\nguest!(train, peeks);";
+    let refuted = claims(&guest("guests/tiny").replace("guest!(train, model);", peeks));
+    let difference = refuted.difference.unwrap();
+    assert!(
+        difference.starts_with("with other probes than those of the claim the model fails: bad-eval"),
+        "{difference}"
+    );
 }
 
 #[test]

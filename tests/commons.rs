@@ -13,11 +13,8 @@ use std::process::{Command, Output};
 fn lab() -> Home {
     let home = Home::new();
     home.write_policy("lab.toml", 0.04, 50);
-    let text = std::fs::read_to_string(home.path("lab.toml")).unwrap();
-    let text = text.replace("[search]\n", "[search]\nproposers = [\"commons\"]\n");
-    let seed_guest = text.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    std::fs::write(home.path("lab.toml"), text.replace(seed_guest, "seed_guest = \"slow.rs\"")).unwrap();
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
+    home.set("lab.toml", "search.proposers", vec!["commons"]);
+    home.start_slowly("lab.toml", "0.002");
     succeeds(&home.host(&["keygen"]));
     home
 }
@@ -408,9 +405,7 @@ fn a_lab_whose_claim_is_refuted_is_distrusted() {
 #[test]
 fn what_may_not_be_shown_is_left_out() {
     let home = lab();
-    let policy = std::fs::read_to_string(home.path("lab.toml")).unwrap();
-    let secret = policy.replace("[task]\n", "[task]\nsplit = \"secret\"\n");
-    std::fs::write(home.path("lab.toml"), secret).unwrap();
+    home.set("lab.toml", "task.split", "secret");
     attempt_to_be(&home, &tiny("0.006"), "keep");
     let commons = home.path("commons");
     std::fs::create_dir(&commons).unwrap();
@@ -431,4 +426,111 @@ fn what_may_not_be_shown_is_left_out() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("symbolic link"), "{}", said(&refused));
     assert!(!home.path("words/findings").exists());
+}
+
+#[test]
+fn a_commit_runs_no_program_of_the_folder() {
+    let home = lab();
+    attempt_to_be(&home, &tiny("0.006"), "keep");
+    let commons = home.path("commons");
+    std::fs::create_dir(&commons).unwrap();
+    git(&commons, &["init", "--quiet"]);
+    let ran = home.path("ran");
+    let program = format!("touch {}", ran.display());
+    std::fs::write(commons.join(".gitattributes"), "* filter=x\n").unwrap();
+    let hook = commons.join(".git/hooks/pre-commit");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\n{program}\n")).unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (field, value) in [("user.name", "a lab"), ("user.email", "a@b.c"), ("filter.x.clean", &program)] {
+        git(&commons, &["config", field, value]);
+    }
+    git(&commons, &["config", "core.fsmonitor", &program]);
+    let commit = || home.host(&["commons", "publish", "commons", "--licence", "MIT", "--commit"]);
+    let refused = commit();
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("own settings of Git run a program: `filter.x.clean touch"), "{}", said(&refused));
+    git(&commons, &["config", "--remove-section", "filter.x"]);
+    succeeds(&commit());
+    assert!(!ran.exists());
+    assert!(git(&commons, &["log", "--oneline"]).contains("finding"));
+}
+
+/// The script of a step of the workflow in `docs/commons.md`.
+fn step(name: &str) -> String {
+    let page = include_str!("../docs/commons.md");
+    let (_, step) = page.split_once(&format!("- name: {name}\n        run: |\n")).unwrap();
+    let lines = step.lines().map_while(|line| line.strip_prefix("          "));
+    lines.fold(String::new(), |script, line| script + line + "\n")
+}
+
+#[test]
+fn the_check_of_the_documentation_takes_new_files_of_labs_and_nothing_else() {
+    let script = step("Findings and lists of labs are added, and nothing else is done");
+    let place = tempfile::tempdir().unwrap();
+    let repository = place.path().join("commons");
+    std::fs::create_dir(&repository).unwrap();
+    let git = |args: &[&str]| git(&repository, args);
+    let put = |path: &str, text: &str| {
+        let path = repository.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let commit = || {
+        git(&["add", "."]);
+        git(&["-c", "user.name=a lab", "-c", "user.email=lab@example.org", "commit", "--quiet", "-m", "a change"]);
+    };
+    let (lab, list) = ("a".repeat(64), "b".repeat(64));
+    let finding = |name: &str, file: &str| format!("labs/{lab}/findings/{name}/{file}");
+    git(&["init", "--quiet", "--initial-branch", "main"]);
+    put("README.md", "a commons");
+    put(&finding("first", PAGE), "a page");
+    put(&finding("first", SOURCE), "a source");
+    commit();
+    git(&["update-ref", "refs/remotes/origin/main", "main"]);
+
+    // What the check says of a pull request with these changes.
+    let check = |change: &dyn Fn()| {
+        git(&["checkout", "--quiet", "-B", "change", "main"]);
+        change();
+        commit();
+        let mut bash = Command::new("bash");
+        bash.args(["-e", "-o", "pipefail", "-c", &script]).current_dir(&repository);
+        let output = bash.env("GITHUB_BASE_REF", "main").env("RUNNER_TEMP", place.path()).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    let adds = |name: &str| {
+        put(&finding(name, PAGE), "another page");
+        put(&finding(name, SOURCE), "another source");
+    };
+    let (code, told) = check(&|| {
+        adds("second");
+        adds("third-2");
+        put(&format!("labs/{lab}/negatives/{list}.txt"), "a list");
+    });
+    assert_eq!((code, &*told), (Some(0), ""));
+    assert_eq!(check(&|| (0..20).for_each(|number| adds(&number.to_string()))).0, Some(0));
+
+    let refused = |change: &dyn Fn(), reason: &str| {
+        let (code, told) = check(change);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(reason), "{told}");
+    };
+    let no_places = "these are not new files of a lab in their places";
+    refused(&|| put(".github/workflows/findings.yml", "on: push"), no_places);
+    refused(&|| put(&finding("first", SOURCE), "another source"), no_places);
+    refused(&|| std::fs::remove_file(repository.join(finding("first", PAGE))).unwrap(), no_places);
+    refused(&|| put(&finding("second", "notes.md"), "more"), no_places);
+    refused(&|| put(&finding("a\nb", PAGE), "a page"), no_places);
+    refused(&|| put(&format!("labs/{lab}x/findings/second/{PAGE}"), "a page"), no_places);
+    let link = || {
+        adds("second");
+        let source = repository.join(finding("second", SOURCE));
+        std::fs::remove_file(&source).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", source).unwrap();
+    };
+    refused(&link, no_places);
+    refused(&|| put(&finding("second", PAGE), "a page"), "each finding has a page and a source");
+    refused(&|| put(&finding("second", SOURCE), "a source"), "each finding has a page and a source");
+    refused(&|| (0..21).for_each(|number| adds(&number.to_string())), "more than 20 findings");
 }

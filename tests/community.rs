@@ -2,9 +2,9 @@
 
 use crate::common::home::{Home, Running, lines, said, trials};
 use crate::common::{component, tiny};
-use nightlab::community::{Claim, Content, PrivateKey, Receipt, Signed, Status, Submission};
+use nightlab::community::{Claim, Content, PrivateKey, Receipt, Rounded, Signed, Status, Submission};
 use nightlab::record::ending::Ending;
-use nightlab::record::key::{Hash, TaskHash};
+use nightlab::record::key::{ComponentKey, Hash, TaskHash};
 use nightlab::record::quotas::Quotas;
 use nightlab::record::store::{Arrival, NewSubmission, Store};
 use serde_json::Value;
@@ -17,11 +17,9 @@ use std::sync::OnceLock;
 fn inbox(quotas: &str) -> Home {
     let home = Home::new();
     home.write_policy("inbox.toml", 0.04, 50);
+    home.set("inbox.toml", "search.proposers", vec!["inbox"]);
+    home.start_slowly("inbox.toml", "0.002");
     let text = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
-    let text = text.replace("[search]\n", "[search]\nproposers = [\"inbox\"]\n");
-    let seed_guest = text.lines().find(|line| line.starts_with("seed_guest")).unwrap();
-    let text = text.replace(seed_guest, "seed_guest = \"slow.rs\"");
-    std::fs::write(home.path("slow.rs"), tiny("0.002")).unwrap();
     std::fs::write(home.path("inbox.toml"), format!("{text}\n[community]\n{quotas}\n")).unwrap();
     for args in [&["keygen"][..], &["keygen", "alice"], &["keygen", "bob"]] {
         succeeds(&home.host(args));
@@ -209,8 +207,7 @@ fn what_is_not_as_it_was_signed_stays_out() {
 fn a_key_is_made_once_and_needed_to_answer() {
     let home = Home::new();
     home.write_policy("inbox.toml", 0.04, 1);
-    let text = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
-    std::fs::write(home.path("inbox.toml"), text.replace("[search]\n", "[search]\nproposers = [\"inbox\"]\n")).unwrap();
+    home.set("inbox.toml", "search.proposers", vec!["inbox"]);
     fails(&home.host(&["run", "--policy", "./inbox.toml"]), "`host keygen` makes one");
     let made = home.host(&["keygen"]);
     succeeds(&made);
@@ -285,7 +282,7 @@ fn a_submission_whose_night_was_killed_is_answered_once() {
     assert_eq!(receipt(&home, &hash_of(&file)).text.trial, Some(1));
     let file = killed_at(2, "other terms", "0.015");
     // Terms that the killed night did not have: what it held is free again.
-    std::fs::write(home.path("inbox.toml"), policy.replace("seconds = 0.04", "seconds = 0.05")).unwrap();
+    home.set("inbox.toml", "budget.seconds", 0.05);
     run(&home);
     let first = receipt(&home, &hash_of(&file));
     assert_eq!(first.text.trial, Some(1));
@@ -299,8 +296,7 @@ fn a_submission_whose_night_was_killed_is_answered_once() {
 #[test]
 fn what_a_guest_says_about_secret_text_is_not_sent() {
     let home = inbox("");
-    let policy = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
-    std::fs::write(home.path("inbox.toml"), policy.replace("[task]\n", "[task]\nsplit = \"secret\"\n")).unwrap();
+    home.set("inbox.toml", "task.split", "secret");
     run(&home);
     // In the dry run, which knows no values, it passes.
     let told = "        assert!(loss.item() < 2.0, \"the text is: {}\", loss.item());\n        lab.log(";
@@ -360,6 +356,18 @@ fn claims_and_receipts_are_proved_or_refuted() {
     );
     changed("terms.claim", &|claim| claim.evidence.manifest.budget_ps *= 1_000_000);
     fails(&verify("terms.claim", &[]), "on terms that no night of this store has");
+    // A receipt by another key is not this store's own. It may not contradict its run.
+    let forged = |name: &str, change: &dyn Fn(&mut Receipt)| {
+        let mut text = receipt(home, gain).text;
+        change(&mut text);
+        std::fs::write(home.path(name), Signed::sign(text, &private(home, "bob")).to_bytes()).unwrap();
+    };
+    forged("other.receipt", &|receipt| receipt.answered_unix_ms += 1);
+    succeeds(&verify("other.receipt", &[]));
+    forged("figure.receipt", &|receipt| (receipt.bpb, receipt.pairs) = (Rounded::new(0.1), Some(1)));
+    fails(&verify("figure.receipt", &[]), "and the receipt says 0.1000");
+    forged("component.receipt", &|receipt| receipt.component_key = Some(ComponentKey::of(b"another")));
+    fails(&verify("component.receipt", &[]), "it names another component than that of its run");
     let mut bytes = std::fs::read(&claim).unwrap();
     bytes[60] ^= 1;
     std::fs::write(home.path("flipped.claim"), bytes).unwrap();
@@ -480,8 +488,8 @@ fn a_component_is_tried_like_a_source_and_the_night_goes_on() {
     succeeds(&home.host(&["verify", &format!(".host/receipts/{}.receipt", hash_of(&home.path("gain.submission")))]));
 
     // Proposers go on from the last champion that is a source, and its changes meet the component.
-    let policy = std::fs::read_to_string(home.path("inbox.toml")).unwrap();
-    std::fs::write(home.path("evolve.toml"), policy.replace("[\"inbox\"]", "[\"evolve\"]")).unwrap();
+    std::fs::copy(home.path("inbox.toml"), home.path("evolve.toml")).unwrap();
+    home.set("evolve.toml", "search.proposers", vec!["evolve"]);
     let night = home.host(&["run", "--policy", "./evolve.toml", "--experiments", "3"]);
     succeeds(&night);
     let trials = trials(&home.host(&["log", "--json"]));

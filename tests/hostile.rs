@@ -176,6 +176,25 @@ fn a_source_that_reads_files_is_refused_by_name_and_line() {
     assert_eq!((at.line, what.as_str()), (4, "`include_str`"));
 }
 
+/// A linker that fails by itself looks as if the machine had failed.
+#[test]
+fn data_beyond_the_address_space_is_the_fault_of_the_source() {
+    let place = Place::new();
+    let numbers = || 0..12;
+    let each = |line: fn(u32) -> String| numbers().map(line).collect::<String>();
+    let statics = each(|n| format!("static GAP_{n}: Gap = Gap; static BYTE_{n}: AtomicU8 = AtomicU8::new({n} + 1);\n"));
+    let uses =
+        each(|n| format!("    BYTE_{n}.store(std::hint::black_box(&raw const GAP_{n} as usize) as u8, Relaxed);\n"));
+    let text =
+        guest("guests/tiny").replace("fn train(lab: &mut Lab) {\n", &format!("fn train(lab: &mut Lab) {{\n{uses}"));
+    let text = format!(
+        "{text}\nuse std::sync::atomic::{{AtomicU8, Ordering::Relaxed}};\n#[repr(align(536870912))]\nstruct Gap;\n{statics}"
+    );
+    let refusal = place.bench.compile(&Source::parse(&text).unwrap()).unwrap_err();
+    assert!(refusal.to_string().contains("the linker ended with exit status: 1"), "{refusal}");
+    assert!(refusal.stage().is_some(), "a stage of the mutation: {refusal:?}");
+}
+
 #[test]
 fn another_world_is_refused_in_parent_and_child() {
     let bytes = wat::parse_str("(component)").unwrap();

@@ -43,6 +43,9 @@ fn rows_and_elements() {
     one(Op::Permute { axes: smallvec![0, 2, 1] });
     one(Op::Sum { axes: smallvec![1], keep: false });
     one(Op::Sum { axes: smallvec![0], keep: false });
+    // One row, whose first axis is the row itself.
+    same_in_parts(Op::RmsNorm { eps: 1e-6 }, &operands(&[&[20_000]]));
+    same_in_parts(Op::Softmax, &operands(&[&[16_384]]));
     same_in_parts(Op::Rope { base: 100.0, inverse: true }, &operands(&[&[3, 50, 8, 24]]));
     same_in_parts(Op::Normal { shape, mean: 0.0, std: 1.0, stream: 3, position: 5 }, &[]);
     same_in_parts(Op::Binary(Binary::Mul), &operands(&[&[17, 13, 200], &[17, 13, 1]]));

@@ -14,6 +14,9 @@ use std::process::ExitCode;
 
 pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
     let Publish { dir, licence, commit, key } = what;
+    if *commit {
+        commons::check_settings(dir)?;
+    }
     let store = setup::existing_store(&cli.store)?;
     let key = community::key(cli, key)?;
     let licence: Option<Licence> = licence.as_deref().map(str::parse).transpose().context("--licence")?;

@@ -1,13 +1,16 @@
 //! Replays a stored experiment from its manifest and compares every part of its record. It writes nothing to the store.
 
+use crate::data::Split;
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::Experiment;
+use crate::experiment::runner::{Ended, Experiment};
 use crate::guest::component::Component;
+use crate::record::causality::Causality;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ExperimentKey, Hash};
-use crate::record::outcome::{Outcome, Status};
+use crate::record::outcome::{Outcome, Status, decode_state};
 use crate::record::store::{ExperimentRecord, StoreError};
 use crate::sandbox::{Progress, Resume};
+use kernels::session::Checkpoint;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -110,7 +113,7 @@ pub fn prove(
 ) -> Result<Replay, ReplayError> {
     let experiment = Experiment { component, random_seed: evidence.manifest.random_seed };
     let ended = bench.runner(1).run(&experiment, evidence.probe_seed, &mut |progress| watch(&progress), &|| false);
-    let (found, took) = (ended.outcome, ended.wall);
+    let found = &ended.outcome;
     if !found.status.is_result() {
         return Err(ReplayError::Host(found.status.to_string()));
     }
@@ -125,7 +128,27 @@ pub fn prove(
         let differs = found.hash() != evidence.outcome;
         differs.then(|| "the outcome has another hash, though intervals and score agree".into())
     };
-    Ok(Replay::whole(evidence.experiment(), &said, difference, found, took))
+    let difference = match difference {
+        None => fails_other_probes(bench, &experiment, &ended)?,
+        difference => difference,
+    };
+    Ok(Replay::whole(evidence.experiment(), &said, difference, ended.outcome, ended.wall))
+}
+
+/// Why a model whose causality is not proved does not pass random probes of this machine. Who claims a score has chosen
+/// the probes of the claim, and may have looked for those that a look ahead passes.
+fn fails_other_probes(bench: &Bench, experiment: &Experiment, ended: &Ended) -> Result<Option<String>, ReplayError> {
+    let is_probed = ended.evaluation.is_some_and(|evaluation| evaluation.causality == Causality::Probed);
+    let Some(state) = ended.state.as_ref().filter(|_| is_probed) else { return Ok(None) };
+    let state =
+        decode_state(state).map_err(|error| ReplayError::Host(format!("the state does not decode: {error}")))?;
+    match bench.probe_anew(experiment, &state, Split::Search, &|| false) {
+        Ok(()) => Ok(None),
+        Err(status) if status.is_result() => {
+            Ok(Some(format!("with other probes than those of the claim the model fails: {status}")))
+        }
+        Err(status) => Err(ReplayError::Host(status.to_string())),
+    }
 }
 
 /// Replays one interval only. Up to the checkpoint before it, the guest runs without execution, and the record answers
@@ -151,8 +174,12 @@ pub fn replay_interval(
     let before = interval.checked_sub(1).ok_or_else(no_checkpoint)?;
     let (_, blob) = checkpoints.iter().find(|(index, _)| *index == before).ok_or_else(no_checkpoint)?;
     let expected = stored.intervals.get(interval as usize).ok_or_else(no_checkpoint)?;
-    let from = postcard::from_bytes(&bench.store.get_blob(blob)?)
+    let from: Checkpoint = postcard::from_bytes(&bench.store.get_blob(blob)?)
         .map_err(|error| ReplayError::Host(format!("the checkpoint does not decode: {error}")))?;
+    if from.interval != before {
+        let (key, is) = (record.key.short(), from.interval);
+        return Err(ReplayError::Host(format!("the index of {key} is damaged: checkpoint {before} is that of {is}")));
+    }
     let started = Instant::now();
     let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };
     let trained = bench.runner(1).train(component, record.manifest.random_seed, Some(&resume), &mut |progress| {

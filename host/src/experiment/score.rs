@@ -11,8 +11,8 @@ use crate::record::store::{ScoreRecord, StoreError};
 use crate::system::clock::unix_ms;
 use kernels::session::NamedState;
 
-/// Number of further evaluations of a model that is probed, before a keep, each with other probes. A rare look at
-/// future tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
+/// Number of further evaluations of a model that is probed, before a keep and for a claim, each with other probes. A
+/// rare look at future tokens may pass a single probe per chunk, and a mutation with such a look should not be kept.
 const CONFIRM_PROBES: u64 = 6;
 
 impl Bench {
@@ -28,7 +28,7 @@ impl Bench {
         let known = undamaged(self.store.scores(&run.key))?;
         match known.into_iter().find(|record| record.split == split.name()) {
             Some(record) => Ok(Ok(record.score)),
-            None => self.score_with(component, run, (split, purpose), 0, stopped),
+            None => self.score_with(component, run, (split, purpose), false, stopped),
         }
     }
 
@@ -41,17 +41,17 @@ impl Bench {
         purpose: &str,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
-        self.score_with(component, run, (split, purpose), CONFIRM_PROBES, stopped)
+        self.score_with(component, run, (split, purpose), true, stopped)
     }
 
-    /// Scores a finished run, and records the score with its purpose. A model that is probed passes so many further
-    /// rounds of probes first.
+    /// Scores a finished run, and records the score with its purpose. If its causality is not proved, it may have to
+    /// pass further rounds of probes first.
     fn score_with(
         &self,
         component: &Component,
         run: &Run,
         (split, purpose): (Split, &str),
-        rounds: u64,
+        is_to_be_probed: bool,
         stopped: &Stopped,
     ) -> Result<Result<Score, Status>, BenchError> {
         let Some(record) = &run.record else {
@@ -67,9 +67,8 @@ impl Bench {
             Ok(scored) => scored,
             Err(status) => return Ok(Err(status)),
         };
-        if causality == Causality::Probed {
-            let seeds: Vec<u64> = (0..rounds).map(|_| draw_probe_seed()).collect();
-            if let Err(status) = self.probe(&experiment, &state, split, &seeds, stopped) {
+        if causality == Causality::Probed && is_to_be_probed {
+            if let Err(status) = self.probe_anew(&experiment, &state, split, stopped) {
                 return Ok(Err(status));
             }
         }
@@ -83,16 +82,16 @@ impl Bench {
         Ok(Ok(score))
     }
 
-    /// Evaluates with the probes of each of these random seeds, several at the same time. Returns the failure of the
-    /// first failing seed in the order of `seeds`, so that the result does not depend on timing.
-    fn probe(
+    /// Evaluates with the probes of some new random seeds, several at the same time. Returns the failure of the first
+    /// failing seed in the order in which they were drawn, so that the result does not depend on timing.
+    pub(super) fn probe_anew(
         &self,
         experiment: &Experiment,
         state: &NamedState,
         split: Split,
-        seeds: &[u64],
         stopped: &Stopped,
     ) -> Result<(), Status> {
+        let seeds: Vec<u64> = (0..CONFIRM_PROBES).map(|_| draw_probe_seed()).collect();
         for seeds in seeds.chunks(self.jobs.get()) {
             let runner = &self.runner(seeds.len());
             let evaluations = seeds

@@ -2,7 +2,7 @@
 //! experiment again. Writes nothing but what compiling a source leaves in the store.
 
 use crate::community::{
-    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Signed, Submission,
+    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Rounded, Signed, Submission,
 };
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Refusal;
@@ -153,17 +153,24 @@ impl Statement {
         Ok(Some(Signed::<Submission>::read(&file)?.text.content))
     }
 
-    /// What this store knows against it, in words. A receipt of this store is the one that it keeps.
+    /// What this store knows against it, in words. A receipt by the key of this store is the one that it keeps.
     pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
+        if let (Some(named), Some(evidence)) = (receipt.component_key, &receipt.evidence) {
+            if named != evidence.manifest.component {
+                return Ok(Some("it names another component than that of its run".into()));
+            }
+        }
         let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
             return Ok(None);
         };
         if author != receipt.author.to_string() {
             return Ok(Some(format!("submission {} is by the key {author}", receipt.submission)));
         }
-        let is_other = kept.is_some_and(|kept| kept != self.hash);
-        Ok(is_other.then(|| format!("this store answered submission {} by another receipt", receipt.submission)))
+        let Some(kept) = kept.filter(|kept| *kept != self.hash) else { return Ok(None) };
+        // Another inbox has answered the same file in its own way.
+        let is_by_the_same = Signed::<Receipt>::read(&store.get_blob(&kept)?).is_ok_and(|kept| kept.by == self.by);
+        Ok(is_by_the_same.then(|| format!("this store answered submission {} by another receipt", receipt.submission)))
     }
 
     /// Runs the experiment again, whole or one interval of it, and compares.
@@ -213,10 +220,24 @@ impl Statement {
             Some(_) if is_other => Proof::OtherComponent { found, bpb: None },
             Some(interval) => Proof::Ran(segment_of(&bench, evidence, &component, interval, watch)?),
             None => {
-                let replay = replay::prove(&bench, (evidence, self.bpb), &component, watch)?;
+                let mut replay = replay::prove(&bench, (evidence, self.bpb), &component, watch)?;
+                self.compare_figure(&mut replay);
                 if is_other { Proof::OtherComponent { found, bpb: replay.val_bpb } } else { Proof::Ran(replay) }
             }
         })
+    }
+}
+
+impl Statement {
+    /// A receipt of one random seed gives the score of its run, rounded.
+    fn compare_figure(&self, replay: &mut Replay) {
+        let Some(Receipt { bpb: Some(said), pairs: Some(1), .. }) = &self.receipt else { return };
+        let is_same = replay.val_bpb.and_then(Rounded::new).is_some_and(|found| found == *said);
+        if replay.identical && !is_same {
+            let found = replay.val_bpb.map_or_else(|| "none".into(), |bpb| format!("{bpb:.4}"));
+            replay.identical = false;
+            replay.difference = Some(format!("bits per byte are {found}, and the receipt says {:.4}", said.get()));
+        }
     }
 }
 

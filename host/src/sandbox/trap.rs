@@ -117,6 +117,8 @@ fn other_kind(error: &wasmtime::Error) -> Option<GuestFault> {
         Some(HandleError::Full { .. }) => Some(GuestFault::CountLimit),
         Some(_) => Some(GuestFault::StaleHandle),
         None if error.root_cause().to_string().contains("handle index") => Some(GuestFault::StaleHandle),
+        // The engine has no type for it: see `Limiter::memories` and its like.
+        None if error.root_cause().to_string().starts_with("resource limit exceeded") => Some(GuestFault::CountLimit),
         None => (error.is::<WasmBacktrace>() && !is_of_the_system(error)).then_some(GuestFault::Trap),
     }
 }
@@ -235,6 +237,17 @@ mod tests {
         assert_eq!(status(&Trap::StackOverflow.into()).name(), "stack-overflow");
         assert_eq!(status(&Trap::OutOfFuel.into()).name(), "fuel-exhausted");
         assert!(!status(&Trap::Interrupt.into()).is_result());
+    }
+
+    #[test]
+    fn too_many_memories_are_the_guests_fault() {
+        let mut store =
+            wasmtime::Store::new(&wasmtime::Engine::default(), crate::sandbox::limiter::Limiter::new(1 << 20));
+        store.limiter(|limiter| limiter);
+        let bytes = wat::parse_str("(module (memory 0))").unwrap();
+        let module = wasmtime::Module::new(store.engine(), bytes).unwrap();
+        let error = (0..5).find_map(|_| wasmtime::Instance::new(&mut store, &module, &[]).err()).unwrap();
+        assert_eq!(status(&error).name(), "count-limit");
     }
 
     #[test]

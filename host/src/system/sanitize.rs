@@ -55,12 +55,17 @@ pub fn effect(c: char) -> Option<Effect> {
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             Some(Effect::Reorders)
         }
-        // Soft hyphen, vowel separator, zero-width spaces and joiners, separators of lines and paragraphs, word joiner,
-        // invisible operators, deprecated shaping, byte order mark, interlinear marks, tags, variation selectors'
-        // supplement.
-        '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}' => Some(Effect::Hides),
-        '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}' => Some(Effect::Hides),
-        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e01ef}' => Some(Effect::Hides),
+        // The rest of Unicode's Default_Ignorable_Code_Point: soft hyphen, joiners, fillers of Hangul, inherent vowels of
+        // Khmer, selectors of variants, vowel separator, zero-width spaces and joiners, word joiner, invisible operators,
+        // deprecated shaping, byte order mark, shorthand and musical controls, tags.
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => Some(Effect::Hides),
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' => Some(Effect::Hides),
+        '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' => Some(Effect::Hides),
+        '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' => Some(Effect::Hides),
+        '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => Some(Effect::Hides),
+        // Separators of lines and paragraphs, the empty pattern of braille, interlinear marks, controls of hieroglyphs.
+        '\u{2028}' | '\u{2029}' | '\u{2800}' | '\u{fff9}'..='\u{fffb}' => Some(Effect::Hides),
+        '\u{13430}'..='\u{1345f}' => Some(Effect::Hides),
         c => c.is_control().then_some(Effect::Controls),
     }
 }
@@ -83,6 +88,9 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\n\tb\r"), "a\\u{1b}[31m\n\tb\\r");
         assert_eq!(printable("x\u{202e}y\u{200b}z\u{e0041}"), "x\\u{202e}y\\u{200b}z\\u{e0041}");
         assert_eq!(printable("naïve → ü 数"), "naïve → ü 数");
+        for invisible in "\u{3164}\u{115f}\u{1160}\u{1d173}\u{17b4}\u{180b}\u{fe0f}\u{34f}\u{2800}\u{ffa0}".chars() {
+            assert_eq!(effect(invisible), Some(Effect::Hides), "{invisible:?}");
+        }
     }
 
     #[test]

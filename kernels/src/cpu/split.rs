@@ -126,7 +126,8 @@ pub fn split(op: &Op, inputs: &[Spec], outputs: &[Spec], threads: usize) -> Spli
             Cut::new(lead, work.div_ceil(PRODUCT_PART).min(lead / PRODUCT_ROWS))
         }
         (_, Mode::Flat) if lead < target / 2 => Cut::new(first.shape.elements(), target),
-        (_, Mode::Rows) if lead < target / 2 => {
+        // The first axis of one row is the row.
+        (_, Mode::Rows) if lead < target / 2 || first.shape.rank() == 1 => {
             let rows = first.shape.elements() / u64::from(first.shape.last());
             Cut::new(rows, parts(rows, target))
         }

@@ -1,6 +1,7 @@
 //! Checks a component's size, imports and exports, and computes its key.
 
 use crate::guest::component::code::{self, CodeError};
+use crate::guest::component::shape;
 use crate::guest::component::strip::{self, StripError, without_custom_sections};
 use crate::record::key::ComponentKey;
 use crate::record::outcome::GuestFault;
@@ -48,8 +49,8 @@ pub enum ComponentError {
         /// Size of the input, or of its encoded component.
         bytes: usize,
     },
-    /// More code than is compiled in a reasonable time.
-    #[error("the component takes too long to compile: {0}")]
+    /// More than is validated and compiled in a reasonable time.
+    #[error("the component takes too long to validate and compile: {0}")]
     TooComplex(String),
     /// Not WebAssembly, or not an accepted kind.
     #[error("no valid component: {0}")]
@@ -160,6 +161,7 @@ fn on_own_stack<T: Send + 'static>(
 }
 
 fn encode(core: &[u8]) -> Result<Vec<u8>, ComponentError> {
+    shape::check(core)?;
     code::validate(core)?;
     check_core_imports(core)?;
     let mut module = strip::without_world(core).map_err(|e| ComponentError::Invalid(e.to_string()))?;
@@ -227,6 +229,7 @@ impl From<wasmparser::BinaryReaderError> for ComponentError {
 
 fn accept(bytes: Vec<u8>) -> Result<Component, ComponentError> {
     check_size(&bytes)?;
+    shape::check(&bytes)?;
     let has_runtime = check_outside(&bytes)?;
     code::validate(&bytes)?;
     let stripped = without_custom_sections(&bytes).map_err(|e: StripError| ComponentError::Invalid(e.to_string()))?;

@@ -90,7 +90,7 @@ impl Size {
     }
 }
 
-/// The places where control parts or meets.
+/// The places where control parts or meets. An element of a table is made when it is first asked for, which takes two.
 fn branches(body: &FunctionBody) -> Result<u64, CodeError> {
     let mut count = 0;
     for operator in body.get_operators_reader()? {
@@ -98,13 +98,14 @@ fn branches(body: &FunctionBody) -> Result<u64, CodeError> {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::Else | Operator::End => 1,
             Operator::Br { .. } | Operator::BrIf { .. } => 1,
             Operator::BrTable { targets } => u64::from(targets.len()) + 1,
+            Operator::CallIndirect { .. } | Operator::TableGet { .. } | Operator::TableSet { .. } => 2,
             _ => 0,
         };
     }
     Ok(count)
 }
 
-fn within<N: PartialOrd + std::fmt::Display>(what: &str, found: N, limit: N) -> Result<(), CodeError> {
+pub(super) fn within<N: PartialOrd + std::fmt::Display>(what: &str, found: N, limit: N) -> Result<(), CodeError> {
     if found <= limit {
         return Ok(());
     }
@@ -152,5 +153,11 @@ mod tests {
         let locals = times(999, "(local i32)");
         let table = format!("(module (func (param i32) {locals} (br_table {} (local.get 0))))", times(4000, "0 "));
         assert!(refusal(&table).unwrap().contains("of a function"));
+        let calls = |count| {
+            let calls = times(count, "(call_indirect (i32.const 0))");
+            format!("(module (table 1 funcref) (func (param i32) {locals} {calls}))")
+        };
+        assert_eq!(refusal(&calls(1999)), None);
+        assert!(refusal(&calls(2000)).unwrap().contains("of a function"));
     }
 }

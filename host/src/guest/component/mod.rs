@@ -4,6 +4,7 @@
 mod card;
 mod check;
 mod code;
+mod shape;
 mod strip;
 #[cfg(test)]
 mod tests;

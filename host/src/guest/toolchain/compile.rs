@@ -291,9 +291,15 @@ impl Toolchain {
         if status.signal() == Some(libc::SIGXFSZ) || linker.is_some_and(|end| end.contains("SIGXFSZ")) {
             return Err(of_limit(CompileError::OutputTooLarge { limit_bytes: self.limits.output_bytes }, true));
         }
-        // A guest names no symbol, so nothing in it makes a link fail.
         if let Some(end) = linker {
             let end = printable(end, "");
+            // Data beyond the address space makes a linker fail, as a full disk does. A control tells them apart.
+            if end.starts_with("exit status")
+                && !["(os error ", "No space left"].iter().any(|words| said.contains(words))
+            {
+                let text = format!("the linker ended with {end}: does the data of the source fit into 4 GB?");
+                return Err(of_limit(CompileError::Rejected(text), false));
+            }
             let folder = std::env::temp_dir();
             return Err(machine(format!(
                 "the linker ended with {end}: is {} full, memory short, or a limit of `ulimit` low?",

@@ -20,7 +20,7 @@ mod tree;
 
 pub use error::CommonsError;
 pub use follow::{Follow, Followed, Taken, follow};
-pub use git::{GitError, commit};
+pub use git::{GitError, check_settings, commit};
 pub use publish::{LeftOut, Published, publish};
 pub use refusal::{Refusal, Refused};
 pub use sample::Sample;

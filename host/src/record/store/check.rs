@@ -298,13 +298,18 @@ impl Check<'_> {
                 self.fault(format!("the definition {hash} cannot be read"), "put the index back from a copy");
             }
         }
-        for blob in self.store.rows("SELECT score_blob FROM scores", [], |row| row.get::<_, Hash>(0))? {
+        let scores = "SELECT score_blob, bpb FROM scores";
+        for (blob, bpb) in self.store.rows(scores, [], |row| Ok((row.get::<_, Hash>(0)?, row.get::<_, f64>(1)?)))? {
             self.checked.records += 1;
             match self.store.get_blob(&blob) {
-                Ok(bytes) if Score::decode(&bytes).is_err() => {
-                    self.fault(format!("the score {blob} cannot be read"), "the split is scored again when needed");
-                }
-                Ok(_) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
+                Ok(bytes) => match Score::decode(&bytes) {
+                    Ok(score) if score.bpb.to_bits() == bpb.to_bits() => {}
+                    Ok(_) => self.fault(format!("the index has another figure than the score {blob}"), DISTRUST),
+                    Err(_) => {
+                        self.fault(format!("the score {blob} cannot be read"), "the split is scored again when needed");
+                    }
+                },
+                Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,5 +1,6 @@
 //! Verdicts of earlier versions that blame a mutation for a condition of the machine, such as a full disk. They kept
-//! good sources from being tried: mending takes the verdicts back.
+//! good sources from being tried: mending takes the verdicts back. Verdicts of this version are not looked at, as a guest
+//! can make the compiler say anything.
 
 use crate::record::ending::Ending;
 use crate::record::store::check::Check;
@@ -10,7 +11,7 @@ use crate::record::store::record::DryRunResult;
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Words of the machine. Verdicts of this version have none of them, unless a guest panics with them.
+/// Words of the machine.
 const WORDS: [&str; 10] = [
     "linking with `",
     "the compiler could not be run:",
@@ -68,9 +69,12 @@ impl Check<'_> {
     }
 
     fn false_dry_runs(&mut self) -> Result<(), StoreError> {
-        let rows = self.store.rows("SELECT rowid, facts FROM behaviours", [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })?;
+        let rows = self.store.rows(
+            "SELECT rowid, facts FROM behaviours
+             WHERE rowid <= (SELECT last_row FROM doubted WHERE of_table = 'behaviours')",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
+        )?;
         for (row, facts) in rows {
             let Ok(Err((_, message))) = serde_json::from_str::<DryRunResult>(&facts) else { continue };
             if tells_of_the_machine(&message) {
@@ -85,7 +89,8 @@ impl Check<'_> {
 
     fn false_experiments(&mut self) -> Result<(), StoreError> {
         let sql = "SELECT key, message FROM experiments WHERE status NOT IN ('completed', 'panic')
-         AND key NOT IN (SELECT experiment_key FROM scores)";
+         AND key NOT IN (SELECT experiment_key FROM scores)
+         AND rowid <= (SELECT last_row FROM doubted WHERE of_table = 'experiments')";
         let rows = self.store.rows(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
         for (key, message) in rows.into_iter().filter(|(_, message)| tells_of_the_machine(message)) {
             let what = format!("experiment {key} tells of the machine: {message}");
@@ -110,7 +115,8 @@ impl Check<'_> {
 /// The false verdicts of each night. A repeat of a trial with a false verdict is one, too.
 fn false_verdicts(store: &Store) -> Result<BTreeMap<i64, FalseVerdicts>, StoreError> {
     let sql = "SELECT trials.id, night, context, number, verdict, reason FROM trials JOIN nights ON nights.id = night
-         WHERE verdict IN ('refused', 'failed', 'same') ORDER BY trials.id";
+         WHERE verdict IN ('refused', 'failed', 'same')
+         AND trials.id <= (SELECT last_row FROM doubted WHERE of_table = 'trials') ORDER BY trials.id";
     let rows = store.rows(sql, [], |row| {
         let (id, night): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (context, verdict): (String, Ending) = (row.get(2)?, row.get(4)?);
@@ -156,6 +162,8 @@ mod tests {
         let verdicts =
             || -> Vec<Ending> { store.trials(None).unwrap().iter().map(|record| record.trial.found.verdict).collect() };
         let before = verdicts();
+        assert_eq!(store.check(false, &mut |_| {}).unwrap().faults, [], "they are of this version");
+        store.execute("UPDATE doubted SET last_row = 6", params![]).unwrap();
         let checked = store.check(false, &mut |_| {}).unwrap();
         assert_eq!((checked.faults.len(), verdicts()), (1, before), "{checked:?}");
         let checked = store.check(true, &mut |_| {}).unwrap();

@@ -158,15 +158,21 @@ impl Store {
         self.rows(sql, [component], experiment_row)
     }
 
-    /// An experiment's outcome, checked against its hash.
+    /// An experiment's outcome, checked against its hash and against what the index says of it.
     pub fn outcome(&self, record: &ExperimentRecord) -> Result<Outcome, StoreError> {
         let bytes = self.get_blob(&record.outcome_blob)?;
         let outcome = Outcome::decode(&bytes, &record.message).map_err(undecodable(record.key))?;
-        if outcome.hash() == record.outcome_hash {
-            Ok(outcome)
-        } else {
-            Err(bad_record(record.key, "its outcome has another hash"))
+        if outcome.hash() != record.outcome_hash {
+            return Err(bad_record(record.key, "its outcome has another hash"));
         }
+        if outcome.status.name() != record.status {
+            return Err(bad_record(record.key, "its outcome has another status"));
+        }
+        let score = outcome.score.as_ref().map(|score| score.bpb);
+        if score.map(f64::to_bits) != record.val_bpb.map(f64::to_bits) {
+            return Err(bad_record(record.key, "its outcome has another score"));
+        }
+        Ok(outcome)
     }
 
     /// What another store needs to run an experiment again and compare it.

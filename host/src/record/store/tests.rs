@@ -256,7 +256,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 6, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 7, .. })));
 }
 
 #[test]
@@ -558,6 +558,20 @@ fn a_night_that_did_not_end_is_found_again_and_digests_are_kept() {
     store.add_digest(&context, 20, 1, "host", "nothing helped").unwrap();
     store.add_digest(&context, 40, 2, "llm.a", "width harms").unwrap();
     assert_eq!(store.latest_digest(&context).unwrap(), Some((40, "width harms".into())));
+}
+
+#[test]
+fn a_figure_that_contradicts_its_outcome_is_found() {
+    for damage in ["val_bpb = val_bpb + 1e-12", "val_bpb = NULL", "status = 'panic'"] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        record(&store, 1).unwrap();
+        store.db.execute(&format!("UPDATE experiments SET {damage}"), []).unwrap();
+        let record = store.find_experiment(&manifest(1).key()).unwrap().unwrap();
+        assert!(matches!(store.outcome(&record), Err(StoreError::BadRecord { .. })), "{damage}");
+        let faults = store.check(false, &mut |_| {}).unwrap().faults;
+        assert!(faults.iter().any(|fault| fault.what.contains("its outcome has another")), "{damage}: {faults:?}");
+    }
 }
 
 #[test]

@@ -158,11 +158,20 @@ fn take<'a>(cx: &mut Context<'_>, values: impl IntoIterator<Item = &'a Val>) -> 
     Ok(first)
 }
 
-/// Fuel for what a value holds. Types nest to a fixed depth.
+/// Fuel for what a value holds, with the names that it carries: its type is the guest's. Types nest to a fixed depth.
 fn weight(value: &Val) -> u64 {
+    let own = names(value).into_iter().fold(0, |sum: u64, name| sum.saturating_add(name.len() as u64));
+    parts(value).into_iter().fold(own, |sum, part| sum.saturating_add(1).saturating_add(weight(part)))
+}
+
+/// The texts of one value, without those inside of its parts.
+fn names(value: &Val) -> Vec<&str> {
     match value {
-        Val::String(text) => text.len() as u64,
-        value => parts(value).into_iter().fold(0, |sum, part| sum.saturating_add(1).saturating_add(weight(part))),
+        Val::String(text) => vec![text],
+        Val::Enum(name) | Val::Variant(name, _) => vec![name],
+        Val::Flags(names) => names.iter().map(String::as_str).collect(),
+        Val::Record(fields) => fields.iter().map(|(name, _)| name.as_str()).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -261,8 +270,13 @@ mod tests {
         assert_eq!(weight(&Val::String("ä".repeat(50))), 100);
         assert_eq!(weight(&Val::List(vec![bytes(), bytes()])), 202);
         let wrapped = Val::Option(Some(Box::new(Val::Record(vec![("a".into(), Val::Tuple(vec![bytes()]))]))));
-        assert_eq!(weight(&Val::Result(Err(Some(Box::new(wrapped))))), 104);
+        assert_eq!(weight(&Val::Result(Err(Some(Box::new(wrapped))))), 105);
         assert_eq!(weight(&Val::U64(u64::MAX)), 0);
+        let name = || "n".repeat(100);
+        assert_eq!(weight(&Val::Flags(vec![name(), name()])), 200);
+        assert_eq!(weight(&Val::Enum(name())), 100);
+        assert_eq!(weight(&Val::Variant(name(), Some(Box::new(Val::String(name()))))), 201);
+        assert_eq!(weight(&Val::Record(vec![(name(), bytes())])), 201);
     }
 
     #[test]
