@@ -13,7 +13,8 @@ pub const MOST_COMPONENT_BYTES: u64 = MAX_COMPONENT_BYTES as u64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
-    /// Bytes of data that a source may carry: see [`crate::guest::source::Carried`].
+    // What counts is said at `crate::guest::source::Carried`.
+    /// Bytes of data that a source may carry.
     pub data_bytes: u64,
     /// Bytes of a component that is sent in the place of a source, without custom sections. Its data cannot be told
     /// from its code, so all of it counts as what it carries. 0 refuses all of them.
