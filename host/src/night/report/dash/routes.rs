@@ -52,15 +52,22 @@ impl App {
         self.feed.borrow().standing(Subject::Night(night)).is_some()
     }
 
+    /// Reads the page that is asked for first, so that it is there by then. What goes wrong is said when somebody asks.
+    pub fn warm(&self) {
+        let (news, subject) = (self.news(), Subject::Last);
+        if let Some(standing) = news.standing(subject) {
+            let _ = self.reader.page(standing.night.id, &news.stamp(subject));
+        }
+    }
+
     fn news(&self) -> News {
         self.feed.borrow().clone()
     }
 }
 
-type Shared = Arc<App>;
+pub type Shared = Arc<App>;
 
-pub fn routes(app: App) -> Router {
-    let app = Arc::new(app);
+pub fn routes(app: Shared) -> Router {
     Router::new()
         .route("/", get(last_night))
         .route("/nights", get(nights))

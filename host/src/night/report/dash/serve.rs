@@ -4,7 +4,7 @@
 use crate::night::report::dash::error::DashError;
 use crate::night::report::dash::feed;
 use crate::night::report::dash::reader::Reader;
-use crate::night::report::dash::routes::{App, routes};
+use crate::night::report::dash::routes::{App, Shared, routes};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -29,7 +29,7 @@ const READERS: usize = 4;
 /// A server that listens, and does not answer yet.
 pub struct Server {
     listener: TcpListener,
-    app: App,
+    app: Shared,
     port: u16,
     has_store: bool,
 }
@@ -49,7 +49,7 @@ impl Server {
         let listen = |source| DashError::Listen { port, source };
         listener.set_nonblocking(true).map_err(listen)?;
         let port = listener.local_addr().map_err(listen)?.port();
-        let app = App::new(Reader::new(store.to_owned()), feed, port);
+        let app = Arc::new(App::new(Reader::new(store.to_owned()), feed, port));
         Ok(Self { listener, app, port, has_store })
     }
 
@@ -75,6 +75,8 @@ impl Server {
         let runtime = runtime.enable_all().max_blocking_threads(READERS).build().map_err(DashError::Runtime)?;
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener).map_err(DashError::Runtime)?;
+            let app = self.app.clone();
+            tokio::task::spawn_blocking(move || app.warm());
             let routes = TowerToHyperService::new(routes(self.app));
             let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
             loop {

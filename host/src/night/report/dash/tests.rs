@@ -42,7 +42,7 @@ fn add(store: &Store, night: i64, number: u64) {
 /// The server of a folder, by what its feed knows at this moment.
 fn server(dir: &Path) -> TowerToHyperService<Router> {
     let feed = feed::start(dir.to_owned()).unwrap();
-    TowerToHyperService::new(routes(App::new(Reader::new(dir.to_owned()), feed, PORT)))
+    TowerToHyperService::new(routes(Arc::new(App::new(Reader::new(dir.to_owned()), feed, PORT))))
 }
 
 fn request(

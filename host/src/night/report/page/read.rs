@@ -56,8 +56,10 @@ impl Page {
         sample: &str,
         with_details: impl Fn(bool) -> bool,
     ) -> Result<Self, StoreError> {
-        let picture = Picture::of(store, night, policy)?;
-        let trials = trials_until(store, night)?;
+        let all = store.trials_in(&night.context)?;
+        let picture = Picture::among(store, night, policy, &all)?;
+        let baseline = picture::baseline_runs(store, &all, policy)?;
+        let trials = until(all, night);
         let path = path(&trials);
         let on_path = |number: u64| path.binary_search(&number).is_ok();
         let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
@@ -65,7 +67,7 @@ impl Page {
         for TrialRecord { trial, .. } in trials.iter().filter(|record| with_details(on_path(record.trial.number))) {
             reader.add_source_of(trial)?;
         }
-        let (seed, baseline) = reader.seed_guest(night, policy)?;
+        let (seed, baseline) = reader.seed_guest(&baseline)?;
         let shown = trials.iter().filter(|record| record.night == night.id || on_path(record.trial.number));
         let mut entries = vec![seed];
         for record in shown {
@@ -119,7 +121,8 @@ pub fn details(
     number: u64,
 ) -> Result<Option<Details>, StoreError> {
     let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
-    let (seed, _) = reader.seed_guest(night, policy)?;
+    let baseline = picture::baseline_runs(store, &store.trials_in(&night.context)?, policy)?;
+    let (seed, _) = reader.seed_guest(&baseline)?;
     if number == 0 {
         return Ok(Some(Details { entries: vec![seed], lost: reader.lost }));
     }
@@ -141,14 +144,13 @@ pub fn details(
     Ok(Some(Details { entries: parent.into_iter().chain([own]).collect(), lost: reader.lost }))
 }
 
-/// The trials that a night's page is about: its own and those before. What later nights did is not part of it.
-fn trials_until(store: &Store, night: &NightRecord) -> Result<Vec<TrialRecord>, StoreError> {
-    let mut trials = store.trials_in(&night.context)?;
+/// Of the trials of a context, those that a night's page is about: its own and those before, not what later nights did.
+fn until(mut trials: Vec<TrialRecord>, night: &NightRecord) -> Vec<TrialRecord> {
     match trials.iter().rposition(|record| record.night == night.id) {
         Some(last) => trials.truncate(last + 1),
         None => trials.retain(|record| record.night < night.id),
     }
-    Ok(trials)
+    trials
 }
 
 /// The numbers of the champions that led to the last one, oldest first, by their parents.
@@ -222,8 +224,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The seed guest as entry 0, and its scores.
-    fn seed_guest(&mut self, night: &NightRecord, policy: &Policy) -> Result<(Entry, Guest), StoreError> {
-        let runs = picture::baseline_runs(self.store, &night.context, policy)?;
+    fn seed_guest(&mut self, runs: &[ExperimentRecord]) -> Result<(Entry, Guest), StoreError> {
         let mut entry = entry_of(&Trial::baseline("", Findings::new(Ending::Keep)));
         let Some(first) = runs.first() else { return Ok((entry, Guest::default())) };
         if let Some(component) = self.store.component(&first.manifest.component)?
@@ -232,7 +233,7 @@ impl<'a> Reader<'a> {
             self.sources.insert(0, text);
         }
         self.add_source(&mut entry);
-        let mut guest = self.scores(&runs)?;
+        let mut guest = self.scores(runs)?;
         let scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).filter(|bpb| bpb.is_finite()).collect();
         guest.search = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
         guest.seeds = scores.len();
