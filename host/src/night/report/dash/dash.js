@@ -196,7 +196,10 @@
   let told = { state: "", words: "" };
 
   function showState(name, words) {
+    // What is wrong is said once, at length.
+    if ((name === "waiting" || name === "failed") && words !== told.words) said.textContent = words;
     told = { state: name, words };
+    state.title = words;
     tick();
   }
 
@@ -208,7 +211,7 @@
 
   function tick() {
     const { last, ended } = body.dataset;
-    let words = told.words;
+    let words = { waiting: "waiting for the store", failed: "the store cannot be read" }[told.state] ?? told.words;
     if (told.state === "ready") {
       words = last === undefined ? "live" : `live · ${ended === undefined ? "last trial" : "ended, last trial"} ${ago(Number(last))} ago`;
     }
