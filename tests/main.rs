@@ -25,6 +25,7 @@ mod walls;
 mod answers;
 mod browser;
 mod cli;
+mod dash;
 mod data;
 mod diff;
 mod export;

@@ -15,7 +15,7 @@ fn processor_seconds(id: u32) -> f64 {
 }
 
 /// Adds trials to the last night of a store: each with a source, an answer and an experiment of its own.
-fn add_trials(store: &Store, count: u64) {
+pub fn add_trials(store: &Store, count: u64) {
     let night = store.nights().unwrap().pop().unwrap();
     let last = store.trials_in(&night.context).unwrap().pop().unwrap().trial;
     let source = String::from_utf8(store.get_blob(&last.source_blob).unwrap()).unwrap();

@@ -18,6 +18,8 @@ pub struct Browser {
     session: Option<String>,
     /// What the browser told besides answers.
     pub events: Vec<Value>,
+    /// Where the page and what it asks for come from.
+    origin: String,
     /// Its settings and caches.
     _folder: tempfile::TempDir,
 }
@@ -39,6 +41,11 @@ impl Look {
 impl Browser {
     /// Opens a file. Returns none, with a message, where there is no Chromium.
     pub fn open(file: &Path, look: Look) -> Option<Self> {
+        Self::at(&format!("file://{}", file.canonicalize().unwrap().display()), look)
+    }
+
+    /// Opens an address.
+    pub fn at(url: &str, look: Look) -> Option<Self> {
         let Some(program) = found() else {
             eprintln!("skipped: there is no Chromium on this machine; tests/README.md says how to run this test");
             return None;
@@ -52,7 +59,9 @@ impl Browser {
         shell.arg(format!("--user-data-dir={}", folder.path().display()));
         let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut browser = Self { child, to, from, last: 0, session: None, events: Vec::new(), _folder: folder };
+        let origin = url.split('/').take(3).collect::<Vec<_>>().join("/");
+        let (events, session) = (Vec::new(), None);
+        let mut browser = Self { child, to, from, last: 0, session, events, origin, _folder: folder };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attached = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", attached);
@@ -61,13 +70,32 @@ impl Browser {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
         browser.look(look);
-        let url = format!("file://{}", file.canonicalize().unwrap().display());
-        browser.call("Page.navigate", json!({ "url": url }));
-        while !browser.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
-            let event = browser.read();
-            browser.events.push(event);
-        }
+        browser.go(url);
         Some(browser)
+    }
+
+    /// Goes to another address, and waits until it is loaded.
+    pub fn go(&mut self, url: &str) {
+        let before = self.events.len();
+        self.call("Page.navigate", json!({ "url": url }));
+        while !self.events[before..].iter().any(|event| event["method"] == "Page.loadEventFired") {
+            let event = self.read();
+            self.events.push(event);
+        }
+    }
+
+    /// Waits until an expression in the page is true.
+    pub fn wait(&mut self, expression: &str) {
+        let since = std::time::Instant::now();
+        while self.value(expression) != true {
+            assert!(since.elapsed().as_secs() < 60, "{expression} is not true after a minute");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Runs a script in each page before its own.
+    pub fn before_pages(&mut self, script: &str) {
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
     }
 
     pub fn look(&mut self, look: Look) {
@@ -100,7 +128,11 @@ impl Browser {
     pub fn complaints(&self) -> Vec<String> {
         let is_one = |event: &&Value| match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" | "Runtime.consoleAPICalled" | "Log.entryAdded" => true,
-            "Network.requestWillBeSent" => event["params"]["type"] != "Document",
+            "Network.requestWillBeSent" => {
+                let url = event["params"]["request"]["url"].as_str().unwrap_or_default();
+                event["params"]["type"] != "Document"
+                    && !(self.origin.starts_with("http") && url.starts_with(&self.origin))
+            }
             _ => false,
         };
         self.events.iter().filter(is_one).map(ToString::to_string).collect()

@@ -93,6 +93,9 @@ pub enum Command {
     /// Write the report of a night as a page for a browser (report.html) and a picture (progress.svg, progress.png),
     /// or compare two nights (compare.html, compare.svg, compare.png).
     Report(Report),
+    /// Show the nights of the store in a browser while they run: the report, live. It only reads, and only this machine
+    /// can ask. Ctrl-C ends it.
+    Dash(Dash),
     /// Write a night for other tools: tables (CSV), a Git repository with a commit for each keep, logs for TensorBoard.
     Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
@@ -290,6 +293,17 @@ pub struct Report {
     /// reading is counted. For nights of coding agents and of `try`, which have no end of their own.
     #[arg(long)]
     pub seal: bool,
+}
+
+/// `host dash`.
+#[derive(Debug, Args)]
+pub struct Dash {
+    /// The port; 0 takes a free one.
+    #[arg(long, value_name = "N", default_value_t = nightlab::night::report::dash::PORT)]
+    pub port: u16,
+    /// Print the address of this night instead of the last one's.
+    #[arg(long, value_name = "N")]
+    pub night: Option<i64>,
 }
 
 /// `host export`.

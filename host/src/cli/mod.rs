@@ -6,6 +6,7 @@ mod args;
 mod commons;
 mod community;
 mod ctrl_c;
+mod dash;
 mod data;
 mod diff;
 mod doctor;

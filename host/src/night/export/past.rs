@@ -82,7 +82,7 @@ impl Past {
     /// # Errors
     /// The store cannot be read.
     pub fn read(store: &Store, night: NightRecord, policy: &Policy) -> Result<Self, StoreError> {
-        let baseline = baseline_runs(store, &night.context, policy)?;
+        let baseline = baseline_runs(store, &store.trials_in(&night.context)?, policy)?;
         let seed = match baseline.first().map(|run| store.component(&run.manifest.component)).transpose()?.flatten() {
             Some(component) => guest(store, text_of(store, &component.source_blob)?)?,
             None => None,

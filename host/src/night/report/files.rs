@@ -163,7 +163,9 @@ pub fn account_rows(accounts: &[Account]) -> Vec<[String; 10]> {
     let row = |a: &Account| {
         let counts = [a.proposed, a.lost, a.mended, a.repeats, a.kept].map(|count| count.to_string());
         let [proposed, lost, mended, repeats, kept] = counts;
-        let (gain, requests) = (format!("{:.4}", a.gain), a.spend.requests.to_string());
+        // Only a damaged record has a gain that is not finite.
+        let gain = if a.gain.is_finite() { format!("{:.4}", a.gain) } else { "–".into() };
+        let requests = a.spend.requests.to_string();
         let (tokens, cost) = (a.spend.tokens().to_string(), dollars(a.spend.micro_dollars));
         [a.proposer.clone(), proposed, lost, mended, repeats, kept, gain, requests, tokens, cost]
     };

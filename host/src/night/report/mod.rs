@@ -1,10 +1,11 @@
 //! What a night leaves for people. May not propose, train or judge.
 //!
 //! `summary` tells its standing and its end, `tally` counts, `files` are what they read in the morning. `page` is the
-//! report as one file for a browser, `pages` writes it. `picture` reads what the staircase shows, `chart` and `scale`
-//! lay it out as a `drawing`, `svg` and `png` write that.
+//! report as one file for a browser, `pages` writes it, and `dash` serves it while nights run. `picture` reads what the
+//! staircase shows, `chart` and `scale` lay it out as a `drawing`, `svg` and `png` write that.
 
 pub mod chart;
+pub mod dash;
 pub mod drawing;
 pub mod files;
 pub mod page;

@@ -26,7 +26,7 @@ pub fn write(folder: &Path, page: &Page) -> Result<Vec<PathBuf>, ReportError> {
 
 /// Writes two nights side by side, and their picture.
 pub fn write_comparison(folder: &Path, nights: &[Page; 2]) -> Result<Vec<PathBuf>, ReportError> {
-    let html = page::compared(nights)?;
+    let html = page::compared(nights, &page::Served::default())?;
     let pictures = nights.each_ref().map(|page| page.picture.clone());
     put(folder, (COMPARISON, &html), (PICTURE_OF_BOTH, &pictures))
 }

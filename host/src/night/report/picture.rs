@@ -81,14 +81,23 @@ impl Picture {
 
     /// Reads this night.
     pub fn of(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
-        let replicas = baseline_runs(store, &night.context, policy)?;
+        Self::among(store, night, policy, &store.trials_in(&night.context)?)
+    }
+
+    /// As [`Picture::of`], from all trials of the night's context.
+    pub(in crate::night) fn among(
+        store: &Store,
+        night: &NightRecord,
+        policy: &Policy,
+        all: &[TrialRecord],
+    ) -> Result<Self, StoreError> {
+        let replicas = baseline_runs(store, all, policy)?;
         let baseline = level(&replicas);
-        let (earlier, trials): (Vec<_>, Vec<_>) =
-            store.trials_in(&night.context)?.into_iter().partition(|record| record.night != night.id);
+        let (earlier, trials): (Vec<_>, Vec<_>) = all.iter().partition(|record| record.night != night.id);
         let first = trials.first().map(|record| record.trial.number);
         let is_earlier =
             |record: &&TrialRecord| first.map_or(record.night < night.id, |first| record.trial.number < first);
-        let earlier = earlier.iter().filter(is_earlier).map(|record| &record.trial);
+        let earlier = earlier.into_iter().filter(is_earlier).map(|record| &record.trial);
         let mut levels = Levels::new(baseline);
         let mut start = baseline.map(|level| level.bpb);
         for trial in earlier.filter(|trial| trial.is_kept()) {
@@ -97,10 +106,10 @@ impl Picture {
 
         let mut runs: BTreeSet<ExperimentKey> = replicas.iter().map(|run| run.key).collect();
         let (times, seconds) = times(night, &replicas, &trials);
-        let spends = store.spends()?;
+        let (spends, runs_of) = (store.spends()?, store.runs_of_night(night.id)?);
         let (mut dots, mut micro_dollars) = (Vec::new(), 0u64);
         for (TrialRecord { id, trial, .. }, at_s) in trials.into_iter().zip(times) {
-            runs.extend(store.runs_of(id)?);
+            runs.extend(runs_of.get(id).into_iter().flatten());
             let spent = trial.proposal.and_then(|proposal| spends.get(&proposal));
             micro_dollars = micro_dollars.saturating_add(spent.map_or(0, |spend| spend.micro_dollars));
             dots.push(Dot {
@@ -109,10 +118,10 @@ impl Picture {
                 runs: runs.len(),
                 micro_dollars,
                 ending: trial.found.verdict,
-                level: levels.add(&trial),
+                level: levels.add(trial),
                 delta: trial.found.delta.filter(|delta| delta.is_finite()),
                 p_better: trial.found.p_better.filter(|p| p.is_finite()),
-                description: trial.description,
+                description: trial.description.clone(),
             });
         }
         Ok(Self {
@@ -157,14 +166,14 @@ impl Levels {
 }
 
 /// The seed guest's runs on the policy's random seeds. The first trial of a context was compared with the seed guest,
-/// so its runs lead to them.
+/// so its runs lead to them. `trials` are those of the context.
 pub(in crate::night) fn baseline_runs(
     store: &Store,
-    context: &ContextKey,
+    trials: &[TrialRecord],
     policy: &Policy,
 ) -> Result<Vec<ExperimentRecord>, StoreError> {
     let seeds = replica_seeds(policy);
-    for record in store.trials_in(context)?.into_iter().filter(|record| record.trial.champion == 0) {
+    for record in trials.iter().filter(|record| record.trial.champion == 0) {
         for key in store.runs_of(record.id)? {
             let Some(run) = store.find_experiment(&key)? else { continue };
             if record.trial.found.component_key == Some(run.manifest.component) {
@@ -188,7 +197,7 @@ pub(in crate::night) fn baseline(
     context: &ContextKey,
     policy: &Policy,
 ) -> Result<Option<(ComponentKey, Level)>, StoreError> {
-    let runs = baseline_runs(store, context, policy)?;
+    let runs = baseline_runs(store, &store.trials_in(context)?, policy)?;
     Ok(runs.first().map(|run| run.manifest.component).zip(level(&runs)))
 }
 
@@ -201,7 +210,7 @@ fn level(runs: &[ExperimentRecord]) -> Option<Level> {
 }
 
 /// Time of each verdict, and duration of the night, both in seconds.
-fn times(night: &NightRecord, replicas: &[ExperimentRecord], trials: &[TrialRecord]) -> (Vec<f64>, f64) {
+fn times(night: &NightRecord, replicas: &[ExperimentRecord], trials: &[&TrialRecord]) -> (Vec<f64>, f64) {
     let mut clock_ms = measuring_ms(night, replicas);
     let mut last_ms = night.started_unix_ms;
     let mut times = Vec::new();

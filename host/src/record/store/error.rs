@@ -53,6 +53,17 @@ pub enum StoreError {
         /// The latest version that this host can read.
         known: u64,
     },
+    /// An earlier version wrote the index, and it may not be changed here.
+    #[error(
+        "the index {path} has version {found}, and this host reads version {known}: `host log` brings it up to date, if \
+         you may write it and no earlier host uses it any more"
+    )]
+    Older {
+        path: PathBuf,
+        found: u64,
+        /// The version that this host reads.
+        known: u64,
+    },
     /// Another process runs experiments on this store.
     #[error(
         "{} is running an experiment on the store {path}; wait for it, stop it, or use another --store",
@@ -163,6 +174,7 @@ impl StoreError {
             Self::IndexLost(_)
             | Self::IndexDamaged { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::Corrupt { .. }
             | Self::Missing { .. }
             | Self::BadRecord { .. }

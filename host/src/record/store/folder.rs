@@ -94,6 +94,15 @@ impl Store {
         Ok(Self { dir: dir.to_owned(), db, faults, waiting, _copy: copy })
     }
 
+    /// Opens a store to watch it while others write. Its folder stays as it is, and nothing waits long for a lock.
+    pub fn open_to_watch(dir: &Path) -> Result<Self, StoreError> {
+        schema::refuse_lost(dir)?;
+        let mut waiting = waiting::not_at_all();
+        let db = schema::open_to_watch(&dir.join(schema::FILE), &mut waiting)?;
+        let (faults, waiting): (Faults, _) = (Box::new(|_| Ok(())), Arc::new(Mutex::new(waiting)));
+        Ok(Self { dir: dir.to_owned(), db, faults, waiting, _copy: None })
+    }
+
     /// Opens the store once more, for another thread. What happens while another program locks the index is the same.
     pub fn twin(&self) -> Result<Self, StoreError> {
         Ok(Self { waiting: self.waiting.clone(), ..Self::open(&self.dir)? })

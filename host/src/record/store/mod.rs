@@ -36,6 +36,7 @@ mod secret;
 mod tests;
 mod trial;
 mod waiting;
+mod watch;
 mod weights;
 
 pub use blob::Collected;
@@ -52,4 +53,5 @@ pub use score::ScoreRecord;
 pub use secret::SecretRecord;
 pub use trial::{Recheck, Role, RungSigns, TrialRecord};
 pub use waiting::Waiting;
+pub use watch::{Sight, Standing};
 pub use weights::{LetGo, Model};

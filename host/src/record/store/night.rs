@@ -5,7 +5,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::whole;
 use crate::record::trial::OUTSIDE;
-use rusqlite::params;
+use rusqlite::{Row, params};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NightRecord {
@@ -86,17 +86,7 @@ impl Store {
 
     /// All nights, oldest first.
     pub fn nights(&self) -> Result<Vec<NightRecord>, StoreError> {
-        self.rows("SELECT * FROM nights ORDER BY id", [], |row| {
-            Ok(NightRecord {
-                id: row.get("id")?,
-                policy_name: row.get("policy_name")?,
-                policy_blob: row.get("policy_blob")?,
-                task: row.get("task")?,
-                context: row.get("context")?,
-                started_unix_ms: row.get("started_unix_ms")?,
-                ended_unix_ms: row.get("ended_unix_ms")?,
-            })
-        })
+        self.rows("SELECT * FROM nights ORDER BY id", [], night_row)
     }
 
     /// How much a night has used of its bounds. Trials that others added to the night do not count.
@@ -118,4 +108,16 @@ impl Store {
         let sql = "SELECT key FROM experiments WHERE task = ? AND val_bpb IS NOT NULL ORDER BY val_bpb, key LIMIT 1";
         self.first(sql, [night.task], |row| row.get(0))
     }
+}
+
+pub(super) fn night_row(row: &Row<'_>) -> rusqlite::Result<NightRecord> {
+    Ok(NightRecord {
+        id: row.get("id")?,
+        policy_name: row.get("policy_name")?,
+        policy_blob: row.get("policy_blob")?,
+        task: row.get("task")?,
+        context: row.get("context")?,
+        started_unix_ms: row.get("started_unix_ms")?,
+        ended_unix_ms: row.get("ended_unix_ms")?,
+    })
 }

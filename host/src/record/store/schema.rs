@@ -4,6 +4,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::waiting::Waiting;
 use crate::system::scratch::Scratch;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::fs::{Access, access};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +23,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
 ];
+
+/// How SQLite reads: together with writers, or as a file that nobody changes.
+const READ: &str = "mode=ro";
+const FIXED: &str = "immutable=1";
 
 /// How long SQLite itself waits. Then the store decides whether to try again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -47,27 +52,44 @@ fn refuse_beside_blobs(index: &Path) -> Result<(), StoreError> {
 /// this version), that happens in a copy, which is returned too.
 pub(super) fn open_to_read(path: &Path, waiting: &mut Waiting) -> Result<(Connection, Option<Scratch>), StoreError> {
     // Without a journal nobody writes, so the file can be read as it is.
-    let how = if beside(path, "-wal").exists() { "mode=ro" } else { "immutable=1" };
-    let opened = || {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(format!("file:{}?{how}", escaped(path)), flags)?;
-        db.busy_timeout(LOOK)?;
-        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        Ok((db, version))
-    };
-    match patiently(path, waiting, opened) {
+    let how = if beside(path, "-wal").exists() { READ } else { FIXED };
+    match patiently(path, waiting, || opened(path, how)) {
         Ok((db, version)) if version == MIGRATIONS.len() as i64 => return Ok((db, None)),
         Ok((_, 0)) => refuse_beside_blobs(path)?,
-        Ok((_, version)) if version > MIGRATIONS.len() as i64 => {
-            let (found, known) = (version.unsigned_abs(), MIGRATIONS.len() as u64);
-            return Err(StoreError::Newer { path: path.to_owned(), found, known });
-        }
+        Ok((_, version)) if version > MIGRATIONS.len() as i64 => return Err(other_version(path, version)),
         Ok(_) => {}
         Err(StoreError::ReadOnly(_)) => {}
         Err(refused) => return Err(refused),
     }
     let (copy, at) = copied(path).map_err(|source| StoreError::Copy { path: path.to_owned(), source })?;
     Ok((open(&at, waiting)?, Some(copy)))
+}
+
+/// Opens an index to watch it in place while others write. It is not written, so an older one is refused.
+pub(super) fn open_to_watch(path: &Path, waiting: &mut Waiting) -> Result<Connection, StoreError> {
+    // A reader makes the files beside the index that let it read while others write, where it may.
+    let folder = path.parent().unwrap_or(path);
+    let can_follow = beside(path, "-wal").exists() || access(folder, Access::WRITE_OK).is_ok();
+    let how = if can_follow { READ } else { FIXED };
+    match patiently(path, waiting, || opened(path, how))? {
+        (db, version) if version == MIGRATIONS.len() as i64 => Ok(db),
+        (_, 0) => Err(refuse_beside_blobs(path).err().unwrap_or_else(|| other_version(path, 0))),
+        (_, version) => Err(other_version(path, version)),
+    }
+}
+
+fn other_version(path: &Path, version: i64) -> StoreError {
+    let (path, found, known) = (path.to_owned(), version.unsigned_abs(), MIGRATIONS.len() as u64);
+    if found > known { StoreError::Newer { path, found, known } } else { StoreError::Older { path, found, known } }
+}
+
+/// An index that is only read, and its version.
+fn opened(path: &Path, how: &str) -> rusqlite::Result<(Connection, i64)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(format!("file:{}?{how}", escaped(path)), flags)?;
+    db.busy_timeout(LOOK)?;
+    let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((db, version))
 }
 
 /// A copy of an index and its journal in a temporary folder.

@@ -8,6 +8,7 @@ use crate::record::trial::{Credit, Findings, Sent, Trial};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Row, Transaction, params};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A trial in the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,6 +166,17 @@ impl Store {
     /// The experiments behind a trial, in the order in which they were requested.
     pub fn runs_of(&self, trial: i64) -> Result<Vec<ExperimentKey>, StoreError> {
         self.rows("SELECT experiment_key FROM runs WHERE trial = ? ORDER BY rowid", [trial], |row| row.get(0))
+    }
+
+    /// As [`Store::runs_of`], for each trial of a night.
+    pub fn runs_of_night(&self, night: i64) -> Result<BTreeMap<i64, Vec<ExperimentKey>>, StoreError> {
+        let sql = "SELECT trial, runs.experiment_key FROM trials JOIN runs ON trial = trials.id WHERE night = ?
+             ORDER BY runs.rowid";
+        let mut found = BTreeMap::<i64, Vec<ExperimentKey>>::new();
+        for (trial, key) in self.rows(sql, [night], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            found.entry(trial).or_default().push(key);
+        }
+        Ok(found)
     }
 
     /// As [`Store::runs_of`], each with the name of its role.

@@ -15,3 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn in_silence() -> Waiting {
     Box::new(|waited, _| if waited < PATIENCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
 }
+
+/// Gives up when SQLite itself has waited.
+pub(super) fn not_at_all() -> Waiting {
+    Box::new(|_, _| ControlFlow::Break(()))
+}

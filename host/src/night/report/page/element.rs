@@ -36,6 +36,20 @@ pub fn escaped(text: &str) -> String {
 
 /// A table that scrolls by itself if it is too wide. `id` names it; each row is its attributes and its cells.
 pub fn table(id: &str, caption: &str, heads: &[&str], rows: impl IntoIterator<Item = (String, Vec<Cell>)>) -> String {
+    let heads: Vec<Head> = heads.iter().map(|head| (String::new(), escaped(head))).collect();
+    table_of(id, caption, &heads, rows)
+}
+
+/// The head of a column: its attributes and its HTML.
+pub type Head = (String, String);
+
+/// As [`table`], with heads that are more than text.
+pub fn table_of(
+    id: &str,
+    caption: &str,
+    heads: &[Head],
+    rows: impl IntoIterator<Item = (String, Vec<Cell>)>,
+) -> String {
     let rows: Vec<(String, Vec<Cell>)> = rows.into_iter().collect();
     let class = |cell: Option<&Cell>| if cell.is_some_and(|cell| cell.is_figure) { " class=\"figure\"" } else { "" };
     let mut out = format!(
@@ -44,15 +58,16 @@ pub fn table(id: &str, caption: &str, heads: &[&str], rows: impl IntoIterator<It
          <table id=\"{id}\" aria-labelledby=\"{id}-caption\"><thead><tr>",
         escaped(caption)
     );
-    for (i, head) in heads.iter().enumerate() {
+    for (i, (attributes, head)) in heads.iter().enumerate() {
         let class = class(rows.first().and_then(|(_, cells)| cells.get(i)));
-        out += &format!("<th scope=\"col\"{class}>{}</th>", escaped(head));
+        out += &format!("<th scope=\"col\"{class}{attributes}>{head}</th>");
     }
     out += "</tr></thead><tbody>\n";
     for (attributes, cells) in &rows {
         out += &format!("<tr{attributes}>");
         for (i, cell) in cells.iter().enumerate() {
-            let figure = cell.figure.map_or(String::new(), |figure| format!(" data-figure=\"{figure}\""));
+            let figure = cell.figure.filter(|figure| figure.is_finite());
+            let figure = figure.map_or(String::new(), |figure| format!(" data-figure=\"{figure}\""));
             let (begin, end) = if i == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
             out += &format!("<{begin}{}{figure}>{}</{end}>", class(Some(cell)), cell.html);
         }

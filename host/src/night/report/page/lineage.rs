@@ -13,7 +13,8 @@ const DEEPEST: usize = 6;
 
 type Children<'a> = BTreeMap<u64, Vec<&'a Entry>>;
 
-pub fn section(page: &Page) -> String {
+/// Of what was tried on one source, the last `most` are shown.
+pub fn section(page: &Page, most: usize) -> String {
     let known: BTreeSet<u64> = page.entries.iter().map(|entry| entry.number).collect();
     let mut children = Children::new();
     for entry in page.entries.iter().filter(|entry| entry.number > 0) {
@@ -28,13 +29,14 @@ pub fn section(page: &Page) -> String {
     let mut out = String::from("<ul class=\"tree\">\n");
     for number in [0].into_iter().chain(trunk.iter().copied()) {
         if let Some(entry) = page.entry(number) {
-            node(&mut out, entry, &children, &trunk, 0);
+            node(&mut out, entry, (&children, &trunk, most), 0);
         }
     }
     out + "</ul>\n"
 }
 
-fn node(out: &mut String, entry: &Entry, children: &Children, trunk: &[u64], depth: usize) {
+fn node(out: &mut String, entry: &Entry, tree: (&Children, &[u64], usize), depth: usize) {
+    let (children, trunk, most) = tree;
     let words = if entry.number == 0 { "the seed guest" } else { entry.change.as_str() };
     let delta = entry.delta.map_or(String::new(), |delta| format!(" {}", signed(delta)));
     // Writing to a String does not fail.
@@ -47,14 +49,20 @@ fn node(out: &mut String, entry: &Entry, children: &Children, trunk: &[u64], dep
     );
     let own = children.get(&entry.number).map(Vec::as_slice).unwrap_or_default();
     let branches: Vec<&&Entry> = own.iter().filter(|child| !trunk.contains(&child.number)).collect();
+    let earlier = branches.len().saturating_sub(most);
+    let shown = &branches[earlier..];
     if !branches.is_empty() && depth < DEEPEST {
         let _ = write!(out, "\n<details><summary>{}</summary><ul>\n", summary(&branches));
-        branches.iter().for_each(|child| node(out, child, children, trunk, depth + 1));
+        if earlier > 0 {
+            let _ =
+                writeln!(out, "<li>{earlier} earlier ones are in the table of <a href=\"#trials\">all trials</a></li>");
+        }
+        shown.iter().for_each(|child| node(out, child, tree, depth + 1));
         out.push_str("</ul></details>");
     }
     out.push_str("</li>\n");
     if depth == DEEPEST {
-        branches.iter().for_each(|child| node(out, child, children, trunk, depth));
+        shown.iter().for_each(|child| node(out, child, tree, depth));
     }
 }
 

@@ -2,7 +2,8 @@
 //! without scripts; a script adds sorting, filters and the details of each trial.
 //!
 //! `read` makes a [`Page`] of what the store has, and names what it has lost. `html` writes it, section by section:
-//! `champion`, `lineage`, `search`, `trials`, `compare`. `edits` keeps sources as changes of their parents.
+//! `champion`, `lineage`, `search`, `trials`, `compare`; `view` is what a reader of a served page has chosen, `tiles`
+//! what such a page shows first. `edits` keeps sources as changes of their parents.
 //! `page.html`, `page.css` and `page.js` are the file's own. `policy` lets a browser run these, and nothing else.
 //! Untrusted words are made harmless by `read`, those of the picture by `svg`. They reach the file through `element`,
 //! which escapes them.
@@ -19,7 +20,12 @@ mod read;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod trials;
+mod view;
 
 pub use content::{Entry, Page};
-pub use html::{compared, report};
+pub use element::{Cell, escaped, table};
+pub use html::{Section, Served, compared, live, report, whole};
+pub use read::{Details, details};
+pub use view::View;

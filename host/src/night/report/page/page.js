@@ -37,18 +37,25 @@ function sort(table, column) {
   body.append(...keyed.map(([, row]) => row));
 }
 
-for (const table of document.querySelectorAll("table")) {
-  if (table.tBodies[0].rows.length < 2) continue;
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = make("button", head.textContent, { type: "button" });
-    button.addEventListener("click", () => sort(table, column));
-    head.replaceChildren(button);
-    head.setAttribute("aria-sort", "none");
-  });
+// Lets the heads of tables sort them. Heads that are links sort by themselves.
+function makeSortable(root) {
+  for (const table of root.querySelectorAll("main table")) {
+    if (table.tBodies[0].rows.length < 2) continue;
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if (head.firstElementChild) return;
+      const button = make("button", head.textContent, { type: "button" });
+      button.addEventListener("click", () => sort(table, column));
+      head.replaceChildren(button);
+      head.setAttribute("aria-sort", "none");
+    });
+  }
 }
 
+makeSortable(document);
+
+// A filter that is not hidden is answered by a server.
 const filter = document.getElementById("filter");
-if (filter) {
+if (filter && filter.hidden) {
   const [words, verdict, count] = ["words", "verdict", "count"].map((id) => document.getElementById(id));
   const rows = [...document.querySelectorAll("#all tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
   const apply = () => {

@@ -5,10 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 
-/// The content security policy of a page with this style sheet and this script.
-pub fn policy(style: &str, script: &str) -> String {
+/// The content security policy of a page with this style sheet and this script. A page that a server sends may ask the
+/// same server for more.
+pub fn policy(style: &str, script: &str, is_served: bool) -> String {
+    let (more, forms) = if is_served { (" connect-src 'self';", "'self'") } else { ("", "'none'") };
     format!(
-        "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:;{more} base-uri 'none'; form-action {forms}",
         hash(style),
         hash(script)
     )

@@ -13,6 +13,7 @@ use crate::record::spend::Spend;
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::sanitize;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Points of a loss curve.
@@ -36,20 +37,44 @@ impl Page {
     /// # Errors
     /// If the index cannot be read. A lost blob is no error.
     pub fn of(store: &Store, night: &NightRecord, policy: &Policy, sample: &str) -> Result<Self, StoreError> {
-        let picture = Picture::of(store, night, policy)?;
-        let mut trials = store.trials_in(&night.context)?;
-        // What later nights did is not part of this one.
-        match trials.iter().rposition(|record| record.night == night.id) {
-            Some(last) => trials.truncate(last + 1),
-            None => trials.retain(|record| record.night < night.id),
+        Self::read(store, night, policy, sample, |_| true)
+    }
+
+    /// The page of a night without what [`details`] has of trials that are not champions, and without a sample.
+    ///
+    /// # Errors
+    /// As [`Page::of`].
+    pub fn outline(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
+        Self::read(store, night, policy, "", |path_has| path_has)
+    }
+
+    /// `with_details` says of a trial, by whether it is on the path to the best, if all about it is read.
+    fn read(
+        store: &Store,
+        night: &NightRecord,
+        policy: &Policy,
+        sample: &str,
+        with_details: impl Fn(bool) -> bool,
+    ) -> Result<Self, StoreError> {
+        let all = store.trials_in(&night.context)?;
+        let picture = Picture::among(store, night, policy, &all)?;
+        let baseline = picture::baseline_runs(store, &all, policy)?;
+        let trials = until(all, night);
+        let path = path(&trials);
+        let on_path = |number: u64| path.binary_search(&number).is_ok();
+        let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
+        // A parent of a champion is a champion, or the seed guest.
+        for TrialRecord { trial, .. } in trials.iter().filter(|record| with_details(on_path(record.trial.number))) {
+            reader.add_source_of(trial)?;
         }
-        let mut reader = Reader::new(store, night, &trials, u64::from(policy.task.context))?;
-        let (seed, baseline) = reader.seed_guest(night, policy)?;
-        let path = reader.path(&trials);
-        let shown = trials.iter().filter(|record| record.night == night.id || path.contains(&record.trial.number));
+        let (seed, baseline) = reader.seed_guest(&baseline)?;
+        let shown = trials.iter().filter(|record| record.night == night.id || on_path(record.trial.number));
         let mut entries = vec![seed];
         for record in shown {
-            entries.push(reader.entry(record)?);
+            entries.push(match with_details(on_path(record.trial.number)) {
+                true => reader.entry(record)?,
+                false => reader.outline(&record.trial),
+            });
         }
         let path = reader.steps(&path, &trials)?;
         let champion = match path.last() {
@@ -76,6 +101,73 @@ impl Page {
     }
 }
 
+/// All about one trial, with the source of its parent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Details {
+    /// The trial, and its parent before it, if the store has its source.
+    pub entries: Vec<Entry>,
+    /// What the store has lost.
+    pub lost: Vec<String>,
+}
+
+/// All about the trial of a night, or about an earlier champion; 0 is the seed guest. None if there is no such trial.
+///
+/// # Errors
+/// If the index cannot be read. A lost blob is no error.
+pub fn details(
+    store: &Store,
+    night: &NightRecord,
+    policy: &Policy,
+    number: u64,
+) -> Result<Option<Details>, StoreError> {
+    let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
+    let baseline = picture::baseline_runs(store, &store.trials_in(&night.context)?, policy)?;
+    let (seed, _) = reader.seed_guest(&baseline)?;
+    if number == 0 {
+        return Ok(Some(Details { entries: vec![seed], lost: reader.lost }));
+    }
+    let Some(record) = store.trial_in(&night.context, number)? else { return Ok(None) };
+    let parent = match record.trial.parent {
+        0 => Some(seed),
+        parent if parent < number => store
+            .trial_in(&night.context, parent)?
+            .map(|TrialRecord { trial, .. }| {
+                reader.add_source_of(&trial)?;
+                let source = reader.sources.get(&parent).cloned();
+                Ok::<_, StoreError>(Entry { source, ..reader.outline(&trial) })
+            })
+            .transpose()?,
+        _ => None,
+    };
+    reader.add_source_of(&record.trial)?;
+    let own = reader.entry(&record)?;
+    Ok(Some(Details { entries: parent.into_iter().chain([own]).collect(), lost: reader.lost }))
+}
+
+/// Of the trials of a context, those that a night's page is about: its own and those before, not what later nights did.
+fn until(mut trials: Vec<TrialRecord>, night: &NightRecord) -> Vec<TrialRecord> {
+    match trials.iter().rposition(|record| record.night == night.id) {
+        Some(last) => trials.truncate(last + 1),
+        None => trials.retain(|record| record.night < night.id),
+    }
+    trials
+}
+
+/// The numbers of the champions that led to the last one, oldest first, by their parents.
+fn path(trials: &[TrialRecord]) -> Vec<u64> {
+    let by_number: BTreeMap<u64, &Trial> = trials.iter().map(|record| (record.trial.number, &record.trial)).collect();
+    let last = trials.iter().map(|record| &record.trial).rfind(|trial| trial.is_kept());
+    let mut path = Vec::new();
+    let mut next = last.map(|trial| trial.number);
+    while let Some(trial) = next.and_then(|number| by_number.get(&number)) {
+        path.push(trial.number);
+        // A parent is older than what is made of it, so this ends, whatever a damaged record says.
+        next = (0 < trial.parent && trial.parent < trial.number).then_some(trial.parent);
+    }
+    path.reverse();
+    path
+}
+
 struct Reader<'a> {
     store: &'a Store,
     /// Tokens of a chunk of held-out text.
@@ -91,26 +183,20 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(store: &'a Store, night: &NightRecord, trials: &[TrialRecord], context: u64) -> Result<Self, StoreError> {
+    fn new(store: &'a Store, night: &NightRecord, context: u64) -> Result<Self, StoreError> {
         let mut again = BTreeMap::<u64, Vec<f64>>::new();
         for recheck in store.rechecks(&night.context)? {
             again.entry(recheck.number).or_default().extend(recheck.gain.filter(|gain| gain.is_finite()));
         }
-        let mut reader = Self {
-            store,
-            context,
-            sources: BTreeMap::new(),
-            again,
-            spends: store.spends()?,
-            exchanged: 0,
-            lost: Vec::new(),
-        };
-        for TrialRecord { trial, .. } in trials {
-            if let Some(text) = reader.text(&trial.source_blob, || format!("source of #{}", trial.number))? {
-                reader.sources.insert(trial.number, text);
-            }
+        let (sources, lost) = (BTreeMap::new(), Vec::new());
+        Ok(Self { store, context, sources, again, spends: store.spends()?, exchanged: 0, lost })
+    }
+
+    fn add_source_of(&mut self, trial: &Trial) -> Result<(), StoreError> {
+        if let Some(text) = self.text(&trial.source_blob, || format!("source of #{}", trial.number))? {
+            self.sources.insert(trial.number, text);
         }
-        Ok(reader)
+        Ok(())
     }
 
     /// What was read, or nothing if the store has lost it, which is then said.
@@ -138,8 +224,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The seed guest as entry 0, and its scores.
-    fn seed_guest(&mut self, night: &NightRecord, policy: &Policy) -> Result<(Entry, Guest), StoreError> {
-        let runs = picture::baseline_runs(self.store, &night.context, policy)?;
+    fn seed_guest(&mut self, runs: &[ExperimentRecord]) -> Result<(Entry, Guest), StoreError> {
         let mut entry = entry_of(&Trial::baseline("", Findings::new(Ending::Keep)));
         let Some(first) = runs.first() else { return Ok((entry, Guest::default())) };
         if let Some(component) = self.store.component(&first.manifest.component)?
@@ -148,7 +233,7 @@ impl<'a> Reader<'a> {
             self.sources.insert(0, text);
         }
         self.add_source(&mut entry);
-        let mut guest = self.scores(&runs)?;
+        let mut guest = self.scores(runs)?;
         let scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).filter(|bpb| bpb.is_finite()).collect();
         guest.search = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
         guest.seeds = scores.len();
@@ -175,16 +260,21 @@ impl<'a> Reader<'a> {
         Ok(guest)
     }
 
+    /// A trial without its source, its runs and what they recorded.
+    fn outline(&self, trial: &Trial) -> Entry {
+        let mut entry = entry_of(trial);
+        let spend = trial.proposal.and_then(|proposal| self.spends.get(&proposal));
+        entry.spend = spend.copied().unwrap_or_default();
+        entry.again = self.again.get(&trial.number).cloned().unwrap_or_default();
+        entry
+    }
+
     fn entry(&mut self, record: &TrialRecord) -> Result<Entry, StoreError> {
         let TrialRecord { id, trial, .. } = record;
-        let mut entry = entry_of(trial);
-        if let Some(proposal) = trial.proposal {
-            entry.spend = self.spends.get(&proposal).copied().unwrap_or_default();
-            if entry.spend.requests > 0 {
-                entry.repairs = self.store.turn_spend(proposal)?.1;
-            }
+        let mut entry = self.outline(trial);
+        if let Some(proposal) = trial.proposal.filter(|_| entry.spend.requests > 0) {
+            entry.repairs = self.store.turn_spend(proposal)?.1;
         }
-        entry.again = self.again.get(&trial.number).cloned().unwrap_or_default();
         self.add_source(&mut entry);
         for (key, role) in self.store.roles_of(*id)? {
             let run = self.found(|| format!("run {}", key.short()), self.store.find_experiment(&key))?.flatten();
@@ -261,22 +351,6 @@ impl<'a> Reader<'a> {
             entry.exchanges.push(ExchangeEntry { status: words(&exchange.status), request, answer });
         }
         Ok(())
-    }
-
-    /// The numbers of the champions that led to the last one, oldest first, by their parents.
-    fn path(&self, trials: &[TrialRecord]) -> Vec<u64> {
-        let by_number: BTreeMap<u64, &Trial> =
-            trials.iter().map(|record| (record.trial.number, &record.trial)).collect();
-        let last = trials.iter().map(|record| &record.trial).rfind(|trial| trial.is_kept());
-        let mut path = Vec::new();
-        let mut next = last.map(|trial| trial.number);
-        while let Some(trial) = next.and_then(|number| by_number.get(&number)) {
-            path.push(trial.number);
-            // A parent is older than what is made of it, so this ends, whatever a damaged record says.
-            next = (0 < trial.parent && trial.parent < trial.number).then_some(trial.parent);
-        }
-        path.reverse();
-        path
     }
 
     fn steps(&mut self, path: &[u64], trials: &[TrialRecord]) -> Result<Vec<Step>, StoreError> {

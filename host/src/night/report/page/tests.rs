@@ -235,7 +235,7 @@ fn stores_without_trials_with_one_and_with_failures_only() {
     let page = failures.page();
     assert_eq!(page.search.failures, [("no reason recorded".to_string(), 3)]);
     elements(&report(&page).unwrap());
-    elements(&compared(&[page, empty.page()]).unwrap());
+    elements(&compared(&[page, empty.page()], &Served::default()).unwrap());
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn hostile_words_stay_words() {
     let (night, policy) = past::night(&lab.store, None).unwrap();
     let page = Page::of(&lab.store, &night, &policy, hostile).unwrap();
     assert_eq!(page.entry(1).unwrap().exchanges.len(), 1);
-    for html in [report(&page).unwrap(), compared(&[page.clone(), page.clone()]).unwrap()] {
+    for html in [report(&page).unwrap(), compared(&[page.clone(), page.clone()], &Served::default()).unwrap()] {
         let new: Vec<String> = elements(&html).difference(&honest).cloned().collect();
         assert!(new.is_empty(), "{new:?}");
         assert!(!html.contains("<script>alert") && !html.contains("<img") && !html.contains("<!--<"), "{html}");
@@ -389,7 +389,7 @@ fn a_store_of_an_older_version_is_shown() {
 #[test]
 fn nights_whose_scores_do_not_compare_say_so() {
     let (a, mut b) = (Lab::after_a_night().page(), Lab::after_a_night().page());
-    let both = |a: &Page, b: &Page| compared(&[a.clone(), b.clone()]).unwrap();
+    let both = |a: &Page, b: &Page| compared(&[a.clone(), b.clone()], &Served::default()).unwrap();
     assert!(!both(&a, &b).contains("do not compare"));
     (b.task, b.picture.budget_s) = (TaskHash::of(b"other"), 20.0);
     assert!(both(&a, &b).contains("These nights differ in text and budget, so"));
@@ -435,4 +435,26 @@ fn pages_of_many_trials_stay_small() {
     let bytes = report(&lab.page()).unwrap().len();
     // Those without a kept parent come in full.
     assert!(bytes < 20 * source.len() + 300_000, "{bytes}");
+}
+
+#[test]
+fn a_page_without_details_is_the_same_but_for_them() {
+    let lab = Lab::after_a_night();
+    let (night, policy) = past::night(&lab.store, None).unwrap();
+    let (mut whole, outline) = (lab.page(), Page::outline(&lab.store, &night, &policy).unwrap());
+    let champions: Vec<u64> = whole.path.iter().map(|step| step.number).collect();
+    let every = whole.entries.clone();
+    for entry in whole.entries.iter_mut().filter(|entry| entry.number > 0 && !champions.contains(&entry.number)) {
+        (entry.source, entry.edits) = (None, None);
+    }
+    assert_eq!(whole, outline);
+    // What is left out is had one by one, with the source that it changes.
+    for wanted in every.iter().skip(1) {
+        let found = details(&lab.store, &night, &policy, wanted.number).unwrap().unwrap();
+        let [parent, own] = &found.entries[..] else { panic!("{found:?}") };
+        assert_eq!((own, parent.number), (wanted, wanted.parent));
+        assert!(parent.source.is_some() && found.lost.is_empty());
+    }
+    assert_eq!(details(&lab.store, &night, &policy, 0).unwrap().unwrap().entries, every[..1]);
+    assert_eq!(details(&lab.store, &night, &policy, 99).unwrap(), None);
 }

@@ -1,7 +1,8 @@
 //! The table of all trials, and the counts beside the staircase. Pure.
 
 use crate::night::report::page::content::{Entry, Page};
-use crate::night::report::page::element::{Cell, escaped, table, trial_link};
+use crate::night::report::page::element::{Cell, Head, escaped, table, table_of, trial_link};
+use crate::night::report::page::view::{Row, View};
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -23,9 +24,17 @@ pub fn state(page: &Page) -> String {
     format!("<p class=\"note\">{}. {}</p>\n", escaped(&counts.join(", ")), escaped(words))
 }
 
-pub fn section(page: &Page) -> String {
+/// The table, with the rows that the reader wants.
+pub fn section(page: &Page, view: &View) -> String {
     let with_cost = page.picture.micro_dollars > 0;
-    let rows: Vec<_> = page.trials().map(|entry| row(entry, with_cost)).collect();
+    let with_words = !view.words.is_empty();
+    let rows = page.trials().map(|entry| {
+        let (attributes, cells) = row(entry, with_cost);
+        let text = if with_words { text(entry, &cells) } else { String::new() };
+        Row { attributes, cells, verdict: entry.ending.name(), text }
+    });
+    let rows: Vec<Row> = rows.collect();
+    let of = rows.len();
     if rows.is_empty() {
         return String::new();
     }
@@ -34,8 +43,32 @@ pub fn section(page: &Page) -> String {
         heads.push("cost");
     }
     heads.push("why");
-    filter(page)
-        + &table("all", "Every trial of the night; a click on its number shows its source and runs", &heads, rows)
+    let (chosen, all) = view.choose(&heads, rows);
+    let shown = chosen.len();
+    let caption = "Every trial of the night; a click on its number shows its source and runs";
+    let rows = chosen.into_iter().map(|row| (row.attributes, row.cells));
+    if !view.is_served() {
+        return filter(page) + &table("all", caption, &heads, rows);
+    }
+    let linked = heads.iter().map(|head| {
+        let attributes = format!(" data-column=\"{head}\" aria-sort=\"{}\"", view.order_of(head));
+        (attributes, format!("<a href=\"{}\">{head}</a>", escaped(&view.sorted_by(head))))
+    });
+    let linked: Vec<Head> = linked.collect();
+    let mut out = served_filter(page, view, (shown, all, of)) + &table_of("all", caption, &linked, rows);
+    if shown < all {
+        let address = escaped(&view.with_more());
+        out += &format!("<p><a class=\"more\" href=\"{address}\">Show more: {} are left</a></p>\n", all - shown);
+    }
+    out
+}
+
+/// The words of a row, as its cells show them.
+fn text(entry: &Entry, cells: &[Cell]) -> String {
+    let figures = cells.iter().filter(|cell| cell.is_figure).map(|cell| cell.html.as_str());
+    let words = [entry.ending.name(), &entry.change, &entry.proposer, &entry.reason];
+    let text: Vec<&str> = words.into_iter().chain(figures).collect();
+    format!("#{} {}", entry.number, text.join(" ")).to_lowercase()
 }
 
 fn row(entry: &Entry, with_cost: bool) -> (String, Vec<Cell>) {
@@ -60,11 +93,36 @@ fn row(entry: &Entry, with_cost: bool) -> (String, Vec<Cell>) {
 
 /// What the script needs to filter. Without a script it stays hidden.
 fn filter(page: &Page) -> String {
-    let endings = Ending::ALL.into_iter().filter(|ending| page.count(|other| other == *ending) > 0);
-    let options: String = endings.map(|ending| format!("<option>{}</option>", ending.name())).collect();
     format!(
         "<form id=\"filter\" role=\"search\" hidden=\"\"><label>Words <input type=\"search\" id=\"words\"/></label> \
-         <label>Verdict <select id=\"verdict\"><option value=\"\">all</option>{options}</select></label> \
-         <output id=\"count\"></output></form>\n"
+         <label>Verdict <select id=\"verdict\"><option value=\"\">all</option>{}</select></label> \
+         <output id=\"count\"></output></form>\n",
+        options(page, "")
     )
+}
+
+/// The filter of a server. Without a script, a press of Enter sends it.
+fn served_filter(page: &Page, view: &View, (shown, all, of): (usize, usize, usize)) -> String {
+    let kept = [("sort", &view.sort), ("down", &view.down), ("axis", &view.axis)];
+    let kept = kept.iter().filter(|(_, value)| !value.is_empty());
+    let kept: String = kept
+        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\"/>", escaped(value)))
+        .collect();
+    let count = if all == of { format!("{shown} of {of}") } else { format!("{shown} of {all} that match, of {of}") };
+    format!(
+        "<form id=\"filter\" role=\"search\"><label>Words <input type=\"search\" id=\"words\" name=\"words\" value=\"{}\"/></label> \
+         <label>Verdict <select id=\"verdict\" name=\"verdict\"><option value=\"\">all</option>{}</select></label> \
+         {kept}<output id=\"count\">{count}</output></form>\n",
+        escaped(&view.words),
+        options(page, &view.verdict)
+    )
+}
+
+fn options(page: &Page, chosen: &str) -> String {
+    let endings = Ending::ALL.into_iter().filter(|ending| page.count(|other| other == *ending) > 0);
+    let option = |ending: Ending| {
+        let selected = if ending.name() == chosen { " selected=\"\"" } else { "" };
+        format!("<option{selected}>{}</option>", ending.name())
+    };
+    endings.map(option).collect()
 }
