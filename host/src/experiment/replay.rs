@@ -135,11 +135,12 @@ pub fn prove(
     Ok(Replay::whole(evidence.experiment(), &said, difference, ended.outcome, ended.wall))
 }
 
-/// Why a model whose causality is not proved does not pass random probes of this machine. Who claims a score has chosen
-/// the probes of the claim, and may have looked for those that a look ahead passes.
+/// Why a model that has a score, and whose causality is not proved, does not pass random probes of this machine. Who
+/// claims a score has chosen the probes of the claim, and may have looked for those that a look ahead passes.
 fn fails_other_probes(bench: &Bench, experiment: &Experiment, ended: &Ended) -> Result<Option<String>, ReplayError> {
     let is_probed = ended.evaluation.is_some_and(|evaluation| evaluation.causality == Causality::Probed);
-    let Some(state) = ended.state.as_ref().filter(|_| is_probed) else { return Ok(None) };
+    let is_in_doubt = is_probed && ended.outcome.score.is_some();
+    let Some(state) = ended.state.as_ref().filter(|_| is_in_doubt) else { return Ok(None) };
     let state =
         decode_state(state).map_err(|error| ReplayError::Host(format!("the state does not decode: {error}")))?;
     match bench.probe_anew(experiment, &state, Split::Search, &|| false) {

@@ -67,10 +67,11 @@ impl Bench {
             Ok(scored) => scored,
             Err(status) => return Ok(Err(status)),
         };
-        if causality == Causality::Probed && is_to_be_probed {
-            if let Err(status) = self.probe_anew(&experiment, &state, split, stopped) {
-                return Ok(Err(status));
-            }
+        if causality == Causality::Probed
+            && is_to_be_probed
+            && let Err(status) = self.probe_anew(&experiment, &state, split, stopped)
+        {
+            return Ok(Err(status));
         }
         self.store.add_score(&ScoreRecord {
             experiment_key: run.key,

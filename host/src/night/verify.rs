@@ -156,10 +156,10 @@ impl Statement {
     /// What this store knows against it, in words. A receipt by the key of this store is the one that it keeps.
     pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
-        if let (Some(named), Some(evidence)) = (receipt.component_key, &receipt.evidence) {
-            if named != evidence.manifest.component {
-                return Ok(Some("it names another component than that of its run".into()));
-            }
+        if let (Some(named), Some(evidence)) = (receipt.component_key, &receipt.evidence)
+            && named != evidence.manifest.component
+        {
+            return Ok(Some("it names another component than that of its run".into()));
         }
         let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
             return Ok(None);

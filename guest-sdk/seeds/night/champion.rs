@@ -9,34 +9,37 @@ use guest_sdk::prelude::*;
 const DEPTH: usize = 2; // layers
 const WIDTH: usize = 96; // channels at scale 1; grows with the scale
 const HEAD_DIM: usize = 32; // channels of one attention head
-const EXPANSION: usize = 1; // hidden channels of the MLP per channel of the model
-const WINDOWS: &[usize] = &[32, 0]; // attention window by layer, in turn; 0 and the last layer see everything
+const EXPANSION: usize = 2; // hidden channels of the MLP per channel of the model
+const WINDOWS: &[usize] = &[16, 0]; // attention window by layer, in turn; 0 and the last layer see everything
 const ROPE_BASE: f32 = 1400.0; // the slowest rotation turns once in about 2π times this many tokens
 const GATE_INPUTS: usize = 48; // channels that decide how much value embedding to add
 const SOFTCAP: f32 = 8.4; // logits stay within ± this
 
 // Data.
-const BATCH: usize = 18; // sequences per step
-const SEQ: usize = 192; // tokens per sequence
+const BATCH: usize = 36; // sequences per step
+const SEQ: usize = 96; // tokens per sequence
 
 // Optimizers.
 const MATRIX_LR: f32 = 0.024; // Muon: learning rate
 const MOMENTUM: f32 = 0.937; // Muon: share of the old velocity
-const NEWTON_STEPS: usize = 5; // Muon: steps of the orthogonalisation
+const NEWTON_STEPS: usize = 10; // Muon: steps of the orthogonalisation
 const EMBED_LR: f32 = 0.046; // AdamW: token and value embeddings
 const HEAD_LR: f32 = 0.0079; // AdamW: output matrix
 const SCALAR_LR: f32 = 0.014; // AdamW: weights of residual and shortcut
-const BETA1: f32 = 0.57; // AdamW: decay of the first moment
-const BETA2: f32 = 0.98; // AdamW: decay of the second moment
+const BETA1: f32 = 0.59; // AdamW: decay of the first moment
+const BETA2: f32 = 0.94; // AdamW: decay of the second moment
 const WEIGHT_DECAY: f32 = 0.099; // of matrices
 const WARMDOWN: f32 = 0.53; // share of the budget over which learning rates fall, at its end
 const FINAL_LR: f32 = 0.016; // the fraction of a learning rate that is left at the end
-const BIGRAM_ROWS: usize = 16_384; // rows of the table of hashed 2-grams
-const TRIGRAM_ROWS: usize = 16_384; // rows of the table of hashed 3-grams
-const FOURGRAM_ROWS: usize = 32_768; // rows of the table of hashed 4-grams
+const BIGRAM_ROWS: usize = 8192; // rows of the table of hashed 2-grams
+const TRIGRAM_ROWS: usize = 12_288; // rows of the table of hashed 3-grams
+const FOURGRAM_ROWS: usize = 40_960; // rows of the table of hashed 4-grams
 const NGRAM_SHARE: f32 = 0.5; // first share of the n-grams in the stream before a layer
 const SMEAR_INPUTS: usize = 12; // channels that decide how much of the token before is added
 const SMEAR_SHARE: f32 = 0.3; // first weight of the token before
+const ROW_MEMORY: f32 = 0.95; // Muon: decay of the mean square of an update's rows
+const MOMENTUM_RISE: f32 = 0.1; // Muon: how much the momentum rises at first
+const MOMENTUM_WARMUP: f32 = 0.2; // Muon: share of the budget over which it rises
 const FIVEGRAM_ROWS: usize = 65_536; // rows of the table of hashed 5-grams
 
 /// The whole network: tokens [batch, time] to logits [batch, time, vocab].
@@ -82,7 +85,7 @@ fn mlp(net: &Net, layer: usize, x: &Tensor) -> Tensor {
 /// The last layer has one, and every second layer before it.
 fn has_value_embedding(layer: usize) -> bool {
     let _ = layer;
-    true
+    false
 }
 
 /// How many tokens a layer attends to, the present one included; 0 means all.
@@ -135,7 +138,7 @@ fn init(task: &Task) -> Net {
 /// Draws batches until the budget is used up, and takes a step on each.
 fn train(lab: &mut Lab) {
     let net = init(&lab.task());
-    let mut muon = Muon::new(net.group("matrices"), MOMENTUM, NEWTON_STEPS, WEIGHT_DECAY);
+    let mut muon = Muon::new(net.group("matrices"), MOMENTUM, NEWTON_STEPS, WEIGHT_DECAY).equal_rows().cautious().normalize_rows(ROW_MEMORY).orthogonalize_by(&POLAR_EXPRESS);
     let mut adam = AdamW::new(BETA1, BETA2, 0.0)
         .group(net.group("embeddings"), EMBED_LR)
         .group(net.group("head"), HEAD_LR)
@@ -144,6 +147,8 @@ fn train(lab: &mut Lab) {
         let loss = model(&net, &batch.tokens).cross_entropy(&batch.targets);
         let grads = loss.backward();
         let lr = schedule(lab.progress());
+        muon.set_momentum(MOMENTUM - MOMENTUM_RISE * (1.0 - lab.progress() / MOMENTUM_WARMUP).max(0.0));
+        muon.set_weight_decay(WEIGHT_DECAY * 0.5 * (1.0 + (core::f32::consts::PI * lab.progress()).cos()));
         muon.step(&grads, MATRIX_LR * lr);
         adam.step(&grads, lr);
         lab.log("loss", &loss);
