@@ -55,9 +55,9 @@ pub fn effect(c: char) -> Option<Effect> {
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             Some(Effect::Reorders)
         }
-        // The rest of Unicode's Default_Ignorable_Code_Point: soft hyphen, joiners, fillers of Hangul, inherent vowels of
-        // Khmer, selectors of variants, vowel separator, zero-width spaces and joiners, word joiner, invisible operators,
-        // deprecated shaping, byte order mark, shorthand and musical controls, tags.
+        // The rest of Unicode's Default_Ignorable_Code_Point: soft hyphen, joiners, fillers of Hangul, inherent vowels
+        // of Khmer, selectors of variants, vowel separator, zero-width spaces and joiners, word joiner, invisible
+        // operators, deprecated shaping, byte order mark, shorthand and musical controls, tags.
         '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' => Some(Effect::Hides),
         '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' => Some(Effect::Hides),
         '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' => Some(Effect::Hides),

@@ -1,6 +1,6 @@
 //! Verdicts of earlier versions that blame a mutation for a condition of the machine, such as a full disk. They kept
-//! good sources from being tried: mending takes the verdicts back. Verdicts of this version are not looked at, as a guest
-//! can make the compiler say anything.
+//! good sources from being tried: mending takes the verdicts back. Verdicts of this version are not looked at, as a
+//! guest can make the compiler say anything.
 
 use crate::record::ending::Ending;
 use crate::record::store::check::Check;
