@@ -226,9 +226,7 @@ impl Statement {
             }
         })
     }
-}
 
-impl Statement {
     /// A receipt of one random seed gives the score of its run, rounded.
     fn compare_figure(&self, replay: &mut Replay) {
         let Some(Receipt { bpb: Some(said), pairs: Some(1), .. }) = &self.receipt else { return };

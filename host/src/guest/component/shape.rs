@@ -144,7 +144,8 @@ mod tests {
         let instances = |count| format!("(component (component $c) {})", times(count, "(instance (instantiate $c))"));
         let modules =
             |count| format!("(component (core module $m) {})", times(count, "(core instance (instantiate $m))"));
-        let types = |count| format!("(component {})", (0..count).map(import).collect::<String>());
+        let import = |number: u64| format!("(import \"a{number}\" (func))");
+        let links = |count| format!("(component {})", (0..count).map(import).collect::<String>());
         let imports = |count| format!("(module {})", times(count, "(import \"a\" \"b\" (func))"));
         let segments = |count| format!("(module (memory 1) {})", times(count, "(data \"\")"));
         let name = |bytes| format!("(module (func (export \"{}\")))", times(bytes, "x"));
@@ -160,7 +161,7 @@ mod tests {
             (parts(MOST_PARTS), parts(MOST_PARTS + 1), "modules and components"),
             (instances(MOST_INSTANCES), instances(MOST_INSTANCES + 1), "instances of components"),
             (modules(MOST_MODULE_INSTANCES), modules(MOST_MODULE_INSTANCES + 1), "instances of modules"),
-            (types(MOST_LINKS), types(MOST_LINKS + 1), "imports, exports"),
+            (links(MOST_LINKS), links(MOST_LINKS + 1), "imports, exports"),
             (imports(MOST_IMPORTS), imports(MOST_IMPORTS + 1), "imports of modules"),
             (segments(MOST_SEGMENTS), segments(MOST_SEGMENTS + 1), "segments"),
             (names(0), names(1), "bytes of names"),
@@ -176,9 +177,5 @@ mod tests {
         let own = "(component (component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
                    (func (export \"f\") (canon lift (core func $i \"f\")))))";
         assert!(refusal(own).unwrap().contains("functions of its own"));
-    }
-
-    fn import(number: u64) -> String {
-        format!("(import \"a{number}\" (func))")
     }
 }

@@ -1,9 +1,7 @@
 //! Removes custom sections from binaries. Looks only at section boundaries. Pure.
 
+use crate::guest::component::shape::MOST_DEPTH;
 use wasmparser::{BinaryReader, BinaryReaderError};
-
-/// Deepest nesting of components and modules. The encoder produces two levels.
-const MAX_DEPTH: usize = 16;
 
 /// Length of magic and version in bytes.
 const HEADER_BYTES: usize = 8;
@@ -21,7 +19,7 @@ const COMPONENT: u8 = 4;
 pub(super) enum StripError {
     #[error("{0}")]
     Malformed(#[from] BinaryReaderError),
-    #[error("components are nested deeper than {MAX_DEPTH}")]
+    #[error("components are nested deeper than {MOST_DEPTH}")]
     TooDeep,
 }
 
@@ -35,8 +33,8 @@ pub(super) fn without_world(module: &[u8]) -> Result<Vec<u8>, StripError> {
     strip(module, 0, &|name| !name.starts_with("component-type"))
 }
 
-fn strip(binary: &[u8], depth: usize, keep: &dyn Fn(&str) -> bool) -> Result<Vec<u8>, StripError> {
-    if depth > MAX_DEPTH {
+fn strip(binary: &[u8], depth: u64, keep: &dyn Fn(&str) -> bool) -> Result<Vec<u8>, StripError> {
+    if depth > MOST_DEPTH {
         return Err(StripError::TooDeep);
     }
     let mut reader = BinaryReader::new(binary, 0);

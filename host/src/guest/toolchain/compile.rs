@@ -112,7 +112,11 @@ impl Failure {
 /// Whether a message that points to no line of the source has words of the system: an error number, or a signal that
 /// ended the linker.
 fn tells_of_the_machine(said: &str) -> bool {
-    !said.contains("--> train.rs:") && ["(os error ", "No space left", "signal: "].iter().any(|w| said.contains(w))
+    !said.contains("--> train.rs:") && (names_an_error_of_the_system(said) || said.contains("signal: "))
+}
+
+fn names_an_error_of_the_system(said: &str) -> bool {
+    ["(os error ", "No space left"].iter().any(|words| said.contains(words))
 }
 
 /// What the owner of the machine can do.
@@ -294,9 +298,7 @@ impl Toolchain {
         if let Some(end) = linker {
             let end = printable(end, "");
             // Data beyond the address space makes a linker fail, as a full disk does. A control tells them apart.
-            if end.starts_with("exit status")
-                && !["(os error ", "No space left"].iter().any(|words| said.contains(words))
-            {
+            if end.starts_with("exit status") && !names_an_error_of_the_system(&said) {
                 let text = format!("the linker ended with {end}: does the data of the source fit into 4 GB?");
                 return Err(of_limit(CompileError::Rejected(text), false));
             }

@@ -82,7 +82,8 @@ impl Past {
     /// # Errors
     /// The store cannot be read.
     pub fn read(store: &Store, night: NightRecord, policy: &Policy) -> Result<Self, StoreError> {
-        let baseline = baseline_runs(store, &store.trials_in(&night.context)?, policy)?;
+        let records = store.trials_in(&night.context)?;
+        let baseline = baseline_runs(store, &records, policy)?;
         let seed = match baseline.first().map(|run| store.component(&run.manifest.component)).transpose()?.flatten() {
             Some(component) => guest(store, text_of(store, &component.source_blob)?)?,
             None => None,
@@ -92,7 +93,6 @@ impl Past {
         for record in baseline {
             past.add_run(store, &mut seen, (0, "baseline".into()), record)?;
         }
-        let records = store.trials_in(&past.night.context)?;
         let all: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
         for record in records.iter().filter(|record| record.trial.is_kept() && record.night <= past.night.id) {
             if let Some(guest) = guest(store, source_of(store, &record.trial)?)? {

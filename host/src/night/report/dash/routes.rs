@@ -158,10 +158,8 @@ async fn night(has: Has<Shared>, Path(night): Path<i64>, view: Query<View>) -> R
     page_of(has, Subject::Night(night), view).await
 }
 
-async fn page_of(Has(app): Has<Shared>, subject: Subject, Query(mut view): Query<View>) -> Response {
+async fn page_of(Has(app): Has<Shared>, subject: Subject, Query(view): Query<View>) -> Response {
     let news = app.news();
-    // A reader who wants all rows may have many, but not the form of a file.
-    view.rows = view.rows.min(usize::MAX - 1);
     let Some(standing) = news.standing(subject) else {
         return match (subject, &news.state) {
             (Subject::Night(night), State::Ready) => failed(&news, subject, &PastError::NoNight(night).into()),

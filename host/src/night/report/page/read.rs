@@ -37,7 +37,7 @@ impl Page {
     /// # Errors
     /// If the index cannot be read. A lost blob is no error.
     pub fn of(store: &Store, night: &NightRecord, policy: &Policy, sample: &str) -> Result<Self, StoreError> {
-        Self::read(store, night, policy, sample, |_| true)
+        Self::read(store, (night, policy), sample, true)
     }
 
     /// The page of a night without what [`details`] has of trials that are not champions, and without a sample.
@@ -45,16 +45,15 @@ impl Page {
     /// # Errors
     /// As [`Page::of`].
     pub fn outline(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
-        Self::read(store, night, policy, "", |path_has| path_has)
+        Self::read(store, (night, policy), "", false)
     }
 
-    /// `with_details` says of a trial, by whether it is on the path to the best, if all about it is read.
+    /// All about the trials on the path to the best is read, and about the others `with_details`.
     fn read(
         store: &Store,
-        night: &NightRecord,
-        policy: &Policy,
+        (night, policy): (&NightRecord, &Policy),
         sample: &str,
-        with_details: impl Fn(bool) -> bool,
+        with_details: bool,
     ) -> Result<Self, StoreError> {
         let all = store.trials_in(&night.context)?;
         let picture = Picture::among(store, night, policy, &all)?;
@@ -64,14 +63,14 @@ impl Page {
         let on_path = |number: u64| path.binary_search(&number).is_ok();
         let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
         // A parent of a champion is a champion, or the seed guest.
-        for TrialRecord { trial, .. } in trials.iter().filter(|record| with_details(on_path(record.trial.number))) {
+        for TrialRecord { trial, .. } in trials.iter().filter(|record| with_details || on_path(record.trial.number)) {
             reader.add_source_of(trial)?;
         }
         let (seed, baseline) = reader.seed_guest(&baseline)?;
         let shown = trials.iter().filter(|record| record.night == night.id || on_path(record.trial.number));
         let mut entries = vec![seed];
         for record in shown {
-            entries.push(match with_details(on_path(record.trial.number)) {
+            entries.push(match with_details || on_path(record.trial.number) {
                 true => reader.entry(record)?,
                 false => reader.outline(&record.trial),
             });

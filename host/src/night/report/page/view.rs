@@ -33,6 +33,9 @@ pub struct View {
     pub axis: String,
     /// The only section that is wanted.
     pub part: String,
+    /// Everything is shown, as in a file. No address says so.
+    #[serde(skip)]
+    is_whole: bool,
 }
 
 impl View {
@@ -42,19 +45,20 @@ impl View {
         verdict: String::new(),
         sort: String::new(),
         down: String::new(),
-        rows: usize::MAX,
+        rows: 0,
         axis: String::new(),
         part: String::new(),
+        is_whole: true,
     };
 
     /// Whether a server shows the page, so that more of it can be asked for.
     pub fn is_served(&self) -> bool {
-        self.rows != usize::MAX
+        !self.is_whole
     }
 
     pub fn most_rows(&self) -> usize {
         match self.rows {
-            usize::MAX => usize::MAX,
+            _ if self.is_whole => usize::MAX,
             0 => STEP,
             rows => rows.min(MOST),
         }
