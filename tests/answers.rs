@@ -269,7 +269,7 @@ fn a_secret_split_can_be_replayed_by_its_owner_and_by_all_when_it_is_revealed() 
     let key = trials(&home.host(&["log", "--json"]))[0]["experiment"].as_str().unwrap().to_owned();
     let replay = |store: &str, secret: &[&str]| home.host(&[&["--store", store, "replay", &key], secret].concat());
     assert_eq!(replay(".host", &[]).status.code(), Some(0));
-    home.copy_of_store("copy");
+    let _copy = home.copy_of_store("copy");
     fs::remove_dir_all(home.path("copy/secrets")).unwrap();
     let lost = said(&replay("copy", &[]));
     assert!(lost.contains(&commitment) && lost.contains("is lost"), "{lost}");
@@ -282,7 +282,7 @@ fn a_secret_split_can_be_replayed_by_its_owner_and_by_all_when_it_is_revealed() 
     // A revealed secret chooses nothing new, and its night can still be reported.
     let revealed = said(&home.host(&["split", "reveal"]));
     assert!(revealed.contains(&digits), "{revealed}");
-    home.copy_of_store("later");
+    let _later = home.copy_of_store("later");
     fs::remove_dir_all(home.path("later/secrets")).unwrap();
     assert_eq!(replay("later", &[]).status.code(), Some(0));
     let sealed = home.host(&["report", "--seal"]);

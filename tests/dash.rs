@@ -2,13 +2,13 @@
 //! skipped where there is no Chromium.
 
 use crate::common::browser::{Browser, Look};
-use crate::common::home::{Home, lines, said};
+use crate::common::home::{Home, StoreCopy, lines, said};
 use nightlab::record::store::Store;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -90,9 +90,9 @@ fn index(store: &Path) -> Connection {
 }
 
 /// The night's store once more, with its trials again as a second night.
-fn two_nights(name: &str) -> PathBuf {
+fn two_nights(name: &str) -> StoreCopy {
     let (home, _) = Home::after_a_night();
-    let store = home.copy_of_store(name);
+    let store = home.copy_of_store(&format!("dash-of-{name}"));
     let columns = "unix_ms, proposer, parent, source_blob, source_key, component_key, behaviour_key, experiment_key,
         verdict, bpb, delta, p_better, description, operator, reason, peak_bytes, wall_ms, champion, hypothesis, pairs";
     let sql = format!(
@@ -107,7 +107,8 @@ fn two_nights(name: &str) -> PathBuf {
 #[test]
 fn every_view_opens() {
     let (home, _) = Home::after_a_night();
-    let dash = Dash::start(home, &two_nights("views"));
+    let store = two_nights("views");
+    let dash = Dash::start(home, &store);
     let Some(mut browser) = Browser::at(&dash.at("night/1"), Look::DESK) else { return };
     browser.wait("document.getElementById('state').textContent.startsWith('live · ended, last trial ')");
     browser.shoot("dash");
@@ -161,7 +162,8 @@ fn every_view_opens() {
 #[test]
 fn rows_are_filtered_and_sorted() {
     let (home, _) = Home::after_a_night();
-    let dash = Dash::start(home, &two_nights("rows"));
+    let store = two_nights("rows");
+    let dash = Dash::start(home, &store);
     let Some(mut browser) = Browser::at(&dash.at("night/1"), Look::DESK) else { return };
     let numbers = "[...document.querySelectorAll('#all tbody tr')].map((row) => row.id).join()";
     let before = browser.value(numbers).as_str().unwrap().to_owned();
@@ -275,7 +277,8 @@ fn hostile_names_stay_text_on_live_pages() {
 #[test]
 fn narrow_screens_show_everything() {
     let (home, _) = Home::after_a_night();
-    let dash = Dash::start(home, &two_nights("narrow-dash"));
+    let store = two_nights("narrow-dash");
+    let dash = Dash::start(home, &store);
     let Some(mut browser) = Browser::at(&dash.at("night/1"), Look::PHONE) else { return };
     for page in ["night/1", "nights", "compare?a=1&b=2"] {
         browser.go(&dash.at(page));

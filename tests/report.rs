@@ -43,7 +43,7 @@ fn a_night_leaves_its_page() {
 #[test]
 fn nights_of_one_store_or_of_two_are_compared() {
     let (home, _) = Home::after_a_night();
-    home.copy_of_store("other");
+    let _other = home.copy_of_store("other");
     let ways = [["1", "1"], ["1", "other"], [".host:1", "other:1"]];
     let pages = ways.map(|[a, b]| written(home, &[a, b, "--to", "both"]));
     assert_eq!(pages[0], pages[1]);

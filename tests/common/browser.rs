@@ -20,7 +20,7 @@ pub struct Browser {
     pub events: Vec<Value>,
     /// Where the page and what it asks for come from.
     origin: String,
-    /// Its settings and caches.
+    /// Its settings, caches and sockets.
     _folder: tempfile::TempDir,
 }
 
@@ -56,7 +56,7 @@ impl Browser {
         shell.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"]).arg(program);
         shell.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         shell.args(["--disable-background-networking", "--remote-debugging-pipe"]);
-        shell.arg(format!("--user-data-dir={}", folder.path().display()));
+        shell.arg(format!("--user-data-dir={}", folder.path().display())).env("TMPDIR", folder.path());
         let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let origin = url.split('/').take(3).collect::<Vec<_>>().join("/");
@@ -69,6 +69,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
+        browser.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
         browser.look(look);
         browser.go(url);
         Some(browser)
@@ -77,8 +78,13 @@ impl Browser {
     /// Goes to another address, and waits until it is loaded.
     pub fn go(&mut self, url: &str) {
         let before = self.events.len();
-        self.call("Page.navigate", json!({ "url": url }));
-        while !self.events[before..].iter().any(|event| event["method"] == "Page.loadEventFired") {
+        let loader = self.call("Page.navigate", json!({ "url": url }))["loaderId"].clone();
+        // The page before may be loaded only now, too.
+        let is_loaded = |event: &Value| {
+            let (method, params) = (&event["method"], &event["params"]);
+            method == "Page.lifecycleEvent" && params["name"] == "load" && params["loaderId"] == loader
+        };
+        while !self.events[before..].iter().any(is_loaded) {
             let event = self.read();
             self.events.push(event);
         }

@@ -4,6 +4,7 @@
 use super::{HOST, documents, guest_path, tiny, toolchain};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -87,11 +88,28 @@ impl Home {
         self.command(args).output().unwrap()
     }
 
-    /// A copy of the night's store, which the test may change.
-    pub fn copy_of_store(&self, name: &str) -> PathBuf {
+    /// A copy of the night's store, which the test may change. Of a home that tests share, each copy has its own name.
+    pub fn copy_of_store(&self, name: &str) -> StoreCopy {
         let to = self.path(name);
         copy(&self.path(".host"), &to);
-        to
+        StoreCopy(to)
+    }
+}
+
+/// The folder of a copied store. It is removed on drop: a home that tests share is there until the last of them ends.
+pub struct StoreCopy(PathBuf);
+
+impl Deref for StoreCopy {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for StoreCopy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
