@@ -46,3 +46,4 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod top;

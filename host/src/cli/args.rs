@@ -96,6 +96,9 @@ pub enum Command {
     /// Show the nights of the store in a browser while they run: the report, live. It only reads, and only this machine
     /// can ask. Ctrl-C ends it.
     Dash(Dash),
+    /// Show a night in the terminal while it runs: its trials, what trains now, the champion, and what proposers cost.
+    /// It only reads. Without a terminal, it prints lines until the night ends.
+    Top(Top),
     /// Write a night for other tools: tables (CSV), a Git repository with a commit for each keep, logs for TensorBoard.
     Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
@@ -304,6 +307,17 @@ pub struct Dash {
     /// Print the address of this night instead of the last one's.
     #[arg(long, value_name = "N")]
     pub night: Option<i64>,
+}
+
+/// `host top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The night [default: the last one, also when another one begins].
+    #[arg(long, value_name = "N")]
+    pub night: Option<i64>,
+    /// Print where the night stands now, and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// `host export`.

@@ -27,6 +27,7 @@ mod show;
 mod split;
 mod store;
 mod text;
+mod top;
 mod verify;
 
 pub use run::{fail, run};

@@ -47,6 +47,11 @@ pub fn shows_bars() -> bool {
     io::stderr().is_terminal() && !is_dumb()
 }
 
+/// Whether standard output is a terminal that can be drawn on.
+pub fn shows_screens() -> bool {
+    io::stdout().is_terminal() && !is_dumb()
+}
+
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

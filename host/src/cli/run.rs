@@ -7,7 +7,7 @@ use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
     commons, community, dash, data, diff, doctor, export, ideas, lab, manual, out, outlook, promote, report, score,
-    search, show, split, store, text, verify,
+    search, show, split, store, text, top, verify,
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -84,6 +84,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Show { hash } => show::show(&cli, hash),
         Command::Report(what) => report::report(&cli, what),
         Command::Dash(what) => dash::dash(&cli, what),
+        Command::Top(what) => top::top(&cli, what),
         Command::Export(what) => export::export(&cli, what),
         Command::Replay { hash, interval, secret } => replay_experiment(&cli, hash, *interval, secret.as_deref()),
         Command::Keygen { file } => community::keygen(&cli, file.as_deref()),

@@ -7,7 +7,7 @@ use crate::record::key::ExperimentKey;
 use crate::record::spend::Spend;
 use crate::record::store::{Account, RungSigns};
 use crate::record::trial::{Findings, Trial};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -131,7 +131,7 @@ impl Serialize for TrialLine {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// Number of trials that this process has decided.
     pub done: u64,

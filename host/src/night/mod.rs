@@ -9,9 +9,9 @@
 //!  └──▶ report   the standing, the end, and the files for people
 //! ```
 //!
-//! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the
-//! store; `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and
-//! `stop` wait and end; `event` and `progress` are for watchers, `notify` for people who do not watch; `setup` opens
+//! Start with `run`. Beside it, `memory` is the past that proposers learn from; `resume` takes up what is in the store;
+//! `retention` lets go of weights; `outlook` says before what a night will take; `lock`, `rest`, `bounds` and `stop`
+//! wait and end; `event`, `progress` and `now` are for watchers, `notify` for people who do not watch; `setup` opens
 //! everything, `past` an earlier night; `sent` is the text of what is sent; `known` reads what the search knows from
 //! the store; `recorded` tries a past night again, `search` samples constants, `promote` runs keeps on larger terms,
 //! `export` writes a night for other tools; `answer` and `clerk` answer submissions of strangers, `verify` proves what
@@ -33,6 +33,7 @@ pub mod known;
 mod lock;
 mod memory;
 pub mod notify;
+pub mod now;
 pub mod outlook;
 pub mod past;
 mod progress;

@@ -8,6 +8,7 @@ use crate::night::clerk::Clerk;
 use crate::night::error::NightError;
 use crate::night::event::{Baseline, Event, Summary};
 use crate::night::memory::Memory;
+use crate::night::now;
 use crate::night::progress::Waiting;
 use crate::night::recorded::Again;
 use crate::night::report::tally::Tally;
@@ -30,8 +31,10 @@ use crate::record::key::ContextKey;
 use crate::record::spend::Caps;
 use crate::record::store::{AnswerOutcome, NewAnswer, NightRecord, NightSign};
 use crate::system::clock::{DAY_MS, unix_ms};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -95,7 +98,7 @@ pub struct Night<'a> {
     pub(super) caps: Caps,
     brief: Arc<str>,
     pub(super) stop: &'a Stop,
-    pub(super) tell: &'a mut dyn FnMut(Event),
+    pub(super) tell: Box<dyn FnMut(Event) + 'a>,
     pub(super) id: i64,
     pub(super) context: ContextKey,
     pub(super) started: Instant,
@@ -147,11 +150,17 @@ impl<'a> Night<'a> {
             return Err(NightError::Closed);
         }
         let started = Instant::now();
+        let known = Rc::new(Cell::new(None));
+        let mut now = now::Writer::new(bench.store.dir(), known.clone());
+        let mut tell: Box<dyn FnMut(Event) + 'a> = Box::new(move |event| {
+            now.hear(&event);
+            tell(event);
+        });
         let baseline = Champion { trial: 0, candidate: seed_guest, description: "baseline".into() };
         let mut rest = Rest::new(patience);
-        let (scores, runs) = baseline::measure(bench, policy, &baseline, &mut rest, stop, tell)?;
+        let (scores, runs) = baseline::measure(bench, policy, &baseline, &mut rest, stop, &mut *tell)?;
         let (baseline_figures, noise) = baseline::figures(bench, &scores);
-        let (rungs, shorter) = rung::open(bench, policy, &baseline, &mut rest, stop, tell)?;
+        let (rungs, shorter) = rung::open(bench, policy, &baseline, &mut rest, stop, &mut *tell)?;
         tell(Event::Baseline(baseline_figures.clone()));
         let now = unix_ms();
         // Repeated proposals get a context of their own. Otherwise they would count as repeats of themselves.
@@ -163,6 +172,7 @@ impl<'a> Night<'a> {
                 bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?
             }
         };
+        known.set(Some(id));
         let whole = match recorded {
             _ if night.is_some() => Bounds::default(),
             Some(_) => bounds,

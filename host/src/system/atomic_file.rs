@@ -64,6 +64,20 @@ pub fn replace_from(
     write(aside, path, parts, USUAL, reach)
 }
 
+/// Like [`replace_from`], without waiting for the disk: a power cut may leave the file empty or lost. For what is written
+/// again and again.
+///
+/// # Errors
+/// An error of the system.
+pub fn replace_quickly(aside: &Path, path: &Path, parts: &[&[u8]]) -> Result<(), WriteError> {
+    let at = |source| WriteError { path: path.to_owned(), source };
+    let mut new = tempfile::Builder::new();
+    let mut file = new.permissions(Permissions::from_mode(USUAL)).tempfile_in(aside).map_err(at)?;
+    parts.iter().try_for_each(|part| file.write_all(part)).map_err(at)?;
+    file.persist(path).map_err(|error| at(error.error))?;
+    Ok(())
+}
+
 fn write(
     aside: &Path,
     path: &Path,
@@ -122,6 +136,8 @@ mod tests {
         replace(&path, &[b"long ", b"first"]).unwrap();
         replace(&path, &[b"second"]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
+        replace_quickly(folder.path(), &path, &[b"thi", b"rd"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"third");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -142,6 +142,12 @@ impl Picture {
         let kept = self.trials.iter().filter(|dot| dot.ending == Ending::Keep);
         kept.filter_map(|dot| dot.level).next_back().or(self.start)
     }
+
+    /// How far the champion is from the start, as a share of the start; negative is better.
+    pub fn gain(&self) -> Option<f64> {
+        let (start, last) = self.start.zip(self.last_level())?;
+        Some((last - start) / start).filter(|gain| gain.is_finite())
+    }
 }
 
 /// The levels of champions: what each was better than its predecessor, added up from the baseline.

@@ -3,7 +3,7 @@
 
 use crate::record::key::Hash;
 use crate::record::store::error::{StoreError, io_error};
-use crate::record::store::folder::{Store, WritePoint};
+use crate::record::store::folder::{INCOMING, Store, WritePoint};
 use crate::record::store::lock::RunLock;
 use crate::system::atomic_file::{self, Step, WriteError, sync_folder};
 use std::fs::{self, File};
@@ -52,7 +52,7 @@ impl Store {
             fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
         }
         sync_folder(&blobs).map_err(|source| io_error(&blobs, source))?;
-        let incoming = self.dir.join("incoming");
+        let incoming = self.dir.join(INCOMING);
         atomic_file::replace_from(&incoming, &path, &[bytes], &|step| self.fault_at(write_point(step)))
             .map_err(|WriteError { path, source }| io_error(&path, source))?;
         Ok(hash)
@@ -115,7 +115,7 @@ impl Store {
         let before = RunLock::held_since(&self.dir)?.map_or(now, |since| since.min(now));
         let named = self.referenced_blobs()?;
         let mut leavings = Vec::new();
-        for (_, path) in entries(&self.dir.join("incoming"))? {
+        for (_, path) in entries(&self.dir.join(INCOMING))? {
             if is_old(&path, before)? {
                 leavings.push(Leaving { path, name: None });
             }
@@ -140,7 +140,7 @@ impl Store {
         before: SystemTime,
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
-        let aside = self.dir.join("incoming").join(name);
+        let aside = self.dir.join(INCOMING).join(name);
         match fs::rename(path, &aside) {
             // Another collection took it.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// The folder for files that are being written. `host store gc` removes what a crash leaves there.
+pub const INCOMING: &str = "incoming";
+
 /// The points of a write at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritePoint {
@@ -62,7 +65,7 @@ impl Store {
     fn make(dir: &Path, mut waiting: Waiting, faults: Faults) -> Result<Self, StoreError> {
         let new = !dir.exists();
         schema::refuse_lost(dir)?;
-        for folder in ["blobs", "incoming"] {
+        for folder in ["blobs", INCOMING] {
             let path = dir.join(folder);
             std::fs::create_dir_all(&path).map_err(|source| io_error(&path, source))?;
         }

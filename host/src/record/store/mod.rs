@@ -3,12 +3,13 @@
 //! ```text
 //! blobs/AA/BB…   content by BLAKE3: sources, components, outcomes, states, checkpoints, policies, scores,
 //!                requests to proposers and their answers, submissions, receipts and findings
-//! incoming/      blobs being written
+//! incoming/      files being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
 //! index.sqlite   records that name the blobs and link them; see schema.sql to schema_7.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
 //! nights/        the signs of nights that take submissions and still run
+//! now.json       what a night that runs does at this moment, for programs that watch
 //! lock           held by the process that runs an experiment
 //! queue          held by the process whose turn it is next
 //! ```
@@ -43,7 +44,7 @@ pub use blob::Collected;
 pub use check::{Checked, Fault};
 pub use commons::{Attempts, Distrusted, FindingRecord, NewFinding, Proof};
 pub use error::StoreError;
-pub use folder::{Faults, Store, WritePoint};
+pub use folder::{Faults, INCOMING, Store, WritePoint};
 pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
 pub use lock::{NightSign, RunLock};
 pub use night::{NightRecord, NightUsed};

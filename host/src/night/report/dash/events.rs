@@ -1,7 +1,7 @@
 //! Tells a client that its page may be another one by now. An event has no words of strangers: the client asks for
 //! them.
 
-use crate::night::report::dash::feed::{News, State, Subject};
+use crate::night::report::watch::{News, State, Subject};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::Serialize;
 use std::convert::Infallible;

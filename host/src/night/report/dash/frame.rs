@@ -1,8 +1,8 @@
 //! What a page has around the report: links to other nights, its state, and the script that keeps it up to date. Also
 //! the pages that are no report: the list of nights, and what cannot be shown.
 
-use crate::night::report::dash::feed::{News, State, Subject};
 use crate::night::report::page::{Cell, Section, Served, escaped, table, whole};
+use crate::night::report::watch::{News, State, Subject};
 use crate::record::facts::duration;
 use crate::record::store::Standing;
 use crate::system::clock::unix_ms;

@@ -4,10 +4,10 @@
 use crate::night::past::PastError;
 use crate::night::report::dash::error::DashError;
 use crate::night::report::dash::events;
-use crate::night::report::dash::feed::{News, State, Subject};
 use crate::night::report::dash::frame::{self, Frame};
 use crate::night::report::dash::reader::Reader;
 use crate::night::report::page::{self, View};
+use crate::night::report::watch::{News, State, Subject};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State as Has};

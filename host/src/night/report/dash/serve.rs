@@ -5,6 +5,7 @@ use crate::night::report::dash::error::DashError;
 use crate::night::report::dash::feed;
 use crate::night::report::dash::reader::Reader;
 use crate::night::report::dash::routes::{App, Shared, routes};
+use crate::night::report::watch::State;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -41,7 +42,7 @@ impl Server {
     /// If the port is in use, or there is a store that cannot be read.
     pub fn open(store: &Path, port: u16) -> Result<Self, DashError> {
         let feed = feed::start(store.to_owned())?;
-        let has_store = feed.borrow().state != feed::State::NoStore;
+        let has_store = feed.borrow().state != State::NoStore;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| match source.kind() {
             ErrorKind::AddrInUse => DashError::PortInUse(port),
             _ => DashError::Listen { port, source },

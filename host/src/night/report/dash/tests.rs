@@ -1,8 +1,9 @@
 //! Tests of the server without a browser and without a connection.
 
-use super::feed::{self, News, State, Subject};
+use super::feed;
 use super::reader::Reader;
 use super::routes::{App, routes};
+use crate::night::report::watch::{News, State, Subject};
 use crate::policy::Policy;
 use crate::record::ending::Ending;
 use crate::record::key::{ContextKey, TaskHash};

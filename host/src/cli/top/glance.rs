@@ -1,0 +1,218 @@
+//! What `host top` shows of a night at one moment, in words. Pure.
+
+use crate::cli::text;
+use crate::cli::top::watched::Watched;
+use nightlab::night::now::Now;
+use nightlab::night::report::files::account_rows;
+use nightlab::night::report::page::{Entry, Page};
+use nightlab::record::ending::Ending;
+use nightlab::record::facts::{duration, signed, signed_percent};
+use nightlab::record::spend::dollars;
+use nightlab::record::store::Account;
+use nightlab::system::sanitize;
+use serde::Serialize;
+
+/// After so many seconds without a word, the night may have been stopped.
+const SILENCE_S: f64 = 60.0;
+/// Longest text of others in characters.
+const MOST_CHARS: usize = 300;
+
+pub const HEADS: [&str; 8] = ["#", "at", "bpb", "Δ", "n", "verdict", "proposer", "mutation"];
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Glance {
+    /// Its number and its policy.
+    pub night: String,
+    /// Whether it runs, and how long.
+    pub state: String,
+    /// The champion and the counts of the night.
+    pub figures: Vec<String>,
+    pub running: Option<Running>,
+    /// The trials, the latest last.
+    pub rows: Vec<Row>,
+    /// What proposers did and cost: a row of names, then one for each proposer.
+    pub proposers: Vec<[String; 5]>,
+    /// Why there is nothing to show, or why it may be old.
+    pub trouble: Option<String>,
+}
+
+/// The experiment that trains.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Running {
+    pub title: String,
+    pub figures: String,
+    /// Share of the budget used, from 0 to 1.
+    pub progress: f64,
+    /// Share of the budget and loss in nats per token.
+    pub curve: Vec<(f64, f64)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub number: u64,
+    pub is_kept: bool,
+    /// By [`HEADS`].
+    pub cells: [String; 8],
+}
+
+/// The same for programs.
+#[derive(Serialize)]
+pub struct Figures<'a> {
+    night: Option<i64>,
+    policy: &'a str,
+    is_over: bool,
+    trials: usize,
+    kept: usize,
+    /// Trial number; 0 for the baseline.
+    champion: u64,
+    champion_bpb: Option<f64>,
+    /// The level that the night began with, in bits per byte.
+    began_bpb: Option<f64>,
+    micro_dollars: u64,
+    running: Option<&'a Now>,
+    proposers: &'a [Account],
+    trouble: Option<String>,
+}
+
+impl Glance {
+    pub fn of(watched: &Watched) -> Self {
+        let page = watched.page.as_ref();
+        let now = watched.now.as_ref();
+        Self {
+            night: match page {
+                Some(page) => format!("night {} · {}", page.picture.night, line(&page.picture.policy)),
+                None if now.is_some() => "a night begins".into(),
+                None => "no night".into(),
+            },
+            state: state(watched),
+            figures: page.map(figures).unwrap_or_default(),
+            running: now.map(running),
+            rows: page.map(rows).unwrap_or_default(),
+            proposers: page.map(|page| proposers(&page.search.accounts)).unwrap_or_default(),
+            trouble: watched.trouble().map(|words| line(&words)),
+        }
+    }
+
+    pub fn title(&self) -> String {
+        format!("{} · {}", self.night, self.state)
+    }
+}
+
+impl<'a> Figures<'a> {
+    pub fn of(watched: &'a Watched) -> Self {
+        let page = watched.page.as_ref();
+        Self {
+            night: page.map(|page| page.picture.night),
+            policy: page.map_or("", |page| &page.picture.policy),
+            is_over: watched.is_over(),
+            trials: page.map_or(0, |page| page.picture.trials.len()),
+            kept: page.map_or(0, |page| page.count(|ending| ending == Ending::Keep)),
+            champion: page.and_then(|page| page.champion.as_ref()).map_or(0, |champion| champion.number),
+            champion_bpb: page.and_then(|page| page.picture.last_level()),
+            began_bpb: page.and_then(|page| page.picture.start),
+            micro_dollars: page.map_or(0, |page| page.picture.micro_dollars),
+            running: watched.now.as_ref(),
+            proposers: page.map_or(&[], |page| &page.search.accounts),
+            trouble: watched.trouble(),
+        }
+    }
+}
+
+fn line(text: &str) -> String {
+    sanitize::line(&sanitize::printable(text), MOST_CHARS)
+}
+
+fn state(watched: &Watched) -> String {
+    match &watched.now {
+        Some(now) if now.age_s() > SILENCE_S => format!("no word for {}; stopped?", duration(now.age_s())),
+        Some(now) => match now.standing.as_ref().and_then(|standing| standing.seconds_left) {
+            Some(left) => format!("under way, about {} left", duration(left - now.age_s())),
+            None => "under way".into(),
+        },
+        None if watched.is_over() => "ended".into(),
+        None => "not running now".into(),
+    }
+}
+
+fn figures(page: &Page) -> Vec<String> {
+    let picture = &page.picture;
+    let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
+    let gain = picture.gain().map(|gain| format!(", {}", signed_percent(gain))).unwrap_or_default();
+    let champion = match &page.champion {
+        Some(champion) => {
+            let change = page.entry(champion.number).map(|entry| format!(": {}", line(&entry.change)));
+            format!("#{}{}", champion.number, change.unwrap_or_default())
+        }
+        None => "the baseline".into(),
+    };
+    let count = |ending: Ending| page.count(|of| of == ending);
+    let failed = count(Ending::Failed) + count(Ending::Refused) + count(Ending::HostFault);
+    let (runs, budget) = (picture.runs, duration(picture.budget_s));
+    let mut counts = vec![
+        format!("trials {}", picture.trials.len()),
+        format!("kept {}", count(Ending::Keep)),
+        format!("repeats {}", page.search.repeats),
+        format!("without a score {failed}"),
+        format!("training runs {runs} of {budget}"),
+        format!("time {} without pauses", duration(picture.seconds)),
+    ];
+    if picture.micro_dollars > 0 {
+        counts.push(format!("proposals cost {}", dollars(picture.micro_dollars)));
+    }
+    vec![
+        format!("champion {} bits per byte{gain} (began at {})", bits(picture.last_level()), bits(picture.start)),
+        format!("         {champion}"),
+        counts.join(" · "),
+    ]
+}
+
+fn running(now: &Now) -> Running {
+    let description = line(&now.description);
+    let title = if now.number == 0 { description } else { format!("#{} {description}", now.number) };
+    let Some(run) = &now.run else {
+        let figures = if now.note.is_empty() { "prepared or judged".into() } else { line(&now.note) };
+        return Running { title, figures, ..Running::default() };
+    };
+    let others = if run.at_once > 1 { format!("{} at once, the slowest: ", run.at_once) } else { String::new() };
+    let loss = run.curve.last().map(|(_, loss)| format!(" · loss {loss:.3}")).unwrap_or_default();
+    let left = run.seconds_left.map(|left| format!(" · {} left", duration(left - now.age_s()))).unwrap_or_default();
+    let note = if now.note.is_empty() { String::new() } else { format!(" · {}", line(&now.note)) };
+    let role = line(&run.role);
+    let figures = format!("{others}{role} · {:.0} % · step {}{loss}{left}{note}", run.progress * 100.0, run.steps);
+    Running { title, figures, progress: run.progress.clamp(0.0, 1.0), curve: run.curve.clone() }
+}
+
+fn rows(page: &Page) -> Vec<Row> {
+    page.trials()
+        .zip(&page.picture.trials)
+        .map(|(entry, dot)| Row {
+            number: entry.number,
+            is_kept: entry.ending == Ending::Keep,
+            cells: cells(entry, dot.at_s),
+        })
+        .collect()
+}
+
+fn cells(entry: &Entry, at_s: f64) -> [String; 8] {
+    let or_none = |figure: Option<String>| figure.unwrap_or_else(|| "–".into());
+    [
+        entry.number.to_string(),
+        text::clock(at_s),
+        or_none(entry.bpb.map(|bpb| format!("{bpb:.4}"))),
+        or_none(entry.delta.map(signed)),
+        or_none(entry.pairs.map(|pairs| pairs.to_string())),
+        entry.ending.name().into(),
+        line(&entry.proposer),
+        line(&entry.change),
+    ]
+}
+
+fn proposers(accounts: &[Account]) -> Vec<[String; 5]> {
+    let rows = account_rows(accounts).into_iter().zip([None].into_iter().chain(accounts.iter().map(Some)));
+    rows.map(|([proposer, proposed, _, _, _, kept, gain, _, _, cost], account)| {
+        let stopped = account.and_then(|account| account.stopped.as_ref());
+        let stopped = stopped.map(|why| format!(" ({})", line(why))).unwrap_or_default();
+        [line(&proposer) + &stopped, proposed, kept, gain, cost]
+    })
+    .collect()
+}
