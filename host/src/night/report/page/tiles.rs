@@ -3,6 +3,7 @@
 
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{escaped, trial_link};
+use crate::night::report::picture::percent;
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -15,11 +16,7 @@ pub fn tiles(page: &Page) -> String {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
     let levels = picture.start.zip(picture.last_level());
-    let gain = levels.map_or("–".into(), |(start, last)| {
-        let percent = (last - start) / start * 100.0;
-        let sign = if percent < 0.0 { "−" } else { "+" };
-        if percent.is_finite() { format!("{sign}{:.2} %", percent.abs()) } else { "–".into() }
-    });
+    let gain = levels.and_then(|(start, last)| percent(start, last, 2)).unwrap_or("–".into());
     let failed = page.count(|ending| matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault));
     let mut tiles = vec![
         ("trials", picture.trials.len().to_string(), format!("{failed} without a score")),
