@@ -119,6 +119,43 @@ fn hostile_names_stay_text() {
     assert_ne!(browser.value("getComputedStyle(document.body).color"), "rgb(255, 0, 0)");
 }
 
+/// What moved the score, what the sealed test says, and when runs ran.
+#[test]
+fn the_search_has_its_pictures() {
+    let Some(mut browser) = Browser::open(&page("pictures", false), Look::DESK) else { return };
+    let headings = "[...document.querySelectorAll('#search h3')].map((heading) => heading.textContent)";
+    let wanted = ["What moved the score", "Sealed test against search", "When runs ran"];
+    assert_eq!(browser.value(headings), serde_json::json!(wanted));
+    // Each effect has its interval, and a bar that is seen.
+    let rows =
+        "[...document.querySelectorAll('#moved tbody tr')].every((row) => row.cells[3].textContent.includes(' … ')
+        && row.querySelector('svg > :last-child').getBoundingClientRect().width > 4)";
+    assert_eq!(browser.value(rows), true);
+    assert_eq!(browser.value("document.querySelectorAll('#moved tbody tr').length > 0"), true);
+    // The night has read the test for its champion and the baseline.
+    let read = "[...document.querySelectorAll('#sealed tbody tr')].map((row) => row.cells[3].textContent !== '–')";
+    let read = browser.value(read);
+    let read = read.as_array().unwrap();
+    assert!(read.len() > 1 && read[0] == true && read[read.len() - 1] == true, "{read:?}");
+    // A bar is as long as its run, has the words of its trial, and opens it.
+    let (home, _) = Home::after_a_night();
+    let log = crate::common::home::trials(&home.host(&["log", "--json"]));
+    let kept = log.iter().find(|trial| trial["verdict"] == "keep").unwrap()["number"].clone();
+    let bar = format!("document.querySelector('.lanes path.better[data-trial=\"{kept}\"]')");
+    assert_eq!(browser.value(&format!("{bar}.getBoundingClientRect().width >= 1")), true);
+    let words = browser.value(&format!("{bar}.textContent"));
+    assert!(words.as_str().unwrap().starts_with(&format!("#{kept} keep, ")), "{words}");
+    browser.value(&format!("{bar}.dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))"));
+    assert_eq!(browser.value("details.open"), true);
+    let heading = browser.value("document.getElementById('details-heading').textContent");
+    assert!(heading.as_str().unwrap().contains(&format!("{kept}")), "{heading}");
+    browser.value("details.close()");
+    // On a phone too, the page is as wide as the screen.
+    browser.look(Look::PHONE);
+    assert_eq!(browser.value("document.documentElement.scrollWidth <= window.innerWidth"), true);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 #[test]
 fn narrow_screens_and_dark_ones() {
     let Some(mut browser) = Browser::open(&page("narrow", false), Look::PHONE) else { return };

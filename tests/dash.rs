@@ -115,6 +115,9 @@ fn every_view_opens() {
     for section in ["latest", "staircase", "champion", "lineage", "search", "trials"] {
         assert_eq!(browser.value(&format!("!!document.querySelector('main > #{section} > h2')")), true, "{section}");
     }
+    for id in ["moved", "sealed-plot-title", "lanes-title"] {
+        assert_eq!(browser.value(&format!("!!document.querySelector('#search #{id}')")), true, "{id}");
+    }
     // Nothing moves while the page is loaded and connected.
     browser.before_pages(SHIFTS);
     browser.go(&dash.at("night/1"));

@@ -163,11 +163,6 @@ pub fn signed(delta: f64) -> String {
     format!("{}{:.4}", if delta < 0.0 { "−" } else { "+" }, delta.abs())
 }
 
-/// A share in per cent with its sign: `−12.91 %`.
-pub fn signed_percent(share: f64) -> String {
-    format!("{}{:.2} %", if share < 0.0 { "−" } else { "+" }, share.abs() * 100.0)
-}
-
 /// `512 B`, `20.1 kB`, `1.2 MB`.
 pub fn bytes(bytes: u64) -> String {
     match bytes {

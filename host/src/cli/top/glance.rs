@@ -5,8 +5,9 @@ use crate::cli::top::watched::Watched;
 use nightlab::night::now::Now;
 use nightlab::night::report::files::account_rows;
 use nightlab::night::report::page::{Entry, Page};
+use nightlab::night::report::picture::percent;
 use nightlab::record::ending::Ending;
-use nightlab::record::facts::{duration, signed, signed_percent};
+use nightlab::record::facts::{duration, signed};
 use nightlab::record::spend::dollars;
 use nightlab::record::store::Account;
 use nightlab::system::sanitize;
@@ -137,7 +138,8 @@ fn state(watched: &Watched) -> String {
 fn figures(page: &Page) -> Vec<String> {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
-    let gain = picture.gain().map(|gain| format!(", {}", signed_percent(gain))).unwrap_or_default();
+    let gain = picture.start.zip(picture.last_level()).and_then(|(start, last)| percent(start, last, 2));
+    let gain = gain.map(|gain| format!(", {gain}")).unwrap_or_default();
     let champion = match &page.champion {
         Some(champion) => {
             let change = page.entry(champion.number).map(|entry| format!(": {}", line(&entry.change)));

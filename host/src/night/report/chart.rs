@@ -2,7 +2,7 @@
 //! line with a band of noise around it. Pure.
 
 use crate::night::report::drawing::{Anchor, Drawing, Ink, Mark, Shape, point};
-use crate::night::report::picture::{Dot, Picture};
+use crate::night::report::picture::{Dot, Picture, percent};
 use crate::night::report::scale::{Axis, Frame, Scale};
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
@@ -109,10 +109,9 @@ fn keeps(night: &Picture) -> impl Iterator<Item = (&Dot, f64)> {
 /// The gain of the night in the upper right corner.
 fn gain(drawing: &mut Drawing, night: &Picture, right: f64) {
     let Some((start, champion)) = night.start.zip(keeps(night).last().map(|(_, level)| level)) else { return };
-    let percent = (champion - start) / start * 100.0;
-    let sign = if percent < 0.0 { "−" } else { "+" };
+    let percent = percent(start, champion, 1).map_or(String::new(), |percent| format!("{percent} bits per byte"));
     drawing.text(Ink::Gain, (right, 42.0), Anchor::End, format!("{start:.4} → {champion:.4}"));
-    drawing.text(Ink::Better, (right, 66.0), Anchor::End, format!("{sign}{:.1} % bits per byte", percent.abs()));
+    drawing.text(Ink::Better, (right, 66.0), Anchor::End, percent);
 }
 
 fn plot(drawing: &mut Drawing, nights: &[Picture], axis: Axis, frame: &Frame) {

@@ -14,8 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// night.
 const PAUSE_MS: i64 = 60_000;
 
-/// Scores from here on, infinite ones among them, are not drawn: only a damaged record has them.
+/// Scores from here on, infinite ones among them, are left out: only a damaged record has them.
 const MOST_BITS: f64 = 1e6;
+
+/// A score, a difference or a share that a text can have.
+pub(super) fn possible(figure: Option<f64>) -> Option<f64> {
+    figure.filter(|figure| figure.abs() < MOST_BITS)
+}
 
 /// The data of one picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,8 +124,8 @@ impl Picture {
                 micro_dollars,
                 ending: trial.found.verdict,
                 level: levels.add(trial),
-                delta: trial.found.delta.filter(|delta| delta.is_finite()),
-                p_better: trial.found.p_better.filter(|p| p.is_finite()),
+                delta: possible(trial.found.delta),
+                p_better: possible(trial.found.p_better),
                 description: trial.description.clone(),
             });
         }
@@ -142,12 +147,13 @@ impl Picture {
         let kept = self.trials.iter().filter(|dot| dot.ending == Ending::Keep);
         kept.filter_map(|dot| dot.level).next_back().or(self.start)
     }
+}
 
-    /// How far the champion is from the start, as a share of the start; negative is better.
-    pub fn gain(&self) -> Option<f64> {
-        let (start, last) = self.start.zip(self.last_level())?;
-        Some((last - start) / start).filter(|gain| gain.is_finite())
-    }
+/// How far a level is from another one: `−1.3 %`. None if that is no number.
+pub fn percent(from: f64, to: f64, decimals: usize) -> Option<String> {
+    let percent = (to - from) / from * 100.0;
+    let sign = if percent < 0.0 { "−" } else { "+" };
+    percent.is_finite().then(|| format!("{sign}{:.decimals$} %", percent.abs()))
 }
 
 /// The levels of champions: what each was better than its predecessor, added up from the baseline.
@@ -160,10 +166,9 @@ impl Levels {
 
     /// The level of a trial, which is remembered if it was kept.
     fn add(&mut self, trial: &Trial) -> Option<f64> {
-        let finite = |figure: Option<f64>| figure.filter(|figure| figure.abs() < MOST_BITS);
         let against = self.0.get(&trial.champion).copied();
-        let level = against.zip(finite(trial.found.delta)).map(|(level, delta)| level + delta);
-        let level = level.or(finite(trial.found.bpb));
+        let level = against.zip(possible(trial.found.delta)).map(|(level, delta)| level + delta);
+        let level = level.or(possible(trial.found.bpb));
         if let Some(level) = level.filter(|_| trial.is_kept()) {
             self.0.insert(trial.number, level);
         }
@@ -208,7 +213,7 @@ pub(in crate::night) fn baseline(
 }
 
 fn level(runs: &[ExperimentRecord]) -> Option<Level> {
-    let mut scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).filter(|bpb| bpb.is_finite()).collect();
+    let mut scores: Vec<f64> = runs.iter().filter_map(|run| possible(run.val_bpb)).collect();
     // The store returns the runs in the order of their keys. Sorting makes the sum independent of it.
     scores.sort_by(f64::total_cmp);
     let bpb = scores.iter().sum::<f64>() / scores.len() as f64;
@@ -221,23 +226,28 @@ fn times(night: &NightRecord, replicas: &[ExperimentRecord], trials: &[&TrialRec
     let mut last_ms = night.started_unix_ms;
     let mut times = Vec::new();
     for TrialRecord { trial, .. } in trials {
-        let passed_ms = (trial.unix_ms - last_ms).max(0);
-        let stopped = passed_ms - trial.wall_ms > PAUSE_MS;
-        clock_ms += if stopped { trial.wall_ms } else { passed_ms };
+        let (passed_ms, took_ms) = (trial.unix_ms.saturating_sub(last_ms).max(0), trial.wall_ms.max(0));
+        let stopped = passed_ms - took_ms > PAUSE_MS;
+        clock_ms = clock_ms.saturating_add(if stopped { took_ms } else { passed_ms });
         last_ms = trial.unix_ms;
         times.push(clock_ms as f64 / 1e3);
     }
     (times, clock_ms as f64 / 1e3)
 }
 
+/// When the first run of a night began, in Unix milliseconds.
+pub(super) fn began_ms(night: &NightRecord, replicas: &[ExperimentRecord]) -> i64 {
+    night.started_unix_ms.saturating_sub(measuring_ms(night, replicas))
+}
+
 /// Milliseconds that the baseline took, or 0 if it was not measured for this night. A night starts in the store when
 /// the baseline is complete.
 fn measuring_ms(night: &NightRecord, replicas: &[ExperimentRecord]) -> i64 {
-    let begin = replicas.iter().map(|run| run.finished_unix_ms - run.wall_ms).min();
+    let begin = replicas.iter().map(|run| run.finished_unix_ms.saturating_sub(run.wall_ms.max(0))).min();
     let end = replicas.iter().map(|run| run.finished_unix_ms).max();
     match (begin, end) {
-        (Some(begin), Some(end)) if (0..PAUSE_MS).contains(&(night.started_unix_ms - end)) => {
-            night.started_unix_ms - begin
+        (Some(begin), Some(end)) if (0..PAUSE_MS).contains(&night.started_unix_ms.saturating_sub(end)) => {
+            night.started_unix_ms.saturating_sub(begin)
         }
         _ => 0,
     }

@@ -161,12 +161,14 @@ fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)
 }
 
-fn time_step(least: f64) -> f64 {
+/// The smallest round time that is at least `least`, in seconds.
+pub fn time_step(least: f64) -> f64 {
     let longest = STEPS[STEPS.len() - 1];
     STEPS.into_iter().find(|step| *step >= least).unwrap_or_else(|| (least / longest).ceil() * longest)
 }
 
-fn time_tick(seconds: f64) -> String {
+/// A time at an axis: `1:30 h`.
+pub fn time_tick(seconds: f64) -> String {
     let s = seconds as u64;
     match s {
         0 => "0".into(),

@@ -52,7 +52,7 @@ pub use proposal::{Account, AnswerOutcome, DecidedTurn, ExchangeRecord, NewAnswe
 pub use record::{ComponentRecord, DryRunResult, ExperimentRecord, Finished, Found};
 pub use score::ScoreRecord;
 pub use secret::SecretRecord;
-pub use trial::{Recheck, Role, RungSigns, TrialRecord};
+pub use trial::{Recheck, Role, RunTime, RungSigns, TrialRecord};
 pub use waiting::Waiting;
 pub use watch::{Sight, Standing};
 pub use weights::{LetGo, Model};

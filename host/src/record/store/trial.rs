@@ -48,6 +48,18 @@ pub enum Role {
     Recheck,
 }
 
+/// When a run behind a trial was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunTime {
+    /// Number of the trial in its context.
+    pub trial: u64,
+    pub key: ExperimentKey,
+    pub finished_unix_ms: i64,
+    pub wall_ms: i64,
+    /// Whether it trained this trial; otherwise it trained what the trial was compared with.
+    pub is_own: bool,
+}
+
 impl Role {
     pub const fn name(self) -> &'static str {
         match self {
@@ -177,6 +189,24 @@ impl Store {
             found.entry(trial).or_default().push(key);
         }
         Ok(found)
+    }
+
+    /// When the runs behind the trials of a night were made, in the order of the trials. A run that several trials
+    /// share comes for each of them.
+    pub fn times_of_night(&self, night: i64) -> Result<Vec<RunTime>, StoreError> {
+        let sql = "SELECT number, key, finished_unix_ms, experiments.wall_ms AS took_ms,
+                 experiments.component_key IS trials.component_key AS is_own
+             FROM trials JOIN runs ON trial = trials.id JOIN experiments ON key = runs.experiment_key
+             WHERE night = ? ORDER BY number, runs.rowid";
+        self.rows(sql, [night], |row| {
+            Ok(RunTime {
+                trial: whole(row, "number")?,
+                key: row.get("key")?,
+                finished_unix_ms: row.get("finished_unix_ms")?,
+                wall_ms: row.get("took_ms")?,
+                is_own: row.get("is_own")?,
+            })
+        })
     }
 
     /// As [`Store::runs_of`], each with the name of its role.

@@ -3,6 +3,7 @@
 use crate::night::report::drawing::{Anchor, Drawing, Ink, Shape, point};
 use crate::night::report::page::content::{Entry, Guest, Page, Step};
 use crate::night::report::page::element::{Cell, comparison, details, escaped, table, trial_link};
+use crate::night::report::page::plane::Plane;
 use crate::night::report::svg;
 use crate::record::facts;
 use crate::record::facts::signed;
@@ -136,39 +137,32 @@ fn curves(page: &Page, champion: &Entry) -> Option<Drawing> {
     if curves.is_empty() {
         return None;
     }
-    let (left, right, top, bottom) = (52.0, 560.0, 22.0, 220.0);
     // The first points are far above the others.
     let settled =
         |entry: &Entry| entry.curve.iter().skip(entry.curve.len() / 4).map(|(_, loss)| *loss).collect::<Vec<_>>();
-    let figures: Vec<f64> =
-        curves.iter().flat_map(|(entry, _, _)| settled(entry).into_iter().chain(entry.held_out_nats)).collect();
-    let low = figures.iter().copied().reduce(f64::min)?;
-    let high = figures.iter().copied().reduce(f64::max)?.max(low + 1e-6);
-    let y = |loss: f64| top + (bottom - top) * ((high - loss) / (high - low)).clamp(0.0, 1.0);
+    let figures = curves.iter().flat_map(|(entry, _, _)| settled(entry).into_iter().chain(entry.held_out_nats));
+    let plane = Plane::of([52.0, 560.0, 22.0, 220.0], figures)?;
+    let Plane { left, right, bottom, .. } = plane;
     let mut drawing = Drawing::new(
         640.0,
         252.0,
         "Loss in training".into(),
         "Logged loss in nats per token over the training run; dots are the losses on held-out text".into(),
     );
-    for i in 0..=4 {
-        let loss = low + (high - low) * f64::from(i) / 4.0;
-        drawing.path(Ink::Grid, format!("M{}H{right:.1}", point(left, y(loss))));
-        drawing.text(Ink::Words, (left - 8.0, y(loss) + 4.5), Anchor::End, format!("{loss:.2}"));
-    }
+    plane.grid(&mut drawing, 2);
     for (entry, ink, name) in curves {
         let last = entry.curve.last().map_or(1, |(step, _)| *step).max(1) as f64;
         let mut path = String::new();
         for (i, (step, loss)) in entry.curve.iter().enumerate() {
             let x = left + (right - left) * *step as f64 / last;
-            let _ = write!(path, "{}{}", if i == 0 { "M" } else { "L" }, point(x, y(*loss)));
+            let _ = write!(path, "{}{}", if i == 0 { "M" } else { "L" }, point(x, plane.y(*loss)));
         }
         drawing.path(ink, path);
         let end = entry.held_out_nats.or(entry.curve.last().map(|(_, loss)| *loss))?;
         if entry.held_out_nats.is_some() {
-            drawing.add(Ink::HeldOut, Shape::Circle { x: right, y: y(end), radius: 4.5 });
+            drawing.add(Ink::HeldOut, Shape::Circle { x: right, y: plane.y(end), radius: 4.5 });
         }
-        drawing.text(Ink::Words, (right + 10.0, y(end) + 4.5), Anchor::Start, name);
+        drawing.text(Ink::Words, (right + 10.0, plane.y(end) + 4.5), Anchor::Start, name);
     }
     drawing.text(Ink::Words, (left, bottom + 22.0), Anchor::Start, "share of the run; dots: held-out text");
     drawing.text(Ink::Words, (4.0, 14.0), Anchor::Start, "nats per token");

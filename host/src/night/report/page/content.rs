@@ -1,9 +1,10 @@
 //! What a page shows, as data. Words of strangers in it are harmless, but for those of the picture, which `svg` looks
 //! after: control characters and those that reorder or hide text are written out. Pure.
 
+use crate::night::report::page::clock::Clock;
 use crate::night::report::page::edits::{Edit, Line};
 use crate::night::report::picture::Picture;
-use crate::propose::evolve::known::Idea;
+use crate::propose::evolve::known::{Idea, Importance};
 use crate::record::ending::Ending;
 use crate::record::facts::{LineShare, Share};
 use crate::record::key::TaskHash;
@@ -30,6 +31,8 @@ pub struct Page {
     /// The seed guest, the trials of the night, and the champions of earlier nights that led to it.
     pub entries: Vec<Entry>,
     pub search: Search,
+    /// When its training runs ran.
+    pub clock: Clock,
     /// Text that the champion wrote; empty if there is none.
     pub sample: String,
     /// What the store has lost, or what was left out.
@@ -154,6 +157,8 @@ pub struct Search {
     pub tried: Vec<Idea>,
     /// Operators without one, the most promising first.
     pub untried: Vec<Idea>,
+    /// What constants and switches did, by all trials on the same terms until the night ended.
+    pub importance: Importance,
     pub accounts: Vec<Account>,
     /// Kinds of failure and their number, most frequent first.
     pub failures: Vec<(String, u64)>,

@@ -22,8 +22,9 @@ impl Cell {
         Self { html, ..Self::default() }
     }
 
-    /// A figure in words, sorted by its value. A dash if there is none.
+    /// A figure in words, sorted by its value. A dash if there is none, or if it is not finite.
     pub fn figure(figure: Option<f64>, words: impl Fn(f64) -> String) -> Self {
+        let figure = figure.filter(|figure| figure.is_finite());
         let html = figure.map_or("–".into(), |figure| escaped(&words(figure)));
         Self { html, figure, is_figure: true }
     }
@@ -74,6 +75,20 @@ pub fn table_of(
         out += "</tr>\n";
     }
     out + "</tbody></table></div></div>\n"
+}
+
+/// Rows of a folded table that are shown at once.
+pub const FOLDED_AFTER: usize = 20;
+
+/// As [`table`], with the rows after the first [`FOLDED_AFTER`] in a part that opens when it is asked for.
+pub fn folded_table(id: &str, caption: &str, heads: &[&str], mut rows: Vec<(String, Vec<Cell>)>) -> String {
+    let rest = rows.split_off(rows.len().min(FOLDED_AFTER));
+    let shown = table(id, caption, heads, rows);
+    if rest.is_empty() {
+        return shown;
+    }
+    let words = format!("{} more", rest.len());
+    shown + &details(&words, &table(&format!("{id}-more"), caption, heads, rest))
 }
 
 /// A section with its heading.

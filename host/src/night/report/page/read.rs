@@ -1,10 +1,11 @@
 //! Reads a page from the store. What the store has lost is named on the page, and the rest is shown.
 
+use crate::night::report::page::clock::Clock;
 use crate::night::report::page::content::{Champion, Entry, ExchangeEntry, Guest, Page, RunEntry, Search, Step};
 use crate::night::report::page::edits;
-use crate::night::report::picture::{self, Picture};
+use crate::night::report::picture::{self, Picture, possible};
 use crate::policy::Policy;
-use crate::propose::evolve::known::know;
+use crate::propose::evolve::known::{Importance, know, moved};
 use crate::record::ending::Ending;
 use crate::record::facts;
 use crate::record::key::Hash;
@@ -57,7 +58,7 @@ impl Page {
     ) -> Result<Self, StoreError> {
         let all = store.trials_in(&night.context)?;
         let picture = Picture::among(store, night, policy, &all)?;
-        let baseline = picture::baseline_runs(store, &all, policy)?;
+        let replicas = picture::baseline_runs(store, &all, policy)?;
         let trials = until(all, night);
         let path = path(&trials);
         let on_path = |number: u64| path.binary_search(&number).is_ok();
@@ -66,7 +67,7 @@ impl Page {
         for TrialRecord { trial, .. } in trials.iter().filter(|record| with_details || on_path(record.trial.number)) {
             reader.add_source_of(trial)?;
         }
-        let (seed, baseline) = reader.seed_guest(&baseline)?;
+        let (seed, baseline) = reader.seed_guest(&replicas)?;
         let shown = trials.iter().filter(|record| record.night == night.id || on_path(record.trial.number));
         let mut entries = vec![seed];
         for record in shown {
@@ -82,7 +83,9 @@ impl Page {
         };
         let own: Vec<&Trial> =
             trials.iter().filter(|record| record.night == night.id).map(|record| &record.trial).collect();
-        let search = search(store, night.id, &own)?;
+        let importance = importance(&trials, &picture);
+        let search = search(store, night.id, &own, importance)?;
+        let clock = Clock::of(store, night, &replicas, &own)?;
         Ok(Self {
             picture,
             task: night.task,
@@ -94,6 +97,7 @@ impl Page {
             path,
             entries,
             search,
+            clock,
             sample: sanitize::printable(sample),
             lost: reader.lost,
         })
@@ -185,7 +189,7 @@ impl<'a> Reader<'a> {
     fn new(store: &'a Store, night: &NightRecord, context: u64) -> Result<Self, StoreError> {
         let mut again = BTreeMap::<u64, Vec<f64>>::new();
         for recheck in store.rechecks(&night.context)? {
-            again.entry(recheck.number).or_default().extend(recheck.gain.filter(|gain| gain.is_finite()));
+            again.entry(recheck.number).or_default().extend(possible(recheck.gain));
         }
         let (sources, lost) = (BTreeMap::new(), Vec::new());
         Ok(Self { store, context, sources, again, spends: store.spends()?, exchanged: 0, lost })
@@ -233,7 +237,7 @@ impl<'a> Reader<'a> {
         }
         self.add_source(&mut entry);
         let mut guest = self.scores(runs)?;
-        let scores: Vec<f64> = runs.iter().filter_map(|run| run.val_bpb).filter(|bpb| bpb.is_finite()).collect();
+        let scores: Vec<f64> = runs.iter().filter_map(|run| possible(run.val_bpb)).collect();
         guest.search = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
         guest.seeds = scores.len();
         entry.bpb = guest.search;
@@ -253,7 +257,7 @@ impl<'a> Reader<'a> {
                     "test" => &mut guest.test,
                     _ => continue,
                 };
-                *place = place.or(Some(score.score.bpb).filter(|bpb| bpb.is_finite()));
+                *place = place.or(possible(Some(score.score.bpb)));
             }
         }
         Ok(guest)
@@ -375,7 +379,7 @@ impl<'a> Reader<'a> {
             None => Vec::new(),
         };
         let guest = self.scores(&runs)?;
-        let search = trial.found.bpb.filter(|bpb| bpb.is_finite());
+        let search = possible(trial.found.bpb);
         Ok(Guest { search, seeds: trial.found.pairs.unwrap_or(1) as usize, ..guest })
     }
 
@@ -393,9 +397,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A figure with as many digits as readers need: pages have thousands of them. None if it is not finite.
+/// A figure with as many digits as readers need: pages have thousands of them. None if no text can have it.
 fn short(figure: Option<f64>) -> Option<f64> {
-    figure.filter(|figure| figure.is_finite()).map(|figure| (figure * 1e6).round() / 1e6)
+    possible(figure).map(|figure| (figure * 1e6).round() / 1e6)
 }
 
 fn entry_of(trial: &Trial) -> Entry {
@@ -441,7 +445,7 @@ fn words(text: &str) -> String {
 
 fn curve(outcome: &Outcome) -> Vec<(u64, f64)> {
     let points = facts::curve(&outcome.curve, CURVE_POINTS).into_iter();
-    points.filter(|(_, loss)| loss.is_finite()).map(|(step, loss)| (step, (loss * 1e4).round() / 1e4)).collect()
+    points.map(|(step, loss)| (step, (loss * 1e4).round() / 1e4)).filter(|(_, loss)| loss.is_finite()).collect()
 }
 
 /// Mean loss on the search split in nats per token.
@@ -452,7 +456,15 @@ fn held_out_nats(outcome: &Outcome, context: u64) -> Option<f64> {
     short(Some(nats))
 }
 
-fn search(store: &Store, night: i64, trials: &[&Trial]) -> Result<Search, StoreError> {
+/// What the trials of a context moved.
+fn importance(trials: &[TrialRecord], picture: &Picture) -> Importance {
+    let trials: Vec<&Trial> = trials.iter().map(|record| &record.trial).collect();
+    let level = picture.last_level().zip(picture.baseline);
+    let (level, noise) = level.map_or((f64::NAN, f64::NAN), |(level, baseline)| (level, baseline.noise));
+    moved(&trials, level, noise)
+}
+
+fn search(store: &Store, night: i64, trials: &[&Trial], importance: Importance) -> Result<Search, StoreError> {
     let (mut tried, mut untried): (Vec<_>, Vec<_>) =
         know(trials, None).operators.into_iter().partition(|idea| idea.effect.tries > 0);
     for idea in tried.iter_mut().chain(&mut untried) {
@@ -476,6 +488,7 @@ fn search(store: &Store, night: i64, trials: &[&Trial]) -> Result<Search, StoreE
     Ok(Search {
         tried,
         untried,
+        importance,
         accounts,
         failures: failures(trials),
         near_misses: near_misses(trials),

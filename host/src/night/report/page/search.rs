@@ -5,6 +5,8 @@ use crate::night::report::chart;
 use crate::night::report::files;
 use crate::night::report::page::content::Page;
 use crate::night::report::page::element::{Cell, details, escaped, table, trial_link};
+use crate::night::report::page::{lanes, moved, sealed};
+use crate::night::report::picture::percent;
 use crate::propose::evolve::known::Idea;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -21,9 +23,8 @@ pub fn summary(page: &Page) -> String {
     let mut out = format!("<p>{}{state}</p>\n", escaped(&chart::facts(&page.picture)));
     let figures = page.picture.start.zip(page.picture.last_level());
     if let Some((start, level)) = figures.filter(|(start, level)| start != level) {
-        let percent = (level - start) / start * 100.0;
-        let sign = if percent < 0.0 { "−" } else { "+" };
-        let words = format!("{start:.4} → {level:.4} bits per byte ({sign}{:.1} %)", percent.abs());
+        let percent = percent(start, level, 1).map_or(String::new(), |percent| format!(" ({percent})"));
+        let words = format!("{start:.4} → {level:.4} bits per byte{percent}");
         out += &format!("<p class=\"gain\">{}</p>\n", escaped(&words));
     }
     out
@@ -32,6 +33,11 @@ pub fn summary(page: &Page) -> String {
 pub fn section(page: &Page) -> String {
     let search = &page.search;
     let mut out = String::new();
+    if !page.picture.trials.is_empty() {
+        out += &moved::section(&search.importance);
+    }
+    out += &sealed::section(page);
+    out += &lanes::section(page);
     if !search.tried.is_empty() {
         let caption = "What operators did: mean difference to the champion, with its standard error. A bundle has \
                        several changes.";

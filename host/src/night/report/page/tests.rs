@@ -256,6 +256,76 @@ fn figures_that_are_not_finite_are_left_out() {
     assert_eq!(data(&html).as_array().unwrap().len(), 6);
 }
 
+/// A damaged index may hold any number that SQLite can.
+#[test]
+fn odd_numbers_in_the_index_leave_a_page() {
+    let (most, least) = (i64::MAX, i64::MIN);
+    let odd = [
+        "UPDATE experiments SET val_bpb = 9e999".to_string(),
+        "UPDATE experiments SET val_bpb = 1.7e308".to_string(),
+        "UPDATE experiments SET val_bpb = 0.0; UPDATE trials SET bpb = 0.0, delta = 0.0".to_string(),
+        "UPDATE trials SET bpb = -9e999, delta = 9e999, p_better = 9e999, spread = -9e999".to_string(),
+        "UPDATE trials SET bpb = 1.7e308, delta = -1.7e308, p_better = 1.7e308, spread = 1.7e308".to_string(),
+        "UPDATE scores SET bpb = 9e999".to_string(),
+        format!("UPDATE experiments SET finished_unix_ms = {most}, wall_ms = {most}"),
+        format!("UPDATE experiments SET finished_unix_ms = {least}, wall_ms = {least}"),
+        format!("UPDATE trials SET unix_ms = {most}, wall_ms = {most}"),
+        format!("UPDATE trials SET unix_ms = {least}, wall_ms = {least}"),
+        format!("UPDATE nights SET started_unix_ms = {most}"),
+        format!("UPDATE nights SET started_unix_ms = {least}, ended_unix_ms = {most}"),
+    ];
+    for sql in odd {
+        let lab = Lab::after_a_night();
+        let index = rusqlite::Connection::open(lab.folder.path().join("index.sqlite")).unwrap();
+        index.execute_batch(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let page = lab.page();
+        let served = live(&page, &View::default(), &Served::default()).unwrap();
+        for html in [report(&page).unwrap(), served] {
+            elements(&html);
+            let main = main_part(&html);
+            assert!(!main.contains("NaN") && !main.contains(">inf") && !main.contains("inf<"), "{sql}: {main}");
+        }
+    }
+}
+
+#[test]
+fn the_search_says_what_moved_the_score_and_when_runs_ran() {
+    let lab = Lab::new();
+    let html = report(&lab.page()).unwrap();
+    assert!(!html.contains("What moved the score") && !html.contains("When runs ran"), "nothing ran yet");
+    lab.add(&lab.trial(1, Ending::Failed, None, SEED), &[]);
+    assert!(report(&lab.page()).unwrap().contains("No constant or switch was moved in a trial that was measured."));
+
+    let lab = Lab::after_a_night();
+    let page = lab.page();
+    let changes: Vec<&str> = page.search.importance.moved.iter().map(|one| one.change.as_str()).collect();
+    assert_eq!((page.search.importance.trials, changes.len()), (4, 4), "{changes:?}");
+    // The three runs of the baseline, and that of trial 1.
+    let own: Vec<(u64, Option<Ending>)> = page.clock.spans.iter().map(|span| (span.trial, span.ending)).collect();
+    assert_eq!(own, [(0, None), (0, None), (0, None), (1, Some(Ending::Keep))]);
+    let html = report(&page).unwrap();
+    let document = roxmltree::Document::parse(main_part(&html)).unwrap();
+    let marks_of = |id: &str, class: &str| {
+        let within = document.descendants().find(|node| node.attribute("id") == Some(id)).unwrap().parent().unwrap();
+        let marks = within.descendants().filter(|node| node.has_attribute("data-trial"));
+        marks.filter(|node| node.attribute("class") == Some(class)).count()
+    };
+    assert_eq!((marks_of("lanes-title", "better"), marks_of("lanes-title", "train")), (1, 3));
+    assert_eq!((marks_of("sealed-plot-title", "train"), marks_of("sealed-plot-title", "held-out")), (3, 0));
+
+    // The test is read for the champion's run.
+    let score = |split: &str, bpb| ScoreRecord {
+        experiment_key: lab.run(&SEED.replace("0.02", "0.04"), replica_seeds(&lab.policy)[0], 2.4).key,
+        split: split.into(),
+        score: Score { bpb, chunk_nats: vec![1.0], chunk_bytes: vec![1] },
+        purpose: "end".into(),
+        unix_ms: 1,
+    };
+    lab.store.add_score(&score("test", 2.47)).unwrap();
+    let html = report(&lab.page()).unwrap();
+    assert!(html.contains("The sealed test was read for #1 only") && html.contains(">+0.0700</td>"), "{html}");
+}
+
 #[test]
 fn hostile_words_stay_words() {
     let hostile = "</td></pre></script><!--<script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;\u{1b}[31m\

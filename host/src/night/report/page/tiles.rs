@@ -3,8 +3,9 @@
 
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{escaped, trial_link};
+use crate::night::report::picture::percent;
 use crate::record::ending::Ending;
-use crate::record::facts::{duration, signed, signed_percent};
+use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
 
 /// Trials that are listed as the latest.
@@ -14,7 +15,8 @@ const LATEST: usize = 7;
 pub fn tiles(page: &Page) -> String {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
-    let gain = picture.gain().map_or("–".into(), signed_percent);
+    let levels = picture.start.zip(picture.last_level());
+    let gain = levels.and_then(|(start, last)| percent(start, last, 2)).unwrap_or("–".into());
     let failed = page.count(|ending| matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault));
     let mut tiles = vec![
         ("trials", picture.trials.len().to_string(), format!("{failed} without a score")),

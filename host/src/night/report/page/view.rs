@@ -190,8 +190,8 @@ mod tests {
         let view = View::default();
         assert_eq!(numbers(&view), [1.0, 2.0, 3.0, 4.0]);
         let up = View { sort: "Δ".into(), ..view.clone() };
-        assert_eq!(numbers(&up), [2.0, 4.0, 3.0, 1.0]);
-        assert_eq!(numbers(&View { down: "1".into(), ..up }), [3.0, 4.0, 2.0, 1.0]);
+        assert_eq!(numbers(&up), [2.0, 4.0, 1.0, 3.0]);
+        assert_eq!(numbers(&View { down: "1".into(), ..up }), [4.0, 2.0, 1.0, 3.0]);
         assert_eq!(numbers(&View { words: " CHANGE 2".into(), ..view.clone() }), [2.0]);
         assert_eq!(numbers(&View { verdict: "noise".into(), rows: 2, ..view.clone() }), [1.0, 3.0]);
         assert_eq!(View { verdict: "noise".into(), rows: 2, ..view }.choose(&[], rows()).1, 3);

@@ -6,11 +6,11 @@ use crate::propose::evolve::model::change::Change;
 use crate::propose::evolve::model::failures::Failures;
 use crate::propose::evolve::model::moves::{Move, Place};
 use crate::propose::evolve::model::noise::Noise;
+use crate::propose::evolve::model::normal;
 use crate::propose::evolve::model::parts::Parts;
 use crate::propose::evolve::model::run::{Measured as Gain, Result as Found, Run};
 use crate::propose::evolve::operators::OPERATORS;
 use crate::propose::evolve::proposer::{Offline, is_of_one_trial, run};
-use crate::propose::evolve::random::Random;
 use crate::propose::evolve::search::{Champion, Possible, possible};
 use crate::propose::proposer::Situation;
 use crate::record::hint::Hint;
@@ -19,8 +19,6 @@ use crate::system::sanitize;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Draws by which the spread of a belief is measured.
-const DRAWS: usize = 200;
 /// A near-miss is better with this probability or more.
 const NEAR_MISS: f64 = 0.6;
 /// What fails with this probability or more is told: one failure alone is 0.4.
@@ -222,7 +220,7 @@ fn ideas(trials: &[&Trial], runs: &[Run], possible: Option<&[Possible]>) -> Vec<
 }
 
 /// What a change is counted by: an edit by its words, a step by its constant.
-fn touched(change: &Change) -> &str {
+pub(super) fn touched(change: &Change) -> &str {
     match change {
         Change::Edit { made, .. } | Change::Without { made } => made,
         Change::Step { name, .. } => name,
@@ -234,21 +232,18 @@ fn touched(change: &Change) -> &str {
 fn measured(runs: &[Run], champion: &Champion, possible: &[Possible], alone: &BTreeMap<&str, Alone>) -> Vec<Measured> {
     let moves: Vec<Move> = possible.iter().map(|one| one.change.clone()).collect();
     let place = Place { champion: champion.number, level: champion.bpb, noise: champion.noise, moves: &moves };
-    // What is in one trial alone hides what the rest of that trial did, and each is an unknown more.
-    let telling: Vec<Run> = runs.iter().filter(|run| !run.changes.iter().any(is_of_one_trial)).cloned().collect();
+    let telling: Vec<Run> = runs.iter().filter(|run| is_telling(run)).cloned().collect();
     let belief = Belief::new(&telling, &place, Parts::ALL, 1.0);
-    let random = &mut Random::new(0, runs.len() as u64);
-    let draws: Vec<Vec<f64>> = (0..DRAWS).map(|_| belief.draw(random)).collect();
     let counts = counted(runs);
     let mut best: BTreeMap<&str, Measured> = BTreeMap::new();
-    for (at, (one, gain)) in possible.iter().zip(belief.expected()).enumerate() {
+    let believed = belief.expected().into_iter().zip(belief.spread());
+    for (at, (one, (gain, spread))) in possible.iter().zip(believed).enumerate() {
         if belief.tried.get(at) != Some(&true) || !one.change.is_near(1.0) {
             continue;
         }
-        let drawn = || draws.iter().filter_map(|draw| draw.get(at));
-        let mean_of = |sum: f64| sum / DRAWS as f64;
-        let variance = mean_of(drawn().map(|drawn| (drawn - gain).powi(2)).sum());
-        let better = mean_of(drawn().map(|gain| f64::from(u8::from(*gain > 0.0))).sum());
+        // What stood at its place first has no effect of its own.
+        let better = if spread > 0.0 { normal::below(gain / spread) } else { 0.0 };
+        let variance = spread * spread;
         let (key, alone) = match one.change.changes.as_slice() {
             [only] => (touched(only), alone.get(touched(only))),
             _ => (one.words.as_str(), None),
@@ -271,8 +266,14 @@ fn measured(runs: &[Run], champion: &Champion, possible: &[Possible], alone: &BT
     best.into_values().collect()
 }
 
+/// Whether a trial tells what its changes did. What is in one trial alone hides what the rest of that trial did, and
+/// each is an unknown more.
+pub(super) fn is_telling(run: &Run) -> bool {
+    !run.changes.iter().any(is_of_one_trial)
+}
+
 /// Number of trials that had each change.
-fn counted(runs: &[Run]) -> BTreeMap<&str, usize> {
+pub(super) fn counted(runs: &[Run]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for run in runs {
         for what in run.changes.iter().map(touched).collect::<BTreeSet<&str>>() {

@@ -56,7 +56,11 @@ impl<'a> Belief<'a> {
                 let gain = measured.gain.max(-WORST * place.level);
                 let of_noise = noise.variance(&measured);
                 let sure = (gain * gain - of_noise).max(0.0);
-                let misfit = if run.champion == place.champion { MISFIT } else { MISFIT_ELSEWHERE };
+                let misfit = match run.champion == place.champion {
+                    _ if !parts.misfit => 0.0,
+                    true => MISFIT,
+                    false => MISFIT_ELSEWHERE,
+                };
                 let variance = of_noise + misfit * misfit * sure;
                 observations.push(Observation { row, gain, variance });
             }
@@ -90,6 +94,11 @@ impl<'a> Belief<'a> {
     /// The expected gain of each move.
     pub fn expected(&self) -> Vec<f64> {
         self.gains(self.posterior.mean())
+    }
+
+    /// The standard deviation of the belief about the gain of each move.
+    pub fn spread(&self) -> Vec<f64> {
+        self.rows.iter().map(|row| self.posterior.spread(row)).collect()
     }
 
     /// One draw of the gain of each move.

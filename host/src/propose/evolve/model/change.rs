@@ -45,10 +45,8 @@ fn read_part(part: &str) -> Vec<Change> {
     if let Some(names) = part_names(named) {
         return names.into_iter().map(|made| Change::Edit { made, instead_of: None }).collect();
     }
-    // Operators that trade constants put their name before them.
-    let listed = part.split_once(": ").map_or(part, |(_, listed)| listed);
-    if let Some(steps) = [part, listed].into_iter().find_map(steps) {
-        return steps;
+    if let Some(steps) = steps_of(part) {
+        return steps.iter().map(Literals::step).collect();
     }
     let Some((before, state)) = part.split_once(ARROW) else {
         return vec![Change::Edit { made: part.into(), instead_of: None }];
@@ -63,18 +61,47 @@ fn read_part(part: &str) -> Vec<Change> {
     vec![Change::Edit { made: format!("{place}: {state}"), instead_of: Some(format!("{place}: {was}")) }]
 }
 
-/// `LR 0.02 → 0.03, DEPTH 4 → 8`, or `LR 0.02 → 0.03, as EMBED_LR`; `None` if one part is something else.
-fn steps(text: &str) -> Option<Vec<Change>> {
-    let parts = text.split(", ").filter(|part| !part.starts_with("as "));
-    parts.map(step).collect::<Option<Vec<Change>>>().filter(|steps| !steps.is_empty())
+/// A step of a constant in the words of a description.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Literals<'a> {
+    pub name: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    /// Where it begins and ends on the scale of its constant.
+    pub coordinates: [f64; 2],
 }
 
-fn step(text: &str) -> Option<Change> {
-    let (before, to) = text.split_once(ARROW)?;
-    let (name, from) = before.split_once(' ')?;
-    let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_[]".contains(&b));
-    let [from, to] = constants::coordinates(name, constants::literal_number(from)?, constants::literal_number(to)?);
-    is_name.then_some(Change::Step { name: name.into(), from, to })
+impl<'a> Literals<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (before, to) = text.split_once(ARROW)?;
+        let (name, from) = before.split_once(' ')?;
+        let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"_[]".contains(&b));
+        let (first, last) = (constants::literal_number(from)?, constants::literal_number(to)?);
+        is_name.then(|| Self { name, from, to, coordinates: constants::coordinates(name, first, last) })
+    }
+
+    fn step(&self) -> Change {
+        let [from, to] = self.coordinates;
+        Change::Step { name: self.name.into(), from, to }
+    }
+}
+
+/// The steps of constants that a description lists, in its words.
+pub fn literals(description: &str) -> Vec<Literals<'_>> {
+    description.split(BETWEEN).filter_map(steps_of).flatten().collect()
+}
+
+/// The steps of a part that is nothing but steps.
+fn steps_of(part: &str) -> Option<Vec<Literals<'_>>> {
+    // Operators that trade constants put their name before them.
+    let listed = part.split_once(": ").map_or(part, |(_, listed)| listed);
+    [part, listed].into_iter().find_map(steps)
+}
+
+/// `LR 0.02 → 0.03, DEPTH 4 → 8`, or `LR 0.02 → 0.03, as EMBED_LR`; `None` if one part is something else.
+fn steps(text: &str) -> Option<Vec<Literals<'_>>> {
+    let parts = text.split(", ").filter(|part| !part.starts_with("as "));
+    parts.map(Literals::read).collect::<Option<Vec<_>>>().filter(|steps| !steps.is_empty())
 }
 
 #[cfg(test)]

@@ -31,12 +31,17 @@ impl Cholesky {
 
     /// `x` in `L·Lᵀ·x = y`.
     pub fn solve(&self, y: &[f64]) -> Vec<f64> {
+        self.solve_upper(self.solve_lower(y))
+    }
+
+    /// `x` in `L·x = y`.
+    fn solve_lower(&self, y: &[f64]) -> Vec<f64> {
         let mut x = Vec::with_capacity(y.len());
         for (row, y) in self.rows.iter().zip(y) {
             let pivot = row.last().copied().unwrap_or(1.0);
             x.push((y - dot(&x, row)) / pivot);
         }
-        self.solve_upper(x)
+        x
     }
 
     /// `x` in `Lᵀ·x = y`. If the elements of `y` are independent standard normal deviates, `x` has the inverse of
@@ -49,6 +54,12 @@ impl Cholesky {
             head.iter_mut().zip(row).for_each(|(y, l)| *y -= *x * l);
         }
         y
+    }
+
+    /// `xᵀ·(L·Lᵀ)⁻¹·x`. If `L·Lᵀ` is a precision, this is the variance of the sum with the shares `x`.
+    pub fn variance(&self, x: &[f64]) -> f64 {
+        let below = self.solve_lower(x);
+        dot(&below, &below)
     }
 
     /// Logarithm of the determinant of `L·Lᵀ`.

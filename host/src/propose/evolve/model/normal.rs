@@ -1,6 +1,11 @@
-//! Normal deviates with the same bits on every machine.
+//! The normal distribution, with the same bits on every machine.
 
 use crate::propose::evolve::random::Random;
+
+/// The probability that a standard normal deviate is less than `x`.
+pub fn below(x: f64) -> f64 {
+    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
 
 /// A standard normal deviate, by the polar method of Marsaglia.
 pub fn deviate(random: &mut Random) -> f64 {
@@ -16,6 +21,13 @@ pub fn deviate(random: &mut Random) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probabilities_are_those_of_tables() {
+        for (x, p) in [(0.0, 0.5), (1.0, 0.841_344_746), (-1.645, 0.049_984_906), (9.0, 1.0)] {
+            assert!((below(x) - p).abs() < 1e-8, "{x}: {}", below(x));
+        }
+    }
 
     #[test]
     fn deviates_are_normal() {

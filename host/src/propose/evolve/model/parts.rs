@@ -15,9 +15,19 @@ pub struct Parts {
     pub failures: bool,
     /// Parts of what others wrote are carried onto the champion.
     pub patches: bool,
+    /// Changes interact, so a large gain tells less about its changes on the next champion. Without it, effects add up:
+    /// what they did where they were tried.
+    pub misfit: bool,
 }
 
 impl Parts {
-    pub const ALL: Self =
-        Self { model: true, bundles: true, near_misses: true, widening: true, failures: true, patches: true };
+    pub const ALL: Self = Self {
+        model: true,
+        bundles: true,
+        near_misses: true,
+        widening: true,
+        failures: true,
+        patches: true,
+        misfit: true,
+    };
 }

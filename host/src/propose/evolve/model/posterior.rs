@@ -89,6 +89,21 @@ impl<'a> Posterior<'a> {
         &self.mean
     }
 
+    /// The standard deviation of a sum of unknowns, which are given by their indices and shares.
+    pub fn spread(&self, row: &[(usize, f64)]) -> f64 {
+        let tried = self.mean.len() - self.untried.len();
+        let mut shares = vec![0.0; tried];
+        let mut variance = 0.0;
+        for (at, share) in row {
+            match (shares.get_mut(*at), at.checked_sub(tried).and_then(|at| self.untried.get(at))) {
+                (Some(place), _) => *place += share,
+                (None, Some(sd)) => variance += (share * sd).powi(2),
+                (None, None) => {}
+            }
+        }
+        (variance + self.precision.variance(&shares)).sqrt()
+    }
+
     /// One draw of all unknowns.
     pub fn draw(&self, random: &mut Random) -> Vec<f64> {
         let tried = self.mean.len() - self.untried.len();
@@ -255,6 +270,16 @@ mod tests {
         };
         let ((tried, sure), (_, unsure)) = (spread(Feature::Edit("a")), spread(new));
         assert!((tried - 0.05).abs() < 0.005 && sure < 0.004 && unsure > 5.0 * sure, "{tried} {sure} {unsure}");
+        // The same without draws, for a sum too.
+        let at = |feature| (posterior.index[&feature], 1.0);
+        let exact = |row: &[(usize, f64)]| posterior.spread(row);
+        let [a, b] = [at(Feature::Edit("a")), at(Feature::Edit("b"))];
+        assert!((exact(&[a]) / sure - 1.0).abs() < 0.15 && (exact(&[at(new)]) / unsure - 1.0).abs() < 0.15);
+        let sums: Vec<f64> = draws.iter().map(|draw| draw[a.0] + draw[b.0]).collect();
+        let mean = sums.iter().sum::<f64>() / 400.0;
+        let drawn = (sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / 400.0).sqrt();
+        assert!((exact(&[a, b]) / drawn - 1.0).abs() < 0.15, "{drawn}");
+        assert!(exact(&[a, (b.0, -1.0)]) > exact(&[a, b]), "what was tried together is told apart worse");
     }
 
     #[test]
