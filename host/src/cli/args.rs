@@ -96,7 +96,8 @@ pub enum Command {
     /// Show the nights of the store in a browser while they run: the report, live. It only reads, and only this machine
     /// can ask. Ctrl-C ends it.
     Dash(Dash),
-    /// Write a night for other tools: tables (CSV), a Git repository with a commit for each keep, logs for TensorBoard.
+    /// Write a night for other tools: tables (CSV, Parquet), a Git repository with a commit for each keep, logs for
+    /// TensorBoard.
     Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
@@ -313,8 +314,11 @@ pub struct Export {
     #[arg(value_name = "NIGHT")]
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["git", "tensorboard"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["parquet", "git", "tensorboard"])]
     pub csv: Option<PathBuf>,
+    /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub parquet: Option<PathBuf>,
     /// Make a Git repository in this folder, which must be empty or not exist: a branch for the night, on it the seed
     /// guest and a commit for each keep.
     #[arg(long, value_name = "DIR")]

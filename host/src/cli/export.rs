@@ -4,7 +4,7 @@ use crate::cli::args::{Cli, Export};
 use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::Result;
-use nightlab::night::export::{Past, write_repository, write_tables, write_tensorboard};
+use nightlab::night::export::{Past, write_parquet, write_repository, write_tables, write_tensorboard};
 use nightlab::night::{past, setup};
 use nightlab::system::sanitize::printable;
 use serde_json::json;
@@ -24,6 +24,11 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
         write_tables(folder, &past)?;
         let (trials, runs) = (past.trials.len(), past.runs.len());
         say("csv", folder, format!("trials.csv ({trials}), runs.csv ({runs}), curves.csv"));
+    }
+    if let Some(folder) = &what.parquet {
+        write_parquet(folder, &past)?;
+        let (trials, runs) = (past.trials.len(), past.runs.len());
+        say("parquet", folder, format!("trials.parquet ({trials}), runs.parquet ({runs}), curves.parquet"));
     }
     if let Some(folder) = &what.git {
         let branch = write_repository(folder, &past)?;

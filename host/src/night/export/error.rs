@@ -13,6 +13,8 @@ pub enum ExportError {
     Write(#[from] WriteError),
     #[error("a table cannot be written: {0}")]
     Table(#[from] csv::Error),
+    #[error("a table cannot be written: {0}")]
+    Columns(#[from] parquet::errors::ParquetError),
     #[error("{0} holds other files; name a folder that is empty or does not exist yet")]
     NotEmpty(PathBuf),
     #[error("`git` could not be started: {0}; it has to be in PATH")]
