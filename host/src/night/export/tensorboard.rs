@@ -28,8 +28,7 @@ pub fn write(folder: &Path, past: &Past) -> Result<Vec<PathBuf>, ExportError> {
         if let Some(score) = &run.outcome.score {
             log.scalar(seconds, run.outcome.totals.steps, "held-out bits per byte", score.bpb);
         }
-        let name = format!("trial-{:04}-seed-{:016x}", run.trial, run.record.manifest.random_seed);
-        written.push(file(&folder.join(name), &log)?);
+        written.push(file(&folder.join(run.name()), &log)?);
     }
     Ok(written)
 }

@@ -242,3 +242,13 @@ fn parquet_names_night_and_units_and_keeps_what_is_missing_apart() {
     assert_eq!(cell(1, "bpb"), Field::Null);
     assert_eq!((cell(0, "random_seed"), cell(0, "flops")), (Field::ULong(u64::MAX), Field::ULong(u64::MAX)));
 }
+
+/// A trial and its champion run on one random seed: neither takes the other's place.
+#[test]
+fn runs_of_one_trial_on_one_random_seed_stay_apart() {
+    let mut past = night();
+    past.runs = vec![run(1, &[], Some(1.5)), run(1, &[], Some(1.25))];
+    past.runs[1].record.key = ExperimentKey::of(b"the champion's");
+    let events = twice(&past, |folder, past| drop(write_tensorboard(folder, past).unwrap()));
+    assert_eq!(files(events.path()).len(), 3);
+}
