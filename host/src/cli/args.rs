@@ -97,7 +97,7 @@ pub enum Command {
     /// can ask. Ctrl-C ends it.
     Dash(Dash),
     /// Write a night for other tools: tables (CSV, Parquet), a Git repository with a commit for each keep, logs for
-    /// TensorBoard.
+    /// TensorBoard, runs for Weights & Biases and Trackio.
     Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
@@ -314,7 +314,8 @@ pub struct Export {
     #[arg(value_name = "NIGHT")]
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["parquet", "git", "tensorboard"])]
+    #[arg(long, value_name = "DIR")]
+    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio"])]
     pub csv: Option<PathBuf>,
     /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
     #[arg(long, value_name = "DIR")]
@@ -326,6 +327,13 @@ pub struct Export {
     /// Write logs for TensorBoard into this folder: the curves of each run, and the scores of the night.
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
+    /// Write an offline run of Weights & Biases for each run into this folder, and one for the night; `wandb sync`
+    /// sends them.
+    #[arg(long, value_name = "DIR")]
+    pub wandb_offline: Option<PathBuf>,
+    /// Write a project of Trackio, night-N.db, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub trackio: Option<PathBuf>,
 }
 
 /// `host sample`.

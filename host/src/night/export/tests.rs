@@ -243,12 +243,88 @@ fn parquet_names_night_and_units_and_keeps_what_is_missing_apart() {
     assert_eq!((cell(0, "random_seed"), cell(0, "flops")), (Field::ULong(u64::MAX), Field::ULong(u64::MAX)));
 }
 
+#[test]
+fn trackers_get_each_run_and_the_night() {
+    for (past, runs) in [(odd_night(), 4_i64), (empty_night(), 1)] {
+        let offline = twice(&past, |folder, past| drop(write_wandb(folder, past).unwrap()));
+        let folders: Vec<_> = std::fs::read_dir(offline.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(folders.len() as i64, runs);
+        for folder in folders {
+            let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+            assert!(
+                name.starts_with("offline-run-19700101_000000-night-7-")
+                    || name.starts_with("offline-run-20231114_221219-")
+            );
+            let id = name.splitn(4, '-').nth(3).unwrap();
+            let log = read_bytes(&folder.join(format!("run-{id}.wandb")), 1 << 30).unwrap();
+            assert!(log.starts_with(b":W&B") && log.windows(7).any(|bytes| bytes == b"night-7"));
+        }
+
+        let project = twice(&past, |folder, past| drop(write_trackio(folder, past).unwrap()));
+        let project = rusqlite::Connection::open(project.path().join("night-7.db")).unwrap();
+        let count = |sql: &str| project.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM configs WHERE json_valid(config)"), runs);
+        assert_eq!(count("SELECT count(DISTINCT run_id) FROM metrics WHERE json_valid(metrics)"), runs);
+        assert_eq!(count("SELECT count(*) FROM metrics WHERE NOT json_valid(metrics)"), 0);
+    }
+}
+
 /// A trial and its champion run on one random seed: neither takes the other's place.
 #[test]
 fn runs_of_one_trial_on_one_random_seed_stay_apart() {
     let mut past = night();
+    past.trials[0].found.component_key = Some(ComponentKey::of(b"component"));
     past.runs = vec![run(1, &[], Some(1.5)), run(1, &[], Some(1.25))];
     past.runs[1].record.key = ExperimentKey::of(b"the champion's");
+    past.runs[1].record.manifest.component = ComponentKey::of(b"the champion");
     let events = twice(&past, |folder, past| drop(write_tensorboard(folder, past).unwrap()));
     assert_eq!(files(events.path()).len(), 3);
+    let runs = twice(&past, |folder, past| drop(write_wandb(folder, past).unwrap()));
+    assert_eq!(files(runs.path()).len(), 3);
+    let folder = twice(&past, |folder, past| drop(write_trackio(folder, past).unwrap()));
+    let project = rusqlite::Connection::open(folder.path().join("night-7.db")).unwrap();
+    let sql = "SELECT config ->> 'role', config ->> 'verdict' FROM configs ORDER BY id";
+    let mut roles = project.prepare(sql).unwrap();
+    let roles = roles.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap);
+    let roles: Vec<(Option<String>, Option<String>)> = roles.collect();
+    let of = |role: &str, verdict: Option<&str>| (Some(role.to_owned()), verdict.map(ToOwned::to_owned));
+    assert_eq!(roles[1..], [of("search", Some("keep")), of("comparison", None)]);
+}
+
+#[test]
+fn no_name_of_a_guest_is_one_of_ours() {
+    let folder = twice(&odd_night(), |folder, past| drop(write_trackio(folder, past).unwrap()));
+    let project = rusqlite::Connection::open(folder.path().join("night-7.db")).unwrap();
+    let mut names = project.prepare("SELECT DISTINCT key FROM metrics, json_each(metrics) ORDER BY key").unwrap();
+    let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let (curves, ours): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.starts_with("curve/"));
+    let expected =
+        ["champion bits per byte", "held-out bits per byte", "keeps", "tokens", "trial bits per byte", "trials"];
+    assert_eq!(ours, expected.each_ref());
+    assert!(curves.iter().any(|name| *name == "curve/_step"), "{curves:?}");
+    assert!(curves.iter().any(|name| *name == "curve/\\u{1b}[31m red"), "{curves:?}");
+    let sql = "SELECT metrics FROM metrics WHERE run_name LIKE '%seed-ffffffffffffffff-%' ORDER BY step";
+    let mut rows = project.prepare(sql).unwrap();
+    let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(rows[0].contains("\"NaN\"") && rows[1].contains("\"-Infinity\""), "{rows:?}");
+}
+
+#[test]
+fn a_database_of_somebody_else_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("night-7.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE metrics (id)").unwrap();
+    let before = files(folder.path());
+    let error = write_trackio(folder.path(), &night()).unwrap_err();
+    assert!(error.to_string().ends_with("is not of `host export`; name another folder"), "{error}");
+    assert_eq!(files(folder.path()), before);
+
+    std::fs::remove_file(&path).unwrap();
+    write_trackio(folder.path(), &night()).unwrap();
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE more (id)").unwrap();
+    let error = write_trackio(folder.path(), &night()).unwrap_err();
+    assert!(error.to_string().contains("is open in another program"), "{error}");
+    drop(reader);
+    write_trackio(folder.path(), &night()).unwrap();
 }
