@@ -1,4 +1,5 @@
-//! `host export`: tables that a reader of CSV reads, a repository that a real `git` reads, and logs for TensorBoard.
+//! `host export`: tables that a reader of CSV reads, a repository that a real `git` reads, logs for TensorBoard, and
+//! forms that packages of Python read.
 
 use crate::common::home::{Home, lines, said, trials};
 use std::path::Path;
@@ -60,4 +61,35 @@ fn a_night_goes_on_in_other_tools() {
     assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
     let none = home.host(&["--store", store, "export", "9", "--csv", "none"]);
     assert!(none.status.code() == Some(1) && said(&none).contains("no night 9"), "{}", said(&none));
+}
+
+/// Names the Python that has the packages, if it is not `python3`.
+const PYTHON: &str = "HOST_TEST_PYTHON";
+
+/// Runs a program of Python in a home, if there is the module that it needs. Where there is none, this says so.
+fn python(home: &Home, module: &str, program: &str) {
+    let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".into());
+    let run = |program: &str| Command::new(&python).args(["-c", program]).current_dir(home.path(".")).output();
+    if !run(&format!("import {module}")).is_ok_and(|output| output.status.success()) {
+        eprintln!("{python} has no {module}: {PYTHON} can name one that has");
+        return;
+    }
+    let output = run(program).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn packages_of_python_read_their_forms() {
+    let (night, _) = Home::after_a_night();
+    let home = Home::new();
+    let store = night.path(".host");
+    let forms = ["--parquet", "typed", "--csv", "plain", "--wandb-offline", "runs", "--trackio", "trackio"];
+    let exported = home.host(&[&["--json", "--store", store.to_str().unwrap(), "export"], &forms[..]].concat());
+    assert_eq!((exported.status.code(), lines(&exported).len()), (Some(0), 4), "{}", said(&exported));
+    let trained = table(&home, "plain/runs.csv").len();
+    assert_eq!(std::fs::read_dir(home.path("runs")).unwrap().count(), trained + 1);
+    assert!(home.path("trackio/night-1.db").is_file());
+    python(&home, "pyarrow.parquet", include_str!("python/parquet.py"));
+    python(&home, "wandb.sdk.internal.datastore", include_str!("python/wandb_offline.py"));
+    python(&home, "trackio", include_str!("python/trackio_project.py"));
 }

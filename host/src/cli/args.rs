@@ -99,7 +99,8 @@ pub enum Command {
     /// Show a night in the terminal while it runs: its trials, what trains now, the champion, and what proposers cost.
     /// It only reads. Without a terminal, it prints lines until the night ends.
     Top(Top),
-    /// Write a night for other tools: tables (CSV), a Git repository with a commit for each keep, logs for TensorBoard.
+    /// Write a night for other tools: tables (CSV, Parquet), a Git repository with a commit for each keep, logs for
+    /// TensorBoard, runs for Weights & Biases and Trackio.
     Export(Export),
     /// Run a stored experiment again and compare it link by link: exit code 0 if identical, 1 with the first
     /// differing interval.
@@ -327,8 +328,12 @@ pub struct Export {
     #[arg(value_name = "NIGHT")]
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["git", "tensorboard"])]
+    #[arg(long, value_name = "DIR")]
+    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio"])]
     pub csv: Option<PathBuf>,
+    /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub parquet: Option<PathBuf>,
     /// Make a Git repository in this folder, which must be empty or not exist: a branch for the night, on it the seed
     /// guest and a commit for each keep.
     #[arg(long, value_name = "DIR")]
@@ -336,6 +341,13 @@ pub struct Export {
     /// Write logs for TensorBoard into this folder: the curves of each run, and the scores of the night.
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
+    /// Write an offline run of Weights & Biases for each run into this folder, and one for the night; `wandb sync`
+    /// sends them.
+    #[arg(long, value_name = "DIR")]
+    pub wandb_offline: Option<PathBuf>,
+    /// Write a project of Trackio, night-N.db, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub trackio: Option<PathBuf>,
 }
 
 /// `host sample`.

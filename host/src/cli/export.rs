@@ -4,7 +4,9 @@ use crate::cli::args::{Cli, Export};
 use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::Result;
-use nightlab::night::export::{Past, write_repository, write_tables, write_tensorboard};
+use nightlab::night::export::{
+    Past, write_parquet, write_repository, write_tables, write_tensorboard, write_trackio, write_wandb,
+};
 use nightlab::night::{past, setup};
 use nightlab::system::sanitize::printable;
 use serde_json::json;
@@ -25,6 +27,11 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
         let (trials, runs) = (past.trials.len(), past.runs.len());
         say("csv", folder, format!("trials.csv ({trials}), runs.csv ({runs}), curves.csv"));
     }
+    if let Some(folder) = &what.parquet {
+        write_parquet(folder, &past)?;
+        let (trials, runs) = (past.trials.len(), past.runs.len());
+        say("parquet", folder, format!("trials.parquet ({trials}), runs.parquet ({runs}), curves.parquet"));
+    }
     if let Some(folder) = &what.git {
         let branch = write_repository(folder, &past)?;
         say("git", folder, format!("branch {branch}, {} keeps; `git log` tells them", past.keeps.len()));
@@ -32,6 +39,15 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
     if let Some(folder) = &what.tensorboard {
         write_tensorboard(folder, &past)?;
         say("tensorboard", folder, format!("{} runs; `tensorboard --logdir` shows them", past.runs.len()));
+    }
+    if let Some(folder) = &what.wandb_offline {
+        let written = write_wandb(folder, &past)?.len();
+        say("wandb", folder, format!("{written} runs; `wandb sync DIR/offline-run-*` sends them"));
+    }
+    if let Some(folder) = &what.trackio {
+        write_trackio(folder, &past)?;
+        let project = format!("night-{}", past.night.id);
+        say("trackio", folder, format!("project {project}; `TRACKIO_DIR=DIR trackio show` shows it"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,14 @@ pub enum ExportError {
     Write(#[from] WriteError),
     #[error("a table cannot be written: {0}")]
     Table(#[from] csv::Error),
+    #[error("a table cannot be written: {0}")]
+    Columns(#[from] parquet::errors::ParquetError),
+    #[error("the database cannot be written: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error("{0} is not of `host export`; name another folder")]
+    NotOurs(PathBuf),
+    #[error("{0} is open in another program, or was when it ended; close it there")]
+    Open(PathBuf),
     #[error("{0} holds other files; name a folder that is empty or does not exist yet")]
     NotEmpty(PathBuf),
     #[error("`git` could not be started: {0}; it has to be in PATH")]

@@ -1,18 +1,28 @@
-//! A night in the formats of other tools: tables, a Git repository, and logs for TensorBoard. Reads the store, and
-//! writes into a folder that the user names. May import `guest`, `record`, `policy` and `system`.
+//! A night in the formats of other tools: tables (CSV, Parquet), a Git repository, logs for TensorBoard, and runs of
+//! Weights & Biases and of Trackio. Reads the store, and writes into a folder that the user names. May import `guest`,
+//! `record`, `policy` and `system`.
 //!
 //! What is written is a function of the night, so writing it again changes nothing.
 
+mod csv;
 mod error;
+mod parquet;
 mod past;
+mod protobuf;
 mod repository;
 mod table;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
+mod tracked;
+mod trackio;
+mod wandb;
 
+pub use self::csv::write as write_tables;
+pub use self::parquet::write as write_parquet;
 pub use error::ExportError;
-pub use past::{Guest, Keep, Past};
+pub use past::{Guest, Keep, Past, Run};
 pub use repository::write as write_repository;
-pub use table::write as write_tables;
 pub use tensorboard::write as write_tensorboard;
+pub use trackio::write as write_trackio;
+pub use wandb::write as write_wandb;

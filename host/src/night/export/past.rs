@@ -20,6 +20,14 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
+impl Run {
+    /// A name that no other run of the night has: a trial has several on one random seed, its own and the champion's.
+    pub fn name(&self) -> String {
+        let Self { trial, record, .. } = self;
+        format!("trial-{trial:04}-seed-{:016x}-{}", record.manifest.random_seed, record.key.short())
+    }
+}
+
 /// What was tried: a source, or a component with the card that stands for it.
 pub enum Guest {
     Source(String),

@@ -5,6 +5,7 @@
 
 use crate::night::export::error::ExportError;
 use crate::night::export::past::Past;
+use crate::night::export::protobuf::Message;
 use crate::record::trial::Trial;
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::sanitize::one_line;
@@ -28,8 +29,7 @@ pub fn write(folder: &Path, past: &Past) -> Result<Vec<PathBuf>, ExportError> {
         if let Some(score) = &run.outcome.score {
             log.scalar(seconds, run.outcome.totals.steps, "held-out bits per byte", score.bpb);
         }
-        let name = format!("trial-{:04}-seed-{:016x}", run.trial, run.record.manifest.random_seed);
-        written.push(file(&folder.join(name), &log)?);
+        written.push(file(&folder.join(run.name()), &log)?);
     }
     Ok(written)
 }
@@ -62,25 +62,25 @@ impl Log {
     /// A file begins with the version of its format.
     fn begin(seconds: f64) -> Self {
         let mut log = Self(Vec::new());
-        let mut event = wall_time(seconds);
-        bytes_field(&mut event, 3, b"brain.Event:2");
-        log.record(&event);
+        let mut event = Message::default();
+        event.double(1, seconds);
+        event.bytes(3, "brain.Event:2");
+        log.record(&event.0);
         log
     }
 
     fn scalar(&mut self, seconds: f64, step: u64, tag: &str, value: f64) {
-        let mut scalar = Vec::new();
-        bytes_field(&mut scalar, 1, tag.as_bytes());
-        // `simple_value` is a float of 32 bits.
-        key(&mut scalar, 2, 5);
-        scalar.extend((value as f32).to_le_bytes());
-        let mut summary = Vec::new();
-        bytes_field(&mut summary, 1, &scalar);
-        let mut event = wall_time(seconds);
-        key(&mut event, 2, 0);
-        varint(&mut event, step);
-        bytes_field(&mut event, 5, &summary);
-        self.record(&event);
+        let mut event = Message::default();
+        event.double(1, seconds);
+        event.varint(2, step);
+        event.message(5, |summary| {
+            summary.message(1, |scalar| {
+                scalar.bytes(1, tag);
+                // `simple_value` is a float of 32 bits.
+                scalar.float(2, value as f32);
+            });
+        });
+        self.record(&event.0);
     }
 
     fn record(&mut self, bytes: &[u8]) {
@@ -90,32 +90,6 @@ impl Log {
         self.0.extend(bytes);
         self.0.extend(masked_checksum(bytes).to_le_bytes());
     }
-}
-
-fn wall_time(seconds: f64) -> Vec<u8> {
-    let mut event = Vec::new();
-    key(&mut event, 1, 1);
-    event.extend(seconds.to_le_bytes());
-    event
-}
-
-/// Number and wire type of a field of a protocol buffer.
-fn key(to: &mut Vec<u8>, field: u8, wire: u8) {
-    to.push(field << 3 | wire);
-}
-
-fn bytes_field(to: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    key(to, field, 2);
-    varint(to, bytes.len() as u64);
-    to.extend(bytes);
-}
-
-fn varint(to: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        to.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    to.push(value as u8);
 }
 
 /// The CRC-32C of TFRecord, rotated and moved by a constant.
