@@ -91,5 +91,5 @@ fn packages_of_python_read_their_forms() {
     assert!(home.path("trackio/night-1.db").is_file());
     python(&home, "pyarrow.parquet", include_str!("python/parquet.py"));
     python(&home, "wandb.sdk.internal.datastore", include_str!("python/wandb_offline.py"));
-    python(&home, "trackio", include_str!("python/trackio_project.py"));
+    python(&home, "trackio.sqlite_storage", include_str!("python/trackio_project.py"));
 }

@@ -37,6 +37,11 @@ pub fn failure() -> Option<&'static io::Error> {
     CLOSED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
 }
 
+/// Whether nobody reads standard output any more, or it failed.
+pub fn is_closed() -> bool {
+    CLOSED.get().is_some()
+}
+
 /// Whether standard output shows colours: it is a terminal, and nobody asks for none (<https://no-color.org>).
 pub fn shows_colours() -> bool {
     io::stdout().is_terminal() && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -122,7 +122,8 @@ impl Writer {
 
     pub(super) fn hear(&mut self, event: &Event) {
         let is_due = self.written.is_none_or(|written| written.elapsed() >= INTERVAL);
-        if self.now.hear(event) && (is_due || !matches!(event, Event::Progress { .. })) {
+        let begins = self.now.run.is_none();
+        if self.now.hear(event) && (is_due || begins || !matches!(event, Event::Progress { .. })) {
             (self.now.night, self.now.unix_ms) = (self.night.get(), unix_ms());
             if let Ok(text) = serde_json::to_vec(&self.now) {
                 let _ = atomic_file::replace_quickly(&self.aside, &self.path, &[&text]);
@@ -183,7 +184,7 @@ mod tests {
     fn a_file_of_others_is_bounded() {
         let store = tempfile::tempdir().unwrap();
         let put = |text: &str| std::fs::write(store.path().join(FILE), text).unwrap();
-        for text in ["", "[]", "{\"night\":\"x\"}", "{\"other\":1}", &"[".repeat(MOST_BYTES as usize + 1)] {
+        for text in ["", "7", "{\"night\":\"x\"}", "{\"other\":1}", &"[".repeat(MOST_BYTES as usize + 1)] {
             put(text);
             assert_eq!(Now::read(store.path()), None, "{text:.20}");
         }

@@ -64,8 +64,8 @@ pub fn replace_from(
     write(aside, path, parts, USUAL, reach)
 }
 
-/// Like [`replace_from`], without waiting for the disk: a power cut may leave the file empty or lost. For what is written
-/// again and again.
+/// Like [`replace_from`], without waiting for the disk: a power cut may leave the file empty or lost. For what is
+/// written again and again.
 ///
 /// # Errors
 /// An error of the system.

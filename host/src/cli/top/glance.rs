@@ -1,7 +1,7 @@
 //! What `host top` shows of a night at one moment, in words. Pure.
 
 use crate::cli::text;
-use crate::cli::top::watched::Watched;
+use crate::cli::top::watched::{State, Watched};
 use nightlab::night::now::Now;
 use nightlab::night::report::files::account_rows;
 use nightlab::night::report::page::{Entry, Page};
@@ -13,19 +13,21 @@ use nightlab::record::store::Account;
 use nightlab::system::sanitize;
 use serde::Serialize;
 
-/// After so many seconds without a word, the night may have been stopped.
-const SILENCE_S: f64 = 60.0;
 /// Longest text of others in characters.
 const MOST_CHARS: usize = 300;
 
+/// The columns of trials, and their widths in characters; the last one takes the rest.
 pub const HEADS: [&str; 8] = ["#", "at", "bpb", "Δ", "n", "verdict", "proposer", "mutation"];
+pub const WIDTHS: [u16; 7] = [4, 8, 7, 7, 2, 10, 10];
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Glance {
-    /// Its number and its policy.
     pub night: String,
-    /// Whether it runs, and how long.
+    /// Whether it runs, in words.
     pub state: String,
+    pub policy: String,
+    /// The same as `state`, without figures.
+    pub standing: Option<State>,
     /// The champion and the counts of the night.
     pub figures: Vec<String>,
     pub running: Option<Running>,
@@ -61,13 +63,14 @@ pub struct Row {
 pub struct Figures<'a> {
     night: Option<i64>,
     policy: &'a str,
-    is_over: bool,
+    state: State,
     trials: usize,
     kept: usize,
     /// Trial number; 0 for the baseline.
     champion: u64,
     champion_bpb: Option<f64>,
-    /// The level that the night began with, in bits per byte.
+    /// What all champions gained together, added up from the baseline, and the same at the beginning: bits per byte.
+    level_bpb: Option<f64>,
     began_bpb: Option<f64>,
     micro_dollars: u64,
     running: Option<&'a Now>,
@@ -77,15 +80,17 @@ pub struct Figures<'a> {
 
 impl Glance {
     pub fn of(watched: &Watched) -> Self {
-        let page = watched.page.as_ref();
+        let page = watched.page.as_ref().filter(|page| watched.night() == Some(page.picture.night));
         let now = watched.now.as_ref();
         Self {
-            night: match page {
-                Some(page) => format!("night {} · {}", page.picture.night, line(&page.picture.policy)),
-                None if now.is_some() => "a night begins".into(),
-                None => "no night".into(),
+            night: match (watched.night(), now) {
+                (Some(night), _) => format!("night {night}"),
+                (None, Some(_)) => "a night begins".into(),
+                (None, None) => "no night".into(),
             },
             state: state(watched),
+            policy: page.map(|page| line(&page.picture.policy)).unwrap_or_default(),
+            standing: Some(watched.state()),
             figures: page.map(figures).unwrap_or_default(),
             running: now.map(running),
             rows: page.map(rows).unwrap_or_default(),
@@ -95,21 +100,24 @@ impl Glance {
     }
 
     pub fn title(&self) -> String {
-        format!("{} · {}", self.night, self.state)
+        let parts = [&self.night, &self.state, &self.policy];
+        parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" · ")
     }
 }
 
 impl<'a> Figures<'a> {
     pub fn of(watched: &'a Watched) -> Self {
-        let page = watched.page.as_ref();
+        let page = watched.page.as_ref().filter(|page| watched.night() == Some(page.picture.night));
+        let champion = page.and_then(|page| page.champion.as_ref()).map_or(0, |champion| champion.number);
         Self {
-            night: page.map(|page| page.picture.night),
+            night: watched.night(),
             policy: page.map_or("", |page| &page.picture.policy),
-            is_over: watched.is_over(),
+            state: watched.state(),
             trials: page.map_or(0, |page| page.picture.trials.len()),
             kept: page.map_or(0, |page| page.count(|ending| ending == Ending::Keep)),
-            champion: page.and_then(|page| page.champion.as_ref()).map_or(0, |champion| champion.number),
-            champion_bpb: page.and_then(|page| page.picture.last_level()),
+            champion,
+            champion_bpb: page.and_then(|page| page.entry(champion)).and_then(|entry| entry.bpb),
+            level_bpb: page.and_then(|page| page.picture.last_level()),
             began_bpb: page.and_then(|page| page.picture.start),
             micro_dollars: page.map_or(0, |page| page.picture.micro_dollars),
             running: watched.now.as_ref(),
@@ -124,14 +132,16 @@ fn line(text: &str) -> String {
 }
 
 fn state(watched: &Watched) -> String {
-    match &watched.now {
-        Some(now) if now.age_s() > SILENCE_S => format!("no word for {}; stopped?", duration(now.age_s())),
-        Some(now) => match now.standing.as_ref().and_then(|standing| standing.seconds_left) {
-            Some(left) => format!("under way, about {} left", duration(left - now.age_s())),
-            None => "under way".into(),
-        },
-        None if watched.is_over() => "ended".into(),
-        None => "not running now".into(),
+    let now = watched.now.as_ref();
+    let left = now.and_then(|now| Some(now.standing.as_ref()?.seconds_left? - now.age_s()));
+    match (watched.state(), now) {
+        (State::Silent, Some(now)) => format!("no word for {}; stopped?", duration(now.age_s())),
+        (State::Running, _) => {
+            left.map_or("under way".into(), |left| format!("under way, about {} left", duration(left)))
+        }
+        (State::Ended, _) => "ended".into(),
+        (State::Stopped | State::Silent, _) => "not running now".into(),
+        (State::Awaited, _) => String::new(),
     }
 }
 
@@ -142,7 +152,8 @@ fn figures(page: &Page) -> Vec<String> {
     let gain = gain.map(|gain| format!(", {gain}")).unwrap_or_default();
     let champion = match &page.champion {
         Some(champion) => {
-            let change = page.entry(champion.number).map(|entry| format!(": {}", line(&entry.change)));
+            let change =
+                page.entry(champion.number).map(|entry| format!(" {}: {}", bits(entry.bpb), line(&entry.change)));
             format!("#{}{}", champion.number, change.unwrap_or_default())
         }
         None => "the baseline".into(),
@@ -150,21 +161,22 @@ fn figures(page: &Page) -> Vec<String> {
     let count = |ending: Ending| page.count(|of| of == ending);
     let failed = count(Ending::Failed) + count(Ending::Refused) + count(Ending::HostFault);
     let (runs, budget) = (picture.runs, duration(picture.budget_s));
-    let mut counts = vec![
+    let trials = [
         format!("trials {}", picture.trials.len()),
         format!("kept {}", count(Ending::Keep)),
         format!("repeats {}", page.search.repeats),
         format!("without a score {failed}"),
-        format!("training runs {runs} of {budget}"),
-        format!("time {} without pauses", duration(picture.seconds)),
     ];
+    let mut cost =
+        vec![format!("training runs {runs} of {budget}"), format!("time {} without pauses", duration(picture.seconds))];
     if picture.micro_dollars > 0 {
-        counts.push(format!("proposals cost {}", dollars(picture.micro_dollars)));
+        cost.push(format!("proposals {}", dollars(picture.micro_dollars)));
     }
     vec![
-        format!("champion {} bits per byte{gain} (began at {})", bits(picture.last_level()), bits(picture.start)),
-        format!("         {champion}"),
-        counts.join(" · "),
+        format!("level {} bits per byte{gain} (began at {})", bits(picture.last_level()), bits(picture.start)),
+        format!("champion {champion}"),
+        trials.join(" · "),
+        cost.join(" · "),
     ]
 }
 

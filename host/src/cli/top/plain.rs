@@ -1,8 +1,8 @@
 //! Prints a night as lines, for pipes, files and programs.
 
-use crate::cli::out::println;
+use crate::cli::out::{self, println};
 use crate::cli::text;
-use crate::cli::top::glance::{Figures, Glance, HEADS};
+use crate::cli::top::glance::{Figures, Glance, HEADS, WIDTHS};
 use crate::cli::top::watched::Watched;
 use nightlab::night::report::watch::PAUSE;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ pub fn print(watched: &mut Watched, json: bool, once: bool) {
             false => printed.print(&glance, is_last),
         }
         printed.note(glance);
-        if is_last {
+        if is_last || out::is_closed() {
             return;
         }
         std::thread::sleep(PAUSE);
@@ -45,7 +45,7 @@ impl Printed {
         self.told.is_none_or(|told| told.elapsed() >= INTERVAL)
     }
 
-    /// Whether the night, its trials or its troubles are others than before.
+    /// Whether the night, its state, its trials or its troubles are others than before.
     fn is_other(&self, new: &Glance) -> bool {
         self.glance
             .as_ref()
@@ -54,14 +54,15 @@ impl Printed {
 
     fn print(&self, new: &Glance, is_last: bool) {
         let old = self.glance.as_ref();
-        let same_night = old.filter(|old| old.night == new.night);
-        let printed = same_night.map_or(new.rows.len().saturating_sub(LATEST), |old| old.rows.len());
-        if same_night.is_none() {
-            println!("{}", new.title());
-            new.figures.iter().for_each(|line| println!("{line}"));
+        let same = old.filter(|old| (&old.night, &old.policy) == (&new.night, &new.policy));
+        let printed = same.map_or(new.rows.len().saturating_sub(LATEST), |old| old.rows.len());
+        if same.is_none() {
+            summary(new);
             if !new.figures.is_empty() {
                 println!("{}", line(&HEADS.map(String::from)));
             }
+        } else if old.is_some_and(|old| old.standing != new.standing) && !is_last {
+            println!("{}", new.title());
         }
         new.rows.iter().skip(printed).for_each(|row| println!("{}", line(&row.cells)));
         if let Some(words) = new.trouble.as_ref().filter(|_| old.is_none_or(|old| old.trouble != new.trouble)) {
@@ -71,6 +72,9 @@ impl Printed {
             println!("     … {}  {}", running.title, running.figures);
         }
         if is_last {
+            if same.is_some() {
+                summary(new);
+            }
             new.proposers.iter().for_each(|row| println!("{}", row.join("  ")));
         }
     }
@@ -83,6 +87,13 @@ impl Printed {
     }
 }
 
-fn line([number, at, bpb, delta, seeds, verdict, proposer, mutation]: &[String; 8]) -> String {
-    format!("{number:>4}  {at:>6}  {bpb:>7}  {delta:>7}  {seeds:>2}  {verdict:<9}  {proposer:<9}  {mutation}")
+fn summary(glance: &Glance) {
+    println!("{}", glance.title());
+    glance.figures.iter().for_each(|line| println!("{line}"));
+}
+
+fn line(cells: &[String; 8]) -> String {
+    let [number, at, bpb, delta, seeds, verdict, proposer, mutation] = cells;
+    let [n, a, b, d, s, v, p] = WIDTHS.map(usize::from);
+    format!("{number:>n$}  {at:>a$}  {bpb:>b$}  {delta:>d$}  {seeds:>s$}  {verdict:<v$}  {proposer:<p$}  {mutation}")
 }

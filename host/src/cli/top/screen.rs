@@ -1,7 +1,7 @@
 //! Draws a night on the terminal, and hears keys.
 
 use crate::cli::out;
-use crate::cli::top::glance::{Glance, HEADS, Running};
+use crate::cli::top::glance::{Glance, HEADS, Running, WIDTHS};
 use crate::cli::top::watched::Watched;
 use anyhow::{Context, Result};
 use nightlab::night::report::watch::PAUSE;
@@ -12,10 +12,12 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LineGauge, Paragraph, Row, Table};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::consts::SIGTERM;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Lines of what trains, with and without its curve.
 const WITH_CURVE: u16 = 10;
@@ -29,9 +31,7 @@ const KEYS: &str = "q end   ↑ ↓ Page Up, Page Down scroll   Home latest";
 /// Shows the night until a key or a signal ends it. The terminal is left as it was.
 pub fn show(watched: &mut Watched) -> Result<()> {
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, ended.clone()).context("cannot listen for signals")?;
-    }
+    signal_hook::flag::register(SIGTERM, ended.clone()).context("cannot listen for signals")?;
     let mut terminal = ratatui::try_init().context("cannot draw on this terminal; `host top --once` prints lines")?;
     let shown = follow(&mut terminal, watched, &ended);
     ratatui::try_restore().context("cannot put the terminal in order; `reset` does")?;
@@ -46,7 +46,10 @@ fn follow(terminal: &mut ratatui::DefaultTerminal, watched: &mut Watched, ended:
         back = back.min(glance.rows.len().saturating_sub(1));
         terminal.draw(|frame| draw(frame, &glance, back, colours))?;
         let left = PAUSE.saturating_sub(looked.elapsed());
-        if event::poll(left)? {
+        if is_gone(left)? {
+            return Ok(());
+        }
+        while event::poll(Duration::ZERO)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match act(key) {
                     Act::End => return Ok(()),
@@ -63,6 +66,22 @@ fn follow(terminal: &mut ratatui::DefaultTerminal, watched: &mut Watched, ended:
         }
     }
     Ok(())
+}
+
+/// Waits for a key, a signal or the time, and says whether the terminal was closed: crossterm would read its end for
+/// ever.
+fn is_gone(most: Duration) -> Result<bool> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        // The keys come from the terminal of the process, whose end is the signal that ends the process.
+        event::poll(most)?;
+        return Ok(false);
+    }
+    let mut waited = [PollFd::new(&stdin, PollFlags::IN)];
+    match rustix::event::poll(&mut waited, Some(&Timespec::try_from(most)?)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(waited[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 enum Act {
@@ -159,7 +178,7 @@ fn draw_trials(frame: &mut Frame, area: Rect, glance: &Glance, back: usize, colo
     let room = usize::from(area.height.saturating_sub(1));
     let rows = glance.rows.iter().rev().skip(back).take(room);
     let rows = rows.map(|row| Row::new(row.cells.clone()).style(if row.is_kept { kept } else { Style::new() }));
-    let widths = [4, 6, 7, 7, 2, 9, 10].map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
+    let widths = WIDTHS.map(Constraint::Length).into_iter().chain([Constraint::Fill(1)]);
     frame.render_widget(Table::new(rows, widths).header(Row::new(HEADS).style(dim)), area);
 }
 
@@ -176,11 +195,11 @@ mod tests {
             is_kept: number % 3 == 0,
             cells: [
                 &number.to_string(),
-                "00:21",
+                "1:05:19",
                 "2.5347",
                 "−0.0213",
                 "3",
-                "keep",
+                "host-fault",
                 "evolve",
                 "windows: [64, 0] → [0, 64]",
             ]
@@ -193,9 +212,16 @@ mod tests {
             curve: (0..60).map(|at| (f64::from(at) / 100.0, 4.0 / (1.0 + f64::from(at) / 20.0))).collect(),
         };
         Glance {
-            night: "night 3 · overnight".into(),
+            night: "night 3".into(),
             state: "under way".into(),
-            figures: vec!["champion 2.2075 bits per byte, −12.91 % (began at 2.5347)".into(), "40 trials".into()],
+            policy: "overnight".into(),
+            standing: None,
+            figures: vec![
+                "level 2.2075 bits per byte, −12.91 % (began at 2.5347)".into(),
+                "champion #39 2.2001: windows: [64, 0] → [0, 64]".into(),
+                "trials 40 · kept 13 · repeats 0 · without a score 4".into(),
+                "training runs 151 of 20 s · time 1 h 05 min without pauses · proposals $0.12".into(),
+            ],
             running: Some(running),
             rows: (1..=trials).map(row).collect(),
             proposers: vec![
@@ -219,8 +245,19 @@ mod tests {
 
     #[test]
     fn a_small_terminal_has_what_matters() {
-        let small = drawn(&a_night(40), (60, 16), 0);
-        for words in ["night 3", "champion 2.2075", "62 %", "8 s left", "#", "40", "evolve", "q end"] {
+        let small = drawn(&a_night(40), (80, 20), 0);
+        for words in [
+            "night 3",
+            "level 2.2075",
+            "62 %",
+            "8 s left",
+            "proposals $0.12",
+            "1:05:19",
+            "host-fault",
+            "40",
+            "evolve",
+            "q end",
+        ] {
             assert!(small.contains(words), "{words}:\n{small}");
         }
         for size in [(1, 1), (2, 40), (200, 3), (20, 5)] {

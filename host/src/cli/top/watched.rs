@@ -4,9 +4,34 @@ use anyhow::Result;
 use nightlab::night::now::Now;
 use nightlab::night::past::{self, PastError};
 use nightlab::night::report::page::Page;
-use nightlab::night::report::watch::{News, State, Subject, Watcher};
+use nightlab::night::report::watch::{self, News, Subject, Watcher};
 use nightlab::record::store::Store;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// After so many seconds without a word, the night may have been stopped.
+const SILENCE_S: f64 = 60.0;
+/// After so many, nobody runs it: nothing that a night does takes so long without a word.
+const LONG_SILENCE_S: f64 = 1800.0;
+/// A night that says nothing at all may be about to go on for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A page that cannot be read is read again after this time.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How it stands with the night.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Running,
+    /// It said what it does, but not lately.
+    Silent,
+    /// It has not ended, and nothing is known to run it.
+    Stopped,
+    Ended,
+    /// There is no night yet.
+    Awaited,
+}
 
 pub struct Watched {
     store: PathBuf,
@@ -19,8 +44,12 @@ pub struct Watched {
     stamp: String,
     /// Why the page cannot be read now.
     pub problem: Option<String>,
+    /// When that was tried last.
+    failed: Option<Instant>,
     /// What the night does now, as it says.
     pub now: Option<Now>,
+    /// Since when it says nothing.
+    quiet: Option<Instant>,
 }
 
 impl Watched {
@@ -36,7 +65,18 @@ impl Watched {
             return Err(PastError::NoNight(night).into());
         }
         let (store, stamp) = (store.to_owned(), String::new());
-        let mut watched = Self { store, subject, watcher, news, page: None, stamp, problem: None, now: None };
+        let mut watched = Self {
+            store,
+            subject,
+            watcher,
+            news,
+            page: None,
+            stamp,
+            problem: None,
+            failed: None,
+            now: None,
+            quiet: None,
+        };
         watched.read();
         Ok(watched)
     }
@@ -49,19 +89,21 @@ impl Watched {
 
     fn read(&mut self) {
         let standing = self.news.standing(self.subject);
-        let (night, is_over) =
-            standing.map_or((None, false), |at| (Some(at.night.id), at.night.ended_unix_ms.is_some()));
-        // A night that measures its baseline has no number yet.
+        let (night, ended) = standing.map_or((None, None), |at| (Some(at.night.id), at.night.ended_unix_ms));
         let is_ours = |now: &Now| match now.night {
-            Some(of) => night == Some(of) && !is_over,
-            None => self.subject == Subject::Last,
+            Some(of) => night == Some(of) && ended.is_none(),
+            // A night that measures its baseline has no number yet.
+            None => self.subject == Subject::Last && now.age_s() <= SILENCE_S && ended < Some(now.unix_ms),
         };
         self.now = Now::read(&self.store).filter(is_ours);
+        let is_quiet = self.now.as_ref().is_none_or(|now| now.age_s() > SILENCE_S);
+        self.quiet = is_quiet.then(|| self.quiet.unwrap_or_else(Instant::now));
         let stamp = self.news.stamp(self.subject);
-        let Some(night) = night.filter(|_| self.stamp != stamp || self.problem.is_some()) else { return };
+        let is_due = self.failed.is_none_or(|failed| failed.elapsed() >= AGAIN);
+        let Some(night) = night.filter(|_| self.stamp != stamp && is_due) else { return };
         match self.read_page(night) {
-            Ok(page) => (self.page, self.stamp, self.problem) = (Some(page), stamp, None),
-            Err(error) => self.problem = Some(format!("{error:#}")),
+            Ok(page) => (self.page, self.stamp, self.problem, self.failed) = (Some(page), stamp, None, None),
+            Err(error) => (self.problem, self.failed) = (Some(format!("{error:#}")), Some(Instant::now())),
         }
     }
 
@@ -72,23 +114,46 @@ impl Watched {
         })
     }
 
-    /// Whether nothing more will come: the night has ended, and none begins.
+    /// The number of the night; `None` before its baseline is measured, and without a night.
+    pub fn night(&self) -> Option<i64> {
+        let begins = self.now.as_ref().is_some_and(|now| now.night.is_none());
+        self.news.standing(self.subject).filter(|_| !begins).map(|at| at.night.id)
+    }
+
+    pub fn state(&self) -> State {
+        let ended = self.news.standing(self.subject).map(|at| at.night.ended_unix_ms.is_some());
+        match (&self.now, ended) {
+            (Some(now), _) if now.age_s() > SILENCE_S => State::Silent,
+            (Some(_), _) => State::Running,
+            (None, Some(true)) => State::Ended,
+            (None, Some(false)) => State::Stopped,
+            (None, None) => State::Awaited,
+        }
+    }
+
+    /// Whether nothing more is to be expected: the night has ended, or was silent for so long that nobody runs it.
     pub fn is_over(&self) -> bool {
-        self.now.is_none() && self.news.standing(self.subject).is_some_and(|at| at.night.ended_unix_ms.is_some())
+        let quiet = self.quiet.map(|since| since.elapsed());
+        match self.state() {
+            State::Ended => true,
+            State::Stopped => quiet >= Some(PATIENCE),
+            State::Silent => self.now.as_ref().is_some_and(|now| now.age_s() >= LONG_SILENCE_S),
+            State::Running | State::Awaited => false,
+        }
     }
 
     /// Why there is nothing to show, or why it may be old.
     pub fn trouble(&self) -> Option<String> {
         match &self.news.state {
-            State::Waiting(words) | State::Failed(words) => Some(words.clone()),
-            State::NoStore => {
+            watch::State::Waiting(words) | watch::State::Failed(words) => Some(words.clone()),
+            watch::State::NoStore => {
                 let store = self.store.display();
                 Some(format!("there is no store in {store} yet; `host run --policy smoke` makes one"))
             }
-            State::Ready if self.page.is_none() && self.problem.is_none() && self.now.is_none() => {
+            watch::State::Ready if self.page.is_none() && self.problem.is_none() && self.now.is_none() => {
                 Some("the store has no night yet; `host run --policy smoke` begins one".into())
             }
-            State::Ready => self.problem.clone(),
+            watch::State::Ready => self.problem.clone(),
         }
     }
 }

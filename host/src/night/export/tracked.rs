@@ -76,7 +76,7 @@ fn night(past: &Past) -> Tracked {
         config,
         began_ms: since_1970(record.started_unix_ms),
         ended_ms: since_1970(ended.max(record.started_unix_ms)),
-        completed: true,
+        completed: record.ended_unix_ms.is_some(),
         rows,
     }
 }
@@ -138,6 +138,16 @@ fn training(run: &Run, trial: Option<&Trial>) -> Tracked {
         ended_ms: since_1970(record.finished_unix_ms),
         completed: outcome.status == Status::Completed,
         rows,
+    }
+}
+
+/// What trackers write for what JSON has no number for.
+pub fn word(value: f64) -> Option<&'static str> {
+    match value {
+        value if value.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => None,
     }
 }
 

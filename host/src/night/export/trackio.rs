@@ -3,7 +3,7 @@
 
 use crate::night::export::error::ExportError;
 use crate::night::export::past::Past;
-use crate::night::export::tracked::{Tracked, date, project, tracked};
+use crate::night::export::tracked::{Tracked, date, project, tracked, word};
 use crate::system::atomic_file::{self, WriteError};
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value};
@@ -31,8 +31,7 @@ pub fn write(folder: &Path, past: &Past) -> Result<PathBuf, ExportError> {
 
 /// Whether a file may be replaced. SQLite would apply a log of writes to the new file that belongs to the old one.
 fn check(path: &Path) -> Result<(), ExportError> {
-    let log = path.with_extension("db-wal");
-    if log.exists() {
+    if ["db-wal", "db-journal"].iter().any(|log| path.with_extension(log).exists()) {
         return Err(ExportError::Open(path.into()));
     }
     let mut header = [0; OURS_AT + 4];
@@ -77,13 +76,8 @@ fn add(to: &Connection, run: &Tracked) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A number, or Trackio's word for what JSON has no number for.
 fn number(value: f64) -> Value {
-    match value {
-        value if value.is_nan() => "NaN".into(),
-        value if value.is_infinite() => if value > 0.0 { "Infinity" } else { "-Infinity" }.into(),
-        value => value.into(),
-    }
+    word(value).map_or_else(|| value.into(), Value::from)
 }
 
 /// A time as Python's `isoformat` writes it.

@@ -6,7 +6,7 @@
 use crate::night::export::error::ExportError;
 use crate::night::export::past::Past;
 use crate::night::export::protobuf::Message;
-use crate::night::export::tracked::{Tracked, date, project, tracked};
+use crate::night::export::tracked::{Tracked, date, project, tracked, word};
 use crate::system::atomic_file::{self, WriteError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,13 +110,9 @@ fn value_of(item: &mut Message, name: &str, json: &str) {
     item.bytes(16, json);
 }
 
-/// A number in the JSON of W&B, which has words for what JSON has no number for.
+/// A number in the JSON of W&B.
 fn number(value: f64) -> String {
-    match value {
-        value if value.is_nan() => "NaN".into(),
-        value if value.is_infinite() => if value > 0.0 { "Infinity" } else { "-Infinity" }.into(),
-        value => serde_json::Value::from(value).to_string(),
-    }
+    word(value).map_or_else(|| serde_json::Value::from(value).to_string(), String::from)
 }
 
 /// The bytes of a file.

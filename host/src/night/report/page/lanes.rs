@@ -235,6 +235,8 @@ impl Bar {
             (1, (number, _), _) if self.ink == Ink::Train => format!("what #{number} was compared with, {took}"),
             (1, (number, _), Some(entry)) => format!("#{number} {}, {took}: {}", entry.ending.name(), entry.change),
             (1, (number, _), None) => format!("#{number}, {took}"),
+            (runs, (0, 0), _) => format!("{runs} runs for the baseline, {took}"),
+            (runs, (first, last), _) if first == last => format!("{runs} runs for #{first}, {took}"),
             (runs, (first, last), _) => format!("{runs} runs for #{first} to #{last}, {took}"),
         }
     }
@@ -265,7 +267,7 @@ fn draw(page: &Page, plan: &Plan) -> Drawing {
         y += of_row + BETWEEN;
     }
     let runs: usize = page.clock.spans.len();
-    let about = format!("{runs} training runs in {} lanes and {} rows of time", plan.lanes, plan.rows.len());
+    let about = format!("Training runs: {runs}. Lanes: {}. Rows of time: {}.", plan.lanes, plan.rows.len());
     let mut drawing = Drawing::new(WIDTH, y + TICKS + LEGEND, "When runs ran".into(), about);
     for (row, top) in plan.rows.iter().zip(&tops) {
         if let Some(pause_s) = row.pause_s {

@@ -32,7 +32,8 @@ pub fn section(found: &Importance) -> String {
          trials as the sum of the effects of its changes, of what chance did to the champion, and of noise. An effect is \
          in bits per byte, and with 90% lies in the interval: mean ± 1.645 standard deviations. Of a constant, it is that \
          of the way from its last value to the lowest or the highest one that was tried, whichever is surer. Effects \
-         are taken to add up; where changes act on each other, less is sure.{left_out}",
+         are taken to add up; where changes act on each other, less is sure. \
+         Ablations, and trials whose text others changed too, are not among them.{left_out}",
         found.trials
     );
     let reach = reach(&found.moved);
@@ -43,8 +44,8 @@ pub fn section(found: &Importance) -> String {
         let cells = vec![
             Cell::text(&one.change),
             Cell::figure(Some(one.delta), signed),
-            Cell { figure: Some(one.delta), ..Cell::html(bar) },
             Cell::figure(Some(one.delta - half), |_| interval.clone()),
+            Cell { figure: Some(one.delta), ..Cell::html(bar) },
             Cell::figure(Some(one.trials as f64), |count| format!("{count:.0}")),
             Cell::figure(Some(one.sureness()), |sureness| format!("{sureness:.1}")),
         ];
@@ -52,7 +53,7 @@ pub fn section(found: &Importance) -> String {
     });
     let caption = "Effects of constants and switches, the surest first. Negative is better; sureness is the effect in \
                    standard deviations. A triangle stands for an effect beyond the edge.";
-    let heads = ["change", "effect", "drawn", "90% interval", "trials", "sureness"];
+    let heads = ["change", "effect", "90% interval", "drawn", "trials", "sureness"];
     format!(
         "{heading}<p class=\"note\">{}</p>\n{}",
         escaped(&words),

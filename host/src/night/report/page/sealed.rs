@@ -63,7 +63,7 @@ fn words(guests: &[(u64, &Guest)]) -> String {
     match read.as_slice() {
         [] => format!(
             "{what} The sealed test was not read yet. A night reads it when it ends, for its champion and the baseline; \
-             `host report --seal` reads it for nights of agents and of `try`."
+             host report --seal reads it for nights of agents and of try."
         ),
         all if all.len() == guests.len() => what.into(),
         all => format!("{what} The sealed test was read for {} only, since each reading wears it.", all.join(" and ")),
@@ -83,6 +83,10 @@ fn scores(guests: &[(u64, &Guest)]) -> String {
     folded_table("sealed", caption, &heads, rows.collect())
 }
 
+fn name(number: u64) -> String {
+    if number == 0 { "seed".into() } else { format!("#{number}") }
+}
+
 fn draw(guests: &[(u64, &Guest)]) -> Option<Drawing> {
     let figures = || SPLITS.iter().flat_map(|split| guests.iter().filter_map(|(_, guest)| split.score(guest)));
     let plane = Plane::of([58.0, 620.0, 30.0, 200.0], figures())?;
@@ -94,8 +98,7 @@ fn draw(guests: &[(u64, &Guest)]) -> Option<Drawing> {
     for (at, (number, _)) in guests.iter().enumerate() {
         let every = guests.len().div_ceil(NAMES);
         if at % every == 0 || at + 1 == guests.len() && at % every > every / 2 {
-            let name = if *number == 0 { "seed".into() } else { format!("#{number}") };
-            drawing.text(Ink::Words, (x(at), plane.bottom + 22.0), Anchor::Middle, name);
+            drawing.text(Ink::Words, (x(at), plane.bottom + 22.0), Anchor::Middle, name(*number));
         }
     }
     for split in &SPLITS {
@@ -117,7 +120,7 @@ fn draw(guests: &[(u64, &Guest)]) -> Option<Drawing> {
                 shape: Shape::Circle { x: x(*at), y: plane.y(*bpb), radius: 4.5 },
                 ink: split.dot,
                 trial: Some(*number),
-                tip: format!("#{number} {} {bpb:.4}", split.name),
+                tip: format!("{} {} {bpb:.4}", name(*number), split.name),
             }));
         }
     }
