@@ -128,7 +128,7 @@ fn the_search_has_its_pictures() {
     assert_eq!(browser.value(headings), serde_json::json!(wanted));
     // Each effect has its interval, and a bar that is seen.
     let rows =
-        "[...document.querySelectorAll('#moved tbody tr')].every((row) => row.cells[3].textContent.includes(' … ')
+        "[...document.querySelectorAll('#moved tbody tr')].every((row) => row.cells[2].textContent.includes(' … ')
         && row.querySelector('svg > :last-child').getBoundingClientRect().width > 4)";
     assert_eq!(browser.value(rows), true);
     assert_eq!(browser.value("document.querySelectorAll('#moved tbody tr').length > 0"), true);

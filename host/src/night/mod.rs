@@ -3,9 +3,7 @@
 //!
 //! ```text
 //! run ─▶ turns    a thread for each proposer; the bandit ranks them (the next mutation is written while one trains)
-//!  │
-//!  └──▶ trial    lock the store, read new trials, judge seed by seed, confirm split; record
-//!  │
+//!  ├──▶ trial    lock the store, read new trials, judge seed by seed, confirm split; record
 //!  └──▶ report   the standing, the end, and the files for people
 //! ```
 //!

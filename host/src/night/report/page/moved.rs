@@ -43,11 +43,11 @@ pub fn section(found: &Importance) -> String {
         let bar = svg::part(&bar(one, reach), &format!("moved-{at}"));
         let cells = vec![
             Cell::text(&one.change),
-            Cell::figure(Some(one.delta), signed),
-            Cell::figure(Some(one.delta - half), |_| interval.clone()),
-            Cell { figure: Some(one.delta), ..Cell::html(bar) },
+            Cell::figure(Some(short(one.delta)), signed),
+            Cell::figure(Some(short(one.delta - half)), |_| interval.clone()),
+            Cell { figure: Some(short(one.delta)), ..Cell::html(bar) },
             Cell::figure(Some(one.trials as f64), |count| format!("{count:.0}")),
-            Cell::figure(Some(one.sureness()), |sureness| format!("{sureness:.1}")),
+            Cell::figure(Some(short(one.sureness())), |sureness| format!("{sureness:.1}")),
         ];
         (String::new(), cells)
     });
@@ -59,6 +59,11 @@ pub fn section(found: &Importance) -> String {
         escaped(&words),
         folded_table("moved", caption, &heads, rows.collect())
     )
+}
+
+/// As many digits as sorting needs.
+fn short(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 fn half(one: &Moved) -> f64 {

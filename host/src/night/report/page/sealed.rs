@@ -148,7 +148,7 @@ mod tests {
     fn it_says_for_whom_the_test_was_read() {
         let (none, read) = (guest(2.5, None, None), guest(2.4, Some(2.45), Some(2.47)));
         let words = |guests: &[(u64, &Guest)]| words(guests);
-        assert!(words(&[(0, &none), (1, &none)]).contains("`host report --seal` reads it"));
+        assert!(words(&[(0, &none), (1, &none)]).contains("host report --seal reads it"));
         let some = words(&[(0, &read), (1, &none), (2, &read)]);
         assert!(some.contains("was read for the baseline and #2 only"), "{some}");
         assert!(!words(&[(0, &read), (1, &read)]).contains("only"));
