@@ -45,8 +45,8 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
         say("wandb", folder, format!("{written} runs; `wandb sync DIR/offline-run-*` sends them"));
     }
     if let Some(folder) = &what.trackio {
-        write_trackio(folder, &past)?;
-        let project = format!("night-{}", past.night.id);
+        let written = write_trackio(folder, &past)?;
+        let project = written.file_stem().unwrap_or_default().to_string_lossy();
         say("trackio", folder, format!("project {project}; `TRACKIO_DIR=DIR trackio show` shows it"));
     }
     Ok(ExitCode::SUCCESS)

@@ -49,6 +49,11 @@ impl Ending {
             Self::HostFault => "host-fault",
         }
     }
+
+    /// Whether the mutation was refused, or failed, or could not be finished. Such a trial has no score.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Refused | Self::Failed | Self::HostFault)
+    }
 }
 
 impl Serialize for Ending {

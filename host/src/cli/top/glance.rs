@@ -80,7 +80,7 @@ pub struct Figures<'a> {
 
 impl Glance {
     pub fn of(watched: &Watched) -> Self {
-        let page = watched.page.as_ref().filter(|page| watched.night() == Some(page.picture.night));
+        let page = watched.page();
         let now = watched.now.as_ref();
         Self {
             night: match (watched.night(), now) {
@@ -107,7 +107,7 @@ impl Glance {
 
 impl<'a> Figures<'a> {
     pub fn of(watched: &'a Watched) -> Self {
-        let page = watched.page.as_ref().filter(|page| watched.night() == Some(page.picture.night));
+        let page = watched.page();
         let champion = page.and_then(|page| page.champion.as_ref()).map_or(0, |champion| champion.number);
         Self {
             night: watched.night(),
@@ -159,7 +159,7 @@ fn figures(page: &Page) -> Vec<String> {
         None => "the baseline".into(),
     };
     let count = |ending: Ending| page.count(|of| of == ending);
-    let failed = count(Ending::Failed) + count(Ending::Refused) + count(Ending::HostFault);
+    let failed = page.count(Ending::is_failure);
     let (runs, budget) = (picture.runs, duration(picture.budget_s));
     let trials = [
         format!("trials {}", picture.trials.len()),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nightlab::night::now::Now;
-use nightlab::night::past::{self, PastError};
+use nightlab::night::past::PastError;
 use nightlab::night::report::page::Page;
 use nightlab::night::report::watch::{self, News, Subject, Watcher};
 use nightlab::record::store::Store;
@@ -37,13 +37,13 @@ pub struct Watched {
     store: PathBuf,
     subject: Subject,
     watcher: Watcher,
-    pub news: News,
+    news: News,
     /// The night as it was read last; `None` if there is none yet.
-    pub page: Option<Page>,
+    page: Option<Page>,
     /// Tells one state of the page from another.
     stamp: String,
     /// Why the page cannot be read now.
-    pub problem: Option<String>,
+    problem: Option<String>,
     /// When that was tried last.
     failed: Option<Instant>,
     /// What the night does now, as it says.
@@ -108,16 +108,18 @@ impl Watched {
     }
 
     fn read_page(&self, night: i64) -> Result<Page> {
-        Store::open_to_watch(&self.store)?.at_once(|store| {
-            let (record, policy) = past::night(store, Some(night))?;
-            Ok(Page::outline(store, &record, &policy)?)
-        })
+        Ok(Page::of_night(&Store::open_to_watch(&self.store)?, night)?)
     }
 
     /// The number of the night; `None` before its baseline is measured, and without a night.
     pub fn night(&self) -> Option<i64> {
         let begins = self.now.as_ref().is_some_and(|now| now.night.is_none());
         self.news.standing(self.subject).filter(|_| !begins).map(|at| at.night.id)
+    }
+
+    /// The page of that night, as it was read last.
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref().filter(|page| self.night() == Some(page.picture.night))
     }
 
     pub fn state(&self) -> State {

@@ -134,9 +134,7 @@ pub fn report_md(summary: &Summary, trials: &[&Trial], owed: &[Owing]) -> String
     section(&mut out, "No gain proven", trials, |ending| ending == Ending::Noise);
     section(&mut out, "Screened, not judged", trials, |ending| ending == Ending::Screened);
     section(&mut out, "Worse", trials, |ending| ending == Ending::Discard);
-    section(&mut out, "Failed or refused", trials, |ending| {
-        matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault)
-    });
+    section(&mut out, "Failed or refused", trials, Ending::is_failure);
     if !summary.sample.is_empty() {
         let _ = writeln!(out, "## The champion writes\n");
         for line in summary.sample.lines() {

@@ -74,10 +74,7 @@ impl Reader {
     }
 
     fn read(&self, night: i64, stamp: &str) -> Result<Shown, DashError> {
-        let page = self.open()?.at_once(|store| {
-            let (record, policy) = past::night(store, Some(night))?;
-            Ok::<_, DashError>(Page::outline(store, &record, &policy)?)
-        })?;
+        let page = Page::of_night(&self.open()?, night)?;
         Ok(Shown { page, night, stamp: stamp.into(), written: Mutex::default() })
     }
 

@@ -62,9 +62,7 @@ pub fn figures(nights: &[Page; 2]) -> String {
         ("kept", |page| page.count(|ending| ending == Ending::Keep).to_string()),
         ("no gain proven", |page| page.count(|ending| ending == Ending::Noise).to_string()),
         ("worse", |page| page.count(|ending| ending == Ending::Discard).to_string()),
-        ("failed or refused", |page| {
-            page.count(|ending| matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault)).to_string()
-        }),
+        ("failed or refused", |page| page.count(Ending::is_failure).to_string()),
         ("repeats", |page| page.search.repeats.to_string()),
         ("training runs", |page| page.picture.runs.to_string()),
         ("training of one experiment", |page| format!("{} s", page.picture.budget_s)),

@@ -1,5 +1,6 @@
 //! Reads a page from the store. What the store has lost is named on the page, and the rest is shown.
 
+use crate::night::past::{self, PastError};
 use crate::night::report::page::clock::Clock;
 use crate::night::report::page::content::{Champion, Entry, ExchangeEntry, Guest, Page, RunEntry, Search, Step};
 use crate::night::report::page::edits;
@@ -47,6 +48,17 @@ impl Page {
     /// As [`Page::of`].
     pub fn outline(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
         Self::read(store, (night, policy), "", false)
+    }
+
+    /// As [`Page::outline`], of the night with this number at one moment.
+    ///
+    /// # Errors
+    /// If there is no such night, or if the index or the night's policy cannot be read.
+    pub fn of_night(store: &Store, number: i64) -> Result<Self, PastError> {
+        store.at_once(|store| {
+            let (record, policy) = past::night(store, Some(number))?;
+            Ok(Self::outline(store, &record, &policy)?)
+        })
     }
 
     /// All about the trials on the path to the best is read, and about the others `with_details`.
@@ -501,7 +513,7 @@ fn search(store: &Store, night: i64, trials: &[&Trial], importance: Importance) 
 fn failures(trials: &[&Trial]) -> Vec<(String, u64)> {
     let mut kinds = BTreeMap::<String, u64>::new();
     for trial in trials {
-        if matches!(trial.found.verdict, Ending::Refused | Ending::Failed | Ending::HostFault) {
+        if trial.found.verdict.is_failure() {
             *kinds.entry(kind(trial)).or_default() += 1;
         }
     }

@@ -17,7 +17,7 @@ pub fn tiles(page: &Page) -> String {
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
     let levels = picture.start.zip(picture.last_level());
     let gain = levels.and_then(|(start, last)| percent(start, last, 2)).unwrap_or("–".into());
-    let failed = page.count(|ending| matches!(ending, Ending::Failed | Ending::Refused | Ending::HostFault));
+    let failed = page.count(Ending::is_failure);
     let mut tiles = vec![
         ("trials", picture.trials.len().to_string(), format!("{failed} without a score")),
         ("kept", page.count(|ending| ending == Ending::Keep).to_string(), format!("{} repeats", page.search.repeats)),
