@@ -141,6 +141,7 @@ fn libraries_are_silent() {
         "host/src/cli/",
         "xtask/",
         "tests/",
+        "kernels/cuda/tests/",
         "kernels/examples/",
         "host/benches/",
         "tests/bits/src/main.rs",
@@ -219,7 +220,7 @@ fn files_stay_short() {
 fn comments_keep_to_the_width() {
     for file in files().into_iter().filter(|file| !file.is_generated()) {
         let marks: &[&str] = match file.path.rsplit_once('.').map(|(_, end)| end) {
-            Some("rs" | "wit") => &["//"],
+            Some("rs" | "wit" | "cu" | "cuh" | "h") => &["//"],
             Some("toml" | "yml" | "sh") => &["#"],
             Some("sql") => &["--"],
             _ => continue,

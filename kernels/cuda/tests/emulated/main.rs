@@ -1,0 +1,138 @@
+//! Every op of the table, as its plan of launches, against the CPU's kernels: the sources of the kernels compiled as C++
+//! with the address sanitizer, on made-up operands of odd sizes and edge values. Blocks and threads run forwards and
+//! backwards, with the same bits: no result depends on their order.
+//!
+//! Where there is no g++ with its sanitizers, this says so and passes.
+
+mod cases;
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+mod compare;
+mod compiler;
+mod machine;
+
+use cases::Case;
+use cuda_kernels::{HEADERS, SOURCES, Step, kernels_of};
+use kernels::op::{Binary, Compare, Op, Unary};
+use machine::Machine;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What the cases went through.
+#[derive(Debug, Default)]
+struct Covered {
+    kernels: BTreeSet<String>,
+    ops: BTreeSet<u8>,
+    functions: BTreeSet<String>,
+    failures: Vec<String>,
+}
+
+impl Covered {
+    fn add(&mut self, case: &Case, failure: Option<String>) {
+        self.ops.extend(case.op.as_ref().map(Op::code));
+        self.functions.extend(match case.op {
+            Some(Op::Unary(f)) => Some(format!("{f:?}")),
+            Some(Op::Binary(f)) => Some(format!("{f:?}")),
+            Some(Op::Compare(f)) => Some(format!("{f:?}")),
+            _ => None,
+        });
+        self.kernels.extend(case.plan.steps.iter().filter_map(|step| match step {
+            Step::Launch(launch) => Some(launch.kernel.clone()),
+            Step::Product(_) | Step::Copy { .. } => None,
+        }));
+        self.failures.extend(failure);
+    }
+
+    /// Names of ops, functions and kernels that no case went through.
+    fn left_out(&self) -> Vec<String> {
+        // Values of these are uploaded.
+        let uploaded = ["Constant", "NextBatch"];
+        let ops = Op::VARIANTS.iter().zip(0u8..).filter(|(_, code)| !self.ops.contains(code));
+        let ops = ops.filter(|(name, _)| !uploaded.contains(name));
+        let functions = (Unary::ALL.iter().map(|f| format!("{f:?}")))
+            .chain(Binary::ALL.iter().map(|f| format!("{f:?}")))
+            .chain(Compare::ALL.iter().map(|f| format!("{f:?}")))
+            .filter(|f| !self.functions.contains(f));
+        let kernels = SOURCES.iter().flat_map(|(_, text)| kernels_of(text)).filter(|k| !self.kernels.contains(*k));
+        ops.map(|(name, _)| (*name).to_owned()).chain(functions).chain(kernels.map(str::to_owned)).collect()
+    }
+}
+
+/// The program that runs kernels on the CPU; none, with a word about it, where there is no compiler.
+fn program() -> Option<std::path::PathBuf> {
+    let program = compiler::program(Path::new(env!("CARGO_TARGET_TMPDIR")), &SOURCES, &HEADERS);
+    if program.is_none() {
+        println!("NOT CHECKED: the CUDA kernels' numbers; that takes g++ with its address sanitizer");
+    }
+    program
+}
+
+#[test]
+fn every_op_agrees_with_the_cpu_in_any_order_of_threads() {
+    let Some(program) = program() else { return };
+    let cases = cases::all();
+    let (next, covered) = (AtomicUsize::new(0), Mutex::new(Covered::default()));
+    let work = || {
+        let mut machine = Machine::start(&program);
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let failure = check(case, &mut machine).err().map(|why| format!("{}: {why}", case.name));
+            if failure.is_some() {
+                machine = Machine::start(&program);
+            }
+            covered.lock().unwrap().add(case, failure);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let covered = covered.into_inner().unwrap();
+    let failures = &covered.failures;
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases:\n{}",
+        failures.len(),
+        cases.len(),
+        failures[..failures.len().min(20)].join("\n")
+    );
+    let left_out = covered.left_out();
+    assert!(left_out.is_empty(), "no case goes through {left_out:?}");
+}
+
+fn check(case: &Case, machine: &mut Machine) -> Result<(), String> {
+    let forward = machine.run(case, false)?;
+    let backward = machine.run(case, true)?;
+    if !compare::is_same(&forward.results, &backward.results) {
+        return Err("another order of threads gives other bits".to_owned());
+    }
+    if forward.fault != case.fault {
+        return Err(format!("the index out of range is at {}, not at {}", forward.fault, case.fault));
+    }
+    compare::all(case, &forward.results)
+}
+
+/// What the emulation is there to find, it finds.
+#[test]
+fn mistakes_of_kernels_are_found() {
+    if program().is_none() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let sources = [("broken.cu", include_str!("broken.cu"))];
+    let program = compiler::program(folder, &sources, &HEADERS).expect("it compiles as the others do");
+    for (kernel, found) in [
+        ("reads_beyond", "heap-buffer-overflow"),
+        ("writes_beyond_shared", "insufficient space"),
+        ("leaves_before_a_barrier", "different barriers, or some left"),
+        ("waits_at_two_places", "different barriers, or some left"),
+        ("exchanges_in_half_a_warp", "or some left"),
+        ("races", "another order of threads gives other bits"),
+        ("reads_what_nobody_wrote", "NaN"),
+    ] {
+        let failure = check(&cases::broken(kernel), &mut Machine::start(&program)).expect_err(kernel);
+        assert!(failure.contains(found), "{kernel}: {failure}");
+    }
+}
