@@ -141,7 +141,6 @@ fn libraries_are_silent() {
         "host/src/cli/",
         "xtask/",
         "tests/",
-        "kernels/cuda/tests/",
         "kernels/examples/",
         "host/benches/",
         "tests/bits/src/main.rs",

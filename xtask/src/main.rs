@@ -4,10 +4,14 @@
 //! `cargo xtask golden`: writes the golden digests and vectors of the numerics class, as computed on this machine. A
 //! test in `bits` compares them; if they change, it is a new class.
 //!
+//! `cargo xtask cuda [--accept]`: compiles the CUDA kernels and compares what they take of a card with the committed
+//! table, or writes the table.
+//!
 //! `cargo xtask features`: lists the packages that the README's two commands would build twice.
 //!
 //! `cargo xtask fuzz [--seconds N] [TARGET…]`: runs the fuzz targets of `tests/fuzz`.
 
+mod cuda;
 mod features;
 mod fuzz;
 
@@ -29,11 +33,13 @@ fn main() -> Result<()> {
         ["bindings"] => std::fs::write(&path, generate()?).with_context(|| format!("writing {}", path.display())),
         ["bindings", "--check"] => check_bindings(&path),
         ["golden"] => golden(),
+        ["cuda"] => cuda::run(false),
+        ["cuda", "--accept"] => cuda::run(true),
         ["features"] => features::check(),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => bail!(
-            "usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask features | \
-             cargo xtask fuzz [--seconds N] [TARGET…]"
+            "usage: cargo xtask bindings [--check] | cargo xtask golden | cargo xtask cuda [--accept] | \
+             cargo xtask features | cargo xtask fuzz [--seconds N] [TARGET…]"
         ),
     }
 }

@@ -16,6 +16,7 @@ use cuda_kernels::{HEADERS, SOURCES, Step, kernels_of};
 use kernels::op::{Binary, Compare, Op, Unary};
 use machine::Machine;
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +65,9 @@ impl Covered {
 fn program() -> Option<std::path::PathBuf> {
     let program = compiler::program(Path::new(env!("CARGO_TARGET_TMPDIR")), &SOURCES, &HEADERS);
     if program.is_none() {
-        println!("NOT CHECKED: the CUDA kernels' numbers; that takes g++ with its address sanitizer");
+        // Past the harness, which shows only what failing tests print.
+        let word = b"NOT CHECKED: the CUDA kernels' numbers; that takes g++ with its address sanitizer\n";
+        std::io::stderr().write_all(word).expect("somebody listens");
     }
     program
 }
