@@ -1,8 +1,8 @@
 // CUDA on a CPU: as much of the language as the kernels of this folder use, so that they compile as plain C++.
 //
 // A thread is a fiber. Fibers switch where CUDA's threads wait for each other: at __syncthreads and at exchanges within
-// a warp. Between these a thread runs alone, and threads and blocks run in an order that the caller chooses: a kernel
-// whose threads race gives other numbers in another order. Shared memory is filled with NaN before each block.
+// a warp. Between these a thread runs alone, and threads, warps and blocks run in one of two orders: a kernel whose
+// threads race gives other numbers in the other order. Shared memory is filled with NaN before each block.
 #pragma once
 
 #include <cmath>

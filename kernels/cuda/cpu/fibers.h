@@ -190,8 +190,21 @@ __attribute__((no_sanitize("address"))) static void fill_shared_memory() {
     for (volatile unsigned char* at = __start_shared_memory; at != __stop_shared_memory; ++at) *at = 0xff;
 }
 
-// Runs one block, its threads in this order.
-static void run_block(const char* kernel, const std::vector<unsigned>& order, std::function<void()> body) {
+// Lets the lanes of a warp that can go on do so; whether there were any.
+static bool run_warp(unsigned first, bool backward) {
+    bool moved = false;
+    for (unsigned i = 0; i < LANES; ++i) {
+        unsigned index = first + (backward ? LANES - 1 - i : i);
+        if (machine.threads[index].state != State::Ready) continue;
+        resume(index);
+        moved = true;
+    }
+    release(State::Warp, first, LANES, "lanes of a warp exchange at different places, or some left");
+    return moved;
+}
+
+// Runs one block. Forwards, the warps keep step with each other; backwards, each goes as far ahead as it can alone.
+static void run_block(const char* kernel, bool backward, std::function<void()> body) {
     machine.kernel = kernel;
     machine.body = std::move(body);
     if (machine.threads.empty()) make_threads();
@@ -202,13 +215,12 @@ static void run_block(const char* kernel, const std::vector<unsigned>& order, st
     }
     for (;;) {
         bool moved = false, done = true;
-        for (unsigned index : order) {
-            if (machine.threads[index].state != State::Ready) continue;
-            resume(index);
-            moved = true;
-        }
-        for (unsigned first = 0; first < BLOCK_THREADS; first += LANES) {
-            moved |= release(State::Warp, first, LANES, "lanes of a warp exchange at different places, or some left");
+        for (unsigned i = 0; i < BLOCK_THREADS; i += LANES) {
+            unsigned first = backward ? BLOCK_THREADS - LANES - i : i;
+            while (run_warp(first, backward)) {
+                moved = true;
+                if (!backward) break;
+            }
         }
         moved |= release(State::Block, 0, BLOCK_THREADS, "threads wait at different barriers, or some left before one");
         for (const Thread& thread : machine.threads) done &= thread.state == State::Done;

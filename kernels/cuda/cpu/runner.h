@@ -70,13 +70,6 @@ static void call_all(void (*kernel)(A...), const Arguments& arguments) {
             [](const runner::Arguments& a) { runner::call_all(name, a); }                 \
     }
 
-// 0, 1, … n−1, or from the end where `backward`.
-static std::vector<unsigned> in_order(unsigned n, bool backward) {
-    std::vector<unsigned> order(n);
-    for (unsigned i = 0; i < n; ++i) order[i] = backward ? n - 1 - i : i;
-    return order;
-}
-
 template <size_t N>
 static void launch(const Kernel (&kernels)[N], bool backward) {
     std::string name(number(), ' ');
@@ -97,10 +90,11 @@ static void launch(const Kernel (&kernels)[N], bool backward) {
     const Kernel* kernel = std::find_if(kernels, kernels + N, [&](const Kernel& k) { return name == k.name; });
     if (kernel == kernels + N) cuda::fail(name.c_str(), "there is no such kernel");
     if (!kernel->fits(arguments)) cuda::fail(kernel->name, "it takes other arguments");
-    const std::vector<unsigned> threads = in_order(cuda::BLOCK_THREADS, backward);
-    for (unsigned block : in_order(grid.x * grid.y * grid.z, backward)) {
+    unsigned blocks = grid.x * grid.y * grid.z;
+    for (unsigned i = 0; i < blocks; ++i) {
+        unsigned block = backward ? blocks - 1 - i : i;
         cuda::block_at = {block % grid.x, block / grid.x % grid.y, block / grid.x / grid.y};
-        cuda::run_block(kernel->name, threads, [&] { kernel->call(arguments); });
+        cuda::run_block(kernel->name, backward, [&] { kernel->call(arguments); });
     }
 }
 

@@ -41,6 +41,15 @@ KERNEL races(const float* x, float* y) {
     y[threadIdx.x] = all[BLOCK - 1 - threadIdx.x];
 }
 
+// Lacks a barrier between what is read and what takes its place, which only a warp that runs ahead shows.
+KERNEL overtakes(const float* x, float* y) {
+    __shared__ float all[BLOCK];
+    all[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = all[BLOCK - 1 - threadIdx.x];
+    all[threadIdx.x] = warp_sum(x[threadIdx.x]);
+}
+
 KERNEL reads_what_nobody_wrote(const float* x, float* y) {
     __shared__ float all[BLOCK];
     if (threadIdx.x != 9) all[threadIdx.x] = x[threadIdx.x];
