@@ -133,38 +133,40 @@ static int run(const Kernel (&kernels)[N]) {
     bool backward = false;
     for (int command; (command = getchar()) != EOF;) {
         switch (command) {
-            case 'b': { // a buffer with these bytes
-                Buffer buffer = {nullptr, number()};
-                buffer.data = (char*)malloc(buffer.bytes);
-                read(buffer.data, buffer.bytes);
-                buffers.push_back(buffer);
-                break;
-            }
-            case 'e': { // an empty buffer: all bytes are 0xff, which is NaN
+            case 'a': { // allocate: the next buffer; all bytes are 0xff, which is NaN
                 Buffer buffer = {nullptr, number()};
                 buffer.data = (char*)malloc(buffer.bytes);
                 memset(buffer.data, 0xff, buffer.bytes);
                 buffers.push_back(buffer);
                 break;
             }
-            case 'o': backward = number(); break;
-            case 'l': launch(kernels, backward); break;
-            case 'p': product(); break;
+            case 'd': // drop a buffer
+                free(std::exchange(buffers.at(number()).data, nullptr));
+                break;
+            case 'u': { // upload
+                char* to = place();
+                read(to, number());
+                break;
+            }
+            case 'r': { // read
+                const char* from = place();
+                fwrite(from, 1, number(), stdout);
+                fflush(stdout);
+                break;
+            }
+            case 'f': { // fill with 0xff
+                char* to = place();
+                memset(to, 0xff, number());
+                break;
+            }
             case 'c': { // copy
                 char *from = place(), *to = place();
                 memcpy(to, from, number());
                 break;
             }
-            case 'r': { // the bytes of a buffer
-                const Buffer& buffer = buffers.at(number());
-                fwrite(buffer.data, 1, buffer.bytes, stdout);
-                fflush(stdout);
-                break;
-            }
-            case 'f': // free all
-                for (Buffer& buffer : buffers) free(buffer.data);
-                buffers.clear();
-                break;
+            case 'o': backward = number(); break;
+            case 'l': launch(kernels, backward); break;
+            case 'p': product(); break;
             default: return 5;
         }
     }

@@ -86,6 +86,7 @@ impl Builder<'_> {
         let count = self.count(input)?;
         let arguments = arguments![Buffer::Input(input), count, limit, Buffer::Fault];
         self.launch("check_indices", elements(count), arguments);
+        self.plan.checked = Some((input, limit));
         Ok(())
     }
 

@@ -332,7 +332,7 @@ pub fn broken(kernel: &str) -> Case {
     Case {
         name: kernel.to_owned(),
         op: None,
-        plan: Plan { steps: vec![Step::Launch(launch)], scratch: Vec::new() },
+        plan: Plan { steps: vec![Step::Launch(launch)], ..Plan::default() },
         want: vec![x.1.clone()],
         inputs: vec![x],
         outputs: vec![spec],

@@ -34,8 +34,11 @@ impl Agreement {
     }
 }
 
-/// Checks every result of a case.
+/// Checks every result of a case, and what follows them: the first index out of range.
 pub fn all(case: &Case, got: &[Values]) -> Result<(), String> {
+    if got.last() != Some(&Values::U32(vec![case.fault])) {
+        return Err(format!("the index out of range is at {:?}, not at {}", got.last(), case.fault));
+    }
     for (i, (got, want)) in got.iter().zip(&case.want).enumerate() {
         one(case.agreement, got, want).map_err(|why| format!("result {i}: {why}"))?;
     }
@@ -47,7 +50,8 @@ pub fn is_same(a: &[Values], b: &[Values]) -> bool {
     a.iter().zip(b).all(|(a, b)| bits(a, b).is_ok())
 }
 
-fn one(agreement: Agreement, got: &Values, want: &Values) -> Result<(), String> {
+/// Checks one result.
+pub fn one(agreement: Agreement, got: &Values, want: &Values) -> Result<(), String> {
     if (got.dtype(), got.len()) != (want.dtype(), want.len()) {
         return Err(format!(
             "{} {} in the place of {} {}",

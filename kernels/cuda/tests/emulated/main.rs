@@ -9,12 +9,15 @@ mod cases;
 mod common;
 mod compare;
 mod compiler;
-mod machine;
+mod emulator;
+mod sessions;
 
 use cases::Case;
-use cuda_kernels::{HEADERS, SOURCES, Step, kernels_of};
+use cuda_kernels::{At, Buffer, Device, HEADERS, SOURCES, Step, kernels_of, to_values};
+use emulator::Emulator;
+use kernels::fault::Fault;
 use kernels::op::{Binary, Compare, Op, Unary};
-use machine::Machine;
+use kernels::spec::{Shape, Spec, Values};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -78,11 +81,11 @@ fn every_op_agrees_with_the_cpu_in_both_orders_of_threads() {
     let cases = cases::all();
     let (next, covered) = (AtomicUsize::new(0), Mutex::new(Covered::default()));
     let work = || {
-        let mut machine = Machine::start(&program);
+        let mut orders = both_orders(&program);
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let failure = check(case, &mut machine).err().map(|why| format!("{}: {why}", case.name));
+            let failure = check(case, &mut orders).err().map(|why| format!("{}: {why}", case.name));
             if failure.is_some() {
-                machine = Machine::start(&program);
+                orders = both_orders(&program);
             }
             covered.lock().unwrap().add(case, failure);
         }
@@ -105,16 +108,52 @@ fn every_op_agrees_with_the_cpu_in_both_orders_of_threads() {
     assert!(left_out.is_empty(), "no case goes through {left_out:?}");
 }
 
-fn check(case: &Case, machine: &mut Machine) -> Result<(), String> {
-    let forward = machine.run(case, false)?;
-    let backward = machine.run(case, true)?;
-    if !compare::is_same(&forward.results, &backward.results) {
+/// Devices that run threads forwards and backwards.
+fn both_orders(program: &Path) -> [Emulator; 2] {
+    [false, true].map(|backward| Emulator::start(program, backward))
+}
+
+/// Devices that failed are of no further use.
+fn check(case: &Case, orders: &mut [Emulator; 2]) -> Result<(), String> {
+    let [forward, backward] = orders;
+    let done = perform(case, forward).map_err(|fault| fault.to_string())?;
+    let again = perform(case, backward).map_err(|fault| fault.to_string())?;
+    if !compare::is_same(&done, &again) {
         return Err("another order of threads gives other bits".to_owned());
     }
-    if forward.fault != case.fault {
-        return Err(format!("the index out of range is at {}, not at {}", forward.fault, case.fault));
+    compare::all(case, &done)
+}
+
+/// The results of a case, the operands that it writes, and the first index out of range.
+fn perform(case: &Case, device: &mut Emulator) -> Result<Vec<Values>, Fault> {
+    let fault = device.allocate(4)?;
+    device.fill(&fault, 4)?;
+    let mut inputs = Vec::new();
+    for (spec, values) in &case.inputs {
+        let (memory, mut bytes) = (device.allocate(spec.bytes())?, Vec::new());
+        values.extend_le_bytes(&mut bytes);
+        device.upload(&bytes, At::start_of(&memory))?;
+        inputs.push(memory);
     }
-    compare::all(case, &forward.results)
+    let outputs = case.outputs.iter().map(|spec| device.allocate(spec.bytes())).collect::<Result<Vec<_>, _>>()?;
+    let scratch = case.plan.scratch.iter().map(|bytes| device.allocate(*bytes)).collect::<Result<Vec<_>, _>>()?;
+    let memory = |buffer: Buffer| match buffer {
+        Buffer::Input(i) => inputs.get(i),
+        Buffer::Output(i) => outputs.get(i),
+        Buffer::Scratch(i) => scratch.get(i),
+        Buffer::Fault => Some(&fault),
+    };
+    case.plan.perform(device, |buffer| memory(buffer).map(At::start_of))?;
+    let word = Spec::u32(Shape::scalar());
+    let made = case.outputs.iter().zip(&outputs);
+    let written = case.written.iter().map(|&i| (&case.inputs[i].0, &inputs[i]));
+    let mut results = Vec::new();
+    for (spec, memory) in made.chain(written).chain([(&word, &fault)]) {
+        let mut bytes = vec![0; spec.bytes() as usize];
+        device.download(At::start_of(memory), &mut bytes)?;
+        results.push(to_values(spec.dtype, &bytes));
+    }
+    Ok(results)
 }
 
 /// What the emulation is there to find, it finds.
@@ -136,7 +175,7 @@ fn mistakes_of_kernels_are_found() {
         ("overtakes", "another order of threads gives other bits"),
         ("reads_what_nobody_wrote", "NaN"),
     ] {
-        let failure = check(&cases::broken(kernel), &mut Machine::start(&program)).expect_err(kernel);
+        let failure = check(&cases::broken(kernel), &mut both_orders(&program)).expect_err(kernel);
         assert!(failure.contains(found), "{kernel}: {failure}");
     }
 }
