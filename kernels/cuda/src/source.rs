@@ -23,6 +23,16 @@ pub fn kernels_of(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
 }
 
+/// A source with its headers in the place of includes, for a compiler that has no files.
+pub fn whole(name: &str) -> Option<String> {
+    let (_, source) = SOURCES.iter().find(|(own, _)| *own == name)?;
+    let own = |text: &str| -> String {
+        let lines = text.lines().filter(|line| !line.starts_with("#include") && !line.starts_with("#pragma once"));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    Some(HEADERS.iter().map(|(_, text)| own(text)).chain([own(source)]).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,9 +7,11 @@ use std::process::Command;
 /// nvcc, in a folder of its own below `target`. None where it can't be had, with a word about it.
 pub fn nvcc(pins: &Path, target: &Path) -> Result<Option<PathBuf>> {
     let pinned = std::fs::read_to_string(pins).with_context(|| format!("reading {}", pins.display()))?;
-    let folder = target.join(format!("toolkit-{}", &blake3::hash(pinned.as_bytes()).to_hex()[..16]));
+    let folder = target.join("toolkit");
     let nvcc = folder.join("nvidia/cu13/bin/nvcc");
-    if nvcc.exists() {
+    // What it was made of.
+    let kept = "toolkit.txt";
+    if std::fs::read_to_string(folder.join(kept)).is_ok_and(|of| of == pinned) {
         return Ok(Some(nvcc));
     }
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
@@ -40,6 +42,10 @@ pub fn nvcc(pins: &Path, target: &Path) -> Result<Option<PathBuf>> {
         }
         let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("pip said nothing");
         return not_checked(&format!("pip did not bring the CUDA compiler: {last}"));
+    }
+    std::fs::write(new.join(kept), &pinned).with_context(|| format!("writing into {}", new.display()))?;
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
     }
     std::fs::rename(&new, &folder).with_context(|| format!("moving {}", new.display()))?;
     Ok(Some(nvcc))

@@ -188,8 +188,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// x/(|x| + 1e−7), then for each (a, b, c) x ← a·x + (b·G + c·G²)·x with G = x·xᵀ, or the same on the other side of a
-    /// matrix that has more rows than columns.
+    /// x/(|x| + 1e−7), then for each (a, b, c) x ← a·x + (b·G + c·G²)·x with G = x·xᵀ, or the same on the other side of
+    /// a matrix that has more rows than columns.
     pub fn newton_schulz(&mut self, coefficients: &[[f32; 3]]) -> Result<(), Fault> {
         let spec = self.input(0)?;
         let &[.., down, across] = spec.shape.dims() else { return Err(self.unfit()) };

@@ -12,8 +12,8 @@ use kernels::spec::{DType, Shape, Spec};
 const X: Buffer = Buffer::Input(0);
 const Y: Buffer = Buffer::Output(0);
 
-/// The steps of `op` on operands and results of these specs, in the order in which [`kernels::op`] names them. Values of
-/// constants and batches are uploaded, so that these have no steps.
+/// The steps of `op` on operands and results of these specs, in the order in which [`kernels::op`] names them. Values
+/// of constants and batches are uploaded, so that these have no steps.
 ///
 /// Beyond what inference lets pass, bf16 is taken for f32 by `Unary`, `UnaryGrad`, `Binary`, `RmsNorm`, `Rope`,
 /// `Attention`, `CrossEntropy` and their gradients, in all operands and results that are not sums over a row or a loss.

@@ -10,7 +10,8 @@ use kernels::spec::Values;
 pub enum Agreement {
     /// In every bit, but for those of NaN.
     Bits,
-    /// |got − want| ≤ tolerance · the largest |want|. Of infinities and NaN, which are which. 0 lets the sign of 0 differ.
+    /// |got − want| ≤ tolerance · the largest |want|. Of infinities and NaN, which are which. 0 lets the sign of 0
+    /// differ.
     Near(f64),
     /// Not at all: sums of edge values depend on their order. They still have to be the same in any order of threads.
     Apart,

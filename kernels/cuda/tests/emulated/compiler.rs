@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// Of GCC, whose address sanitizer also guards variables in sections of their own, as shared memory is. Nothing is fused
-/// that does not say so, as on the GPU.
+/// Of GCC, whose address sanitizer also guards variables in sections of their own, as shared memory is. Nothing is
+/// fused that does not say so, as on the GPU.
 const FLAGS: [&str; 9] = [
     "-std=c++17",
     "-O1",

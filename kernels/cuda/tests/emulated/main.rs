@@ -1,6 +1,6 @@
-//! Every op of the table, as its plan of launches, against the CPU's kernels: the sources of the kernels compiled as C++
-//! with the address sanitizer, on made-up operands of odd sizes and edge values. Blocks and threads run forwards and
-//! backwards, with the same bits: no result depends on their order.
+//! Every op of the table, as its plan of launches, against the CPU's kernels: the sources of the kernels compiled as
+//! C++ with the address sanitizer, on made-up operands of odd sizes and edge values. Blocks and threads run forwards
+//! and backwards, with the same bits: no result depends on their order.
 //!
 //! Where there is no g++ with its sanitizers, this says so and passes.
 

@@ -114,7 +114,8 @@ fn many_checks_between_reads_cost_a_look() {
     assert!(fault.to_string().contains("embedding (op 5000): index 7 at position 0 is not below 7"), "{fault}");
 }
 
-/// Random calls of sessions: the same bits with flushes or without and in both orders of threads, near those of the CPU.
+/// Random calls of sessions: the same bits with flushes or without and in both orders of threads, near those of the
+/// CPU.
 #[test]
 fn random_programs_give_the_values_of_the_cpu() {
     let Some(program) = program() else { return };
