@@ -2,6 +2,8 @@
 //! C++ with the address sanitizer, on made-up operands of odd sizes and edge values. Blocks and threads run forwards
 //! and backwards, with the same bits: no result depends on their order.
 //!
+//! With the feature `driver`, `gpu` does the same on a card.
+//!
 //! Where there is no g++ with its sanitizers, this says so and passes.
 
 mod cases;
@@ -10,6 +12,8 @@ mod common;
 mod compare;
 mod compiler;
 mod emulator;
+#[cfg(feature = "driver")]
+mod gpu;
 mod sessions;
 
 use cases::Case;
@@ -125,7 +129,7 @@ fn check(case: &Case, orders: &mut [Emulator; 2]) -> Result<(), String> {
 }
 
 /// The results of a case, the operands that it writes, and the first index out of range.
-fn perform(case: &Case, device: &mut Emulator) -> Result<Vec<Values>, Fault> {
+fn perform(case: &Case, device: &mut impl Device) -> Result<Vec<Values>, Fault> {
     let fault = device.allocate(4)?;
     device.fill(&fault, 4)?;
     let mut inputs = Vec::new();

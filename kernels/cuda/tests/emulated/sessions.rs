@@ -6,7 +6,7 @@ use crate::emulator::Emulator;
 use crate::program;
 use bits::programs::{self, Flush};
 use bits::training;
-use cuda_kernels::CudaExecutor;
+use cuda_kernels::{CudaExecutor, Device};
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Executor, Step};
 use kernels::op::{Op, Record, TensorId};
@@ -22,8 +22,14 @@ fn cpu() -> Box<dyn Executor> {
 /// the device.
 #[test]
 fn a_training_run_follows_the_cpu_without_a_round_trip() {
-    let Some(program) = program() else { return };
-    let executor = CudaExecutor::new(Emulator::start(&program, false), RANDOM_SEED);
+    if let Some(program) = program() {
+        follows_the_cpu(Emulator::start(&program, false));
+    }
+}
+
+/// Trains on a device and on the CPU.
+pub fn follows_the_cpu(device: impl Device + 'static) {
+    let executor = CudaExecutor::new(device, RANDOM_SEED);
     let traffic = executor.traffic();
     let session = training::train(programs::open(Box::new(executor))).unwrap();
     let steps = session.totals().steps;
