@@ -1,7 +1,7 @@
 //! `host export`: tables that a reader of CSV reads, a repository that a real `git` reads, logs for TensorBoard, and
 //! forms that packages of Python read.
 
-use crate::common::home::{Home, lines, said, trials};
+use crate::common::home::{Home, lines, python, said, trials};
 use std::path::Path;
 use std::process::Command;
 
@@ -61,21 +61,6 @@ fn a_night_goes_on_in_other_tools() {
     assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
     let none = home.host(&["--store", store, "export", "9", "--csv", "none"]);
     assert!(none.status.code() == Some(1) && said(&none).contains("no night 9"), "{}", said(&none));
-}
-
-/// Names the Python that has the packages, if it is not `python3`.
-const PYTHON: &str = "HOST_TEST_PYTHON";
-
-/// Runs a program of Python in a home, if there is the module that it needs. Where there is none, this says so.
-fn python(home: &Home, module: &str, program: &str) {
-    let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".into());
-    let run = |program: &str| Command::new(&python).args(["-c", program]).current_dir(home.path(".")).output();
-    if !run(&format!("import {module}")).is_ok_and(|output| output.status.success()) {
-        eprintln!("{python} has no {module}: {PYTHON} can name one that has");
-        return;
-    }
-    let output = run(program).unwrap();
-    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod walls;
 
 mod answers;
 mod browser;
+mod champion;
 mod cli;
 mod dash;
 mod data;

@@ -329,7 +329,7 @@ pub struct Export {
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
     #[arg(long, value_name = "DIR")]
-    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio"])]
+    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio", "champion"])]
     pub csv: Option<PathBuf>,
     /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
     #[arg(long, value_name = "DIR")]
@@ -348,6 +348,10 @@ pub struct Export {
     /// Write a project of Trackio, night-N.db, into this folder.
     #[arg(long, value_name = "DIR")]
     pub trackio: Option<PathBuf>,
+    /// Write the champion into this folder: its weights as safetensors, config.json, its source, and score.py, which
+    /// loads it with NumPy and reproduces its score.
+    #[arg(long, value_name = "DIR")]
+    pub champion: Option<PathBuf>,
 }
 
 /// `host sample`.

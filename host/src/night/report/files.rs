@@ -7,13 +7,13 @@ use crate::night::event::Summary;
 use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::facts;
+use crate::record::safetensors::{self, SafeTensorError};
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::sanitize::one_line;
 use kernels::session::NamedState;
-use kernels::spec::DType;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -33,7 +33,7 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the weights: {0}")]
-    Weights(#[from] safetensors::SafeTensorError),
+    Weights(#[from] SafeTensorError),
     #[error("cannot write the data of the page: {0}")]
     Page(#[from] serde_json::Error),
 }
@@ -317,7 +317,7 @@ pub fn write_report(
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
     let weights = folder.join("model.safetensors");
     match model {
-        Some(model) => replace(&weights, &safetensors(model)?)?,
+        Some(model) => replace(&weights, &safetensors::of_state(model)?)?,
         // Those of another champion are worse than none.
         None => remove(&weights)?,
     }
@@ -328,38 +328,6 @@ pub fn write_report(
         remove(other)?;
     }
     replace(&text, source.as_bytes())
-}
-
-/// Encodes named state in the safetensors format.
-pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes: Vec<Vec<u8>> = state
-        .tensors
-        .iter()
-        .map(|(_, _, _, values)| {
-            let mut bytes = Vec::new();
-            values.extend_le_bytes(&mut bytes);
-            bytes
-        })
-        .collect();
-    let views: Result<Vec<_>, _> = state
-        .tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, _, spec, values), bytes)| {
-            let dtype = match values.dtype() {
-                DType::F32 => safetensors::Dtype::F32,
-                DType::U32 => safetensors::Dtype::U32,
-                DType::Bf16 => safetensors::Dtype::BF16,
-                DType::F16 => safetensors::Dtype::F16,
-                DType::U8 => safetensors::Dtype::U8,
-                DType::I64 => safetensors::Dtype::I64,
-                DType::Bool => safetensors::Dtype::BOOL,
-            };
-            let shape = spec.shape.dims().iter().map(|&d| d as usize).collect();
-            safetensors::tensor::TensorView::new(dtype, shape, bytes).map(|view| (name.clone(), view))
-        })
-        .collect();
-    safetensors::serialize(views?, None)
 }
 
 fn remove(path: &Path) -> Result<(), ReportError> {
