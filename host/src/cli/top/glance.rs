@@ -6,6 +6,7 @@ use nightlab::night::now::Now;
 use nightlab::night::report::files::account_rows;
 use nightlab::night::report::page::{Entry, Page};
 use nightlab::night::report::picture::percent;
+use nightlab::night::report::running::Running;
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::{duration, signed};
 use nightlab::record::spend::dollars;
@@ -37,17 +38,6 @@ pub struct Glance {
     pub proposers: Vec<[String; 5]>,
     /// Why there is nothing to show, or why it may be old.
     pub trouble: Option<String>,
-}
-
-/// The experiment that trains.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Running {
-    pub title: String,
-    pub figures: String,
-    /// Share of the budget used, from 0 to 1.
-    pub progress: f64,
-    /// Share of the budget and loss in nats per token.
-    pub curve: Vec<(f64, f64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +82,7 @@ impl Glance {
             policy: page.map(|page| line(&page.picture.policy)).unwrap_or_default(),
             standing: Some(watched.state()),
             figures: page.map(figures).unwrap_or_default(),
-            running: now.map(running),
+            running: now.map(Running::of),
             rows: page.map(rows).unwrap_or_default(),
             proposers: page.map(|page| proposers(&page.search.accounts)).unwrap_or_default(),
             trouble: watched.trouble().map(|words| line(&words)),
@@ -178,22 +168,6 @@ fn figures(page: &Page) -> Vec<String> {
         trials.join(" · "),
         cost.join(" · "),
     ]
-}
-
-fn running(now: &Now) -> Running {
-    let description = line(&now.description);
-    let title = if now.number == 0 { description } else { format!("#{} {description}", now.number) };
-    let Some(run) = &now.run else {
-        let figures = if now.note.is_empty() { "prepared or judged".into() } else { line(&now.note) };
-        return Running { title, figures, ..Running::default() };
-    };
-    let others = if run.at_once > 1 { format!("{} at once, the slowest: ", run.at_once) } else { String::new() };
-    let loss = run.curve.last().map(|(_, loss)| format!(" · loss {loss:.3}")).unwrap_or_default();
-    let left = run.seconds_left.map(|left| format!(" · {} left", duration(left - now.age_s()))).unwrap_or_default();
-    let note = if now.note.is_empty() { String::new() } else { format!(" · {}", line(&now.note)) };
-    let role = line(&run.role);
-    let figures = format!("{others}{role} · {:.0} % · step {}{loss}{left}{note}", run.progress * 100.0, run.steps);
-    Running { title, figures, progress: run.progress.clamp(0.0, 1.0), curve: run.curve.clone() }
 }
 
 fn rows(page: &Page) -> Vec<Row> {

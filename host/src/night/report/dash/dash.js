@@ -235,6 +235,42 @@
     };
   }
 
+  // ---- What trains now
+
+  const room = document.getElementById("now");
+
+  // The curve in a box of 100 by 40, from its highest loss to its lowest.
+  function line(curve) {
+    const losses = curve.map(([, loss]) => loss);
+    const [least, most] = [Math.min(...losses), Math.max(...losses)];
+    const height = (loss) => (most > least ? 38 - (36 * (loss - least)) / (most - least) : 20);
+    return curve.map(([share, loss]) => `${(100 * share).toFixed(2)},${height(loss).toFixed(2)}`).join(" ");
+  }
+
+  function showNow({ title, figures, progress, curve }) {
+    room.querySelector(".what").textContent = title;
+    room.querySelector(".how").textContent = figures;
+    room.querySelector("progress").value = progress;
+    room.querySelector("polyline").setAttribute("points", line(curve));
+  }
+
+  async function lookNow() {
+    const nothing = { figures: "", progress: 0, curve: [] };
+    if (body.dataset.ended !== undefined) {
+      showNow({ ...nothing, title: "The night has ended." });
+      return;
+    }
+    try {
+      if (!document.hidden) {
+        const answer = await fetch(body.dataset.events.replace("/events", "/now"));
+        showNow((await answer.json()) ?? { ...nothing, title: "Nothing trains now." });
+      }
+    } catch {
+      showNow({ ...nothing, title: "" });
+    }
+    setTimeout(lookNow, PAUSE);
+  }
+
   // A browser has few connections to one server, so a page that nobody sees lets go of its own.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
@@ -249,4 +285,5 @@
   showState("", "connecting");
   setInterval(tick, 1000);
   listen();
+  if (room) lookNow();
 }

@@ -11,6 +11,10 @@ use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("dash.css");
 const SCRIPT: &str = include_str!("dash.js");
+/// Room for what trains now, which the script fills.
+const NOW: &str = "<section id=\"now\" aria-label=\"What trains now\"><div><p class=\"what\"></p><p class=\"how\"></p>\
+                   <progress max=\"1\" value=\"0\" aria-label=\"Share of the budget used\"></progress></div>\
+                   <svg viewBox=\"0 0 100 40\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><polyline/></svg></section>\n";
 /// Most characters of a policy's name in a list.
 const NAME_CHARS: usize = 60;
 
@@ -30,6 +34,9 @@ impl Frame {
             Subject::Last => "/events".into(),
             Subject::Night(night) => format!("/events?night={night}"),
         };
+        // A night that is under way says what trains, and one that is awaited may soon.
+        let is_open = standing.is_none_or(|standing| standing.night.ended_unix_ms.is_none());
+        let now = if is_open && subject != Subject::All { NOW } else { "" };
         let mut body = format!(" data-events=\"{events}\" data-stamp=\"{}\"", news.stamp(subject));
         if let Some(Standing { night, last_unix_ms, .. }) = standing {
             let last = last_unix_ms.unwrap_or(night.started_unix_ms);
@@ -39,7 +46,7 @@ impl Frame {
                 body += " data-ended=\"\"";
             }
         }
-        Self { body, top: bar(&links(news, standing)) }
+        Self { body, top: bar(&links(news, standing)) + now }
     }
 
     /// Around a page that does not change.
