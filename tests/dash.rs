@@ -111,7 +111,7 @@ fn every_view_opens() {
     let store = two_nights("views");
     let dash = Dash::start(home, &store);
     let Some(mut browser) = Browser::at(&dash.at("night/1"), Look::DESK) else { return };
-    browser.wait("document.getElementById('state').textContent.startsWith('live · ended, last trial ')");
+    browser.wait("document.getElementById('state').textContent.startsWith('ended · last trial ')");
     browser.shoot("dash");
     for section in ["latest", "staircase", "champion", "lineage", "search", "trials"] {
         assert_eq!(browser.value(&format!("!!document.querySelector('main > #{section} > h2')")), true, "{section}");
@@ -122,7 +122,7 @@ fn every_view_opens() {
     // Nothing moves while the page is loaded and connected.
     browser.before_pages(SHIFTS);
     browser.go(&dash.at("night/1"));
-    browser.wait("document.getElementById('state').textContent.startsWith('live · ended, last trial ')");
+    browser.wait("document.getElementById('state').textContent.startsWith('ended · last trial ')");
     assert_eq!(browser.value("[window.shifts, window.moved]"), json!([0, []]));
     // Landmarks, labels, and a language.
     let marks = "['header', 'main', 'nav[aria-label=\"Nights\"]', 'nav[aria-label=\"Sections\"]', '[role=status]',

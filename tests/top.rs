@@ -162,7 +162,8 @@ fn it_ends_with_its_terminal() {
 fn without_a_terminal_lines_are_printed() {
     let (home, _) = Home::after_a_night();
     let told = said(&home.host(&["top"]));
-    for words in ["night 1 · ended · ./night.toml", "level ", "champion ", "trials 2", "verdict", "evolve", "proposer"]
+    for words in
+        ["night 1 · ended · ./night.toml", "bits per byte", "champion ", "trials 2", "verdict", "evolve", "proposer"]
     {
         assert!(told.contains(words), "{words}:\n{told}");
     }
@@ -207,7 +208,7 @@ fn a_night_is_followed_by_programs_until_it_ends() {
     let mut text = String::new();
     reader.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     let (_, end) = text.rsplit_once("night 1 · ended").unwrap_or_else(|| panic!("{text}"));
-    assert!(end.contains("level ") && end.contains("champion ") && end.contains("evolve"), "{text}");
+    assert!(end.contains("bits per byte") && end.contains("champion ") && end.contains("evolve"), "{text}");
 }
 
 /// A store whose night has not ended, as if a process ran it.

@@ -323,13 +323,14 @@ pub struct Top {
 
 /// `host export`.
 #[derive(Debug, Args)]
+#[group(id = "form", required = true, multiple = true)]
+#[group(args = ["csv", "parquet", "git", "tensorboard", "wandb_offline", "trackio", "champion"])]
 pub struct Export {
     /// The night [default: the last one].
     #[arg(value_name = "NIGHT")]
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
     #[arg(long, value_name = "DIR")]
-    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio", "champion"])]
     pub csv: Option<PathBuf>,
     /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
     #[arg(long, value_name = "DIR")]

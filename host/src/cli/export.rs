@@ -21,8 +21,13 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let (night, policy) = past::night(&store, what.night)?;
     let past = Past::read(&store, night, &policy)?;
+    for lost in &past.lost {
+        eprintln!("left out, since the store has lost it: {lost}; `host store check` tells more");
+    }
     let say = |form: &str, folder: &Path, what: String| match cli.json {
-        true => text::json_line(&json!({ "night": past.night.id, "form": form, "folder": folder, "what": what })),
+        true => text::json_line(&json!({
+            "night": past.night.id, "form": form, "folder": folder, "what": what, "lost": past.lost,
+        })),
         false => println!("{form:<12} {}: {what}", printable(&folder.to_string_lossy())),
     };
     if let Some(folder) = &what.csv {
@@ -62,6 +67,9 @@ pub fn export(cli: &Cli, what: &Export) -> Result<ExitCode> {
 /// trained again.
 fn champion(cli: &Cli, store: Store, past: &Past, folder: &Path) -> Result<String> {
     let kept = past.keeps.last();
+    if kept.map_or(0, |keep| keep.trial.number) != past.champion {
+        bail!("the store has lost the source of the champion, trial #{}; `host store check` tells more", past.champion);
+    }
     let known = kept.and_then(|keep| keep.trial.found.experiment);
     let record = match known {
         Some(key) => store.find_experiment(&key)?,

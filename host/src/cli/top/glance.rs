@@ -5,7 +5,6 @@ use crate::cli::top::watched::{State, Watched};
 use nightlab::night::now::Now;
 use nightlab::night::report::files::account_rows;
 use nightlab::night::report::page::{Entry, Page};
-use nightlab::night::report::picture::percent;
 use nightlab::night::report::running::Running;
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::{duration, signed};
@@ -138,8 +137,10 @@ fn state(watched: &Watched) -> String {
 fn figures(page: &Page) -> Vec<String> {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
-    let gain = picture.start.zip(picture.last_level()).and_then(|(start, last)| percent(start, last, 2));
-    let gain = gain.map(|gain| format!(", {gain}")).unwrap_or_default();
+    let [began, last] = picture.scores;
+    let [search, sealed] = picture.gains(2);
+    let gain = search.map(|(_, percent)| format!(", {percent}")).unwrap_or_default();
+    let sealed = sealed.map(|(_, percent)| format!(", sealed test {percent}")).unwrap_or_default();
     let champion = match &page.champion {
         Some(champion) => {
             let change =
@@ -163,7 +164,7 @@ fn figures(page: &Page) -> Vec<String> {
         cost.push(format!("proposals {}", dollars(picture.micro_dollars)));
     }
     vec![
-        format!("level {} bits per byte{gain} (began at {})", bits(picture.last_level()), bits(picture.start)),
+        format!("{} bits per byte{gain} (began at {}){sealed}", bits(last.search), bits(began.search)),
         format!("champion {champion}"),
         trials.join(" · "),
         cost.join(" · "),

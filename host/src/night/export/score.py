@@ -238,7 +238,10 @@ def forward(graph, state, constants, tokens):
 
 def chunks_of(files, context):
     """Text as chunks of tokens, which are bytes: each has a token more than the model sees, for the last target."""
-    text = np.frombuffer(b"".join(Path(file).read_bytes() for file in files), np.uint8)
+    try:
+        text = np.frombuffer(b"".join(Path(file).read_bytes() for file in files), np.uint8)
+    except OSError as error:
+        sys.exit(str(error))
     count = len(text) // (context + 1)
     if count == 0:
         sys.exit(f"the text is shorter than a chunk, {context + 1} bytes")

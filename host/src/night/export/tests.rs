@@ -48,7 +48,15 @@ fn night() -> Past {
         hostile(2, Guest::Source("fn main() {}\n".into())),
     ];
     let trials = keeps.iter().map(|keep| keep.trial.clone()).collect();
-    Past { night, trials, seed: Some(Guest::Source("seed".into())), keeps, runs: Vec::new() }
+    Past {
+        night,
+        trials,
+        seed: Some(Guest::Source("seed".into())),
+        keeps,
+        runs: Vec::new(),
+        lost: Vec::new(),
+        champion: 0,
+    }
 }
 
 /// A run with these points and this score, of trial 1.

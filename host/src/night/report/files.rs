@@ -2,6 +2,7 @@
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
 use crate::guest::component::Card;
+use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::night::credits::{Owing, owing};
 use crate::night::event::Summary;
 use crate::record::causality::Causality;
@@ -13,6 +14,7 @@ use crate::record::store::{Account, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::sanitize::one_line;
+use crate::system::user_file;
 use kernels::session::NamedState;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -295,6 +297,19 @@ pub struct ChampionFiles<'a> {
 /// Names of the champion's text in its folder: a source, and the card of a component.
 const TEXTS: [&str; 2] = ["train.rs", "card.txt"];
 
+/// What the champion wrote.
+const SAMPLE: &str = "sample.txt";
+/// Longest sample that is read.
+const MOST_SAMPLE_BYTES: u64 = 64 << 10;
+
+/// What the guest of this text wrote, if it is the champion of the folder.
+pub fn sample(store: &Store, text: &str) -> Option<String> {
+    let is_shown =
+        user_file::read(&champion_text(store, text), MAX_SOURCE_BYTES as u64).is_ok_and(|shown| shown == text);
+    let sample = store.dir().join("champion").join(SAMPLE);
+    is_shown.then(|| user_file::read(&sample, MOST_SAMPLE_BYTES).ok())?
+}
+
 /// Where the champion's text is written.
 pub fn champion_text(store: &Store, text: &str) -> PathBuf {
     let [source, card] = TEXTS;
@@ -320,6 +335,11 @@ pub fn write_report(
         Some(model) => replace(&weights, &safetensors::of_state(model)?)?,
         // Those of another champion are worse than none.
         None => remove(&weights)?,
+    }
+    match summary.sample.as_str() {
+        // Of another champion, as the weights.
+        "" => remove(&folder.join(SAMPLE))?,
+        sample => replace(&folder.join(SAMPLE), sample.as_bytes())?,
     }
     replace(&folder.join("component.wasm"), component)?;
     // The text is last: it tells that the folder is complete.

@@ -194,6 +194,8 @@
 
   let source = null;
   let told = { state: "", words: "" };
+  // Whether something trains, once that is known.
+  let trains = null;
 
   function showState(name, words) {
     // What is wrong is said once, at length.
@@ -213,7 +215,8 @@
     const { last, ended } = body.dataset;
     let words = { waiting: "waiting for the store", failed: "the store cannot be read" }[told.state] ?? told.words;
     if (told.state === "ready") {
-      words = last === undefined ? "live" : `live · ${ended === undefined ? "last trial" : "ended, last trial"} ${ago(Number(last))} ago`;
+      const state = ended !== undefined ? "ended" : trains === false ? "not running now" : "live";
+      words = last === undefined ? state : `${state} · last trial ${ago(Number(last))} ago`;
     }
     if (state.textContent !== words) state.textContent = words;
     if (state.dataset.state !== told.state) state.dataset.state = told.state;
@@ -263,7 +266,9 @@
     try {
       if (!document.hidden) {
         const answer = await fetch(body.dataset.events.replace("/events", "/now"));
-        showNow((await answer.json()) ?? { ...nothing, title: "Nothing trains now." });
+        const now = await answer.json();
+        trains = now !== null;
+        showNow(now ?? { ...nothing, title: "Nothing trains now." });
       }
     } catch {
       showNow({ ...nothing, title: "" });
@@ -282,7 +287,7 @@
     }
   });
 
-  showState("", "connecting");
+  showState("", body.dataset.events === undefined ? "not live" : "connecting");
   setInterval(tick, 1000);
   listen();
   if (room) lookNow();

@@ -39,9 +39,11 @@ impl Frame {
         let now = if is_open && subject != Subject::All { NOW } else { "" };
         let mut body = format!(" data-events=\"{events}\" data-stamp=\"{}\"", news.stamp(subject));
         if let Some(Standing { night, last_unix_ms, .. }) = standing {
-            let last = last_unix_ms.unwrap_or(night.started_unix_ms);
             // Writing to a String does not fail.
-            let _ = write!(body, " data-night=\"{}\" data-last=\"{last}\"", night.id);
+            let _ = write!(body, " data-night=\"{}\"", night.id);
+            if let Some(last) = last_unix_ms {
+                let _ = write!(body, " data-last=\"{last}\"");
+            }
             if night.ended_unix_ms.is_some() {
                 body += " data-ended=\"\"";
             }
@@ -156,9 +158,11 @@ pub fn nothing(news: &News) -> String {
         State::NoStore => "There is no store here yet. `host run --policy smoke` makes one; this page fills when its \
                            first night begins."
             .into(),
-        State::Ready => "The store has no night yet. `host run --policy smoke` begins one; this page fills when it \
-                         does."
-            .into(),
+        State::Ready => {
+            "The store has no night yet: one begins when its baseline is measured, and this page fills then. \
+                         `host run --policy smoke` makes one."
+                .into()
+        }
     }
 }
 
