@@ -24,7 +24,7 @@ impl Run {
     /// A name that no other run of the night has: a trial has several on one random seed, its own and the champion's.
     pub fn name(&self) -> String {
         let Self { trial, record, .. } = self;
-        format!("trial-{trial:04}-seed-{:016x}-{}", record.manifest.random_seed, record.key.short())
+        format!("trial-{trial:04}-seed-{}-{}", record.manifest.random_seed, record.key.short())
     }
 }
 

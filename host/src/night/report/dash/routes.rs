@@ -11,6 +11,7 @@ use crate::night::report::running::Running;
 use crate::night::report::watch::{News, SILENCE_S, State, Subject};
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State as Has};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
@@ -209,12 +210,20 @@ async fn trial(Has(app): Has<Shared>, Path((night, number)): Path<(i64, u64)>) -
 
 #[derive(Deserialize)]
 struct Pair {
-    a: i64,
-    b: i64,
+    a: Option<i64>,
+    b: Option<i64>,
 }
 
-async fn compare(Has(app): Has<Shared>, Query(Pair { a, b }): Query<Pair>) -> Response {
+async fn compare(Has(app): Has<Shared>, pair: Result<Query<Pair>, QueryRejection>) -> Response {
     let news = app.news();
+    let Ok(Query(Pair { a: Some(a), b: Some(b) })) = pair else {
+        let words = "Two nights are compared by their numbers: /compare?a=1&b=2. /nights has all of them.";
+        let page = frame::message("Which nights?", words, &Frame::still(&news));
+        return page.map_or_else(
+            |error| failed(&news, Subject::All, &error.into()),
+            |page| html(StatusCode::BAD_REQUEST, page),
+        );
+    };
     let frame = Frame::of(&news, Subject::All);
     let stamps = [a, b].map(|night| (night, news.stamp(Subject::Night(night))));
     let made = apart(&app, move |app| {

@@ -156,18 +156,24 @@ fn curves(page: &Page, champion: &Entry) -> Option<Drawing> {
     for (entry, ink, name) in curves {
         let last = entry.curve.last().map_or(1, |(step, _)| *step).max(1) as f64;
         let mut path = String::new();
-        for (i, (step, loss)) in entry.curve.iter().enumerate() {
+        let shown = entry.curve.iter().skip_while(|(_, loss)| !plane.has(*loss));
+        for (i, (step, loss)) in shown.enumerate() {
             let x = left + (right - left) * *step as f64 / last;
             let _ = write!(path, "{}{}", if i == 0 { "M" } else { "L" }, point(x, plane.y(*loss)));
         }
         drawing.path(ink, path);
         let end = entry.held_out_nats.or(entry.curve.last().map(|(_, loss)| *loss))?;
         if entry.held_out_nats.is_some() {
-            drawing.add(Ink::HeldOut, Shape::Circle { x: right, y: plane.y(end), radius: 4.5 });
+            drawing.add(ink, Shape::Circle { x: right, y: plane.y(end), radius: 4.5 });
         }
         drawing.text(Ink::Words, (right + 10.0, plane.y(end) + 4.5), Anchor::Start, name);
     }
-    drawing.text(Ink::Words, (left, bottom + 22.0), Anchor::Start, "share of the run; dots: held-out text");
+    drawing.text(
+        Ink::Words,
+        (left, bottom + 22.0),
+        Anchor::Start,
+        "share of the run; dots: held-out text; the first, higher losses are left out",
+    );
     drawing.text(Ink::Words, (4.0, 14.0), Anchor::Start, "nats per token");
     Some(drawing)
 }
