@@ -46,4 +46,5 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod swarm;
 mod top;
