@@ -47,4 +47,5 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod swarm;
 mod top;
