@@ -4,6 +4,7 @@
 use crate::common::browser::{Browser, Look};
 use crate::common::home::{Home, StoreCopy, lines, said};
 use nightlab::record::store::Store;
+use nightlab::system::clock::unix_ms;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -110,7 +111,7 @@ fn every_view_opens() {
     let store = two_nights("views");
     let dash = Dash::start(home, &store);
     let Some(mut browser) = Browser::at(&dash.at("night/1"), Look::DESK) else { return };
-    browser.wait("document.getElementById('state').textContent.startsWith('live · ended, last trial ')");
+    browser.wait("document.getElementById('state').textContent.startsWith('ended · last trial ')");
     browser.shoot("dash");
     for section in ["latest", "staircase", "champion", "lineage", "search", "trials"] {
         assert_eq!(browser.value(&format!("!!document.querySelector('main > #{section} > h2')")), true, "{section}");
@@ -121,7 +122,7 @@ fn every_view_opens() {
     // Nothing moves while the page is loaded and connected.
     browser.before_pages(SHIFTS);
     browser.go(&dash.at("night/1"));
-    browser.wait("document.getElementById('state').textContent.startsWith('live · ended, last trial ')");
+    browser.wait("document.getElementById('state').textContent.startsWith('ended · last trial ')");
     assert_eq!(browser.value("[window.shifts, window.moved]"), json!([0, []]));
     // Landmarks, labels, and a language.
     let marks = "['header', 'main', 'nav[aria-label=\"Nights\"]', 'nav[aria-label=\"Sections\"]', '[role=status]',
@@ -220,6 +221,8 @@ fn a_night_of_another_process_arrives() {
     browser.value("window.mark = 1");
     let mut night = home.command(&["run", "--policy", "./longer.toml"]).stdout(Stdio::null()).spawn().unwrap();
     browser.wait("document.querySelectorAll('#newest > li').length > 0");
+    browser.wait("/ · step [0-9]+/.test(document.querySelector('#now .how').textContent)");
+    browser.wait("document.querySelector('#now polyline').getAttribute('points').includes(' ')");
     browser.shoot("dash-under-way");
     // What the reader does while it goes on, and looks at the picture and the latest trials.
     browser.value("words.value = 'e'; words.dispatchEvent(new Event('input', { bubbles: true })); words.focus({ preventScroll: true })");
@@ -231,6 +234,7 @@ fn a_night_of_another_process_arrives() {
     browser.wait("document.body.dataset.ended !== undefined");
     let log = crate::common::home::trials(&home.host(&["log", "--json"]));
     browser.wait(&format!("document.querySelectorAll('#staircase .plot.trial [data-trial]').length === {}", log.len()));
+    browser.wait("document.querySelector('#now .what').textContent === 'The night has ended.'");
     browser.shoot("dash-ended");
     assert_eq!(browser.value("[window.mark, document.activeElement.id, words.value]"), json!([1, "words", "e"]));
     assert_eq!(browser.value("document.querySelector('#search details').open"), true);
@@ -265,7 +269,15 @@ fn hostile_names_stay_text_on_live_pages() {
     ));
     browser.wait("location.search.includes('words=')");
     browser.wait("count.textContent.startsWith('0 of 0')");
-    browser.go(&dash.at("nights"));
+    // As what trains now.
+    index(&store).execute("UPDATE nights SET ended_unix_ms = NULL WHERE id = 2", []).unwrap();
+    let now = json!({ "night": 2, "unix_ms": unix_ms(), "number": 9, "description": HOSTILE,
+        "run": { "role": HOSTILE, "progress": 0.5, "steps": 3, "curve": [[0.1, 2.5], [0.5, 1e30]], "at_once": 1 } });
+    std::fs::write(store.join("now.json"), now.to_string()).unwrap();
+    browser.go(&dash.at("night/2"));
+    browser.wait("document.querySelector('#now .how').textContent.includes('<img')");
+    assert_eq!(browser.value("document.querySelector('#now .what').textContent.includes('<img')"), true);
+    browser.shoot("dash-hostile-now");
     for page in
         [dash.at("nights"), dash.at("compare?a=1&b=2"), dash.at("night/2?words=%3Cimg+src%3Dx%3E&sort=%22%3E%3Cimg%3E")]
     {

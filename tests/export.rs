@@ -1,7 +1,7 @@
 //! `host export`: tables that a reader of CSV reads, a repository that a real `git` reads, logs for TensorBoard, and
 //! forms that packages of Python read.
 
-use crate::common::home::{Home, lines, said, trials};
+use crate::common::home::{Home, lines, python, said, trials};
 use std::path::Path;
 use std::process::Command;
 
@@ -59,23 +59,28 @@ fn a_night_goes_on_in_other_tools() {
     assert!(taken.status.code() == Some(1) && said(&taken).contains("holds other files"), "{}", said(&taken));
     let nothing = home.host(&["--store", store, "export"]);
     assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
+    assert!(said(&nothing).contains("--champion <DIR>"), "every form is named: {}", said(&nothing));
     let none = home.host(&["--store", store, "export", "9", "--csv", "none"]);
     assert!(none.status.code() == Some(1) && said(&none).contains("no night 9"), "{}", said(&none));
 }
 
-/// Names the Python that has the packages, if it is not `python3`.
-const PYTHON: &str = "HOST_TEST_PYTHON";
-
-/// Runs a program of Python in a home, if there is the module that it needs. Where there is none, this says so.
-fn python(home: &Home, module: &str, program: &str) {
-    let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".into());
-    let run = |program: &str| Command::new(&python).args(["-c", program]).current_dir(home.path(".")).output();
-    if !run(&format!("import {module}")).is_ok_and(|output| output.status.success()) {
-        eprintln!("{python} has no {module}: {PYTHON} can name one that has");
-        return;
-    }
-    let output = run(program).unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+#[test]
+fn what_the_store_has_lost_is_named_and_no_other_champion_is_given() {
+    let (night, _) = Home::after_a_night();
+    let store = night.copy_of_store("export-of-what-is-lost");
+    let index = rusqlite::Connection::open(store.join("index.sqlite")).unwrap();
+    let sql = "SELECT number, source_blob FROM trials WHERE verdict = 'keep' ORDER BY number DESC LIMIT 1";
+    let (number, blob): (i64, String) = index.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    std::fs::write(store.join("blobs").join(&blob[..2]).join(&blob[2..]), "damaged").unwrap();
+    let home = Home::new();
+    let export = |form: &str, folder: &str| home.host(&["--store", store.to_str().unwrap(), "export", form, folder]);
+    let champion = export("--champion", "model");
+    let words = format!("the store has lost the source of the champion, trial #{number}");
+    assert!(champion.status.code() == Some(1) && said(&champion).contains(&words), "{}", said(&champion));
+    assert!(!home.path("model").exists());
+    let tables = export("--csv", "tables");
+    let words = format!("left out, since the store has lost it: the source of the kept trial #{number}");
+    assert!(tables.status.code() == Some(0) && said(&tables).contains(&words), "{}", said(&tables));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod walls;
 
 mod answers;
 mod browser;
+mod champion;
 mod cli;
 mod dash;
 mod data;
@@ -46,4 +47,5 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod swarm;
 mod top;

@@ -13,7 +13,8 @@ fn a_night_is_looked_at_without_training_or_storing() {
         "no run was timed here yet; single operations run at ",
         "the night        about 2 mutations in 6 runs",
         "disk             at most 1.00 GB of weights",
-        "cost             none: no proposer has a price",
+        "cost             none: no proposer that works here has a price",
+        "nothing was trained; `host run --policy ./night.toml` begins",
     ] {
         assert!(said(&dry).contains(wanted), "{wanted}: {}", said(&dry));
     }

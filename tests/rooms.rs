@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("experiment", &["data", "guest", "record", "sandbox", "system"]),
     ("policy", &["experiment", "propose", "record", "system"]),
     ("night", &["community", "data", "experiment", "guest", "policy", "propose", "record", "sandbox", "system"]),
+    ("swarm", &["community", "data", "experiment", "guest", "record", "sandbox", "system"]),
     ("mcp", &["data", "experiment", "guest", "night", "policy", "propose", "record", "system"]),
     (
         "cli",
@@ -30,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "propose",
             "record",
             "sandbox",
+            "swarm",
             "system",
         ],
     ),

@@ -119,6 +119,28 @@ fn a_dry_run_tells_what_each_line_costs() {
 }
 
 #[test]
+fn a_forward_is_a_graph_unless_it_reads_values() {
+    let reads = TINY.replace("let x = net", "let _ = tokens.cast(DType::F32).read();\n    let x = net");
+    let run = run();
+    for (source, has_graph) in [(TINY, true), (&reads, false)] {
+        let component = component(source);
+        let state = train(&component, &run).state.unwrap();
+        let graph = sandbox().graph(&component, &state, &run, &mut go_on).unwrap();
+        let Some(graph) = graph else {
+            assert!(!has_graph);
+            continue;
+        };
+        assert!(has_graph && graph.is_whole());
+        let ops: Vec<&str> = graph.nodes.iter().map(|node| node.op.as_str()).collect();
+        assert_eq!(ops, ["embedding", "rms-norm", "matmul", "relu-squared", "matmul", "add", "matmul"]);
+        assert_eq!(graph.inputs.len(), state.tensors.len() + 1);
+        let mut stop = || ControlFlow::Break(());
+        let stopped = sandbox().graph(&component, &state, &run, &mut stop);
+        assert!(stopped.is_ok() || stopped.is_err_and(|status| status.name() == "interrupted"));
+    }
+}
+
+#[test]
 fn a_guest_learns_and_is_scored() {
     let (component, run) = (component(TINY), run());
     let dry = sandbox().dry_run(&component, &run, &mut || ControlFlow::Continue(())).unwrap();

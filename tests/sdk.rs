@@ -25,7 +25,7 @@ fn functions_agree_with_plain_loops_and_state_of_every_dtype_is_kept() {
     assert_eq!(of("count.i64"), Some(Values::I64(vec![0, 1, 2])));
     assert_eq!(of("flag.bool"), Some(Values::Bool(vec![false, true, true])));
 
-    let exported = nightlab::night::report::files::safetensors(&state).unwrap();
+    let exported = nightlab::record::safetensors::of_state(&state).unwrap();
     let exported = safetensors::SafeTensors::deserialize(&exported).unwrap();
     for (name, _, spec, _) in &state.tensors {
         let tensor = exported.tensor(name).unwrap();

@@ -2,6 +2,7 @@
 //! back by an emulator of one. Tests of the screen are skipped where there is no `script`.
 
 use crate::common::home::{Home, StoreCopy, lines, said};
+use nightlab::system::clock::unix_ms;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -161,7 +162,8 @@ fn it_ends_with_its_terminal() {
 fn without_a_terminal_lines_are_printed() {
     let (home, _) = Home::after_a_night();
     let told = said(&home.host(&["top"]));
-    for words in ["night 1 · ended · ./night.toml", "level ", "champion ", "trials 2", "verdict", "evolve", "proposer"]
+    for words in
+        ["night 1 · ended · ./night.toml", "bits per byte", "champion ", "trials 2", "verdict", "evolve", "proposer"]
     {
         assert!(told.contains(words), "{words}:\n{told}");
     }
@@ -206,7 +208,7 @@ fn a_night_is_followed_by_programs_until_it_ends() {
     let mut text = String::new();
     reader.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     let (_, end) = text.rsplit_once("night 1 · ended").unwrap_or_else(|| panic!("{text}"));
-    assert!(end.contains("level ") && end.contains("champion ") && end.contains("evolve"), "{text}");
+    assert!(end.contains("bits per byte") && end.contains("champion ") && end.contains("evolve"), "{text}");
 }
 
 /// A store whose night has not ended, as if a process ran it.
@@ -217,10 +219,6 @@ fn under_way(home: &Home, name: &str) -> StoreCopy {
     store
 }
 
-fn now_ms() -> u128 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()
-}
-
 #[test]
 fn what_trains_is_shown_with_its_curve_and_the_time_left() {
     let (home, _) = Home::after_a_night();
@@ -228,8 +226,8 @@ fn what_trains_is_shown_with_its_curve_and_the_time_left() {
     let run = "{\"role\":\"random seed 2\",\"progress\":0.5,\"steps\":120,\"curve\":[[0.1,3.5],[0.3,2.5],[0.5,2.25]],
         \"seconds_left\":5000.0,\"at_once\":2}";
     let now =
-        |ms: u128| format!("{{\"night\":1,\"unix_ms\":{ms},\"number\":3,\"description\":\"deeper\",\"run\":{run}}}");
-    std::fs::write(store.join("now.json"), now(now_ms())).unwrap();
+        |ms: i64| format!("{{\"night\":1,\"unix_ms\":{ms},\"number\":3,\"description\":\"deeper\",\"run\":{run}}}");
+    std::fs::write(store.join("now.json"), now(unix_ms())).unwrap();
     let path = store.to_str().unwrap();
     let Some(terminal) = Terminal::start(home, &format!("--store {path}")) else { return };
     let text = terminal.wait("what trains", |text| text.contains("#3 deeper"));
@@ -241,7 +239,7 @@ fn what_trains_is_shown_with_its_curve_and_the_time_left() {
     assert!(text.contains("3.50│") && text.contains("2.25│"), "no curve:\n{text}");
     drop(terminal);
     // Nobody runs a night whose last word is old.
-    std::fs::write(store.join("now.json"), now(now_ms() - 3_600_000)).unwrap();
+    std::fs::write(store.join("now.json"), now(unix_ms() - 3_600_000)).unwrap();
     let told = lines(&home.host(&["--json", "top", "--store", path]));
     assert_eq!((told.len(), &told[0]["state"]), (1, &"silent".into()), "{told:?}");
 }
@@ -282,6 +280,6 @@ fn words_of_others_and_what_was_left_behind_are_shown_as_such() {
     index.execute_batch("UPDATE nights SET ended_unix_ms = 2000").unwrap();
     put("{\"unix_ms\":3000}");
     assert!(top().contains("night 1 · ended"), "{}", top());
-    put(&format!("{{\"unix_ms\":{}}}", now_ms()));
+    put(&format!("{{\"unix_ms\":{}}}", unix_ms()));
     assert!(top().contains("a night begins · under way"), "{}", top());
 }

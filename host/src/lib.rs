@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! mcp         the server for coding agents
+//! swarm       a night over many machines
 //! night       the loop: propose, try, keep
 //! policy      the settings of a night
 //! experiment  from a text to an outcome
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod propose;
 pub mod record;
 pub mod sandbox;
+pub mod swarm;
 pub mod system;
 
 use std::process::ExitCode;

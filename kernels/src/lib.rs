@@ -11,6 +11,7 @@ pub mod encode;
 pub mod exec;
 pub mod fault;
 pub mod grad;
+pub mod graph;
 pub mod infer;
 mod named;
 pub mod op;

@@ -181,3 +181,18 @@ impl Drop for Running {
 pub fn trials(output: &Output) -> Vec<Value> {
     lines(output).into_iter().filter(|line| line["number"].is_u64()).collect()
 }
+
+/// Names the Python that has the packages, if it is not `python3`.
+const PYTHON: &str = "HOST_TEST_PYTHON";
+
+/// Runs a program of Python in a home, if there is the module that it needs. Where there is none, this says so.
+pub fn python(home: &Home, module: &str, program: &str) {
+    let python = std::env::var(PYTHON).unwrap_or_else(|_| "python3".into());
+    let run = |program: &str| Command::new(&python).args(["-c", program]).current_dir(home.path(".")).output();
+    if !run(&format!("import {module}")).is_ok_and(|output| output.status.success()) {
+        eprintln!("{python} has no {module}: {PYTHON} can name one that has");
+        return;
+    }
+    let output = run(program).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}

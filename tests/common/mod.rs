@@ -142,6 +142,7 @@ impl Place {
             compressors: None,
             spec,
             jobs: NonZeroUsize::MIN,
+            fleet: None,
             forward_ps_per_token: 0,
             rules: Rules::default(),
             seed_guest: None,

@@ -11,7 +11,7 @@ with open("plain/runs.csv", newline="") as file:
     known = list(csv.DictReader(file))
 assert len(runs) == len(known) + 1, runs
 for run in known:
-    name = f"trial-{int(run['trial']):04}-seed-{int(run['random_seed']):016x}-{run['experiment'][:12]}"
+    name = f"trial-{int(run['trial']):04}-seed-{int(run['random_seed'])}-{run['experiment'][:12]}"
     config = SQLiteStorage.get_run_config("night-1", name)
     assert config["experiment"] == run["experiment"] and config["_Group"] == name[:10], config
     logs = SQLiteStorage.get_logs("night-1", name)

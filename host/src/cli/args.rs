@@ -1,5 +1,7 @@
 //! The command line: what can be typed, once. Help comes from here.
 
+use crate::cli::args_house::{Data, Policy, Split, StoreCommand};
+use crate::cli::args_swarm::{Coordinate, Swarm, Work};
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
@@ -22,8 +24,8 @@ pub struct Cli {
     /// Threads of the tensor engine (results do not depend on it) [default: all cores].
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
-    /// Experiments at the same time in `run`, `try`, `search` and `mcp` (results do not depend on it). They share the
-    /// threads out, each has at least one; each may take the whole memory that the policy allows a guest.
+    /// Experiments at the same time in `run`, `try`, `search`, `mcp` and `work` (results do not depend on it). They
+    /// share the threads out, each has at least one; each may take the whole memory that the policy allows a guest.
     #[arg(long, global = true, help_heading = GLOBAL, default_value = "1", value_name = "N", value_parser = jobs())]
     pub jobs: NonZeroUsize,
     /// What to do.
@@ -146,6 +148,15 @@ pub enum Command {
         #[command(subcommand)]
         command: Commons,
     },
+    /// Let a night run on many machines: a server between them, and who is there.
+    Swarm {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Swarm,
+    },
+    /// Offer this machine's cores to a swarm: make the runs that its night asks for. Ctrl-C once finishes the runs in
+    /// hand, twice stops now.
+    Work(Work),
     /// Let the champion (or any experiment's model) write.
     Sample(Sample),
     /// Find or install what a night needs: guest compiler, standard library, corpora.
@@ -224,6 +235,8 @@ pub struct Run {
     /// Run a night's proposals again, from the store and without whoever wrote them [default: the last night's].
     #[arg(long, value_name = "NIGHT", num_args = 0..=1)]
     pub from_recorded: Option<Option<i64>>,
+    #[command(flatten)]
+    pub swarm: Coordinate,
 }
 
 /// The default of [`Run::patience`].
@@ -323,13 +336,14 @@ pub struct Top {
 
 /// `host export`.
 #[derive(Debug, Args)]
+#[group(id = "form", required = true, multiple = true)]
+#[group(args = ["csv", "parquet", "git", "tensorboard", "wandb_offline", "trackio", "champion"])]
 pub struct Export {
     /// The night [default: the last one].
     #[arg(value_name = "NIGHT")]
     pub night: Option<i64>,
     /// Write trials.csv, runs.csv and curves.csv into this folder.
     #[arg(long, value_name = "DIR")]
-    #[arg(required_unless_present_any = ["parquet", "git", "tensorboard", "wandb_offline", "trackio"])]
     pub csv: Option<PathBuf>,
     /// Write the same tables, typed, as trials.parquet, runs.parquet and curves.parquet into this folder.
     #[arg(long, value_name = "DIR")]
@@ -348,6 +362,10 @@ pub struct Export {
     /// Write a project of Trackio, night-N.db, into this folder.
     #[arg(long, value_name = "DIR")]
     pub trackio: Option<PathBuf>,
+    /// Write the champion into this folder: its weights as safetensors, config.json, its source, and score.py, which
+    /// loads it with NumPy and reproduces its score.
+    #[arg(long, value_name = "DIR")]
+    pub champion: Option<PathBuf>,
 }
 
 /// `host sample`.
@@ -521,75 +539,4 @@ pub struct Search {
     /// Where to write the best point's source.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-}
-
-/// `host data`.
-#[derive(Debug, Subcommand)]
-pub enum Data {
-    /// Corpora that are here or can be had.
-    List,
-    /// Add a file or a folder of text as a corpus.
-    ///
-    /// Reads text, JSON lines, and either compressed with gzip, zstd, xz or bzip2.
-    Add {
-        /// Its name.
-        name: String,
-        /// File or folder.
-        path: PathBuf,
-        /// Field of JSON lines that holds their text.
-        #[arg(long, default_value = "text", value_name = "NAME")]
-        field: String,
-    },
-    /// Documents, splits, hash, what compressors reach, and a sample of a corpus.
-    Show {
-        /// Its name.
-        name: String,
-    },
-}
-
-/// `host split`.
-#[derive(Debug, Subcommand)]
-pub enum Split {
-    /// List the secrets of this store by their commitments, and what became of them.
-    Show,
-    /// Reveal a secret when its round is closed. Then others can replay its experiments, and new nights draw another.
-    Reveal {
-        /// The start of its commitment [default: the one in use].
-        commitment: Option<String>,
-    },
-    /// Give up a secret without revealing it, for instance a lost one. New nights draw another one.
-    Retire {
-        /// The start of its commitment [default: the one in use].
-        commitment: Option<String>,
-    },
-}
-
-/// `host policy`.
-#[derive(Debug, Subcommand)]
-pub enum Policy {
-    /// Read a policy and say what is wrong with it, by line, or what it means.
-    Check {
-        /// A shipped policy or a file.
-        policy: String,
-    },
-    /// Print the JSON Schema of a policy, by which editors complete and check one.
-    Schema,
-}
-
-/// `host store`.
-#[derive(Debug, Subcommand)]
-pub enum StoreCommand {
-    /// Remove blobs that nothing refers to, and weights that the policy of the last night does not keep. Nights may run
-    /// meanwhile.
-    Gc {
-        /// Only say what would be removed.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Read everything that the store holds, and say what is wrong. Exit code 1 if a fault is left.
-    Check {
-        /// Mend what can be mended.
-        #[arg(long)]
-        mend: bool,
-    },
 }

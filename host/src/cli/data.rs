@@ -1,6 +1,7 @@
 //! `host data`: lists, adds and shows corpora.
 
-use crate::cli::args::{Cli, Data};
+use crate::cli::args::Cli;
+use crate::cli::args_house::Data;
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::Result;

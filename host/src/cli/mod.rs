@@ -3,6 +3,8 @@
 //! knows which function each command calls.
 
 mod args;
+mod args_house;
+mod args_swarm;
 mod commons;
 mod community;
 mod ctrl_c;
@@ -26,6 +28,7 @@ mod search;
 mod show;
 mod split;
 mod store;
+mod swarm;
 mod text;
 mod top;
 mod verify;

@@ -9,7 +9,7 @@ use nightlab::night::Bounds;
 use nightlab::night::event::Event;
 use nightlab::night::outlook::{Outlook, Pace, outlook};
 use nightlab::policy::Policy;
-use nightlab::system::sanitize::printable;
+use nightlab::system::sanitize::{self, printable};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -25,8 +25,14 @@ pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<Ex
     println!("proposers        {}", printable(&found.proposers.join(", ")));
     found.left_out.iter().for_each(|unfit| println!("left out         {}", printable(unfit)));
     lines(&found).iter().for_each(|line| println!("{line}"));
-    println!("\nnothing was trained; `host run --policy {}` begins", printable(name));
+    println!("\nnothing was trained; `{}` begins", printable(&without_dry(std::env::args())));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same command without `--dry`, to be pasted into a shell.
+fn without_dry(args: impl Iterator<Item = String>) -> String {
+    let args = args.skip(1).filter(|arg| arg != "--dry").map(|arg| sanitize::shell_word(&arg));
+    std::iter::once("host".to_owned()).chain(args).collect::<Vec<_>>().join(" ")
 }
 
 fn lines(found: &Outlook) -> Vec<String> {
@@ -66,10 +72,10 @@ fn lines(found: &Outlook) -> Vec<String> {
     let free = found.free_bytes.map_or(String::new(), |free| format!("; {} are free", text::bytes(free)));
     lines.push(format!("disk             at most {weights} of weights (`[store]`), about {records} of records{free}"));
     lines.push(match found.dollars {
-        Some(0.0) => "cost             none: no proposer has a price".into(),
+        Some(0.0) => "cost             none: no proposer that works here has a price".into(),
         Some(dollars) => format!("cost             at most ${dollars:.2} (`caps.dollars`)"),
         None => {
-            "cost             no bound: the policy names a proposer with a price, and sets no `caps.dollars`".into()
+            "cost             no bound: a proposer may cost something, and the policy sets no `caps.dollars`".into()
         }
     });
     lines

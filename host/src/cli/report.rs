@@ -78,7 +78,7 @@ impl Which {
         let store = self.open()?;
         let (night, policy) = past::night(&store, self.number)?;
         let of = || format!("night {} of {}", night.id, self.store.display());
-        Page::of(&store, &night, &policy, "").with_context(of)
+        Page::of(&store, &night, &policy).with_context(of)
     }
 }
 

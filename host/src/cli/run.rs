@@ -1,13 +1,15 @@
 //! The commands that run experiments, and the dispatch of all commands.
 
 use crate::cli::args::{self, Cli, Command};
+use crate::cli::args_house::{Policy, StoreCommand};
+use crate::cli::args_swarm::Coordinate;
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::mutation;
 use crate::cli::night_view::NightView;
 use crate::cli::out::{eprintln, println};
 use crate::cli::{
     commons, community, dash, data, diff, doctor, export, ideas, lab, manual, out, outlook, promote, report, score,
-    search, show, split, store, text, top, verify,
+    search, show, split, store, swarm, text, top, verify,
 };
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -98,20 +100,22 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Commons { command: args::Commons::Follow(what) } => commons::follow(&cli, what),
         Command::Commons { command: args::Commons::List } => commons::list(&cli),
         Command::Commons { command: args::Commons::Trust { lab } } => commons::trust(&cli, lab),
+        Command::Swarm { command } => swarm::swarm(&cli, command),
+        Command::Work(what) => swarm::work(&cli, what),
         Command::Sample(what) => sample_text(&cli, what),
         Command::Setup => doctor::setup(&cli),
         Command::Doctor => doctor::doctor(&cli),
         Command::Data { command } => data::data(&cli, command),
-        Command::Policy { command: args::Policy::Check { policy } } => show::check_policy(&cli, policy),
-        Command::Policy { command: args::Policy::Schema } => show::schema(),
+        Command::Policy { command: Policy::Check { policy } } => show::check_policy(&cli, policy),
+        Command::Policy { command: Policy::Schema } => show::schema(),
         Command::Calibrate { profile } => doctor::calibrate(&cli, profile),
         Command::Reference => show::reference(&cli),
         Command::Search(what) => search::search(&cli, what),
         Command::Completions { shell } => manual::completions(&cli, *shell),
         Command::Man { dir } => manual::man(&cli, dir.as_deref()),
         Command::Split { command } => split::split(&cli, command),
-        Command::Store { command: args::StoreCommand::Gc { dry_run } } => store::gc(&cli, *dry_run),
-        Command::Store { command: args::StoreCommand::Check { mend } } => store::check(&cli, *mend),
+        Command::Store { command: StoreCommand::Gc { dry_run } } => store::gc(&cli, *dry_run),
+        Command::Store { command: StoreCommand::Check { mend } } => store::check(&cli, *mend),
     }
 }
 
@@ -163,6 +167,7 @@ fn run_inbox(cli: &Cli, policy_name: &str) -> Result<ExitCode> {
         dry: false,
         patience: args::PATIENCE,
         from_recorded: None,
+        swarm: Coordinate::default(),
     };
     night_by(cli, &run, policy_name, &policy)
 }
@@ -189,7 +194,8 @@ fn night_by(cli: &Cli, run: &args::Run, policy_name: &str, policy: &policy::Poli
     };
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = setup::brief()?;
-    let (bench, seed_guest) = setup::bench(store, policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (mut bench, seed_guest) = setup::bench(store, policy, (cli.threads, cli.jobs), &mut tell)?;
+    swarm::join(cli, &run.swarm, &mut bench)?;
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
         tell(Event::Setup { what: "proposals", text });

@@ -1,6 +1,7 @@
 //! `host split`: the secrets that choose what is held out.
 
-use crate::cli::args::{Cli, Split};
+use crate::cli::args::Cli;
+use crate::cli::args_house::Split;
 use crate::cli::out::println;
 use crate::cli::text;
 use anyhow::{Result, bail};

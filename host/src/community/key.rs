@@ -42,6 +42,11 @@ impl PrivateKey {
         Hash(self.0.to_bytes()).to_string()
     }
 
+    /// The secret bytes, for another form of the same key.
+    pub fn seed(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
     /// Reads those digits.
     pub fn read(digits: &str) -> Result<Self, ParseKeyError> {
         digits.parse::<Hash>().map(|seed| Self::of_seed(&seed.0)).map_err(|_| ParseKeyError { digits: 64 })

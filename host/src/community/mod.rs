@@ -26,7 +26,7 @@ mod tests;
 pub use claim::Claim;
 pub use error::{ClaimFault, FormError};
 pub use finding::{Credits, CreditsError, Finding, Owed};
-pub use form::{Form, MAX_HEAD_BYTES, Signed};
+pub use form::{Form, MAX_HEAD_BYTES, NONE, Reader, Signed, Writer};
 pub use key::{ParseKeyError, PrivateKey, PublicKey, Signature};
 pub use key_file::KeyFileError;
 pub use line::Line;

@@ -13,10 +13,15 @@ pub enum Purpose {
     Finding,
     /// To tell others what was tried without gain.
     Negatives,
+    /// To have another machine make a run.
+    Job,
+    /// To answer a job.
+    JobReceipt,
 }
 
 impl Purpose {
-    pub const ALL: [Self; 5] = [Self::Submission, Self::Claim, Self::Receipt, Self::Finding, Self::Negatives];
+    pub const ALL: [Self; 7] =
+        [Self::Submission, Self::Claim, Self::Receipt, Self::Finding, Self::Negatives, Self::Job, Self::JobReceipt];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -25,6 +30,8 @@ impl Purpose {
             Self::Receipt => "receipt",
             Self::Finding => "finding",
             Self::Negatives => "list of negatives",
+            Self::Job => "job of a swarm",
+            Self::JobReceipt => "receipt for a job",
         }
     }
 
@@ -36,6 +43,8 @@ impl Purpose {
             Self::Receipt => "nightlab receipt 1",
             Self::Finding => "nightlab finding 1",
             Self::Negatives => "nightlab negatives 1",
+            Self::Job => "nightlab job 1",
+            Self::JobReceipt => "nightlab job receipt 1",
         }
     }
 

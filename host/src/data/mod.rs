@@ -1,6 +1,7 @@
 //! Text: sources ([`fetch`], [`rust_src`], [`local`], [`text_file`]), the manifest that pins it ([`corpus`]), the
 //! splits ([`split`], [`duplicates`], `split_cache`), and the task that experiments are scored on ([`task`],
-//! [`compress`]). May import `record` and `system`. Start with `catalogue`, which opens a corpus by name.
+//! [`compress`]; `lesson` carries it to other machines). May import `record` and `system`. Start with `catalogue`,
+//! which opens a corpus by name.
 
 mod catalogue;
 pub mod compress;
@@ -8,6 +9,7 @@ pub mod corpus;
 pub mod duplicates;
 mod error;
 pub mod fetch;
+mod lesson;
 pub mod local;
 pub mod rust_src;
 pub mod split;
@@ -19,5 +21,6 @@ pub use catalogue::{
     Added, BUILT_IN, COMPRESSED, Facts, Listed, Pick, Shown, add, is_known, list_all, open, pick, show,
 };
 pub use error::{DataError, UnknownToken};
+pub use lesson::LessonError;
 pub use split::Split;
 pub use split_cache::splits;

@@ -288,7 +288,7 @@ fn told_chunks(train: &[u16], held_out: &[Vec<u16>]) -> Vec<Vec<u16>> {
     train.chunks_exact(length).take(held_out.len()).map(<[u16]>::to_vec).collect()
 }
 
-fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
+pub(super) fn unigram_bpb(train: &[u16], chunks: &[Vec<u16>], vocab: u32) -> f64 {
     let mut counts = vec![1u64; vocab as usize];
     for &token in train {
         counts[token as usize] += 1;

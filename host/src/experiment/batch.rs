@@ -2,7 +2,9 @@
 //! reads its messages. Only the calling thread uses the store. No result depends on another experiment of the batch.
 
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Ended, Experiment, Stopped, draw_probe_seed};
+use crate::experiment::ended::Ended;
+use crate::experiment::fleet::News;
+use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
 use crate::record::key::{ExperimentKey, Hash, Manifest};
 use crate::record::outcome::Outcome;
 use crate::record::store::{ExperimentRecord, Finished, StoreError};
@@ -42,28 +44,44 @@ impl Bench {
     /// Trains and scores a batch, all experiments at the same time, except those that the store has already. A batch
     /// should hold at most [`Bench::jobs`] experiments. When all have ended, records them and returns them, both in the
     /// order of the batch. `tell` receives progress with the index in the batch. If `stopped` returns true, the running
-    /// experiments end as interrupted; those that ended before are still recorded.
+    /// experiments end as interrupted; those that ended before are still recorded. A fleet, if the bench has one, runs
+    /// them elsewhere.
     pub fn run(
         &self,
         batch: &[Experiment],
         tell: &mut dyn FnMut(usize, &Progress),
         stopped: &Stopped,
     ) -> Result<Vec<Run>, BenchError> {
+        if let Some(fleet) = &self.fleet {
+            let awaited =
+                batch.iter().map(|experiment| self.ask(&**fleet, experiment)).collect::<Result<Vec<_>, _>>()?;
+            let mut take = |(index, awaited)| {
+                let mut say = |news: News| match news {
+                    News::Progress(progress) => tell(index, progress),
+                    News::Note(_) => {}
+                };
+                self.take(awaited, &mut say, stopped)
+            };
+            return awaited.into_iter().enumerate().map(&mut take).collect();
+        }
         let (mut runs, mut pending) = (Vec::new(), Vec::new());
         for (index, &experiment) in batch.iter().enumerate() {
             let manifest = self.manifest(experiment.component, experiment.random_seed);
             match self.run_before(&manifest)? {
                 Some(run) => runs.push((index, run)),
                 None => {
-                    let recorded = self.store.find_experiment(&manifest.key())?.and_then(|record| record.evaluation);
-                    let probe_seed = recorded.map_or_else(draw_probe_seed, |evaluation| evaluation.probe_seed);
+                    let probe_seed = self.recorded_probe_seed(&manifest)?.unwrap_or_else(draw_probe_seed);
                     pending.push(Pending { index, experiment, manifest, probe_seed, checkpoints: Vec::new() });
                 }
             }
         }
         let ended = self.run_pending(&mut pending, tell, stopped)?;
         // Record all of them, even if recording one fails.
-        let recorded: Vec<_> = pending.iter().zip(ended).map(|(pending, ended)| self.record(pending, ended)).collect();
+        let recorded: Vec<_> = pending
+            .iter()
+            .zip(ended)
+            .map(|(pending, ended)| self.record(&pending.manifest, &pending.checkpoints, ended))
+            .collect();
         for (pending, run) in pending.iter().zip(recorded) {
             runs.push((pending.index, run?));
         }
@@ -82,6 +100,12 @@ impl Bench {
             Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The random seed of the probes of a damaged record, which a new run mends.
+    pub(super) fn recorded_probe_seed(&self, manifest: &Manifest) -> Result<Option<u64>, StoreError> {
+        let recorded = self.store.find_experiment(&manifest.key())?.and_then(|record| record.evaluation);
+        Ok(recorded.map(|evaluation| evaluation.probe_seed))
     }
 
     /// Runs the experiments and stores their checkpoints as they arrive. A failure of the store stops all of them,
@@ -127,21 +151,25 @@ impl Bench {
     }
 
     /// Records a run. A host fault is not a result, so it leaves no record.
-    fn record(&self, pending: &Pending, ended: Ended) -> Result<Run, BenchError> {
+    pub(super) fn record(
+        &self,
+        manifest: &Manifest,
+        checkpoints: &[(u32, Hash)],
+        ended: Ended,
+    ) -> Result<Run, BenchError> {
         let Ended { outcome, state, evaluation, wall } = ended;
-        let manifest = &pending.manifest;
         let record = match outcome.status.is_result() {
             true => Some(self.store.record_experiment(&Finished {
                 manifest,
                 outcome: &outcome,
                 state: state.as_deref(),
-                checkpoints: &pending.checkpoints,
+                checkpoints,
                 evaluation,
                 finished_unix_ms: unix_ms(),
                 wall_ms: wall.as_millis() as i64,
             })?),
             false => {
-                self.store.remove_unnamed(pending.checkpoints.iter().map(|(_, blob)| *blob).collect())?;
+                self.store.remove_unnamed(checkpoints.iter().map(|(_, blob)| *blob).collect())?;
                 None
             }
         };

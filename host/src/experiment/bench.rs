@@ -3,6 +3,7 @@
 
 use crate::data::compress::Compressors;
 use crate::data::task::PreparedTask;
+use crate::experiment::fleet::Fleet;
 use crate::experiment::judge::JudgeError;
 use crate::experiment::rules::{Rules, SeedGuest};
 use crate::guest::component::Component;
@@ -11,6 +12,7 @@ use crate::record::key::{CONTRACT, ContextKey, Manifest, ProfileHash};
 use crate::record::store::{Store, StoreError};
 use crate::sandbox::{RunSpec, Sandbox};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// A failure of the bench, not of a mutation.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,8 @@ pub struct Bench {
     pub spec: RunSpec,
     /// Number of experiments that may run at the same time. It never changes a result.
     pub jobs: NonZeroUsize,
+    /// Other machines, which then run every experiment in the place of this one.
+    pub fleet: Option<Arc<dyn Fleet>>,
     /// Maximum cost of `forward` per token in picoseconds, derived from the seed guest's cost. 0 means no cap, while
     /// that cost is measured.
     pub forward_ps_per_token: u64,
@@ -57,6 +61,7 @@ impl Bench {
             compressors: self.compressors,
             spec: self.spec.clone(),
             jobs: self.jobs,
+            fleet: self.fleet.clone(),
             forward_ps_per_token: self.forward_ps_per_token,
             rules: self.rules.clone(),
             seed_guest: self.seed_guest.clone(),

@@ -6,7 +6,10 @@
 //! rules      what a policy demands of guests beside limits; admit asks whether they keep it
 //! prepare    source → component → dry run: a candidate
 //! batch      experiments at the same time, recorded together
+//! fleet      what the bench needs of other machines that run experiments in its place; away asks them
+//! ended      how a run ended
 //! runner     one experiment: training → evaluation → outcome; holds no store
+//! spec       the settings of the runs of a manifest
 //! runtime    what a guest gets that brings an interpreter
 //! weights    the model of a finished run, made again if the store let it go
 //! score      a finished run on the confirm and test splits
@@ -17,9 +20,12 @@
 //! ```
 
 mod admit;
+pub mod away;
 pub mod batch;
 pub mod bench;
 pub mod calibrate;
+pub mod ended;
+pub mod fleet;
 pub mod judge;
 pub mod prepare;
 pub mod replay;
@@ -28,4 +34,5 @@ pub mod runner;
 mod runtime;
 pub mod sample;
 pub mod score;
+pub mod spec;
 mod weights;

@@ -2,7 +2,8 @@
 
 use crate::data::Split;
 use crate::experiment::bench::{Bench, BenchError};
-use crate::experiment::runner::{Ended, Experiment};
+use crate::experiment::ended::Ended;
+use crate::experiment::runner::Experiment;
 use crate::guest::component::Component;
 use crate::record::causality::Causality;
 use crate::record::evidence::Evidence;

@@ -3,6 +3,7 @@
 use crate::data::Split;
 use crate::data::task::PreparedTask;
 use crate::experiment::bench::Bench;
+use crate::experiment::ended::Ended;
 use crate::experiment::runtime::settings;
 use crate::guest::component::Component;
 use crate::record::causality::{Causality, Evaluation};
@@ -12,7 +13,7 @@ use crate::sandbox::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sandbox, T
 use kernels::session::NamedState;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Returns whether to stop now. Each thread that waits for a child calls it several times a second.
 pub type Stopped<'a> = dyn Fn() -> bool + Sync + 'a;
@@ -25,34 +26,11 @@ pub struct Experiment<'a> {
     pub random_seed: u64,
 }
 
-/// The result of an experiment.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// The outcome, with a score if training completed.
-    pub outcome: Outcome,
-    /// The final state of the training, encoded.
-    pub state: Option<Vec<u8>>,
-    /// How the score was evaluated, if there is an evaluation that ended with a result.
-    pub evaluation: Option<Evaluation>,
-    /// Wall time of training and evaluation.
-    pub wall: Duration,
-}
-
 /// A score, and how it is known that it is causal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
     pub score: Score,
     pub causality: Causality,
-}
-
-impl Ended {
-    /// A run that the system did not let begin.
-    pub(super) fn not_started(why: &str) -> Self {
-        let Trained { status, curve, totals, intervals, read_log, fuel, .. } =
-            Trained::failed(Status::host(HostFault::System, why));
-        let outcome = Outcome { status, score: None, curve, totals, intervals, read_log, state: None, fuel };
-        Self { outcome, state: None, evaluation: None, wall: Duration::ZERO }
-    }
 }
 
 pub struct Runner<'a> {
@@ -72,11 +50,16 @@ impl Bench {
             wall_limit_ms: self.spec.wall_limit_ms.saturating_mul(at_once.into()),
             ..self.spec.clone()
         };
-        Runner { sandbox: &self.sandbox, task: &self.task, spec, forward_ps_per_token: self.forward_ps_per_token }
+        Runner::new(&self.sandbox, &self.task, spec, self.forward_ps_per_token)
     }
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    /// A runner without a bench.
+    pub fn new(sandbox: &'a Sandbox, task: &'a PreparedTask, spec: RunSpec, forward_ps_per_token: u64) -> Self {
+        Self { sandbox, task, spec, forward_ps_per_token }
+    }
+
     /// Trains and scores on the search split. `probe_seed` decides the probes where there is no proof. `say` receives
     /// progress.
     pub fn run(

@@ -1,12 +1,14 @@
-//! The model of a finished experiment: from the store, or trained once more if the store let it go.
+//! The model of a finished experiment: from the store, or trained once more if the store let it go; and its graph.
 
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::runner::{Experiment, Stopped};
+use crate::experiment::runtime::settings;
 use crate::guest::component::Component;
 use crate::record::key::Hash;
 use crate::record::outcome::{HostFault, Status, encode_state};
 use crate::record::store::{ExperimentRecord, Model};
 use crate::sandbox::Progress;
+use kernels::graph::Graph;
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 
@@ -38,6 +40,22 @@ impl Bench {
             Err(error) if !error.is_of_the_machine() => Err(error.into()),
             Ok(()) | Err(_) => Ok(Ok(state)),
         }
+    }
+
+    /// The model of an experiment as a graph of ops; `None` if its guest reads values in `forward`.
+    ///
+    /// # Errors
+    /// The status of the failed run.
+    pub fn graph(
+        &self,
+        component: &Component,
+        record: &ExperimentRecord,
+        model: &NamedState,
+        stopped: &Stopped,
+    ) -> Result<Option<Graph>, Status> {
+        let mut go_on = || if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let spec = settings(&self.spec, component, record.manifest.random_seed);
+        self.sandbox.graph(component.bytes(), model, &spec, &mut go_on)
     }
 
     /// Trains once more, and compares the model with the hash of the one that was let go.

@@ -123,16 +123,16 @@ pub fn outlook(
         weight_bytes: policy.store.quota_bytes(),
         record_bytes: runs.map(|runs| runs * RECORD_BYTES),
         free_bytes: free_bytes(dir),
-        dollars: dollars(policy),
+        dollars: dollars(policy, &writers.fit.iter().map(|proposer| proposer.name()).collect::<Vec<_>>()),
     })
 }
 
-/// The most that a night can cost: its cap, and nothing where no proposer has a price.
-fn dollars(policy: &Policy) -> Option<f64> {
-    let named = |name: &String| name.strip_prefix("llm.").and_then(|name| policy.llm.get(name));
+/// The most that a night of these proposers can cost: its cap, and nothing where none may cost.
+fn dollars(policy: &Policy, proposers: &[&str]) -> Option<f64> {
+    let named = |name: &&str| name.strip_prefix("llm.").and_then(|name| policy.llm.get(name));
     let costs = |model: &ModelConfig| model.usd_per_million_input > 0.0 || model.usd_per_million_output > 0.0;
-    let models = policy.search.proposers.iter().filter_map(named).any(costs);
-    let programs = policy.search.proposers.iter().any(|name| name.starts_with("command."));
+    let models = proposers.iter().filter_map(named).any(costs);
+    let programs = proposers.iter().any(|name| name.starts_with("command."));
     if models || programs { policy.caps.dollars } else { Some(0.0) }
 }
 

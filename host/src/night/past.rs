@@ -13,7 +13,9 @@ pub enum PastError {
     Policy { night: i64, source: Box<PolicyError> },
     #[error("the store has no night {0}; `host log` lists nights")]
     NoNight(i64),
-    #[error("the store has no night yet; `host run --policy smoke` makes one")]
+    #[error(
+        "the store has no night yet: one begins when its baseline is measured; `host run --policy smoke` makes one"
+    )]
     NoNights,
 }
 

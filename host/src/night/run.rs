@@ -172,6 +172,7 @@ impl<'a> Night<'a> {
                 bench.store.join_night(policy_name, &text, &bench.task.hash(), &context, now, now - SAME_NIGHT_MS)?
             }
         };
+        bench.store.set_baseline(id, &baseline.candidate.component.key())?;
         known.set(Some(id));
         let whole = match recorded {
             _ if night.is_some() => Bounds::default(),

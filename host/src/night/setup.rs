@@ -8,6 +8,7 @@ use crate::data::{self, DataError};
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::prepare::{Candidate, Refusal};
 use crate::experiment::rules::{Rules, SeedGuest};
+use crate::experiment::spec;
 use crate::guest::component::Component;
 pub(crate) use crate::guest::seed::SEED_GUEST;
 use crate::guest::source::{MAX_SOURCE_BYTES, Source};
@@ -278,6 +279,7 @@ fn open(
         compressors,
         spec,
         jobs,
+        fleet: None,
         forward_ps_per_token: 0,
         rules: policy.rules.clone(),
         seed_guest: None,
@@ -332,13 +334,8 @@ fn spec(policy: &Policy, task: &PreparedTask, profile: Profile, threads: Option<
         eval_rows: policy.task.eval_rows,
         threads: threads.unwrap_or_else(all_cores),
         runtime_bytes: 0,
-        wall_limit_ms: wall_limit_ms(budget_ps),
+        wall_limit_ms: spec::wall_limit_ms(budget_ps),
     }
-}
-
-/// A safety limit: ten times the budget, plus 90 seconds for machines that start slowly.
-fn wall_limit_ms(budget_ps: u64) -> u64 {
-    budget_ps / 1_000_000_000 * 10 + 90_000
 }
 
 /// Default number of threads.
@@ -437,20 +434,7 @@ pub fn for_manifest(
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }
-    let spec = RunSpec {
-        vocab: task.task.tokenizer.vocab(),
-        context: task.task.context,
-        scale: task.task.scale,
-        budget_ps: manifest.budget_ps,
-        profile,
-        limits: manifest.limits.clone(),
-        random_seed: 0,
-        intervals: manifest.intervals,
-        eval_rows: manifest.eval_rows,
-        threads: threads.unwrap_or_else(all_cores),
-        runtime_bytes: 0,
-        wall_limit_ms: wall_limit_ms(manifest.budget_ps),
-    };
+    let spec = spec::of_manifest(manifest, profile, &task.task, threads.unwrap_or_else(all_cores));
     let forward_ps_per_token = manifest.forward_ps_per_token;
     Ok(Bench {
         store,
@@ -460,6 +444,7 @@ pub fn for_manifest(
         compressors: None,
         spec,
         jobs: NonZeroUsize::MIN,
+        fleet: None,
         forward_ps_per_token,
         rules: Rules::default(),
         seed_guest: None,

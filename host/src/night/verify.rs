@@ -123,6 +123,8 @@ impl Statement {
                 let Signed { by, .. } = Signed::<Negatives>::read(bytes)?;
                 Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None }
             }
+            // The machines of a swarm check these themselves.
+            Purpose::Job | Purpose::JobReceipt => return Err(FormError::NoPurpose.into()),
         })
     }
 

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod outcome;
 pub mod quotas;
 pub mod retention;
+pub mod safetensors;
 pub mod secret;
 pub mod spend;
 pub mod stage;

@@ -1,11 +1,11 @@
 //! Proves from the records of `forward` that a model reads no later token and no other row, or says what is in the way.
 
 use crate::record::outcome::{GuestFault, Status};
-use crate::sandbox::guest::{self, Called, Guest};
+use crate::sandbox::graph::Taken;
+use crate::sandbox::guest::{self, Guest};
 use crate::sandbox::proof::{Make, Proof, Recorded};
-use kernels::causal::{self, Finding, Leak, Recorder, Source, Why};
-use kernels::session::{Answers, NamedState};
-use kernels::spec::Values;
+use kernels::causal::{self, Finding, Leak, Source, Why};
+use kernels::session::NamedState;
 
 impl Guest {
     /// Records one `forward` on [eval_rows, context] without executing it, and looks for the proof.
@@ -13,20 +13,15 @@ impl Guest {
     /// # Errors
     /// The guest's fault. A logit that depends on a later token or on another row is one.
     pub fn prove(&self, state: &NamedState, make: &Make) -> Result<Recorded, Status> {
-        let (recorder, take) = Recorder::new();
         let spec = self.evaluation_tokens()?;
-        let values = Values::none(spec.dtype);
-        let Called { mut session, output, is_random } =
-            self.run_forward(state, spec.clone(), values, 0, Box::new(recorder), Answers::Execute)?;
-        session.flush().map_err(guest::fault)?;
-        let totals = session.totals();
+        let Taken { recording, output, totals, is_random } = self.record_forward(state)?;
         let recorded = |proof| Ok(Recorded { totals: totals.clone(), is_random, proof });
         let missing = |why: String| recorded(Proof::Missing { why });
         if totals.reads > 0 {
             return missing("`forward` reads values, so that its operations depend on the text".into());
         }
         let buffers = state.tensors.iter().map(|(_, parameter, ..)| !parameter).collect();
-        let source = Source { recording: take(), buffers, output };
+        let source = Source { recording, buffers, output };
         let at = |leak: &Leak| {
             let place = self.forward_place(leak.index, state, spec.clone());
             place.map(|place| format!("\n  {place}")).unwrap_or_default()

@@ -133,6 +133,9 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, executors: &Executo
                 Err(status) => crate::sandbox::run_spec::Evaluated::failed(status),
             })
         }
+        Job::Graph { component, run, state } => {
+            Report::Graph(Box::new(Guest::new(&component, &run).and_then(|guest| guest.graph(&state))))
+        }
         Job::Sample { component, run, state, how } => {
             let mut on = |token| send(&mut &*connection, &Report::Token(token)).is_ok();
             let make = || executors.make(run.random_seed);

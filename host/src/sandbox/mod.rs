@@ -7,6 +7,7 @@ mod causality;
 pub mod child;
 mod engine;
 mod evaluate;
+mod graph;
 mod guest;
 mod handles;
 pub mod instructions;

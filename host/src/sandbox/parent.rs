@@ -10,6 +10,7 @@ use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::system::clock::Countdown;
 use crate::system::process::{Group, this_program};
 use crate::system::walls::Walls;
+use kernels::graph::Graph;
 use kernels::session::NamedState;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -126,6 +127,31 @@ impl Sandbox {
         }
     }
 
+    /// The graph of the `forward` that scores a model; `None` if the guest reads values there, so that it is another
+    /// one for another text. `go_on` is called a few times a second; if it breaks, the child is killed.
+    ///
+    /// # Errors
+    /// The status of the failed run.
+    pub fn graph(
+        &self,
+        component: &[u8],
+        state: &NamedState,
+        run: &RunSpec,
+        go_on: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<Graph>, Status> {
+        let job = Job::Graph { component: component.to_vec(), run: run.clone(), state: state.clone() };
+        let graph = match self.converse(&job, &mut |_| go_on())? {
+            Report::Graph(graph) => (*graph)?,
+            other => return Err(unexpected(&other)),
+        };
+        // The tokens come after the named state.
+        let fits = |graph: &Graph| graph.inputs.len() == state.tensors.len() + 1 && graph.is_whole();
+        match graph {
+            Some(graph) if !fits(&graph) => Err(protocol("a graph that does not fit the model")),
+            graph => Ok(graph),
+        }
+    }
+
     /// Samples text from a model. `on_token` receives each token as it arrives, and may stop the child.
     ///
     /// # Errors
@@ -154,7 +180,10 @@ impl Sandbox {
     /// silence.
     fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let run = job.run();
-        let tensors = if let Job::Train { run, .. } = job { run.limits.tensor_bytes } else { 0 };
+        let tensors = match job {
+            Job::Train { run, .. } | Job::Graph { run, .. } => run.limits.tensor_bytes,
+            Job::Probe { .. } | Job::DryRun { .. } | Job::Evaluate { .. } | Job::Sample { .. } => 0,
+        };
         let limit = tensors.saturating_add(REPORT_BYTES);
         let mut left = Countdown::new(Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms)));
         let mut child = Child::start(self.child_exe.clone())?;
@@ -191,6 +220,7 @@ impl Report {
             Self::DryRun(ended) => Self::DryRun(Box::new(ended.map_err(Status::shortened))),
             Self::Trained(ended) => Self::Trained(Box::new(Trained { status: ended.status.shortened(), ..*ended })),
             Self::Evaluated(ended) => Self::Evaluated(Evaluated { status: ended.status.shortened(), ..ended }),
+            Self::Graph(ended) => Self::Graph(Box::new(ended.map_err(Status::shortened))),
             Self::Sampled(ended) => Self::Sampled(ended.map_err(Status::shortened)),
             Self::Failed(status) => Self::Failed(status.shortened()),
             said @ (Self::Walls(_) | Self::Progress(_) | Self::Token(_)) => said,
@@ -210,6 +240,7 @@ impl Report {
             Self::DryRun(_) => "dry run",
             Self::Trained(_) => "training",
             Self::Evaluated(_) => "evaluation",
+            Self::Graph(_) => "graph",
             Self::Sampled(_) => "sampling",
         }
     }

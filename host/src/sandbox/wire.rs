@@ -4,6 +4,7 @@
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::Status;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
+use kernels::graph::Graph;
 use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Changes with every change of a message's layout.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const HEADER_BYTES: usize = 5;
 /// Bytes per read.
 const PIECE_BYTES: usize = 1 << 16;
@@ -43,6 +44,12 @@ pub enum Job {
         state: NamedState,
         input: EvalInput,
     },
+    /// Record one `forward` without executing it.
+    Graph {
+        component: Vec<u8>,
+        run: RunSpec,
+        state: NamedState,
+    },
     /// Draw text.
     Sample {
         component: Vec<u8>,
@@ -60,6 +67,7 @@ impl Job {
             Self::DryRun { run, .. }
             | Self::Train { run, .. }
             | Self::Evaluate { run, .. }
+            | Self::Graph { run, .. }
             | Self::Sample { run, .. } => Some(run),
         }
     }
@@ -81,6 +89,8 @@ pub enum Report {
     Trained(Box<Trained>),
     /// Evaluation ended.
     Evaluated(Evaluated),
+    /// The graph of `forward`; `None` if it depends on values.
+    Graph(Box<Result<Option<Graph>, Status>>),
     /// Sampling ended.
     Sampled(Result<(), Status>),
 }

@@ -1,6 +1,7 @@
 //! Hides secrets, such as the keys of language models, from programs that run in the user's environment (compilers,
-//! pip). Confined children have an empty environment anyway.
+//! pip). Confined children have an empty environment anyway. And what people call this machine.
 
+use crate::system::sanitize;
 use std::process::Command;
 
 /// Words that mark a variable's name as secret.
@@ -17,6 +18,13 @@ pub fn hide_secrets(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(&name.to_string_lossy())) {
         command.env_remove(name);
     }
+}
+
+/// What people call this machine; `this machine` if the system does not say.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = sanitize::line(name.trim(), 64);
+    if name.is_empty() { "this machine".into() } else { name }
 }
 
 #[cfg(test)]

@@ -97,6 +97,22 @@ impl Group {
         Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
     }
 
+    /// How the child ended, if it has.
+    pub(crate) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.is_reaped |= status.is_some();
+        Ok(status)
+    }
+
+    /// Asks the child to end, and waits.
+    pub(crate) fn end_in_order(&mut self) -> io::Result<ExitStatus> {
+        if !self.is_reaped {
+            // Fails if no process is left in the group.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::TERM);
+        }
+        self.wait()
+    }
+
     /// Waits for the child to end.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait()?;

@@ -16,5 +16,5 @@ pub use form::{Class, Form};
 pub use functions::{Binary, Compare, Unary};
 pub use operands::{Dtypes, Misfit, Operand, Operands};
 pub use record::{Record, TensorId};
-pub use scalars::{AdamW, Attention, Loss, Scalar};
+pub use scalars::{AdamW, Attention, Attribute, Loss, Scalar};
 pub use table::Op;

@@ -1,6 +1,8 @@
-//! Scalar operands and their bytes in the canonical encoding, which never change: integers little-endian, f32 as its
-//! bits, flags, function codes and dtypes as u8, shapes and axis lists as a u8 count and u32 sizes, lists of
-//! coefficients as a u32 count and their bits, structs as their fields in order.
+//! Scalar operands: their bytes in the canonical encoding, and what they are called where an op is told to others.
+//!
+//! The encoding never changes: integers little-endian, f32 as its bits, flags, function codes and dtypes as u8, shapes
+//! and axis lists as a u8 count and u32 sizes, lists of coefficients as a u32 count and their bits, structs as their
+//! fields in order.
 
 use super::functions::{Binary, Compare, Unary};
 use crate::spec::{DType, Shape};
@@ -11,6 +13,25 @@ use smallvec::SmallVec;
 pub trait Scalar {
     /// Appends its bytes in the canonical encoding.
     fn encode(&self, out: &mut Vec<u8>);
+    /// Appends it by `name`; a struct appends its fields by their names.
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>);
+}
+
+/// A scalar operand as other programs are told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Attribute {
+    /// Yes or no.
+    Flag(bool),
+    /// An integer.
+    Count(u64),
+    /// A number, which may be infinite or NaN.
+    Real(f32),
+    /// A function or a dtype.
+    Name(String),
+    /// A shape, or axes.
+    Sizes(Vec<u32>),
+    /// Coefficients, three for each step.
+    Steps(Vec<[f32; 3]>),
 }
 
 /// Constants of an AdamW step.
@@ -54,11 +75,19 @@ impl Scalar for u32 {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Count((*self).into())));
+    }
 }
 
 impl Scalar for u64 {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Count(*self)));
     }
 }
 
@@ -66,28 +95,64 @@ impl Scalar for f32 {
     fn encode(&self, out: &mut Vec<u8>) {
         self.to_bits().encode(out);
     }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Real(*self)));
+    }
 }
 
-macro_rules! one_byte {
+impl Scalar for bool {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Flag(*self)));
+    }
+}
+
+impl Scalar for DType {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Name(self.name().into())));
+    }
+}
+
+macro_rules! functions {
     ($($type:ty),+) => {
         $(impl Scalar for $type {
             fn encode(&self, out: &mut Vec<u8>) {
                 out.push(*self as u8);
             }
+
+            fn tell(&self, _name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+                out.push(("function", Attribute::Name(self.name().into())));
+            }
         })+
     };
 }
-one_byte!(bool, DType, Unary, Binary, Compare);
+functions!(Unary, Binary, Compare);
 
 impl Scalar for Shape {
     fn encode(&self, out: &mut Vec<u8>) {
         sizes(self.dims(), out);
+    }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Sizes(self.dims().to_vec())));
     }
 }
 
 impl Scalar for SmallVec<[u32; 4]> {
     fn encode(&self, out: &mut Vec<u8>) {
         sizes(self, out);
+    }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Sizes(self.to_vec())));
     }
 }
 
@@ -102,6 +167,10 @@ impl Scalar for Vec<[f32; 3]> {
         (self.len() as u32).encode(out);
         self.as_flattened().iter().for_each(|x| x.encode(out));
     }
+
+    fn tell(&self, name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        out.push((name, Attribute::Steps(self.clone())));
+    }
 }
 
 impl Scalar for AdamW {
@@ -109,6 +178,16 @@ impl Scalar for AdamW {
         let Self { lr, beta1, beta2, eps, weight_decay, step } = self;
         [lr, beta1, beta2, eps, weight_decay].iter().for_each(|x| x.encode(out));
         step.encode(out);
+    }
+
+    fn tell(&self, _name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        let Self { lr, beta1, beta2, eps, weight_decay, step } = self;
+        lr.tell("lr", out);
+        beta1.tell("beta1", out);
+        beta2.tell("beta2", out);
+        eps.tell("eps", out);
+        weight_decay.tell("weight_decay", out);
+        step.tell("step", out);
     }
 }
 
@@ -119,6 +198,13 @@ impl Scalar for Attention {
         window.encode(out);
         scale.encode(out);
     }
+
+    fn tell(&self, _name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        let Self { causal, window, scale } = self;
+        causal.tell("causal", out);
+        window.tell("window", out);
+        scale.tell("scale", out);
+    }
 }
 
 impl Scalar for Loss {
@@ -126,5 +212,11 @@ impl Scalar for Loss {
         let Self { softcap, z_loss } = self;
         softcap.encode(out);
         z_loss.encode(out);
+    }
+
+    fn tell(&self, _name: &'static str, out: &mut Vec<(&'static str, Attribute)>) {
+        let Self { softcap, z_loss } = self;
+        softcap.tell("softcap", out);
+        z_loss.tell("z_loss", out);
     }
 }

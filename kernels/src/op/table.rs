@@ -4,7 +4,7 @@
 use super::form::{Class, Form};
 use super::functions::{Binary, Compare, Unary};
 use super::operands::{ANY, BOOL, F32, FLOATS, NUMBERS, Operands, U32};
-use super::scalars::{AdamW, Attention, Loss, Scalar};
+use super::scalars::{AdamW, Attention, Attribute, Loss, Scalar};
 use crate::spec::{DType, Shape};
 use smallvec::SmallVec;
 
@@ -82,6 +82,18 @@ macro_rules! ops {
                         $($inner.encode(out);)?
                     })+
                 }
+            }
+
+            /// Its scalar operands by name.
+            pub fn attributes(&self) -> Vec<(&'static str, Attribute)> {
+                let mut out = Vec::new();
+                match self {
+                    $(Self::$variant $({ $($field),+ })? $(($inner))? => {
+                        $($($field.tell(stringify!($field), &mut out);)+)?
+                        $($inner.tell(stringify!($inner), &mut out);)?
+                    })+
+                }
+                out
             }
         }
 

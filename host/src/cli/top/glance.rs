@@ -5,7 +5,7 @@ use crate::cli::top::watched::{State, Watched};
 use nightlab::night::now::Now;
 use nightlab::night::report::files::account_rows;
 use nightlab::night::report::page::{Entry, Page};
-use nightlab::night::report::picture::percent;
+use nightlab::night::report::running::Running;
 use nightlab::record::ending::Ending;
 use nightlab::record::facts::{duration, signed};
 use nightlab::record::spend::dollars;
@@ -37,17 +37,6 @@ pub struct Glance {
     pub proposers: Vec<[String; 5]>,
     /// Why there is nothing to show, or why it may be old.
     pub trouble: Option<String>,
-}
-
-/// The experiment that trains.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Running {
-    pub title: String,
-    pub figures: String,
-    /// Share of the budget used, from 0 to 1.
-    pub progress: f64,
-    /// Share of the budget and loss in nats per token.
-    pub curve: Vec<(f64, f64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +81,7 @@ impl Glance {
             policy: page.map(|page| line(&page.picture.policy)).unwrap_or_default(),
             standing: Some(watched.state()),
             figures: page.map(figures).unwrap_or_default(),
-            running: now.map(running),
+            running: now.map(Running::of),
             rows: page.map(rows).unwrap_or_default(),
             proposers: page.map(|page| proposers(&page.search.accounts)).unwrap_or_default(),
             trouble: watched.trouble().map(|words| line(&words)),
@@ -148,8 +137,10 @@ fn state(watched: &Watched) -> String {
 fn figures(page: &Page) -> Vec<String> {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
-    let gain = picture.start.zip(picture.last_level()).and_then(|(start, last)| percent(start, last, 2));
-    let gain = gain.map(|gain| format!(", {gain}")).unwrap_or_default();
+    let [began, last] = picture.scores;
+    let [search, sealed] = picture.gains(2);
+    let gain = search.map(|(_, percent)| format!(", {percent}")).unwrap_or_default();
+    let sealed = sealed.map(|(_, percent)| format!(", sealed test {percent}")).unwrap_or_default();
     let champion = match &page.champion {
         Some(champion) => {
             let change =
@@ -173,27 +164,11 @@ fn figures(page: &Page) -> Vec<String> {
         cost.push(format!("proposals {}", dollars(picture.micro_dollars)));
     }
     vec![
-        format!("level {} bits per byte{gain} (began at {})", bits(picture.last_level()), bits(picture.start)),
+        format!("{} bits per byte{gain} (began at {}){sealed}", bits(last.search), bits(began.search)),
         format!("champion {champion}"),
         trials.join(" · "),
         cost.join(" · "),
     ]
-}
-
-fn running(now: &Now) -> Running {
-    let description = line(&now.description);
-    let title = if now.number == 0 { description } else { format!("#{} {description}", now.number) };
-    let Some(run) = &now.run else {
-        let figures = if now.note.is_empty() { "prepared or judged".into() } else { line(&now.note) };
-        return Running { title, figures, ..Running::default() };
-    };
-    let others = if run.at_once > 1 { format!("{} at once, the slowest: ", run.at_once) } else { String::new() };
-    let loss = run.curve.last().map(|(_, loss)| format!(" · loss {loss:.3}")).unwrap_or_default();
-    let left = run.seconds_left.map(|left| format!(" · {} left", duration(left - now.age_s()))).unwrap_or_default();
-    let note = if now.note.is_empty() { String::new() } else { format!(" · {}", line(&now.note)) };
-    let role = line(&run.role);
-    let figures = format!("{others}{role} · {:.0} % · step {}{loss}{left}{note}", run.progress * 100.0, run.steps);
-    Running { title, figures, progress: run.progress.clamp(0.0, 1.0), curve: run.curve.clone() }
 }
 
 fn rows(page: &Page) -> Vec<Row> {

@@ -1,9 +1,10 @@
 //! Draws a night on the terminal, and hears keys.
 
 use crate::cli::out;
-use crate::cli::top::glance::{Glance, HEADS, Running, WIDTHS};
+use crate::cli::top::glance::{Glance, HEADS, WIDTHS};
 use crate::cli::top::watched::Watched;
 use anyhow::{Context, Result};
+use nightlab::night::report::running::Running;
 use nightlab::night::report::watch::PAUSE;
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};

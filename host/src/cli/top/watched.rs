@@ -4,15 +4,13 @@ use anyhow::Result;
 use nightlab::night::now::Now;
 use nightlab::night::past::PastError;
 use nightlab::night::report::page::Page;
-use nightlab::night::report::watch::{self, News, Subject, Watcher};
+use nightlab::night::report::watch::{self, News, SILENCE_S, Subject, Watcher};
 use nightlab::record::store::Store;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// After so many seconds without a word, the night may have been stopped.
-const SILENCE_S: f64 = 60.0;
-/// After so many, nobody runs it: nothing that a night does takes so long without a word.
+/// After so many seconds without a word, nobody runs it: nothing that a night does takes so long without a word.
 const LONG_SILENCE_S: f64 = 1800.0;
 /// A night that says nothing at all may be about to go on for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,14 +86,8 @@ impl Watched {
     }
 
     fn read(&mut self) {
-        let standing = self.news.standing(self.subject);
-        let (night, ended) = standing.map_or((None, None), |at| (Some(at.night.id), at.night.ended_unix_ms));
-        let is_ours = |now: &Now| match now.night {
-            Some(of) => night == Some(of) && ended.is_none(),
-            // A night that measures its baseline has no number yet.
-            None => self.subject == Subject::Last && now.age_s() <= SILENCE_S && ended < Some(now.unix_ms),
-        };
-        self.now = Now::read(&self.store).filter(is_ours);
+        let night = self.news.standing(self.subject).map(|standing| standing.night.id);
+        self.now = self.news.now(&self.store, self.subject);
         let is_quiet = self.now.as_ref().is_none_or(|now| now.age_s() > SILENCE_S);
         self.quiet = is_quiet.then(|| self.quiet.unwrap_or_else(Instant::now));
         let stamp = self.news.stamp(self.subject);

@@ -1,5 +1,6 @@
 //! Why a night could not be exported.
 
+use crate::record::safetensors::SafeTensorError;
 use crate::record::store::StoreError;
 use crate::system::atomic_file::WriteError;
 use std::io;
@@ -17,6 +18,12 @@ pub enum ExportError {
     Columns(#[from] parquet::errors::ParquetError),
     #[error("the database cannot be written: {0}")]
     Database(#[from] rusqlite::Error),
+    #[error("the weights cannot be written: {0}")]
+    Weights(#[from] SafeTensorError),
+    #[error("the configuration cannot be written: {0}")]
+    Configuration(#[from] serde_json::Error),
+    #[error("the held-out text has chunks of different lengths")]
+    Chunks,
     #[error("{0} is not of `host export`; name another folder")]
     NotOurs(PathBuf),
     #[error("{0} is open in another program, or was when it ended; close it there")]

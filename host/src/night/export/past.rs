@@ -24,7 +24,7 @@ impl Run {
     /// A name that no other run of the night has: a trial has several on one random seed, its own and the champion's.
     pub fn name(&self) -> String {
         let Self { trial, record, .. } = self;
-        format!("trial-{trial:04}-seed-{:016x}-{}", record.manifest.random_seed, record.key.short())
+        format!("trial-{trial:04}-seed-{}-{}", record.manifest.random_seed, record.key.short())
     }
 }
 
@@ -57,6 +57,10 @@ pub struct Past {
     pub keeps: Vec<Keep>,
     /// The baseline's runs as trial 0, then those of its trials.
     pub runs: Vec<Run>,
+    /// What the store has lost and the night had, in words.
+    pub lost: Vec<String>,
+    /// The number of the last champion, also if it is lost; 0 if nothing was kept.
+    pub champion: u64,
 }
 
 /// What a text stands for.
@@ -85,27 +89,42 @@ fn before(store: &Store, number: u64, trials: &[&Trial]) -> Result<Vec<String>, 
 }
 
 impl Past {
-    /// Reads a night. Records whose blobs are damaged are left out; `host store check` names them.
+    /// Reads a night. Records whose blobs are damaged are left out, and named in what is lost.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn read(store: &Store, night: NightRecord, policy: &Policy) -> Result<Self, StoreError> {
         let records = store.trials_in(&night.context)?;
-        let baseline = baseline_runs(store, &records, policy)?;
+        let baseline = baseline_runs(store, &night.context, &records, policy)?;
         let seed = match baseline.first().map(|run| store.component(&run.manifest.component)).transpose()?.flatten() {
             Some(component) => guest(store, text_of(store, &component.source_blob)?)?,
             None => None,
         };
-        let mut past = Self { night, trials: Vec::new(), seed, keeps: Vec::new(), runs: Vec::new() };
+        let mut past = Self {
+            night,
+            trials: Vec::new(),
+            seed,
+            keeps: Vec::new(),
+            runs: Vec::new(),
+            lost: Vec::new(),
+            champion: 0,
+        };
+        if past.seed.is_none() {
+            past.lost.push(if baseline.is_empty() { "the baseline" } else { "the source of the seed guest" }.into());
+        }
         let mut seen = BTreeSet::new();
         for record in baseline {
             past.add_run(store, &mut seen, (0, "baseline".into()), record)?;
         }
         let all: Vec<&Trial> = records.iter().map(|record| &record.trial).collect();
         for record in records.iter().filter(|record| record.trial.is_kept() && record.night <= past.night.id) {
-            if let Some(guest) = guest(store, source_of(store, &record.trial)?)? {
-                let before = before(store, record.trial.number, &all)?;
-                past.keeps.push(Keep { trial: record.trial.clone(), guest, before });
+            past.champion = record.trial.number;
+            match guest(store, source_of(store, &record.trial)?)? {
+                Some(guest) => {
+                    let before = before(store, record.trial.number, &all)?;
+                    past.keeps.push(Keep { trial: record.trial.clone(), guest, before });
+                }
+                None => past.lost.push(format!("the source of the kept trial #{}", record.trial.number)),
             }
         }
         for record in records {
@@ -134,7 +153,9 @@ impl Past {
         }
         match store.outcome(&record) {
             Ok(outcome) => self.runs.push(Run { trial, role, record, outcome }),
-            Err(error) if error.is_of_damage() => {}
+            Err(error) if error.is_of_damage() => {
+                self.lost.push(format!("the outcome of {}, a run of trial {trial}", record.key.short()))
+            }
             Err(error) => return Err(error),
         }
         Ok(())

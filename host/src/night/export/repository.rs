@@ -7,7 +7,7 @@ use crate::night::export::error::ExportError;
 use crate::night::export::past::{Guest, Keep, Past};
 use crate::system::atomic_file::WriteError;
 use crate::system::process;
-use crate::system::sanitize::one_line;
+use crate::system::sanitize::{self, one_line};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,6 +16,8 @@ use std::process::{Command, Stdio};
 const SOURCE: &str = "train.rs";
 const CARD: &str = "card.txt";
 const COMPONENT: &str = "component.wasm";
+/// Longest subject of a commit; the whole change follows it.
+const SUBJECT_CHARS: usize = 72;
 /// Who commits. Whose mutation it is stands in the message.
 const COMMITTER: &str = "host <host@localhost>";
 
@@ -78,7 +80,12 @@ fn data(to: &mut Vec<u8>, bytes: &[u8]) {
 /// stranger begins a line of its own.
 fn message(Keep { trial, before, .. }: &Keep) -> String {
     let found = &trial.found;
-    let mut lines = vec![one_line(&trial.description), String::new(), format!("Trial: {}", trial.number)];
+    let change = one_line(&trial.description);
+    let mut lines = vec![sanitize::cut(&change, SUBJECT_CHARS, "…"), String::new()];
+    if lines[0] != change {
+        lines.extend([change, String::new()]);
+    }
+    lines.push(format!("Trial: {}", trial.number));
     lines.push(format!("Proposer: {}", one_line(&trial.proposer)));
     if !trial.hypothesis.is_empty() {
         lines.push(format!("Hypothesis: {}", one_line(&trial.hypothesis)));

@@ -48,7 +48,15 @@ fn night() -> Past {
         hostile(2, Guest::Source("fn main() {}\n".into())),
     ];
     let trials = keeps.iter().map(|keep| keep.trial.clone()).collect();
-    Past { night, trials, seed: Some(Guest::Source("seed".into())), keeps, runs: Vec::new() }
+    Past {
+        night,
+        trials,
+        seed: Some(Guest::Source("seed".into())),
+        keeps,
+        runs: Vec::new(),
+        lost: Vec::new(),
+        champion: 0,
+    }
 }
 
 /// A run with these points and this score, of trial 1.
@@ -303,7 +311,7 @@ fn no_name_of_a_guest_is_one_of_ours() {
     assert_eq!(ours, expected.each_ref());
     assert!(curves.iter().any(|name| *name == "curve/_step"), "{curves:?}");
     assert!(curves.iter().any(|name| *name == "curve/\\u{1b}[31m red"), "{curves:?}");
-    let sql = "SELECT metrics FROM metrics WHERE run_name LIKE '%seed-ffffffffffffffff-%' ORDER BY step";
+    let sql = "SELECT metrics FROM metrics WHERE run_name LIKE '%seed-18446744073709551615-%' ORDER BY step";
     let mut rows = project.prepare(sql).unwrap();
     let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(rows[0].contains("\"NaN\"") && rows[1].contains("\"-Infinity\""), "{rows:?}");

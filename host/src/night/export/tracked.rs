@@ -104,7 +104,7 @@ fn training(run: &Run, trial: Option<&Trial>) -> Tracked {
         "trial": number,
         "role": role,
         // As text: a tracker reads numbers as floats, which have no room for it.
-        "random_seed": format!("{:016x}", manifest.random_seed),
+        "random_seed": manifest.random_seed.to_string(),
         "experiment": key,
         "component": manifest.component.to_string(),
         "task": manifest.task.to_string(),

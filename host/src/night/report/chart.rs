@@ -2,7 +2,7 @@
 //! line with a band of noise around it. Pure.
 
 use crate::night::report::drawing::{Anchor, Drawing, Ink, Mark, Shape, point};
-use crate::night::report::picture::{Dot, Picture, percent};
+use crate::night::report::picture::{Dot, Picture, sureness};
 use crate::night::report::scale::{Axis, Frame, Scale};
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
@@ -108,10 +108,11 @@ fn keeps(night: &Picture) -> impl Iterator<Item = (&Dot, f64)> {
 
 /// The gain of the night in the upper right corner.
 fn gain(drawing: &mut Drawing, night: &Picture, right: f64) {
-    let Some((start, champion)) = night.start.zip(keeps(night).last().map(|(_, level)| level)) else { return };
-    let percent = percent(start, champion, 1).map_or(String::new(), |percent| format!("{percent} bits per byte"));
-    drawing.text(Ink::Gain, (right, 42.0), Anchor::End, format!("{start:.4} → {champion:.4}"));
-    drawing.text(Ink::Better, (right, 66.0), Anchor::End, percent);
+    let [search, sealed] = night.gains(1);
+    let Some((scores, percent)) = search else { return };
+    let sealed = sealed.map(|(_, percent)| format!(" · sealed test {percent}")).unwrap_or_default();
+    drawing.text(Ink::Gain, (right, 42.0), Anchor::End, scores);
+    drawing.text(Ink::Better, (right, 66.0), Anchor::End, format!("{percent} bits per byte{sealed}"));
 }
 
 fn plot(drawing: &mut Drawing, nights: &[Picture], axis: Axis, frame: &Frame) {
@@ -200,7 +201,9 @@ fn mark(dot: &Dot, inks: &Inks, scale: &Scale, size: f64) -> Mark {
     let level = dot.level.filter(|level| level.is_finite());
     let (ink, shape) = match (dot.ending, level) {
         (Ending::Refused | Ending::Failed | Ending::HostFault, _) => (Ink::Fault, cross(x, base)),
-        (_, None) => (Ink::Same, dash(x, base)),
+        (Ending::Same, _) => (Ink::Same, dash(x, base)),
+        // Only a damaged record has a verdict and no score.
+        (_, None) => (Ink::Fault, cross(x, base)),
         (ending, Some(level)) => {
             let ink = match ending {
                 Ending::Keep => inks.keep,
@@ -257,12 +260,13 @@ fn list_keeps(drawing: &mut Drawing, night: &Picture, frame: &Frame) {
         drawing.text(Ink::Name, (left, y), Anchor::Start, change);
         let gain = dot.delta.map_or(String::new(), signed);
         drawing.text(Ink::Better, (right - 130.0, y), Anchor::End, gain);
-        let sure = dot.p_better.map_or(String::new(), |p| format!("P(better) {p:.3}"));
+        let sure = dot.p_better.map_or(String::new(), sureness);
         drawing.text(Ink::Words, (right, y), Anchor::End, sure);
     }
 }
 
 fn legend(drawing: &mut Drawing, frame: &Frame) {
+    let drawn: Vec<Ink> = drawing.marks.iter().map(|mark| mark.ink).collect();
     let y = frame.bottom + 82.0;
     let mut x = frame.left + 6.0;
     for (ink, words) in [
@@ -273,6 +277,9 @@ fn legend(drawing: &mut Drawing, frame: &Frame) {
         (Ink::Same, "tried before"),
         (Ink::Best, "champion"),
     ] {
+        if ink != Ink::Best && !drawn.contains(&ink) {
+            continue;
+        }
         let shape = match ink {
             Ink::Keep => circle(Ending::Keep, x, y, 1.0),
             Ink::Noise | Ink::Discard => circle(Ending::Noise, x, y, 1.0),
@@ -301,7 +308,7 @@ fn legend_of_nights(drawing: &mut Drawing, nights: &[Picture], frame: &Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::night::report::picture::Level;
+    use crate::night::report::picture::{Level, Scores};
     use crate::night::report::svg;
 
     fn dot(number: u64, ending: Ending, level: Option<f64>, description: &str) -> Dot {
@@ -326,6 +333,7 @@ mod tests {
             budget_s: 6.0,
             baseline,
             start: Some(2.7),
+            scores: [Some(2.7), Some(2.61)].map(|search| Scores { search, sealed: search.map(|bpb| bpb + 0.05) }),
             runs: 13,
             seconds: 20.0 * trials.len() as f64,
             micro_dollars: 1_000 * trials.len() as u64,
@@ -361,7 +369,13 @@ mod tests {
     fn every_trial_has_a_mark() {
         let text = drawn(&[several()]);
         assert_eq!(["keep", "noise", "discard"].map(|class| circles(&text, class)), [1, 1, 1]);
-        for words in [">BATCH 18 → 9<", ">−0.1000<", ">P(better) 0.970<", ">2.7000 → 2.6000<"] {
+        for words in [
+            ">BATCH 18 → 9<",
+            ">−0.1000<",
+            ">P(better) 0.970<",
+            ">2.7000 → 2.6100<",
+            ">−3.3 % bits per byte · sealed test −3.3 %<",
+        ] {
             assert!(text.contains(words), "{words} in {text}");
         }
         assert!(text.contains("7 trials · 13 training runs · 2 min 20 s"), "{text}");
@@ -395,7 +409,8 @@ mod tests {
         assert_eq!((circles(&text, "keep"), circles(&text, "noise")), (0, 1));
         let text = drawn(&[night(Vec::new())]);
         assert!(text.contains("no trials yet") && circles(&text, "noise") == 0);
-        let nothing = Picture { baseline: None, start: None, runs: 0, ..night(Vec::new()) };
+        let nothing =
+            Picture { baseline: None, start: None, scores: [Scores::default(); 2], runs: 0, ..night(Vec::new()) };
         assert!(drawn(std::slice::from_ref(&nothing)).contains("0 training runs"));
         let without_baseline = Picture { trials: vec![dot(1, Ending::Keep, Some(2.5), "a")], ..nothing.clone() };
         assert_eq!(circles(&drawn(&[without_baseline]), "keep"), 1);

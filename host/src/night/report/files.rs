@@ -2,18 +2,20 @@
 //! folder. Each file is written completely and then renamed, so a reader never sees half a file.
 
 use crate::guest::component::Card;
+use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::night::credits::{Owing, owing};
 use crate::night::event::Summary;
 use crate::record::causality::Causality;
 use crate::record::ending::Ending;
 use crate::record::facts;
+use crate::record::safetensors::{self, SafeTensorError};
 use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::sanitize::one_line;
+use crate::system::user_file;
 use kernels::session::NamedState;
-use kernels::spec::DType;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -33,7 +35,7 @@ pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the weights: {0}")]
-    Weights(#[from] safetensors::SafeTensorError),
+    Weights(#[from] SafeTensorError),
     #[error("cannot write the data of the page: {0}")]
     Page(#[from] serde_json::Error),
 }
@@ -295,6 +297,19 @@ pub struct ChampionFiles<'a> {
 /// Names of the champion's text in its folder: a source, and the card of a component.
 const TEXTS: [&str; 2] = ["train.rs", "card.txt"];
 
+/// What the champion wrote.
+const SAMPLE: &str = "sample.txt";
+/// Longest sample that is read.
+const MOST_SAMPLE_BYTES: u64 = 64 << 10;
+
+/// What the guest of this text wrote, if it is the champion of the folder.
+pub fn sample(store: &Store, text: &str) -> Option<String> {
+    let is_shown =
+        user_file::read(&champion_text(store, text), MAX_SOURCE_BYTES as u64).is_ok_and(|shown| shown == text);
+    let sample = store.dir().join("champion").join(SAMPLE);
+    is_shown.then(|| user_file::read(&sample, MOST_SAMPLE_BYTES).ok())?
+}
+
 /// Where the champion's text is written.
 pub fn champion_text(store: &Store, text: &str) -> PathBuf {
     let [source, card] = TEXTS;
@@ -317,9 +332,14 @@ pub fn write_report(
     std::fs::create_dir_all(&folder).map_err(|source| ReportError::Write { path: folder.clone(), source })?;
     let weights = folder.join("model.safetensors");
     match model {
-        Some(model) => replace(&weights, &safetensors(model)?)?,
+        Some(model) => replace(&weights, &safetensors::of_state(model)?)?,
         // Those of another champion are worse than none.
         None => remove(&weights)?,
+    }
+    match summary.sample.as_str() {
+        // Of another champion, as the weights.
+        "" => remove(&folder.join(SAMPLE))?,
+        sample => replace(&folder.join(SAMPLE), sample.as_bytes())?,
     }
     replace(&folder.join("component.wasm"), component)?;
     // The text is last: it tells that the folder is complete.
@@ -328,38 +348,6 @@ pub fn write_report(
         remove(other)?;
     }
     replace(&text, source.as_bytes())
-}
-
-/// Encodes named state in the safetensors format.
-pub fn safetensors(state: &NamedState) -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let bytes: Vec<Vec<u8>> = state
-        .tensors
-        .iter()
-        .map(|(_, _, _, values)| {
-            let mut bytes = Vec::new();
-            values.extend_le_bytes(&mut bytes);
-            bytes
-        })
-        .collect();
-    let views: Result<Vec<_>, _> = state
-        .tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, _, spec, values), bytes)| {
-            let dtype = match values.dtype() {
-                DType::F32 => safetensors::Dtype::F32,
-                DType::U32 => safetensors::Dtype::U32,
-                DType::Bf16 => safetensors::Dtype::BF16,
-                DType::F16 => safetensors::Dtype::F16,
-                DType::U8 => safetensors::Dtype::U8,
-                DType::I64 => safetensors::Dtype::I64,
-                DType::Bool => safetensors::Dtype::BOOL,
-            };
-            let shape = spec.shape.dims().iter().map(|&d| d as usize).collect();
-            safetensors::tensor::TensorView::new(dtype, shape, bytes).map(|view| (name.clone(), view))
-        })
-        .collect();
-    safetensors::serialize(views?, None)
 }
 
 fn remove(path: &Path) -> Result<(), ReportError> {

@@ -2,8 +2,8 @@
 //!
 //! `summary` tells its standing and its end, `tally` counts, `files` are what they read in the morning. `page` is the
 //! report as one file for a browser, `pages` writes it, and `dash` serves it while nights run; `watch` sees what is
-//! new. `picture` reads what the staircase shows, `chart` and `scale` lay it out as a `drawing`, `svg` and `png` write
-//! that.
+//! new, and `running` tells what trains. `picture` reads what the staircase shows, `chart` and `scale` lay it out as a
+//! `drawing`, `svg` and `png` write that.
 
 pub mod chart;
 pub mod dash;
@@ -13,6 +13,7 @@ pub mod page;
 pub mod pages;
 pub mod picture;
 pub mod png;
+pub mod running;
 pub mod scale;
 mod summary;
 pub mod svg;

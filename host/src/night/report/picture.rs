@@ -1,5 +1,6 @@
 //! Reads from the store what the picture of a night shows. [`crate::night::report::chart`] draws it.
 
+use crate::data::Split;
 use crate::experiment::judge::Noise;
 use crate::night::past::{self, PastError};
 use crate::night::trial::seeds::replica_seeds;
@@ -7,12 +8,14 @@ use crate::policy::Policy;
 use crate::record::ending::Ending;
 use crate::record::key::{ComponentKey, ContextKey, ExperimentKey};
 use crate::record::store::{ExperimentRecord, NightRecord, Store, StoreError, TrialRecord};
-use crate::record::trial::Trial;
+use crate::record::trial::{Findings, Trial};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A longer pause between two trials means that the night was stopped. Such a pause does not count as time of the
-/// night.
-const PAUSE_MS: i64 = 60_000;
+/// A longer pause between two trials means that the night was stopped: an agent may take minutes to answer. Such a
+/// pause does not count as time of the night.
+const PAUSE_MS: i64 = 15 * 60_000;
+/// A night starts in the store when its baseline is complete; after a longer time it was measured for another one.
+const BEGIN_MS: i64 = 60_000;
 
 /// Scores from here on, infinite ones among them, are left out: only a damaged record has them.
 const MOST_BITS: f64 = 1e6;
@@ -34,6 +37,8 @@ pub struct Picture {
     pub baseline: Option<Level>,
     /// Level of the champion that the night began with.
     pub start: Option<f64>,
+    /// What the champions scored with which the night began and ended, or stands now.
+    pub scores: [Scores; 2],
     /// The trials in the order of their verdicts.
     pub trials: Vec<Dot>,
     /// Number of training runs behind the baseline and the trials.
@@ -51,6 +56,15 @@ pub struct Level {
     pub bpb: f64,
     /// Standard deviation of one score over random seeds.
     pub noise: f64,
+}
+
+/// What a champion scored, in bits per byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Mean on the search split over its random seeds.
+    pub search: Option<f64>,
+    /// On the sealed test split, if that was read for it.
+    pub sealed: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +110,7 @@ impl Picture {
         policy: &Policy,
         all: &[TrialRecord],
     ) -> Result<Self, StoreError> {
-        let replicas = baseline_runs(store, all, policy)?;
+        let replicas = baseline_runs(store, &night.context, all, policy)?;
         let baseline = level(&replicas);
         let (earlier, trials): (Vec<_>, Vec<_>) = all.iter().partition(|record| record.night != night.id);
         let first = trials.first().map(|record| record.trial.number);
@@ -105,9 +119,13 @@ impl Picture {
         let earlier = earlier.into_iter().filter(is_earlier).map(|record| &record.trial);
         let mut levels = Levels::new(baseline);
         let mut start = baseline.map(|level| level.bpb);
+        let mut began = Scores { search: start, sealed: sealed(store, replicas.iter().map(|run| run.key))? };
         for trial in earlier.filter(|trial| trial.is_kept()) {
             start = levels.add(trial).or(start);
+            began = Scores::of(store, trial)?;
         }
+        let last = trials.iter().map(|record| &record.trial).rfind(|trial| trial.is_kept());
+        let scores = [began, last.map_or(Ok(began), |trial| Scores::of(store, trial))?];
 
         let mut runs: BTreeSet<ExperimentKey> = replicas.iter().map(|run| run.key).collect();
         let (times, seconds) = times(night, &replicas, &trials);
@@ -135,10 +153,21 @@ impl Picture {
             budget_s: policy.budget.seconds,
             baseline,
             start,
+            scores,
             trials: dots,
             runs: runs.len(),
             seconds,
             micro_dollars,
+        })
+    }
+
+    /// The gain of the night on the search split and on the sealed test, in words with their scores: `2.5347 → 2.2075`
+    /// and `−12.9 %`. `None` where one of the scores is missing, or nothing was kept.
+    pub fn gains(&self, decimals: usize) -> [Option<(String, String)>; 2] {
+        let [began, last] = self.scores;
+        [(began.search, last.search), (began.sealed, last.sealed)].map(|(began, last)| {
+            let (began, last) = began.zip(last).filter(|(began, last)| began != last)?;
+            Some((format!("{began:.4} → {last:.4}"), percent(began, last, decimals)?))
         })
     }
 
@@ -147,6 +176,29 @@ impl Picture {
         let kept = self.trials.iter().filter(|dot| dot.ending == Ending::Keep);
         kept.filter_map(|dot| dot.level).next_back().or(self.start)
     }
+}
+
+impl Scores {
+    fn of(store: &Store, trial: &Trial) -> Result<Self, StoreError> {
+        let Findings { bpb, experiment, .. } = &trial.found;
+        Ok(Self { search: possible(*bpb), sealed: sealed(store, experiment.iter().copied())? })
+    }
+}
+
+/// The score on the sealed test split of one of these runs, if it was read.
+fn sealed(store: &Store, runs: impl Iterator<Item = ExperimentKey>) -> Result<Option<f64>, StoreError> {
+    for key in runs {
+        let score = store.scores(&key)?.into_iter().rfind(|record| record.split == Split::Test.name());
+        if let Some(bpb) = score.and_then(|record| possible(Some(record.score.bpb))) {
+            return Ok(Some(bpb));
+        }
+    }
+    Ok(None)
+}
+
+/// How sure a keep is to be better. One that probably is not was kept since it is as good and shorter.
+pub fn sureness(p_better: f64) -> String {
+    if p_better < 0.5 { "as good, shorter".into() } else { format!("P(better) {p_better:.3}") }
 }
 
 /// How far a level is from another one: `−1.3 %`. None if that is no number.
@@ -176,14 +228,25 @@ impl Levels {
     }
 }
 
-/// The seed guest's runs on the policy's random seeds. The first trial of a context was compared with the seed guest,
-/// so its runs lead to them. `trials` are those of the context.
+/// The seed guest's runs on the policy's random seeds. `trials` are those of the context. If no night says which guest
+/// it is, the runs of the first trial lead to it, since that was compared with it.
 pub(in crate::night) fn baseline_runs(
     store: &Store,
+    context: &ContextKey,
     trials: &[TrialRecord],
     policy: &Policy,
 ) -> Result<Vec<ExperimentRecord>, StoreError> {
     let seeds = replica_seeds(policy);
+    if let Some(component) = store.baseline_of(context)? {
+        let mut runs = store.experiments_of(&component)?;
+        runs.retain(|run| seeds.contains(&run.manifest.random_seed));
+        let terms = |run: &ExperimentRecord| run.manifest.context_key();
+        // A night whose proposals repeat an earlier night's has a context of its own, on the terms of that one.
+        let is_own = runs.iter().any(|run| terms(run) == *context);
+        let wanted = if is_own { Some(*context) } else { runs.last().map(terms) };
+        runs.retain(|run| Some(terms(run)) == wanted);
+        return Ok(runs);
+    }
     for record in trials.iter().filter(|record| record.trial.champion == 0) {
         for key in store.runs_of(record.id)? {
             let Some(run) = store.find_experiment(&key)? else { continue };
@@ -208,7 +271,7 @@ pub(in crate::night) fn baseline(
     context: &ContextKey,
     policy: &Policy,
 ) -> Result<Option<(ComponentKey, Level)>, StoreError> {
-    let runs = baseline_runs(store, &store.trials_in(context)?, policy)?;
+    let runs = baseline_runs(store, context, &store.trials_in(context)?, policy)?;
     Ok(runs.first().map(|run| run.manifest.component).zip(level(&runs)))
 }
 
@@ -246,7 +309,7 @@ fn measuring_ms(night: &NightRecord, replicas: &[ExperimentRecord]) -> i64 {
     let begin = replicas.iter().map(|run| run.finished_unix_ms.saturating_sub(run.wall_ms.max(0))).min();
     let end = replicas.iter().map(|run| run.finished_unix_ms).max();
     match (begin, end) {
-        (Some(begin), Some(end)) if (0..PAUSE_MS).contains(&night.started_unix_ms.saturating_sub(end)) => {
+        (Some(begin), Some(end)) if (0..BEGIN_MS).contains(&night.started_unix_ms.saturating_sub(end)) => {
             night.started_unix_ms.saturating_sub(begin)
         }
         _ => 0,

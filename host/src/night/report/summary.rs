@@ -85,7 +85,7 @@ impl Night<'_> {
             self.bench.store.end_night(self.id, unix_ms())?;
         }
         if !self.tally.decided.is_empty() {
-            self.write_page(&summary.sample);
+            self.write_page();
         }
         (self.tell)(Event::Summary(Box::new(summary.clone())));
         Ok(summary)
@@ -149,7 +149,7 @@ impl Night<'_> {
         match report {
             Ok((summary, record)) => {
                 self.write_report(&summary, record.as_ref());
-                self.write_page("");
+                self.write_page();
             }
             Err(error) => (self.tell)(Event::Note { text: format!("no report for now: {error}") }),
         }
@@ -175,16 +175,16 @@ impl Night<'_> {
         self.tell_unwritten(written);
     }
 
-    /// Writes `report.html` and its picture. `sample` is text of the champion, if there is some.
-    fn write_page(&mut self, sample: &str) {
-        let written = self.page(sample);
+    /// Writes `report.html` and its picture.
+    fn write_page(&mut self) {
+        let written = self.page();
         self.tell_unwritten(written);
     }
 
-    fn page(&self, sample: &str) -> Result<(), PageError> {
+    fn page(&self) -> Result<(), PageError> {
         let store = &self.bench.store;
         let (night, policy) = past::night(store, Some(self.id))?;
-        pages::write(store.dir(), &Page::of(store, &night, &policy, sample)?)?;
+        pages::write(store.dir(), &Page::of(store, &night, &policy)?)?;
         Ok(())
     }
 

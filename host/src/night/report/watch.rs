@@ -1,13 +1,16 @@
 //! Looks at a store that others write. A look costs one number of SQLite; only if that has changed, more is read.
 
+use crate::night::now::Now;
 use crate::record::key::Hash;
 use crate::record::store::{Sight, Standing, Store, StoreError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time between two looks.
 pub const PAUSE: Duration = Duration::from_millis(500);
+/// After so many seconds without a word, a night may have been stopped.
+pub const SILENCE_S: f64 = 60.0;
 /// After so long the index is opened anew, as it may be another file by now.
 const REOPEN: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,18 @@ pub enum Subject {
 }
 
 impl News {
+    /// What the night of a subject does now, as it says in its store; `None` if it says nothing.
+    pub fn now(&self, store: &Path, subject: Subject) -> Option<Now> {
+        let standing = self.standing(subject);
+        let (night, ended) = standing.map_or((None, None), |at| (Some(at.night.id), at.night.ended_unix_ms));
+        let is_ours = |now: &Now| match now.night {
+            Some(of) => night == Some(of) && ended.is_none(),
+            // A night that measures its baseline has no number yet.
+            None => subject == Subject::Last && now.age_s() <= SILENCE_S && ended < Some(now.unix_ms),
+        };
+        Now::read(store).filter(is_ours)
+    }
+
     pub fn standing(&self, subject: Subject) -> Option<&Standing> {
         match subject {
             Subject::All => None,

@@ -36,13 +36,18 @@ impl RunLock {
 
     /// When the process that holds the lock took it; `None` if nobody holds it.
     pub(super) fn held_since(dir: &Path) -> Result<Option<SystemTime>, StoreError> {
-        let file = open(dir, "lock")?;
+        let path = dir.join("lock");
+        // Opened to read, since a store that is only looked at need not be writable.
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|source| io_error(&path, source))?,
+        };
         if try_lock(dir, &file)? {
             return Ok(None);
         }
         // The holder wrote its process id into the file when it took the lock.
         let since = file.metadata().and_then(|found| found.modified());
-        since.map(Some).map_err(|source| io_error(&dir.join("lock"), source))
+        since.map(Some).map_err(|source| io_error(&path, source))
     }
 
     /// A waiting process holds the queue lock. A process that releases the store and wants it again at once finds the

@@ -1,6 +1,6 @@
 //! Nights: start, end, use of their bounds, and the champion of the latest night.
 
-use crate::record::key::{ContextKey, ExperimentKey, Hash, TaskHash};
+use crate::record::key::{ComponentKey, ContextKey, ExperimentKey, Hash, TaskHash};
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
 use crate::record::store::index::whole;
@@ -82,6 +82,17 @@ impl Store {
     /// Ends a night.
     pub fn end_night(&self, night: i64, unix_ms: i64) -> Result<(), StoreError> {
         self.execute("UPDATE nights SET ended_unix_ms = ? WHERE id = ?", params![unix_ms, night]).map(drop)
+    }
+
+    /// Says which guest is the baseline of a night.
+    pub fn set_baseline(&self, night: i64, component: &ComponentKey) -> Result<(), StoreError> {
+        self.execute("UPDATE nights SET baseline = ? WHERE id = ?", params![component, night]).map(drop)
+    }
+
+    /// The baseline of the nights on these terms; `None` if an earlier version began them all.
+    pub fn baseline_of(&self, context: &ContextKey) -> Result<Option<ComponentKey>, StoreError> {
+        let sql = "SELECT baseline FROM nights WHERE context = ? AND baseline IS NOT NULL ORDER BY id DESC LIMIT 1";
+        self.first(sql, [context], |row| row.get(0))
     }
 
     /// All nights, oldest first.

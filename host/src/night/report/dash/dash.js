@@ -194,6 +194,8 @@
 
   let source = null;
   let told = { state: "", words: "" };
+  // Whether something trains, once that is known.
+  let trains = null;
 
   function showState(name, words) {
     // What is wrong is said once, at length.
@@ -213,7 +215,8 @@
     const { last, ended } = body.dataset;
     let words = { waiting: "waiting for the store", failed: "the store cannot be read" }[told.state] ?? told.words;
     if (told.state === "ready") {
-      words = last === undefined ? "live" : `live · ${ended === undefined ? "last trial" : "ended, last trial"} ${ago(Number(last))} ago`;
+      const state = ended !== undefined ? "ended" : trains === false ? "not running now" : "live";
+      words = last === undefined ? state : `${state} · last trial ${ago(Number(last))} ago`;
     }
     if (state.textContent !== words) state.textContent = words;
     if (state.dataset.state !== told.state) state.dataset.state = told.state;
@@ -235,6 +238,44 @@
     };
   }
 
+  // ---- What trains now
+
+  const room = document.getElementById("now");
+
+  // The curve in a box of 100 by 40, from its highest loss to its lowest.
+  function line(curve) {
+    const losses = curve.map(([, loss]) => loss);
+    const [least, most] = [Math.min(...losses), Math.max(...losses)];
+    const height = (loss) => (most > least ? 38 - (36 * (loss - least)) / (most - least) : 20);
+    return curve.map(([share, loss]) => `${(100 * share).toFixed(2)},${height(loss).toFixed(2)}`).join(" ");
+  }
+
+  function showNow({ title, figures, progress, curve }) {
+    room.querySelector(".what").textContent = title;
+    room.querySelector(".how").textContent = figures;
+    room.querySelector("progress").value = progress;
+    room.querySelector("polyline").setAttribute("points", line(curve));
+  }
+
+  async function lookNow() {
+    const nothing = { figures: "", progress: 0, curve: [] };
+    if (body.dataset.ended !== undefined) {
+      showNow({ ...nothing, title: "The night has ended." });
+      return;
+    }
+    try {
+      if (!document.hidden) {
+        const answer = await fetch(body.dataset.events.replace("/events", "/now"));
+        const now = await answer.json();
+        trains = now !== null;
+        showNow(now ?? { ...nothing, title: "Nothing trains now." });
+      }
+    } catch {
+      showNow({ ...nothing, title: "" });
+    }
+    setTimeout(lookNow, PAUSE);
+  }
+
   // A browser has few connections to one server, so a page that nobody sees lets go of its own.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
@@ -246,7 +287,8 @@
     }
   });
 
-  showState("", "connecting");
+  showState("", body.dataset.events === undefined ? "not live" : "connecting");
   setInterval(tick, 1000);
   listen();
+  if (room) lookNow();
 }

@@ -11,6 +11,10 @@ use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("dash.css");
 const SCRIPT: &str = include_str!("dash.js");
+/// Room for what trains now, which the script fills.
+const NOW: &str = "<section id=\"now\" aria-label=\"What trains now\"><div><p class=\"what\"></p><p class=\"how\"></p>\
+                   <progress max=\"1\" value=\"0\" aria-label=\"Share of the budget used\"></progress></div>\
+                   <svg viewBox=\"0 0 100 40\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><polyline/></svg></section>\n";
 /// Most characters of a policy's name in a list.
 const NAME_CHARS: usize = 60;
 
@@ -30,16 +34,21 @@ impl Frame {
             Subject::Last => "/events".into(),
             Subject::Night(night) => format!("/events?night={night}"),
         };
+        // A night that is under way says what trains, and one that is awaited may soon.
+        let is_open = standing.is_none_or(|standing| standing.night.ended_unix_ms.is_none());
+        let now = if is_open && subject != Subject::All { NOW } else { "" };
         let mut body = format!(" data-events=\"{events}\" data-stamp=\"{}\"", news.stamp(subject));
         if let Some(Standing { night, last_unix_ms, .. }) = standing {
-            let last = last_unix_ms.unwrap_or(night.started_unix_ms);
             // Writing to a String does not fail.
-            let _ = write!(body, " data-night=\"{}\" data-last=\"{last}\"", night.id);
+            let _ = write!(body, " data-night=\"{}\"", night.id);
+            if let Some(last) = last_unix_ms {
+                let _ = write!(body, " data-last=\"{last}\"");
+            }
             if night.ended_unix_ms.is_some() {
                 body += " data-ended=\"\"";
             }
         }
-        Self { body, top: bar(&links(news, standing)) }
+        Self { body, top: bar(&links(news, standing)) + now }
     }
 
     /// Around a page that does not change.
@@ -149,9 +158,11 @@ pub fn nothing(news: &News) -> String {
         State::NoStore => "There is no store here yet. `host run --policy smoke` makes one; this page fills when its \
                            first night begins."
             .into(),
-        State::Ready => "The store has no night yet. `host run --policy smoke` begins one; this page fills when it \
-                         does."
-            .into(),
+        State::Ready => {
+            "The store has no night yet: one begins when its baseline is measured, and this page fills then. \
+                         `host run --policy smoke` makes one."
+                .into()
+        }
     }
 }
 

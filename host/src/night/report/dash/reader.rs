@@ -5,7 +5,7 @@ use crate::night::report::dash::error::DashError;
 use crate::night::report::page::{Details, Page, details};
 use crate::record::store::Store;
 use axum::body::Bytes;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pages that are kept for the next client.
@@ -44,6 +44,11 @@ impl Shown {
 impl Reader {
     pub fn new(dir: PathBuf) -> Self {
         Self { dir, pages: Mutex::default() }
+    }
+
+    /// The folder of the store.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn open(&self) -> Result<Store, DashError> {

@@ -7,9 +7,11 @@ use crate::night::report::dash::events;
 use crate::night::report::dash::frame::{self, Frame};
 use crate::night::report::dash::reader::Reader;
 use crate::night::report::page::{self, View};
-use crate::night::report::watch::{News, State, Subject};
+use crate::night::report::running::Running;
+use crate::night::report::watch::{News, SILENCE_S, State, Subject};
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State as Has};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
@@ -74,6 +76,7 @@ pub fn routes(app: Shared) -> Router {
         .route("/night/{night}", get(night))
         .route("/night/{night}/trial/{number}", get(trial))
         .route("/compare", get(compare))
+        .route("/now", get(now))
         .route("/events", get(listen))
         .fallback(async || refusal(StatusCode::NOT_FOUND, "there is no such page; / has the last night"))
         .layer(from_fn_with_state(app.clone(), guard))
@@ -207,12 +210,20 @@ async fn trial(Has(app): Has<Shared>, Path((night, number)): Path<(i64, u64)>) -
 
 #[derive(Deserialize)]
 struct Pair {
-    a: i64,
-    b: i64,
+    a: Option<i64>,
+    b: Option<i64>,
 }
 
-async fn compare(Has(app): Has<Shared>, Query(Pair { a, b }): Query<Pair>) -> Response {
+async fn compare(Has(app): Has<Shared>, pair: Result<Query<Pair>, QueryRejection>) -> Response {
     let news = app.news();
+    let Ok(Query(Pair { a: Some(a), b: Some(b) })) = pair else {
+        let words = "Two nights are compared by their numbers: /compare?a=1&b=2. /nights has all of them.";
+        let page = frame::message("Which nights?", words, &Frame::still(&news));
+        return page.map_or_else(
+            |error| failed(&news, Subject::All, &error.into()),
+            |page| html(StatusCode::BAD_REQUEST, page),
+        );
+    };
     let frame = Frame::of(&news, Subject::All);
     let stamps = [a, b].map(|night| (night, news.stamp(Subject::Night(night))));
     let made = apart(&app, move |app| {
@@ -230,14 +241,40 @@ struct Wanted {
     night: Option<String>,
 }
 
-async fn listen(Has(app): Has<Shared>, Query(Wanted { night }): Query<Wanted>) -> Response {
-    let subject = match night.as_deref() {
-        None => Subject::Last,
-        Some("all") => Subject::All,
-        Some(number) => match number.parse() {
-            Ok(number) => Subject::Night(number),
-            Err(_) => return refusal(StatusCode::BAD_REQUEST, "`night` is a number or `all`"),
-        },
+impl Wanted {
+    fn subject(&self) -> Result<Subject, Response> {
+        match self.night.as_deref() {
+            None => Ok(Subject::Last),
+            Some("all") => Ok(Subject::All),
+            Some(number) => {
+                let wrong = |_| refusal(StatusCode::BAD_REQUEST, "`night` is a number or `all`");
+                number.parse().map(Subject::Night).map_err(wrong)
+            }
+        }
+    }
+}
+
+/// What trains now, or `null`.
+async fn now(Has(app): Has<Shared>, Query(wanted): Query<Wanted>) -> Response {
+    let subject = match wanted.subject() {
+        Ok(subject) => subject,
+        Err(refused) => return refused,
+    };
+    let news = app.news();
+    let made = apart(&app, move |app| {
+        let now = news.now(app.reader.dir(), subject).filter(|now| now.age_s() <= SILENCE_S);
+        Ok(serde_json::to_string(&now.as_ref().map(Running::of))?)
+    });
+    match made.await {
+        Ok(json) => (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn listen(Has(app): Has<Shared>, Query(wanted): Query<Wanted>) -> Response {
+    let subject = match wanted.subject() {
+        Ok(subject) => subject,
+        Err(refused) => return refused,
     };
     match app.listeners.clone().try_acquire_owned() {
         Ok(place) => events::events(app.feed.clone(), subject, place).into_response(),

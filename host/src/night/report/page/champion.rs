@@ -4,6 +4,7 @@ use crate::night::report::drawing::{Anchor, Drawing, Ink, Shape, point};
 use crate::night::report::page::content::{Entry, Guest, Page, Step};
 use crate::night::report::page::element::{Cell, comparison, details, escaped, table, trial_link};
 use crate::night::report::page::plane::Plane;
+use crate::night::report::picture::sureness;
 use crate::night::report::svg;
 use crate::record::facts;
 use crate::record::facts::signed;
@@ -47,9 +48,11 @@ fn scores(page: &Page) -> String {
     for step in page.path.iter().rev().take(1) {
         rows.push(row(format!("champion {}", trial_link(step.number)), &step.scores));
     }
-    let caption = "Bits per byte. Search: the split that selection used. Confirm: read before a keep. Test: sealed until \
-                   the end of the night.";
-    table("scores", caption, &["guest", "search", "seeds", "confirm", "test"], rows)
+    let is_sealed = page.baseline.test.is_none() && page.path.last().is_none_or(|step| step.scores.test.is_none());
+    let test = if is_sealed { "sealed until the end of the night" } else { "read at the end" };
+    let caption =
+        format!("Bits per byte. Search: the split that selection used. Confirm: read before a keep. Test: {test}.");
+    table("scores", &caption, &["guest", "search", "seeds", "confirm", "test"], rows)
 }
 
 fn sentences(page: &Page, entry: &Entry) -> String {
@@ -153,18 +156,24 @@ fn curves(page: &Page, champion: &Entry) -> Option<Drawing> {
     for (entry, ink, name) in curves {
         let last = entry.curve.last().map_or(1, |(step, _)| *step).max(1) as f64;
         let mut path = String::new();
-        for (i, (step, loss)) in entry.curve.iter().enumerate() {
+        let shown = entry.curve.iter().skip_while(|(_, loss)| !plane.has(*loss));
+        for (i, (step, loss)) in shown.enumerate() {
             let x = left + (right - left) * *step as f64 / last;
             let _ = write!(path, "{}{}", if i == 0 { "M" } else { "L" }, point(x, plane.y(*loss)));
         }
         drawing.path(ink, path);
         let end = entry.held_out_nats.or(entry.curve.last().map(|(_, loss)| *loss))?;
         if entry.held_out_nats.is_some() {
-            drawing.add(Ink::HeldOut, Shape::Circle { x: right, y: plane.y(end), radius: 4.5 });
+            drawing.add(ink, Shape::Circle { x: right, y: plane.y(end), radius: 4.5 });
         }
         drawing.text(Ink::Words, (right + 10.0, plane.y(end) + 4.5), Anchor::Start, name);
     }
-    drawing.text(Ink::Words, (left, bottom + 22.0), Anchor::Start, "share of the run; dots: held-out text");
+    drawing.text(
+        Ink::Words,
+        (left, bottom + 22.0),
+        Anchor::Start,
+        "share of the run; dots: held-out text; the first, higher losses are left out",
+    );
     drawing.text(Ink::Words, (4.0, 14.0), Anchor::Start, "nats per token");
     Some(drawing)
 }
@@ -181,7 +190,7 @@ pub fn path(page: &Page) -> String {
 fn one_step(entry: &Entry, step: &Step) -> String {
     let figures = [
         entry.delta.map(|delta| format!("{} bits per byte", signed(delta))),
-        entry.p_better.map(|p| format!("P(better) {p:.3}")),
+        entry.p_better.map(sureness),
         entry.pairs.map(|pairs| format!("{pairs} random seeds")),
         step.scores.confirm.map(|bpb| format!("confirm {bpb:.4}")),
         step.scores.test.map(|bpb| format!("test {bpb:.4}")),

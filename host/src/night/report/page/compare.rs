@@ -42,22 +42,25 @@ pub fn names(nights: &[Page; 2]) -> String {
 }
 
 /// One row for each figure.
+/// The gain of a night in per cent, on the search split and on the sealed test.
+fn percents(page: &Page) -> [String; 2] {
+    page.picture.gains(2).map(|gain| gain.map_or("–".into(), |(_, percent)| percent))
+}
+
 pub fn figures(nights: &[Page; 2]) -> String {
     type Figure = fn(&Page) -> String;
     let bits = |figure: Option<f64>| figure.map_or("–".into(), |bpb| format!("{bpb:.4}"));
-    let rows: [(&str, Figure); 16] = [
+    let rows: [(&str, Figure); 17] = [
         ("baseline, bits per byte", |page| page.baseline.search.map_or("–".into(), |bpb| format!("{bpb:.4}"))),
         ("noise of a score", |page| {
             page.picture.baseline.map_or("–".into(), |level| format!("± {:.4}", level.noise))
         }),
         ("gain of the night", |page| {
-            let levels = page.picture.start.zip(page.picture.last_level());
-            levels.map_or("–".into(), |(start, last)| signed(last - start))
+            let [began, last] = page.picture.scores;
+            began.search.zip(last.search).map_or("–".into(), |(began, last)| signed(last - began))
         }),
-        ("gain in per cent", |page| {
-            let levels = page.picture.start.zip(page.picture.last_level());
-            levels.map_or("–".into(), |(start, last)| format!("{:+.2} %", (last - start) / start * 100.0))
-        }),
+        ("gain in per cent", |page| percents(page)[0].clone()),
+        ("gain on the sealed test", |page| percents(page)[1].clone()),
         ("trials", |page| page.picture.trials.len().to_string()),
         ("kept", |page| page.count(|ending| ending == Ending::Keep).to_string()),
         ("no gain proven", |page| page.count(|ending| ending == Ending::Noise).to_string()),

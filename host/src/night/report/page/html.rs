@@ -55,7 +55,7 @@ fn of_night(
     let picture = std::slice::from_ref(&page.picture);
     type Body<'a> = &'a dyn Fn() -> String;
     let all: [(&str, &str, Body); 8] = [
-        ("staircase", "Trials", &|| staircase(picture, view.axis()) + &trials::state(page)),
+        ("staircase", "Trials", &|| staircase(picture, view.axis()) + &trials::kept(page) + &trials::state(page)),
         ("latest", "Latest", &|| if view.is_served() { tiles::latest(page) } else { String::new() }),
         ("champion", "Champion", &|| champion::section(page)),
         ("path", "Path to the best", &|| champion::path(page)),

@@ -25,6 +25,11 @@ impl Plane {
         (low <= high).then(|| Self { left, right, top, bottom, low, high: high.max(low + low.abs() * 1e-6 + 1e-6) })
     }
 
+    /// Whether a figure lies on it, or would be drawn at its edge.
+    pub fn has(&self, figure: f64) -> bool {
+        (self.low..=self.high).contains(&figure)
+    }
+
     pub fn y(&self, figure: f64) -> f64 {
         let share = ((self.high - figure) / (self.high - self.low)).clamp(0.0, 1.0);
         self.top + (self.bottom - self.top) * share

@@ -1,6 +1,7 @@
 //! Reads a page from the store. What the store has lost is named on the page, and the rest is shown.
 
 use crate::night::past::{self, PastError};
+use crate::night::report::files;
 use crate::night::report::page::clock::Clock;
 use crate::night::report::page::content::{Champion, Entry, ExchangeEntry, Guest, Page, RunEntry, Search, Step};
 use crate::night::report::page::edits;
@@ -34,20 +35,20 @@ const MOST_KINDS: usize = 12;
 const MOST_LOST: usize = 20;
 
 impl Page {
-    /// The page of a night. `sample` is text that its champion wrote, if there is some.
+    /// The page of a night.
     ///
     /// # Errors
     /// If the index cannot be read. A lost blob is no error.
-    pub fn of(store: &Store, night: &NightRecord, policy: &Policy, sample: &str) -> Result<Self, StoreError> {
-        Self::read(store, (night, policy), sample, true)
+    pub fn of(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
+        Self::read(store, (night, policy), true)
     }
 
-    /// The page of a night without what [`details`] has of trials that are not champions, and without a sample.
+    /// The page of a night without what [`details`] has of trials that are not champions.
     ///
     /// # Errors
     /// As [`Page::of`].
     pub fn outline(store: &Store, night: &NightRecord, policy: &Policy) -> Result<Self, StoreError> {
-        Self::read(store, (night, policy), "", false)
+        Self::read(store, (night, policy), false)
     }
 
     /// As [`Page::outline`], of the night with this number at one moment.
@@ -62,15 +63,10 @@ impl Page {
     }
 
     /// All about the trials on the path to the best is read, and about the others `with_details`.
-    fn read(
-        store: &Store,
-        (night, policy): (&NightRecord, &Policy),
-        sample: &str,
-        with_details: bool,
-    ) -> Result<Self, StoreError> {
+    fn read(store: &Store, (night, policy): (&NightRecord, &Policy), with_details: bool) -> Result<Self, StoreError> {
         let all = store.trials_in(&night.context)?;
         let picture = Picture::among(store, night, policy, &all)?;
-        let replicas = picture::baseline_runs(store, &all, policy)?;
+        let replicas = picture::baseline_runs(store, &night.context, &all, policy)?;
         let trials = until(all, night);
         let path = path(&trials);
         let on_path = |number: u64| path.binary_search(&number).is_ok();
@@ -93,6 +89,9 @@ impl Page {
             Some(step) => Some(reader.champion(step, &trials)?),
             None => None,
         };
+        let written = reader.sources.get(&champion.as_ref().map_or(0, |champion| champion.number));
+        let sample = written.and_then(|text| files::sample(store, text)).map(|text| sanitize::printable(&text));
+        let sample = sample.unwrap_or_default();
         let own: Vec<&Trial> =
             trials.iter().filter(|record| record.night == night.id).map(|record| &record.trial).collect();
         let importance = importance(&trials, &picture);
@@ -110,7 +109,7 @@ impl Page {
             entries,
             search,
             clock,
-            sample: sanitize::printable(sample),
+            sample,
             lost: reader.lost,
         })
     }
@@ -136,7 +135,8 @@ pub fn details(
     number: u64,
 ) -> Result<Option<Details>, StoreError> {
     let mut reader = Reader::new(store, night, u64::from(policy.task.context))?;
-    let baseline = picture::baseline_runs(store, &store.trials_in(&night.context)?, policy)?;
+    let trials = store.trials_in(&night.context)?;
+    let baseline = picture::baseline_runs(store, &night.context, &trials, policy)?;
     let (seed, _) = reader.seed_guest(&baseline)?;
     if number == 0 {
         return Ok(Some(Details { entries: vec![seed], lost: reader.lost }));

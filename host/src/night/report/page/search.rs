@@ -6,7 +6,6 @@ use crate::night::report::files;
 use crate::night::report::page::content::Page;
 use crate::night::report::page::element::{Cell, details, escaped, table, trial_link};
 use crate::night::report::page::{lanes, moved, sealed};
-use crate::night::report::picture::percent;
 use crate::propose::evolve::known::Idea;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -21,10 +20,10 @@ pub fn summary(page: &Page) -> String {
         None => " · under way, or stopped",
     };
     let mut out = format!("<p>{}{state}</p>\n", escaped(&chart::facts(&page.picture)));
-    let figures = page.picture.start.zip(page.picture.last_level());
-    if let Some((start, level)) = figures.filter(|(start, level)| start != level) {
-        let percent = percent(start, level, 1).map_or(String::new(), |percent| format!(" ({percent})"));
-        let words = format!("{start:.4} → {level:.4} bits per byte{percent}");
+    let [search, sealed] = page.picture.gains(1);
+    if let Some((scores, percent)) = search {
+        let sealed = sealed.map(|(scores, percent)| format!("; sealed test {scores} ({percent})")).unwrap_or_default();
+        let words = format!("{scores} bits per byte ({percent}) on the search split{sealed}");
         out += &format!("<p class=\"gain\">{}</p>\n", escaped(&words));
     }
     out

@@ -121,7 +121,7 @@ impl Lab {
 
     fn page(&self) -> Page {
         let (night, policy) = past::night(&self.store, None).unwrap();
-        Page::of(&self.store, &night, &policy, "").unwrap()
+        Page::of(&self.store, &night, &policy).unwrap()
     }
 
     /// A night with two keeps, of which the second was made from the first.
@@ -196,7 +196,7 @@ fn a_later_night_begins_at_the_champion_of_the_one_before() {
     assert_eq!(page.entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [0, 1, 5, 7]);
     // And of the first night, the champion is still the one that it ended with.
     let (first, policy) = past::night(&lab.store, Some(lab.night)).unwrap();
-    let first = Page::of(&lab.store, &first, &policy, "").unwrap();
+    let first = Page::of(&lab.store, &first, &policy).unwrap();
     assert_eq!(first.champion.map(|champion| champion.number), Some(5));
     assert_eq!(first.entries.len(), before.entries.len());
 }
@@ -370,7 +370,8 @@ fn hostile_words_stay_words() {
     // The costs of a champion whose run is recorded.
     honest.insert("meter".into());
     let (night, policy) = past::night(&lab.store, None).unwrap();
-    let page = Page::of(&lab.store, &night, &policy, hostile).unwrap();
+    let page = Page::of(&lab.store, &night, &policy).unwrap();
+    let page = Page { sample: crate::system::sanitize::printable(hostile), ..page };
     assert_eq!(page.entry(1).unwrap().exchanges.len(), 1);
     for html in [report(&page).unwrap(), compared(&[page.clone(), page.clone()], &Served::default()).unwrap()] {
         let new: Vec<String> = elements(&html).difference(&honest).cloned().collect();
@@ -381,6 +382,32 @@ fn hostile_words_stay_words() {
         assert!(main_part(&html).contains("&lt;script&gt;alert(1)"));
     }
     assert_eq!(data(&report(&page).unwrap())[1]["exchanges"][0]["status"], page.entry(1).unwrap().exchanges[0].status);
+}
+
+#[test]
+fn what_the_champion_wrote_is_on_its_page() {
+    let lab = Lab::after_a_night();
+    let folder = lab.folder.path().join("champion");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("sample.txt"), "ROMEO\u{1b}[31m").unwrap();
+    let champion = SEED.replace("0.02", "0.04").replace("step(", "steps(");
+    for (text, sample) in [(champion.as_str(), "ROMEO\\u{1b}[31m"), (SEED, "")] {
+        std::fs::write(folder.join("train.rs"), text).unwrap();
+        assert_eq!(lab.page().sample, sample);
+    }
+}
+
+#[test]
+fn a_night_without_a_measured_trial_has_its_baseline() {
+    let lab = Lab::new();
+    let baseline = lab.baseline();
+    lab.store.set_baseline(lab.night, &baseline[0].manifest.component).unwrap();
+    lab.add(&lab.trial(1, Ending::Refused, None, "no Rust"), &[]);
+    let page = lab.page();
+    assert_eq!((page.picture.runs, page.baseline.seeds), (baseline.len(), baseline.len()));
+    assert_eq!(page.picture.scores[1].search, page.picture.baseline.map(|level| level.bpb));
+    assert!(page.picture.start.is_some() && page.entry(0).unwrap().source.is_some());
+    assert_eq!(page.picture.gains(1), [None, None]);
 }
 
 #[test]
@@ -398,7 +425,7 @@ fn what_is_damaged_or_lost_is_named_and_the_rest_is_shown() {
             _ => std::fs::remove_file(blob).unwrap(),
         }
     }
-    let page = Page::of(&lab.store, &night, &policy, "").unwrap();
+    let page = Page::of(&lab.store, &night, &policy).unwrap();
     assert_eq!(page.entries.len(), whole.entries.len());
     assert!(page.lost.iter().any(|lost| lost.contains("is damaged")), "{:?}", page.lost);
     assert!(page.lost.iter().any(|lost| lost.contains("is missing")), "{:?}", page.lost);
@@ -450,7 +477,7 @@ fn a_store_of_an_older_version_is_shown() {
     drop(old);
     let store = Store::open_to_read(folder.path()).unwrap();
     let (night, policy) = past::night(&store, None).unwrap();
-    let page = Page::of(&store, &night, &policy, "").unwrap();
+    let page = Page::of(&store, &night, &policy).unwrap();
     assert_eq!(page.entries.len(), trials.len() + 1);
     assert_eq!(page.path.iter().map(|step| step.number).collect::<Vec<_>>(), [1, 5]);
     elements(&report(&page).unwrap());

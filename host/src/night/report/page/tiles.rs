@@ -3,7 +3,6 @@
 
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{escaped, trial_link};
-use crate::night::report::picture::percent;
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -15,14 +14,15 @@ const LATEST: usize = 7;
 pub fn tiles(page: &Page) -> String {
     let picture = &page.picture;
     let bits = |level: Option<f64>| level.map_or("–".into(), |level| format!("{level:.4}"));
-    let levels = picture.start.zip(picture.last_level());
-    let gain = levels.and_then(|(start, last)| percent(start, last, 2)).unwrap_or("–".into());
+    let [began, last] = picture.scores;
+    let [gain, sealed] = picture.gains(2).map(|gain| gain.map(|(_, percent)| percent));
+    let noise = picture.baseline.map_or("–".into(), |level| format!("noise ± {:.4}", level.noise));
     let failed = page.count(Ending::is_failure);
     let mut tiles = vec![
         ("trials", picture.trials.len().to_string(), format!("{failed} without a score")),
         ("kept", page.count(|ending| ending == Ending::Keep).to_string(), format!("{} repeats", page.search.repeats)),
-        ("bits per byte", bits(picture.last_level()), format!("began at {}", bits(picture.start))),
-        ("gain", gain, picture.baseline.map_or("–".into(), |level| format!("noise ± {:.4}", level.noise))),
+        ("bits per byte", bits(last.search), format!("began at {}", bits(began.search))),
+        ("gain", gain.unwrap_or("–".into()), sealed.map_or(noise, |percent| format!("sealed test {percent}"))),
         ("training runs", picture.runs.to_string(), format!("{} s each", picture.budget_s)),
         ("time", duration(picture.seconds), "without pauses".into()),
     ];
@@ -43,7 +43,7 @@ pub fn latest(page: &Page) -> String {
         return "<p class=\"note\">No trials yet. They appear here as they are decided.</p>\n".into();
     }
     let items = own.into_iter().take(LATEST).map(|entry| {
-        let figures = [entry.delta.map(signed), entry.p_better.map(|p| format!("P(better) {p:.3}"))];
+        let figures = [entry.delta.map(signed), entry.p_better.map(|p| format!("P {p:.3}"))];
         let figures: Vec<String> = figures.into_iter().flatten().chain([duration(entry.wall_s)]).collect();
         format!(
             "<li>{} <span class=\"verdict {1}\">{1}</span> <span class=\"figures\">{2}</span><p>{3}</p></li>\n",

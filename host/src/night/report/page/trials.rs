@@ -3,6 +3,7 @@
 use crate::night::report::page::content::{Entry, Page};
 use crate::night::report::page::element::{Cell, Head, escaped, table, table_of, trial_link};
 use crate::night::report::page::view::{Row, View};
+use crate::night::report::picture::sureness;
 use crate::record::ending::Ending;
 use crate::record::facts::{duration, signed};
 use crate::record::spend::dollars;
@@ -10,6 +11,32 @@ use crate::system::sanitize;
 
 /// Longest reason in the table; the details have all of it.
 const REASON_CHARS: usize = 160;
+/// Longest change in the list of keeps.
+const CHANGE_CHARS: usize = 160;
+
+/// Most keeps that are listed under the staircase.
+const KEPT: usize = 12;
+
+/// The keeps of the night, the last one first: the labels of the staircase.
+pub fn kept(page: &Page) -> String {
+    let kept: Vec<&Entry> = page.trials().filter(|entry| entry.ending == Ending::Keep).collect();
+    let item = |entry: &&Entry| {
+        let figures = [entry.delta.map(signed), entry.p_better.map(sureness)];
+        let figures: Vec<String> = figures.into_iter().flatten().collect();
+        format!(
+            "<li>{} <span class=\"figures\">{}</span> {}</li>\n",
+            trial_link(entry.number),
+            escaped(&figures.join(" · ")),
+            escaped(&sanitize::cut(&entry.change, CHANGE_CHARS, "…"))
+        )
+    };
+    let items: String = kept.iter().rev().take(KEPT).map(item).collect();
+    let more = match kept.len().checked_sub(KEPT) {
+        Some(more @ 1..) => format!("<li>and {more} before; the path to the best has all of them</li>\n"),
+        _ => String::new(),
+    };
+    if items.is_empty() { items } else { format!("<ul class=\"kept\" id=\"keeps\">\n{items}{more}</ul>\n") }
+}
 
 /// How the trials ended, in a line.
 pub fn state(page: &Page) -> String {
@@ -20,7 +47,8 @@ pub fn state(page: &Page) -> String {
     let counts: Vec<String> =
         counts.filter(|(_, count)| *count > 0).map(|(ending, count)| format!("{count} {}", ending.name())).collect();
     let words = "Each trial stands at its champion's level plus its difference to it on the same random seeds: below \
-                 the line is better. The band is what chance does to one score.";
+                 the line is better. So the line adds up differences, and may end elsewhere than the champion's mean \
+                 score. The band is what chance does to one score.";
     format!("<p class=\"note\">{}. {}</p>\n", escaped(&counts.join(", ")), escaped(words))
 }
 
