@@ -241,25 +241,24 @@ struct Wanted {
     night: Option<String>,
 }
 
+fn no_subject() -> Response {
+    refusal(StatusCode::BAD_REQUEST, "`night` is a number or `all`")
+}
+
 impl Wanted {
-    fn subject(&self) -> Result<Subject, Response> {
+    /// `None` if it is not a subject.
+    fn subject(&self) -> Option<Subject> {
         match self.night.as_deref() {
-            None => Ok(Subject::Last),
-            Some("all") => Ok(Subject::All),
-            Some(number) => {
-                let wrong = |_| refusal(StatusCode::BAD_REQUEST, "`night` is a number or `all`");
-                number.parse().map(Subject::Night).map_err(wrong)
-            }
+            None => Some(Subject::Last),
+            Some("all") => Some(Subject::All),
+            Some(number) => number.parse().map(Subject::Night).ok(),
         }
     }
 }
 
 /// What trains now, or `null`.
 async fn now(Has(app): Has<Shared>, Query(wanted): Query<Wanted>) -> Response {
-    let subject = match wanted.subject() {
-        Ok(subject) => subject,
-        Err(refused) => return refused,
-    };
+    let Some(subject) = wanted.subject() else { return no_subject() };
     let news = app.news();
     let made = apart(&app, move |app| {
         let now = news.now(app.reader.dir(), subject).filter(|now| now.age_s() <= SILENCE_S);
@@ -272,10 +271,7 @@ async fn now(Has(app): Has<Shared>, Query(wanted): Query<Wanted>) -> Response {
 }
 
 async fn listen(Has(app): Has<Shared>, Query(wanted): Query<Wanted>) -> Response {
-    let subject = match wanted.subject() {
-        Ok(subject) => subject,
-        Err(refused) => return refused,
-    };
+    let Some(subject) = wanted.subject() else { return no_subject() };
     match app.listeners.clone().try_acquire_owned() {
         Ok(place) => events::events(app.feed.clone(), subject, place).into_response(),
         Err(_) => {
