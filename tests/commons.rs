@@ -442,15 +442,28 @@ fn a_commit_runs_no_program_of_the_folder() {
     std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
     std::fs::write(&hook, format!("#!/bin/sh\n{program}\n")).unwrap();
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    for (field, value) in [("user.name", "a lab"), ("user.email", "a@b.c"), ("filter.x.clean", &program)] {
+    for (field, value) in [("user.name", "a lab"), ("user.email", "a@b.c"), ("remote.x.url", "elsewhere")] {
         git(&commons, &["config", field, value]);
     }
-    git(&commons, &["config", "core.fsmonitor", &program]);
     let commit = || home.host(&["commons", "publish", "commons", "--licence", "MIT", "--commit"]);
-    let refused = commit();
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("own settings of Git run a program: `filter.x.clean touch"), "{}", said(&refused));
-    git(&commons, &["config", "--remove-section", "filter.x"]);
+    // Git has more settings that run programs than these; whatever is not known to run none is refused.
+    for setting in [
+        "filter.x.clean",
+        "core.fsmonitor",
+        "gpg.ssh.defaultKeyCommand",
+        "gc.recentObjectsHook",
+        "remote.x.uploadpack",
+        "extensions.partialClone",
+        "include.path",
+        "any.thing",
+    ] {
+        git(&commons, &["config", setting, &program]);
+        let refused = commit();
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        let words = format!("own settings of Git have `{}`, which may run", setting.to_lowercase());
+        assert!(said(&refused).to_lowercase().contains(&words.to_lowercase()), "{}", said(&refused));
+        git(&commons, &["config", "--unset", setting]);
+    }
     succeeds(&commit());
     assert!(!ran.exists());
     assert!(git(&commons, &["log", "--oneline"]).contains("finding"));

@@ -4,7 +4,7 @@ use crate::common::home::{Home, Running, lines, said, trials};
 use crate::common::{component, tiny};
 use nightlab::community::{Claim, Content, PrivateKey, Receipt, Rounded, Signed, Status, Submission};
 use nightlab::record::ending::Ending;
-use nightlab::record::key::{ComponentKey, Hash, TaskHash};
+use nightlab::record::key::{ComponentKey, Hash, SourceKey, TaskHash};
 use nightlab::record::quotas::Quotas;
 use nightlab::record::store::{Arrival, NewSubmission, Store};
 use serde_json::Value;
@@ -33,6 +33,12 @@ fn succeeds(output: &Output) {
 
 fn fails(output: &Output, words: &str) {
     assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    assert!(said(output).contains(words), "no `{words}` in: {}", said(output));
+}
+
+/// What could not be decided is told from what is refuted.
+fn undecided(output: &Output, words: &str) {
+    assert_eq!(output.status.code(), Some(2), "{}", said(output));
     assert!(said(output).contains(words), "no `{words}` in: {}", said(output));
 }
 
@@ -355,7 +361,8 @@ fn claims_and_receipts_are_proved_or_refuted() {
         "interval 3 has another state hash than the one that is claimed",
     );
     changed("terms.claim", &|claim| claim.evidence.manifest.budget_ps *= 1_000_000);
-    fails(&verify("terms.claim", &[]), "on terms that no night of this store has");
+    undecided(&verify("nowhere.claim", &[]), "cannot read nowhere.claim");
+    undecided(&verify("terms.claim", &[]), "on terms that no night of this store has");
     // A receipt by another key is not this store's own. It may not contradict its run.
     let forged = |name: &str, change: &dyn Fn(&mut Receipt)| {
         let mut text = receipt(home, gain).text;
@@ -366,8 +373,20 @@ fn claims_and_receipts_are_proved_or_refuted() {
     succeeds(&verify("other.receipt", &[]));
     forged("figure.receipt", &|receipt| (receipt.bpb, receipt.pairs) = (Rounded::new(0.1), Some(1)));
     fails(&verify("figure.receipt", &[]), "and the receipt says 0.1000");
+    forged("unpaired.receipt", &|receipt| (receipt.bpb, receipt.pairs) = (Rounded::new(0.1), None));
+    fails(&verify("unpaired.receipt", &[]), "and the receipt says 0.1000");
+    forged("task.receipt", &|receipt| receipt.task = TaskHash::of(b"another"));
+    fails(&verify("task.receipt", &[]), "the experiment is of another task");
+    forged("refused.receipt", &|receipt| receipt.status = Status::Tried(Ending::Refused));
+    fails(&verify("refused.receipt", &[]), "what was not trained has no experiment");
+    forged("source.receipt", &|receipt| receipt.source_key = Some(SourceKey::of(b"another")));
+    fails(&verify("source.receipt", &[]), "it names another source than that of its submission");
+    forged("unknown.receipt", &|receipt| receipt.submission = Hash::of(b"another"));
+    undecided(&verify("unknown.receipt", &[]), "nothing here ties it to submission");
+    forged("empty.receipt", &|receipt| receipt.evidence = None);
+    undecided(&verify("empty.receipt", &[]), "nothing to run again");
     forged("component.receipt", &|receipt| receipt.component_key = Some(ComponentKey::of(b"another")));
-    fails(&verify("component.receipt", &[]), "it names another component than that of its run");
+    fails(&verify("component.receipt", &[]), "the experiment ran another component");
     let mut bytes = std::fs::read(&claim).unwrap();
     bytes[60] ^= 1;
     std::fs::write(home.path("flipped.claim"), bytes).unwrap();
@@ -478,7 +497,7 @@ fn a_component_is_tried_like_a_source_and_the_night_goes_on() {
     std::fs::copy(home.path("gain.submission"), other.path("gain.submission")).unwrap();
     let answer = format!(".host/receipts/{}.receipt", hash_of(&home.path("gain.submission")));
     std::fs::copy(home.path(&answer), other.path("gain.receipt")).unwrap();
-    fails(&other.host(&["verify", "gain.receipt"]), "--submission FILE");
+    undecided(&other.host(&["verify", "gain.receipt"]), "--submission FILE");
     succeeds(&add(&other, "gain.submission"));
     succeeds(&other.host(&["verify", "gain.receipt"]));
     // The record shows the card; the champion's folder has it beside the component.

@@ -42,12 +42,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli).and_then(|code| everything_printed().map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
-            let message = text::error(&error);
-            if json && out::failure().is_none() {
-                text::json_line(&serde_json::json!({ "error": message }));
-            } else {
-                eprintln!("error: {}", printable(&message));
-            }
+            text::complain(&error, json);
             ExitCode::FAILURE
         }
     }

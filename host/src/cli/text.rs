@@ -31,6 +31,16 @@ pub fn error(error: &anyhow::Error) -> String {
     })
 }
 
+/// Says what went wrong, where programs or people look for it.
+pub fn complain(failure: &anyhow::Error, json: bool) {
+    let message = error(failure);
+    if json && out::failure().is_none() {
+        json_line(&serde_json::json!({ "error": message }));
+    } else {
+        eprintln!("error: {}", printable(&message));
+    }
+}
+
 /// The first line of a text, shortened for a table.
 pub fn headline(text: &str) -> String {
     sanitize::cut(&printable(text.lines().next().unwrap_or_default()), HEADLINE_CHARS, "…")

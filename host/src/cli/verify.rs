@@ -7,18 +7,43 @@ use anyhow::{Context, Result, bail};
 use nightlab::community::{Finding, Form, Negatives, PAGE, PrivateKey, PublicKey, Purpose, SOURCE, Signed, Submission};
 use nightlab::guest::source::MAX_SOURCE_BYTES;
 use nightlab::night::commons;
-use nightlab::night::setup;
-use nightlab::night::verify::{self, Audited, Statement};
+use nightlab::night::setup::{self, OpenError};
+use nightlab::night::verify::{self, Audited, Statement, VerifyError};
 use nightlab::system::sanitize::printable;
 use nightlab::system::user_file;
 use serde_json::json;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The exit code where nothing could be decided, so that a program tells it from what is refuted.
+const UNDECIDED: u8 = 2;
+
 pub fn verify(cli: &Cli, what: &Verify) -> Result<ExitCode> {
-    match (&what.file, what.audit) {
+    let decided = match (&what.file, what.audit) {
         (Some(file), _) => prove(cli, file, what),
         (None, count) => audit(cli, count.unwrap_or(0), what.random_seed),
+    };
+    Ok(decided.unwrap_or_else(|error| {
+        text::complain(&error, cli.json);
+        if is_of_this_place(&error) { ExitCode::from(UNDECIDED) } else { ExitCode::FAILURE }
+    }))
+}
+
+/// Whether an error says nothing against what is to be proved: something is missing here, or the machine failed.
+fn is_of_this_place(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(
+            VerifyError::Open(_)
+            | VerifyError::Store(_)
+            | VerifyError::Replay(_)
+            | VerifyError::Compile(_)
+            | VerifyError::NoComponent(_)
+            | VerifyError::OtherTerms(_)
+            | VerifyError::NotHere(_),
+        ) => true,
+        Some(_) => false,
+        None => error.is::<OpenError>() || error.chain().any(|cause| cause.is::<io::Error>()),
     }
 }
 
@@ -50,8 +75,10 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
         } else {
             println!("it names no experiment, so that there is nothing to run again");
         }
-        return Ok(ExitCode::SUCCESS);
+        let is_whole = statement.purpose == Purpose::Negatives;
+        return Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(UNDECIDED) });
     };
+    let untied = statement.untied(&store)?;
     if !cli.json {
         println!("experiment  {}", evidence.experiment());
     }
@@ -63,13 +90,25 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
         let mut line = serde_json::to_value(&found)?;
         line["statement"] = purpose.into();
         line["by"] = by.to_string().into();
+        line["untied"] = untied.map(|hash| hash.to_string()).into();
         text::json_line(&line);
     } else if let Some(difference) = &found.difference {
         println!("REFUTED after {}: {}", text::duration(found.seconds), printable(difference));
     } else {
         text::replay(&found).iter().for_each(|line| println!("proved: {line}"));
     }
-    Ok(if found.identical { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match untied {
+        _ if !found.identical => ExitCode::FAILURE,
+        None => ExitCode::SUCCESS,
+        Some(submission) => {
+            if !cli.json {
+                println!(
+                    "the run is proved, and nothing here ties it to submission {submission}: --submission FILE does"
+                );
+            }
+            ExitCode::from(UNDECIDED)
+        }
+    })
 }
 
 /// Reads what is to be proved. A finding is a folder, or the page in it; its source is beside the page. What belongs

@@ -233,6 +233,18 @@ impl Form for Receipt {
         // It follows from what was measured, and the spelling is compared with that.
         from.field("not-measured")?;
         let answered_unix_ms = from.value("answered-unix-ms")?;
+        if let Some(evidence) = &evidence {
+            if evidence.manifest.task != task {
+                return Err(from.wrong("task", "the experiment is of another task"));
+            }
+            if component_key != Some(evidence.manifest.component) {
+                return Err(from.wrong("component-key", "the experiment ran another component"));
+            }
+        }
+        let untrained = matches!(status, Status::OtherTask | Status::Tried(Ending::Refused));
+        if untrained && (evidence.is_some() || bpb.is_some()) {
+            return Err(from.wrong("status", "what was not trained has no experiment and no figure"));
+        }
         Ok(Self {
             submission,
             author,

@@ -9,6 +9,7 @@ use crate::record::causality::Causality;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ExperimentKey, Hash};
 use crate::record::outcome::{Outcome, Status, decode_state};
+use crate::record::secret::SplitSecret;
 use crate::record::store::{ExperimentRecord, StoreError};
 use crate::sandbox::{Progress, Resume};
 use kernels::session::Checkpoint;
@@ -45,7 +46,7 @@ impl Replay {
     /// Of a run from beginning to end.
     fn whole(
         key: ExperimentKey,
-        expected: &[[u8; 32]],
+        (intervals, first): (usize, Option<u32>),
         difference: Option<String>,
         found: Outcome,
         took: Duration,
@@ -53,10 +54,10 @@ impl Replay {
         Self {
             experiment: key.to_string(),
             identical: difference.is_none(),
-            interval: first_interval(expected, &found.intervals),
+            interval: first,
             difference,
-            compared: expected.len() as u32,
-            intervals: expected.len() as u32,
+            compared: intervals as u32,
+            intervals: intervals as u32,
             steps: found.totals.steps,
             val_bpb: found.score.map(|score| score.bpb),
             state: found.state.map(|hash| Hash(hash).to_string()),
@@ -101,15 +102,18 @@ pub fn replay(
     if !found.status.is_result() {
         return Err(ReplayError::Host(found.status.to_string()));
     }
-    Ok(Replay::whole(record.key, &stored.intervals, first_difference(&stored, &found), found, took))
+    let intervals = (stored.intervals.len(), first_interval(&stored.intervals, &found.intervals));
+    Ok(Replay::whole(record.key, intervals, first_difference(&stored, &found), found, took))
 }
 
 /// Runs an experiment from what somebody says of it, training and evaluation, and compares. `bpb` is the claimed score,
-/// if there is one. The store need not know the experiment.
+/// if there is one. `blind` is the secret by which the hashes of the evidence are blinded. The store need not know the
+/// experiment.
 pub fn prove(
     bench: &Bench,
     (evidence, bpb): (&Evidence, Option<f64>),
     component: &Component,
+    blind: Option<&SplitSecret>,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, ReplayError> {
     let experiment = Experiment { component, random_seed: evidence.manifest.random_seed };
@@ -120,20 +124,23 @@ pub fn prove(
     }
     let said: Vec<[u8; 32]> = evidence.intervals.iter().map(|hash| hash.0).collect();
     let score = found.score.as_ref().map(|score| score.bpb);
-    let difference = if let Some(interval) = first_interval(&said, &found.intervals) {
+    let blinded = |hash: [u8; 32]| blind.map_or(hash, |secret| secret.blind(&hash));
+    let intervals: Vec<[u8; 32]> = found.intervals.iter().copied().map(blinded).collect();
+    let first = first_interval(&said, &intervals);
+    let difference = if let Some(interval) = first {
         Some(format!("interval {interval} of {} has another state hash", said.len()))
     } else if let Some(bpb) = bpb.filter(|bpb| score.map(f64::to_bits) != Some(bpb.to_bits())) {
         let found = score.map_or_else(|| found.status.to_string(), |score| score.to_string());
         Some(format!("bits per byte are {found}, and {bpb} was claimed"))
     } else {
-        let differs = found.hash() != evidence.outcome;
+        let differs = blinded(found.hash().0.0) != evidence.outcome.0.0;
         differs.then(|| "the outcome has another hash, though intervals and score agree".into())
     };
     let difference = match difference {
         None => fails_other_probes(bench, &experiment, &ended)?,
         difference => difference,
     };
-    Ok(Replay::whole(evidence.experiment(), &said, difference, ended.outcome, ended.wall))
+    Ok(Replay::whole(evidence.experiment(), (said.len(), first), difference, ended.outcome, ended.wall))
 }
 
 /// Why a model that has a score, and whose causality is not proved, does not pass random probes of this machine. Who
@@ -181,6 +188,10 @@ pub fn replay_interval(
     if from.interval != before {
         let (key, is) = (record.key.short(), from.interval);
         return Err(ReplayError::Host(format!("the index of {key} is damaged: checkpoint {before} is that of {is}")));
+    }
+    if stored.intervals.get(before as usize) != Some(&from.hash) {
+        let key = record.key.short();
+        return Err(ReplayError::Host(format!("the index of {key} is damaged: checkpoint {before} is of another run")));
     }
     let started = Instant::now();
     let resume = Resume { read_log: stored.read_log.clone(), from, until_interval: interval };

@@ -125,10 +125,12 @@ fn receipt(
     receipt.behaviour_key = found.behaviour_key;
     let experiment = found.experiment.map(|key| store.find_experiment(&key)).transpose()?.flatten();
     receipt.reason = reason(store, &record.task, found)?;
-    receipt.evidence = experiment.as_ref().map(|experiment| store.evidence(experiment)).transpose()?;
+    receipt.evidence = experiment.as_ref().map(|experiment| told_evidence(store, experiment)).transpose()?.flatten();
     receipt.measured = measured(store, trial, experiment.as_ref())?;
     receipt.claim = match claim {
         None => ClaimStatus::None,
+        // Each answer would tell a bit about the text.
+        Some(_) if is_secret(store, &record.task)? => ClaimStatus::NotChecked,
         Some(claim) => checked(store, &claim.text, found.component_key)?,
     };
     Ok(receipt)
@@ -148,10 +150,23 @@ fn reason(store: &Store, task: &TaskHash, found: &Findings) -> Result<Line, Stor
     }
 }
 
+/// The evidence for a result as a receipt tells it. If a secret has chosen the held-out text, hashes of what depends on
+/// text are blinded with it: a guest's state may be a few bits about the text, and whoever enumerates them would find
+/// the hash. `None` if it is not known whether one has.
+pub(super) fn told_evidence(store: &Store, experiment: &ExperimentRecord) -> Result<Option<Evidence>, StoreError> {
+    let evidence = store.evidence(experiment)?;
+    let Some(definition) = definition(store, &evidence.manifest.task)? else { return Ok(None) };
+    let Some(commitment) = definition.commitment else { return Ok(Some(evidence)) };
+    Ok(store.secret(&commitment)?.map(|secret| evidence.blinded(&secret)))
+}
+
+fn definition(store: &Store, task: &TaskHash) -> Result<Option<Definition>, StoreError> {
+    Ok(store.definition(&task.0)?.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
 /// Whether a secret chooses the held-out text of a task. What is not known counts as secret.
 fn is_secret(store: &Store, task: &TaskHash) -> Result<bool, StoreError> {
-    let definition = store.definition(&task.0)?.and_then(|json| serde_json::from_str::<Definition>(&json).ok());
-    Ok(definition.is_none_or(|definition| definition.commitment.is_some()))
+    Ok(definition(store, task)?.is_none_or(|definition| definition.commitment.is_some()))
 }
 
 fn measured(

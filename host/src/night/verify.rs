@@ -10,6 +10,7 @@ use crate::experiment::replay::{self, Replay, ReplayError};
 use crate::guest::component::{Component, ComponentError};
 use crate::guest::source::Source;
 use crate::guest::toolchain::Toolchain;
+use crate::night::clerk::told_evidence;
 use crate::night::sent;
 use crate::night::setup::{self, OpenError};
 use crate::record::evidence::Evidence;
@@ -141,28 +142,33 @@ impl Statement {
         Ok(())
     }
 
-    /// The component that the experiment ran, or the source or component that came with the text. For a receipt, the
-    /// store may have taken in the submission.
+    /// The source or component that came with the text, or for a receipt that of the submission, if the store has taken
+    /// it in. `None` stands for the component that the experiment ran, which the store has.
     fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<Content>, VerifyError> {
-        let is_here = store.component(&evidence.manifest.component)?.is_some();
-        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none() && !is_here) else {
+        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none()) else {
             return Ok(self.content.clone());
         };
-        if store.submission(&receipt.submission)?.is_none() {
-            return Err(VerifyError::NoComponent(evidence.experiment().short()));
+        if store.submission(&receipt.submission)?.is_some() {
+            let file = store.submission_file(&receipt.submission)?;
+            return Ok(Some(Signed::<Submission>::read(&file)?.text.content));
         }
-        let file = store.submission_file(&receipt.submission)?;
-        Ok(Some(Signed::<Submission>::read(&file)?.text.content))
+        match store.component(&evidence.manifest.component)? {
+            Some(_) => Ok(None),
+            None => Err(VerifyError::NoComponent(evidence.experiment().short())),
+        }
+    }
+
+    /// The submission of a receipt that nothing here ties to its run: neither was its file brought, nor has the store
+    /// taken it in.
+    pub fn untied(&self, store: &Store) -> Result<Option<Hash>, StoreError> {
+        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none()) else { return Ok(None) };
+        let is_here = store.submission(&receipt.submission)?.is_some();
+        Ok((!is_here).then_some(receipt.submission))
     }
 
     /// What this store knows against it, in words. A receipt by the key of this store is the one that it keeps.
     pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
-        if let (Some(named), Some(evidence)) = (receipt.component_key, &receipt.evidence)
-            && named != evidence.manifest.component
-        {
-            return Ok(Some("it names another component than that of its run".into()));
-        }
         let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
             return Ok(None);
         };
@@ -202,7 +208,13 @@ impl Statement {
         if !is_known || evidence.manifest.intervals != setup::INTERVALS {
             return Err(VerifyError::OtherTerms(key.short()));
         }
-        let mut bench = setup::for_manifest(store, &evidence.manifest, secret, threads)?;
+        let mut bench = setup::for_manifest(store, &evidence.manifest, secret.clone(), threads)?;
+        let commitment = bench.task.task.commitment.filter(|_| self.receipt.is_some());
+        // The hashes of a receipt are blinded where a secret has chosen the text.
+        let blind = match commitment {
+            Some(commitment) => secret.or(bench.store.secret(&commitment)?),
+            None => None,
+        };
         let walls = bench.sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
         if !walls.hold() {
             return Err(OpenError::Walls(walls).into());
@@ -211,18 +223,28 @@ impl Statement {
             None => setup::component_of(&bench.store, &evidence.manifest)?,
             Some(Content::Component(bytes)) => Component::from_bytes(&bytes).map_err(VerifyError::Component)?,
             Some(Content::Source(source)) => {
-                bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
                 let parsed = Source::parse(&source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
-                bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
+                let named = self.receipt.as_ref().and_then(|receipt| receipt.source_key);
+                if named.is_some_and(|named| named != parsed.key()) {
+                    let words = "it names another source than that of its submission".into();
+                    return Ok(Proof::Ran(refuted(evidence, words, None)));
+                }
+                let known = bench.store.component(&evidence.manifest.component)?;
+                if known.is_some_and(|known| known.source_key == parsed.key()) {
+                    setup::component_of(&bench.store, &evidence.manifest)?
+                } else {
+                    bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
+                    bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
+                }
             }
         };
         let found = component.key();
         let is_other = found != evidence.manifest.component;
         Ok(match segment {
             Some(_) if is_other => Proof::OtherComponent { found, bpb: None },
-            Some(interval) => Proof::Ran(segment_of(&bench, evidence, &component, interval, watch)?),
+            Some(interval) => Proof::Ran(segment_of(&bench, evidence, &component, (interval, blind.as_ref()), watch)?),
             None => {
-                let mut replay = replay::prove(&bench, (evidence, self.bpb), &component, watch)?;
+                let mut replay = replay::prove(&bench, (evidence, self.bpb), &component, blind.as_ref(), watch)?;
                 self.compare_figure(&mut replay);
                 if is_other { Proof::OtherComponent { found, bpb: replay.val_bpb } } else { Proof::Ran(replay) }
             }
@@ -231,7 +253,7 @@ impl Statement {
 
     /// A receipt of one random seed gives the score of its run, rounded.
     fn compare_figure(&self, replay: &mut Replay) {
-        let Some(Receipt { bpb: Some(said), pairs: Some(1), .. }) = &self.receipt else { return };
+        let Some(Receipt { bpb: Some(said), pairs: None | Some(1), .. }) = &self.receipt else { return };
         let is_same = replay.val_bpb.and_then(Rounded::new).is_some_and(|found| found == *said);
         if replay.identical && !is_same {
             let found = replay.val_bpb.map_or_else(|| "none".into(), |bpb| format!("{bpb:.4}"));
@@ -242,20 +264,25 @@ impl Statement {
 }
 
 fn other_component(evidence: &Evidence, found: &ComponentKey, bpb: Option<f64>) -> Replay {
-    let Evidence { manifest, intervals, .. } = evidence;
     let score = bpb.map(|bpb| format!(". Bits per byte of the one here are {bpb}")).unwrap_or_default();
+    let words = format!(
+        "the source compiles here to the component {}, and the experiment ran {}: it is about another source, or was \
+         made by another compiler{score}",
+        found.short(),
+        evidence.manifest.component.short()
+    );
+    refuted(evidence, words, bpb)
+}
+
+/// What is known not to hold although no interval was compared.
+fn refuted(evidence: &Evidence, words: String, bpb: Option<f64>) -> Replay {
     Replay {
         experiment: evidence.experiment().to_string(),
         identical: false,
-        difference: Some(format!(
-            "the source compiles here to the component {}, and the experiment ran {}: it is about another source, or was \
-             made by another compiler{score}",
-            found.short(),
-            manifest.component.short()
-        )),
+        difference: Some(words),
         interval: None,
         compared: 0,
-        intervals: intervals.len() as u32,
+        intervals: evidence.intervals.len() as u32,
         steps: 0,
         val_bpb: bpb,
         state: None,
@@ -268,7 +295,7 @@ fn segment_of(
     bench: &Bench,
     evidence: &Evidence,
     component: &Component,
-    interval: u32,
+    (interval, blind): (u32, Option<&SplitSecret>),
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, VerifyError> {
     let key = evidence.experiment();
@@ -276,7 +303,8 @@ fn segment_of(
     let mut found = replay::replay_interval(bench, &record, component, interval, watch)?;
     let kept = bench.store.outcome(&record)?.intervals;
     let at = interval as usize;
-    if found.identical && kept.get(at).copied().map(Hash) != evidence.intervals.get(at).copied() {
+    let told = kept.get(at).map(|hash| Hash(blind.map_or(*hash, |secret| secret.blind(hash))));
+    if found.identical && told != evidence.intervals.get(at).copied() {
         found.identical = false;
         found.interval = Some(interval);
         found.difference = Some(format!("interval {interval} has another state hash than the one that is claimed"));
@@ -358,6 +386,6 @@ fn submission_fault(store: &Store, record: &SubmissionRecord) -> Result<Option<S
     let Some(evidence) = receipt.evidence else { return Ok(None) };
     let key = evidence.experiment();
     let known = store.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
-    let is_same = store.evidence(&known)? == evidence;
+    let is_same = told_evidence(store, &known)?.is_some_and(|told| told == evidence);
     Ok((!is_same).then(|| format!("experiment {} has another outcome here", key.short())))
 }

@@ -93,7 +93,7 @@ impl Source {
             let (record, outputs) = match done {
                 Step::Run { record, outputs, .. } => (record, outputs),
                 Step::Free(id) => {
-                    tensors.remove(id);
+                    trace.free(tensors.remove(id).map_or(0, |freed| freed.cells.data.len()));
                     continue;
                 }
             };
@@ -104,6 +104,7 @@ impl Source {
             let made = call.made(trace, record.data.as_deref())?;
             for (id, mut traced) in record.outputs.iter().zip(made) {
                 change(step, &mut traced);
+                trace.hold(traced.cells.data.len())?;
                 tensors.insert(*id, traced);
             }
         }

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 
 /// Most cells that one tensor may hold. A larger one is one cell: the tokens of all.
 pub const MAX_CELLS: usize = 1 << 22;
+/// Most cells that a pass may hold at a time: 16 bytes each.
+pub const MAX_HELD: usize = 1 << 24;
 /// Most cells that a pass may visit: about a second.
 pub const MAX_WORK: u64 = 1 << 28;
 
@@ -45,7 +47,7 @@ pub type Needs = BTreeSet<(TensorId, Need)>;
 /// Why a pass ended early.
 #[derive(Debug)]
 pub enum Stop {
-    /// [`MAX_WORK`] is used up.
+    /// [`MAX_WORK`] or [`MAX_HELD`] is used up.
     TooMuch,
     /// The executor of known values failed.
     Fault(Fault),
@@ -61,6 +63,7 @@ impl From<Fault> for Stop {
 pub struct Trace<'a> {
     pub needs: Needs,
     work: u64,
+    held: usize,
     make: &'a dyn Fn() -> Box<dyn Executor>,
     executor: Option<Box<dyn Executor>>,
 }
@@ -68,13 +71,24 @@ pub struct Trace<'a> {
 impl<'a> Trace<'a> {
     /// A pass that computes known values by executors that `make` makes.
     pub fn new(make: &'a dyn Fn() -> Box<dyn Executor>) -> Self {
-        Self { needs: Needs::new(), work: 0, make, executor: None }
+        Self { needs: Needs::new(), work: 0, held: 0, make, executor: None }
     }
 
     /// Counts cells that are to be visited.
     pub fn visit(&mut self, cells: usize) -> Result<(), Stop> {
         self.work = self.work.saturating_add(cells as u64);
         if self.work > MAX_WORK { Err(Stop::TooMuch) } else { Ok(()) }
+    }
+
+    /// Counts the cells of a tensor that was made, which took a visit of each.
+    pub fn hold(&mut self, cells: usize) -> Result<(), Stop> {
+        self.held = self.held.saturating_add(cells);
+        if self.held > MAX_HELD { Err(Stop::TooMuch) } else { self.visit(cells) }
+    }
+
+    /// Counts the cells of a tensor that is gone.
+    pub fn free(&mut self, cells: usize) {
+        self.held = self.held.saturating_sub(cells);
     }
 
     /// Takes this for granted.

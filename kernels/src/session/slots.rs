@@ -8,6 +8,8 @@ use crate::fault::Fault;
 use crate::op::{AdamW, Op, TensorId};
 use crate::spec::{DType, Spec, Values};
 
+/// What a safetensors file says of itself has this name.
+const RESERVED: &str = "__metadata__";
 /// Most bytes of a name.
 const MAX_NAME: usize = 64;
 
@@ -195,6 +197,12 @@ impl Session {
 
 fn check_name(op: &'static str, name: &str) -> Result<(), Fault> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if name == RESERVED {
+        return Err(Fault::Misuse {
+            op,
+            reason: format!("{RESERVED} is a name that files of weights keep for themselves"),
+        });
+    }
     if !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(allowed) {
         return Ok(());
     }

@@ -19,6 +19,8 @@ pub const MOST_LINKS: u64 = 2_000;
 pub const MOST_IMPORTS: u64 = 5_000;
 /// Segments of data and of tables. SpiderMonkey has 10,001, CPython 1,861.
 pub const MOST_SEGMENTS: u64 = 30_000;
+/// Types of functions and the like. SpiderMonkey has some hundreds.
+pub const MOST_TYPES: u64 = 20_000;
 /// Bytes of names, types and instances, in modules the names of imports and exports. CPython has 260 kB.
 pub const MOST_LINK_BYTES: u64 = 2 << 20;
 
@@ -31,6 +33,7 @@ struct Shape {
     links: u64,
     imports: u64,
     segments: u64,
+    types: u64,
     link_bytes: u64,
 }
 
@@ -91,8 +94,21 @@ impl Shape {
                 self.links += u64::from(section.count());
                 section.range()
             }
-            Payload::CoreTypeSection(section) => section.range(),
-            Payload::ComponentTypeSection(section) => section.range(),
+            Payload::TypeSection(section) => {
+                for group in section.clone() {
+                    self.types += group?.types().len() as u64;
+                    self.is_within()?;
+                }
+                return Ok(());
+            }
+            Payload::CoreTypeSection(section) => {
+                self.types += u64::from(section.count());
+                section.range()
+            }
+            Payload::ComponentTypeSection(section) => {
+                self.types += u64::from(section.count());
+                section.range()
+            }
             Payload::ComponentAliasSection(section) => section.range(),
             Payload::ImportSection(section) => {
                 self.imports += u64::from(section.count());
@@ -121,6 +137,7 @@ impl Shape {
         within("imports, exports, arguments and conversions", self.links, MOST_LINKS)?;
         within("imports of modules", self.imports, MOST_IMPORTS)?;
         within("segments of data and tables", self.segments, MOST_SEGMENTS)?;
+        within("types", self.types, MOST_TYPES)?;
         within("bytes of names, types and instances", self.link_bytes, MOST_LINK_BYTES)
     }
 }
@@ -148,6 +165,7 @@ mod tests {
         let links = |count| format!("(component {})", (0..count).map(import).collect::<String>());
         let imports = |count| format!("(module {})", times(count, "(import \"a\" \"b\" (func))"));
         let segments = |count| format!("(module (memory 1) {})", times(count, "(data \"\")"));
+        let types = |count| format!("(module {})", times(count, "(type (func))"));
         let name = |bytes| format!("(module (func (export \"{}\")))", times(bytes, "x"));
         // The length of a name of so many bytes takes three; the counts, the kind and the index take one each.
         let rest = 3 + 3;
@@ -164,6 +182,7 @@ mod tests {
             (links(MOST_LINKS), links(MOST_LINKS + 1), "imports, exports"),
             (imports(MOST_IMPORTS), imports(MOST_IMPORTS + 1), "imports of modules"),
             (segments(MOST_SEGMENTS), segments(MOST_SEGMENTS + 1), "segments"),
+            (types(MOST_TYPES), types(MOST_TYPES + 1), "types"),
             (names(0), names(1), "bytes of names"),
         ] {
             assert_eq!(refusal(&holds), None, "{words}");

@@ -19,14 +19,53 @@ pub enum GitError {
     Failed { what: &'static str, said: String },
     /// Who wrote the settings of a folder is not known: it need not be a clone.
     #[error(
-        "the folder's own settings of Git run a program: `{setting}`; nothing was published: if you trust the settings, leave \
-         --commit out and commit it yourself"
+        "the folder's own settings of Git have `{setting}`, which may run a program; nothing was published: if you trust the \
+         settings, leave --commit out and commit it yourself"
     )]
     RunsProgram { setting: String },
 }
 
-/// Settings that name programs, which `git add` and `git commit` run.
-const PROGRAMS: &str = "^(filter\\..*\\.(clean|process)|gpg\\.(.*\\.)?program)$";
+/// Settings that run nothing, in a folder of whoever. What is between two points may be any name. Git has more settings
+/// that run programs than anybody lists, so all others are refused.
+const HARMLESS: [&str; 26] = [
+    "branch.*.merge",
+    "branch.*.rebase",
+    "branch.*.remote",
+    "color.ui",
+    "commit.gpgsign",
+    "core.autocrlf",
+    "core.bare",
+    "core.eol",
+    "core.filemode",
+    "core.ignorecase",
+    "core.logallrefupdates",
+    "core.precomposeunicode",
+    "core.quotepath",
+    "core.repositoryformatversion",
+    "core.symlinks",
+    "extensions.objectformat",
+    "init.defaultbranch",
+    "pull.ff",
+    "pull.rebase",
+    "push.default",
+    "remote.*.fetch",
+    "remote.*.pushurl",
+    "remote.*.url",
+    "user.email",
+    "user.name",
+    "user.signingkey",
+];
+
+fn is_harmless(setting: &str) -> bool {
+    let is = |known: &str| match known.split_once('*') {
+        Some((head, tail)) => {
+            let name = setting.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
+            name.is_some_and(|name| !name.is_empty())
+        }
+        None => setting == known,
+    };
+    HARMLESS.into_iter().any(is)
+}
 
 /// Commits what is new in the folder of this lab, and the page of the commons.
 pub fn commit(folder: &Path, lab: &PublicKey, message: &str) -> Result<(), GitError> {
@@ -40,10 +79,16 @@ pub fn commit(folder: &Path, lab: &PublicKey, message: &str) -> Result<(), GitEr
 /// # Errors
 /// The folder's settings name a program, or Git cannot be started.
 pub fn check_settings(folder: &Path) -> Result<(), GitError> {
-    let found = run(folder, &["config", "--show-scope", "--get-regexp", PROGRAMS])?;
+    let found = run(folder, &["config", "--show-scope", "--name-only", "--list"])?;
+    if !found.status.success() {
+        return Err(failed("config", found));
+    }
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
-    let of_the_folder =
-        |line: &str| line.strip_prefix("local\t").or(line.strip_prefix("worktree\t")).map(str::to_owned);
+    let of_the_folder = |line: &str| {
+        let (scope, setting) = line.split_once('\t').unwrap_or(("", line));
+        // What the user or the machine has set is trusted; a line without a scope is part of a name.
+        (!matches!(scope, "system" | "global" | "command") && !is_harmless(setting)).then(|| setting.to_owned())
+    };
     match found.lines().find_map(of_the_folder) {
         Some(setting) => Err(GitError::RunsProgram { setting: sanitize::line(&setting, SAID_CHARS) }),
         None => Ok(()),
@@ -55,15 +100,21 @@ fn git(folder: &Path, what: &'static str, arguments: &[&str]) -> Result<(), GitE
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stderr, output.stdout].concat();
-    let said = sanitize::cut(String::from_utf8_lossy(&said).trim(), SAID_CHARS, "…");
-    Err(GitError::Failed { what, said })
+    Err(failed(what, output))
 }
 
-/// Runs Git without the hooks of the folder.
+fn failed(what: &'static str, output: Output) -> GitError {
+    let said = [output.stderr, output.stdout].concat();
+    let said = sanitize::cut(String::from_utf8_lossy(&said).trim(), SAID_CHARS, "…");
+    GitError::Failed { what, said }
+}
+
+/// Runs Git without the hooks of the folder, without its housekeeping, and without fetching what the folder lacks.
 fn run(folder: &Path, arguments: &[&str]) -> Result<Output, GitError> {
     let kept = KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = Command::new("git");
-    command.env_clear().envs(kept).args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
+    command.env_clear().envs(kept).env("GIT_NO_LAZY_FETCH", "1");
+    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
+    command.args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
     command.arg("-C").arg(folder).args(arguments).stdin(Stdio::null()).output().map_err(GitError::Start)
 }

@@ -12,9 +12,12 @@ use kernels::op::Attribute;
 use kernels::session::NamedState;
 use kernels::spec::{Shape, Values};
 use serde_json::{Map, Value, json};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const SCORE: &str = include_str!("score.py");
+/// Files that not every champion has.
+const OPTIONAL: [&str; 5] = ["config.json", "search.safetensors", "train.rs", "card.txt", "component.wasm"];
 
 /// A model and what it is.
 pub struct Champion<'a> {
@@ -37,7 +40,19 @@ pub struct Champion<'a> {
 /// # Errors
 /// A file cannot be written.
 pub fn write(folder: &Path, champion: &Champion) -> Result<Vec<PathBuf>, ExportError> {
-    std::fs::create_dir_all(folder).map_err(|source| WriteError { path: folder.into(), source })?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| WriteError { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    // What another champion had and this one has not.
+    for name in OPTIONAL {
+        let path = folder.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path)(error).into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
     let mut written = Vec::new();
     let mut put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
@@ -51,7 +66,6 @@ pub fn write(folder: &Path, champion: &Champion) -> Result<Vec<PathBuf>, ExportE
         let (shape, chunks) = chunks(&champion.task.search)?;
         put("search.safetensors", &safetensors::encode([("chunks".into(), &shape, &chunks)])?)?;
     }
-    put("config.json", &[&serde_json::to_vec_pretty(&config(champion))?[..], b"\n"].concat())?;
     let names: Vec<&str> = champion.model.tensors.iter().map(|(name, ..)| name.as_str()).collect();
     put("graph.json", graph_json(champion.graph, &names).as_bytes())?;
     match champion.guest {
@@ -64,6 +78,8 @@ pub fn write(folder: &Path, champion: &Champion) -> Result<Vec<PathBuf>, ExportE
         }
     }
     put("score.py", SCORE.as_bytes())?;
+    // It tells that the folder is complete.
+    put("config.json", &[&serde_json::to_vec_pretty(&config(champion))?[..], b"\n"].concat())?;
     Ok(written)
 }
 

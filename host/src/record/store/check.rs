@@ -6,6 +6,7 @@ use crate::record::outcome::Score;
 use crate::record::store::blob::entries;
 use crate::record::store::error::StoreError;
 use crate::record::store::folder::Store;
+use kernels::session::Checkpoint;
 use rusqlite::params;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -256,17 +257,40 @@ impl Check<'_> {
                 None => Ok(None),
             });
             match read {
-                Ok(Some((outcome, record))) => match (outcome.state.map(Hash), record.state_blob) {
-                    (Some(_), None) => self.checked.let_go += 1,
-                    (said, stored) if said == stored => {}
-                    _ => self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST),
-                },
+                Ok(Some((outcome, record))) => {
+                    match (outcome.state.map(Hash), record.state_blob) {
+                        (Some(_), None) => self.checked.let_go += 1,
+                        (said, stored) if said == stored => {}
+                        _ => self.fault(format!("experiment {key} names another model than its outcome"), DISTRUST),
+                    }
+                    self.checkpoints(&key, &outcome.intervals)?;
+                }
                 // The inspections of blobs and references have told of these.
                 Ok(None) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
                 Err(error @ (StoreError::BadRecord { .. } | StoreError::Index { .. })) => {
                     self.fault(format!("experiment {key}: {error}"), DISTRUST);
                 }
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the checkpoints of an experiment are of its run. The inspection of blobs has told of lost ones.
+    fn checkpoints(&mut self, key: &ExperimentKey, intervals: &[[u8; 32]]) -> Result<(), StoreError> {
+        for (interval, blob) in self.store.checkpoints(key)? {
+            let Ok(bytes) = self.store.get_blob(&blob) else { continue };
+            let found: Option<Checkpoint> = postcard::from_bytes(&bytes).ok();
+            let is_own = found.is_some_and(|found| {
+                found.interval == interval && intervals.get(interval as usize) == Some(&found.hash)
+            });
+            if !is_own {
+                let what = format!("checkpoint {interval} of experiment {key} is not of its run");
+                let row = params![*key, interval];
+                self.mendable(what, "deletes the row; a replay of that interval is of no use until then", |store| {
+                    let sql = "DELETE FROM checkpoints WHERE experiment_key = ? AND interval = ?";
+                    Ok(store.execute(sql, row)? == 1)
+                })?;
             }
         }
         Ok(())
