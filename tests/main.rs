@@ -29,6 +29,7 @@ mod dash;
 mod data;
 mod diff;
 mod export;
+mod faults;
 mod jobs;
 mod languages;
 mod machine;
