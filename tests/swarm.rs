@@ -103,6 +103,9 @@ fn machines_drain_and_are_kicked_by_name() {
     assert!(said(&nobody).contains("no machine of this swarm is called nobody"), "{}", said(&nobody));
 }
 
+/// How long a message may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn pass(path: &Path, role: Role) -> Pass {
     Pass::read(path, role).unwrap()
 }
@@ -129,14 +132,16 @@ async fn a_machine_has_no_more_rights_than_it_needs() {
     let owner = pass(&swarm.pass("coordinator.pass"), Role::Coordinator);
     let owner = Link::connect(&swarm.url(), owner, |_| {}).await.unwrap();
     let mut heard = owner.client.subscribe("swarm.>").await.unwrap();
-    owner.client.flush().await.unwrap();
+    // What it says itself comes back when the server has heard of the subscription.
+    owner.client.publish("swarm.said.first", "allowed".into()).await.unwrap();
+    let mut next = async || tokio::time::timeout(PATIENCE, tokio_stream::StreamExt::next(&mut heard)).await;
+    assert_eq!(next().await.unwrap().unwrap().subject.as_str(), "swarm.said.first");
     for subject in ["swarm.job.x", "swarm.stop", "swarm.roll", "swarm.order.x", "swarm.other", "swarm.said.a.b"] {
         machine.client.publish(subject, "forged".into()).await.unwrap();
     }
     // After all of them, so that what is heard first is this if they went nowhere.
     machine.client.publish("swarm.said.last", "allowed".into()).await.unwrap();
-    let first = tokio::time::timeout(Duration::from_secs(20), tokio_stream::StreamExt::next(&mut heard)).await;
-    assert_eq!(first.unwrap().unwrap().subject.as_str(), "swarm.said.last");
+    assert_eq!(next().await.unwrap().unwrap().subject.as_str(), "swarm.said.last");
 
     let streams = ["JOBS", "RECEIPTS", "OBJ_swarm-inputs", "OBJ_swarm-results", "KV_swarm-lease"];
     let acts =
