@@ -30,6 +30,7 @@ mod dash;
 mod data;
 mod diff;
 mod export;
+mod faults;
 mod jobs;
 mod languages;
 mod machine;

@@ -1,191 +1,13 @@
 //! Nights over many machines: a real server, machines as processes of their own, and what is left when some of them are
 //! killed, away or not let in.
 
-use crate::common::home::{Home, lines, said};
+use crate::common::home::{lines, said};
+use crate::common::swarm::{Process, Swarm, ended_well};
 use nightlab::community::PrivateKey;
 use nightlab::swarm::{Link, Pass, Role, SwarmError};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// The program of the server, or none with a message where there is none.
-fn server_program() -> Option<PathBuf> {
-    let named = std::env::var_os("HOST_TEST_NATS_SERVER").map(PathBuf::from);
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = named.into_iter().chain(std::env::split_paths(&paths).map(|folder| folder.join("nats-server")));
-    let found = found.find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!("skipped: there is no nats-server on this machine; tests/README.md says how to run this test");
-    }
-    found
-}
-
-/// A process whose output is read as it comes. It is killed on drop.
-struct Process {
-    child: Child,
-    lines: Receiver<Value>,
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (send, lines) = mpsc::channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                let _ = send.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// Waits for an event that fits.
-    fn wait_for(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
-        let mut heard = Vec::new();
-        loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(event) if fits(&event) => return event,
-                Ok(event) => heard.push(event),
-                Err(_) => panic!("no {what}, but {heard:#?}"),
-            }
-        }
-    }
-
-    fn event(&self, name: &str) -> Value {
-        self.wait_for(name, |event| event["event"] == name)
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Everything that it says until its end, and its exit code.
-    fn end(mut self) -> (Vec<Value>, Option<i32>) {
-        let until = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let code = self.child.wait().unwrap().code();
-        (std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_secs(1)).ok()).collect(), code)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A server with its keys in a home, and what runs there.
-struct Swarm {
-    home: Home,
-    program: PathBuf,
-    port: u16,
-    server: Option<Process>,
-}
-
-impl Swarm {
-    /// In a home whose night finds a gain; none where there is no server.
-    fn up() -> Option<Self> {
-        let program = server_program()?;
-        let home = Home::new();
-        // Enough for what `evolve` tries first to gain.
-        home.write_policy("night.toml", 0.3, 3);
-        home.set("night.toml", "selection.most_seeds", 6);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut swarm = Self { home, program, port, server: None };
-        swarm.start();
-        Some(swarm)
-    }
-
-    fn start(&mut self) {
-        let listen = format!("127.0.0.1:{}", self.port);
-        let program = self.program.to_str().unwrap().to_owned();
-        let args = ["--store", "many", "--json", "swarm", "up", "--listen", &listen, "--server", &program];
-        let server = Process::start(&mut self.home.command(&args));
-        let ready = server.wait_for("server", |event| event["url"].is_string());
-        assert_eq!(ready["url"], self.url());
-        self.server = Some(server);
-    }
-
-    /// Ends the server in order. Its children must not outlive it.
-    fn stop(&mut self) {
-        let server = self.server.take().unwrap();
-        server.signal("-TERM");
-        assert_eq!(server.end().1, Some(0));
-    }
-
-    fn url(&self) -> String {
-        format!("tls://127.0.0.1:{}", self.port)
-    }
-
-    fn pass(&self, name: &str) -> PathBuf {
-        self.home.path("many/swarm").join(name)
-    }
-
-    /// A machine that offers its cores.
-    fn machine(&self, jobs: &str) -> Process {
-        let (url, pass) = (self.url(), self.pass("machine.pass"));
-        let args = ["--json", "--threads", "1", "--jobs", jobs, "work", &url, "--pass", pass.to_str().unwrap()];
-        let machine = Process::start(&mut self.home.command(&args));
-        machine.event("ready");
-        machine
-    }
-
-    /// A night in a store: alone, or on machines.
-    fn night(&self, store: &str, on_machines: bool) -> Command {
-        let (url, pass) = (self.url(), self.pass("coordinator.pass"));
-        let mut args = vec!["--store", store, "--json", "run", "--policy", "./night.toml"];
-        if on_machines {
-            args.extend(["--swarm", &url, "--pass", pass.to_str().unwrap()]);
-        }
-        self.home.command(&args)
-    }
-
-    /// Everything of a store that must not depend on who made its runs.
-    fn results(&self, store: &str) -> Vec<Vec<String>> {
-        let path = self.home.path(store).join("index.sqlite");
-        let db = rusqlite::Connection::open(path).unwrap();
-        let rows = |sql: &str| {
-            let mut statement = db.prepare(sql).unwrap();
-            let width = statement.column_count();
-            let row = |row: &rusqlite::Row| (0..width).map(|i| Ok(format!("{:?}", row.get_ref(i)?))).collect();
-            let rows: Vec<Vec<String>> = statement.query_map([], row).unwrap().map(Result::unwrap).collect();
-            rows.into_iter().map(|row| row.join(" ")).collect::<Vec<_>>()
-        };
-        vec![
-            rows("SELECT key, outcome_hash, state_blob, val_bpb, causality FROM experiments ORDER BY rowid"),
-            rows(
-                "SELECT number, verdict, bpb, delta, p_better, reason, source_key, experiment_key FROM trials ORDER BY rowid",
-            ),
-            rows("SELECT * FROM runs ORDER BY rowid"),
-            rows("SELECT experiment_key, split, bpb, purpose FROM scores ORDER BY rowid"),
-        ]
-    }
-
-    fn swarm(&self, args: &[&str]) -> Output {
-        let (url, pass) = (self.url(), self.pass("coordinator.pass"));
-        let at = ["--swarm", &url, "--pass", pass.to_str().unwrap()];
-        self.home.host(&[&["--json", "swarm"], args, &at].concat())
-    }
-}
-
-fn ended_well(night: Process) -> Value {
-    let (mut events, code) = night.end();
-    assert_eq!(code, Some(0), "{events:#?}");
-    events.pop().unwrap()
-}
+use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn a_night_on_machines_is_the_night_of_one_though_one_of_them_dies() {
@@ -238,6 +60,26 @@ fn a_killed_coordinator_and_a_server_that_goes_lose_nothing() {
 }
 
 #[test]
+fn a_run_that_hangs_is_made_by_another_machine_too() {
+    let Some(swarm) = Swarm::up() else { return };
+    ended_well(Process::start(&mut swarm.night("alone", false)));
+    let hangs = swarm.machine("1");
+    let night = Process::start(&mut swarm.night("many", true));
+    // So many that the night knows how long a run takes. What the machine itself says goes on.
+    (0..3).for_each(|_| drop(hangs.event("ended")));
+    while !hangs.stop_children() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let helps = swarm.machine("1");
+    let note = night.wait_for("note", |event| event["text"].as_str().is_some_and(|text| text.contains("is slow with")));
+    assert!(note["text"].as_str().unwrap().ends_with("another machine makes it too"), "{note}");
+    helps.event("begun");
+    hangs.event("taken-back");
+    ended_well(night);
+    assert_eq!(swarm.results("many"), swarm.results("alone"));
+}
+
+#[test]
 fn machines_drain_and_are_kicked_by_name() {
     let Some(swarm) = Swarm::up() else { return };
     let (first, second) = (swarm.machine("3"), swarm.machine("1"));
@@ -260,6 +102,9 @@ fn machines_drain_and_are_kicked_by_name() {
     assert_eq!(nobody.status.code(), Some(1));
     assert!(said(&nobody).contains("no machine of this swarm is called nobody"), "{}", said(&nobody));
 }
+
+/// How long a message may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn pass(path: &Path, role: Role) -> Pass {
     Pass::read(path, role).unwrap()
@@ -287,14 +132,16 @@ async fn a_machine_has_no_more_rights_than_it_needs() {
     let owner = pass(&swarm.pass("coordinator.pass"), Role::Coordinator);
     let owner = Link::connect(&swarm.url(), owner, |_| {}).await.unwrap();
     let mut heard = owner.client.subscribe("swarm.>").await.unwrap();
-    owner.client.flush().await.unwrap();
+    // What it says itself comes back when the server has heard of the subscription.
+    owner.client.publish("swarm.said.first", "allowed".into()).await.unwrap();
+    let mut next = async || tokio::time::timeout(PATIENCE, tokio_stream::StreamExt::next(&mut heard)).await;
+    assert_eq!(next().await.unwrap().unwrap().subject.as_str(), "swarm.said.first");
     for subject in ["swarm.job.x", "swarm.stop", "swarm.roll", "swarm.order.x", "swarm.other", "swarm.said.a.b"] {
         machine.client.publish(subject, "forged".into()).await.unwrap();
     }
     // After all of them, so that what is heard first is this if they went nowhere.
     machine.client.publish("swarm.said.last", "allowed".into()).await.unwrap();
-    let first = tokio::time::timeout(Duration::from_secs(20), tokio_stream::StreamExt::next(&mut heard)).await;
-    assert_eq!(first.unwrap().unwrap().subject.as_str(), "swarm.said.last");
+    assert_eq!(next().await.unwrap().unwrap().subject.as_str(), "swarm.said.last");
 
     let streams = ["JOBS", "RECEIPTS", "OBJ_swarm-inputs", "OBJ_swarm-results", "KV_swarm-lease"];
     let acts =

@@ -34,10 +34,10 @@ pub mod system;
 use std::process::ExitCode;
 
 /// If this process was started as a child, does the child's work: compile or run a guest in confinement, or supervise a
-/// program. Call it first in `main`, because confinement must come before any thread starts.
+/// program, or become one. Call it first in `main`, because confinement must come before any thread starts.
 pub fn main_if_child() -> Option<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|mode| mode == "__compile") {
         guest::toolchain::compile_child_main();
     }
-    propose::command::main_if_supervisor().or_else(sandbox::child::main_if_child)
+    propose::command::main_if_supervisor().or_else(sandbox::child::main_if_child).or_else(system::tied::main_if_tied)
 }

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod home;
 pub mod model_server;
+pub mod swarm;
 
 use nightlab::data::corpus::{Corpus, Document};
 use nightlab::data::split;

@@ -86,6 +86,12 @@ impl Machines {
         self.count(board) == 0
     }
 
+    /// How many more runs the machines could make now, as they said last.
+    pub fn free(&self) -> usize {
+        let free = |offer: &Offer| offer.room(kernels::cpu::CLASS).saturating_sub(offer.busy as usize);
+        self.known.values().map(|(offer, _)| free(offer)).sum()
+    }
+
     fn count(&self, board: &Board) -> usize {
         let room = self.known.values().map(|(offer, _)| offer.room(kernels::cpu::CLASS)).sum();
         board.room.store(room, Ordering::Relaxed);
@@ -122,7 +128,9 @@ mod tests {
         machines.hear(offer("a", 2), now, &board);
         machines.hear(offer("b", 3), now + Duration::from_secs(10), &board);
         machines.hear(Offer { numerics: "cpu-1".into(), ..offer("old", 8) }, now, &board);
-        assert_eq!(board.room(), 5);
+        assert_eq!((board.room(), machines.free()), (5, 5));
+        machines.hear(Offer { busy: 2, ..offer("b", 3) }, now + Duration::from_secs(10), &board);
+        assert_eq!((board.room(), machines.free()), (5, 3));
         assert!(!machines.forget(now + SILENCE, &board));
         assert_eq!(board.room(), 3);
         machines.hear(Offer { is_draining: true, ..offer("b", 3) }, now + SILENCE, &board);

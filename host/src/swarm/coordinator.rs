@@ -32,17 +32,17 @@ impl Coordinator {
     /// some seconds, for which this waits.
     pub fn start(url: &str, pass: Pass, task: &PreparedTask, profile: &Profile) -> Result<Self, SwarmError> {
         let inputs = Inputs::new(task, profile)?;
-        let known = Arc::new(Board::default());
+        let board = Arc::new(Board::default());
         let (commands, orders) = unbounded_channel();
         let (ready, is_ready) = mpsc::channel();
-        let (url, board, arrivals) = (url.to_owned(), known.clone(), commands.downgrade());
+        let (url, told, arrivals) = (url.to_owned(), board.clone(), commands.downgrade());
         let work = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(source) => return drop(ready.send(Err(thread_error(source)))),
             };
             runtime.block_on(async move {
-                match Desk::open(&url, pass, inputs, board, arrivals).await {
+                match Desk::open(&url, pass, inputs, told, arrivals).await {
                     Ok(desk) => {
                         let _ = ready.send(Ok(()));
                         desk.work(orders).await;
@@ -52,8 +52,7 @@ impl Coordinator {
             });
         };
         let thread = thread::Builder::new().name("swarm".into()).spawn(work).map_err(thread_error)?;
-        let coordinator =
-            Self { commands: Some(commands), board: known, numbers: AtomicU64::new(0), thread: Some(thread) };
+        let coordinator = Self { commands: Some(commands), board, numbers: AtomicU64::new(0), thread: Some(thread) };
         let ended = || thread_error(io::Error::other("it ended"));
         is_ready.recv().map_err(|_| ended())??;
         Ok(coordinator)

@@ -12,9 +12,10 @@ use crate::swarm::error::SwarmError;
 use crate::swarm::intake::{Intake, Taken};
 use crate::swarm::job::Job;
 use crate::swarm::lease::Lease;
-use crate::swarm::link::Link;
-use crate::swarm::machine::Offer;
+use crate::swarm::link::{Link, patiently};
+use crate::swarm::machine::{MachineId, Offer};
 use crate::swarm::names::{self, ANY_BEAT, ANY_RECEIPT, ANY_SAID, STOP};
+use crate::swarm::pace::Pace;
 use crate::swarm::pass::Pass;
 use crate::swarm::said::Said;
 use crate::swarm::stock::{Stock, publish_once};
@@ -31,6 +32,8 @@ use tokio_stream::StreamExt;
 const TICK: Duration = Duration::from_secs(4);
 /// A run is looked for on the server when it was asked for this long ago.
 const LOOK_AFTER: Duration = Duration::from_secs(3);
+/// Words on a run are handed on as often as this.
+const SAID_EVERY: Duration = Duration::from_millis(400);
 /// Receipts for one run that are refused before the night hears of it.
 const MOST_REFUSED: u32 = 3;
 
@@ -72,6 +75,12 @@ struct Open {
     begun: Option<Instant>,
     is_being_checked: bool,
     refused: u32,
+    /// When a word on it was last handed on.
+    heard: Option<Instant>,
+    /// Who said last that it makes the run.
+    machine: Option<MachineId>,
+    /// Another machine was asked for it too.
+    is_doubled: bool,
 }
 
 pub struct Desk {
@@ -81,6 +90,7 @@ pub struct Desk {
     inputs: Inputs,
     board: Arc<Board>,
     machines: Machines,
+    pace: Pace,
     open: BTreeMap<ExperimentKey, Open>,
     /// Blobs of results that the night has, and may not have stored yet.
     taken: BTreeMap<ExperimentKey, Vec<Hash>>,
@@ -100,8 +110,8 @@ impl Desk {
     ) -> Result<Self, SwarmError> {
         let told = board.clone();
         let link = Link::connect(url, pass, move |text| told.note(text)).await?;
-        let stock = Stock::open(&link).await?;
-        let lease = Lease::take(stock.lease.clone(), names::holder()).await?;
+        let stock = patiently(async || Stock::open(&link).await).await?;
+        let lease = patiently(async || Lease::take(stock.lease.clone(), names::holder()).await).await?;
         Ok(Self {
             link,
             stock,
@@ -109,6 +119,7 @@ impl Desk {
             inputs,
             board,
             machines: Machines::default(),
+            pace: Pace::default(),
             open: BTreeMap::new(),
             taken: BTreeMap::new(),
             commands,
@@ -173,6 +184,9 @@ impl Desk {
             begun: None,
             is_being_checked: false,
             refused: 0,
+            heard: None,
+            machine: None,
+            is_doubled: false,
         });
         open.listeners.push((number, tell));
         // What fails now is done at the next look.
@@ -195,6 +209,12 @@ impl Desk {
             self.check(experiment, receipt);
             return Ok(());
         }
+        let signed = self.sign(order).await?;
+        publish_once(&self.link, names::job(&experiment), signed).await.map(drop)
+    }
+
+    /// The signed job of a run, once what it names is on the server.
+    async fn sign(&self, order: Order) -> Result<Vec<u8>, SwarmError> {
         let job = Job {
             component: self.stock.inputs.put(order.component.bytes()).await?,
             lesson: self.stock.inputs.put(&self.inputs.lesson).await?,
@@ -202,8 +222,30 @@ impl Desk {
             manifest: order.manifest,
             probe_seed: order.probe_seed,
         };
-        let signed = Signed::sign(job, &self.link.pass.key).to_bytes();
-        publish_once(&self.link, names::job(&experiment), signed).await.map(drop)
+        Ok(Signed::sign(job, &self.link.pass.key).to_bytes())
+    }
+
+    /// Asks one more machine for a run that takes much longer than others, if one is free.
+    async fn double(&mut self) -> Result<(), SwarmError> {
+        let mut free = self.machines.free();
+        let is_slow = |open: &Open| {
+            let wall = open.begun.map(|begun| begun.elapsed()).unwrap_or_default();
+            !open.is_doubled && self.pace.is_slow(open.order.manifest.budget_ps, wall)
+        };
+        let slow: Vec<_> = self.open.iter().filter(|(_, open)| is_slow(open)).map(|(key, _)| *key).collect();
+        for experiment in slow {
+            let Some(open) = self.open.get(&experiment).filter(|_| free > 0) else { break };
+            let (order, machine) = (open.order.clone(), open.machine.clone());
+            let signed = self.sign(order).await?;
+            publish_once(&self.link, names::second_job(&experiment), signed).await?;
+            let who = machine.map_or_else(|| "a machine".into(), |machine| machine.to_string());
+            self.board.note(format!("{who} is slow with {}: another machine makes it too", experiment.short()));
+            if let Some(open) = self.open.get_mut(&experiment) {
+                open.is_doubled = true;
+            }
+            free -= 1;
+        }
+        Ok(())
     }
 
     fn look_at(&mut self, message: &Message) {
@@ -260,6 +302,14 @@ impl Desk {
             for (_, listener) in &open.listeners {
                 let _ = listener.send(Heard::Ended(Box::new(ended.clone())));
             }
+            if let (Some(begun), true) = (open.begun, ended.outcome.status.is_result()) {
+                self.pace.ended(open.order.manifest.budget_ps, begun.elapsed());
+            }
+            if open.is_doubled {
+                // The machine that is not the first stops.
+                let _ = self.stock.remove_job(&experiment).await;
+                let _ = self.link.client.publish(STOP, experiment.to_string().into()).await;
+            }
             self.release(&open.order).await;
             self.taken.insert(experiment, blobs);
         }
@@ -302,6 +352,12 @@ impl Desk {
         };
         let Some(said) = Said::read(&message.payload) else { return };
         open.begun.get_or_insert_with(Instant::now);
+        // Whoever says more is not heard: what the night has not taken yet is held in memory.
+        if open.heard.is_some_and(|heard| heard.elapsed() < SAID_EVERY) {
+            return;
+        }
+        open.heard = Some(Instant::now());
+        open.machine = Some(said.machine.clone());
         for (_, listener) in &open.listeners {
             let _ = listener.send(Heard::Progress(said.progress()));
         }
@@ -334,9 +390,11 @@ impl Desk {
         for experiment in due {
             if self.look_after(experiment).await.is_err() {
                 // The server is away, and says so in a note of its own.
-                break;
+                return;
             }
         }
+        // What fails now is done at the next look.
+        let _ = self.double().await;
     }
 
     /// Takes back what is open, and lets others coordinate.

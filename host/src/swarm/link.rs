@@ -11,10 +11,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer of the server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the server may be away while something is opened.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two tries.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub struct Link {
@@ -56,6 +60,17 @@ impl Link {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(PATIENCE);
         Ok(Self { client, jetstream, pass })
+    }
+}
+
+/// Tries until the server answers: one that is just started again needs some seconds.
+pub async fn patiently<T>(work: impl AsyncFn() -> Result<T, SwarmError>) -> Result<T, SwarmError> {
+    let since = Instant::now();
+    loop {
+        match work().await {
+            Err(SwarmError::Server { .. }) if since.elapsed() < LONG_PATIENCE => tokio::time::sleep(AGAIN).await,
+            worked => return worked,
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```text
 //! job, receipt, said    what is said of a run: signed, by hash, without a path or a time   (pure)
 //! accept                whether a receipt answers a job                                     (pure)
-//! machine, board        what a machine offers; who is there                                 (pure)
+//! machine, board, pace  what a machine offers; who is there; how long runs take             (pure)
 //! names, rights         subjects, streams, buckets; who may do what on the server           (pure)
 //! pass                  the file that lets a machine in
 //! link, stock, blobs    the connection; streams and buckets; what goes through them by hash
@@ -31,6 +31,7 @@ mod lease;
 mod link;
 mod machine;
 mod names;
+mod pace;
 mod pass;
 mod receipt;
 mod rights;
@@ -47,11 +48,10 @@ mod worker;
 
 pub use coordinator::Coordinator;
 pub use error::{PassError, SwarmError};
-pub use job::{Job, JobFault};
+pub use job::JobFault;
 pub use link::Link;
 pub use machine::{MachineId, Offer};
 pub use pass::{Pass, Role};
-pub use receipt::{End, Receipt};
 pub use server::{COORDINATOR_PASS, MACHINE_PASS, Server};
 pub use watch::{Order, Status, order, status};
 pub use work::{Stops, Work, work};

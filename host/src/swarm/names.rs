@@ -5,7 +5,7 @@ use crate::swarm::machine::MachineId;
 
 /// The stream of jobs that nobody has finished; a job is there once.
 pub const JOBS: &str = "JOBS";
-pub const ANY_JOB: &str = "swarm.job.*";
+pub const ANY_JOB: &str = "swarm.job.>";
 /// The consumer by which machines take jobs.
 pub const MACHINES: &str = "machines";
 /// The stream of receipts that nobody has stored.
@@ -31,6 +31,18 @@ pub const ANY_ORDER: &str = "swarm.order.*";
 pub fn job(experiment: &ExperimentKey) -> String {
     format!("swarm.job.{experiment}")
 }
+
+/// The same job for one more machine, if the first one is slow.
+pub fn second_job(experiment: &ExperimentKey) -> String {
+    format!("{}{SECOND}", job(experiment))
+}
+
+/// Whether a job is there for one more machine.
+pub fn is_second(subject: &str) -> bool {
+    subject.ends_with(SECOND)
+}
+
+const SECOND: &str = ".second";
 
 pub fn receipt(experiment: &ExperimentKey) -> String {
     format!("swarm.receipt.{experiment}")

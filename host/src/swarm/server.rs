@@ -10,13 +10,14 @@ use crate::swarm::stock::Stock;
 use crate::system::atomic_file;
 use crate::system::process;
 use crate::system::process::Group;
+use crate::system::tied::tied;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ const LOG: &str = "server.log";
 const PATIENCE: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// A running server. It ends with this value.
+/// A running server. It ends with this value, and with the thread that has started it.
 pub struct Server {
     process: Group,
     folder: PathBuf,
@@ -45,7 +46,9 @@ impl Server {
         new_keys: bool,
     ) -> Result<Self, SwarmError> {
         let program = match program {
-            Some(program) => program.to_owned(),
+            Some(program) => {
+                program.canonicalize().map_err(|source| SwarmError::Io { path: program.into(), source })?
+            }
             None => process::on_path("nats-server").into_iter().next().ok_or(SwarmError::NoServer)?,
         };
         let at = |source| SwarmError::Io { path: folder.to_owned(), source };
@@ -58,7 +61,7 @@ impl Server {
         let path = folder.join(LOG);
         let at = |source| SwarmError::Io { path: path.clone(), source };
         let log = File::create(&path).map_err(at)?;
-        let child = Command::new(program)
+        let child = tied(&program)
             .arg("-c")
             .arg(&configuration)
             .stdin(Stdio::null())

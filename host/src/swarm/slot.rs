@@ -89,31 +89,36 @@ impl<'a> Taken<'a> {
                 return Err(fault.into());
             }
         };
-        if self.tries > MOST_TRIES {
-            let words = format!("{MOST_TRIES} machines took it, and none came to an end");
-            return self.answer_fault(&job, HostFault::Killed, &words).await;
-        }
         let experiment = job.experiment();
         let is_taken_back = Arc::new(AtomicBool::new(false));
-        if let Ok(mut under_way) = machine.under_way.lock()
-            && under_way.insert(experiment, is_taken_back.clone()).is_some()
-        {
-            // It came back while this machine was away, and is still running here.
-            under_way.insert(experiment, is_taken_back);
+        if !machine.begins(experiment, &is_taken_back) {
+            // It came back while this machine was away, or another machine shall make it too.
+            self.acknowledge(AckKind::Nak(Some(PAUSE))).await;
             return Ok(());
         }
-        machine.busy.fetch_add(1, Ordering::Relaxed);
-        machine.tells(Told::Begun { experiment });
-        let worked = self.make(&job, is_taken_back).await;
-        machine.busy.fetch_sub(1, Ordering::Relaxed);
-        if let Ok(mut under_way) = machine.under_way.lock() {
-            under_way.remove(&experiment);
-        }
+        let worked = match self.tries > MOST_TRIES {
+            true => self.give_up(&job).await,
+            false => self.make(&job, is_taken_back).await,
+        };
+        machine.ends(&experiment);
         worked
+    }
+
+    /// A job that nobody comes to an end with has failed. One that is there for one more machine can go.
+    async fn give_up(&self, job: &Job) -> Result<(), SwarmError> {
+        if names::is_second(&self.message.subject) {
+            self.acknowledge(AckKind::Term).await;
+            return Ok(());
+        }
+        let words = format!("{MOST_TRIES} machines took it, and none came to an end");
+        self.answer_fault(job, HostFault::Killed, &words).await
     }
 
     /// Makes the run and answers. Meanwhile it says again and again that it is at work.
     async fn make(&self, job: &Job, is_taken_back: Arc<AtomicBool>) -> Result<(), SwarmError> {
+        self.machine.tells(Told::Begun { experiment: job.experiment() });
+        // From now on the coordinator counts its time.
+        self.says(&job.experiment(), 0.0, 0, None).await;
         let (progress, mut heard) = watch::channel(None);
         let run = self.run(job, is_taken_back.clone(), progress);
         tokio::pin!(run);
@@ -172,11 +177,16 @@ impl<'a> Taken<'a> {
     }
 
     async fn say(&self, experiment: &ExperimentKey, heard: &mut watch::Receiver<Option<Progress>>) {
-        if !heard.has_changed().unwrap_or(false) {
-            return;
+        if heard.has_changed().unwrap_or(false)
+            && let Some(Progress::Step { progress, steps, loss }) = heard.borrow_and_update().clone()
+        {
+            self.says(experiment, progress, steps, loss).await;
         }
-        let Some(Progress::Step { progress, steps, loss }) = heard.borrow_and_update().clone() else { return };
+    }
+
+    async fn says(&self, experiment: &ExperimentKey, progress: f64, steps: u64, loss: Option<f64>) {
         let said = Said { machine: self.machine.id.clone(), progress, steps, loss };
+        // A lost one is followed by the next.
         let _ = self.machine.link.client.publish(names::said(experiment), said.write().into()).await;
     }
 

@@ -5,7 +5,9 @@ use crate::record::key::ExperimentKey;
 use crate::swarm::blobs::Blobs;
 use crate::swarm::error::SwarmError;
 use crate::swarm::link::Link;
-use crate::swarm::names::{ANY_JOB, ANY_RECEIPT, INPUTS, JOBS, LEASE, MACHINES, RECEIPTS, RESULTS, job, receipt};
+use crate::swarm::names::{
+    ANY_JOB, ANY_RECEIPT, INPUTS, JOBS, LEASE, MACHINES, RECEIPTS, RESULTS, job, receipt, second_job,
+};
 use async_nats::jetstream::consumer::{self, AckPolicy};
 use async_nats::jetstream::stream::{Config, DirectGetErrorKind, DiscardPolicy, RetentionPolicy, Stream};
 use async_nats::jetstream::{kv, object_store};
@@ -88,8 +90,11 @@ impl Stock {
 
     /// Removes a job, which nobody can take then.
     pub async fn remove_job(&self, experiment: &ExperimentKey) -> Result<(), SwarmError> {
-        let purged = self.jobs.purge().filter(job(experiment)).await;
-        purged.map(drop).map_err(SwarmError::server("the stream of jobs"))
+        for subject in [job(experiment), second_job(experiment)] {
+            let purged = self.jobs.purge().filter(subject).await;
+            purged.map_err(SwarmError::server("the stream of jobs"))?;
+        }
+        Ok(())
     }
 
     pub async fn remove_receipt(&self, experiment: &ExperimentKey) -> Result<(), SwarmError> {

@@ -5,7 +5,7 @@ use crate::sandbox::Sandbox;
 use crate::swarm::blobs::Blobs;
 use crate::swarm::cache::Cache;
 use crate::swarm::error::SwarmError;
-use crate::swarm::link::Link;
+use crate::swarm::link::{Link, patiently};
 use crate::swarm::machine::{MachineId, Offer};
 use crate::swarm::names::{self, INPUTS, RESULTS};
 use crate::swarm::run::Workbench;
@@ -71,13 +71,13 @@ impl Worker {
         getrandom::fill(&mut random).map_err(SwarmError::server("the system's random numbers"))?;
         let bench = Workbench {
             sandbox,
-            inputs: Blobs::open(&link.jetstream, INPUTS).await?,
+            inputs: patiently(async || Blobs::open(&link.jetstream, INPUTS).await).await?,
             cache: Cache::open()?,
             threads: (threads / jobs).max(1),
             at_once: jobs,
             lesson: Mutex::new(None),
         };
-        let results = Blobs::open(&link.jetstream, RESULTS).await?;
+        let results = patiently(async || Blobs::open(&link.jetstream, RESULTS).await).await?;
         Ok(Self {
             link,
             id: MachineId::of(&host_name(), u32::from_le_bytes(random)),
@@ -90,6 +90,24 @@ impl Worker {
             under_way: Mutex::new(BTreeMap::new()),
             tell,
         })
+    }
+
+    /// Notes that a run is under way. Returns whether it was not already.
+    pub fn begins(&self, experiment: ExperimentKey, is_taken_back: &Arc<AtomicBool>) -> bool {
+        let Ok(mut under_way) = self.under_way.lock() else { return false };
+        if under_way.contains_key(&experiment) {
+            return false;
+        }
+        under_way.insert(experiment, is_taken_back.clone());
+        self.busy.store(u32::try_from(under_way.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        true
+    }
+
+    pub fn ends(&self, experiment: &ExperimentKey) {
+        if let Ok(mut under_way) = self.under_way.lock() {
+            under_way.remove(experiment);
+            self.busy.store(u32::try_from(under_way.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
     }
 
     /// Says that it is there: to who asked, or to all.

@@ -11,6 +11,7 @@ pub mod process;
 pub mod sanitize;
 pub(crate) mod scratch;
 pub mod stack;
+pub mod tied;
 pub mod untrusted_folder;
 pub mod user_file;
 pub mod walls;
