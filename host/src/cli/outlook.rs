@@ -68,9 +68,11 @@ fn lines(found: &Outlook) -> Vec<String> {
             .into(),
     });
     let weights = text::bytes(found.weight_bytes);
-    let records = found.record_bytes.map_or("65 kB a run".into(), |bytes| text::bytes(bytes as u64));
+    let records = found.record_bytes.map_or("2.4 MB a mutation".into(), |bytes| text::bytes(bytes as u64));
     let free = found.free_bytes.map_or(String::new(), |free| format!("; {} are free", text::bytes(free)));
-    lines.push(format!("disk             at most {weights} of weights (`[store]`), about {records} of records{free}"));
+    lines.push(format!(
+        "disk             at most {weights} of weights (`[store]`), about {records} of components and records{free}"
+    ));
     lines.push(match found.dollars {
         Some(0.0) => "cost             none: no proposer that works here has a price".into(),
         Some(dollars) => format!("cost             at most ${dollars:.2} (`caps.dollars`)"),

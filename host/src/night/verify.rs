@@ -2,7 +2,7 @@
 //! experiment again. Writes nothing but what compiling a source leaves in the store.
 
 use crate::community::{
-    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Rounded, Signed, Submission,
+    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Rounded, Signed, Status, Submission,
 };
 use crate::experiment::bench::Bench;
 use crate::experiment::prepare::Refusal;
@@ -13,6 +13,7 @@ use crate::guest::toolchain::Toolchain;
 use crate::night::clerk::told_evidence;
 use crate::night::sent;
 use crate::night::setup::{self, OpenError};
+use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash};
 use crate::record::secret::SplitSecret;
@@ -156,6 +157,13 @@ impl Statement {
             Some(_) => Ok(None),
             None => Err(VerifyError::NoComponent(evidence.experiment().short())),
         }
+    }
+
+    /// Whether it tells what became of a run and does not name the run.
+    pub fn lacks_its_run(&self) -> bool {
+        let judged =
+            |receipt: &Receipt| matches!(receipt.status, Status::Tried(Ending::Keep | Ending::Discard | Ending::Noise));
+        self.evidence.is_none() && self.receipt.as_ref().is_some_and(judged)
     }
 
     /// The submission of a receipt that nothing here ties to its run: neither was its file brought, nor has the store

@@ -249,6 +249,7 @@ mod tests {
     use crate::record::store::tests::{self, outcome};
     use crate::record::store::{Finished, WritePoint};
     use crate::record::trial::{Findings, Trial};
+    use kernels::session::Checkpoint;
     use kernels::spec::{Shape, Spec, Values};
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -287,12 +288,13 @@ mod tests {
         let tensors = vec![("w".into(), true, spec, Values::F32(vec![random_seed as f32]))];
         let bytes = encode_state(&NamedState { tensors }).unwrap();
         let state = Some(Hash::of(&bytes).0);
-        (bytes, Outcome { state, ..outcome() })
+        (bytes, Outcome { state, intervals: vec![[random_seed as u8; 32]], ..outcome() })
     }
 
     fn run(store: &Store, random_seed: u64) -> ExperimentRecord {
         let (state, outcome) = model(random_seed);
-        let checkpoint = store.put_blob(&random_seed.to_le_bytes()).unwrap();
+        let checkpoint = Checkpoint { interval: 0, ops: random_seed, hash: outcome.intervals[0], tensors: vec![] };
+        let checkpoint = store.put_blob(&postcard::to_allocvec(&checkpoint).unwrap()).unwrap();
         let finished = Finished {
             evaluation: None,
             manifest: &manifest(random_seed),
@@ -348,6 +350,24 @@ mod tests {
         store.restore_model(&records[4], &model(4).0).unwrap();
         let record = store.find_experiment(&records[4].key).unwrap().unwrap();
         assert!(matches!(store.model(&record).unwrap(), Model::Kept(_)));
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_run_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (first, second) = (run(&store, 0), run(&store, 1));
+        let sql = "UPDATE checkpoints SET blob = (SELECT blob FROM checkpoints WHERE experiment_key = ?1)
+             WHERE experiment_key = ?2";
+        store.execute(sql, params![first.key, second.key]).unwrap();
+        let found = store.check(false, &mut |_| {}).unwrap();
+        let words = format!("checkpoint 0 of experiment {} is not of its run", second.key);
+        assert!(found.faults.len() == 1 && found.faults[0].what == words, "{found:?}");
+        assert!(store.check(true, &mut |_| {}).unwrap().faults[0].is_mended);
+        assert!(
+            store.checkpoints(&second.key).unwrap().is_empty() && !store.checkpoints(&first.key).unwrap().is_empty()
+        );
+        assert_eq!(store.check(false, &mut |_| {}).unwrap().faults, vec![]);
     }
 
     #[test]
