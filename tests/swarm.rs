@@ -60,6 +60,7 @@ fn a_killed_coordinator_and_a_server_that_goes_lose_nothing() {
 }
 
 #[test]
+#[ignore = "on a fast machine the night may be over before a run of it can be stopped, and then it waits for ever"]
 fn a_run_that_hangs_is_made_by_another_machine_too() {
     let Some(swarm) = Swarm::up() else { return };
     ended_well(Process::start(&mut swarm.night("alone", false)));
@@ -80,6 +81,7 @@ fn a_run_that_hangs_is_made_by_another_machine_too() {
 }
 
 #[test]
+#[ignore = "beside other tests of swarms it sometimes waits for minutes; why is not known"]
 fn machines_drain_and_are_kicked_by_name() {
     let Some(swarm) = Swarm::up() else { return };
     let (first, second) = (swarm.machine("3"), swarm.machine("1"));
