@@ -316,6 +316,36 @@ fn what_a_guest_says_about_secret_text_is_not_sent() {
     assert!(text.reason.text().contains("not told") && !text.reason.text().contains("text is:"), "{}", text.reason);
 }
 
+/// A guest's state may be a few bits about the held-out text, whose hash could be looked for.
+#[test]
+fn hashes_of_what_depends_on_secret_text_are_blinded() {
+    let home = inbox("");
+    home.set("inbox.toml", "task.split", "secret");
+    run(&home);
+    let file = submit(&home, "alice", "honest", &tiny("0.01"), &[]);
+    succeeds(&add(&home, file.to_str().unwrap()));
+    run(&home);
+    let told = receipt(&home, &hash_of(&file)).text.evidence.unwrap();
+    let store = store(&home);
+    let kept = store.evidence(&store.find_experiment(&told.experiment()).unwrap().unwrap()).unwrap();
+    assert_eq!((&told.manifest, told.intervals.len()), (&kept.manifest, kept.intervals.len()));
+    assert!(
+        told.outcome != kept.outcome && told.intervals.iter().zip(&kept.intervals).all(|(told, kept)| told != kept)
+    );
+    let secret = store.current_secret(1).unwrap();
+    assert_eq!(told, kept.blinded(&secret));
+
+    // Who has the secret can check the receipt, also from the digits alone.
+    let name = format!(".host/receipts/{}.receipt", hash_of(&file));
+    succeeds(&home.host(&["verify", &name]));
+    succeeds(&home.host(&["verify", &name, "--segment", "1"]));
+    let _copy = home.copy_of_store("copy");
+    std::fs::remove_dir_all(home.path("copy/secrets")).unwrap();
+    let elsewhere = |more: &[&str]| home.host(&[&["--store", "copy", "verify", &name], more].concat());
+    undecided(&elsewhere(&[]), "is lost");
+    succeeds(&elsewhere(&["--secret", &secret.reveal()]));
+}
+
 #[test]
 fn a_key_that_has_used_up_its_day_waits() {
     let home = inbox("seconds_per_day = 0.0");

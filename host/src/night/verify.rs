@@ -219,9 +219,10 @@ impl Statement {
         let mut bench = setup::for_manifest(store, &evidence.manifest, secret.clone(), threads)?;
         let commitment = bench.task.task.commitment.filter(|_| self.receipt.is_some());
         // The hashes of a receipt are blinded where a secret has chosen the text.
-        let blind = match commitment {
-            Some(commitment) => secret.or(bench.store.secret(&commitment)?),
-            None => None,
+        let blind = match (commitment, secret) {
+            (Some(commitment), None) => bench.store.secret(&commitment)?,
+            (Some(_), given) => given,
+            (None, _) => None,
         };
         let walls = bench.sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
         if !walls.hold() {

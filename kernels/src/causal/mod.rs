@@ -29,5 +29,5 @@ pub use cell::{Cell, Reach};
 pub use proof::{Finding, Why, prove};
 pub use record::{Recorder, Recording};
 pub use source::{Leak, Source, elements};
-pub use trace::{Need, Needs};
+pub use trace::{MAX_HELD, Need, Needs};
 pub use watch::Watching;

@@ -1,7 +1,7 @@
 //! Programs whose verdict is known: what honest guests are made of, and ways to look ahead or at other rows.
 
 use super::program::{Program, VOCAB, shape};
-use kernels::causal::{Finding, Leak, Need, Why};
+use kernels::causal::{Finding, Leak, MAX_HELD, Need, Why};
 use kernels::op::{Attention, Binary, Op, TensorId, Unary};
 use kernels::spec::{DType, Spec, Values};
 use smallvec::smallvec;
@@ -326,4 +326,33 @@ fn the_sign_of_a_zero_hides_nothing() {
     let y = p.binary(Binary::Add, x, capped);
     let found = verdict(p, y);
     assert!(matches!(found, Finding::Unproved(_)), "{found:?}");
+}
+
+/// A proof holds a bounded number of cells at a time, however many tensors a guest keeps.
+#[test]
+fn more_cells_than_may_be_held_leave_it_unproved() {
+    let verdict = |frees: bool| {
+        let time = 512;
+        let given = [[VOCAB, WIDTH], [WIDTH, VOCAB]].map(|dims| {
+            let spec = Spec::f32(shape(&dims));
+            let values = Values::zeros(DType::F32, spec.shape.elements() as usize);
+            (spec, values, false)
+        });
+        let mut p = Program::new(ROWS, time, given.to_vec());
+        let tokens = p.tokens();
+        let x = p.op(Op::Embedding, &[TensorId(0), tokens]);
+        // One element for each pair of positions.
+        let mut pairs = p.matmul(x, x, true);
+        for _ in 0..=MAX_HELD as u32 / (ROWS * time * time) {
+            let next = p.unary(Unary::Tanh, pairs);
+            if frees {
+                p.free(pairs);
+            }
+            pairs = next;
+        }
+        let logits = p.matmul(x, TensorId(1), false);
+        p.prove(logits)
+    };
+    assert!(matches!(verdict(true), Finding::Proved(_)), "{:?}", verdict(true));
+    assert_eq!(verdict(false), Finding::Unproved(Why::TooLarge));
 }

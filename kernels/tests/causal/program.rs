@@ -80,6 +80,11 @@ impl Program {
         self.op(Op::Full { shape: shape(dims), value }, &[])
     }
 
+    /// Says that a tensor is not used any more.
+    pub fn free(&mut self, id: TensorId) {
+        self.steps.push(Step::Free(id));
+    }
+
     pub fn unary(&mut self, f: Unary, x: TensorId) -> TensorId {
         self.op(Op::Unary(f), &[x])
     }
