@@ -31,6 +31,10 @@ const MEMORY: &str = "-rss_limit_mb=3072";
 const TIMEOUT: &str = "-timeout=20";
 const INPUT_BYTES: &str = "-max_len=65536";
 
+/// Most inputs that are kept of a target, and their size: the fast tests run each, and its like.
+const KEPT_INPUTS: usize = 48;
+const KEPT_BYTES: &str = "-max_len=4096";
+
 pub fn is_compiler() -> bool {
     std::env::var_os(COMPILER).is_some()
 }
@@ -67,11 +71,15 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Runs the named targets, or all, two at a time.
+/// Runs the named targets, or all, two at a time; with `--keep`, keeps what earlier runs found instead.
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let (seconds, named) = match arguments {
-        ["--seconds", seconds, named @ ..] => (seconds.parse::<u32>().context("--seconds takes a number")?, named),
-        named => (60, named),
+    let (todo, named): (Box<dyn Fn(&str) -> Result<String> + Sync>, _) = match arguments {
+        ["--keep", named @ ..] => (Box::new(keep), named),
+        ["--seconds", seconds, named @ ..] => {
+            let seconds = seconds.parse::<u32>().context("--seconds takes a number")?;
+            (Box::new(move |name| one(name, seconds)), named)
+        }
+        named => (Box::new(|name| one(name, 60)), named),
     };
     let all = targets()?;
     if let Some(unknown) = named.iter().find(|name| !all.iter().any(|target| target == *name)) {
@@ -95,7 +103,7 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(name) = next() {
-                    let found = one(&name, seconds);
+                    let found = todo(&name);
                     println!("fuzz {name}: {}", found.as_ref().map_or_else(ToString::to_string, Clone::clone));
                     if let (Err(_), Ok(mut failed)) = (found, failed.lock()) {
                         failed.push(name);
@@ -108,21 +116,63 @@ pub fn run(arguments: &[&str]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("something was found by {}", failed.join(", ")) }
 }
 
-/// Runs one target on a copy of its kept corpus, in `target/fuzz/found/NAME`. Returns libFuzzer's last line.
+/// Where runs of a target leave what they find, and its kept inputs.
+fn places(name: &str) -> (PathBuf, PathBuf) {
+    (built_in().join("found").join(name), repository().join("tests/fuzz/corpus").join(name))
+}
+
+/// Runs one target from its kept corpus; what it finds goes to `target/fuzz/found/NAME`. Returns libFuzzer's last line.
 fn one(name: &str, seconds: u32) -> Result<String> {
-    let work = built_in().join("found").join(name);
-    let (corpus, kept) = (work.join("corpus"), repository().join("tests/fuzz/corpus").join(name));
+    let (work, kept) = places(name);
+    let corpus = work.join("corpus");
     std::fs::create_dir_all(&corpus)?;
-    let output = Command::new(built_in().join("release").join(format!("fuzz-{name}")))
+    let mut command = target(name);
+    command
         .arg(&corpus)
         .args(kept.is_dir().then_some(&kept))
-        .args([MEMORY, TIMEOUT, INPUT_BYTES, &format!("-max_total_time={seconds}")])
-        .arg(format!("-artifact_prefix={}/", work.display()))
-        .output()
-        .with_context(|| format!("starting fuzz-{name}"))?;
+        .args([INPUT_BYTES, &format!("-max_total_time={seconds}")]);
+    let said = finish(command.arg(format!("-artifact_prefix={}/", work.display())), &work)?;
+    Ok(said.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Adds to the kept inputs of a target those that were found and reach more code, the shortest ones first.
+fn keep(name: &str) -> Result<String> {
+    let (work, kept) = places(name);
+    let new = work.join("new");
+    if new.is_dir() {
+        std::fs::remove_dir_all(&new)?;
+    }
+    std::fs::create_dir_all(&new)?;
+    let before = std::fs::read_dir(&kept)?.count();
+    let mut command = target(name);
+    command.args(["-merge=1", KEPT_BYTES]).args([&new, &kept, &work.join("corpus")]);
+    finish(&mut command, &work)?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&new)? {
+        let path = entry?.path();
+        found.push((std::fs::read(&path)?, path.file_name().context("a file without a name")?.to_owned()));
+    }
+    found.sort_by(|(one, a), (other, b)| (one.len(), a).cmp(&(other.len(), b)));
+    let known = std::fs::read_dir(&kept)?.map(|entry| std::fs::read(entry?.path())).collect::<Result<Vec<_>, _>>()?;
+    found.retain(|(bytes, _)| !known.contains(bytes));
+    for (bytes, file) in found.iter().take(KEPT_INPUTS.saturating_sub(before)) {
+        std::fs::write(kept.join(file), bytes)?;
+    }
+    Ok(format!("{before} inputs were kept, {} are", std::fs::read_dir(&kept)?.count()))
+}
+
+fn target(name: &str) -> Command {
+    let mut command = Command::new(built_in().join("release").join(format!("fuzz-{name}")));
+    command.args([MEMORY, TIMEOUT]);
+    command
+}
+
+/// Runs a target to its end. Returns what it said.
+fn finish(command: &mut Command, work: &Path) -> Result<String> {
+    let output = command.output().with_context(|| format!("starting {}", command.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() {
-        return Ok(said.lines().last().unwrap_or_default().to_owned());
+        return Ok(said);
     }
     let from = said.char_indices().rev().nth(4000).map_or(0, |(at, _)| at);
     bail!("{} with {}\n{}", output.status, work.display(), &said[from..])

@@ -9,7 +9,7 @@
 //!
 //! `cargo xtask features`: lists the packages that the README's two commands would build twice.
 //!
-//! `cargo xtask fuzz [--seconds N] [TARGET…]`: runs the fuzz targets of `tests/fuzz`.
+//! `cargo xtask fuzz [--seconds N] [TARGET…]`: runs the fuzz targets of `tests/fuzz`; `--keep` keeps what they found.
 
 mod cuda;
 mod features;

@@ -9,7 +9,7 @@ use crate::night::setup;
 use crate::record::key::{ContextKey, Hash, SourceKey, TaskHash};
 use crate::record::store::{NightRecord, Store, StoreError};
 use crate::system::untrusted_folder::Folder;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A finding that is news here.
 pub struct News {
@@ -17,6 +17,22 @@ pub struct News {
     pub source_key: SourceKey,
     /// Whether its run can be compared with one here.
     pub is_comparable: bool,
+}
+
+impl Made for News {
+    fn parent(&self) -> Hash {
+        self.found.signed.text.parent
+    }
+
+    fn source(&self) -> Hash {
+        self.found.signed.text.source
+    }
+}
+
+/// What was made from something, which others may be made from.
+trait Made {
+    fn parent(&self) -> Hash;
+    fn source(&self) -> Hash;
 }
 
 /// The findings of others, sorted.
@@ -126,28 +142,38 @@ pub fn news(here: &Here, folder: &Folder, own: BTreeSet<Hash>, mut others: Vec<F
             Err(NoNews::Refused(reason)) => sorted.refused.push(Refused::at(&found.path, reason)),
         }
     }
-    loop {
-        let mut rest = Vec::new();
-        let before = sorted.news.len();
-        for news in waiting {
-            let parent = news.found.signed.text.parent;
-            if parents.contains(&parent) || here.store.knows_source(&parent)? {
-                parents.insert(news.found.signed.text.source);
-                sorted.news.push(news);
-            } else {
-                rest.push(news);
-            }
-        }
-        waiting = rest;
-        if sorted.news.len() == before {
-            break;
-        }
-    }
-    for news in waiting {
-        let parent = news.found.signed.text.parent;
-        sorted.refused.push(Refused::at(&news.found.path, Refusal::Stale(parent)));
+    let mut is_known =
+        |parent: &Hash| Ok::<_, CommonsError>(parents.contains(parent) || here.store.knows_source(parent)?);
+    let stale;
+    (sorted.news, stale) = after_parents(waiting, &mut is_known)?;
+    for news in stale {
+        sorted.refused.push(Refused::at(&news.found.path, Refusal::Stale(news.parent())));
     }
     Ok(sorted)
+}
+
+/// Puts each behind the one that it was made from; apart, those that go back to nothing that is known. Its work does not
+/// grow faster than their number, whatever chains a stranger makes of them.
+fn after_parents<T: Made, E>(
+    all: Vec<T>,
+    is_known: &mut dyn FnMut(&Hash) -> Result<bool, E>,
+) -> Result<(Vec<T>, Vec<T>), E> {
+    let (mut next, mut children) = (VecDeque::new(), BTreeMap::<Hash, Vec<T>>::new());
+    for one in all {
+        let parent = one.parent();
+        if !children.contains_key(&parent) && is_known(&parent)? {
+            next.push_back(parent);
+        }
+        children.entry(parent).or_default().push(one);
+    }
+    let mut ordered = Vec::new();
+    while let Some(parent) = next.pop_front() {
+        for one in children.remove(&parent).unwrap_or_default() {
+            next.push_back(one.source());
+            ordered.push(one);
+        }
+    }
+    Ok((ordered, children.into_values().flatten().collect()))
 }
 
 /// Reads a finding's source, and checks all but its parent. `seen` has the findings of this commons by their sources.
@@ -166,4 +192,57 @@ fn read(
     }
     seen.insert(key, found.signed.hash());
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    /// Parent and source.
+    #[derive(Debug, PartialEq, Clone, Copy)]
+    struct Link(u32, u32);
+
+    fn hash(n: u32) -> Hash {
+        Hash::of(&n.to_le_bytes())
+    }
+
+    impl Made for Link {
+        fn parent(&self) -> Hash {
+            hash(self.0)
+        }
+
+        fn source(&self) -> Hash {
+            hash(self.1)
+        }
+    }
+
+    fn sorted(links: Vec<Link>) -> (Vec<Link>, Vec<Link>) {
+        let mut asked = 0;
+        let count = links.len();
+        let mut is_known = |parent: &Hash| {
+            asked += 1;
+            Ok::<_, Infallible>(*parent == hash(0))
+        };
+        let Ok(sorted) = after_parents(links, &mut is_known);
+        assert!(asked <= count);
+        sorted
+    }
+
+    #[test]
+    fn each_comes_after_the_one_that_it_was_made_from() {
+        let links = vec![Link(2, 3), Link(7, 8), Link(1, 2), Link(0, 1), Link(1, 4), Link(9, 9), Link(8, 7)];
+        let (ordered, mut stale) = sorted(links);
+        assert_eq!(ordered, [Link(0, 1), Link(1, 2), Link(1, 4), Link(2, 3)]);
+        stale.sort_by_key(|link| link.0);
+        assert_eq!(stale, [Link(7, 8), Link(8, 7), Link(9, 9)]);
+    }
+
+    /// In rounds, this would take ten thousand million steps.
+    #[test]
+    fn a_long_chain_from_its_end_is_no_more_work_than_any() {
+        let chain: Vec<Link> = (0..100_000).rev().map(|n| Link(n, n + 1)).collect();
+        let (ordered, stale) = sorted(chain.clone());
+        assert!(stale.is_empty() && ordered.iter().eq(chain.iter().rev()));
+    }
 }
