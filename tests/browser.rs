@@ -13,7 +13,7 @@ fn page(to: &str, hostile: bool) -> PathBuf {
     let (home, _) = Home::after_a_night();
     let store = home.copy_of_store(&format!("store-of-{to}"));
     if hostile {
-        let index = rusqlite::Connection::open(store.join("index.sqlite")).unwrap();
+        let index = crate::common::home::index(&store);
         let sql = "UPDATE trials SET description = ?1, proposer = ?1, operator = ?1, reason = ?1, hypothesis = ?1";
         index.execute(sql, [HOSTILE]).unwrap();
     }

@@ -144,8 +144,14 @@ fn a_claim_has_to_pass_other_probes_than_its_own() {
             probe_seed,
             intervals: outcome.intervals.into_iter().map(Hash).collect(),
         };
-        replay::prove(&place.bench, (&evidence, outcome.score.map(|score| score.bpb)), &component, None, &mut |_| ())
-            .unwrap()
+        replay::prove(
+            &place.bench,
+            (&evidence, outcome.score.map(|score| score.bpb)),
+            &component,
+            (None, &|_| None),
+            &mut |_| (),
+        )
+        .unwrap()
     };
     let honest = claims(&guest("guests/causal_models"));
     assert!(honest.identical, "{:?}", honest.difference);

@@ -1,10 +1,10 @@
 //! Strangers: submissions are checked at the door, tried in turn, and answered once by a receipt that others can check.
 
-use crate::common::home::{Home, Running, lines, said, trials};
+use crate::common::home::{Home, Running, index, lines, said, trials};
 use crate::common::{component, tiny};
-use nightlab::community::{Claim, Content, PrivateKey, Receipt, Rounded, Signed, Status, Submission};
+use nightlab::community::{Claim, ClaimStatus, Content, PrivateKey, Receipt, Rounded, Signed, Status, Submission};
 use nightlab::record::ending::Ending;
-use nightlab::record::key::{ComponentKey, Hash, SourceKey, TaskHash};
+use nightlab::record::key::{BehaviourKey, ComponentKey, Hash, SourceKey, TaskHash};
 use nightlab::record::quotas::Quotas;
 use nightlab::record::store::{Arrival, NewSubmission, Store};
 use serde_json::Value;
@@ -364,9 +364,11 @@ fn claims_and_receipts_are_proved_or_refuted() {
     let of_gain = format!(".host/receipts/{gain}.receipt");
     let proved = verify(&of_gain, &[]);
     succeeds(&proved);
-    assert!(said(&proved).contains("proved: identical") && said(&proved).contains("the key of this store"));
+    for words in ["proved: identical", "the key of this store", "not proved: what the inbox made of the run (`keep`"] {
+        assert!(said(&proved).contains(words), "no `{words}` in: {}", said(&proved));
+    }
     let nothing = verify(&format!(".host/receipts/{refused}.receipt"), &[]);
-    assert!(said(&nothing).contains("nothing to run again"), "{}", said(&nothing));
+    undecided(&nothing, "nothing to run again");
     let segment = verify(&of_gain, &["--segment", "2"]);
     succeeds(&segment);
     assert!(said(&segment).contains("1 of 8 intervals"), "{}", said(&segment));
@@ -415,6 +417,24 @@ fn claims_and_receipts_are_proved_or_refuted() {
     undecided(&verify("unknown.receipt", &[]), "nothing here ties it to submission");
     forged("empty.receipt", &|receipt| receipt.evidence = None);
     undecided(&verify("empty.receipt", &[]), "nothing to run again");
+    let bob = private(home, "bob").public();
+    forged("author.receipt", &|receipt| receipt.author = bob);
+    fails(&verify("author.receipt", &[]), "and the receipt says");
+    forged("claim.receipt", &|receipt| receipt.claim = ClaimStatus::Holds);
+    fails(&verify("claim.receipt", &[]), "the submission has no claim");
+    forged("elsewhere.receipt", &|receipt| {
+        (receipt.status, receipt.evidence, receipt.bpb) = (Status::OtherTask, None, None);
+    });
+    fails(&verify("elsewhere.receipt", &[]), "the submission is for this task");
+    forged("same.receipt", &|receipt| (receipt.status, receipt.evidence) = (Status::Tried(Ending::Same), None));
+    undecided(&verify("same.receipt", &[]), "nothing to run again");
+    forged("unscored.receipt", &|receipt| receipt.bpb = None);
+    fails(&verify("unscored.receipt", &[]), "gives no bits per byte");
+    forged("behaviour.receipt", &|receipt| receipt.behaviour_key = Some(BehaviourKey::of(b"another")));
+    fails(&verify("behaviour.receipt", &[]), "the dry run has another behaviour key");
+    // A mutation may fail on a later random seed than that of its first run.
+    forged("failed.receipt", &|receipt| (receipt.status, receipt.bpb) = (Status::Tried(Ending::Failed), None));
+    undecided(&verify("failed.receipt", &[]), "that the submission failed is the word of the inbox");
     forged("component.receipt", &|receipt| receipt.component_key = Some(ComponentKey::of(b"another")));
     fails(&verify("component.receipt", &[]), "the experiment ran another component");
     let mut bytes = std::fs::read(&claim).unwrap();
@@ -472,7 +492,17 @@ fn another_store_proves_a_submission_by_its_source() {
         flip(&blob);
     }
     succeeds(&audit());
-    let index = rusqlite::Connection::open(other.path(".host/index.sqlite")).unwrap();
+    // The copy of a receipt is handed on.
+    let copy = other.path(&format!(".host/receipts/{}.receipt", hash_of(&file)));
+    let check = |more: &[&str]| other.host(&[&["store", "check"], more].concat());
+    succeeds(&check(&[]));
+    std::fs::write(&copy, "another").unwrap();
+    fails(&check(&[]), "is not the receipt that the store keeps");
+    succeeds(&check(&["--mend"]));
+    assert!(!copy.exists());
+    run(&other);
+    assert_eq!(Hash::of(&std::fs::read(&copy).unwrap()), answer);
+    let index = index(&other.path(".host"));
     index.execute("UPDATE submissions SET licence = 'GPL-3.0'", []).unwrap();
     fails(&audit(), "its row in the index is not what its file says");
     let spoil = "UPDATE experiments SET manifest = replace(manifest, '\"eval_rows\":8', '\"eval_rows\":9')";

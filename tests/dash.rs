@@ -2,10 +2,9 @@
 //! skipped where there is no Chromium.
 
 use crate::common::browser::{Browser, Look};
-use crate::common::home::{Home, StoreCopy, lines, said};
+use crate::common::home::{Home, StoreCopy, index, lines, said};
 use nightlab::record::store::Store;
 use nightlab::system::clock::unix_ms;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -84,10 +83,6 @@ impl Drop for Dash {
 
 fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
-}
-
-fn index(store: &Path) -> Connection {
-    Connection::open(store.join("index.sqlite")).unwrap()
 }
 
 /// The night's store once more, with its trials again as a second night.

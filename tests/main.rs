@@ -17,6 +17,7 @@ mod commons;
 mod community;
 mod hostile;
 mod identity;
+mod index;
 mod limits;
 mod modules;
 mod sandbox;

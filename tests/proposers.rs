@@ -1,7 +1,7 @@
 //! Nights with language models over real HTTP. Their mutations are checked, repaired, tried and accounted for. The
 //! night continues after every failure of a model.
 
-use crate::common::home::{Home, Running, lines, said, trials};
+use crate::common::home::{Home, Running, index, lines, said, trials};
 use crate::common::model_server::{self, ModelServer, Part, Reply, Request};
 use nightlab::propose::llm::Dialect;
 use serde_json::Value;
@@ -231,7 +231,7 @@ fn what_was_paid_for_is_tried_in_this_night_or_the_next() {
     assert_eq!(events(&all, "trial").len(), 2);
     assert_eq!(server.requests().len(), 2, "an answer that cannot be tried any more is not asked for");
     // As if the night had been killed before it tried its last answer.
-    let db = rusqlite::Connection::open(home.path(".host/index.sqlite")).unwrap();
+    let db = index(&home.path(".host"));
     let last = "(SELECT id FROM trials ORDER BY id DESC LIMIT 1)";
     db.execute(&format!("DELETE FROM runs WHERE trial = {last}"), []).unwrap();
     db.execute(&format!("DELETE FROM trials WHERE id = {last}"), []).unwrap();

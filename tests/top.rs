@@ -1,7 +1,7 @@
 //! `host top`: a night in the terminal while it runs. The screen is drawn on a terminal that `script` makes, and read
 //! back by an emulator of one. Tests of the screen are skipped where there is no `script`.
 
-use crate::common::home::{Home, StoreCopy, lines, said};
+use crate::common::home::{Home, StoreCopy, index, lines, said};
 use nightlab::system::clock::unix_ms;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -214,7 +214,7 @@ fn a_night_is_followed_by_programs_until_it_ends() {
 /// A store whose night has not ended, as if a process ran it.
 fn under_way(home: &Home, name: &str) -> StoreCopy {
     let store = home.copy_of_store(name);
-    let index = rusqlite::Connection::open(store.join("index.sqlite")).unwrap();
+    let index = index(&store);
     index.execute_batch("UPDATE nights SET ended_unix_ms = NULL").unwrap();
     store
 }
@@ -262,7 +262,7 @@ fn it_ends_when_nobody_reads() {
 fn words_of_others_and_what_was_left_behind_are_shown_as_such() {
     let (home, _) = Home::after_a_night();
     let store = under_way(home, "top-of-words-of-others");
-    let index = rusqlite::Connection::open(store.join("index.sqlite")).unwrap();
+    let index = index(&store);
     let change = "deeper\u{1b}[2J\u{202e}\nnew line";
     index.execute("UPDATE trials SET description = ?1, bpb = 9e999", [change]).unwrap();
     let now = "{\"night\":1,\"unix_ms\":1000,\"number\":3,\"description\":\"\\u001b[31mred\",\"note\":\"wait\\ning\"}";

@@ -96,6 +96,13 @@ impl Home {
     }
 }
 
+/// The index of a store, to be changed as `host` could have: with its checksums.
+pub fn index(store: &Path) -> rusqlite::Connection {
+    let index = rusqlite::Connection::open(store.join("index.sqlite")).unwrap();
+    nightlab::record::store::define_checksum(&index).unwrap();
+    index
+}
+
 /// The folder of a copied store. It is removed on drop: a home that tests share is there until the last of them ends.
 pub struct StoreCopy(PathBuf);
 

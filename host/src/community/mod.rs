@@ -4,13 +4,15 @@
 //! output, but for the file of a key.
 //!
 //! Start with `form`, which holds what they have in common: head, signature, and how strictly they are read.
-//! `submission`, `claim`, `receipt`, `finding` and `negatives` have their fields, `purpose` their first lines. `page`
+//! `submission`, `claim`, `receipt`, `finding` and `negatives` have their fields, `purpose` their first lines; `fit`
+//! compares a receipt with its submission and its run. `page`
 //! is how a finding is shown. `key` signs, `key_file` keeps a private key. docs/community.md and docs/commons.md
 //! describe each field.
 
 mod claim;
 mod error;
 mod finding;
+mod fit;
 mod form;
 mod key;
 mod key_file;
@@ -26,6 +28,7 @@ mod tests;
 pub use claim::Claim;
 pub use error::{ClaimFault, FormError};
 pub use finding::{Credits, CreditsError, Finding, Owed};
+pub use fit::Ran;
 pub use form::{Form, MAX_HEAD_BYTES, NONE, Reader, Signed, Writer};
 pub use key::{ParseKeyError, PrivateKey, PublicKey, Signature};
 pub use key_file::KeyFileError;

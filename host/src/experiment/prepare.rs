@@ -185,9 +185,7 @@ impl Bench {
         if let Some(component) = self.compiled_before(&compile_key)? {
             return Ok(component);
         }
-        let core = toolchain.compile_unless(source, &|| stopped())?;
-        let component = component::componentise(&core)
-            .map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))?;
+        let component = self.compile_anew_unless(source, stopped)?;
         let record = ComponentRecord {
             component_key: component.key(),
             component_blob: self.store.put_blob(component.bytes())?,
@@ -197,6 +195,22 @@ impl Bench {
         };
         self.store.put_component(&compile_key, &record)?;
         Ok(component)
+    }
+
+    /// Compiles a source, also if the store knows what comes out. The store is not told.
+    pub fn compile_anew(&self, source: &Source) -> Result<Component, Refusal> {
+        self.compile_anew_unless(source, &|| false)
+    }
+
+    fn compile_anew_unless(&self, source: &Source, stopped: &Stopped) -> Result<Component, Refusal> {
+        let toolchain = self.toolchain.as_ref().ok_or(Refusal::NoCompiler)?;
+        let core = toolchain.compile_unless(source, &|| stopped())?;
+        component::componentise(&core).map_err(|error| Refusal::Run(Status::guest(error.fault(), error.to_string())))
+    }
+
+    /// The behaviour key of a component; `None` if what it does depends on values.
+    pub fn behaviour(&self, component: &Component) -> Result<Option<BehaviourKey>, Refusal> {
+        Ok(BehaviourKey::new(&self.dry_run(component, &|| false)?))
     }
 
     /// The component that a card names, as it was sent.

@@ -107,13 +107,13 @@ pub fn replay(
 }
 
 /// Runs an experiment from what somebody says of it, training and evaluation, and compares. `bpb` is the claimed score,
-/// if there is one. `blind` is the secret by which the hashes of the evidence are blinded. The store need not know the
-/// experiment.
+/// if there is one. `blind` is the secret by which the hashes of the evidence are blinded. `misfit` may find something
+/// else that is wrong. The store need not know the experiment.
 pub fn prove(
     bench: &Bench,
     (evidence, bpb): (&Evidence, Option<f64>),
     component: &Component,
-    blind: Option<&SplitSecret>,
+    (blind, misfit): (Option<&SplitSecret>, &dyn Fn(&Ended) -> Option<String>),
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, ReplayError> {
     let experiment = Experiment { component, random_seed: evidence.manifest.random_seed };
@@ -137,7 +137,10 @@ pub fn prove(
         differs.then(|| "the outcome has another hash, though intervals and score agree".into())
     };
     let difference = match difference {
-        None => fails_other_probes(bench, &experiment, &ended)?,
+        None => match misfit(&ended) {
+            None => fails_other_probes(bench, &experiment, &ended)?,
+            misfit => misfit,
+        },
         difference => difference,
     };
     Ok(Replay::whole(evidence.experiment(), (said.len(), first), difference, ended.outcome, ended.wall))

@@ -10,7 +10,7 @@ use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
 use crate::record::key::{ComponentKey, Hash, TaskHash};
 use crate::record::outcome::GuestFault;
-use crate::record::store::{ExperimentRecord, Store, StoreError, SubmissionRecord, TrialRecord};
+use crate::record::store::{ExperimentRecord, RECEIPTS, Store, StoreError, SubmissionRecord, TrialRecord};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
 use crate::system::clock::unix_ms;
@@ -18,9 +18,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Folder of the receipts, in the store.
-const FOLDER: &str = "receipts";
 
 /// Signs the receipts of a store.
 pub struct Clerk {
@@ -63,7 +60,7 @@ pub(super) fn write_missing(store: &Store) -> Result<Vec<AnswerError>, StoreErro
 
 /// The file of the receipt of a submission, whether it exists or not.
 fn receipt_path(store: &Store, submission: &Hash) -> PathBuf {
-    store.dir().join(FOLDER).join(format!("{submission}.receipt"))
+    store.dir().join(RECEIPTS).join(format!("{submission}.receipt"))
 }
 
 fn write(store: &Store, submission: &Hash, receipt: &Hash) -> Result<(), AnswerError> {
@@ -72,7 +69,7 @@ fn write(store: &Store, submission: &Hash, receipt: &Hash) -> Result<(), AnswerE
         let path = path.to_owned();
         move |source| AnswerError::Write { path, source }
     };
-    let folder = store.dir().join(FOLDER);
+    let folder = store.dir().join(RECEIPTS);
     fs::create_dir_all(&folder).map_err(failed(&folder))?;
     let written = atomic_file::replace(&path, &[&store.get_blob(receipt)?]);
     written.map_err(|WriteError { path, source }| AnswerError::Write { path, source })

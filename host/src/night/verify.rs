@@ -1,10 +1,11 @@
 //! Proves or refutes what others signed: the signature and what it is bound to, and then the result, by running the
-//! experiment again. Writes nothing but what compiling a source leaves in the store.
+//! experiment again. Writes nothing but what a dry run leaves in the store.
 
 use crate::community::{
-    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Receipt, Rounded, Signed, Status, Submission,
+    Claim, Content, Finding, FormError, Negatives, PublicKey, Purpose, Ran, Receipt, Signed, Submission,
 };
 use crate::experiment::bench::Bench;
+use crate::experiment::ended::Ended;
 use crate::experiment::prepare::Refusal;
 use crate::experiment::replay::{self, Replay, ReplayError};
 use crate::guest::component::{Component, ComponentError};
@@ -13,9 +14,8 @@ use crate::guest::toolchain::Toolchain;
 use crate::night::clerk::told_evidence;
 use crate::night::sent;
 use crate::night::setup::{self, OpenError};
-use crate::record::ending::Ending;
 use crate::record::evidence::Evidence;
-use crate::record::key::{ComponentKey, Hash};
+use crate::record::key::{BehaviourKey, ComponentKey, Hash};
 use crate::record::secret::SplitSecret;
 use crate::record::store::{FindingRecord, Store, StoreError, SubmissionRecord};
 use crate::sandbox::Progress;
@@ -70,6 +70,8 @@ pub struct Statement {
     /// The source or component, if the text brings it.
     content: Option<Content>,
     receipt: Option<Receipt>,
+    /// What a receipt answers, if its file was brought.
+    submission: Option<Signed<Submission>>,
 }
 
 /// What became of an attempt to prove a statement.
@@ -92,6 +94,7 @@ impl Statement {
             bpb: Some(finding.text.bpb),
             content: source.map(Content::Source),
             receipt: None,
+            submission: None,
         }
     }
 
@@ -103,7 +106,16 @@ impl Statement {
         let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
         let of_claim = |claim: Claim, by, content| {
             let Claim { evidence, bpb } = claim;
-            Self { purpose, by, hash, evidence: Some(evidence), bpb: Some(bpb), content, receipt: None }
+            Self {
+                purpose,
+                by,
+                hash,
+                evidence: Some(evidence),
+                bpb: Some(bpb),
+                content,
+                receipt: None,
+                submission: None,
+            }
         };
         Ok(match purpose {
             Purpose::Claim => {
@@ -118,12 +130,12 @@ impl Statement {
             Purpose::Receipt => {
                 let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
                 let evidence = text.evidence.clone();
-                Self { purpose, by, hash, evidence, bpb: None, content: None, receipt: Some(text) }
+                Self { purpose, by, hash, evidence, bpb: None, content: None, receipt: Some(text), submission: None }
             }
             Purpose::Finding => Self::of_finding(&Signed::read(bytes)?, None),
             Purpose::Negatives => {
                 let Signed { by, .. } = Signed::<Negatives>::read(bytes)?;
-                Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None }
+                Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None, submission: None }
             }
             // The machines of a swarm check these themselves.
             Purpose::Job | Purpose::JobReceipt => return Err(FormError::NoPurpose.into()),
@@ -139,19 +151,29 @@ impl Statement {
         if Hash::of(submission) != receipt.submission {
             return Err(VerifyError::OtherSubmission(receipt.submission));
         }
-        self.content = Some(Signed::<Submission>::read(submission)?.text.content);
+        self.submission = Some(Signed::read(submission)?);
         Ok(())
     }
 
-    /// The source or component that came with the text, or for a receipt that of the submission, if the store has taken
-    /// it in. `None` stands for the component that the experiment ran, which the store has.
-    fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<Content>, VerifyError> {
-        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none()) else {
-            return Ok(self.content.clone());
+    /// The submission that a receipt answers: its file was brought, or the store has taken it in.
+    fn answered(&self, store: &Store) -> Result<Option<Signed<Submission>>, VerifyError> {
+        let Some(receipt) = self.receipt.as_ref().filter(|_| self.submission.is_none()) else {
+            return Ok(self.submission.clone());
         };
-        if store.submission(&receipt.submission)?.is_some() {
-            let file = store.submission_file(&receipt.submission)?;
-            return Ok(Some(Signed::<Submission>::read(&file)?.text.content));
+        if store.submission(&receipt.submission)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Signed::read(&store.submission_file(&receipt.submission)?)?))
+    }
+
+    /// The source or component that came with the text, or for a receipt that of its submission. `None` stands for the
+    /// component that the experiment ran, which the store has.
+    fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<Content>, VerifyError> {
+        if self.receipt.is_none() {
+            return Ok(self.content.clone());
+        }
+        if let Some(submission) = self.answered(store)? {
+            return Ok(Some(submission.text.content));
         }
         match store.component(&evidence.manifest.component)? {
             Some(_) => Ok(None),
@@ -159,24 +181,20 @@ impl Statement {
         }
     }
 
-    /// Whether it tells what became of a run and does not name the run.
-    pub fn lacks_its_run(&self) -> bool {
-        let judged =
-            |receipt: &Receipt| matches!(receipt.status, Status::Tried(Ending::Keep | Ending::Discard | Ending::Noise));
-        self.evidence.is_none() && self.receipt.as_ref().is_some_and(judged)
-    }
-
     /// The submission of a receipt that nothing here ties to its run: neither was its file brought, nor has the store
     /// taken it in.
     pub fn untied(&self, store: &Store) -> Result<Option<Hash>, StoreError> {
-        let Some(receipt) = self.receipt.as_ref().filter(|_| self.content.is_none()) else { return Ok(None) };
+        let Some(receipt) = self.receipt.as_ref().filter(|_| self.submission.is_none()) else { return Ok(None) };
         let is_here = store.submission(&receipt.submission)?.is_some();
         Ok((!is_here).then_some(receipt.submission))
     }
 
     /// What this store knows against it, in words. A receipt by the key of this store is the one that it keeps.
-    pub fn contradiction(&self, store: &Store) -> Result<Option<String>, StoreError> {
+    pub fn contradiction(&self, store: &Store) -> Result<Option<String>, VerifyError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
+        if let Some(misfit) = self.answered(store)?.and_then(|submission| receipt.misfit(&submission)) {
+            return Ok(Some(misfit));
+        }
         let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
             return Ok(None);
         };
@@ -228,24 +246,9 @@ impl Statement {
         if !walls.hold() {
             return Err(OpenError::Walls(walls).into());
         }
-        let component = match self.content(&bench.store, evidence)? {
-            None => setup::component_of(&bench.store, &evidence.manifest)?,
-            Some(Content::Component(bytes)) => Component::from_bytes(&bytes).map_err(VerifyError::Component)?,
-            Some(Content::Source(source)) => {
-                let parsed = Source::parse(&source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
-                let named = self.receipt.as_ref().and_then(|receipt| receipt.source_key);
-                if named.is_some_and(|named| named != parsed.key()) {
-                    let words = "it names another source than that of its submission".into();
-                    return Ok(Proof::Ran(refuted(evidence, words, None)));
-                }
-                let known = bench.store.component(&evidence.manifest.component)?;
-                if known.is_some_and(|known| known.source_key == parsed.key()) {
-                    setup::component_of(&bench.store, &evidence.manifest)?
-                } else {
-                    bench.toolchain = Some(Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?);
-                    bench.compile(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?
-                }
-            }
+        let component = match self.component(&mut bench, evidence)? {
+            Ok(component) => component,
+            Err(words) => return Ok(Proof::Ran(refuted(evidence, words, None))),
         };
         let found = component.key();
         let is_other = found != evidence.manifest.component;
@@ -253,22 +256,65 @@ impl Statement {
             Some(_) if is_other => Proof::OtherComponent { found, bpb: None },
             Some(interval) => Proof::Ran(segment_of(&bench, evidence, &component, (interval, blind.as_ref()), watch)?),
             None => {
-                let mut replay = replay::prove(&bench, (evidence, self.bpb), &component, blind.as_ref(), watch)?;
-                self.compare_figure(&mut replay);
+                let behaviour = match &self.receipt {
+                    Some(Receipt { behaviour_key: Some(_), .. }) => behaviour(&bench, &component)?,
+                    _ => None,
+                };
+                let misfit = |ended: &Ended| {
+                    let causality = ended.evaluation.map(|evaluation| evaluation.causality);
+                    let ran = Ran { outcome: &ended.outcome, causality, behaviour };
+                    self.receipt.as_ref().and_then(|receipt| receipt.misfit_of_run(&ran))
+                };
+                let said = (evidence, self.bpb);
+                let replay = replay::prove(&bench, said, &component, (blind.as_ref(), &misfit), watch)?;
                 if is_other { Proof::OtherComponent { found, bpb: replay.val_bpb } } else { Proof::Ran(replay) }
             }
         })
     }
 
-    /// A receipt of one random seed gives the score of its run, rounded.
-    fn compare_figure(&self, replay: &mut Replay) {
-        let Some(Receipt { bpb: Some(said), pairs: None | Some(1), .. }) = &self.receipt else { return };
-        let is_same = replay.val_bpb.and_then(Rounded::new).is_some_and(|found| found == *said);
-        if replay.identical && !is_same {
-            let found = replay.val_bpb.map_or_else(|| "none".into(), |bpb| format!("{bpb:.4}"));
-            replay.identical = false;
-            replay.difference = Some(format!("bits per byte are {found}, and the receipt says {:.4}", said.get()));
+    /// The component that the experiment is said to have run, or what is wrong, in words.
+    fn component(&self, bench: &mut Bench, evidence: &Evidence) -> Result<Result<Component, String>, VerifyError> {
+        let source = match self.content(&bench.store, evidence)? {
+            None => return Ok(Ok(setup::component_of(&bench.store, &evidence.manifest)?)),
+            Some(Content::Component(bytes)) => {
+                return Ok(Ok(Component::from_bytes(&bytes).map_err(VerifyError::Component)?));
+            }
+            Some(Content::Source(source)) => source,
+        };
+        let parsed = Source::parse(&source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
+        let named = self.receipt.as_ref().and_then(|receipt| receipt.source_key);
+        if named.is_some_and(|named| named != parsed.key()) {
+            return Ok(Err("it names another source than that of its submission".into()));
         }
+        let toolchain = Toolchain::find_or_install(&mut |_| {}).map_err(OpenError::from)?;
+        let version = toolchain.version();
+        bench.toolchain = Some(toolchain);
+        // A row of the index is no proof that this source was compiled to that component, unless by another compiler.
+        let known = bench.store.component(&evidence.manifest.component)?;
+        if known.is_some_and(|known| known.source_key == parsed.key() && known.compiler != version) {
+            return Ok(Ok(setup::component_of(&bench.store, &evidence.manifest)?));
+        }
+        Ok(Ok(bench.compile_anew(&parsed).map_err(|refusal| VerifyError::Compile(Box::new(refusal)))?))
+    }
+
+    /// What a proof of its run says nothing about, in words.
+    pub fn unproved(&self) -> Option<String> {
+        let receipt = self.receipt.as_ref().filter(|receipt| receipt.is_judged())?;
+        Some(format!("what the inbox made of the run (`{}`, its difference and probability)", receipt.status.name()))
+    }
+
+    /// Whether the run that was proved does not tell how the submission ended.
+    pub fn ended_in_another_run(&self, replay: &Replay) -> bool {
+        self.receipt.as_ref().is_some_and(|receipt| receipt.ended_in_another_run(replay.val_bpb.is_some()))
+    }
+}
+
+/// The behaviour key that a dry run finds; `None` if the guest fails in it.
+fn behaviour(bench: &Bench, component: &Component) -> Result<Option<BehaviourKey>, VerifyError> {
+    match bench.behaviour(component) {
+        Ok(behaviour) => Ok(behaviour),
+        Err(refusal) if refusal.stage().is_some() => Ok(None),
+        Err(refusal) => Err(VerifyError::Compile(Box::new(refusal))),
     }
 }
 

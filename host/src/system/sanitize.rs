@@ -10,6 +10,12 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Text as a cell of a table. Spreadsheets execute what begins like a formula, so that gets a quote before it.
+pub fn cell(text: &str) -> String {
+    let begins_a_formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    if begins_a_formula { format!("'{text}") } else { text.to_owned() }
+}
+
 /// A text for a field of one line: line feeds and tabs become spaces, and what acts is written out.
 pub fn one_line(text: &str) -> String {
     printable(text).replace(['\n', '\t'], " ")

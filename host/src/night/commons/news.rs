@@ -152,8 +152,8 @@ pub fn news(here: &Here, folder: &Folder, own: BTreeSet<Hash>, mut others: Vec<F
     Ok(sorted)
 }
 
-/// Puts each behind the one that it was made from; apart, those that go back to nothing that is known. Its work does not
-/// grow faster than their number, whatever chains a stranger makes of them.
+/// Puts each behind the one that it was made from; apart, those that go back to nothing that is known. Long chains are
+/// no more work than short ones.
 fn after_parents<T: Made, E>(
     all: Vec<T>,
     is_known: &mut dyn FnMut(&Hash) -> Result<bool, E>,

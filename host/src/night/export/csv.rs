@@ -4,6 +4,7 @@ use crate::night::export::error::ExportError;
 use crate::night::export::past::Past;
 use crate::night::export::table::{Table, Values, tables};
 use crate::system::atomic_file::{self, WriteError};
+use crate::system::sanitize;
 use std::path::{Path, PathBuf};
 
 /// Writes `trials.csv`, `runs.csv` and `curves.csv` into a folder.
@@ -30,15 +31,10 @@ fn file(folder: &Path, table: &Table) -> Result<PathBuf, ExportError> {
 /// A value as a cell; empty if there is none.
 fn cell(values: &Values, row: usize) -> String {
     match values {
-        Values::Text(values) => values[row].as_deref().map(safe),
+        Values::Text(values) => values[row].as_deref().map(sanitize::cell),
         Values::Count(values) => values[row].as_ref().map(ToString::to_string),
         Values::Integer(values) => values[row].as_ref().map(ToString::to_string),
         Values::Real(values) => values[row].as_ref().map(ToString::to_string),
     }
     .unwrap_or_default()
-}
-
-/// Spreadsheets execute cells that begin like a formula, so those get a quote before.
-fn safe(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.into() }
 }

@@ -13,7 +13,7 @@ use crate::record::spend::{Spend, dollars};
 use crate::record::store::{Account, RungSigns, Store, StoreError};
 use crate::record::trial::{Findings, Trial};
 use crate::system::atomic_file::{self, WriteError};
-use crate::system::sanitize::one_line;
+use crate::system::sanitize::{cell, one_line};
 use crate::system::user_file;
 use kernels::session::NamedState;
 use std::collections::BTreeMap;
@@ -63,13 +63,13 @@ pub fn results_tsv(trials: &[&Trial], spends: &BTreeMap<i64, Spend>) -> String {
         let _ = writeln!(
             out,
             "{commit}\t{bpb:.6}\t{memory:.3}\t{status}\t{}\t{}\t{}\t{delta}\t{p}\t{}\t{}\t{whole}\t{:.1}\t{}\t{}\t{}\t{:.6}\t{}\t{}",
-            one_line(&t.description),
+            cell(&one_line(&t.description)),
             t.number,
             verdict.name(),
-            one_line(&t.proposer),
+            cell(&one_line(&t.proposer)),
             t.parent,
             t.wall_ms as f64 / 1e3,
-            one_line(reason),
+            cell(&one_line(reason)),
             spend.requests,
             spend.tokens(),
             spend.micro_dollars as f64 / 1e6,

@@ -4,8 +4,9 @@
 use crate::record::key::{ExperimentKey, Hash};
 use crate::record::outcome::Score;
 use crate::record::store::blob::entries;
+use crate::record::store::checksum;
 use crate::record::store::error::StoreError;
-use crate::record::store::folder::Store;
+use crate::record::store::folder::{RECEIPTS, Store};
 use kernels::session::Checkpoint;
 use rusqlite::params;
 use std::collections::BTreeSet;
@@ -57,13 +58,15 @@ type Inspection = fn(&mut Check) -> Result<(), StoreError>;
 
 /// The kinds of faults, in the order in which they are looked for. Each function reports what it finds with
 /// [`Check::fault`] or [`Check::mendable`].
-const INSPECTIONS: [Inspection; 7] = [
+const INSPECTIONS: [Inspection; 9] = [
     |check| check.index(),
+    |check| check.rows(),
     |check| check.blobs(),
     |check| check.references(),
     |check| check.experiments(),
     |check| check.other_records(),
     |check| check.secrets(),
+    |check| check.receipts(),
     |check| check.false_verdicts(),
 ];
 
@@ -112,7 +115,13 @@ impl Store {
         let (checked, damaged) = (Checked::default(), BTreeSet::new());
         let mut check = Check { store: self, mend, progress, checked, damaged };
         for inspect in INSPECTIONS {
-            inspect(&mut check)?;
+            match inspect(&mut check) {
+                // A value that cannot be read stops one inspection, not the others.
+                Err(error @ StoreError::Index { .. }) => {
+                    check.fault(format!("one kind of fault could not be looked for: {error}"), COPY_OF_INDEX);
+                }
+                inspected => inspected?,
+            }
         }
         Ok(check.checked)
     }
@@ -163,7 +172,23 @@ impl Check<'_> {
                     let sql = format!("DELETE FROM {table} WHERE rowid = ?");
                     self.mendable(what, "deletes the row", |store| Ok(store.execute(&sql, params![row])? == 1))?;
                 }
-                _ => self.fault(what, "put the index back from a copy"),
+                _ => self.fault(what, COPY_OF_INDEX),
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of every row.
+    fn rows(&mut self) -> Result<(), StoreError> {
+        for (table, row, wrong) in self.store.sql(checksum::changed_rows(&self.store.db))? {
+            let what = format!("row {row} of {table} {wrong}");
+            match table.as_str() {
+                // What is made again when it is needed.
+                "components" | "behaviours" | "checkpoints" if wrong != checksum::GONE => {
+                    let sql = format!("DELETE FROM {table} WHERE rowid = ?");
+                    self.mendable(what, "deletes the row", |store| Ok(store.execute(&sql, params![row])? == 1))?;
+                }
+                _ => self.fault(what, DISTRUST_ROW),
             }
         }
         Ok(())
@@ -300,7 +325,7 @@ impl Check<'_> {
     fn other_records(&mut self) -> Result<(), StoreError> {
         for id in self.ids("SELECT id FROM trials ORDER BY id")? {
             if let Err(error @ StoreError::Index { .. }) = self.store.trial(id) {
-                self.fault(format!("trial {id} cannot be read: {error}"), "put the index back from a copy");
+                self.fault(format!("trial {id} cannot be read: {error}"), COPY_OF_INDEX);
             }
         }
         let is_json = |text: String| serde_json::from_str::<serde_json::Value>(&text).is_ok();
@@ -319,7 +344,7 @@ impl Check<'_> {
         for (hash, text) in self.store.rows(definitions, [], |row| Ok((row.get::<_, Hash>(0)?, row.get(1)?)))? {
             self.checked.records += 1;
             if !is_json(text) {
-                self.fault(format!("the definition {hash} cannot be read"), "put the index back from a copy");
+                self.fault(format!("the definition {hash} cannot be read"), COPY_OF_INDEX);
             }
         }
         let scores = "SELECT score_blob, bpb FROM scores";
@@ -348,12 +373,32 @@ impl Check<'_> {
                 Err(error @ StoreError::SecretLost { .. }) => {
                     self.fault(error.to_string(), "put the file back from a copy")
                 }
-                Err(error @ StoreError::BadRecord { .. }) => {
-                    self.fault(error.to_string(), "put the index back from a copy")
-                }
+                Err(error @ StoreError::BadRecord { .. }) => self.fault(error.to_string(), COPY_OF_INDEX),
                 read => {
                     read?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The copies of receipts, which are handed on.
+    fn receipts(&mut self) -> Result<(), StoreError> {
+        let answered = "SELECT hash, receipt_blob FROM submissions WHERE receipt_blob IS NOT NULL";
+        for (submission, receipt) in self.store.rows(answered, [], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (submission, receipt): (Hash, Hash) = (submission, receipt);
+            let path = self.store.dir.join(RECEIPTS).join(format!("{submission}.receipt"));
+            let mut hasher = blake3::Hasher::new();
+            match File::open(&path).and_then(|file| hasher.update_reader(file).map(drop)) {
+                Ok(()) if Hash(*hasher.finalize().as_bytes()) == receipt => {}
+                Ok(()) => {
+                    let what = format!("{} is not the receipt that the store keeps", path.display());
+                    self.mendable(what, "removes it: the next `host inbox run` writes it again", |_| {
+                        Ok(std::fs::remove_file(&path).is_ok())
+                    })?;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => self.fault(format!("{} cannot be read: {error}", path.display()), UNREADABLE),
             }
         }
         Ok(())
@@ -367,6 +412,8 @@ impl Check<'_> {
 }
 
 const UNREADABLE: &str = "the disk may be failing: copy what can be read elsewhere, and check the copy";
+const COPY_OF_INDEX: &str = "put the index back from a copy";
+const DISTRUST_ROW: &str = "put the index back from a copy; what rests on this row is not to be trusted";
 const DISTRUST: &str = "do not trust this result: run it again in a fresh store";
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use std::time::Instant;
 
 /// The folder for files that are being written. `host store gc` removes what a crash leaves there.
 pub const INCOMING: &str = "incoming";
+/// The folder for copies of receipts, each named by its submission.
+pub const RECEIPTS: &str = "receipts";
 
 /// The points of a write at which a crash can happen, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //!                requests to proposers and their answers, submissions, receipts and findings
 //! incoming/      files being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
-//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_8.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_9.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
 //! nights/        the signs of nights that take submissions and still run
@@ -20,6 +20,7 @@
 
 mod blob;
 mod check;
+mod checksum;
 mod commons;
 mod error;
 mod false_verdict;
@@ -42,9 +43,10 @@ mod weights;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};
+pub use checksum::define_checksum;
 pub use commons::{Attempts, Distrusted, FindingRecord, NewFinding, Proof};
 pub use error::StoreError;
-pub use folder::{Faults, INCOMING, Store, WritePoint};
+pub use folder::{Faults, INCOMING, RECEIPTS, Store, WritePoint};
 pub use inbox::{Arrival, NewSubmission, Quota, SubmissionRecord};
 pub use lock::{NightSign, RunLock};
 pub use night::{NightRecord, NightUsed};

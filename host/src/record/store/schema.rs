@@ -1,5 +1,6 @@
 //! Opens the SQLite index, and migrates an older one to this version.
 
+use crate::record::store::checksum;
 use crate::record::store::error::StoreError;
 use crate::record::store::waiting::Waiting;
 use crate::system::scratch::Scratch;
@@ -23,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 
 /// How SQLite reads: together with writers, or as a file that nobody changes.
@@ -89,6 +91,7 @@ fn opened(path: &Path, how: &str) -> rusqlite::Result<(Connection, i64)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(format!("file:{}?{how}", escaped(path)), flags)?;
     db.busy_timeout(LOOK)?;
+    checksum::define_checksum(&db)?;
     let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok((db, version))
 }
@@ -126,6 +129,7 @@ fn connect(path: &Path, waiting: &mut Waiting) -> Result<Connection, StoreError>
     patiently(path, waiting, || db.pragma_update(None, "journal_mode", "wal"))?;
     db.pragma_update(None, "synchronous", "full").map_err(sql)?;
     db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
+    checksum::define_checksum(&db).map_err(sql)?;
     Ok(db)
 }
 
@@ -169,6 +173,7 @@ fn migrate(db: Connection, path: &Path, waiting: &mut Waiting) -> Result<Connect
         for migration in pending {
             transaction.execute_batch(migration).map_err(sql)?;
         }
+        checksum::renew(&transaction).map_err(sql)?;
         transaction.pragma_update(None, "user_version", known as i64).map_err(sql)?;
         transaction.commit().map_err(sql)?;
     }

@@ -277,6 +277,7 @@ fn odd_numbers_in_the_index_leave_a_page() {
     for sql in odd {
         let lab = Lab::after_a_night();
         let index = rusqlite::Connection::open(lab.folder.path().join("index.sqlite")).unwrap();
+        crate::record::store::define_checksum(&index).unwrap();
         index.execute_batch(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         let page = lab.page();
         let served = live(&page, &View::default(), &Served::default()).unwrap();
