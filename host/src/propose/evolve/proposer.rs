@@ -1,7 +1,7 @@
 //! The offline proposer in a night: turns the night's past into what [`Evolve`] learns from. Pure.
 
 use crate::guest::source::Source;
-use crate::propose::evolve::ablation::ablations;
+use crate::propose::evolve::ablation::{self, ablations};
 use crate::propose::evolve::carried::Written;
 use crate::propose::evolve::model::change::{self, Change};
 use crate::propose::evolve::model::parts::Parts;
@@ -63,7 +63,8 @@ impl Offline {
         found.filter(|written| written.patch.parts().len() <= MOST_PARTS).take(MOST_WRITTEN).collect()
     }
 
-    /// The champion without the first part of its lineage that was not tried without yet.
+    /// The champion without the first part of its lineage that was not tried without yet. What lost without a part loses
+    /// without it on a later champion too.
     fn without_a_part(
         &mut self,
         situation: &Situation,
@@ -79,8 +80,30 @@ impl Offline {
         }
         lineage.reverse();
         let champion = Text::parse(&situation.parent.source).ok()?;
-        ablations(&champion, &lineage).find(|mutation| !tried(&mutation.source))
+        let lost: BTreeSet<String> = decided(situation).filter(|trial| is_lost(trial)).flat_map(taken_back).collect();
+        let is_new = |mutation: &Mutation| {
+            !tried(&mutation.source) && without(&mutation.description).all(|part| !lost.contains(&part))
+        };
+        ablations(&champion, &lineage).find(is_new)
     }
+}
+
+/// Whether a trial failed, or was worse than its champion.
+fn is_lost(trial: &Trial) -> bool {
+    matches!(trial.found.verdict, Ending::Discard | Ending::Refused | Ending::Failed)
+}
+
+/// The parts that a trial of this proposer took back.
+fn taken_back(trial: &Trial) -> impl Iterator<Item = String> {
+    let is_own = trial.proposer == Offline::NAME && trial.operator == ablation::NAME;
+    is_own.then(|| without(&trial.description)).into_iter().flatten()
+}
+
+fn without(description: &str) -> impl Iterator<Item = String> {
+    change::read(description).into_iter().filter_map(|change| match change {
+        Change::Without { made } => Some(made),
+        Change::Edit { .. } | Change::Step { .. } => None,
+    })
 }
 
 /// What a trial taught; `None` if it was not compared with the source that it changed, or teaches nothing about it.
@@ -228,6 +251,16 @@ mod tests {
         let without = Offline::default().without_a_part(&situation, &trials, &|_| false).unwrap();
         assert_eq!((without.source.as_str(), without.operator), ("fn a() {}\n", "ablation"));
         assert_eq!(Offline::default().without_a_part(&situation, &trials, &|_| true), None, "tried before");
+        for (verdict, is_again) in [(Ending::Discard, false), (Ending::Refused, false), (Ending::Noise, true)] {
+            let mut lost = past(4, verdict, Some(0.2));
+            let trial = &mut Arc::make_mut(&mut lost).trial;
+            (trial.description, trial.operator) = (without.description.clone(), without.operator.into());
+            trial.proposer = Offline::NAME.into();
+            let mut later = situation.clone();
+            later.past = later.past.iter().cloned().chain([lost]).collect();
+            let found = Offline::default().without_a_part(&later, &by_number(&later), &|_| false);
+            assert_eq!(found.is_some(), is_again, "{verdict:?}");
+        }
     }
 
     #[test]

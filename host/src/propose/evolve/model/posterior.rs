@@ -5,7 +5,7 @@ use crate::propose::evolve::model::cholesky::Cholesky;
 use crate::propose::evolve::model::feature::{Feature, Row};
 use crate::propose::evolve::model::normal;
 use crate::propose::evolve::random::Random;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A gain that was measured.
 #[derive(Clone, Debug)]
@@ -45,6 +45,17 @@ struct Sums<'a> {
     products: Vec<f64>,
     gains: f64,
     count: f64,
+    apart: Vec<Apart<'a>>,
+}
+
+/// An observation with edits that no other one has and that nobody asks for, such as the rest of what a model wrote.
+/// They are noise of its own, whose size follows from the scales. So the number of unknowns does not grow with trials.
+struct Apart<'a> {
+    /// Indices and shares of its other unknowns.
+    row: Vec<(usize, f64)>,
+    gain: f64,
+    variance: f64,
+    edits: Vec<(Feature<'a>, f64)>,
 }
 
 /// What is believed of all unknowns after the trials.
@@ -65,7 +76,8 @@ impl<'a> Posterior<'a> {
         level: f64,
         prior: PriorOf,
     ) -> Self {
-        let sums = Sums::of(observations);
+        let others: Vec<Feature<'a>> = others.collect();
+        let sums = Sums::of(observations, &others);
         let scales = sums.best_scales(level, prior);
         let fitted = sums.solve(&scales, prior);
         let (mut mean, precision) = fitted.map_or_else(|| (Vec::new(), Cholesky::default()), |f| (f.mean, f.precision));
@@ -122,33 +134,39 @@ struct Fitted {
 }
 
 impl<'a> Sums<'a> {
-    fn of(observations: &[Observation<'a>]) -> Self {
+    fn of(observations: &[Observation<'a>], asked: &[Feature<'a>]) -> Self {
+        let (mut seen, asked): (BTreeMap<Feature, u32>, BTreeSet<_>) = (BTreeMap::new(), asked.iter().collect());
+        for (feature, _) in observations.iter().flat_map(|observation| &observation.row) {
+            *seen.entry(*feature).or_insert(0) += 1;
+        }
+        let is_alone = |feature: &Feature| {
+            matches!(feature, Feature::Edit(_)) && seen.get(feature) == Some(&1) && !asked.contains(feature)
+        };
         let mut index = BTreeMap::new();
         let mut features = Vec::new();
         for (feature, _) in observations.iter().flat_map(|observation| &observation.row) {
-            index.entry(feature).or_insert_with(|| {
-                features.push(*feature);
-                features.len() - 1
-            });
-        }
-        let mut squares: Vec<Vec<f64>> = (0..features.len()).map(|row| vec![0.0; row + 1]).collect();
-        let mut products = vec![0.0; features.len()];
-        let mut gains = 0.0;
-        for Observation { row, gain, variance } in observations {
-            let row: Vec<(usize, f64)> = row.iter().filter_map(|(f, share)| Some((*index.get(f)?, *share))).collect();
-            for (i, a) in &row {
-                if let Some(product) = products.get_mut(*i) {
-                    *product += a * gain / variance;
-                }
-                for (j, b) in row.iter().filter(|(j, _)| j <= i) {
-                    if let Some(square) = squares.get_mut(*i).and_then(|squares| squares.get_mut(*j)) {
-                        *square += a * b / variance;
-                    }
-                }
+            if !is_alone(feature) {
+                index.entry(feature).or_insert_with(|| {
+                    features.push(*feature);
+                    features.len() - 1
+                });
             }
-            gains += gain * gain / variance;
         }
-        Self { features, squares, products, gains, count: observations.len() as f64 }
+        let squares = (0..features.len()).map(|row| vec![0.0; row + 1]).collect();
+        let products = vec![0.0; features.len()];
+        let mut sums = Self { features, squares, products, gains: 0.0, count: 0.0, apart: Vec::new() };
+        for &Observation { ref row, gain, variance } in observations {
+            let edits: Vec<(Feature, f64)> = row.iter().filter(|(feature, _)| is_alone(feature)).copied().collect();
+            let row: Vec<(usize, f64)> = row.iter().filter_map(|(f, share)| Some((*index.get(f)?, *share))).collect();
+            if edits.is_empty() {
+                add(&mut sums.squares, &mut sums.products, &row, gain, variance);
+                sums.gains += gain * gain / variance;
+                sums.count += 1.0;
+            } else {
+                sums.apart.push(Apart { row, gain, variance, edits });
+            }
+        }
+        sums
     }
 
     fn solve(&self, scales: &Scales, prior: PriorOf) -> Option<Fitted> {
@@ -156,6 +174,16 @@ impl<'a> Sums<'a> {
         matrix.iter_mut().flatten().for_each(|square| *square /= scales.noise);
         let mut products: Vec<f64> = self.products.iter().map(|product| product / scales.noise).collect();
         let mut evidence = -0.5 * (self.gains / scales.noise + self.count * libm::log(scales.noise));
+        for Apart { row, gain, variance, edits } in &self.apart {
+            let (mut gain, mut all) = (*gain, variance * scales.noise);
+            for (feature, share) in edits {
+                let (mean, sd) = prior(feature, scales);
+                gain -= share * mean;
+                all += (share * sd).powi(2);
+            }
+            add(&mut matrix, &mut products, row, gain, all);
+            evidence -= 0.5 * (gain * gain / all + libm::log(all / variance));
+        }
         for ((feature, row), product) in self.features.iter().zip(&mut matrix).zip(&mut products) {
             let (mean, sd) = prior(feature, scales);
             *row.last_mut()? += 1.0 / (sd * sd);
@@ -197,6 +225,20 @@ impl<'a> Sums<'a> {
             }
         }
         scales_at(steps, level)
+    }
+}
+
+/// Adds an observation to the sums.
+fn add(squares: &mut [Vec<f64>], products: &mut [f64], row: &[(usize, f64)], gain: f64, variance: f64) {
+    for (i, a) in row {
+        if let Some(product) = products.get_mut(*i) {
+            *product += a * gain / variance;
+        }
+        for (j, b) in row.iter().filter(|(j, _)| j <= i) {
+            if let Some(square) = squares.get_mut(*i).and_then(|squares| squares.get_mut(*j)) {
+                *square += a * b / variance;
+            }
+        }
     }
 }
 
@@ -242,11 +284,38 @@ mod tests {
         }
     }
 
+    /// Whether an edit of one trial alone is an unknown or noise of that trial says the same of all others.
+    #[test]
+    fn edits_of_one_trial_need_not_be_unknowns() {
+        let names: Vec<String> = (0..60).map(|number| format!("#{number}")).collect();
+        let effects = [0.05, -0.02, 0.0, 0.01, 0.0, -0.04, 0.02, 0.0];
+        let mut observations = observations(effects, 0.005, 60);
+        for (observation, name) in observations.iter_mut().zip(&names).step_by(3) {
+            observation.row.push((Feature::Edit(name), 1.0));
+        }
+        let lone = names.iter().step_by(3).map(|name| Feature::Edit(name));
+        let [apart, asked] = [Sums::of(&observations, &[]), Sums::of(&observations, &lone.collect::<Vec<_>>())];
+        assert_eq!((apart.features.len(), asked.features.len()), (8, 28));
+        for scales in [scales_at([0, 0, 0], 2.2), scales_at([2, 0, -1], 2.2)] {
+            let with_mean = |_: &Feature, scales: &Scales| (0.3 * scales.edit, scales.edit);
+            let [apart, asked] = [&apart, &asked].map(|sums| sums.solve(&scales, &with_mean).unwrap());
+            assert!((apart.evidence - asked.evidence).abs() < 1e-8, "{} {}", apart.evidence, asked.evidence);
+        }
+        let [apart, asked] = [false, true].map(|are_asked| {
+            let lone = names.iter().step_by(3).map(|name| Feature::Edit(name)).filter(|_| are_asked);
+            Posterior::fit(&observations, lone, 2.2, &prior)
+        });
+        for name in NAMES {
+            let of = |posterior: &Posterior| posterior.mean()[posterior.index[&Feature::Edit(name)]];
+            assert!((of(&apart) - of(&asked)).abs() < 1e-9, "{name}");
+        }
+    }
+
     #[test]
     fn scales_follow_what_was_measured() {
         let scales = |effects, noise| {
             let observations = observations(effects, noise, 60);
-            Sums::of(&observations).best_scales(2.2, &prior)
+            Sums::of(&observations, &[]).best_scales(2.2, &prior)
         };
         let small = [0.002, -0.001, 0.001, 0.0, -0.002, 0.001, 0.0, 0.002];
         assert!(scales(small.map(|effect| 40.0 * effect), 0.002).edit > 3.0 * scales(small, 0.002).edit);
@@ -254,7 +323,7 @@ mod tests {
             .into_iter()
             .map(|one| Observation { variance: one.variance / 16.0, ..one })
             .collect();
-        assert!(Sums::of(&more).best_scales(2.2, &prior).noise >= 4.0, "noise is larger than the pairs said");
+        assert!(Sums::of(&more, &[]).best_scales(2.2, &prior).noise >= 4.0, "noise is larger than the pairs said");
     }
 
     #[test]
