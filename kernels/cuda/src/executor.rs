@@ -50,30 +50,40 @@ struct Check<M> {
     indices: Arc<M>,
 }
 
-/// Transfers that execution made, without those that the host asked for.
+/// Transfers between host and device.
 #[derive(Debug, Default)]
 pub struct Traffic {
     uploads: AtomicU64,
-    downloads: AtomicU64,
+    round_trips: AtomicU64,
+    reads: AtomicU64,
 }
 
 impl Traffic {
-    /// From the host: values of constants and batches.
+    /// From the host, while it executes: values of constants and batches.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::Relaxed)
     }
 
-    /// To the host, which waits for them: one for each 4096 checks between two reads.
-    pub fn downloads(&self) -> u64 {
-        self.downloads.load(Ordering::Relaxed)
+    /// To the host, which waits for them in the middle of its work: one for each 4096 checks between two reads.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// Tensors that the host asked for: logged losses, checkpoints, models, logits, and what guests read.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 }
 
 impl<D: Device> CudaExecutor<D> {
     /// An executor without tensors; `random_seed` keys [`Op::Uniform`] and [`Op::Normal`].
     pub fn new(device: D, random_seed: u64) -> Self {
-        let (tensors, traffic) = (BTreeMap::new(), Arc::default());
-        Self { device, random_seed, tensors, words: None, checks: Vec::new(), traffic }
+        Self::counting(device, random_seed, Arc::default())
+    }
+
+    /// The same with counters that others have too.
+    pub fn counting(device: D, random_seed: u64, traffic: Arc<Traffic>) -> Self {
+        Self { device, random_seed, tensors: BTreeMap::new(), words: None, checks: Vec::new(), traffic }
     }
 
     /// Its counters.
@@ -174,7 +184,7 @@ impl<D: Device> CudaExecutor<D> {
 
     fn room_for_a_check(&mut self) -> Result<(), Fault> {
         if self.checks.len() == MAX_CHECKS {
-            self.traffic.downloads.fetch_add(1, Ordering::Relaxed);
+            self.traffic.round_trips.fetch_add(1, Ordering::Relaxed);
             self.look()?;
         }
         let bytes = WORD * MAX_CHECKS as u64;
@@ -232,6 +242,7 @@ impl<D: Device> Executor for CudaExecutor<D> {
     }
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
+        self.traffic.reads.fetch_add(1, Ordering::Relaxed);
         self.look()?;
         let Tensor { spec, memory } = self.held(id)?.clone();
         let mut bytes = vec![0; spec.bytes() as usize];
