@@ -9,7 +9,8 @@ use nightlab::experiment::calibrate;
 use nightlab::guest::toolchain::{Language, Toolchain};
 use nightlab::night::setup;
 use nightlab::record::store::Store;
-use nightlab::sandbox::{Sandbox, instructions};
+use nightlab::sandbox::backend::Part;
+use nightlab::sandbox::{Accelerator, Sandbox, instructions};
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use nightlab::system::walls::Walls;
@@ -76,6 +77,7 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Ok(walls) => lines.push(("sandbox", walls.hold(), format!("wasm on, {}", tried(&walls, &private)))),
         Err(status) => lines.push(("sandbox", false, status.to_string())),
     }
+    lines.extend(gpu());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     lines.push(match instructions::chosen() {
         Ok(path) => {
@@ -113,6 +115,24 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     }
     let all = lines.iter().all(|(_, ok, _)| *ok);
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `--device cuda` finds here. A night needs none of it.
+fn gpu() -> Vec<(&'static str, bool, String)> {
+    let line = |text: String| ("GPU", true, text);
+    let accelerator = match Accelerator::find(0) {
+        Ok(accelerator) => accelerator,
+        Err(error) => return vec![line(format!("none: {error}"))],
+    };
+    let program = line(format!("host-cuda is {}", accelerator.program().display()));
+    let parts = match Sandbox::look(&accelerator) {
+        Ok(parts) => parts,
+        Err(status) => return vec![program, line(format!("host-cuda does not work: {status}"))],
+    };
+    let is_whole = parts.iter().all(|part| part.is_there);
+    let parts = parts.into_iter().map(|Part { name, text, .. }| line(format!("{name}: {text}")));
+    let end = if is_whole { "`--device cuda` has what it needs" } else { "`--device cuda` cannot work yet" };
+    std::iter::once(program).chain(parts).chain([line(end.to_owned())]).collect()
 }
 
 /// Files that nothing confined may open: what is in the store (keys, secrets and records) and in the cache but for the
