@@ -50,10 +50,10 @@ pub fn driver(card: Card) -> Starter {
             files: FILES,
             calls: Calls::Driving,
         },
-        start: Box::new(move |_| {
+        start: Box::new(move |share| {
             let gpu = Gpu::open(card.number as usize, &card.folder)?;
             let class = gpu.class().to_owned();
-            Ok(Box::new(OnDevice::new(gpu, class)) as Box<dyn Backend>)
+            Ok(Box::new(OnDevice::new(gpu, class, share)) as Box<dyn Backend>)
         }),
         look: Box::new(|| driver::look().into_iter().map(part).collect()),
     }

@@ -30,14 +30,14 @@ fn starter(card: Card) -> Starter {
             calls: Calls::Driving,
             ..Needs::nothing()
         },
-        start: Box::new(move |_| {
+        start: Box::new(move |share| {
             let program = emulator::program(&card.folder, &SOURCES, &HEADERS, Checks::None)?;
             let program = program.ok_or_else(|| Fault::Executor(NO_COMPILER.into()))?;
             // The folder's name is a hash of the sources and of how they are compiled.
             let made_of = program.parent().and_then(|folder| folder.file_name()?.to_str());
             let class = format!("cuda-emulated-{}", made_of.unwrap_or_default());
             let device = Emulator::start(&program, false)?;
-            Ok(Box::new(OnDevice::new(device, class)) as Box<dyn Backend>)
+            Ok(Box::new(OnDevice::new(device, class, share)) as Box<dyn Backend>)
         }),
         look: Box::new(|| {
             vec![Part { name: "emulation".into(), is_there: true, text: "the kernels on the processor".into() }]

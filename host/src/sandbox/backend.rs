@@ -30,8 +30,16 @@ pub struct Traffic {
     pub uploads: u64,
 }
 
-/// Starts a backend with so many threads.
-pub type Start = Box<dyn FnOnce(usize) -> Result<Box<dyn Backend>, Fault>>;
+/// Starts a backend.
+pub type Start = Box<dyn FnOnce(Share) -> Result<Box<dyn Backend>, Fault>>;
+
+/// What of the machine a backend has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub threads: usize,
+    /// Bytes of tensors that the policy allows the guest.
+    pub tensor_bytes: u64,
+}
 
 /// A backend that is not started yet.
 pub struct Starter {

@@ -2,7 +2,7 @@
 //! exits. The parent re-executes the host's binary with an empty environment, or that of a device.
 
 use crate::record::outcome::{HostFault, Status};
-use crate::sandbox::backend::{Backend, Card, Needs, Starter, Traffic};
+use crate::sandbox::backend::{Backend, Card, Needs, Share, Starter, Traffic};
 use crate::sandbox::batches::Crops;
 use crate::sandbox::guest::Guest;
 use crate::sandbox::run_spec::{Evaluated, Progress, Trained};
@@ -108,7 +108,7 @@ impl Backend for Cpu {
 fn on_cpu(path: Path) -> Starter {
     Starter {
         needs: Needs::nothing(),
-        start: Box::new(move |threads| Ok(Box::new(Cpu(CpuExecutor::with_path(threads, 0, path)?)))),
+        start: Box::new(move |share| Ok(Box::new(Cpu(CpuExecutor::with_path(share.threads, 0, path)?)))),
         look: Box::new(Vec::new),
     }
 }
@@ -138,8 +138,11 @@ fn before_start(job: &Job, needs: &Needs) -> Result<(), Status> {
 /// Starts the backend, puts up the other walls and tests them.
 fn behind_walls(job: &Job, parent: u32, starter: Starter, class: Option<String>) -> Result<(Walls, Worker), Status> {
     let Starter { needs, start, .. } = starter;
-    let threads = job.run().map_or(1, |run| run.threads.max(1));
-    let backend = start(threads as usize).map_err(|fault| Status::host(HostFault::System, fault.to_string()))?;
+    let share = job.run().map_or(Share { threads: 1, tensor_bytes: 0 }, |run| Share {
+        threads: run.threads.max(1) as usize,
+        tensor_bytes: run.limits.tensor_bytes,
+    });
+    let backend = start(share).map_err(|fault| Status::host(HostFault::System, fault.to_string()))?;
     let found = backend.class();
     if let Some(class) = class.filter(|class| *class != found) {
         let words = format!("the device computes in the numerics class {found} now, and did in {class}: start again");

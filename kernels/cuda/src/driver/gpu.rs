@@ -59,7 +59,6 @@ impl Gpu {
         missing_library()?;
         let context = CudaContext::new(number).map_err(failed)?;
         let stream = context.new_stream().map_err(failed)?;
-        keep_memory(context.cu_device())?;
         let (major, minor) = context.compute_capability().map_err(failed)?;
         let architecture = format!("sm_{major}{minor}");
         let compiler = cubins::version()?;
@@ -90,17 +89,6 @@ impl Gpu {
     }
 }
 
-/// Memory that was given back stays with the process, for what is allocated next.
-fn keep_memory(card: sys::CUdevice) -> Result<(), Fault> {
-    let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
-    // SAFETY: the card exists, and the attribute is a u64; both places outlive the calls.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, card).result().map_err(failed)?;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().map_err(failed)
-    }
-}
-
 /// The newest version of CUDA that the driver runs.
 pub(super) fn driver_version() -> Result<i32, Fault> {
     let mut version = 0;
@@ -111,7 +99,11 @@ pub(super) fn driver_version() -> Result<i32, Fault> {
 
 fn allocate(stream: &Arc<CudaStream>, bytes: u64) -> Result<Memory, Fault> {
     // SAFETY: the stream lives as long as the memory, which holds it.
-    let pointer = unsafe { result::malloc_async(stream.cu_stream(), bytes as usize) }.map_err(failed)?;
+    let pointer =
+        unsafe { result::malloc_async(stream.cu_stream(), bytes as usize) }.map_err(|error| match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Fault::NoRoom { wanted: bytes, held: 0 },
+            _ => failed(error),
+        })?;
     Ok(Memory { pointer, stream: Arc::clone(stream) })
 }
 
