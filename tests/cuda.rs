@@ -4,8 +4,10 @@
 use crate::common::home::{Home, lines, said};
 use crate::common::{HOST, Place, guest, tiny};
 use nightlab::experiment::batch::Run;
+use nightlab::experiment::calibrate::calibrate;
 use nightlab::experiment::replay::{replay, replay_interval};
 use nightlab::guest::seed::SEED_GUEST;
+use nightlab::policy::load_profile;
 use nightlab::record::outcome::Status;
 use nightlab::sandbox::{Accelerator, Sandbox};
 use std::io::Write;
@@ -118,6 +120,18 @@ fn the_seed_guest_trains_on_a_device_without_a_round_trip() {
     assert!(replayed.identical, "{replayed:?}");
     let one = replay_interval(&on_device.bench, &record, &component, 2, &mut |_| {}).unwrap();
     assert!(one.identical, "{one:?}");
+}
+
+/// The whole of it would take hours on a processor.
+#[test]
+fn a_device_is_timed_against_the_profile_of_a_card() {
+    let Some(sandbox) = sandbox() else { return };
+    for name in ["rtx-4090", "a100-80gb", "h100-sxm"] {
+        let profile = load_profile(name).unwrap();
+        let found = calibrate(&sandbox, &profile, 1, 5_000).unwrap();
+        assert!(found.rows.len() >= 3, "{:?}", found.rows);
+        assert!(found.rows.iter().all(|row| row.predicted_us >= 1.0 && row.measured_us > 0.0), "{:?}", found.rows);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use nightlab::guest::toolchain::{Language, Toolchain};
 use nightlab::night::setup;
 use nightlab::record::store::Store;
 use nightlab::sandbox::backend::Part;
-use nightlab::sandbox::{Accelerator, Sandbox, instructions};
+use nightlab::sandbox::{Accelerator, Device, Sandbox, instructions};
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use nightlab::system::walls::Walls;
@@ -164,7 +164,7 @@ fn tried(walls: &Walls, private: &[PathBuf]) -> String {
 pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
     let profile = nightlab::policy::load_profile(profile)?;
     let threads = cli.threads.unwrap_or_else(setup::all_cores);
-    let found = calibrate::calibrate(&profile, threads)?;
+    let found = calibrate::calibrate(&Sandbox::new(None).on(cli.device)?, &profile, threads, u64::MAX)?;
     if found.rows.is_empty() {
         bail!("nothing was measured");
     }
@@ -172,7 +172,10 @@ pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
         text::json_line(&found);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("profile {} on this machine, {} threads", profile.name, threads);
+    match cli.device {
+        Device::Cpu => println!("profile {} on this machine, {} threads", profile.name, threads),
+        device => println!("profile {} on {device}", profile.name),
+    }
     println!(
         "{:<14} {:>11} {:>11} {:>7} {:>8} {:>7}  case",
         "class", "predicted", "measured", "factor", "GFLOP/s", "GB/s"

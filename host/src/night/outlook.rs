@@ -90,7 +90,7 @@ pub fn outlook(
     let (pace, factor) = match paces.get(paces.len() / 2) {
         Some(pace) => (Pace::Runs { runs: paces.len() }, *pace),
         None => {
-            let measured = calibrate(&bench.spec.profile, bench.spec.threads);
+            let measured = calibrate(&bench.sandbox, &bench.spec.profile, bench.spec.threads, u64::MAX);
             let speed = measured.map_err(OpenError::Calibration)?.speed;
             (Pace::Calibration { speed }, SCORING / speed.max(1e-3))
         }

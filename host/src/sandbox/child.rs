@@ -10,6 +10,7 @@ use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::sandbox::{engine, evaluate, sample};
 use crate::system::confinement::{self, Memory, Rlimits};
 use crate::system::walls::{self, Walls};
+use kernels::calibrate;
 use kernels::cpu::path::Path;
 use kernels::cpu::{CLASS, CpuExecutor};
 use kernels::exec::Executor;
@@ -174,6 +175,10 @@ fn work(connection: Arc<UnixStream>, job: Job, walls: Walls, backend: &dyn Backe
         // It was answered before.
         Job::Look => Report::Parts(Vec::new()),
         Job::Probe { .. } => Report::Probed { walls, class: backend.class() },
+        Job::Time { rules, most_flops } => {
+            let timed = calibrate::measure(&mut *backend.executor(0), rules, most_flops);
+            Report::Timed(timed.map_err(crate::sandbox::guest::fault))
+        }
         Job::DryRun { component, run } => {
             let make = || backend.executor(run.random_seed);
             Report::DryRun(Box::new(Guest::new(&component, &run).and_then(|guest| guest.dry_run(&make))))

@@ -12,6 +12,8 @@ use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::system::clock::Countdown;
 use crate::system::process::{Group, this_program};
 use crate::system::walls::Walls;
+use kernels::calibrate::Timing;
+use kernels::cost::Rules;
 use kernels::graph::Graph;
 use kernels::session::NamedState;
 use std::ffi::OsString;
@@ -107,6 +109,18 @@ impl Sandbox {
     pub fn look(accelerator: &Accelerator) -> Result<Vec<Part>, Status> {
         match Self::new(None).ask(Some(accelerator), &Job::Look, &mut |_| ControlFlow::Continue(()))? {
             Report::Parts(parts) => Ok(parts),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Times operations of at most so many floating-point operations on the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn time(&self, rules: Rules, most_flops: u64) -> Result<Vec<Timing>, Status> {
+        let job = Job::Time { rules, most_flops };
+        match self.ask(self.accelerator.as_ref(), &job, &mut |_| ControlFlow::Continue(()))? {
+            Report::Timed(timed) => timed,
             other => Err(unexpected(&other)),
         }
     }
@@ -241,7 +255,7 @@ impl Sandbox {
     fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
         let accelerator = self.accelerator.as_ref().filter(|_| match job {
             Job::Train { .. } | Job::Evaluate { .. } | Job::Sample { .. } => true,
-            Job::Probe { .. } | Job::Look | Job::DryRun { .. } | Job::Graph { .. } => false,
+            Job::Probe { .. } | Job::Look | Job::Time { .. } | Job::DryRun { .. } | Job::Graph { .. } => false,
         });
         self.ask(accelerator, job, on)
     }
@@ -257,7 +271,12 @@ impl Sandbox {
         let run = job.run();
         let tensors = match job {
             Job::Train { run, .. } | Job::Graph { run, .. } => run.limits.tensor_bytes,
-            Job::Probe { .. } | Job::Look | Job::DryRun { .. } | Job::Evaluate { .. } | Job::Sample { .. } => 0,
+            Job::Probe { .. }
+            | Job::Look
+            | Job::Time { .. }
+            | Job::DryRun { .. }
+            | Job::Evaluate { .. }
+            | Job::Sample { .. } => 0,
         };
         let limit = tensors.saturating_add(REPORT_BYTES);
         let without_run = if accelerator.is_some() { START_MS } else { PROBE_MS };
@@ -302,6 +321,7 @@ impl Report {
             Self::Graph(ended) => Self::Graph(Box::new(ended.map_err(Status::shortened))),
             Self::Sampled(ended) => Self::Sampled(ended.map_err(Status::shortened)),
             Self::Failed(status) => Self::Failed(status.shortened()),
+            Self::Timed(ended) => Self::Timed(ended.map_err(Status::shortened)),
             said @ (Self::Probed { .. } | Self::Parts(_) | Self::Progress(_) | Self::Token(_)) => said,
         }
     }
@@ -315,6 +335,7 @@ impl Report {
             Self::Failed(_) => "failure",
             Self::Probed { .. } => "walls",
             Self::Parts(_) => "parts of a device",
+            Self::Timed(_) => "timings",
             Self::Progress(_) => "progress",
             Self::Token(_) => "token",
             Self::DryRun(_) => "dry run",

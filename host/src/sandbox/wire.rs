@@ -6,6 +6,8 @@ use crate::record::outcome::Status;
 use crate::sandbox::backend::Part;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::system::walls::Walls;
+use kernels::calibrate::Timing;
+use kernels::cost::Rules;
 use kernels::graph::Graph;
 use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
@@ -30,6 +32,11 @@ pub enum Job {
     },
     /// Find what there is of the backend, without starting it.
     Look,
+    /// Time operations of at most so many floating-point operations, counted by these rules.
+    Time {
+        rules: Rules,
+        most_flops: u64,
+    },
     /// Run without executing any op.
     DryRun {
         component: Vec<u8>,
@@ -67,7 +74,7 @@ impl Job {
     /// The settings of the job's run, if it has one.
     pub fn run(&self) -> Option<&RunSpec> {
         match self {
-            Self::Probe { .. } | Self::Look => None,
+            Self::Probe { .. } | Self::Look | Self::Time { .. } => None,
             Self::DryRun { run, .. }
             | Self::Train { run, .. }
             | Self::Evaluate { run, .. }
@@ -88,6 +95,7 @@ pub enum Report {
         class: String,
     },
     Parts(Vec<Part>),
+    Timed(Result<Vec<Timing>, Status>),
     /// Sent during training.
     Progress(Progress),
     /// Sent during sampling.

@@ -15,8 +15,7 @@ const STEPS: u64 = 8;
 /// A device whose memory is kept.
 pub struct Pool<D: Device> {
     device: D,
-    /// Of bytes that are in use, as they were asked for. What passes it is decided by what was asked for alone, on every
-    /// card.
+    /// Of bytes that are in use, as they were asked for, so that every card passes it at the same place.
     limit: u64,
     books: Arc<Mutex<Books<D::Memory>>>,
 }
@@ -160,7 +159,7 @@ mod tests {
     fn blocks_are_few_and_waste_little() {
         for bytes in [0, 1, 4, 511, 512, 513, 4096, 5000, 65_536, 1_000_000, 12_345_678, 1 << 40] {
             let size = block(bytes);
-            assert!(size >= bytes && size % SMALLEST == 0, "{bytes}: {size}");
+            assert!(size >= bytes && size.is_multiple_of(SMALLEST), "{bytes}: {size}");
             assert!(size <= (bytes + bytes / 8).max(bytes + SMALLEST), "{bytes}: {size}");
         }
         let sizes: std::collections::BTreeSet<u64> = (1 << 20..1 << 21).step_by(999).map(block).collect();
