@@ -105,6 +105,9 @@ impl Accelerator {
     pub fn new(program: PathBuf, card: u32, folder: PathBuf) -> Result<Self, DeviceError> {
         let failed = |source| CacheError::Io { path: folder.clone(), source };
         std::fs::create_dir_all(&folder).map_err(failed)?;
+        // Children start in another folder.
+        let absolute = |path: &Path| std::path::absolute(path).map_err(failed);
+        let (program, folder) = (absolute(&program)?, absolute(&folder)?);
         Ok(Self { program, card: Card { number: card, folder }, class: None })
     }
 
@@ -157,6 +160,15 @@ mod tests {
         for wrong in ["gpu", "cuda:", "cuda:x", "cpu:0", ""] {
             assert!(wrong.parse::<Device>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn paths_do_not_depend_on_where_a_child_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Accelerator::new("here/host-cuda".into(), 1, folder.path().into()).unwrap();
+        assert_eq!(card.program(), std::env::current_dir().unwrap().join("here/host-cuda"));
+        assert_eq!(card.arguments(), ["1".into(), OsString::from(folder.path())]);
+        assert_eq!(card.device(), Device::Cuda { card: 1 });
     }
 
     #[test]
