@@ -27,6 +27,7 @@ mod answers;
 mod browser;
 mod champion;
 mod cli;
+mod cuda;
 mod dash;
 mod data;
 mod diff;

@@ -57,7 +57,7 @@ fn kernels_against_ceilings(threads: usize) -> Result<()> {
     println!("{threads} threads: {flops:.0} GFLOP/s in registers, {bytes:.1} GB/s from memory\n");
     println!("{:76} {:>9} {:>9} {:>6} {:>8} {:>6}", "kernel", "µs", "GFLOP/s", "%", "GB/s", "%");
     let mut executor = CpuExecutor::new(threads, 0)?;
-    for timing in calibrate::measure(&mut executor, Rules::Two)? {
+    for timing in calibrate::measure(&mut executor, Rules::Two, u64::MAX)? {
         let rate = |count: u64| count as f64 / timing.seconds / 1e9;
         let (done, moved) = (rate(timing.cost.flops), rate(timing.cost.bytes));
         println!(

@@ -32,6 +32,11 @@ pub enum Fault {
     /// Live tensor bytes would exceed the limit.
     #[error("{op}: {live} live tensor bytes and {wanted} more exceed the limit of {limit}")]
     TensorLimit { op: &'static str, live: u64, wanted: u64, limit: u64 },
+    /// A device has no memory left, which says nothing about the guest.
+    #[error(
+        "the device has no room for {wanted} bytes beside the {held} that this run holds; other programs may use it"
+    )]
+    NoRoom { wanted: u64, held: u64 },
     /// Too many tensors or ops.
     #[error("{op}: more than {limit} {what}")]
     CountLimit {

@@ -4,6 +4,8 @@ use crate::cli::args_house::{Data, Policy, Split, StoreCommand};
 use crate::cli::args_swarm::{Coordinate, Swarm, Work};
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use nightlab::night::setup::Power;
+use nightlab::sandbox::Device;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,9 +30,28 @@ pub struct Cli {
     /// share the threads out, each has at least one; each may take the whole memory that the policy allows a guest.
     #[arg(long, global = true, help_heading = GLOBAL, default_value = "1", value_name = "N", value_parser = jobs())]
     pub jobs: NonZeroUsize,
+    /// Where guests train and are scored: cpu, cuda, or cuda:N for another card than the first. A GPU needs the program
+    /// `host-cuda`; `host doctor` says what is there. Results of a card never mix with those of a processor.
+    #[arg(long, global = true, help_heading = GLOBAL, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Device,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What experiments use of this machine.
+    pub fn power(&self) -> Power {
+        Power { threads: self.threads, jobs: self.jobs, device: self.device }
+    }
+
+    /// Refuses a device for work that the processor alone does.
+    pub fn on_the_processor(&self, who: &str) -> anyhow::Result<()> {
+        match self.device {
+            Device::Cpu => Ok(()),
+            device => anyhow::bail!("{who} runs guests on the processor alone: leave --device {device} out"),
+        }
+    }
 }
 
 fn jobs() -> impl TypedValueParser<Value = NonZeroUsize> {

@@ -69,6 +69,7 @@ pub fn publish(cli: &Cli, what: &Publish) -> Result<ExitCode> {
 
 pub fn follow(cli: &Cli, what: &args::Follow) -> Result<ExitCode> {
     let args::Follow { dir, one_in, replays, free } = what;
+    cli.on_the_processor("`host commons follow`")?;
     let store = setup::writable_store(&cli.store)?;
     let own = PrivateKey::open(&setup::key_path(&cli.store)).ok().map(|key| key.public());
     let mut bar = text::Bar::new(cli.json, "replaying");

@@ -9,7 +9,8 @@ use nightlab::experiment::calibrate;
 use nightlab::guest::toolchain::{Language, Toolchain};
 use nightlab::night::setup;
 use nightlab::record::store::Store;
-use nightlab::sandbox::{Sandbox, instructions};
+use nightlab::sandbox::backend::Part;
+use nightlab::sandbox::{Accelerator, Device, Sandbox, instructions};
 use nightlab::system::cache;
 use nightlab::system::sanitize::printable;
 use nightlab::system::walls::Walls;
@@ -76,6 +77,7 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
         Ok(walls) => lines.push(("sandbox", walls.hold(), format!("wasm on, {}", tried(&walls, &private)))),
         Err(status) => lines.push(("sandbox", false, status.to_string())),
     }
+    lines.extend(gpu());
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     lines.push(match instructions::chosen() {
         Ok(path) => {
@@ -115,6 +117,24 @@ pub fn doctor(cli: &Cli) -> Result<ExitCode> {
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What `--device cuda` finds here. A night needs none of it.
+fn gpu() -> Vec<(&'static str, bool, String)> {
+    let line = |text: String| ("GPU", true, text);
+    let accelerator = match Accelerator::find(0) {
+        Ok(accelerator) => accelerator,
+        Err(error) => return vec![line(format!("none: {error}"))],
+    };
+    let program = line(format!("host-cuda is {}", accelerator.program().display()));
+    let parts = match Sandbox::look(&accelerator) {
+        Ok(parts) => parts,
+        Err(status) => return vec![program, line(format!("host-cuda does not work: {status}"))],
+    };
+    let is_whole = parts.iter().all(|part| part.is_there);
+    let parts = parts.into_iter().map(|Part { name, text, .. }| line(format!("{name}: {text}")));
+    let end = if is_whole { "`--device cuda` has what it needs" } else { "`--device cuda` cannot work yet" };
+    std::iter::once(program).chain(parts).chain([line(end.to_owned())]).collect()
+}
+
 /// Files that nothing confined may open: what is in the store (keys, secrets and records) and in the cache but for the
 /// toolchain (the held-out text).
 fn private_files(store: &Path) -> Vec<PathBuf> {
@@ -144,7 +164,7 @@ fn tried(walls: &Walls, private: &[PathBuf]) -> String {
 pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
     let profile = nightlab::policy::load_profile(profile)?;
     let threads = cli.threads.unwrap_or_else(setup::all_cores);
-    let found = calibrate::calibrate(&profile, threads)?;
+    let found = calibrate::calibrate(&Sandbox::new(None).on(cli.device)?, &profile, threads, u64::MAX)?;
     if found.rows.is_empty() {
         bail!("nothing was measured");
     }
@@ -152,7 +172,10 @@ pub fn calibrate(cli: &Cli, profile: &str) -> Result<ExitCode> {
         text::json_line(&found);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("profile {} on this machine, {} threads", profile.name, threads);
+    match cli.device {
+        Device::Cpu => println!("profile {} on this machine, {} threads", profile.name, threads),
+        device => println!("profile {} on {device}", profile.name),
+    }
     println!(
         "{:<14} {:>11} {:>11} {:>7} {:>8} {:>7}  case",
         "class", "predicted", "measured", "factor", "GFLOP/s", "GB/s"

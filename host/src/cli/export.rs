@@ -78,7 +78,7 @@ fn champion(cli: &Cli, store: Store, past: &Past, folder: &Path) -> Result<Strin
     let (Some(record), Some(guest)) = (record, kept.map(|keep| &keep.guest).or(past.seed.as_ref())) else {
         bail!("night {} has no model yet; `host log` lists its trials", past.night.id);
     };
-    let (bench, component) = setup::for_record(store, &record, None, cli.threads)?;
+    let (bench, component) = setup::for_record(store, &record, None, cli.power())?;
     if let Model::LetGo(_) = bench.store.model(&record)? {
         eprintln!("{}", text::let_go(&record));
     }

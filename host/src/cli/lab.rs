@@ -29,8 +29,7 @@ pub fn init(cli: &Cli, dir: &Path) -> Result<ExitCode> {
 pub fn mcp(cli: &Cli, policy: Option<&str>) -> Result<ExitCode> {
     let policy_name = policy.unwrap_or(nightlab::night::setup::default_policy()).to_owned();
     let served = Policy::load(&policy_name).map_err(anyhow::Error::from).and_then(|policy| {
-        let Cli { store, threads, jobs, .. } = cli;
-        let settings = Settings { store: store.clone(), policy, policy_name, threads: *threads, jobs: *jobs };
+        let settings = Settings { store: cli.store.clone(), policy, policy_name, power: cli.power() };
         Ok(mcp::serve(settings)?)
     });
     match served {

@@ -17,7 +17,7 @@ pub fn dry(cli: &Cli, run: &args::Run, policy: &Policy, name: &str) -> Result<Ex
     let mut view = NightView::new(false, name, &cli.store);
     let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
     let typed = Bounds { experiments: run.experiments, hours: run.hours };
-    let found = outlook(policy, &cli.store, (cli.threads, cli.jobs), typed, &mut tell)?;
+    let found = outlook(policy, &cli.store, cli.power(), typed, &mut tell)?;
     if cli.json {
         text::json_line(&json!({ "policy": name, "outlook": found }));
         return Ok(ExitCode::SUCCESS);

@@ -35,7 +35,7 @@ pub fn run(cli: &Cli, what: &args::Promote) -> Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let mut view = NightView::new(false, name, &cli.store);
     let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
-    let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, cli.power(), &mut tell)?;
     if !cli.json {
         let runs = (keeps.len() + 2) * seeds as usize;
         println!(
@@ -57,7 +57,7 @@ pub fn run(cli: &Cli, what: &args::Promote) -> Result<ExitCode> {
         }
     };
     let found = promote(&bench, &policy, &sources, seeds, &stop, &mut tell, &mut each)?;
-    if let Err(error) = bench.store.let_go_beside_others(&policy.store) {
+    if let Err(error) = bench.store.let_go_beside_others(&policy.store, bench.sandbox.class()) {
         eprintln!("old weights are still in the store: {error}");
     }
     if cli.json {

@@ -91,7 +91,7 @@ fn seal(cli: &Cli, which: &Which) -> Result<()> {
     let mut view = NightView::new(cli.json, &name, &which.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = setup::brief()?;
-    let (bench, seed_guest) = setup::bench_of_night(store, (&night, &policy), (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, seed_guest) = setup::bench_of_night(store, (&night, &policy), cli.power(), &mut tell)?;
     let plan = Plan { night: Some(night), ..Plan::for_one(&policy, &name, &brief, seed_guest) };
     Night::begin(&bench, plan, &stop, &mut tell)?.seal()?;
     Ok(())

@@ -189,7 +189,7 @@ fn night_by(cli: &Cli, run: &args::Run, policy_name: &str, policy: &policy::Poli
     };
     proposers.unfit.iter().for_each(|unfit| tell(Event::Note { text: unfit.to_string() }));
     let brief = setup::brief()?;
-    let (mut bench, seed_guest) = setup::bench(store, policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (mut bench, seed_guest) = setup::bench(store, policy, cli.power(), &mut tell)?;
     swarm::join(cli, &run.swarm, &mut bench)?;
     if let Some(recorded) = &recorded {
         let text = format!("night {} again, {} proposals", recorded.again().night, recorded.len());
@@ -237,7 +237,7 @@ fn try_file(cli: &Cli, file: &std::path::Path, policy: Option<&str>, screen: boo
     let mut view = NightView::new(cli.json, &name, &cli.store);
     let mut tell = |event: Event| view.show(&event);
     let brief = setup::brief()?;
-    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, seed_guest) = setup::bench(store, &policy, cli.power(), &mut tell)?;
     let seed_text = seed_guest.text.clone();
     let plan = Plan::for_one(&policy, &name, &brief, seed_guest);
     let mut night = Night::begin(&bench, plan, &stop, &mut tell)?;
@@ -279,7 +279,7 @@ fn replay_experiment(cli: &Cli, hash: &str, interval: Option<u32>, secret: Optio
         _ => bail!("{hash} is not an experiment; `host log` lists experiments"),
     };
     let record = store.find_experiment(&key)?.context("the experiment is gone from the index")?;
-    let (bench, component) = setup::for_record(store, &record, secret, cli.threads)?;
+    let (bench, component) = setup::for_record(store, &record, secret, cli.power())?;
     if !cli.json {
         let m = &record.manifest;
         println!(
@@ -309,7 +309,7 @@ fn sample_text(cli: &Cli, what: &args::Sample) -> Result<ExitCode> {
     let args::Sample { prompt, length, temperature, random_seed, experiment } = what;
     let store = setup::existing_store(&cli.store)?;
     let record = setup::experiment_or_champion(&store, experiment.as_deref())?;
-    let (bench, component) = setup::for_record(store, &record, None, cli.threads)?;
+    let (bench, component) = setup::for_record(store, &record, None, cli.power())?;
     let style = sample::Style { length: *length, temperature: *temperature, random_seed: *random_seed };
     if let Model::LetGo(_) = bench.store.model(&record)? {
         eprintln!("{}", text::let_go(&record));

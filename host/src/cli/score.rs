@@ -41,7 +41,7 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
     let mut view = NightView::new(false, name, &cli.store);
     // With --json, standard output has the scores alone.
     let mut tell = |event: Event| view.show_beside_results(&event, cli.json);
-    let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, (cli.threads, cli.jobs), &mut tell)?;
+    let (bench, _) = setup::bench(Store::open(&cli.store)?, &policy, cli.power(), &mut tell)?;
     let candidate = match bench.prepare(&sent::keep(&content, &bench.store)?) {
         Ok(candidate) => candidate,
         Err(refusal) if cli.json && refusal.stage().is_some() => {
@@ -54,7 +54,7 @@ pub fn score(cli: &Cli, what: &Score) -> Result<ExitCode> {
         return dry_run(cli, &bench, &candidate);
     }
     let runs = replicas::score(&bench, &policy, &candidate, *seeds, &stop, &mut tell)?;
-    if let Err(error) = bench.store.let_go_beside_others(&policy.store) {
+    if let Err(error) = bench.store.let_go_beside_others(&policy.store, bench.sandbox.class()) {
         eprintln!("old weights are still in the store: {error}");
     }
     let scores: Vec<f64> = runs.iter().filter_map(bpb).collect();
@@ -111,6 +111,8 @@ fn in_json(bench: &Bench, run: &Run) -> Value {
         "causal": run.record.as_ref().and_then(|record| record.evaluation).map(|evaluation| evaluation.causality),
         "seconds": run.wall.map(|wall| wall.as_secs_f64()),
         "is_new": run.wall.is_some(),
+        "numerics": run.record.as_ref().map(|record| &record.manifest.numerics),
+        "traffic": run.traffic,
     })
 }
 
@@ -123,7 +125,11 @@ fn line(run: &Run) -> String {
         Some(wall) => format!("took {}", text::duration(wall.as_secs_f64())),
         None => "was in the store".into(),
     };
-    format!("experiment {}  {score}  {took}", run.key.short())
+    let traffic = run.traffic.map_or_else(String::new, |traffic| {
+        let trips = traffic.round_trips;
+        format!("; {trips} round trips in {} steps, {} tensors read", run.outcome.totals.steps, traffic.reads)
+    });
+    format!("experiment {}  {score}  {took}{traffic}", run.key.short())
 }
 
 #[cfg(test)]

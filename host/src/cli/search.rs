@@ -34,7 +34,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
         Event::Note { text } | Event::Fault { text } => eprintln!("{}", printable(&text)),
         _ => {}
     };
-    let (bench, seed_guest) = setup::bench(store, &policy, (cli.threads, cli.jobs), &mut note)?;
+    let (bench, seed_guest) = setup::bench(store, &policy, cli.power(), &mut note)?;
     if !cli.json {
         println!("point\tval_bpb\tsteps\tconstants");
     }
@@ -46,7 +46,7 @@ pub fn search(cli: &Cli, what: &Search) -> Result<ExitCode> {
             let bpb = point.bpb.map_or_else(|| printable(&point.status), |bpb| format!("{bpb:.4}"));
             println!("{}\t{bpb}\t{}\t{}", point.number, point.steps, printable(&point.constants));
         }
-        if let Err(error) = bench.store.let_go(&policy.store, &first) {
+        if let Err(error) = bench.store.let_go(&policy.store, bench.sandbox.class(), &first) {
             eprintln!("old weights are still in the store: {error}");
         }
     })?;

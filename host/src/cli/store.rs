@@ -15,8 +15,8 @@ pub fn gc(cli: &Cli, dry_run: bool) -> Result<ExitCode> {
     let store = if dry_run { setup::existing_store(&cli.store)? } else { setup::writable_store(&cli.store)? };
     let rules = past::retention(&store)?;
     let (weights, blobs) = match dry_run {
-        true => (store.would_let_go(&rules)?, store.would_gc(SystemTime::now())?),
-        false => (store.let_go_beside_others(&rules)?, store.gc(SystemTime::now())?),
+        true => (store.would_let_go(&rules, kernels::cpu::CLASS)?, store.would_gc(SystemTime::now())?),
+        false => (store.let_go_beside_others(&rules, kernels::cpu::CLASS)?, store.gc(SystemTime::now())?),
     };
     if cli.json {
         text::json_line(&json!({

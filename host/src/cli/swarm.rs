@@ -45,6 +45,7 @@ fn coordinator_pass(cli: &Cli, file: Option<&Path>) -> Result<Pass> {
 /// Gives a bench the machines of the swarm that the command line names, if it names one.
 pub fn join(cli: &Cli, at: &Coordinate, bench: &mut Bench) -> Result<()> {
     let Some(url) = &at.url else { return Ok(()) };
+    cli.on_the_processor("a swarm")?;
     let pass = coordinator_pass(cli, at.pass.as_deref())?;
     bench.fleet = Some(Arc::new(Coordinator::start(url, pass, &bench.task, &bench.spec.profile)?));
     Ok(())
@@ -119,6 +120,7 @@ fn order(cli: &Cli, tell: &Tell, order: Order) -> Result<ExitCode> {
 }
 
 pub fn work(cli: &Cli, what: &Work) -> Result<ExitCode> {
+    cli.on_the_processor("a swarm")?;
     let stop = stop_on_ctrl_c()?;
     let work = swarm::Work {
         url: what.url.clone(),

@@ -82,7 +82,7 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
         println!("experiment  {}", evidence.experiment());
     }
     let mut bar = text::Bar::new(cli.json, "replaying");
-    let how = (what.segment, secret, cli.threads);
+    let how = (what.segment, secret, cli.power());
     let found = statement.prove(evidence, store, how, &mut |progress| bar.progress(progress))?;
     bar.finish();
     if cli.json {
@@ -162,7 +162,7 @@ fn whose(by: &PublicKey, store: &Path) -> &'static str {
 fn audit(cli: &Cli, count: usize, random_seed: u64) -> Result<ExitCode> {
     let store = setup::existing_store(&cli.store)?;
     let (mut all, mut faults) = (0, 0);
-    verify::audit(&store, (count, random_seed, cli.threads), &mut |audited: &Audited| {
+    verify::audit(&store, (count, random_seed, cli.power()), &mut |audited: &Audited| {
         all += 1;
         faults += u64::from(audited.fault.is_some());
         match (&audited.fault, cli.json) {

@@ -9,6 +9,7 @@ use crate::record::key::{ExperimentKey, Hash, Manifest};
 use crate::record::outcome::Outcome;
 use crate::record::store::{ExperimentRecord, Finished, StoreError};
 use crate::sandbox::Progress;
+use crate::sandbox::backend::Traffic;
 use crate::system::clock::unix_ms;
 use kernels::session::Checkpoint;
 use std::io;
@@ -26,6 +27,8 @@ pub struct Run {
     pub record: Option<ExperimentRecord>,
     /// Wall time of training and evaluation. `None` if the run came from the store.
     pub wall: Option<Duration>,
+    /// What training moved between host and device, if it ran on a device now.
+    pub traffic: Option<Traffic>,
 }
 
 /// An experiment that is not in the store yet.
@@ -96,7 +99,7 @@ impl Bench {
         let Some(record) = self.store.find_experiment(&key)? else { return Ok(None) };
         let intact = self.store.outcome(&record).and_then(|outcome| self.store.model(&record).map(|_| outcome));
         match intact {
-            Ok(outcome) => Ok(Some(Run { key, outcome, record: Some(record), wall: None })),
+            Ok(outcome) => Ok(Some(Run { key, outcome, record: Some(record), wall: None, traffic: None })),
             Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -157,7 +160,7 @@ impl Bench {
         checkpoints: &[(u32, Hash)],
         ended: Ended,
     ) -> Result<Run, BenchError> {
-        let Ended { outcome, state, evaluation, wall } = ended;
+        let Ended { outcome, state, evaluation, traffic, wall } = ended;
         let record = match outcome.status.is_result() {
             true => Some(self.store.record_experiment(&Finished {
                 manifest,
@@ -173,7 +176,7 @@ impl Bench {
                 None
             }
         };
-        Ok(Run { key: manifest.key(), outcome, record, wall: Some(wall) })
+        Ok(Run { key: manifest.key(), outcome, record, wall: Some(wall), traffic })
     }
 }
 

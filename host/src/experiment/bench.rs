@@ -79,7 +79,7 @@ impl Bench {
             forward_ps_per_token: self.forward_ps_per_token,
             eval_rows: self.spec.eval_rows,
             random_seed,
-            numerics: kernels::cpu::CLASS.into(),
+            numerics: self.sandbox.class().into(),
             contract: CONTRACT.into(),
             intervals: self.spec.intervals,
         }

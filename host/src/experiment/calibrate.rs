@@ -1,7 +1,7 @@
 //! Compares this machine with a reference profile: predicted and measured time of typical ops. Used to fit profiles and
 //! to estimate remaining time. No key and no result depends on it.
 
-use crate::sandbox::instructions;
+use crate::sandbox::{Device, Sandbox, instructions};
 use kernels::calibrate::{Timing, measure};
 use kernels::cost::{Prices, Profile};
 use kernels::cpu::CpuExecutor;
@@ -34,13 +34,19 @@ pub struct Calibration {
     pub speed: f64,
 }
 
-/// Times the CPU engine on `threads` threads.
-pub fn calibrate(profile: &Profile, threads: u32) -> Result<Calibration, Fault> {
+/// Times the sandbox's device, or the CPU engine on `threads` threads, on operations of at most `most_flops`.
+pub fn calibrate(sandbox: &Sandbox, profile: &Profile, threads: u32, most_flops: u64) -> Result<Calibration, Fault> {
     let prices = Prices::new(profile);
-    let path = instructions::chosen().map_err(|e| Fault::Executor(e.to_string()))?;
-    let mut executor = CpuExecutor::with_path(threads as usize, 0, path)?;
-    let rows: Vec<Row> =
-        measure(&mut executor, profile.rules)?.into_iter().map(|timing| row(&prices, timing)).collect();
+    let timings = match sandbox.device() {
+        Device::Cpu => {
+            let path = instructions::chosen().map_err(|e| Fault::Executor(e.to_string()))?;
+            measure(&mut CpuExecutor::with_path(threads as usize, 0, path)?, profile.rules, most_flops)?
+        }
+        Device::Cuda { .. } => {
+            sandbox.time(profile.rules, most_flops).map_err(|status| Fault::Executor(status.to_string()))?
+        }
+    };
+    let rows: Vec<Row> = timings.into_iter().map(|timing| row(&prices, timing)).collect();
     let sum = |part: fn(&Row) -> f64| rows.iter().map(part).sum::<f64>();
     let speed = sum(|row| row.predicted_us) / sum(|row| row.measured_us).max(1e-3);
     Ok(Calibration { rows, speed })

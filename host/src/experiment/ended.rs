@@ -3,6 +3,7 @@
 use crate::record::causality::Evaluation;
 use crate::record::outcome::{HostFault, Outcome, Status};
 use crate::sandbox::Trained;
+use crate::sandbox::backend::Traffic;
 use std::time::Duration;
 
 /// The result of an experiment.
@@ -14,6 +15,8 @@ pub struct Ended {
     pub state: Option<Vec<u8>>,
     /// How the score was evaluated, if there is an evaluation that ended with a result.
     pub evaluation: Option<Evaluation>,
+    /// What training moved between host and device, if there is a device.
+    pub traffic: Option<Traffic>,
     /// Wall time of training and evaluation.
     pub wall: Duration,
 }
@@ -28,7 +31,7 @@ impl Ended {
     pub fn without_result(status: Status) -> Self {
         let Trained { status, curve, totals, intervals, read_log, fuel, .. } = Trained::failed(status);
         let outcome = Outcome { status, score: None, curve, totals, intervals, read_log, state: None, fuel };
-        Self { outcome, state: None, evaluation: None, wall: Duration::ZERO }
+        Self { outcome, state: None, evaluation: None, traffic: None, wall: Duration::ZERO }
     }
 
     /// A run that the user stopped.

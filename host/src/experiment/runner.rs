@@ -79,9 +79,10 @@ impl<'a> Runner<'a> {
             trained = Trained::failed(Status::host(HostFault::Protocol, format!("the child's state: {error}")));
             None
         });
+        let traffic = trained.traffic;
         let (outcome, causality) = self.outcome(experiment, probe_seed, trained, state.as_deref(), stopped);
         let evaluation = causality.map(|causality| Evaluation { causality, probe_seed });
-        Ended { outcome, state, evaluation, wall: started.elapsed() }
+        Ended { outcome, state, evaluation, traffic, wall: started.elapsed() }
     }
 
     /// Runs one training. `resume` limits the replay of a recorded run to one interval.

@@ -10,7 +10,7 @@ use crate::guest::source::MAX_SOURCE_BYTES;
 use crate::mcp::call::{Attempt, Call, Ideas, Log, OneTrial, Text, Which};
 use crate::mcp::reply::{self, Problem, Reply};
 use crate::night::event::Event;
-use crate::night::setup::{self, OpenError};
+use crate::night::setup::{self, OpenError, Power};
 use crate::night::{self, Night, NightError, Outsider, Plan, Seen, Stop};
 use crate::policy::Policy;
 use crate::propose::description;
@@ -26,7 +26,6 @@ use crate::system::sanitize;
 use crate::system::untrusted_folder::Folder;
 use serde_json::json;
 use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -45,10 +44,7 @@ pub struct Settings {
     pub policy: Policy,
     /// Name of the policy, for the record.
     pub policy_name: String,
-    /// Threads of the engine; `None` means all cores.
-    pub threads: Option<u32>,
-    /// Maximum number of experiments at the same time.
-    pub jobs: NonZeroUsize,
+    pub power: Power,
 }
 
 pub struct Lab {
@@ -96,9 +92,9 @@ impl Lab {
         let is_closed = opened.as_ref().map(|(bench, _)| bench.is_open()).transpose()? == Some(false);
         if opened.is_none() || is_closed {
             tell("opening the lab".into());
-            let Settings { store, policy, threads, jobs, .. } = &self.settings;
+            let Settings { store, policy, power, .. } = &self.settings;
             let store = Store::open(store)?;
-            *opened = Some(setup::bench(store, policy, (*threads, *jobs), &mut |event| tell(line(&event)))?);
+            *opened = Some(setup::bench(store, policy, *power, &mut |event| tell(line(&event)))?);
         }
         match opened.as_ref() {
             Some((bench, seed_guest)) => Ok((bench.twin()?, seed_guest.clone())),

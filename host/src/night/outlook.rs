@@ -4,7 +4,7 @@ use crate::experiment::calibrate::calibrate;
 use crate::night::bounds::Bounds;
 use crate::night::event::Event;
 use crate::night::run::SAME_NIGHT_MS;
-use crate::night::setup::{OpenError, bench_beside, proposers};
+use crate::night::setup::{OpenError, Power, bench_beside, proposers};
 use crate::policy::Policy;
 use crate::propose::llm::ModelConfig;
 use crate::record::key::ProfileHash;
@@ -13,7 +13,6 @@ use crate::system::clock::unix_ms;
 use crate::system::scratch::Scratch;
 use rustix::fs::statvfs;
 use serde::Serialize;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Training runs of a mutation where no trial has shown how many: most take one or two, a promising one up to 16.
@@ -68,7 +67,7 @@ pub struct Outlook {
 pub fn outlook(
     policy: &Policy,
     dir: &Path,
-    power: (Option<u32>, NonZeroUsize),
+    power: Power,
     typed: Bounds,
     tell: &mut dyn FnMut(Event),
 ) -> Result<Outlook, OpenError> {
@@ -91,7 +90,7 @@ pub fn outlook(
     let (pace, factor) = match paces.get(paces.len() / 2) {
         Some(pace) => (Pace::Runs { runs: paces.len() }, *pace),
         None => {
-            let measured = calibrate(&bench.spec.profile, bench.spec.threads);
+            let measured = calibrate(&bench.sandbox, &bench.spec.profile, bench.spec.threads, u64::MAX);
             let speed = measured.map_err(OpenError::Calibration)?.speed;
             (Pace::Calibration { speed }, SCORING / speed.max(1e-3))
         }

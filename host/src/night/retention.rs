@@ -10,7 +10,7 @@ impl Night<'_> {
     pub(in crate::night) fn let_go_of_weights(&mut self) {
         let seed = first_seed(self.policy);
         let baseline = self.bench.manifest(&self.baseline.candidate.component, seed).key();
-        if let Err(error) = self.bench.store.let_go(&self.policy.store, &baseline) {
+        if let Err(error) = self.bench.store.let_go(&self.policy.store, self.bench.sandbox.class(), &baseline) {
             (self.tell)(Event::Note { text: format!("old weights are still in the store: {error}") });
         }
     }

@@ -24,7 +24,7 @@ use crate::propose::{command, llm};
 use crate::record::key::{Hash, Manifest, SplitCommitment};
 use crate::record::secret::SplitSecret;
 use crate::record::store::{ExperimentRecord, Found, NightRecord, Store, StoreError};
-use crate::sandbox::{RunSpec, Sandbox};
+use crate::sandbox::{Device, DeviceError, RunSpec, Sandbox};
 use crate::system::clock::unix_ms;
 use crate::system::user_file;
 use crate::system::walls::Walls;
@@ -74,6 +74,13 @@ pub enum OpenError {
     Walls(Walls),
     #[error("the sandbox does not work here: {0}")]
     Sandbox(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(
+        "what strangers wrote is not run on a GPU, whose driver is a hole in the second wall: leave --device out, or set \
+         `gpu = true` in the table `[community]` of the policy"
+    )]
+    StrangersOnGpu,
     /// Something that the experiment needs is missing or differs.
     #[error("{what} cannot be run here: {reason}")]
     Gone { what: String, reason: String },
@@ -81,6 +88,23 @@ pub enum OpenError {
     Json(#[from] serde_json::Error),
     #[error("no experiment in this store has a model yet; `host run --policy smoke` makes one")]
     NoModel,
+}
+
+/// What of this machine experiments use. No result depends on threads and jobs; the device is in its numerics class.
+#[derive(Clone, Copy, Debug)]
+pub struct Power {
+    /// Threads of the tensor engine; `None`: all cores.
+    pub threads: Option<u32>,
+    /// Experiments at the same time.
+    pub jobs: NonZeroUsize,
+    pub device: Device,
+}
+
+impl Power {
+    /// One experiment at a time on the processor.
+    pub fn of_threads(threads: Option<u32>) -> Self {
+        Self { threads, jobs: NonZeroUsize::MIN, device: Device::Cpu }
+    }
 }
 
 /// A proposer of the policy that cannot work on this machine.
@@ -196,12 +220,11 @@ pub fn writable_store(dir: &Path) -> Result<Store, OpenError> {
 }
 
 /// Assembles the bench of a night: compiler (found or installed), corpus (found or downloaded), profile and sandbox.
-/// Also compiles the seed guest and runs it dry. `threads` bounds the threads of the engine (`None`: all cores), and
-/// `jobs` the experiments at the same time.
+/// Also compiles the seed guest and runs it dry.
 pub fn bench(
     store: Store,
     policy: &Policy,
-    power: (Option<u32>, NonZeroUsize),
+    power: Power,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
     let secret = match policy.task.split {
@@ -217,7 +240,7 @@ pub(super) fn bench_beside(
     store: Option<&Store>,
     empty: &Path,
     policy: &Policy,
-    power: (Option<u32>, NonZeroUsize),
+    power: Power,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
     let own = Store::open(empty)?;
@@ -234,7 +257,7 @@ pub(super) fn bench_beside(
 pub fn bench_of_night(
     store: Store,
     (night, policy): (&NightRecord, &Policy),
-    power: (Option<u32>, NonZeroUsize),
+    power: Power,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
     let secret = match policy.task.split {
@@ -248,9 +271,14 @@ fn open(
     store: Store,
     policy: &Policy,
     secret: Option<SplitSecret>,
-    (threads, jobs): (Option<u32>, NonZeroUsize),
+    power: Power,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(Bench, Candidate), OpenError> {
+    let Power { threads, jobs, device } = power;
+    if device != Device::Cpu && policy.tries_strangers() && !policy.community.gpu {
+        return Err(OpenError::StrangersOnGpu);
+    }
+    let sandbox = Sandbox::new(None).on(device)?;
     let toolchain = Toolchain::find_or_install(&mut |line| tell(Event::Note { text: line.into() }))?;
     tell(Event::Setup { what: "guest toolchain", text: toolchain.describe() });
     let (task, compressors) = task(policy, secret.as_ref(), tell)?;
@@ -263,7 +291,9 @@ fn open(
         tell(Event::Setup { what: "policy", text: text.to_owned() });
     }
     remember(&store, &task, &profile)?;
-    let sandbox = Sandbox::new(None);
+    if device != Device::Cpu {
+        tell(Event::Setup { what: "device", text: format!("{device}, numerics class {}", sandbox.class()) });
+    }
     let walls = sandbox.walls(&[]).map_err(|status| OpenError::Sandbox(status.to_string()))?;
     tell(Event::Setup { what: "sandbox", text: format!("wasm on, {walls}") });
     if policy.tries_strangers() && !walls.hold() {
@@ -377,9 +407,9 @@ pub fn for_record(
     store: Store,
     record: &ExperimentRecord,
     secret: Option<SplitSecret>,
-    threads: Option<u32>,
+    power: Power,
 ) -> Result<(Bench, Component), OpenError> {
-    let bench = for_manifest(store, &record.manifest, secret, threads)?;
+    let bench = for_manifest(store, &record.manifest, secret, power)?;
     let component = component_of(&bench.store, &record.manifest)?;
     Ok((bench, component))
 }
@@ -397,19 +427,22 @@ pub fn component_of(store: &Store, manifest: &Manifest) -> Result<Component, Ope
     Ok(component)
 }
 
-/// Assembles a bench for the experiment of a manifest, which the store need not know.
+/// Assembles a bench for the experiment of a manifest, which the store need not know. It makes one run at a time.
 pub fn for_manifest(
     store: Store,
     manifest: &Manifest,
     secret: Option<SplitSecret>,
-    threads: Option<u32>,
+    power: Power,
 ) -> Result<Bench, OpenError> {
     let gone = |reason: String| OpenError::Gone { what: format!("experiment {}", manifest.key().short()), reason };
-    if manifest.numerics != kernels::cpu::CLASS {
+    let sandbox = Sandbox::new(None).on(power.device)?;
+    if manifest.numerics != sandbox.class() {
         return Err(gone(format!(
-            "its numerics class is {}, this host has {}: results of both stay readable, but only a host of that class can replay it",
+            "its numerics class is {}, and --device {} has {}: results of both stay readable, but only a host and a \
+             device of that class can replay it",
             manifest.numerics,
-            kernels::cpu::CLASS
+            power.device,
+            sandbox.class()
         )));
     }
     if manifest.contract != crate::record::key::CONTRACT {
@@ -434,12 +467,12 @@ pub fn for_manifest(
     if task.hash() != manifest.task {
         return Err(gone(format!("corpus {} is another text now, so its task is another", known.corpus)));
     }
-    let spec = spec::of_manifest(manifest, profile, &task.task, threads.unwrap_or_else(all_cores));
+    let spec = spec::of_manifest(manifest, profile, &task.task, power.threads.unwrap_or_else(all_cores));
     let forward_ps_per_token = manifest.forward_ps_per_token;
     Ok(Bench {
         store,
         toolchain: None,
-        sandbox: Sandbox::new(None),
+        sandbox,
         task,
         compressors: None,
         spec,

@@ -13,7 +13,7 @@ use crate::guest::source::Source;
 use crate::guest::toolchain::Toolchain;
 use crate::night::clerk::told_evidence;
 use crate::night::sent;
-use crate::night::setup::{self, OpenError};
+use crate::night::setup::{self, OpenError, Power};
 use crate::record::evidence::Evidence;
 use crate::record::key::{BehaviourKey, ComponentKey, Hash};
 use crate::record::secret::SplitSecret;
@@ -212,7 +212,7 @@ impl Statement {
         &self,
         evidence: &Evidence,
         store: Store,
-        how: (Option<u32>, Option<SplitSecret>, Option<u32>),
+        how: (Option<u32>, Option<SplitSecret>, Power),
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<Replay, VerifyError> {
         Ok(match self.attempt(evidence, store, how, watch)? {
@@ -226,7 +226,7 @@ impl Statement {
         &self,
         evidence: &Evidence,
         store: Store,
-        (segment, secret, threads): (Option<u32>, Option<SplitSecret>, Option<u32>),
+        (segment, secret, power): (Option<u32>, Option<SplitSecret>, Power),
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<Proof, VerifyError> {
         let (key, context) = (evidence.experiment(), evidence.manifest.context_key());
@@ -234,7 +234,7 @@ impl Statement {
         if !is_known || evidence.manifest.intervals != setup::INTERVALS {
             return Err(VerifyError::OtherTerms(key.short()));
         }
-        let mut bench = setup::for_manifest(store, &evidence.manifest, secret.clone(), threads)?;
+        let mut bench = setup::for_manifest(store, &evidence.manifest, secret.clone(), power)?;
         let commitment = bench.task.task.commitment.filter(|_| self.receipt.is_some());
         // The hashes of a receipt are blinded where a secret has chosen the text.
         let blind = match (commitment, secret) {
@@ -380,7 +380,7 @@ pub struct Audited {
 /// again. Which ones follows from `random_seed` and their keys.
 pub fn audit(
     store: &Store,
-    (count, random_seed, threads): (usize, u64, Option<u32>),
+    (count, random_seed, power): (usize, u64, Power),
     tell: &mut dyn FnMut(&Audited),
 ) -> Result<(), StoreError> {
     for record in store.submissions()? {
@@ -397,7 +397,7 @@ pub fn audit(
     for key in keys.into_iter().take(count) {
         let replayed = || -> Result<Option<String>, VerifyError> {
             let record = store.find_experiment(&key)?.ok_or_else(|| StoreError::NotFound(key.to_string()))?;
-            let (bench, component) = setup::for_record(store.twin()?, &record, None, threads)?;
+            let (bench, component) = setup::for_record(store.twin()?, &record, None, power)?;
             Ok(replay::replay(&bench, &record, &component, &mut |_| {})?.difference)
         };
         let fault = replayed().unwrap_or_else(|error| Some(error.to_string()));

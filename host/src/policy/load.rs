@@ -27,6 +27,9 @@ pub const DEFAULT_PROFILE: &str = "xeon-2c";
 const PROFILES: &[(&str, &str)] = &[
     (DEFAULT_PROFILE, include_str!("../../../policies/profiles/xeon-2c.toml")),
     ("zen-2c", include_str!("../../../policies/profiles/zen-2c.toml")),
+    ("rtx-4090", include_str!("../../../policies/profiles/rtx-4090.toml")),
+    ("a100-80gb", include_str!("../../../policies/profiles/a100-80gb.toml")),
+    ("h100-sxm", include_str!("../../../policies/profiles/h100-sxm.toml")),
 ];
 
 impl Policy {

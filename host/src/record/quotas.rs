@@ -20,6 +20,9 @@ pub struct Quotas {
     pub waiting: u64,
     /// Bytes of the submissions that wait at the same time, of all keys together.
     pub waiting_bytes: u64,
+    /// Whether `--device cuda` runs what strangers wrote. The driver of a GPU is a hole in the second wall.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub gpu: bool,
 }
 
 impl Default for Quotas {
@@ -30,6 +33,7 @@ impl Default for Quotas {
             seconds_per_day: 1800.0,
             waiting: 1000,
             waiting_bytes: 1_000_000_000,
+            gpu: false,
         }
     }
 }

@@ -245,6 +245,7 @@ impl Guest {
             read_log: session.read_log().to_vec(),
             state,
             fuel,
+            traffic: None,
         }
     }
 
@@ -464,6 +465,7 @@ impl Trained {
             read_log: Vec::new(),
             state: None,
             fuel: 0,
+            traffic: None,
         }
     }
 }

@@ -3,15 +3,20 @@
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::{HostFault, Status};
+use crate::sandbox::backend::Part;
 use crate::sandbox::child::MODE;
+use crate::sandbox::device::{Accelerator, Device, DeviceError};
 use crate::sandbox::instructions;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
 use crate::sandbox::wire::{Frames, Job, Report, WireError, send};
 use crate::system::clock::Countdown;
 use crate::system::process::{Group, this_program};
 use crate::system::walls::Walls;
+use kernels::calibrate::Timing;
+use kernels::cost::Rules;
 use kernels::graph::Graph;
 use kernels::session::NamedState;
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -26,27 +31,96 @@ const TICK: Duration = Duration::from_millis(200);
 const REPORT_BYTES: u64 = 64 << 20;
 /// Wall-clock limit of a job without a run.
 const PROBE_MS: u64 = 10_000;
+/// The same for a device, whose kernels are compiled when it is first used.
+const START_MS: u64 = 300_000;
 
 /// Runs components, each in a child process.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     child_exe: Option<PathBuf>,
+    /// Trains, scores and samples in the place of the processor.
+    accelerator: Option<Accelerator>,
 }
 
 impl Sandbox {
     /// Re-executes children from `child_exe`, or from this binary. The binary's `main` must first call
     /// [`crate::sandbox::child::main_if_child`].
     pub fn new(child_exe: Option<PathBuf>) -> Self {
-        Self { child_exe }
+        Self { child_exe, accelerator: None }
     }
 
-    /// Tests which walls work around children on this machine, and whether a child can open any of `files`.
+    /// The same, with a device for what executes operations of a guest. It is started once, to learn its numerics class
+    /// before anything is keyed by it.
+    ///
+    /// # Errors
+    /// The device, or what drives it, is not there.
+    pub fn on(self, device: Device) -> Result<Self, DeviceError> {
+        match device {
+            Device::Cpu => Ok(self),
+            Device::Cuda { card } => self.with(Accelerator::find(card)?),
+        }
+    }
+
+    /// The same by a program that the caller knows.
+    ///
+    /// # Errors
+    /// As of [`Sandbox::on`].
+    pub fn with(self, accelerator: Accelerator) -> Result<Self, DeviceError> {
+        let refused = |status| DeviceError::Refused { device: accelerator.device(), status };
+        let (_, class) = self.probe(Some(&accelerator), &[]).map_err(refused)?;
+        Ok(Self { accelerator: Some(accelerator.of_class(class)?), ..self })
+    }
+
+    /// Numerics class of training and scoring.
+    pub fn class(&self) -> &str {
+        self.accelerator.as_ref().and_then(Accelerator::class).unwrap_or(kernels::cpu::CLASS)
+    }
+
+    /// Where guests train and are scored.
+    pub fn device(&self) -> Device {
+        self.accelerator.as_ref().map_or(Device::Cpu, Accelerator::device)
+    }
+
+    /// Tests which walls work around children on this machine, those of a device too, and whether a child can open any
+    /// of `files`.
     ///
     /// # Errors
     /// No child could be started or confined.
     pub fn walls(&self, files: &[PathBuf]) -> Result<Walls, Status> {
-        match self.converse(&Job::Probe { files: files.to_vec() }, &mut |_| ControlFlow::Continue(()))? {
-            Report::Walls(walls) => Ok(walls),
+        let (walls, _) = self.probe(None, files)?;
+        match &self.accelerator {
+            None => Ok(walls),
+            Some(accelerator) => Ok(walls.and(self.probe(Some(accelerator), files)?.0)),
+        }
+    }
+
+    /// Walls and numerics class of a child.
+    fn probe(&self, accelerator: Option<&Accelerator>, files: &[PathBuf]) -> Result<(Walls, String), Status> {
+        match self.ask(accelerator, &Job::Probe { files: files.to_vec() }, &mut |_| ControlFlow::Continue(()))? {
+            Report::Probed { walls, class } => Ok((walls, class)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What there is of a device on this machine, which need not work.
+    ///
+    /// # Errors
+    /// Its program could not be started.
+    pub fn look(accelerator: &Accelerator) -> Result<Vec<Part>, Status> {
+        match Self::new(None).ask(Some(accelerator), &Job::Look, &mut |_| ControlFlow::Continue(()))? {
+            Report::Parts(parts) => Ok(parts),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Times operations of at most so many floating-point operations on the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn time(&self, rules: Rules, most_flops: u64) -> Result<Vec<Timing>, Status> {
+        let job = Job::Time { rules, most_flops };
+        match self.ask(self.accelerator.as_ref(), &job, &mut |_| ControlFlow::Continue(()))? {
+            Report::Timed(timed) => timed,
             other => Err(unexpected(&other)),
         }
     }
@@ -176,17 +250,41 @@ impl Sandbox {
         }
     }
 
+    /// Runs the child of a job. What executes no operation of a guest but to learn of it is the processor's: what comes
+    /// of it is in no numerics class.
+    fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
+        let accelerator = self.accelerator.as_ref().filter(|_| match job {
+            Job::Train { .. } | Job::Evaluate { .. } | Job::Sample { .. } => true,
+            Job::Probe { .. } | Job::Look | Job::Time { .. } | Job::DryRun { .. } | Job::Graph { .. } => false,
+        });
+        self.ask(accelerator, job, on)
+    }
+
     /// Runs one child from start to end. `on` receives each report before the last one, and `None` at each tick of
     /// silence.
-    fn converse(&self, job: &Job, on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>) -> Result<Report, Status> {
+    fn ask(
+        &self,
+        accelerator: Option<&Accelerator>,
+        job: &Job,
+        on: &mut dyn FnMut(Option<Report>) -> ControlFlow<()>,
+    ) -> Result<Report, Status> {
         let run = job.run();
         let tensors = match job {
             Job::Train { run, .. } | Job::Graph { run, .. } => run.limits.tensor_bytes,
-            Job::Probe { .. } | Job::DryRun { .. } | Job::Evaluate { .. } | Job::Sample { .. } => 0,
+            Job::Probe { .. }
+            | Job::Look
+            | Job::Time { .. }
+            | Job::DryRun { .. }
+            | Job::Evaluate { .. }
+            | Job::Sample { .. } => 0,
         };
         let limit = tensors.saturating_add(REPORT_BYTES);
-        let mut left = Countdown::new(Duration::from_millis(run.map_or(PROBE_MS, |run| run.wall_limit_ms)));
-        let mut child = Child::start(self.child_exe.clone())?;
+        let without_run = if accelerator.is_some() { START_MS } else { PROBE_MS };
+        let mut left = Countdown::new(Duration::from_millis(run.map_or(without_run, |run| run.wall_limit_ms)));
+        let mut child = match accelerator {
+            None => Child::start(self.child_exe.clone().map_or_else(this_program, Command::new).env_clear(), &[])?,
+            Some(accelerator) => Child::start(&mut accelerator.command(), &accelerator.arguments())?,
+        };
         if let Err(error) = send(&mut child.connection, job) {
             return Err(child.ended(&error));
         }
@@ -223,7 +321,8 @@ impl Report {
             Self::Graph(ended) => Self::Graph(Box::new(ended.map_err(Status::shortened))),
             Self::Sampled(ended) => Self::Sampled(ended.map_err(Status::shortened)),
             Self::Failed(status) => Self::Failed(status.shortened()),
-            said @ (Self::Walls(_) | Self::Progress(_) | Self::Token(_)) => said,
+            Self::Timed(ended) => Self::Timed(ended.map_err(Status::shortened)),
+            said @ (Self::Probed { .. } | Self::Parts(_) | Self::Progress(_) | Self::Token(_)) => said,
         }
     }
 
@@ -234,7 +333,9 @@ impl Report {
     fn name(&self) -> &'static str {
         match self {
             Self::Failed(_) => "failure",
-            Self::Walls(_) => "walls",
+            Self::Probed { .. } => "walls",
+            Self::Parts(_) => "parts of a device",
+            Self::Timed(_) => "timings",
             Self::Progress(_) => "progress",
             Self::Token(_) => "token",
             Self::DryRun(_) => "dry run",
@@ -261,15 +362,15 @@ struct Child {
 }
 
 impl Child {
-    fn start(exe: Option<PathBuf>) -> Result<Self, Status> {
+    /// Starts a program whose environment is settled.
+    fn start(program: &mut Command, more: &[OsString]) -> Result<Self, Status> {
         let system = |error: std::io::Error| Status::host(HostFault::System, format!("child process: {error}"));
         let path = instructions::chosen().map_err(|e| Status::host(HostFault::System, e.to_string()))?;
         let (connection, theirs) = UnixStream::pair().map_err(system)?;
         connection.set_read_timeout(Some(TICK)).map_err(system)?;
-        let process = exe
-            .map_or_else(this_program, Command::new)
+        let process = program
             .args([MODE, &std::process::id().to_string(), path.name()])
-            .env_clear()
+            .args(more)
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())

@@ -3,6 +3,7 @@
 use crate::record::causality::Causality;
 use crate::record::limits::Limits;
 use crate::record::outcome::Status;
+use crate::sandbox::backend::Traffic;
 use kernels::cost::Profile;
 use kernels::session::{Checkpoint, LogPoint, NamedState, Totals};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Trained {
     /// The model's state, if training completed.
     pub state: Option<NamedState>,
     pub fuel: u64,
+    /// What went between host and device; part of no outcome.
+    pub traffic: Option<Traffic>,
 }
 
 /// Progress during training.

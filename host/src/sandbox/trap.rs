@@ -151,7 +151,7 @@ pub fn fault_kind(fault: &Fault) -> Result<GuestFault, HostFault> {
         Fault::Evaluation { .. } => GuestFault::ForbiddenInForward,
         Fault::Execution { .. } => GuestFault::BadValue,
         Fault::Diverged { .. } => GuestFault::Diverged,
-        Fault::Executor(_) => return Err(HostFault::System),
+        Fault::NoRoom { .. } | Fault::Executor(_) => return Err(HostFault::System),
     })
 }
 
@@ -262,6 +262,14 @@ mod tests {
             let status = status(&error);
             assert!(!status.is_result(), "{status}");
         }
+    }
+
+    #[test]
+    fn a_full_card_is_not_the_guests_fault() {
+        let full = status(&Fault::NoRoom { wanted: 8, held: 4 }.into());
+        assert!(!full.is_result() && full.to_string().contains("no room for 8 bytes"), "{full}");
+        let limit = status(&Fault::TensorLimit { op: "matmul", live: 4, wanted: 8, limit: 9 }.into());
+        assert_eq!(limit.name(), "tensor-limit");
     }
 
     #[test]

@@ -3,7 +3,11 @@
 
 use crate::record::dry_run::DryRun;
 use crate::record::outcome::Status;
+use crate::sandbox::backend::Part;
 use crate::sandbox::run_spec::{EvalInput, Evaluated, Progress, Resume, RunSpec, Sampling, Trained};
+use crate::system::walls::Walls;
+use kernels::calibrate::Timing;
+use kernels::cost::Rules;
 use kernels::graph::Graph;
 use kernels::session::NamedState;
 use serde::de::DeserializeOwned;
@@ -13,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Changes with every change of a message's layout.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const HEADER_BYTES: usize = 5;
 /// Bytes per read.
 const PIECE_BYTES: usize = 1 << 16;
@@ -25,6 +29,13 @@ pub enum Job {
     /// Test which walls work, and whether these files can be opened.
     Probe {
         files: Vec<PathBuf>,
+    },
+    /// Find what there is of the backend, without starting it.
+    Look,
+    /// Time operations of at most so many floating-point operations, counted by these rules.
+    Time {
+        rules: Rules,
+        most_flops: u64,
     },
     /// Run without executing any op.
     DryRun {
@@ -63,7 +74,7 @@ impl Job {
     /// The settings of the job's run, if it has one.
     pub fn run(&self) -> Option<&RunSpec> {
         match self {
-            Self::Probe { .. } => None,
+            Self::Probe { .. } | Self::Look | Self::Time { .. } => None,
             Self::DryRun { run, .. }
             | Self::Train { run, .. }
             | Self::Evaluate { run, .. }
@@ -78,7 +89,13 @@ impl Job {
 pub enum Report {
     /// The child could not start the job.
     Failed(Status),
-    Walls(crate::system::walls::Walls),
+    /// Which walls work, and the numerics class of the backend.
+    Probed {
+        walls: Walls,
+        class: String,
+    },
+    Parts(Vec<Part>),
+    Timed(Result<Vec<Timing>, Status>),
     /// Sent during training.
     Progress(Progress),
     /// Sent during sampling.

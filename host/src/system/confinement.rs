@@ -166,6 +166,9 @@ pub fn landlock(paths: &Paths) -> Result<(), ConfineError> {
 pub enum Calls {
     /// Computing, and I/O on open connections. Files, sockets, processes and threads cannot be opened or started.
     Computing,
+    /// The same, and what a driver of a device does between its start and its end: it opens the files that Landlock
+    /// leaves, and talks to open devices.
+    Driving,
     /// What a compiler needs, which executes another program and starts a linker. No sockets.
     Compiling,
 }
@@ -182,15 +185,16 @@ pub fn seccomp(calls: Calls) -> Result<(), ConfineError> {
     let error = |e: &dyn std::fmt::Display| ConfineError::new("seccomp", e);
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let (listed, listed_ones, other_ones) = match calls {
-        Calls::Computing => (ALLOWED, SeccompAction::Allow, refuse),
-        Calls::Compiling => (REFUSED, refuse, SeccompAction::Allow),
+        Calls::Computing => (ALLOWED.to_vec(), SeccompAction::Allow, refuse),
+        Calls::Driving => ([ALLOWED, DRIVER].concat(), SeccompAction::Allow, refuse),
+        Calls::Compiling => (REFUSED.to_vec(), refuse, SeccompAction::Allow),
     };
     let arch = std::env::consts::ARCH.try_into().map_err(|e: seccompiler::BackendError| error(&e))?;
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = listed.iter().map(|&call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = listed.into_iter().map(|call| (call, Vec::new())).collect();
     // A thread may signal threads of its own process, as `abort` does, and nobody else.
     let itself = u64::from(std::process::id());
     let compared = match calls {
-        Calls::Computing => SeccompCmpOp::Eq,
+        Calls::Computing | Calls::Driving => SeccompCmpOp::Eq,
         Calls::Compiling => SeccompCmpOp::Ne,
     };
     let target = SeccompCondition::new(0, SeccompCmpArgLen::Dword, compared, itself);
@@ -238,6 +242,27 @@ const ALLOWED: &[i64] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
+];
+
+/// Opening, and orders to open devices. Landlock alone decides what can be opened; no filter can tell one order from
+/// another.
+const DRIVER: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_ioctl,
+    libc::SYS_fcntl,
+    libc::SYS_lseek,
+    libc::SYS_newfstatat,
+    libc::SYS_ppoll,
+    libc::SYS_eventfd2,
+    libc::SYS_mlock,
+    libc::SYS_munlock,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sysinfo,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
 ];
 
 /// Sockets, `io_uring` (which could create them), and calls that inspect other processes or the kernel.

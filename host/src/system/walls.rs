@@ -94,7 +94,7 @@ impl Act {
 /// The forbidden acts that this process could do.
 pub fn possible(calls: Calls, parent: u32) -> Vec<Act> {
     let acts: &[Act] = match calls {
-        Calls::Computing => &Act::COMPUTING,
+        Calls::Computing | Calls::Driving => &Act::COMPUTING,
         Calls::Compiling => &Act::COMPILING,
     };
     acts.iter().copied().filter(|act| act.is_possible(parent)).collect()
@@ -125,6 +125,16 @@ impl Walls {
     /// Whether the second wall works, so that untrusted code may run.
     pub fn hold(&self) -> bool {
         self.landlock && self.possible.is_empty() && self.opened.is_empty()
+    }
+
+    /// What holds if these walls and others do: those of two kinds of processes.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let Self { landlock, mut possible, mut opened } = self;
+        let more: Vec<Act> = other.possible.into_iter().filter(|act| !possible.contains(act)).collect();
+        possible.extend(more);
+        opened.extend(other.opened);
+        Self { landlock: landlock && other.landlock, possible, opened }
     }
 
     /// The walls that are missing, and what they would have refused. `None` if none is.
@@ -302,6 +312,13 @@ mod tests {
         assert_eq!((no_seccomp.hold(), no_seccomp.to_string().as_str()), (false, said));
         let read = Walls { opened: vec!["key".into()], ..holding.clone() };
         assert_eq!((read.hold(), read.missing().as_deref()), (false, Some("it could open key")));
+        let both = no_seccomp.and(Walls {
+            possible: vec![Act::Fork, Act::Trace],
+            opened: vec!["key".into()],
+            landlock: false,
+        });
+        assert_eq!(both.possible, [Act::OpenSocket, Act::Fork, Act::Trace]);
+        assert!(!both.landlock && both.opened.len() == 1);
         let no_landlock = Walls { landlock: false, ..holding };
         assert!(no_landlock.to_string().starts_with("landlock OFF, seccomp on (Landlock lets files"), "{no_landlock}");
     }

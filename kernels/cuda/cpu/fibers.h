@@ -5,8 +5,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <sanitizer/common_interface_defs.h>
 #include <vector>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#else
+// Nobody is told of switches.
+inline void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}
+inline void __sanitizer_finish_switch_fiber(void*, const void**, size_t*) {}
+#endif
 
 extern unsigned char __start_shared_memory[], __stop_shared_memory[];
 

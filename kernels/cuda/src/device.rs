@@ -7,7 +7,7 @@ use kernels::fault::Fault;
 pub trait Device: Send {
     /// Memory on it, given back when it is dropped.
     type Memory: Send + Sync;
-    /// So many bytes, which hold anything.
+    /// So many bytes, which hold anything. Where it has none, the fault is [`Fault::NoRoom`].
     fn allocate(&mut self, bytes: u64) -> Result<Self::Memory, Fault>;
     /// Sets bytes of the host.
     fn upload(&mut self, bytes: &[u8], to: At<'_, Self::Memory>) -> Result<(), Fault>;

@@ -4,7 +4,7 @@
 use crate::bytes;
 use crate::device::{At, Device};
 use crate::lower::lower;
-use crate::plan::Buffer;
+use crate::plan::{self, Buffer, Plan};
 use kernels::exec::{Executor, Step};
 use kernels::fault::Fault;
 use kernels::op::{Op, Record, TensorId};
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Checks of indices that may wait for a look.
 const MAX_CHECKS: usize = 4096;
+/// Tables that stay; most guests rotate by one or two.
+const MAX_TABLES: usize = 16;
 /// Bytes of an index and of what a check leaves.
 const WORD: u64 = 4;
 
@@ -24,6 +26,8 @@ pub struct CudaExecutor<D: Device> {
     device: D,
     random_seed: u64,
     tensors: BTreeMap<TensorId, Tensor<D::Memory>>,
+    /// What a step has made of values alone.
+    tables: Vec<(plan::Step, Arc<D::Memory>)>,
     /// A word for each check, made when the first one comes.
     words: Option<D::Memory>,
     checks: Vec<Check<D::Memory>>,
@@ -50,35 +54,54 @@ struct Check<M> {
     indices: Arc<M>,
 }
 
-/// Transfers that execution made, without those that the host asked for.
+/// Transfers between host and device.
 #[derive(Debug, Default)]
 pub struct Traffic {
     uploads: AtomicU64,
-    downloads: AtomicU64,
+    round_trips: AtomicU64,
+    reads: AtomicU64,
 }
 
 impl Traffic {
-    /// From the host: values of constants and batches.
+    /// From the host, while it executes: values of constants and batches.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Ordering::Relaxed)
     }
 
-    /// To the host, which waits for them: one for each 4096 checks between two reads.
-    pub fn downloads(&self) -> u64 {
-        self.downloads.load(Ordering::Relaxed)
+    /// To the host, which waits for them in the middle of its work: one for each 4096 checks between two reads.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// Tensors that the host asked for: logged losses, checkpoints, models, logits, and what guests read.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 }
 
 impl<D: Device> CudaExecutor<D> {
     /// An executor without tensors; `random_seed` keys [`Op::Uniform`] and [`Op::Normal`].
     pub fn new(device: D, random_seed: u64) -> Self {
-        let (tensors, traffic) = (BTreeMap::new(), Arc::default());
-        Self { device, random_seed, tensors, words: None, checks: Vec::new(), traffic }
+        Self::counting(device, random_seed, Arc::default())
+    }
+
+    /// The same with counters that others have too.
+    pub fn counting(device: D, random_seed: u64, traffic: Arc<Traffic>) -> Self {
+        let (tensors, tables, checks) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { device, random_seed, tensors, tables, words: None, checks, traffic }
     }
 
     /// Its counters.
     pub fn traffic(&self) -> Arc<Traffic> {
         Arc::clone(&self.traffic)
+    }
+
+    /// Memory for an op, which is named if the limit is passed.
+    fn room(&mut self, op: &'static str, bytes: u64) -> Result<D::Memory, Fault> {
+        self.device.allocate(bytes).map_err(|fault| match fault {
+            Fault::TensorLimit { live, wanted, limit, .. } => Fault::TensorLimit { op, live, wanted, limit },
+            other => other,
+        })
     }
 
     fn held(&self, id: TensorId) -> Result<&Tensor<D::Memory>, Fault> {
@@ -116,7 +139,7 @@ impl<D: Device> CudaExecutor<D> {
             let short = || Fault::Executor(format!("{} came with too few values", record.op.name()));
             let (own, more) = rest.split_at_checked(spec.bytes() as usize).ok_or_else(short)?;
             rest = more;
-            let memory = self.device.allocate(spec.bytes())?;
+            let memory = self.room(record.op.name(), spec.bytes())?;
             self.device.upload(own, At::start_of(&memory))?;
             self.traffic.uploads.fetch_add(1, Ordering::Relaxed);
             self.tensors.insert(id, Tensor { spec: spec.clone(), memory: Arc::new(memory) });
@@ -128,20 +151,21 @@ impl<D: Device> CudaExecutor<D> {
         for &i in record.op.written() {
             let id =
                 record.inputs.get(i).ok_or_else(|| Fault::Executor(format!("{} lacks operands", record.op.name())))?;
-            self.own(*id)?;
+            self.own(record.op.name(), *id)?;
         }
         let inputs = record.inputs.iter().map(|id| self.held(*id).cloned());
         let inputs = inputs.collect::<Result<SmallVec<[_; 4]>, _>>()?;
         let specs: SmallVec<[&Spec; 4]> = inputs.iter().map(|tensor| &tensor.spec).collect();
-        let plan = lower(&record.op, &specs, outputs, self.random_seed)?;
-        let made = outputs.iter().map(|spec| self.device.allocate(spec.bytes())).collect::<Result<Vec<_>, _>>()?;
-        let scratch = plan.scratch.iter().map(|bytes| self.device.allocate(*bytes)).collect::<Result<Vec<_>, _>>()?;
+        let mut plan = lower(&record.op, &specs, outputs, self.random_seed)?;
+        let op = record.op.name();
+        let made = outputs.iter().map(|spec| self.room(op, spec.bytes())).collect::<Result<Vec<_>, _>>()?;
+        let scratch = (0..plan.scratch.len()).map(|i| self.scratch(op, &mut plan, i)).collect::<Result<Vec<_>, _>>()?;
         let word = match plan.checked {
             Some((input, limit)) => {
                 let indices = inputs.get(input).map(|tensor| Arc::clone(&tensor.memory));
                 let indices = indices.ok_or_else(|| Fault::Executor("a plan checks no operand".to_owned()))?;
                 self.room_for_a_check()?;
-                self.checks.push(Check { op: record.op.name(), index, limit, indices });
+                self.checks.push(Check { op, index, limit, indices });
                 WORD * (self.checks.len() as u64 - 1)
             }
             None => 0,
@@ -150,7 +174,7 @@ impl<D: Device> CudaExecutor<D> {
         plan.perform(device, |buffer| match buffer {
             Buffer::Input(i) => inputs.get(i).map(|tensor| At::start_of(&*tensor.memory)),
             Buffer::Output(i) => made.get(i).map(At::start_of),
-            Buffer::Scratch(i) => scratch.get(i).map(At::start_of),
+            Buffer::Scratch(i) => scratch.get(i).map(|memory| At::start_of(&**memory)),
             Buffer::Fault => words.as_ref().map(|memory| At { memory, start: word }),
         })?;
         for ((&id, spec), memory) in record.outputs.iter().zip(outputs).zip(made) {
@@ -159,13 +183,32 @@ impl<D: Device> CudaExecutor<D> {
         Ok(())
     }
 
+    /// A scratch buffer of a plan. If it is a table, it is made once, and the plan loses the step that makes it.
+    fn scratch(&mut self, op: &'static str, plan: &mut Plan, i: usize) -> Result<Arc<D::Memory>, Fault> {
+        let bytes = plan.scratch[i];
+        if plan.kept != Some(i) || plan.steps.is_empty() {
+            return Ok(Arc::new(self.room(op, bytes)?));
+        }
+        let step = plan.steps.remove(0);
+        if let Some((_, table)) = self.tables.iter().find(|(made_by, _)| *made_by == step) {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(self.room(op, bytes)?);
+        let alone = Plan { steps: vec![step.clone()], ..Plan::default() };
+        alone.perform(&mut self.device, |buffer| (buffer == Buffer::Scratch(i)).then(|| At::start_of(&*table)))?;
+        if self.tables.len() < MAX_TABLES {
+            self.tables.push((step, Arc::clone(&table)));
+        }
+        Ok(table)
+    }
+
     /// Gives a tensor memory of its own, so that it can be written.
-    fn own(&mut self, id: TensorId) -> Result<(), Fault> {
+    fn own(&mut self, op: &'static str, id: TensorId) -> Result<(), Fault> {
         let tensor = self.held(id)?.clone();
         // The map holds one, this function another.
         if Arc::strong_count(&tensor.memory) > 2 {
             let bytes = tensor.spec.bytes();
-            let memory = self.device.allocate(bytes)?;
+            let memory = self.room(op, bytes)?;
             self.device.copy(At::start_of(&tensor.memory), At::start_of(&memory), bytes)?;
             self.tensors.insert(id, Tensor { spec: tensor.spec, memory: Arc::new(memory) });
         }
@@ -174,7 +217,7 @@ impl<D: Device> CudaExecutor<D> {
 
     fn room_for_a_check(&mut self) -> Result<(), Fault> {
         if self.checks.len() == MAX_CHECKS {
-            self.traffic.downloads.fetch_add(1, Ordering::Relaxed);
+            self.traffic.round_trips.fetch_add(1, Ordering::Relaxed);
             self.look()?;
         }
         let bytes = WORD * MAX_CHECKS as u64;
@@ -232,6 +275,7 @@ impl<D: Device> Executor for CudaExecutor<D> {
     }
 
     fn download(&mut self, id: TensorId) -> Result<Values, Fault> {
+        self.traffic.reads.fetch_add(1, Ordering::Relaxed);
         self.look()?;
         let Tensor { spec, memory } = self.held(id)?.clone();
         let mut bytes = vec![0; spec.bytes() as usize];
@@ -241,5 +285,39 @@ impl<D: Device> Executor for CudaExecutor<D> {
 
     fn class(&self) -> &'static str {
         self.device.class()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use kernels::op::Record;
+    use kernels::spec::Shape;
+
+    fn rope(base: f32, inverse: bool, to: u64) -> Step {
+        let spec = Spec::f32(Shape::new(&[1, 4, 2, 8]).unwrap());
+        let record = Record {
+            op: Op::Rope { base, inverse },
+            inputs: [TensorId(0)].into_iter().collect(),
+            outputs: [TensorId(to)].into_iter().collect(),
+            data: None,
+        };
+        Step::Run { record, outputs: vec![spec], index: 0 }
+    }
+
+    #[test]
+    fn a_table_of_angles_is_made_once_for_a_base() {
+        let device = Fake::new(u64::MAX);
+        let launches = Arc::clone(&device.launches);
+        let mut executor = CudaExecutor::new(device, 0);
+        let spec = Spec::f32(Shape::new(&[1, 4, 2, 8]).unwrap());
+        executor.upload(TensorId(0), &spec, &Values::F32(vec![0.0; 64])).unwrap();
+        let ropes = [(100.0, false), (100.0, true), (100.0, false), (200.0, false)];
+        let mut steps = ropes.iter().zip(1..).map(|(&(base, inverse), to)| rope(base, inverse, to)).collect();
+        executor.execute(&mut steps).unwrap();
+        let launches = launches.lock().unwrap();
+        let of = |name: &str| launches.iter().filter(|launch| launch.starts_with(name)).count();
+        assert_eq!((of("rope_table"), launches.len()), (2, 6), "{launches:?}");
     }
 }

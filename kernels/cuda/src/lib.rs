@@ -2,8 +2,10 @@
 //! copies that it is made of, and an executor of these.
 //!
 //! Start at [`lower()`]. Every op of the table has a plan; matrix products are left to a library for them.
-//! [`CudaExecutor`] does plans on any [`Device`]. That of the tests runs the kernels on a CPU (`cpu/` has what that
-//! takes), and their results are compared with those of class `cpu-2`. The feature `driver` has one that is a GPU.
+//! [`CudaExecutor`] does plans on any [`Device`]; several of them on one that is [`Shared`], with memory that a
+//! [`Pool`] keeps. The [`emulator`] runs the
+//! kernels on a CPU (`cpu/` has what that takes), and tests compare their results with those of class `cpu-2`. The
+//! feature `driver` has a device that is a GPU.
 
 #![warn(missing_docs)]
 
@@ -11,9 +13,14 @@ mod bytes;
 mod device;
 #[cfg(feature = "driver")]
 pub mod driver;
+pub mod emulator;
 mod executor;
+#[cfg(test)]
+mod fake;
 mod lower;
 mod plan;
+mod pool;
+mod shared;
 mod source;
 
 pub use bytes::to_values;
@@ -21,4 +28,6 @@ pub use device::{At, Device, Given};
 pub use executor::{CudaExecutor, Traffic};
 pub use lower::{NormRope, lower};
 pub use plan::{Argument, BLOCK, Buffer, Launch, Place, Plan, Product, Step};
+pub use pool::{Pool, Pooled};
+pub use shared::Shared;
 pub use source::{HEADERS, SOURCES, kernels_of, whole};

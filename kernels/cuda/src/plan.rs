@@ -102,6 +102,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Bytes of each scratch buffer. They may hold anything at first.
     pub scratch: Vec<u64>,
+    /// The scratch buffer that the first step makes of values alone: for the same step it is the same, and can be kept.
+    pub kept: Option<usize>,
     /// The operand whose indices are checked into [`Buffer::Fault`], and what they have to be below.
     pub checked: Option<(usize, u32)>,
 }

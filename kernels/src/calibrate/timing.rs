@@ -7,11 +7,12 @@ use crate::fault::Fault;
 use crate::infer::infer;
 use crate::op::{Op, Record, TensorId};
 use crate::spec::{DType, Shape, Spec, Values};
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::time::Instant;
 
 /// One op at one size, timed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     /// The op and its operand shapes.
     pub case: String,
@@ -32,14 +33,23 @@ const STAYS: u64 = 1 << 20;
 /// … as they have after an op on these many elements.
 const SWEEP: u32 = 16 << 20;
 
-/// Times every case: some ten seconds in all.
-pub fn measure(executor: &mut dyn Executor, rules: Rules) -> Result<Vec<Timing>, Fault> {
-    cases()?.into_iter().map(|(op, inputs)| time(executor, rules, op, &inputs)).collect()
+/// Times every case of at most so many operations, of which the largest has some thousand million: some ten seconds in
+/// all.
+pub fn measure(executor: &mut dyn Executor, rules: Rules, most_flops: u64) -> Result<Vec<Timing>, Fault> {
+    let mut timings = Vec::new();
+    for (op, inputs) in cases()? {
+        let specs: Vec<&Spec> = inputs.iter().collect();
+        if rules.cost(&op, &specs, &infer(&op, &specs)?)?.flops <= most_flops {
+            timings.push(time(executor, rules, op, &inputs)?);
+        }
+    }
+    Ok(timings)
 }
 
 /// Times one op on an executor that holds no tensors.
 pub fn time(executor: &mut dyn Executor, rules: Rules, op: Op, inputs: &[Spec]) -> Result<Timing, Fault> {
     let mut run = Run { executor, ids: 0 };
+    let waits_for = run.upload(&Spec::f32(Shape::scalar()), &Values::F32(vec![0.0]))?;
     let specs: Vec<&Spec> = inputs.iter().collect();
     let outputs = infer(&op, &specs)?;
     let below = indices(&op, inputs);
@@ -61,13 +71,14 @@ pub fn time(executor: &mut dyn Executor, rules: Rules, op: Op, inputs: &[Spec]) 
     let mut rounds = Vec::with_capacity(ROUNDS);
     for _ in 0..=ROUNDS {
         if let Some((id, spec)) = &sweep {
-            run.execute(&Op::Affine { mul: 2.0, add: 1.0 }, &[*id], std::slice::from_ref(spec), 1)?;
+            run.execute(&Op::Affine { mul: 2.0, add: 1.0 }, &[*id], std::slice::from_ref(spec), (1, waits_for))?;
         }
-        rounds.push(run.execute(&op, &operands, &outputs, queued)? / queued as f64);
+        rounds.push(run.execute(&op, &operands, &outputs, (queued, waits_for))? / queued as f64);
     }
     // The first round finds cold buffers.
     let seconds = rounds.into_iter().skip(1).fold(f64::INFINITY, f64::min);
-    let mut frees: Vec<Step> = operands.into_iter().chain(sweep.map(|(id, _)| id)).map(Step::Free).collect();
+    let mut frees: Vec<Step> =
+        operands.into_iter().chain([waits_for]).chain(sweep.map(|(id, _)| id)).map(Step::Free).collect();
     run.executor.execute(&mut frees)?;
     let shapes: Vec<String> = inputs.iter().map(|spec| spec.shape.to_string()).collect();
     Ok(Timing { case: format!("{} {}", op.name(), shapes.join(" ")), cost, seconds })
@@ -92,8 +103,15 @@ impl Run<'_> {
         Ok(id)
     }
 
-    /// Executes the op `times` times and frees what it makes. Gives the seconds.
-    fn execute(&mut self, op: &Op, inputs: &[TensorId], outputs: &[Spec], times: usize) -> Result<f64, Fault> {
+    /// Executes the op `times` times and frees what it makes. Gives the seconds until it is done: a device beside the
+    /// host may only be asked for a value then.
+    fn execute(
+        &mut self,
+        op: &Op,
+        inputs: &[TensorId],
+        outputs: &[Spec],
+        (times, waits_for): (usize, TensorId),
+    ) -> Result<f64, Fault> {
         let mut steps = Vec::with_capacity(2 * times);
         for _ in 0..times {
             let made: SmallVec<[TensorId; 2]> = outputs.iter().map(|_| self.id()).collect();
@@ -103,6 +121,7 @@ impl Run<'_> {
         }
         let started = Instant::now();
         self.executor.execute(&mut steps)?;
+        self.executor.download(waits_for)?;
         Ok(started.elapsed().as_secs_f64())
     }
 }

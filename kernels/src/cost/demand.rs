@@ -3,9 +3,10 @@
 use crate::fault::Fault;
 use crate::op::{Attention, Class, Op};
 use crate::spec::Spec;
+use serde::{Deserialize, Serialize};
 
 /// Demands of an op on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Whose rates apply.
     pub class: Class,

@@ -18,7 +18,7 @@ const INERTIA: f64 = 5e-4;
 /// Fits a profile, starting from `from`, and writes it under `name`.
 pub fn fit(from: &str, name: &str, rounds: usize, file: &Path) -> Result<()> {
     let threads = crate::guests::threads() as usize;
-    let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?, profile(from)?.rules)?;
+    let timings = calibrate::measure(&mut CpuExecutor::new(threads, 0)?, profile(from)?.rules, u64::MAX)?;
     let start = Profile { name: name.to_owned(), ..profile(from)? };
     let alone = fit_classes(&start, &timings);
     let rows = budget::rows(&start, rounds, &FITTED.iter().collect::<Vec<_>>())?;

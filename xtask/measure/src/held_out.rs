@@ -59,7 +59,12 @@ pub fn held_out(what: &HeldOut) -> Result<()> {
             eprintln!("{text}");
         }
     };
-    let (bench, _) = setup::bench(Store::open(&what.store)?, &policy, (None, what.jobs), &mut tell)?;
+    let (bench, _) = setup::bench(
+        Store::open(&what.store)?,
+        &policy,
+        setup::Power { jobs: what.jobs, ..setup::Power::of_threads(None) },
+        &mut tell,
+    )?;
     println!("guest\tsearch\tconfirm\ttest\tsearch to first\tconfirm to first\ttest to first\tsearch to last");
     let mut known: Vec<Scores> = Vec::new();
     for path in &what.guests {

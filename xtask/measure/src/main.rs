@@ -4,6 +4,7 @@
 mod agree;
 mod boundary;
 mod budget;
+mod card;
 mod fit;
 #[allow(dead_code, reason = "the example uses the rest")]
 #[path = "../../../kernels/examples/step/gpt.rs"]
@@ -110,6 +111,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         write: PathBuf,
     },
+    Cuda(card::Card),
     /// One measured run in this process, as one JSON line: what the others start.
     #[command(hide = true)]
     Step(step::Step),
@@ -154,6 +156,7 @@ fn main() -> Result<ExitCode> {
         Command::Prices(how) => prices::search(&how)?,
         Command::Ops { profile, only } => ops::table(&profile, &only)?,
         Command::Fit { from, name, rounds, write } => fit::fit(&from, &name, rounds, &write)?,
+        Command::Cuda(what) => card::card(&what)?,
         Command::Step(step) => step::step(&step)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use crate::community::{Finding, Signed};
 use crate::experiment::replay::ReplayError;
 use crate::night::commons::draw::Draw;
 use crate::night::commons::error::CommonsError;
+use crate::night::setup::Power;
 use crate::night::verify::{Proof as Attempt, Statement, VerifyError};
 use crate::record::store::Store;
 use crate::sandbox::Progress;
@@ -23,6 +24,7 @@ pub struct Sample {
     pub every: u32,
     /// Most findings in all.
     pub replays: u32,
+    /// Threads of the tensor engine: what strangers wrote is run on the processor alone.
     pub threads: Option<u32>,
 }
 
@@ -65,7 +67,8 @@ pub fn run_again(
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Shown, CommonsError> {
     let statement = Statement::of_finding(signed, Some(source.to_owned()));
-    let attempt = statement.attempt(&signed.text.evidence, store.twin()?, (None, None, threads), watch);
+    let attempt =
+        statement.attempt(&signed.text.evidence, store.twin()?, (None, None, Power::of_threads(threads)), watch);
     Ok(match attempt {
         Ok(Attempt::Ran(replay)) => match replay.difference {
             None => Shown::Holds,

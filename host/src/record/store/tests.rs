@@ -1,6 +1,7 @@
 //! Guarantees of the store. Each test is named after the failure that the store survives.
 
 use super::*;
+use crate::night::setup;
 use crate::record::dry_run::DryRun;
 use crate::record::ending::Ending;
 use crate::record::key::Hash;
@@ -394,7 +395,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
     };
     let record = store.record_experiment(&finished).unwrap();
     assert_eq!(store.outcome(&record).unwrap(), outcome());
-    let error = crate::night::setup::for_record(store, &record, None, None).err().unwrap().to_string();
+    let error = setup::for_record(store, &record, None, setup::Power::of_threads(None)).err().unwrap().to_string();
     assert!(error.contains("under the contract lab:train@0.1.0, this host speaks lab:train@0.2.0"), "{error}");
 }
 

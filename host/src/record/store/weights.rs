@@ -103,21 +103,21 @@ impl Store {
         if self.blob_path(blob).is_file() { Ok(()) } else { self.put_blob(bytes).map(drop) }
     }
 
-    /// Lets go of all weights and checkpoints that the rules do not keep. `baseline` is kept too. The caller holds the
-    /// store's lock.
-    pub fn let_go(&self, rules: &Retention, baseline: &ExperimentKey) -> Result<LetGo, StoreError> {
-        self.remove(&due(self.weights(Some(baseline), None)?, rules))
+    /// Lets go of all weights and checkpoints that the rules do not keep, of runs in the numerics class of which this
+    /// machine can make them again. `baseline` is kept too. The caller holds the store's lock.
+    pub fn let_go(&self, rules: &Retention, numerics: &str, baseline: &ExperimentKey) -> Result<LetGo, StoreError> {
+        self.remove(&due(self.weights(numerics, Some(baseline), None)?, rules))
     }
 
     /// As [`Store::let_go`], while other processes may run experiments. What they have trained since they took the lock
     /// is kept.
-    pub fn let_go_beside_others(&self, rules: &Retention) -> Result<LetGo, StoreError> {
-        self.remove(&due(self.weights(None, RunLock::held_since(&self.dir)?)?, rules))
+    pub fn let_go_beside_others(&self, rules: &Retention, numerics: &str) -> Result<LetGo, StoreError> {
+        self.remove(&due(self.weights(numerics, None, RunLock::held_since(&self.dir)?)?, rules))
     }
 
     /// What [`Store::let_go_beside_others`] would let go now.
-    pub fn would_let_go(&self, rules: &Retention) -> Result<LetGo, StoreError> {
-        Ok(LetGo::of(&due(self.weights(None, RunLock::held_since(&self.dir)?)?, rules)))
+    pub fn would_let_go(&self, rules: &Retention, numerics: &str) -> Result<LetGo, StoreError> {
+        Ok(LetGo::of(&due(self.weights(numerics, None, RunLock::held_since(&self.dir)?)?, rules)))
     }
 
     /// Removes the records first, then the files: a crash in between leaves files that no record names.
@@ -157,6 +157,7 @@ impl Store {
     /// The models and checkpoints of all experiments in the store.
     fn weights(
         &self,
+        numerics: &str,
         baseline: Option<&ExperimentKey>,
         others_since: Option<SystemTime>,
     ) -> Result<Vec<Item>, StoreError> {
@@ -171,7 +172,7 @@ impl Store {
         let rows = self.rows(sql, [], |row| {
             let (key, manifest): (ExperimentKey, Manifest) = (row.get(0)?, row.get(1)?);
             // Only a host of the same class and contract can make a model again.
-            let is_ours = manifest.numerics == kernels::cpu::CLASS && manifest.contract == CONTRACT;
+            let is_ours = manifest.numerics == numerics && manifest.contract == CONTRACT;
             Ok((key, (manifest.context_key(), is_ours), row.get::<_, Option<Hash>>(2)?, row.get::<_, i64>(3)?))
         })?;
         let (mut contexts, mut items) = (BTreeSet::<ContextKey>::new(), Vec::new());
@@ -249,6 +250,7 @@ mod tests {
     use crate::record::store::tests::{self, outcome};
     use crate::record::store::{Finished, WritePoint};
     use crate::record::trial::{Findings, Trial};
+    use kernels::cpu::CLASS;
     use kernels::session::Checkpoint;
     use kernels::spec::{Shape, Spec, Values};
     use std::fs;
@@ -278,7 +280,7 @@ mod tests {
     }
 
     fn manifest(random_seed: u64) -> Manifest {
-        let (numerics, contract) = (kernels::cpu::CLASS.into(), CONTRACT.into());
+        let (numerics, contract) = (CLASS.into(), CONTRACT.into());
         Manifest { numerics, contract, ..tests::manifest(random_seed) }
     }
 
@@ -328,10 +330,10 @@ mod tests {
         let trial = Trial { number: 1, source_blob: store.put_blob(b"").unwrap(), ..Trial::baseline("", found) };
         store.add_trial(night, &trial, &[]).unwrap();
         let rules = Retention { keep_runs: 1, quota_gb: 1.0 };
-        let would = store.would_let_go(&rules).unwrap();
+        let would = store.would_let_go(&rules, CLASS).unwrap();
         assert_eq!(would.runs, 3);
-        let let_go = store.let_go(&rules, &records[3].key).unwrap();
-        assert_eq!((let_go.runs, store.would_let_go(&rules).unwrap().runs), (2, 1), "{let_go:?}");
+        let let_go = store.let_go(&rules, CLASS, &records[3].key).unwrap();
+        assert_eq!((let_go.runs, store.would_let_go(&rules, CLASS).unwrap().runs), (2, 1), "{let_go:?}");
         assert_eq!([0, 1, 2, 3, 4, 5].map(|seed| is_kept(&store, seed)), [true, false, true, true, false, true]);
 
         let checked = store.check(false, &mut |_| {}).unwrap();
@@ -375,7 +377,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let (first, second) = (run(&store, 0), run(&store, 1));
-        store.let_go(&Retention { keep_runs: 0, quota_gb: 1.0 }, &first.key).unwrap();
+        store.let_go(&Retention { keep_runs: 0, quota_gb: 1.0 }, CLASS, &first.key).unwrap();
         assert!(matches!(store.model(&second), Ok(Model::LetGo(_))), "the record was read before");
         fs::remove_file(store.blob_path(&first.state_blob.unwrap())).unwrap();
         assert!(matches!(store.model(&first), Err(StoreError::Missing { .. })));

@@ -1,13 +1,13 @@
 //! One GPU and one stream on it, which does everything in order.
 
 use super::cubins;
+use super::libraries::{self, Library};
 use super::products::Products;
 use crate::device::{At, Device, Given};
 use crate::plan::{BLOCK, Product};
 use crate::source::{SOURCES, kernels_of};
-use cudarc::cublaslt::sys as cublaslt;
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError, result, sys};
-use cudarc::nvrtc::{Ptx, sys as nvrtc};
+use cudarc::nvrtc::Ptx;
 use kernels::fault::Fault;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,13 +43,12 @@ fn failed(error: DriverError) -> Fault {
     Fault::Executor(format!("CUDA: {error:?}"))
 }
 
-/// The libraries are loaded by name; what is missing is named before anything is called.
-fn libraries() -> Result<(), Fault> {
-    // SAFETY: these only load a library to see whether it is there.
-    let there = unsafe { [sys::is_culib_present(), nvrtc::is_culib_present(), cublaslt::is_culib_present()] };
-    let names = ["the NVIDIA driver (libcuda.so)", "NVRTC (libnvrtc.so)", "cuBLASLt (libcublasLt.so)"];
-    match names.iter().zip(there).find(|(_, there)| !there) {
-        Some((name, _)) => Err(Fault::Executor(format!("{name} is not on the library path"))),
+/// What is missing is named before anything is called.
+fn missing_library() -> Result<(), Fault> {
+    match libraries::all().iter().find(|library| !library.is_there) {
+        Some(Library { name, remedy, .. }) => {
+            Err(Fault::Executor(format!("{name} is not on the library path: {remedy}")))
+        }
         None => Ok(()),
     }
 }
@@ -57,10 +56,9 @@ fn libraries() -> Result<(), Fault> {
 impl Gpu {
     /// The card of a number. Kernels are compiled for it, or taken from the folder.
     pub fn open(number: usize, cubins_in: &Path) -> Result<Self, Fault> {
-        libraries()?;
+        missing_library()?;
         let context = CudaContext::new(number).map_err(failed)?;
         let stream = context.new_stream().map_err(failed)?;
-        keep_memory(context.cu_device())?;
         let (major, minor) = context.compute_capability().map_err(failed)?;
         let architecture = format!("sm_{major}{minor}");
         let compiler = cubins::version()?;
@@ -91,18 +89,8 @@ impl Gpu {
     }
 }
 
-/// Memory that was given back stays with the process, for what is allocated next.
-fn keep_memory(card: sys::CUdevice) -> Result<(), Fault> {
-    let (mut pool, mut threshold) = (std::ptr::null_mut(), u64::MAX);
-    // SAFETY: the card exists, and the attribute is a u64; both places outlive the calls.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, card).result().map_err(failed)?;
-        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().map_err(failed)
-    }
-}
-
-fn driver_version() -> Result<i32, Fault> {
+/// The newest version of CUDA that the driver runs.
+pub(super) fn driver_version() -> Result<i32, Fault> {
     let mut version = 0;
     // SAFETY: it points to an integer that outlives the call.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(failed)?;
@@ -111,7 +99,11 @@ fn driver_version() -> Result<i32, Fault> {
 
 fn allocate(stream: &Arc<CudaStream>, bytes: u64) -> Result<Memory, Fault> {
     // SAFETY: the stream lives as long as the memory, which holds it.
-    let pointer = unsafe { result::malloc_async(stream.cu_stream(), bytes as usize) }.map_err(failed)?;
+    let pointer =
+        unsafe { result::malloc_async(stream.cu_stream(), bytes as usize) }.map_err(|error| match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Fault::NoRoom { wanted: bytes, held: 0 },
+            _ => failed(error),
+        })?;
     Ok(Memory { pointer, stream: Arc::clone(stream) })
 }
 

@@ -60,6 +60,9 @@ impl Builder<'_> {
     /// Cosines and sines for each position.
     fn rope_table(&mut self, base: f32, time: u32, dim: u32) -> Buffer {
         let table = self.scratch(u64::from(time) * u64::from(dim));
+        if let (Buffer::Scratch(i), true) = (table, self.plan.steps.is_empty()) {
+            self.plan.kept = Some(i);
+        }
         self.launch("rope_table", elements(time * (dim / 2)), arguments![table, time, dim, base]);
         table
     }

@@ -10,15 +10,13 @@ mod cases;
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 mod compare;
-mod compiler;
-mod emulator;
 #[cfg(feature = "driver")]
 mod gpu;
 mod sessions;
 
 use cases::Case;
+use cuda_kernels::emulator::{self, Checks, Emulator};
 use cuda_kernels::{At, Buffer, Device, HEADERS, SOURCES, Step, kernels_of, to_values};
-use emulator::Emulator;
 use kernels::fault::Fault;
 use kernels::op::{Binary, Compare, Op, Unary};
 use kernels::spec::{Shape, Spec, Values};
@@ -70,7 +68,8 @@ impl Covered {
 
 /// The program that runs kernels on the CPU; none, with a word about it, where there is no compiler.
 fn program() -> Option<std::path::PathBuf> {
-    let program = compiler::program(Path::new(env!("CARGO_TARGET_TMPDIR")), &SOURCES, &HEADERS);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let program = emulator::program(folder, &SOURCES, &HEADERS, Checks::Sanitizers).unwrap();
     if program.is_none() {
         // Past the harness, which shows only what failing tests print.
         let word = b"NOT CHECKED: the CUDA kernels' numbers; that takes g++ with its address sanitizer\n";
@@ -114,7 +113,12 @@ fn every_op_agrees_with_the_cpu_in_both_orders_of_threads() {
 
 /// Devices that run threads forwards and backwards.
 fn both_orders(program: &Path) -> [Emulator; 2] {
-    [false, true].map(|backward| Emulator::start(program, backward))
+    [false, true].map(|backward| Emulator::start(program, backward).unwrap())
+}
+
+/// A device that runs threads in their order.
+fn forwards(program: &Path) -> Emulator {
+    Emulator::start(program, false).unwrap()
 }
 
 /// Devices that failed are of no further use.
@@ -168,7 +172,8 @@ fn mistakes_of_kernels_are_found() {
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let sources = [("broken.cu", include_str!("broken.cu"))];
-    let program = compiler::program(folder, &sources, &HEADERS).expect("it compiles as the others do");
+    let program = emulator::program(folder, &sources, &HEADERS, Checks::Sanitizers).unwrap();
+    let program = program.expect("it compiles as the others do");
     for (kernel, found) in [
         ("reads_beyond", "heap-buffer-overflow"),
         ("writes_beyond_shared", "insufficient space"),

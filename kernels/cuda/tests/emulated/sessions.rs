@@ -2,10 +2,10 @@
 
 use crate::common::{run, values};
 use crate::compare::{self, Agreement};
-use crate::emulator::Emulator;
-use crate::program;
+use crate::{forwards, program};
 use bits::programs::{self, Flush};
 use bits::training;
+use cuda_kernels::emulator::Emulator;
 use cuda_kernels::{CudaExecutor, Device};
 use kernels::cpu::CpuExecutor;
 use kernels::exec::{Executor, Step};
@@ -23,7 +23,7 @@ fn cpu() -> Box<dyn Executor> {
 #[test]
 fn a_training_run_follows_the_cpu_without_a_round_trip() {
     if let Some(program) = program() {
-        follows_the_cpu(Emulator::start(&program, false));
+        follows_the_cpu(forwards(&program));
     }
 }
 
@@ -34,7 +34,7 @@ pub fn follows_the_cpu(device: impl Device + 'static) {
     let session = training::train(programs::open(Box::new(executor))).unwrap();
     let steps = session.totals().steps;
     assert!(steps >= 6, "{steps} steps");
-    assert_eq!((traffic.downloads(), traffic.uploads()), (0, 2 * steps));
+    assert_eq!((traffic.round_trips(), traffic.uploads()), (0, 2 * steps));
     let on_cpu = training::train(programs::open(cpu())).unwrap();
     assert_eq!(session.totals().op_hash, on_cpu.totals().op_hash);
     assert_eq!(session.curve().len(), on_cpu.curve().len());
@@ -48,7 +48,7 @@ pub fn follows_the_cpu(device: impl Device + 'static) {
 #[test]
 fn tensors_share_memory_until_one_is_written() {
     let Some(program) = program() else { return };
-    let both = [cpu(), Box::new(CudaExecutor::new(Emulator::start(&program, false), RANDOM_SEED))];
+    let both = [cpu(), Box::new(CudaExecutor::new(forwards(&program), RANDOM_SEED))];
     let results = both.map(|mut executor: Box<dyn Executor>| {
         let (spec, first) = values(&[2, 3], 1);
         let [x, copy, flat, y] = [0, 1, 2, 3].map(TensorId);
@@ -84,7 +84,7 @@ fn an_index_out_of_range_is_the_same_fault() {
     let Some(program) = program() else { return };
     let indices = (Spec::u32(Shape::new(&[4]).unwrap()), Values::U32(vec![0, 9, 2, 7]));
     let operands = [values(&[7, 3], 1), indices];
-    let mut ours = CudaExecutor::new(Emulator::start(&program, false), RANDOM_SEED);
+    let mut ours = CudaExecutor::new(forwards(&program), RANDOM_SEED);
     let fault = run(&mut ours, &Op::Embedding, &operands).unwrap_err();
     assert_eq!(fault, run(cpu().as_mut(), &Op::Embedding, &operands).unwrap_err());
     assert!(fault.to_string().contains("index 9 at position 1 is not below 7"), "{fault}");
@@ -94,7 +94,7 @@ fn an_index_out_of_range_is_the_same_fault() {
 #[test]
 fn many_checks_between_reads_cost_a_look() {
     let Some(program) = program() else { return };
-    let mut executor = CudaExecutor::new(Emulator::start(&program, false), RANDOM_SEED);
+    let mut executor = CudaExecutor::new(forwards(&program), RANDOM_SEED);
     let traffic = executor.traffic();
     let [table, good, bad, y] = [0, 1, 2, 3].map(TensorId);
     let (spec, list) = values(&[7, 1], 1);
@@ -113,9 +113,9 @@ fn many_checks_between_reads_cost_a_look() {
         index,
     };
     executor.execute(&mut (0..4096).map(|i| embedding(good, i)).collect()).unwrap();
-    assert_eq!(traffic.downloads(), 0);
+    assert_eq!(traffic.round_trips(), 0);
     executor.execute(&mut (4096..8192).map(|i| embedding(if i == 5000 { bad } else { good }, i)).collect()).unwrap();
-    assert_eq!(traffic.downloads(), 1);
+    assert_eq!(traffic.round_trips(), 1);
     let fault = executor.execute(&mut vec![embedding(good, 8192)]).unwrap_err();
     assert!(fault.to_string().contains("embedding (op 5000): index 7 at position 0 is not below 7"), "{fault}");
 }
@@ -127,7 +127,7 @@ fn random_programs_give_the_values_of_the_cpu() {
     let Some(program) = program() else { return };
     for number in 0..4 {
         let ours = [(false, Flush::WhenNeeded), (true, Flush::Always)].map(|(backward, flush)| {
-            let executor = CudaExecutor::new(Emulator::start(&program, backward), RANDOM_SEED);
+            let executor = CudaExecutor::new(Emulator::start(&program, backward).unwrap(), RANDOM_SEED);
             programs::run(number, programs::open(Box::new(executor)), flush).unwrap()
         });
         let theirs = programs::run(number, programs::open(cpu()), Flush::WhenNeeded).unwrap();

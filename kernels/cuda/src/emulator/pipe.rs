@@ -1,13 +1,17 @@
-//! A device on the CPU: the program of `compiler`, told by the commands of `cpu/runner.h`.
+//! The program of `program` as a device, told by the commands of `cpu/runner.h`.
 
-use cuda_kernels::{At, Device, Given, Product};
+use crate::device::{At, Device, Given};
+use crate::plan::Product;
 use kernels::fault::Fault;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A running program.
+/// Of what it computes.
+const CLASS: &str = "cuda-on-cpu";
+
+/// A running program. Its numerics class names nothing but itself: nobody keeps what it computes.
 pub struct Emulator(Arc<Mutex<Pipe>>);
 
 struct Pipe {
@@ -74,7 +78,7 @@ impl Pipe {
     fn last_words(&mut self) -> Fault {
         self.commands = None;
         let mut words = String::new();
-        let heard = self.child.stderr.as_mut().expect("it was piped").read_to_string(&mut words);
+        let heard = self.child.stderr.as_mut().map_or(Ok(0), |errors| errors.read_to_string(&mut words));
         let words =
             heard.map_or_else(|error| error.to_string(), |_| words.lines().take(12).collect::<Vec<_>>().join("\n"));
         Fault::Executor(words)
@@ -83,24 +87,23 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
+        // It ends with its input. A confined process may not wait for it.
         self.commands = None;
-        self.child.wait().expect("it ends with its input");
+        let _ = self.child.wait();
     }
 }
 
 impl Emulator {
     /// Starts the program. Threads run in their order or backwards.
-    pub fn start(program: &Path, backward: bool) -> Self {
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (commands, answers) = (child.stdin.take().map(BufWriter::new), child.stdout.take().unwrap());
+    pub fn start(program: &Path, backward: bool) -> Result<Self, Fault> {
+        let failed = |error: std::io::Error| Fault::Executor(format!("{}: {error}", program.display()));
+        let [stdin, stdout, stderr] = [(); 3].map(|()| Stdio::piped());
+        let mut child = Command::new(program).stdin(stdin).stdout(stdout).stderr(stderr).spawn().map_err(failed)?;
+        let commands = child.stdin.take().map(BufWriter::new);
+        let answers = child.stdout.take().ok_or_else(|| failed(std::io::ErrorKind::BrokenPipe.into()))?;
         let emulator = Self(Arc::new(Mutex::new(Pipe { child, commands, answers, buffers: 0 })));
-        emulator.tell(&Words::new(b'o').number(u32::from(backward))).expect("it listens");
-        emulator
+        emulator.tell(&Words::new(b'o').number(u32::from(backward)))?;
+        Ok(emulator)
     }
 
     fn tell(&self, words: &Words) -> Result<(), Fault> {
@@ -155,6 +158,6 @@ impl Device for Emulator {
     }
 
     fn class(&self) -> &'static str {
-        "cuda-on-cpu"
+        CLASS
     }
 }
