@@ -48,5 +48,6 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod strangers;
 mod swarm;
 mod top;
