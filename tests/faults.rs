@@ -3,7 +3,9 @@
 //! twice.
 
 use crate::common::home::said;
+use crate::common::liar::{self, Lie};
 use crate::common::swarm::{Process, Swarm, ended_well};
+use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -62,21 +64,63 @@ impl Drop for Network {
     }
 }
 
+/// Where a machine in this network finds the server.
+fn url(swarm: &Swarm, network: Option<&Network>) -> String {
+    network.map_or_else(|| swarm.url(), |network| format!("tls://{}:{}", network.outside, swarm.port()))
+}
+
+/// Starts a command in a network.
+fn start_in(network: Option<&Network>, mut command: Command) -> Process {
+    let Some(network) = network else { return Process::start(&mut command) };
+    let mut inside = Command::new("ip");
+    inside.args(["netns", "exec", &network.name]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        inside.current_dir(folder);
+    }
+    inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Process::start(&mut inside)
+}
+
 /// A machine in its network.
 fn machine(swarm: &Swarm, network: Option<&Network>) -> Process {
-    let pass = swarm.pass("machine.pass");
-    let url = match network {
-        Some(network) => format!("tls://{}:{}", network.outside, swarm.port()),
-        None => swarm.url(),
-    };
+    let (url, pass) = (url(swarm, network), swarm.pass("machine.pass"));
     let args = ["--json", "--threads", "1", "work", &url, "--pass", pass.to_str().unwrap()];
-    let host = swarm.home.command(&args);
-    let Some(network) = network else { return Process::start(&mut swarm.home.command(&args)) };
-    let mut inside = Command::new("ip");
-    inside.args(["netns", "exec", &network.name]).arg(host.get_program()).args(host.get_args());
-    inside.current_dir(host.get_current_dir().unwrap());
-    inside.envs(host.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Process::start(&mut inside)
+    start_in(network, swarm.home.command(&args))
+}
+
+/// Three machines in networks of their own: one works, one dies, and one is a contributor's and lies.
+#[test]
+fn a_night_on_three_networks_is_that_of_one_machine_though_one_lies_and_one_dies() {
+    let Some(swarm) = Swarm::up_at("0.0.0.0") else { return };
+    let alone = ended_well(Process::start(&mut swarm.night("alone", false)));
+    let networks: Vec<Option<Network>> = (0..MACHINES).map(|number| Network::make(10 + number)).collect();
+    if networks.iter().any(Option::is_none) {
+        eprintln!("not tried: machines in networks of their own, since this system allows no namespaces");
+    }
+    let [lies, dies, works] = [0, 1, 2].map(|number| networks[number].as_ref());
+    let pass = swarm.invite("anna", 4);
+    let _liar = start_in(lies, liar::command(&url(&swarm, lies), &pass, Lie::Score));
+    let dies = machine(&swarm, dies);
+    dies.event("ready");
+    swarm.wait_for_machine_of("anna");
+    let night = Process::start(&mut swarm.night("many", true));
+    dies.event("begun");
+    dies.signal("-KILL");
+    // The liar is the only one left for a while.
+    night.wait_for("a claim that has to be made again", |event| {
+        event["event"] == "note"
+            && event["text"].as_str().is_some_and(|text| text.contains("waits for a machine of yours"))
+    });
+    let _works = machine(&swarm, works);
+    let (mut events, code) = night.end();
+    assert_eq!(code, Some(0), "{events:#?}");
+    let is_out = |event: &Value| event["text"].as_str().is_some_and(|text| text.contains("anna is out: it lied about"));
+    assert!(events.iter().any(is_out), "{events:#?}");
+    let many = events.pop().unwrap();
+    for figure in ["champion", "champion_bpb", "champion_experiment", "test_bpb", "sample", "runs"] {
+        assert_eq!(many[figure], alone[figure], "{figure}");
+    }
+    assert_eq!(swarm.results("many"), swarm.results("alone"));
 }
 
 #[test]

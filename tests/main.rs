@@ -50,5 +50,6 @@ mod report;
 mod scale;
 mod score;
 mod screens;
+mod strangers;
 mod swarm;
 mod top;

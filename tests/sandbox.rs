@@ -238,3 +238,23 @@ fn an_honest_guest_of_small_calls_has_instructions_enough() {
     assert!(per_second > 50_000_000, "{per_second}: this guest is not one of small calls");
     assert!(per_second < run.limits.fuel_per_budget_second / 2, "{per_second}");
 }
+
+/// A child that the system has stopped, or that waits for memory, may never read what it is told.
+#[test]
+fn a_child_that_does_not_read_its_job_is_given_up() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = folder.path().join("deaf");
+    std::fs::write(&deaf, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&deaf, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (sandbox, text) = (Sandbox::new(Some(deaf)), vec![0; 4 << 20]);
+    let fault = |trained: Trained| match trained.status {
+        Status::HostFault { kind, .. } => kind,
+        other => panic!("{other}"),
+    };
+    let spec = RunSpec { wall_limit_ms: 500, ..run() };
+    let trained = sandbox.train(b"", &spec, &text, None, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(fault(trained), HostFault::Timeout);
+    let trained = sandbox.train(b"", &run(), &text, None, &mut |_| ControlFlow::Break(()));
+    assert_eq!(fault(trained), HostFault::Interrupted);
+}

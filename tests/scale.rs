@@ -35,6 +35,7 @@ pub fn add_trials(store: &Store, count: u64) {
                 evaluation: None,
                 finished_unix_ms: 1,
                 wall_ms: 1,
+                word: None,
             })
             .unwrap();
         let answer = NewAnswer {

@@ -53,6 +53,8 @@ fn a_killed_coordinator_and_a_server_that_goes_lose_nothing() {
     machine.signal("-CONT");
     let night = Process::start(&mut swarm.night("many", true));
     machine.event("ended");
+    // What has ended may be a run of the night that was killed. The server goes in the midst of this one.
+    night.wait_for("run", |event| ["progress", "baseline", "trial"].iter().any(|name| event["event"] == *name));
     swarm.stop();
     swarm.start();
     ended_well(night);
@@ -60,17 +62,16 @@ fn a_killed_coordinator_and_a_server_that_goes_lose_nothing() {
 }
 
 #[test]
-#[ignore = "on a fast machine the night may be over before a run of it can be stopped, and then it waits for ever"]
 fn a_run_that_hangs_is_made_by_another_machine_too() {
     let Some(swarm) = Swarm::up() else { return };
+    // So long that a run of it can be stopped.
+    swarm.home.set("night.toml", "search.experiments", 4);
     ended_well(Process::start(&mut swarm.night("alone", false)));
-    let hangs = swarm.machine("1");
+    let mut hangs = swarm.machine("1");
     let night = Process::start(&mut swarm.night("many", true));
     // So many that the night knows how long a run takes. What the machine itself says goes on.
     (0..3).for_each(|_| drop(hangs.event("ended")));
-    while !hangs.stop_children() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    hangs.hang();
     let helps = swarm.machine("1");
     let note = night.wait_for("note", |event| event["text"].as_str().is_some_and(|text| text.contains("is slow with")));
     assert!(note["text"].as_str().unwrap().ends_with("another machine makes it too"), "{note}");
@@ -81,9 +82,8 @@ fn a_run_that_hangs_is_made_by_another_machine_too() {
 }
 
 #[test]
-#[ignore = "beside other tests of swarms it sometimes waits for minutes; why is not known"]
 fn machines_drain_and_are_kicked_by_name() {
-    let Some(swarm) = Swarm::up() else { return };
+    let Some(swarm) = Swarm::without_nights() else { return };
     let (first, second) = (swarm.machine("3"), swarm.machine("1"));
     let status = lines(&swarm.swarm(&["status"])).pop().unwrap();
     let machines = status["machines"].as_array().unwrap();
@@ -102,19 +102,19 @@ fn machines_drain_and_are_kicked_by_name() {
     }
     let nobody = swarm.swarm(&["kick", "nobody"]);
     assert_eq!(nobody.status.code(), Some(1));
-    assert!(said(&nobody).contains("no machine of this swarm is called nobody"), "{}", said(&nobody));
+    assert!(said(&nobody).contains("no machine or contributor of this swarm is called nobody"), "{}", said(&nobody));
 }
 
 /// How long a message may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn pass(path: &Path, role: Role) -> Pass {
-    Pass::read(path, role).unwrap()
+    Pass::read(path, &[role]).unwrap()
 }
 
 #[tokio::test]
 async fn nobody_comes_in_without_a_pass_and_to_no_other_server() {
-    let Some(swarm) = Swarm::up() else { return };
+    let Some(swarm) = Swarm::without_nights() else { return };
     let own = pass(&swarm.pass("machine.pass"), Role::Machine);
     assert!(Link::connect(&swarm.url(), own.clone(), |_| {}).await.is_ok());
     let forged = Pass { key: PrivateKey::of_seed(&[9; 32]), ..own.clone() };
@@ -129,7 +129,7 @@ async fn nobody_comes_in_without_a_pass_and_to_no_other_server() {
 /// What a machine may do is in the night on machines. Here it tries the rest.
 #[tokio::test]
 async fn a_machine_has_no_more_rights_than_it_needs() {
-    let Some(swarm) = Swarm::up() else { return };
+    let Some(swarm) = Swarm::without_nights() else { return };
     let machine = Link::connect(&swarm.url(), pass(&swarm.pass("machine.pass"), Role::Machine), |_| {}).await.unwrap();
     let owner = pass(&swarm.pass("coordinator.pass"), Role::Coordinator);
     let owner = Link::connect(&swarm.url(), owner, |_| {}).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_machine_has_no_more_rights_than_it_needs() {
 
 #[tokio::test]
 async fn a_job_of_another_version_is_refused_with_a_sentence() {
-    let Some(swarm) = Swarm::up() else { return };
+    let Some(swarm) = Swarm::without_nights() else { return };
     let owner = pass(&swarm.pass("coordinator.pass"), Role::Coordinator);
     let owner = Link::connect(&swarm.url(), owner, |_| {}).await.unwrap();
     let put = |text: &'static str, key: &str| {

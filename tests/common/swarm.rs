@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Each swarm is several processes that train, so that one is there at a time.
+/// A night on machines is several processes that train, so that one is there at a time. Who waits for its turn has been
+/// running for minutes, as far as the suite says.
 static ONE: Mutex<()> = Mutex::new(());
 
 /// The program of the server, or none with a message where there is none.
@@ -78,9 +79,21 @@ impl Process {
         self.signal_children("-KILL");
     }
 
-    /// Pauses them for good. Returns whether there were any.
-    pub fn stop_children(&self) -> bool {
-        self.signal_children("-STOP")
+    /// Pauses for good what it runs, and waits until it is sure that the run will not end: a child may have been at its
+    /// end.
+    pub fn hang(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < until && !self.has_ended(), "nothing ran that could be stopped");
+            self.lines.try_iter().for_each(drop);
+            match self.signal_children("-STOP") {
+                true => std::thread::sleep(Duration::from_secs(3)),
+                false => std::thread::sleep(Duration::from_millis(20)),
+            }
+            if self.lines.try_iter().all(|event| event["event"] != "ended") && self.signal_children("-STOP") {
+                return;
+            }
+        }
     }
 
     fn signal_children(&self, signal: &str) -> bool {
@@ -114,7 +127,7 @@ pub struct Swarm {
     ip: &'static str,
     port: u16,
     server: Option<Process>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Swarm {
@@ -125,8 +138,17 @@ impl Swarm {
 
     /// With a server that listens at this address.
     pub fn up_at(ip: &'static str) -> Option<Self> {
+        server_program()?;
+        Self::of(ip, Some(ONE.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// For tests in which nothing trains, which need not wait for others.
+    pub fn without_nights() -> Option<Self> {
+        Self::of("127.0.0.1", None)
+    }
+
+    fn of(ip: &'static str, alone: Option<MutexGuard<'static, ()>>) -> Option<Self> {
         let program = server_program()?;
-        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let home = Home::new();
         // Enough for what `evolve` tries first to gain.
         home.write_policy("night.toml", 0.3, 2);
@@ -173,6 +195,30 @@ impl Swarm {
         let machine = Process::start(&mut self.home.command(&args));
         machine.event("ready");
         machine
+    }
+
+    /// Invites a contributor, and returns its pass.
+    pub fn invite(&self, name: &str, quota: u32) -> PathBuf {
+        let path = self.home.path(&format!("{name}.pass"));
+        let said = self.swarm(&["invite", name, "--quota", &quota.to_string(), "--out", path.to_str().unwrap()]);
+        assert_eq!(said.status.code(), Some(0), "{}", super::home::said(&said));
+        path
+    }
+
+    /// What `host swarm status` says of a contributor.
+    pub fn contributor(&self, name: &str) -> Value {
+        let status = super::home::lines(&self.swarm(&["status"])).pop().unwrap();
+        let all = status["contributors"].as_array().unwrap();
+        all.iter().find(|contributor| contributor["name"] == name).unwrap().clone()
+    }
+
+    /// Waits until a contributor offers a machine.
+    pub fn wait_for_machine_of(&self, name: &str) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.contributor(name)["machines"] == Value::Array(Vec::new()) {
+            assert!(Instant::now() < until, "{name} offers no machine");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// A night in a store: alone, or on machines.

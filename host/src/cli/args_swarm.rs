@@ -1,6 +1,7 @@
 //! The command line of what works on many machines.
 
 use clap::{Args, Subcommand};
+use nightlab::swarm::Contributor;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ pub struct Work {
     /// Where the swarm's server is.
     #[arg(value_name = "nats://HOST:PORT")]
     pub url: String,
-    /// The pass of a machine, as `host swarm up` has written it: a copy of that file.
+    /// The pass of a machine or of a contributor: a copy of the file that `host swarm up` or `host swarm invite` has
+    /// written.
     #[arg(long, value_name = "FILE", default_value = "machine.pass")]
     pub pass: PathBuf,
 }
@@ -45,10 +47,28 @@ pub enum Swarm {
     },
     /// Say who coordinates, which machines are there, and how many runs wait.
     Status(Watch),
+    /// Write a pass for somebody whose machines you do not trust: results of theirs are made again, now and then, and
+    /// none becomes a keep alone.
+    Invite(Invite),
     /// Let a machine finish the runs in hand and then go.
     Drain(Tell),
-    /// Let a machine stop now. What it had goes to others.
+    /// Let a machine stop now, or a contributor in no more. What it had goes to others.
     Kick(Tell),
+}
+
+/// Whom to invite.
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// The name of the contributor: lower-case letters, digits and hyphens.
+    pub name: Contributor,
+    /// Runs that it may have at the same time.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub quota: u32,
+    /// The file of the pass [default: `NAME.pass`].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub at: Watch,
 }
 
 /// Where the swarm is, and what lets its owner in.
@@ -65,7 +85,7 @@ pub struct Watch {
 /// Which machine.
 #[derive(Debug, Args)]
 pub struct Tell {
-    /// The start of its name, as `host swarm status` shows it.
+    /// The start of its name, as `host swarm status` shows it; of a contributor, all of it.
     pub machine: String,
     #[command(flatten)]
     pub at: Watch,

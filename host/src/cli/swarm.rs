@@ -1,14 +1,16 @@
 //! `host swarm` and `host work`: a night on many machines.
 
 use crate::cli::args::Cli;
-use crate::cli::args_swarm::{Coordinate, Swarm, Tell, Watch, Work};
+use crate::cli::args_swarm::{Coordinate, Invite, Swarm, Tell, Watch, Work};
 use crate::cli::ctrl_c::stop_on_ctrl_c;
 use crate::cli::out::{eprintln, println};
 use crate::cli::text;
 use anyhow::{Context, Result};
 use nightlab::experiment::bench::Bench;
 use nightlab::night::setup;
-use nightlab::swarm::{self, COORDINATOR_PASS, Coordinator, MACHINE_PASS, Order, Pass, Role, Server, Stops, Told};
+use nightlab::swarm::{
+    self, COORDINATOR_PASS, Contributing, Coordinator, MACHINE_PASS, Offer, Order, Pass, Role, Server, Stops, Told,
+};
 use nightlab::system::sanitize::{printable, shell_word};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -27,6 +29,7 @@ pub fn swarm(cli: &Cli, command: &Swarm) -> Result<ExitCode> {
     match command {
         Swarm::Up { listen, server, new_keys } => up(cli, *listen, server.as_deref(), *new_keys),
         Swarm::Status(watch) => status(cli, watch),
+        Swarm::Invite(invite) => invite_somebody(cli, invite),
         Swarm::Drain(tell) => order(cli, tell, Order::Drain),
         Swarm::Kick(tell) => order(cli, tell, Order::Kick),
     }
@@ -39,7 +42,7 @@ fn folder(cli: &Cli) -> PathBuf {
 
 fn coordinator_pass(cli: &Cli, file: Option<&Path>) -> Result<Pass> {
     let file = file.map_or_else(|| folder(cli).join(COORDINATOR_PASS), Path::to_owned);
-    Ok(Pass::read(&file, Role::Coordinator)?)
+    Ok(Pass::read(&file, &[Role::Coordinator])?)
 }
 
 /// Gives a bench the machines of the swarm that the command line names, if it names one.
@@ -97,13 +100,34 @@ fn status(cli: &Cli, watch: &Watch) -> Result<ExitCode> {
     if status.machines.is_empty() {
         println!("machines     none: `host work` on a machine offers its cores");
     }
-    for machine in status.machines {
-        let drains = if machine.is_draining { ", takes no more" } else { "" };
-        let (version, class) = (printable(&machine.version), printable(&machine.numerics));
-        println!(
-            "machine      {}  {} of {} busy{drains}  host {version}, {class}",
-            machine.machine, machine.busy, machine.jobs
-        );
+    status.machines.iter().for_each(|machine| print_machine("machine    ", machine));
+    for contributor in status.contributors {
+        let Contributing { name, runs, agreed, share, is_out, machines } = contributor;
+        let again = format!("{agreed} runs made again agreed, {:.0} % are made again", share * 100.0);
+        match is_out {
+            Some(why) => println!("contributor  {name}  out: {}", printable(&why)),
+            None => println!("contributor  {name}  at most {runs} at a time; {again}"),
+        }
+        machines.iter().for_each(|machine| print_machine("  machine  ", machine));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_machine(what: &str, machine: &Offer) {
+    let drains = if machine.is_draining { ", takes no more" } else { "" };
+    let (version, class) = (printable(&machine.version), printable(&machine.numerics));
+    println!("{what}  {}  {} of {} busy{drains}  host {version}, {class}", machine.machine, machine.busy, machine.jobs);
+}
+
+fn invite_somebody(cli: &Cli, invite: &Invite) -> Result<ExitCode> {
+    let Invite { name, quota, out, at: Watch { url, pass } } = invite;
+    let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.pass")));
+    swarm::invite(url, coordinator_pass(cli, pass.as_deref())?, name, *quota, &path)?;
+    if cli.json {
+        text::json_line(&json!({ "contributor": name, "pass": path }));
+    } else {
+        println!("{} lets {name} in: send it there where nobody else reads it, and then", file(&path));
+        println!("    host work nats://SERVER:4222 --pass {} --jobs N", file(&path));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -124,7 +148,7 @@ pub fn work(cli: &Cli, what: &Work) -> Result<ExitCode> {
     let stop = stop_on_ctrl_c()?;
     let work = swarm::Work {
         url: what.url.clone(),
-        pass: Pass::read(&what.pass, Role::Machine)?,
+        pass: Pass::read(&what.pass, &[Role::Machine, Role::Contributor])?,
         jobs: cli.jobs,
         threads: cli.threads.unwrap_or_else(setup::all_cores),
     };

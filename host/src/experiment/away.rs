@@ -6,6 +6,7 @@ use crate::experiment::ended::Ended;
 use crate::experiment::fleet::{Asked, Fleet, Heard, News, Order};
 use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
 use crate::record::key::Manifest;
+use crate::record::outcome::{HostFault, Status};
 use std::time::Duration;
 
 /// While nothing is heard of a run, the caller is asked at this interval whether to go on.
@@ -29,31 +30,49 @@ impl Bench {
             return Ok(Awaited::Known(Box::new(run)));
         }
         let probe_seed = self.recorded_probe_seed(&manifest)?.unwrap_or_else(draw_probe_seed);
-        let order = Order { manifest: manifest.clone(), component: experiment.component.clone(), probe_seed };
+        let component = experiment.component.clone();
+        let order = Order { manifest: manifest.clone(), component, probe_seed, is_for_trusted: false };
         Ok(Awaited::Asked { manifest: Box::new(manifest), asked: fleet.ask(order) })
     }
 
-    /// Waits for a run and records it. If `stopped` returns true, it is taken back and ends as interrupted.
+    /// Waits for a run and records it. If `stopped` returns true, it is taken back and ends as interrupted. If it comes
+    /// out that somebody lied before, what is in doubt is made again first; if something of it was false, the run ends
+    /// as a fault of the machine, since what the caller knows already may rest on it.
     pub fn take(&self, awaited: Awaited, say: &mut dyn FnMut(News), stopped: &Stopped) -> Result<Run, BenchError> {
         let (manifest, mut asked) = match awaited {
             Awaited::Known(run) => return Ok(*run),
             Awaited::Asked { manifest, asked } => (manifest, asked),
         };
-        let ended = loop {
-            match asked.hear(TICK) {
-                Heard::Ended(ended) => break *ended,
-                Heard::Progress(progress) => say(News::Progress(&progress)),
-                Heard::Note(text) => say(News::Note(text)),
-                Heard::Nothing => {}
-            }
-            if stopped() {
-                break Ended::interrupted();
-            }
-        };
+        let (ended, liars) = hear_out(&mut *asked, say, stopped);
         let run = self.record(&manifest, &[], ended)?;
         if run.record.is_some() {
             asked.is_stored();
         }
+        let mut was_misled = false;
+        for liar in liars {
+            was_misled |= self.resolve(&liar, say, stopped)?;
+        }
+        if was_misled {
+            let why = "a contributor lied about an earlier run, which was made again";
+            return self.record(&manifest, &[], Ended::without_result(Status::host(HostFault::System, why)));
+        }
         Ok(run)
+    }
+}
+
+/// How a run ended, and who turned out to have lied meanwhile.
+pub(super) fn hear_out(asked: &mut dyn Asked, say: &mut dyn FnMut(News), stopped: &Stopped) -> (Ended, Vec<String>) {
+    let mut liars = Vec::new();
+    loop {
+        match asked.hear(TICK) {
+            Heard::Ended(ended) => return (*ended, liars),
+            Heard::Progress(progress) => say(News::Progress(&progress)),
+            Heard::Note(text) => say(News::Note(text)),
+            Heard::Lied(contributor) => liars.push(contributor),
+            Heard::Nothing => {}
+        }
+        if stopped() {
+            return (Ended::interrupted(), liars);
+        }
     }
 }

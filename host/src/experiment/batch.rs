@@ -160,7 +160,7 @@ impl Bench {
         checkpoints: &[(u32, Hash)],
         ended: Ended,
     ) -> Result<Run, BenchError> {
-        let Ended { outcome, state, evaluation, traffic, wall } = ended;
+        let Ended { outcome, state, evaluation, traffic, wall, word } = ended;
         let record = match outcome.status.is_result() {
             true => Some(self.store.record_experiment(&Finished {
                 manifest,
@@ -170,6 +170,7 @@ impl Bench {
                 evaluation,
                 finished_unix_ms: unix_ms(),
                 wall_ms: wall.as_millis() as i64,
+                word: word.as_deref(),
             })?),
             false => {
                 self.store.remove_unnamed(checkpoints.iter().map(|(_, blob)| *blob).collect())?;

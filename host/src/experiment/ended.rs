@@ -19,6 +19,8 @@ pub struct Ended {
     pub traffic: Option<Traffic>,
     /// Wall time of training and evaluation.
     pub wall: Duration,
+    /// The contributor on whose word alone it rests. `None` if this machine or a trusted one has made the run.
+    pub word: Option<String>,
 }
 
 impl Ended {
@@ -31,7 +33,7 @@ impl Ended {
     pub fn without_result(status: Status) -> Self {
         let Trained { status, curve, totals, intervals, read_log, fuel, .. } = Trained::failed(status);
         let outcome = Outcome { status, score: None, curve, totals, intervals, read_log, state: None, fuel };
-        Self { outcome, state: None, evaluation: None, traffic: None, wall: Duration::ZERO }
+        Self { outcome, state: None, evaluation: None, traffic: None, wall: Duration::ZERO, word: None }
     }
 
     /// A run that the user stopped.

@@ -13,6 +13,8 @@ pub struct Order {
     pub component: Component,
     /// Decides the probes where there is no proof.
     pub probe_seed: u64,
+    /// Only by machines whose word is enough.
+    pub is_for_trusted: bool,
 }
 
 /// Machines that take runs. No result depends on which machine ran it.
@@ -22,6 +24,9 @@ pub trait Fleet: Send + Sync {
 
     /// Asks for a run. It is taken back when what is returned is dropped.
     fn ask(&self, order: Order) -> Box<dyn Asked>;
+
+    /// What this contributor said was false: it gets no more runs.
+    fn shut_out(&self, contributor: &str);
 }
 
 /// A run that was asked for.
@@ -38,6 +43,8 @@ pub enum Heard {
     /// Something about the machines, for people.
     Note(String),
     Progress(Progress),
+    /// This contributor lied: what rests on its word alone is in doubt.
+    Lied(String),
     Ended(Box<Ended>),
 }
 

@@ -7,6 +7,7 @@
 //! prepare    source → component → dry run: a candidate
 //! batch      experiments at the same time, recorded together
 //! fleet      what the bench needs of other machines that run experiments in its place; away asks them
+//! doubt      what rests on a contributor's word alone, made again by a trusted machine
 //! ended      how a run ended
 //! runner     one experiment: training → evaluation → outcome; holds no store
 //! spec       the settings of the runs of a manifest
@@ -24,6 +25,7 @@ pub mod away;
 pub mod batch;
 pub mod bench;
 pub mod calibrate;
+mod doubt;
 pub mod ended;
 pub mod fleet;
 pub mod judge;

@@ -227,7 +227,7 @@ fn first_interval(stored: &[[u8; 32]], found: &[[u8; 32]]) -> Option<u32> {
 }
 
 /// The first difference, in the order of a run: intervals, status, final state, score, and everything else.
-fn first_difference(stored: &Outcome, found: &Outcome) -> Option<String> {
+pub fn first_difference(stored: &Outcome, found: &Outcome) -> Option<String> {
     if let Some(interval) = first_interval(&stored.intervals, &found.intervals) {
         return Some(format!("interval {interval} of {} has another state hash", stored.intervals.len()));
     }

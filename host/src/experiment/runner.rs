@@ -82,7 +82,7 @@ impl<'a> Runner<'a> {
         let traffic = trained.traffic;
         let (outcome, causality) = self.outcome(experiment, probe_seed, trained, state.as_deref(), stopped);
         let evaluation = causality.map(|causality| Evaluation { causality, probe_seed });
-        Ended { outcome, state, evaluation, traffic, wall: started.elapsed() }
+        Ended { outcome, state, evaluation, traffic, wall: started.elapsed(), word: None }
     }
 
     /// Runs one training. `resume` limits the replay of a recorded run to one interval.

@@ -17,6 +17,7 @@ use kernels::cost::Rules;
 use kernels::graph::Graph;
 use kernels::session::NamedState;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -281,11 +282,23 @@ impl Sandbox {
         let limit = tensors.saturating_add(REPORT_BYTES);
         let without_run = if accelerator.is_some() { START_MS } else { PROBE_MS };
         let mut left = Countdown::new(Duration::from_millis(run.map_or(without_run, |run| run.wall_limit_ms)));
+        let mut give_up = |said| {
+            if on(said).is_break() {
+                return Some(Status::host(HostFault::Interrupted, "stopped by the user"));
+            }
+            let message = "the wall-clock limit passed; the machine may be busy, or `host calibrate` out of date";
+            left.is_over().then(|| Status::host(HostFault::Timeout, message))
+        };
         let mut child = match accelerator {
             None => Child::start(self.child_exe.clone().map_or_else(this_program, Command::new).env_clear(), &[])?,
             Some(accelerator) => Child::start(&mut accelerator.command(), &accelerator.arguments())?,
         };
-        if let Err(error) = send(&mut child.connection, job) {
+        let mut job_to = Telling { connection: &child.connection, give_up: &mut || give_up(None), given_up: None };
+        let sent = send(&mut job_to, job);
+        if let Some(status) = job_to.given_up {
+            return Err(status);
+        }
+        if let Err(error) = sent {
             return Err(child.ended(&error));
         }
         let mut frames = Frames::new(limit).within(TICK);
@@ -298,16 +311,40 @@ impl Sandbox {
                 Some(Report::Failed(status)) => return Err(status.shortened()),
                 Some(report) if report.is_last() => return Ok(report.shortened()),
                 other => {
-                    if on(other).is_break() {
-                        return Err(Status::host(HostFault::Interrupted, "stopped by the user"));
+                    if let Some(status) = give_up(other) {
+                        return Err(status);
                     }
                 }
             }
-            if left.is_over() {
-                let message = "the wall-clock limit passed; the machine may be busy, or `host calibrate` out of date";
-                return Err(Status::host(HostFault::Timeout, message));
+        }
+    }
+}
+
+/// Writes to a child that may not read, as one that the system has stopped: the caller is asked now and then whether to
+/// go on.
+struct Telling<'a> {
+    connection: &'a UnixStream,
+    give_up: &'a mut dyn FnMut() -> Option<Status>,
+    given_up: Option<Status>,
+}
+
+impl Write for Telling<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.given_up = (self.give_up)();
+                    if self.given_up.is_some() {
+                        return Err(error);
+                    }
+                }
+                written => return written,
             }
         }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connection.flush()
     }
 }
 
@@ -368,6 +405,7 @@ impl Child {
         let path = instructions::chosen().map_err(|e| Status::host(HostFault::System, e.to_string()))?;
         let (connection, theirs) = UnixStream::pair().map_err(system)?;
         connection.set_read_timeout(Some(TICK)).map_err(system)?;
+        connection.set_write_timeout(Some(TICK)).map_err(system)?;
         let process = program
             .args([MODE, &std::process::id().to_string(), path.name()])
             .args(more)

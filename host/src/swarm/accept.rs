@@ -65,7 +65,7 @@ pub fn accept(
         decode_state(state).map_err(Refused::State)?;
     }
     let evaluation = causality.map(|causality| Evaluation { causality, probe_seed: job.probe_seed });
-    Ok(Ended { outcome, state, evaluation, traffic: None, wall })
+    Ok(Ended { outcome, state, evaluation, traffic: None, wall, word: None })
 }
 
 /// Largest encoded state of a job in bytes: the limit of its values, and room for names and shapes.

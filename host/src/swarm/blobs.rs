@@ -5,9 +5,9 @@ use crate::record::key::Hash;
 use crate::swarm::error::SwarmError;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::object_store::{InfoErrorKind, ObjectInfo, ObjectMetadata, ObjectStore};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use tokio::io::AsyncReadExt;
 
 /// Bytes of a chunk. The server takes messages of 1 MB.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -18,19 +18,25 @@ const FIRST_BYTES: u64 = 1 << 20;
 #[derive(Clone)]
 pub struct Blobs {
     store: ObjectStore,
-    bucket: &'static str,
-    jetstream: Context,
+    /// The stream behind the bucket.
+    stream: Stream,
+    bucket: String,
 }
 
 impl Blobs {
-    pub async fn open(jetstream: &Context, bucket: &'static str) -> Result<Self, SwarmError> {
+    pub async fn open(jetstream: &Context, bucket: &str) -> Result<Self, SwarmError> {
         let store = jetstream.get_object_store(bucket).await.map_err(SwarmError::server("a bucket"))?;
-        Ok(Self { store, bucket, jetstream: jetstream.clone() })
+        let stream = jetstream.get_stream(format!("OBJ_{bucket}")).await.map_err(SwarmError::server("a bucket"))?;
+        Ok(Self { store, stream, bucket: bucket.into() })
     }
 
     /// Puts a blob, unless it is there.
     pub async fn put(&self, bytes: &[u8]) -> Result<Hash, SwarmError> {
-        let hash = Hash::of(bytes);
+        self.put_as(Hash::of(bytes), bytes).await
+    }
+
+    /// Puts a blob whose hash is known, unless it is there.
+    pub async fn put_as(&self, hash: Hash, bytes: &[u8]) -> Result<Hash, SwarmError> {
         if self.has(&hash).await? {
             return Ok(hash);
         }
@@ -55,26 +61,33 @@ impl Blobs {
 
     /// Takes a blob of at most `cap` bytes; `None` if it is not there, or not what its name says.
     pub async fn get(&self, hash: &Hash, cap: u64) -> Result<Option<Vec<u8>>, SwarmError> {
-        if !self.has(hash).await? {
-            return Ok(None);
+        let Some(info) = self.find(hash).await? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity((info.size as u64).min(cap).min(FIRST_BYTES) as usize);
+        let (chunks, mut next) = (format!("$O.{}.C.{}", self.bucket, info.nuid), None);
+        for _ in 0..info.chunks {
+            let chunk = match self.stream.direct_get_next_for_subject(chunks.clone(), next).await {
+                Ok(chunk) => chunk,
+                // It was removed or changed meanwhile, or what its maker says of it is wrong.
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => break,
+                Err(error) if error.kind() == DirectGetErrorKind::InvalidSubject => break,
+                Err(error) => return Err(SwarmError::server("a blob")(error)),
+            };
+            next = Some(chunk.sequence.saturating_add(1));
+            bytes.extend_from_slice(&chunk.payload);
+            if bytes.len() as u64 > cap {
+                return Ok(None);
+            }
         }
-        let object = self.store.get(hash.to_string()).await.map_err(SwarmError::server("a blob"))?;
-        let mut bytes = Vec::with_capacity((object.info.size as u64).min(cap).min(FIRST_BYTES) as usize);
-        // One more than the cap tells that it is larger.
-        let read = object.take(cap.saturating_add(1)).read_to_end(&mut bytes).await;
-        // A blob that was removed or changed meanwhile breaks off.
-        Ok((read.is_ok() && bytes.len() as u64 <= cap && Hash::of(&bytes) == *hash).then_some(bytes))
+        Ok((Hash::of(&bytes) == *hash).then_some(bytes))
     }
 
     /// Removes a blob; one that is gone already is no error. It leaves no mark of the removal, as the store's own way
     /// does: only the coordinator may write over one.
     pub async fn remove(&self, hash: &Hash) -> Result<(), SwarmError> {
         let Some(info) = self.find(hash).await? else { return Ok(()) };
-        let failed = SwarmError::server("a bucket");
-        let stream = self.jetstream.get_stream(format!("OBJ_{}", self.bucket)).await.map_err(failed)?;
         let name = URL_SAFE.encode(hash.to_string());
         for part in [format!("$O.{}.M.{name}", self.bucket), format!("$O.{}.C.{}", self.bucket, info.nuid)] {
-            stream.purge().filter(part).await.map_err(SwarmError::server("a blob"))?;
+            self.stream.purge().filter(part).await.map_err(SwarmError::server("a blob"))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! people.
 
 use crate::swarm::machine::{MachineId, Offer};
+use crate::swarm::names::Lane;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,6 +29,10 @@ impl Board {
         self.room.load(Ordering::Relaxed).clamp(1, MOST_ROOM)
     }
 
+    pub fn set_room(&self, room: usize) {
+        self.room.store(room, Ordering::Relaxed);
+    }
+
     pub fn note(&self, text: String) {
         if let Ok(mut notes) = self.notes.lock()
             && notes.len() < MOST_NOTES
@@ -41,13 +46,23 @@ impl Board {
     }
 }
 
-/// The machines that say that they are there.
+/// The machines of a lane that say that they are there.
 #[derive(Debug, Default)]
 pub struct Machines {
+    lane: Lane,
     known: BTreeMap<MachineId, (Offer, Instant)>,
 }
 
 impl Machines {
+    pub fn of(lane: Lane) -> Self {
+        Self { lane, known: BTreeMap::new() }
+    }
+
+    /// How people call a machine.
+    fn called(&self, machine: &MachineId) -> String {
+        self.lane.contributor().map_or_else(|| machine.to_string(), |name| format!("{machine} of {name}"))
+    }
+
     /// Hears a machine. Its coming, its going, and what keeps it from working are notes.
     pub fn hear(&mut self, offer: Offer, now: Instant, board: &Board) {
         let machine = offer.machine.clone();
@@ -56,34 +71,32 @@ impl Machines {
             return;
         }
         let is_new = before.is_none();
+        let called = self.called(&machine);
         let drains_now = offer.is_draining && before.is_none_or(|before| !before.is_draining);
         if offer.numerics != kernels::cpu::CLASS {
             if is_new {
                 let Offer { version, numerics, .. } = &offer;
                 let own = kernels::cpu::CLASS;
                 board.note(format!(
-                    "{machine} runs host {version} of the numerics class {numerics}, this night {own}: it gets no runs"
+                    "{called} runs host {version} of the numerics class {numerics}, this night {own}: it gets no runs"
                 ));
             }
         } else if drains_now {
-            board.note(format!("{machine} takes no more runs"));
+            board.note(format!("{called} takes no more runs"));
         } else if is_new {
-            board.note(format!("{machine} offers {}", counted(offer.jobs)));
+            board.note(format!("{called} offers {}", counted(offer.jobs)));
         }
         self.known.insert(machine, (offer, now));
-        self.count(board);
     }
 
-    /// Forgets the machines that have gone. Returns whether none is left that works.
-    pub fn forget(&mut self, now: Instant, board: &Board) -> bool {
-        self.known.retain(|machine, (offer, heard)| {
-            let is_there = now.saturating_duration_since(*heard) < SILENCE;
-            if !is_there && !offer.is_draining {
-                board.note(format!("{machine} is silent; what it had goes to others"));
-            }
-            is_there
-        });
-        self.count(board) == 0
+    /// Forgets the machines that have gone.
+    pub fn forget(&mut self, now: Instant, board: &Board) {
+        let is_there = |heard: &Instant| now.saturating_duration_since(*heard) < SILENCE;
+        let gone = self.known.iter().filter(|(_, (offer, heard))| !is_there(heard) && !offer.is_draining);
+        for machine in gone.map(|(machine, _)| self.called(machine)) {
+            board.note(format!("{machine} is silent; what it had goes to others"));
+        }
+        self.known.retain(|_, (_, heard)| is_there(heard));
     }
 
     /// How many more runs the machines could make now, as they said last.
@@ -92,10 +105,10 @@ impl Machines {
         self.known.values().map(|(offer, _)| free(offer)).sum()
     }
 
-    fn count(&self, board: &Board) -> usize {
-        let room = self.known.values().map(|(offer, _)| offer.room(kernels::cpu::CLASS)).sum();
-        board.room.store(room, Ordering::Relaxed);
-        room
+    /// How many runs may be under way on them. Results of another numerics class than the night's never mix with its
+    /// own, so machines of one have no room.
+    pub fn room(&self) -> usize {
+        self.known.values().map(|(offer, _)| offer.room(kernels::cpu::CLASS)).sum()
     }
 }
 
@@ -128,13 +141,14 @@ mod tests {
         machines.hear(offer("a", 2), now, &board);
         machines.hear(offer("b", 3), now + Duration::from_secs(10), &board);
         machines.hear(Offer { numerics: "cpu-1".into(), ..offer("old", 8) }, now, &board);
-        assert_eq!((board.room(), machines.free()), (5, 5));
+        assert_eq!((machines.room(), machines.free()), (5, 5));
         machines.hear(Offer { busy: 2, ..offer("b", 3) }, now + Duration::from_secs(10), &board);
-        assert_eq!((board.room(), machines.free()), (5, 3));
-        assert!(!machines.forget(now + SILENCE, &board));
-        assert_eq!(board.room(), 3);
+        assert_eq!((machines.room(), machines.free()), (5, 3));
+        machines.forget(now + SILENCE, &board);
+        assert_eq!(machines.room(), 3);
         machines.hear(Offer { is_draining: true, ..offer("b", 3) }, now + SILENCE, &board);
-        assert!(machines.forget(now + SILENCE, &board));
+        machines.forget(now + SILENCE, &board);
+        assert_eq!(machines.room(), 0);
         let notes: Vec<String> = std::iter::from_fn(|| board.next_note()).collect();
         let class = kernels::cpu::CLASS;
         assert_eq!(

@@ -6,12 +6,13 @@ use crate::experiment::ended::Ended;
 use crate::experiment::fleet::{Asked, Fleet, Heard, Order};
 use crate::record::key::ExperimentKey;
 use crate::record::outcome::{HostFault, Status};
+use crate::swarm::asked::Inputs;
 use crate::swarm::board::Board;
-use crate::swarm::desk::{Command, Desk, Inputs};
+use crate::swarm::desk::{Command, Desk};
 use crate::swarm::error::SwarmError;
+use crate::swarm::link::runtime;
 use crate::swarm::pass::Pass;
 use kernels::cost::Profile;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -37,9 +38,9 @@ impl Coordinator {
         let (ready, is_ready) = mpsc::channel();
         let (url, told, arrivals) = (url.to_owned(), board.clone(), commands.downgrade());
         let work = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match runtime() {
                 Ok(runtime) => runtime,
-                Err(source) => return drop(ready.send(Err(thread_error(source)))),
+                Err(error) => return drop(ready.send(Err(error))),
             };
             runtime.block_on(async move {
                 match Desk::open(&url, pass, inputs, told, arrivals).await {
@@ -51,16 +52,11 @@ impl Coordinator {
                 }
             });
         };
-        let thread = thread::Builder::new().name("swarm".into()).spawn(work).map_err(thread_error)?;
+        let thread = thread::Builder::new().name("swarm".into()).spawn(work).map_err(SwarmError::server("a thread"))?;
         let coordinator = Self { commands: Some(commands), board, numbers: AtomicU64::new(0), thread: Some(thread) };
-        let ended = || thread_error(io::Error::other("it ended"));
-        is_ready.recv().map_err(|_| ended())??;
+        is_ready.recv().map_err(|_| SwarmError::server("a thread")("it ended"))??;
         Ok(coordinator)
     }
-}
-
-fn thread_error(source: io::Error) -> SwarmError {
-    SwarmError::Server { what: "a thread", reason: source.to_string() }
 }
 
 impl Drop for Coordinator {
@@ -74,6 +70,12 @@ impl Drop for Coordinator {
 }
 
 impl Fleet for Coordinator {
+    fn shut_out(&self, contributor: &str) {
+        if let (Some(commands), Ok(name)) = (&self.commands, contributor.parse()) {
+            let _ = commands.send(Command::ShutOut(name));
+        }
+    }
+
     fn room(&self) -> usize {
         self.board.room()
     }

@@ -48,7 +48,9 @@ pub enum SwarmError {
     Sandbox(String),
     #[error("this machine lacks walls around guests that others send ({0}); `host doctor` says more. It makes no runs")]
     Walls(String),
-    #[error("no machine of this swarm is called {0}; `host swarm status` lists them")]
+    #[error("{0} is invited already; `host swarm kick {0}` revokes its pass, and then it can have another one")]
+    Invited(String),
+    #[error("no machine or contributor of this swarm is called {0}; `host swarm status` lists them")]
     NoMachine(String),
     #[error("{0} does not answer; it may have ended")]
     Silent(String),
@@ -57,7 +59,7 @@ pub enum SwarmError {
 /// What is wrong with a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
-    #[error("the pass {path}: {source}; `host swarm up` writes passes, copy one from there", path = .path.display())]
+    #[error("the pass {path}: {source}; `host swarm up` writes passes, copy one from there, or ask for one", path = .path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{path} is no pass: line {line} should be `{wanted}`; copy it anew", path = .path.display())]
     Line { path: PathBuf, line: usize, wanted: &'static str },

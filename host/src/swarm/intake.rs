@@ -20,7 +20,7 @@ pub struct Intake {
     /// The coordinator's.
     pub key: PrivateKey,
     /// Who must have signed the receipt.
-    pub machines: PublicKey,
+    pub signer: PublicKey,
     pub order: Order,
     /// Blobs of the lesson and the profile.
     pub inputs: (Hash, Hash),
@@ -41,8 +41,8 @@ impl Intake {
     /// The server is away.
     pub async fn take(self, receipt: &[u8]) -> Result<Taken, SwarmError> {
         let receipt = match Signed::<Receipt>::read(receipt) {
-            Ok(Signed { text, by, .. }) if by == self.machines => text,
-            Ok(Signed { by, .. }) => return Ok(Taken::Refused(format!("{} has no pass of this swarm", by.short()))),
+            Ok(Signed { text, by, .. }) if by == self.signer => text,
+            Ok(Signed { by, .. }) => return Ok(Taken::Refused(format!("{} has no pass for it", by.short()))),
             Err(error) => return Ok(Taken::Refused(error.to_string())),
         };
         // Signatures have no chance in them, so that the job can be written again.

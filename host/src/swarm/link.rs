@@ -12,11 +12,14 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 /// How long an answer of the server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the server may be away while something is opened.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server is tried that was never reached: it may be one that starts, or none.
+const SHORT_PATIENCE: Duration = Duration::from_secs(15);
 /// Time between two tries.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -28,6 +31,23 @@ pub struct Link {
 }
 
 impl Link {
+    /// Connects as [`Link::connect`] does, also to a server that is just started again.
+    pub async fn connect_patiently(
+        url: &str,
+        pass: Pass,
+        tell: impl Fn(String) + Clone + Send + Sync + 'static,
+    ) -> Result<Self, SwarmError> {
+        let since = Instant::now();
+        loop {
+            match Self::connect(url, pass.clone(), tell.clone()).await {
+                Err(SwarmError::Unreachable { .. }) if since.elapsed() < SHORT_PATIENCE => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                connected => return connected,
+            }
+        }
+    }
+
     /// Connects. A connection that breaks later is made again, for as long as it takes; `tell` hears of it.
     pub async fn connect(
         url: &str,
@@ -42,7 +62,7 @@ impl Link {
         let options = ConnectOptions::with_nkey(seed)
             .require_tls(true)
             .tls_client_config(to_one_server(pass.certificate)?)
-            .custom_inbox_prefix(pass.role.inbox())
+            .custom_inbox_prefix(pass.inbox())
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .ignore_discovered_servers()
@@ -61,6 +81,11 @@ impl Link {
         jetstream.set_timeout(PATIENCE);
         Ok(Self { client, jetstream, pass })
     }
+}
+
+/// What drives the tasks of a swarm, on the thread that asks for it.
+pub fn runtime() -> Result<Runtime, SwarmError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SwarmError::server("a thread"))
 }
 
 /// Tries until the server answers: one that is just started again needs some seconds.

@@ -1,28 +1,27 @@
 //! A night over many machines. The coordinator is a night that asks others for its runs; machines make them. Between
 //! them is a NATS server with JetStream, which keeps jobs and receipts until they are done with. The coordinator's
 //! store stays the truth. May import `community`, `data`, `experiment`, `guest`, `record`, `sandbox` and `system`.
-//!
-//! Start with `job` and `receipt`, which are all that machines tell each other of a run, and `accept`, which says when
-//! one answers the other. docs/swarm.md is for users.
+//! Start with `job` and `receipt`, all that machines tell each other of a run. docs/swarm.md is for users.
 //!
 //! ```text
-//! job, receipt, said    what is said of a run: signed, by hash, without a path or a time   (pure)
-//! accept                whether a receipt answers a job                                     (pure)
+//! job, receipt, said    what is said of a run: signed, by hash, no path, no time; accept: what answers (pure)
 //! machine, board, pace  what a machine offers; who is there; how long runs take             (pure)
-//! names, rights         subjects, streams, buckets; who may do what on the server           (pure)
-//! pass                  the file that lets a machine in
-//! link, stock, blobs    the connection; streams and buckets; what goes through them by hash
-//! lease                 one coordinates at a time
-//! coordinator, desk     the night's side: asks, hears, takes in (intake)
+//! names, rights         lanes: subjects, streams, buckets; who may do what on the server    (pure)
+//! contributor           somebody whose word is not enough: which of its runs are made again (pure)
+//! pass, link, stock     what lets a machine in; the connection; streams and buckets, of blobs by hash too
+//! coordinator, desk     the night's side: asks (asked), hears, takes in (intake); crowd: contributors; lease
 //! work, worker, slot    a machine's side: takes jobs, and answers; run makes the runs, from what cache holds
-//! server, watch         a local server; status, drain, kick
+//! server, watch         a local server; status, drain, kick, invite
 //! ```
 
 mod accept;
+mod asked;
 mod blobs;
 mod board;
 mod cache;
+mod contributor;
 mod coordinator;
+mod crowd;
 mod desk;
 mod error;
 mod intake;
@@ -46,13 +45,16 @@ mod watch;
 mod work;
 mod worker;
 
+pub use contributor::Contributor;
 pub use coordinator::Coordinator;
 pub use error::{PassError, SwarmError};
-pub use job::JobFault;
+pub use job::{Job, JobFault};
 pub use link::Link;
 pub use machine::{MachineId, Offer};
+pub use names::Lane;
 pub use pass::{Pass, Role};
+pub use receipt::{End, Receipt};
 pub use server::{COORDINATOR_PASS, MACHINE_PASS, Server};
-pub use watch::{Order, Status, order, status};
+pub use watch::{Contributing, Order, Status, invite, order, status};
 pub use work::{Stops, Work, work};
 pub use worker::Told;

@@ -3,6 +3,7 @@
 use crate::community::{PrivateKey, PublicKey};
 use crate::record::key::Hash;
 use crate::swarm::error::PassError;
+use crate::swarm::names::Lane;
 use crate::system::atomic_file;
 use crate::system::user_file;
 use nkeys::{KeyPair, KeyPairType};
@@ -22,32 +23,35 @@ const OF_OTHERS: u32 = 0o077;
 pub enum Role {
     /// To ask for runs, and to give orders.
     Coordinator,
-    /// To make runs.
+    /// To make runs, and to be believed.
     Machine,
+    /// To make runs that are made again, now and then.
+    Contributor,
 }
 
 impl Role {
-    pub const ALL: [Self; 2] = [Self::Coordinator, Self::Machine];
+    pub const ALL: [Self; 3] = [Self::Coordinator, Self::Machine, Self::Contributor];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Coordinator => "coordinator",
             Self::Machine => "machine",
+            Self::Contributor => "contributor",
         }
     }
 
-    /// Where answers to its requests arrive; nobody of another role can listen there.
-    pub const fn inbox(self) -> &'static str {
-        match self {
-            Self::Coordinator => "_INBOX_coordinator",
-            Self::Machine => "_INBOX_machine",
-        }
+    /// Where answers to its requests arrive; nobody else can listen there.
+    pub fn inbox(self, lane: &Lane) -> String {
+        let name = self.name();
+        lane.contributor().map_or_else(|| format!("_INBOX_{name}"), |who| format!("_INBOX_{name}_{who}"))
     }
 }
 
 #[derive(Clone)]
 pub struct Pass {
     pub role: Role,
+    /// Of a contributor's machines, or of the owner's.
+    pub lane: Lane,
     /// Hash of the server's certificate. No other server is talked to.
     pub certificate: Hash,
     /// Who signs jobs.
@@ -61,9 +65,10 @@ pub struct Pass {
 impl Pass {
     /// Writes the file, for its owner alone.
     pub fn write(&self, path: &Path) -> Result<(), PassError> {
-        let Self { role, certificate, coordinator, machines, key } = self;
+        let Self { role, lane, certificate, coordinator, machines, key } = self;
+        let who = lane.contributor().map(|name| format!(" {name}")).unwrap_or_default();
         let text = format!(
-            "{FIRST_LINE}\nrole: {}\ncertificate: {certificate}\ncoordinator: {coordinator}\nmachines: {machines}\nkey: {}\n",
+            "{FIRST_LINE}\nrole: {}{who}\ncertificate: {certificate}\ncoordinator: {coordinator}\nmachines: {machines}\nkey: {}\n",
             role.name(),
             key.reveal()
         );
@@ -71,8 +76,8 @@ impl Pass {
             .map_err(|error| PassError::Io { path: error.path, source: error.source })
     }
 
-    /// Reads the file of a pass with this role.
-    pub fn read(path: &Path, wanted: Role) -> Result<Self, PassError> {
+    /// Reads the file of a pass with one of these roles.
+    pub fn read(path: &Path, wanted: &[Role]) -> Result<Self, PassError> {
         let at = |source: io::Error| PassError::Io { path: path.to_owned(), source };
         let text = user_file::read(path, MAX_BYTES).map_err(at)?;
         if fs::metadata(path).map_err(at)?.permissions().mode() & OF_OTHERS != 0 {
@@ -80,20 +85,37 @@ impl Pass {
         }
         let mut lines = Lines { path: path.to_owned(), lines: text.lines(), number: 0 };
         lines.value(FIRST_LINE, "", |_| Some(()))?;
-        let role = lines.value("role: …", "role: ", |name| Role::ALL.into_iter().find(|role| role.name() == name))?;
+        let (role, lane) = lines.value("role: …", "role: ", read_role)?;
         let certificate = lines.value("certificate: …", "certificate: ", |hash| hash.parse().ok())?;
         let coordinator = lines.value("coordinator: …", "coordinator: ", |key| key.parse().ok())?;
         let machines = lines.value("machines: …", "machines: ", |key| key.parse().ok())?;
         let key = lines.value("key: …", "key: ", |digits| PrivateKey::read(digits).ok())?;
-        if role != wanted {
-            return Err(PassError::Role { path: path.to_owned(), wanted: wanted.name(), found: role.name() });
+        if !wanted.contains(&role) {
+            let wanted = wanted.first().map_or("", |role| role.name());
+            return Err(PassError::Role { path: path.to_owned(), wanted, found: role.name() });
         }
-        Ok(Self { role, certificate, coordinator, machines, key })
+        Ok(Self { role, lane, certificate, coordinator, machines, key })
+    }
+
+    /// Where answers to its holder's requests arrive.
+    pub fn inbox(&self) -> String {
+        self.role.inbox(&self.lane)
     }
 
     /// The key as the server and its client spell keys.
     pub fn login(&self) -> Result<KeyPair, PassError> {
         KeyPair::new_from_raw(KeyPairType::User, self.key.seed()).map_err(|error| PassError::Key(error.to_string()))
+    }
+}
+
+/// A role, with the name of a contributor and of nobody else.
+fn read_role(text: &str) -> Option<(Role, Lane)> {
+    let (role, who) = text.split_once(' ').map_or((text, None), |(role, who)| (role, Some(who)));
+    let role = Role::ALL.into_iter().find(|known| known.name() == role)?;
+    match (role, who) {
+        (Role::Contributor, Some(who)) => Some((role, Lane::of(&who.parse().ok()?))),
+        (Role::Coordinator | Role::Machine, None) => Some((role, Lane::OWN)),
+        _ => None,
     }
 }
 

@@ -1,64 +1,66 @@
 //! Who may do what on the server, and its other settings: the text of its configuration. Whoever has no pass is not let
 //! in. Pure.
 
-use crate::swarm::names::{ANY_BEAT, ANY_ORDER, ANY_RECEIPT, ANY_SAID, INPUTS, JOBS, MACHINES, RESULTS, ROLL, STOP};
+use crate::swarm::names::{Kind, Lane, MACHINES};
 use crate::swarm::pass::Role;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Subjects on which a role may publish, and to which it may subscribe.
-pub fn of(role: Role) -> (Vec<String>, Vec<String>) {
-    let inbox = format!("{}.>", role.inbox());
-    match role {
-        Role::Coordinator => {
-            let publish = ["swarm.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
-            (publish.map(String::from).to_vec(), vec!["swarm.>".into(), inbox])
-        }
-        Role::Machine => {
-            let publish = [
-                format!("$JS.API.CONSUMER.INFO.{JOBS}.{MACHINES}"),
-                format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{MACHINES}"),
-                format!("$JS.ACK.{JOBS}.{MACHINES}.>"),
-                ANY_RECEIPT.into(),
-                ANY_SAID.into(),
-                ANY_BEAT.into(),
-                format!("$JS.API.STREAM.INFO.OBJ_{INPUTS}"),
-                format!("$JS.API.STREAM.MSG.GET.OBJ_{INPUTS}"),
-                format!("$JS.API.DIRECT.GET.OBJ_{INPUTS}.>"),
-                format!("$JS.API.CONSUMER.CREATE.OBJ_{INPUTS}"),
-                format!("$JS.API.CONSUMER.CREATE.OBJ_{INPUTS}.>"),
-                format!("$JS.API.CONSUMER.DELETE.OBJ_{INPUTS}.>"),
-                format!("$JS.FC.OBJ_{INPUTS}.>"),
-                format!("$JS.API.STREAM.INFO.OBJ_{RESULTS}"),
-                format!("$JS.API.STREAM.MSG.GET.OBJ_{RESULTS}"),
-                format!("$JS.API.DIRECT.GET.OBJ_{RESULTS}.>"),
-                format!("$O.{RESULTS}.C.*"),
-                format!("$O.{RESULTS}.M.*"),
-            ];
-            (publish.to_vec(), vec![inbox, ROLL.into(), STOP.into(), ANY_ORDER.into()])
-        }
-    }
+/// Who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    pub role: Role,
+    pub lane: Lane,
+    /// The public key, as the server spells it.
+    pub key: String,
 }
 
-/// The server's configuration. `logins` are the public keys by which each role logs in.
-pub fn configuration(listen: SocketAddr, folder: &Path, logins: &[(Role, String)]) -> String {
+/// Subjects on which a role may publish, and to which it may subscribe.
+pub fn of(role: Role, lane: &Lane) -> (Vec<String>, Vec<String>) {
+    let inbox = format!("{}.>", role.inbox(lane));
+    if role == Role::Coordinator {
+        let publish = ["swarm.>", "swarm-of.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+        return (publish.map(String::from).to_vec(), vec!["swarm.>".into(), "swarm-of.>".into(), inbox]);
+    }
+    let (jobs, inputs, results) = (lane.jobs(), lane.inputs(), lane.results());
+    let mut publish = vec![
+        format!("$JS.API.CONSUMER.INFO.{jobs}.{MACHINES}"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.{jobs}.{MACHINES}"),
+        format!("$JS.ACK.{jobs}.{MACHINES}.>"),
+    ];
+    publish.extend(Kind::ALL.map(|kind| lane.any(kind)));
+    // Blobs are read by requests. A consumer would let its maker choose where the server sends them.
+    publish.extend([inputs, &results].iter().flat_map(|bucket| {
+        [
+            format!("$JS.API.STREAM.INFO.OBJ_{bucket}"),
+            format!("$JS.API.STREAM.MSG.GET.OBJ_{bucket}"),
+            format!("$JS.API.DIRECT.GET.OBJ_{bucket}"),
+            format!("$JS.API.DIRECT.GET.OBJ_{bucket}.>"),
+        ]
+    }));
+    publish.extend([format!("$O.{results}.C.*"), format!("$O.{results}.M.*")]);
+    (publish, vec![inbox, lane.roll(), lane.stop(), lane.any_order()])
+}
+
+/// The server's configuration.
+pub fn configuration(listen: SocketAddr, folder: &Path, logins: &[Login]) -> String {
     let quoted = |path: &Path| json!(path.to_string_lossy()).to_string();
     let users: String = logins
         .iter()
-        .map(|(role, login)| {
-            let (publish, subscribe) = of(*role);
+        .map(|Login { role, lane, key }| {
+            let (publish, subscribe) = of(*role, lane);
             let permissions = json!({
                 "publish": { "allow": publish },
                 "subscribe": { "allow": subscribe },
                 // A machine answers orders and rolls.
                 "allow_responses": { "max": 1, "expires": "1m" },
             });
-            format!("    {{ nkey: {login}, permissions: {permissions} }}\n")
+            format!("    {{ nkey: {key}, permissions: {permissions} }}\n")
         })
         .collect();
     format!(
-        "# Written by `host swarm up` at each start.\n\
+        "# Written by `host swarm up` at each start, and when a contributor comes or goes.\n\
          server_name: nightlab\n\
          listen: \"{listen}\"\n\
          max_payload: 1MB\n\

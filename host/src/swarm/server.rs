@@ -1,17 +1,21 @@
-//! A server of this machine: its folder with certificate, passes and data, and its process. The program is NATS's own.
+//! A server of this machine: its folder with certificate, passes and data, its process, and whom it lets in. The
+//! program is NATS's own.
 
 use crate::community::PrivateKey;
 use crate::record::key::Hash;
+use crate::swarm::contributor::{Contributor, Known};
 use crate::swarm::error::SwarmError;
-use crate::swarm::link::Link;
+use crate::swarm::link::{Link, runtime};
+use crate::swarm::names::Lane;
 use crate::swarm::pass::{Pass, Role};
-use crate::swarm::rights;
-use crate::swarm::stock::Stock;
+use crate::swarm::rights::{self, Login};
+use crate::swarm::stock::{Stall, Stock};
 use crate::system::atomic_file;
 use crate::system::process;
 use crate::system::process::Group;
 use crate::system::tied::tied;
-use std::fs::{DirBuilder, File};
+use nkeys::KeyPair;
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
@@ -20,11 +24,16 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 pub const COORDINATOR_PASS: &str = "coordinator.pass";
 pub const MACHINE_PASS: &str = "machine.pass";
 const CERTIFICATE: &str = "certificate.der";
 const LOG: &str = "server.log";
+const CONFIGURATION: &str = "nats.conf";
+const GUESTS: &str = "contributors.json";
+/// Time between two looks at who is invited.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(200);
@@ -34,6 +43,15 @@ pub struct Server {
     process: Group,
     folder: PathBuf,
     listen: SocketAddr,
+    runtime: Runtime,
+    /// To read who is invited.
+    _link: Link,
+    stock: Stock,
+    /// Who may log in, beside contributors.
+    owner: Vec<Login>,
+    /// The list of contributors that the server knows, and when it was last looked at.
+    edition: u64,
+    looked: Instant,
 }
 
 impl Server {
@@ -55,9 +73,13 @@ impl Server {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
         let folder = folder.canonicalize().map_err(at)?;
         let (coordinator, machine) = passes(&folder, new_keys)?;
-        let logins = [(Role::Coordinator, login(&coordinator)?), (Role::Machine, login(&machine)?)];
-        let configuration = folder.join("nats.conf");
-        keep(&configuration, rights::configuration(listen, &folder, &logins).as_bytes())?;
+        let login = |pass: &Pass| -> Result<Login, SwarmError> {
+            Ok(Login { role: pass.role, lane: Lane::OWN, key: pass.login()?.public_key() })
+        };
+        let owner = vec![login(&coordinator)?, login(&machine)?];
+        let guests = if new_keys { Vec::new() } else { read_guests(&folder) };
+        let configuration = folder.join(CONFIGURATION);
+        keep(&configuration, rights::configuration(listen, &folder, &[&owner[..], &guests].concat()).as_bytes())?;
         let path = folder.join(LOG);
         let at = |source| SwarmError::Io { path: path.clone(), source };
         let log = File::create(&path).map_err(at)?;
@@ -71,15 +93,21 @@ impl Server {
             .process_group(0)
             .spawn()
             .map_err(at)?;
-        let mut server = Self { process: Group::new(child), folder, listen };
-        server.wait_until_ready(&coordinator)?;
+        let mut process = Group::new(child);
+        let (runtime, url) = (runtime()?, url(listen));
+        let (link, stock) = wait_until_ready(&runtime, &mut process, &url, &coordinator, &path)?;
+        if new_keys {
+            runtime.block_on(forget_all(&stock))?;
+        }
+        let (edition, looked) = (0, Instant::now());
+        let mut server = Self { process, folder, listen, runtime, _link: link, stock, owner, edition, looked };
+        server.admit()?;
         Ok(server)
     }
 
     /// Where this machine reaches it.
     pub fn url(&self) -> String {
-        let ip = if self.listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.listen.ip() };
-        format!("tls://{}", SocketAddr::new(ip, self.listen.port()))
+        url(self.listen)
     }
 
     /// Where other machines probably reach it.
@@ -92,45 +120,113 @@ impl Server {
         &self.folder
     }
 
-    /// Fails if the server has ended by itself.
+    /// Lets in who is invited, and no more who is out. Call it again and again.
+    ///
+    /// # Errors
+    /// The server has ended by itself.
     pub fn check(&mut self) -> Result<(), SwarmError> {
-        match self.process.exit_status() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(SwarmError::ServerEnded(status, self.folder.join(LOG))),
-            Err(source) => Err(SwarmError::Io { path: self.folder.clone(), source }),
+        ended(&mut self.process, &self.folder.join(LOG))?;
+        if self.looked.elapsed() < LOOK {
+            return Ok(());
         }
+        self.looked = Instant::now();
+        match self.admit() {
+            // It is busy: the next look tries again.
+            Err(SwarmError::Server { .. }) => Ok(()),
+            admitted => admitted,
+        }
+    }
+
+    /// Gives the server its configuration again if the list of contributors has changed.
+    fn admit(&mut self) -> Result<(), SwarmError> {
+        let edition = self.runtime.block_on(self.stock.edition())?;
+        if edition == self.edition {
+            return Ok(());
+        }
+        let all = self.runtime.block_on(self.stock.contributors())?;
+        let let_in = all.into_iter().filter(|(_, known)| known.is_out.is_none());
+        let guests: Vec<(Contributor, String)> = let_in.map(|(name, known)| (name, known.login)).collect();
+        keep(&self.folder.join(GUESTS), &serde_json::to_vec(&guests).unwrap_or_default())?;
+        let logins = [&self.owner[..], &read_guests(&self.folder)].concat();
+        let text = rights::configuration(self.listen, &self.folder, &logins);
+        let path = self.folder.join(CONFIGURATION);
+        if fs::read(&path).is_ok_and(|known| known != text.as_bytes()) {
+            keep(&path, text.as_bytes())?;
+            self.process.hang_up();
+        }
+        self.edition = edition;
+        Ok(())
     }
 
     /// Ends the server in order: what it holds is on its disk.
     pub fn end(mut self) -> Result<(), SwarmError> {
         self.process.end_in_order().map(drop).map_err(|source| SwarmError::Io { path: self.folder.clone(), source })
     }
+}
 
-    /// Waits for the server, and makes streams and buckets.
-    fn wait_until_ready(&mut self, pass: &Pass) -> Result<(), SwarmError> {
-        let (url, since) = (self.url(), Instant::now());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(SwarmError::server("a thread"))?;
-        loop {
-            self.check()?;
-            let opened = runtime.block_on(async {
-                let link = Link::connect(&url, pass.clone(), |_| {}).await?;
-                Stock::open(&link).await.map(drop)
-            });
-            match opened {
-                Err(error) if since.elapsed() > PATIENCE => return Err(error),
-                Err(_) => thread::sleep(AGAIN),
-                Ok(()) => return Ok(()),
-            }
+fn url(listen: SocketAddr) -> String {
+    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
+    format!("tls://{}", SocketAddr::new(ip, listen.port()))
+}
+
+fn ended(process: &mut Group, log: &Path) -> Result<(), SwarmError> {
+    match process.exit_status() {
+        Ok(None) => Ok(()),
+        Ok(Some(status)) => Err(SwarmError::ServerEnded(status, log.to_owned())),
+        Err(source) => Err(SwarmError::Io { path: log.to_owned(), source }),
+    }
+}
+
+/// Waits for the server, and makes streams and buckets.
+fn wait_until_ready(
+    runtime: &Runtime,
+    process: &mut Group,
+    url: &str,
+    pass: &Pass,
+    log: &Path,
+) -> Result<(Link, Stock), SwarmError> {
+    let since = Instant::now();
+    loop {
+        ended(process, log)?;
+        let opened = runtime.block_on(async {
+            let link = Link::connect(url, pass.clone(), |_| {}).await?;
+            Stall::open(&link, Lane::OWN, None).await?;
+            let stock = Stock::open(&link).await?;
+            Ok((link, stock))
+        });
+        match opened {
+            Err(error) if since.elapsed() > PATIENCE => return Err(error),
+            Err(_) => thread::sleep(AGAIN),
+            opened => return opened,
         }
     }
+}
+
+/// The contributors that the server let in last, so that they need not wait when it starts again.
+fn read_guests(folder: &Path) -> Vec<Login> {
+    let guests = fs::read(folder.join(GUESTS)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let guests: Vec<(Contributor, String)> = guests.unwrap_or_default();
+    // A key is written into the configuration as it is.
+    let is_key = |key: &String| KeyPair::from_public_key(key).is_ok();
+    let login = |(name, key)| Login { role: Role::Contributor, lane: Lane::of(&name), key };
+    guests.into_iter().filter(|(_, key)| is_key(key)).map(login).collect()
+}
+
+/// The passes of all contributors name a certificate that is no more.
+async fn forget_all(stock: &Stock) -> Result<(), SwarmError> {
+    for (name, known) in stock.contributors().await? {
+        if known.is_out.is_none() {
+            stock.remember(&name, &Known { is_out: Some("the swarm has new keys".into()), ..known }).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The passes of a folder, which are made if they are missing.
 fn passes(folder: &Path, new_keys: bool) -> Result<(Pass, Pass), SwarmError> {
     let (of_coordinator, of_machine) = (folder.join(COORDINATOR_PASS), folder.join(MACHINE_PASS));
     if !new_keys && of_coordinator.exists() && of_machine.exists() && folder.join(CERTIFICATE).exists() {
-        return Ok((Pass::read(&of_coordinator, Role::Coordinator)?, Pass::read(&of_machine, Role::Machine)?));
+        return Ok((Pass::read(&of_coordinator, &[Role::Coordinator])?, Pass::read(&of_machine, &[Role::Machine])?));
     }
     let made = rcgen::generate_simple_self_signed(["nightlab-swarm".to_string()]);
     let made = made.map_err(|error| SwarmError::Certificate(error.to_string()))?;
@@ -140,6 +236,7 @@ fn passes(folder: &Path, new_keys: bool) -> Result<(Pass, Pass), SwarmError> {
     let (coordinator, machine) = (draw()?, draw()?);
     let pass = |role, key: &PrivateKey| Pass {
         role,
+        lane: Lane::OWN,
         certificate: Hash::of(made.cert.der()),
         coordinator: coordinator.public(),
         machines: machine.public(),
@@ -151,10 +248,6 @@ fn passes(folder: &Path, new_keys: bool) -> Result<(Pass, Pass), SwarmError> {
     // Last, so that a folder that has it has all.
     keep(&folder.join(CERTIFICATE), made.cert.der())?;
     Ok((coordinator, machine))
-}
-
-fn login(pass: &Pass) -> Result<String, SwarmError> {
-    Ok(pass.login()?.public_key())
 }
 
 fn keep(path: &Path, bytes: &[u8]) -> Result<(), SwarmError> {

@@ -7,7 +7,7 @@ use crate::record::outcome::{HostFault, Status};
 use crate::sandbox::Progress;
 use crate::swarm::error::SwarmError;
 use crate::swarm::job::{Job, JobFault};
-use crate::swarm::names::{self, JOBS, MACHINES};
+use crate::swarm::names::{self, MACHINES};
 use crate::swarm::receipt::{End, Receipt};
 use crate::swarm::said::Said;
 use crate::swarm::stock::{ACK_WAIT, publish_once};
@@ -58,7 +58,9 @@ async fn next(
 ) -> Result<Option<Message>, async_nats::Error> {
     let consumer = match consumer {
         Some(consumer) => consumer,
-        None => consumer.insert(machine.link.jetstream.get_consumer_from_stream(MACHINES, JOBS).await?),
+        None => {
+            consumer.insert(machine.link.jetstream.get_consumer_from_stream(MACHINES, machine.lane().jobs()).await?)
+        }
     };
     let mut batch = consumer.batch().max_messages(1).expires(LONG_POLL).messages().await?;
     batch.next().await.transpose()
@@ -187,7 +189,7 @@ impl<'a> Taken<'a> {
     async fn says(&self, experiment: &ExperimentKey, progress: f64, steps: u64, loss: Option<f64>) {
         let said = Said { machine: self.machine.id.clone(), progress, steps, loss };
         // A lost one is followed by the next.
-        let _ = self.machine.link.client.publish(names::said(experiment), said.write().into()).await;
+        let _ = self.machine.link.client.publish(self.machine.lane().said(experiment), said.write().into()).await;
     }
 
     async fn answer(&self, job: &Job, ended: &Ended) -> Result<(), SwarmError> {
@@ -218,7 +220,7 @@ impl<'a> Taken<'a> {
         let link = &self.machine.link;
         let receipt = Receipt::new(Hash::of(&self.message.payload), job, self.machine.id.clone(), end, words);
         let signed = Signed::sign(receipt, &link.pass.key).to_bytes();
-        let subject = names::receipt(&job.experiment());
+        let subject = self.machine.lane().receipt(&job.experiment());
         if self.patiently(async || publish_once(link, subject.clone(), signed.clone()).await).await.is_some() {
             self.acknowledge(AckKind::Ack).await;
         }

@@ -11,6 +11,7 @@ use crate::record::outcome::{GuestFault, HostFault, Outcome, Status, encode_stat
 use crate::swarm::accept::{Refused, accept};
 use crate::swarm::job::{Job, JobFault, is_of_another_version};
 use crate::swarm::machine::MachineId;
+use crate::swarm::names::Lane;
 use crate::swarm::pass::{Pass, Role};
 use crate::swarm::receipt::{End, Receipt};
 use crate::swarm::{PassError, rights};
@@ -199,28 +200,29 @@ fn a_pass_is_for_one_role_and_its_owner_alone() {
     let path = folder.path().join("machine.pass");
     let pass = Pass {
         role: Role::Machine,
+        lane: Lane::OWN,
         certificate: Hash::of(b"certificate"),
         coordinator: key(1).public(),
         machines: key(2).public(),
         key: key(2),
     };
     pass.write(&path).unwrap();
-    let read = Pass::read(&path, Role::Machine).unwrap();
+    let read = Pass::read(&path, &[Role::Machine]).unwrap();
     assert_eq!(
         (read.certificate, read.coordinator, read.machines),
         (pass.certificate, pass.coordinator, pass.machines)
     );
     assert_eq!(read.login().unwrap().public_key(), pass.login().unwrap().public_key());
     assert!(read.login().unwrap().public_key().starts_with('U'));
-    assert!(matches!(Pass::read(&path, Role::Coordinator), Err(PassError::Role { .. })));
+    assert!(matches!(Pass::read(&path, &[Role::Coordinator]), Err(PassError::Role { .. })));
     let text = fs::read_to_string(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(matches!(Pass::read(&path, Role::Machine), Err(PassError::Open(_))));
+    assert!(matches!(Pass::read(&path, &[Role::Machine]), Err(PassError::Open(_))));
     let broken = folder.path().join("broken.pass");
     for (line, wrong) in [(1, text.replace("pass 1", "pass 2")), (2, text.replace("role: machine", "role: king"))] {
         fs::write(&broken, wrong).unwrap();
         fs::set_permissions(&broken, fs::Permissions::from_mode(0o600)).unwrap();
-        let error = Pass::read(&broken, Role::Machine).err().unwrap();
+        let error = Pass::read(&broken, &[Role::Machine]).err().unwrap();
         assert!(matches!(error, PassError::Line { line: found, .. } if found == line), "{error}");
     }
 }
@@ -228,13 +230,38 @@ fn a_pass_is_for_one_role_and_its_owner_alone() {
 /// The rights are written out, so that a wider one is seen in review.
 #[test]
 fn a_machine_may_do_this_and_no_more() {
-    let (publish, subscribe) = rights::of(Role::Machine);
+    let (publish, subscribe) = rights::of(Role::Machine, &Lane::OWN);
     let wide =
         |subject: &&String| subject.starts_with('>') || subject.starts_with("$JS.API.>") || *subject == "swarm.>";
     assert_eq!(publish.iter().chain(&subscribe).filter(wide).count(), 0);
     assert_eq!(subscribe, ["_INBOX_machine.>", "swarm.roll", "swarm.stop", "swarm.order.*"]);
     let own: Vec<&String> = publish.iter().filter(|subject| !subject.starts_with('$')).collect();
     assert_eq!(own, ["swarm.receipt.*", "swarm.said.*", "swarm.beat.*"]);
+    assert!(publish.iter().all(|subject| !subject.contains("CONSUMER.CREATE")), "{publish:?}");
     let changes = publish.iter().filter(|subject| subject.contains("STREAM."));
     assert!(changes.clone().all(|subject| subject.contains(".INFO.") || subject.contains(".MSG.GET.")), "{publish:?}");
+}
+
+/// What a contributor may do is what a machine may, on subjects of its own: none of them is a machine's or another
+/// contributor's.
+#[test]
+fn a_contributor_may_do_this_and_nothing_of_anothers() {
+    let lane = |name: &str| Lane::of(&name.parse().unwrap());
+    let all = |lane: &Lane| {
+        let (publish, subscribe) = rights::of(Role::Contributor, lane);
+        publish.into_iter().chain(subscribe).collect::<Vec<_>>()
+    };
+    let (anna, bert, own) = (all(&lane("anna")), all(&lane("bert")), rights::of(Role::Machine, &Lane::OWN));
+    let is_shared = |subject: &String| subject.contains("OBJ_swarm-offered");
+    for subject in anna.iter().filter(|subject| !is_shared(subject)) {
+        assert!(subject.contains("anna") && !subject.contains("anna*"), "{subject}");
+        assert!(!bert.contains(subject) && !own.0.contains(subject) && !own.1.contains(subject), "{subject}");
+    }
+    let changed: Vec<String> = anna.iter().map(|subject| subject.replace("anna", "bert")).collect();
+    assert_eq!(changed, bert);
+    assert!(
+        anna.iter()
+            .filter(|subject| is_shared(subject))
+            .all(|subject| subject.contains(".GET.") || subject.contains(".INFO."))
+    );
 }

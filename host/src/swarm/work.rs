@@ -4,12 +4,14 @@
 use crate::record::key::ExperimentKey;
 use crate::sandbox::Sandbox;
 use crate::swarm::error::SwarmError;
-use crate::swarm::link::Link;
-use crate::swarm::names::{self, ROLL, STOP};
+use crate::swarm::link::{Link, patiently, runtime};
+use crate::swarm::names::MACHINES;
 use crate::swarm::pass::Pass;
 use crate::swarm::slot;
 use crate::swarm::watch::Order;
 use crate::swarm::worker::{Told, Worker};
+use async_nats::Subscriber;
+use async_nats::jetstream::consumer::PullConsumer;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,17 +50,18 @@ pub fn work(work: Work, stops: &Stops, tell: &mut dyn FnMut(Told)) -> Result<(),
     if !walls.hold() {
         return Err(SwarmError::Walls(walls.to_string()));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(SwarmError::server("a thread"))?;
+    let runtime = runtime()?;
     // The tasks of a machine live on this thread.
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let (send, mut told) = unbounded_channel();
         let notes = send.clone();
         let note = move |text| drop(notes.send(Told::Note { text }));
-        let link = Link::connect(&work.url, work.pass, note).await?;
+        let link = Link::connect_patiently(&work.url, work.pass, note).await?;
         let machine = Arc::new(Worker::open(link, sandbox, work.jobs, work.threads, send).await?);
+        let ears = Ears::open(&machine).await?;
+        // Who asks for it from now on has an answer.
         tell(Told::Ready { machine: machine.id.clone() });
-        let hears = tokio::spawn(listen(machine.clone()));
+        let hears = tokio::spawn(ears.listen(machine.clone()));
         let beats = tokio::spawn(beat(machine.clone()));
         let mut slots: tokio::task::JoinSet<Result<(), SwarmError>> = tokio::task::JoinSet::new();
         for _ in 0..work.jobs.get() {
@@ -106,32 +109,52 @@ async fn beat(machine: Arc<Worker>) {
 }
 
 /// Hears what is taken back, who asks, and orders.
-async fn listen(machine: Arc<Worker>) -> Result<(), SwarmError> {
-    let client = &machine.link.client;
-    let failed = SwarmError::server("a subscription");
-    let mut stops = client.subscribe(STOP).await.map_err(&failed)?;
-    let mut rolls = client.subscribe(ROLL).await.map_err(&failed)?;
-    let mut orders = client.subscribe(names::order(&machine.id)).await.map_err(&failed)?;
-    loop {
-        tokio::select! {
-            Some(message) = stops.next() => {
-                let experiment = std::str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok());
-                if let (Some(experiment), Ok(under_way)) = (experiment, machine.under_way.lock())
-                    && let Some(is_taken_back) = under_way.get::<ExperimentKey>(&experiment)
-                {
-                    is_taken_back.store(true, Ordering::Relaxed);
-                }
-            }
-            Some(message) = rolls.next() => machine.beat(message.reply).await,
-            Some(message) = orders.next() => {
-                if let Some(order) = Order::read(&message.payload) {
-                    machine.is_draining.store(true, Ordering::Relaxed);
-                    machine.is_stopped.fetch_or(order == Order::Kick, Ordering::Relaxed);
-                    machine.tells(Told::Note { text: format!("the coordinator says: {}", order.words()) });
-                    if let Some(to) = message.reply {
-                        machine.beat(Some(to)).await;
+struct Ears {
+    stops: Subscriber,
+    rolls: Subscriber,
+    orders: Subscriber,
+}
+
+impl Ears {
+    /// Returns when the server knows that this machine listens.
+    async fn open(machine: &Worker) -> Result<Self, SwarmError> {
+        let (client, lane, failed) = (&machine.link.client, machine.lane(), SwarmError::server("a subscription"));
+        let stops = client.subscribe(lane.stop()).await.map_err(&failed)?;
+        let rolls = client.subscribe(lane.roll()).await.map_err(&failed)?;
+        let orders = client.subscribe(lane.order(&machine.id)).await.map_err(&failed)?;
+        // Whatever the server answers now, it has heard of these before.
+        patiently(async || {
+            let jetstream = &machine.link.jetstream;
+            let jobs: Result<PullConsumer, _> = jetstream.get_consumer_from_stream(MACHINES, lane.jobs()).await;
+            jobs.map(drop).map_err(SwarmError::server("the consumer of jobs"))
+        })
+        .await?;
+        Ok(Self { stops, rolls, orders })
+    }
+
+    async fn listen(mut self, machine: Arc<Worker>) {
+        loop {
+            tokio::select! {
+                Some(message) = self.stops.next() => {
+                    let experiment = std::str::from_utf8(&message.payload).ok().and_then(|key| key.parse().ok());
+                    if let (Some(experiment), Ok(under_way)) = (experiment, machine.under_way.lock())
+                        && let Some(is_taken_back) = under_way.get::<ExperimentKey>(&experiment)
+                    {
+                        is_taken_back.store(true, Ordering::Relaxed);
                     }
                 }
+                Some(message) = self.rolls.next() => machine.beat(message.reply).await,
+                Some(message) = self.orders.next() => {
+                    if let Some(order) = Order::read(&message.payload) {
+                        machine.is_draining.store(true, Ordering::Relaxed);
+                        machine.is_stopped.fetch_or(order == Order::Kick, Ordering::Relaxed);
+                        machine.tells(Told::Note { text: format!("the coordinator says: {}", order.words()) });
+                        if let Some(to) = message.reply {
+                            machine.beat(Some(to)).await;
+                        }
+                    }
+                }
+                else => return,
             }
         }
     }

@@ -7,13 +7,13 @@ use crate::swarm::cache::Cache;
 use crate::swarm::error::SwarmError;
 use crate::swarm::link::{Link, patiently};
 use crate::swarm::machine::{MachineId, Offer};
-use crate::swarm::names::{self, INPUTS, RESULTS};
+use crate::swarm::names::Lane;
 use crate::swarm::run::Workbench;
 use crate::system::environment::host_name;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -49,7 +49,6 @@ pub struct Worker {
     pub bench: Workbench,
     pub results: Blobs,
     pub jobs: u32,
-    pub busy: AtomicU32,
     pub is_draining: AtomicBool,
     /// Runs stop, and their jobs go to others.
     pub is_stopped: AtomicBool,
@@ -71,25 +70,29 @@ impl Worker {
         getrandom::fill(&mut random).map_err(SwarmError::server("the system's random numbers"))?;
         let bench = Workbench {
             sandbox,
-            inputs: patiently(async || Blobs::open(&link.jetstream, INPUTS).await).await?,
+            inputs: patiently(async || Blobs::open(&link.jetstream, link.pass.lane.inputs()).await).await?,
             cache: Cache::open()?,
             threads: (threads / jobs).max(1),
             at_once: jobs,
             lesson: Mutex::new(None),
         };
-        let results = patiently(async || Blobs::open(&link.jetstream, RESULTS).await).await?;
+        let results = patiently(async || Blobs::open(&link.jetstream, &link.pass.lane.results()).await).await?;
         Ok(Self {
             link,
             id: MachineId::of(&host_name(), u32::from_le_bytes(random)),
             bench,
             results,
             jobs,
-            busy: AtomicU32::new(0),
             is_draining: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             under_way: Mutex::new(BTreeMap::new()),
             tell,
         })
+    }
+
+    /// Whose machine this is.
+    pub fn lane(&self) -> &Lane {
+        &self.link.pass.lane
     }
 
     /// Notes that a run is under way. Returns whether it was not already.
@@ -99,15 +102,17 @@ impl Worker {
             return false;
         }
         under_way.insert(experiment, is_taken_back.clone());
-        self.busy.store(u32::try_from(under_way.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         true
     }
 
     pub fn ends(&self, experiment: &ExperimentKey) {
         if let Ok(mut under_way) = self.under_way.lock() {
             under_way.remove(experiment);
-            self.busy.store(u32::try_from(under_way.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         }
+    }
+
+    fn busy(&self) -> u32 {
+        self.under_way.lock().map_or(0, |under_way| u32::try_from(under_way.len()).unwrap_or(u32::MAX))
     }
 
     /// Says that it is there: to who asked, or to all.
@@ -117,10 +122,10 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").into(),
             numerics: kernels::cpu::CLASS.into(),
             jobs: self.jobs,
-            busy: self.busy.load(Ordering::Relaxed),
+            busy: self.busy(),
             is_draining: self.is_draining.load(Ordering::Relaxed),
         };
-        let to = to.unwrap_or_else(|| names::beat(&self.id).into());
+        let to = to.unwrap_or_else(|| self.lane().beat(&self.id).into());
         let offer = serde_json::to_vec(&offer).unwrap_or_default();
         // A lost one is followed by the next.
         let _ = self.link.client.publish(to, offer.into()).await;

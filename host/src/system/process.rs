@@ -104,6 +104,14 @@ impl Group {
         Ok(status)
     }
 
+    /// Asks the child to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        if !self.is_reaped {
+            // Fails if no process is left in the group.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::HUP);
+        }
+    }
+
     /// Asks the child to end, and waits.
     pub(crate) fn end_in_order(&mut self) -> io::Result<ExitStatus> {
         if !self.is_reaped {

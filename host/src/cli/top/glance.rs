@@ -117,7 +117,7 @@ impl<'a> Figures<'a> {
 }
 
 fn line(text: &str) -> String {
-    sanitize::line(&sanitize::printable(text), MOST_CHARS)
+    sanitize::line(text, MOST_CHARS)
 }
 
 fn state(watched: &Watched) -> String {

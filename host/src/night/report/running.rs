@@ -39,5 +39,5 @@ impl Running {
 }
 
 fn line(text: &str) -> String {
-    sanitize::line(&sanitize::printable(text), MOST_CHARS)
+    sanitize::line(text, MOST_CHARS)
 }

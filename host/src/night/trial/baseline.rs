@@ -9,6 +9,7 @@ use crate::night::rest::Rest;
 use crate::night::stop::Stop;
 use crate::night::trial::champion::Champion;
 use crate::night::trial::replicas::Replicas;
+use crate::night::trial::runs::told;
 use crate::night::trial::seeds::replica_seeds;
 use crate::policy::Policy;
 use crate::record::outcome::{Score, Status};
@@ -27,14 +28,20 @@ pub fn measure(
     let replicas = Replicas { bench, who: "baseline", component: &baseline.candidate.component, stop };
     rest.patiently(stop, tell, &mut |tell| {
         scores.clear();
+        let mut runs = Vec::new();
         replicas.train(&replica_seeds(policy), tell, &mut |run| {
             trained += u64::from(run.wall.is_some());
+            runs.push(run.key);
             match (run.outcome.status, run.outcome.score) {
                 (Status::Completed, Some(score)) => scores.push(score),
                 (status, _) => return Err(NightError::SeedGuest(status.to_string())),
             }
             Ok(())
-        })
+        })?;
+        match bench.settle(&runs, &mut told(tell), &|| stop.now())? {
+            true => Ok(()),
+            false => Err(NightError::Machine("a run of the baseline has yet to be made again".into())),
+        }
     })?;
     Ok((scores, trained))
 }

@@ -12,7 +12,7 @@ use crate::night::event::Event;
 use crate::night::stop::Stop;
 use crate::night::trial::champion::Champion;
 use crate::night::trial::rung::Rung;
-use crate::night::trial::runs::Runs;
+use crate::night::trial::runs::{Runs, told};
 use crate::night::trial::seen::{RepeatKey, Seen};
 use crate::record::ending::Ending;
 use crate::record::key::{ExperimentKey, SourceKey};
@@ -331,6 +331,11 @@ impl Contest<'_> {
         );
         tell(Event::Note { text });
         let stop = &|| self.stop.now();
+        let runs: Vec<_> = met.iter().flat_map(|met| [met.candidate.run.key, met.champion.run.key]).collect();
+        if !self.bench.settle(&runs, &mut told(tell), stop)? {
+            judged.end(Ending::HostFault, "a run that it rests on has yet to be made again, or was false");
+            return Ok(());
+        }
         let champion = &self.champion.candidate.component;
         let theirs = match self.bench.known_score(champion, &first.champion.run, Split::Confirm, "keep", stop)? {
             Ok(score) => score,

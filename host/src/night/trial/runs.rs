@@ -79,3 +79,12 @@ impl<'a> Runs<'a> {
         self.bench.take(awaited, &mut say, &|| self.stop.now()).map(Some)
     }
 }
+
+/// Tells the notes about other machines.
+pub fn told(tell: &mut dyn FnMut(Event)) -> impl FnMut(News) {
+    |news| {
+        if let News::Note(text) = news {
+            tell(Event::Note { text });
+        }
+    }
+}

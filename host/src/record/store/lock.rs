@@ -37,11 +37,7 @@ impl RunLock {
     /// When the process that holds the lock took it; `None` if nobody holds it.
     pub(super) fn held_since(dir: &Path) -> Result<Option<SystemTime>, StoreError> {
         let path = dir.join("lock");
-        // Opened to read, since a store that is only looked at need not be writable.
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|source| io_error(&path, source))?,
-        };
+        let Some(file) = open_to_look(&path)? else { return Ok(None) };
         if try_lock(dir, &file)? {
             return Ok(None);
         }
@@ -98,11 +94,18 @@ impl NightSign {
     /// Whether a process runs this night.
     pub(super) fn is_up(dir: &Path, night: i64) -> Result<bool, StoreError> {
         let folder = dir.join(SIGNS);
-        match File::open(folder.join(night.to_string())) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(io_error(&folder, source)),
-            Ok(file) => Ok(!try_lock(&folder, &file)?),
+        match open_to_look(&folder.join(night.to_string()))? {
+            None => Ok(false),
+            Some(file) => Ok(!try_lock(&folder, &file)?),
         }
+    }
+}
+
+/// A lock's file, if there is one, opened to read: a store that is only looked at need not be writable.
+fn open_to_look(path: &Path) -> Result<Option<File>, StoreError> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(|source| io_error(path, source)),
     }
 }
 

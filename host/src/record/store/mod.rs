@@ -5,7 +5,7 @@
 //!                requests to proposers and their answers, submissions, receipts and findings
 //! incoming/      files being written
 //! secrets/       what chooses the held-out text, each named by its commitment; for the owner alone
-//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_9.sql
+//! index.sqlite   records that name the blobs and link them; see schema.sql to schema_10.sql
 //! key            signs receipts and claims, if `host keygen` made one; for the owner alone
 //! receipts/      a copy of each receipt, for the author of its submission
 //! nights/        the signs of nights that take submissions and still run
@@ -40,6 +40,7 @@ mod trial;
 mod waiting;
 mod watch;
 mod weights;
+mod word;
 
 pub use blob::Collected;
 pub use check::{Checked, Fault};

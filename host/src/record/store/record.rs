@@ -26,6 +26,8 @@ pub struct Finished<'a> {
     pub evaluation: Option<Evaluation>,
     pub finished_unix_ms: i64,
     pub wall_ms: i64,
+    /// The contributor on whose word alone it rests, if it does.
+    pub word: Option<&'a str>,
 }
 
 /// An experiment in the store.
@@ -82,7 +84,7 @@ impl Store {
     /// Records a result: its blobs first, then all rows in one transaction. Recording it again changes nothing; a
     /// different outcome for the same experiment is an error.
     pub fn record_experiment(&self, finished: &Finished<'_>) -> Result<ExperimentRecord, StoreError> {
-        let Finished { manifest, outcome, state, checkpoints, evaluation, finished_unix_ms, wall_ms } = *finished;
+        let Finished { manifest, outcome, state, checkpoints, evaluation, finished_unix_ms, wall_ms, word } = *finished;
         let key = manifest.key();
         if !outcome.status.is_result() {
             return Err(StoreError::NotAResult(key));
@@ -123,6 +125,9 @@ impl Store {
                 evaluation.map(|evaluation| evaluation.probe_seed.cast_signed()),
             ],
         ))?;
+        if let Some(contributor) = word {
+            self.sql(transaction.execute("INSERT INTO words VALUES (?, ?)", params![key, contributor]))?;
+        }
         // Another process may have let go of the same checkpoints meanwhile.
         for (interval, blob) in checkpoints.iter().filter(|(_, blob)| self.blob_path(blob).is_file()) {
             self.sql(transaction.execute("INSERT INTO checkpoints VALUES (?, ?, ?)", params![key, interval, blob]))?;

@@ -1,10 +1,8 @@
--- The index, version 9: a checksum of each row, so that a change that `host` did not make is found.
+-- The index, version 9: which results rest on the word of somebody else alone.
 
--- BLAKE3 of a row's table, columns and values. Triggers on all other tables keep it; `host` makes them. They call a
--- function of `host`, so other programs can read the index and cannot write it.
-CREATE TABLE checksums (
-  tbl      TEXT NOT NULL,
-  row      INTEGER NOT NULL,
-  checksum TEXT NOT NULL,
-  PRIMARY KEY (tbl, row)
-) STRICT, WITHOUT ROWID;
+-- A contributor of a swarm has said it, and no machine that is trusted has made the run again. See word.rs.
+CREATE TABLE words (
+  experiment_key TEXT PRIMARY KEY REFERENCES experiments ON DELETE CASCADE,
+  contributor    TEXT NOT NULL
+) STRICT;
+CREATE INDEX words_by_contributor ON words (contributor);

@@ -35,7 +35,7 @@ pub(super) fn manifest(random_seed: u64) -> Manifest {
     }
 }
 
-fn state() -> Vec<u8> {
+pub(super) fn state() -> Vec<u8> {
     let spec = Spec::f32(Shape::new(&[2]).unwrap());
     encode_state(&NamedState { tensors: vec![("w".into(), true, spec, Values::F32(vec![1.0, 2.0]))] }).unwrap()
 }
@@ -63,6 +63,7 @@ fn record(store: &Store, random_seed: u64) -> Result<ExperimentRecord, StoreErro
         evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
+        word: None,
     })
 }
 
@@ -220,6 +221,7 @@ fn a_second_outcome_for_one_experiment_is_refused() {
             evaluation: None,
             finished_unix_ms: 1,
             wall_ms: 2,
+            word: None,
         })
     };
     assert!(matches!(offer(&Outcome { fuel: 6, ..outcome() }), Err(StoreError::Disagrees { .. })));
@@ -257,7 +259,7 @@ fn many_open_a_new_store_at_once() {
 fn a_store_of_a_later_version_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     Store::open(dir.path()).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 9, .. })));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 99, known: 10, .. })));
 }
 
 #[test]
@@ -392,6 +394,7 @@ fn an_experiment_of_another_contract_says_so_and_stays_readable() {
         evaluation: None,
         finished_unix_ms: 1,
         wall_ms: 2,
+        word: None,
     };
     let record = store.record_experiment(&finished).unwrap();
     assert_eq!(store.outcome(&record).unwrap(), outcome());

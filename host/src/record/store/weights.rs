@@ -305,6 +305,7 @@ mod tests {
             checkpoints: &[(0, checkpoint)],
             finished_unix_ms: random_seed as i64,
             wall_ms: 2,
+            word: None,
         };
         store.record_experiment(&finished).unwrap()
     }
@@ -346,6 +347,7 @@ mod tests {
             checkpoints: &[],
             finished_unix_ms: 9,
             wall_ms: 9,
+            word: None,
         });
         assert_eq!(again.unwrap().finished_unix_ms, 1, "a run whose model was let go is still finished");
         assert!(matches!(store.restore_model(&records[4], &model(1).0), Err(StoreError::WrongState(_))));

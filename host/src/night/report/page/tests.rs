@@ -74,6 +74,7 @@ impl Lab {
             evaluation: None,
             finished_unix_ms,
             wall_ms,
+            word: None,
         };
         self.store.record_experiment(&finished).unwrap()
     }
