@@ -1,7 +1,7 @@
 //! Swarms with contributors: machines of strangers, some of which lie. What they may do on the server, and what is left
 //! of what they say.
 
-use crate::common::home::{lines, said};
+use crate::common::home::{Home, lines, said};
 use crate::common::liar::{self, Lie};
 use crate::common::swarm::{Process, Swarm, ended_well};
 use nightlab::community::Signed;
@@ -154,6 +154,23 @@ fn an_honest_contributor_makes_a_record_and_is_kicked_by_name() {
     // Its machine is not let in any more; what it has heard of the server is that it is away.
     theirs.wait_for("the server goes", |event| is_note(event, "is away"));
     assert_eq!(swarm.contributor("anna")["is_out"], "its owner kicked it");
+}
+
+/// A night that goes on without its swarm makes the runs again itself.
+#[test]
+fn a_word_is_held_against_this_machine_where_there_is_no_swarm() {
+    let home = Home::new();
+    let night = || home.host(&["--json", "run", "--policy", "./night.toml"]);
+    assert_eq!(night().status.code(), Some(0));
+    let db = rusqlite::Connection::open(home.path(".host/index.sqlite")).unwrap();
+    let marked =
+        db.execute("INSERT INTO words SELECT key, 'anna' FROM experiments ORDER BY rowid LIMIT 2", []).unwrap();
+    assert_eq!(marked, 2, "the runs of the baseline");
+    let again = night();
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    assert_eq!(said(&again).matches("rests on the word of anna alone").count(), 2, "{}", said(&again));
+    let left: i64 = db.query_row("SELECT count(*) FROM words", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
 }
 
 /// Text that a secret has chosen goes to the owner's machines alone.
