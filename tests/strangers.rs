@@ -1,7 +1,7 @@
 //! Swarms with contributors: machines of strangers, some of which lie. What they may do on the server, and what is left
 //! of what they say.
 
-use crate::common::home::{lines, said};
+use crate::common::home::{Home, lines, said};
 use crate::common::liar::{self, Lie};
 use crate::common::swarm::{Process, Swarm, ended_well};
 use nightlab::community::Signed;
@@ -10,7 +10,7 @@ use nightlab::swarm::{Job, Link, Pass, Role, SwarmError};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// See [`liar::command`].
 #[test]
@@ -42,43 +42,57 @@ fn results(swarm: &Swarm, store: &str) -> Vec<Vec<String>> {
     all
 }
 
+/// Starts a night with a liar who is there first, and waits until it is out. The night goes on with a machine of the
+/// owner's.
+fn night_with(swarm: &Swarm, name: &str, lie: Lie, why: &str) -> (Process, Process) {
+    let pass = swarm.invite(name, 4);
+    let _liar = start(&mut liar::command(&swarm.url(), &pass, lie));
+    swarm.wait_for_machine_of(name);
+    let night = start(&mut swarm.night(name, true));
+    night.wait_for("its offer", |event| is_note(event, "honest-machine of"));
+    let own = swarm.machine("1");
+    let out = night.wait_for("the end of it", |event| is_note(event, &format!("{name} is out")))["text"].to_string();
+    assert!(out.contains(why), "{out}");
+    assert!(swarm.contributor(name)["is_out"].is_string());
+    (night, own)
+}
+
 #[test]
 fn who_lies_is_out_and_the_night_is_that_of_one_machine() {
     let Some(swarm) = Swarm::up() else { return };
-    // So many runs at once that one contributor has three of them.
-    swarm.home.set("night.toml", "selection.replicas", 4);
     ended_well(start(&mut swarm.night("alone", false)));
-    for (name, lie) in [("anna", Lie::Score), ("bert", Lie::Fault), ("carl", Lie::Nonsense), ("dora", Lie::Flood)] {
-        let pass = swarm.invite(name, 4);
-        let _liar = start(&mut liar::command(&swarm.url(), &pass, lie));
-        // Its offer is there before one of the owner's machines is, so that it gets the first run.
-        swarm.wait_for_machine_of(name);
-        let night = start(&mut swarm.night(name, true));
-        let (own_first, why) = match lie {
-            // It takes a machine of the owner's to find out.
-            Lie::Score => (true, "interval 0 of"),
-            Lie::Fault => (true, "it lied about"),
-            Lie::Nonsense => (false, "too many of its receipts were refused"),
-            Lie::Flood => (false, "it floods"),
-        };
-        if own_first {
-            night.wait_for("an offer", |event| is_note(event, "honest-machine of"));
-        }
-        let own = own_first.then(|| swarm.machine("1"));
-        let out =
-            night.wait_for("the end of it", |event| is_note(event, &format!("{name} is out")))["text"].to_string();
-        assert!(out.contains(why), "{out}");
-        let _own = own.unwrap_or_else(|| swarm.machine("1"));
+    for (name, lie, why) in [("anna", Lie::Score, "interval 0 of"), ("bert", Lie::Fault, "it lied about")] {
+        let (night, _own) = night_with(&swarm, name, lie, why);
         ended_well(night);
         assert_eq!(results(&swarm, name), results(&swarm, "alone"), "{name}");
-        assert!(swarm.contributor(name)["is_out"].is_string());
-        let refused = Pass::read(&pass, &[Role::Contributor]).unwrap();
-        let refused = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(async { Link::connect(&swarm.url(), refused, |_| {}).await.err() });
-        assert!(matches!(refused, Some(SwarmError::NotLetIn { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn who_forges_replays_sends_bombs_or_floods_is_out_at_once() {
+    let Some(swarm) = Swarm::up() else { return };
+    for (name, lie, why) in [
+        ("anna", Lie::Forged, "has no pass for it"),
+        ("bert", Lie::OtherJob, "it answers another job"),
+        ("carl", Lie::Bomb, "what it names is missing or another"),
+        ("dora", Lie::Flood, "it floods"),
+    ] {
+        let (night, _own) = night_with(&swarm, name, lie, why);
+        let pass = Pass::read(&swarm.home.path(&format!("{name}.pass")), &[Role::Contributor]).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        // The server needs a moment to hear of it.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        while !runtime.block_on(async {
+            let link = Link::connect(&swarm.url(), pass.clone(), |_| {}).await;
+            matches!(link.err(), Some(SwarmError::NotLetIn { .. }))
+        }) {
+            assert!(Instant::now() < until, "{name} is let in");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        // In order, so that the next night need not wait.
+        night.signal("-TERM");
+        night.signal("-TERM");
+        night.end();
     }
 }
 
@@ -140,6 +154,23 @@ fn an_honest_contributor_makes_a_record_and_is_kicked_by_name() {
     // Its machine is not let in any more; what it has heard of the server is that it is away.
     theirs.wait_for("the server goes", |event| is_note(event, "is away"));
     assert_eq!(swarm.contributor("anna")["is_out"], "its owner kicked it");
+}
+
+/// A night that goes on without its swarm makes the runs again itself.
+#[test]
+fn a_word_is_held_against_this_machine_where_there_is_no_swarm() {
+    let home = Home::new();
+    let night = || home.host(&["--json", "run", "--policy", "./night.toml"]);
+    assert_eq!(night().status.code(), Some(0));
+    let db = rusqlite::Connection::open(home.path(".host/index.sqlite")).unwrap();
+    let marked =
+        db.execute("INSERT INTO words SELECT key, 'anna' FROM experiments ORDER BY rowid LIMIT 2", []).unwrap();
+    assert_eq!(marked, 2, "the runs of the baseline");
+    let again = night();
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    assert_eq!(said(&again).matches("rests on the word of anna alone").count(), 2, "{}", said(&again));
+    let left: i64 = db.query_row("SELECT count(*) FROM words", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
 }
 
 /// Text that a secret has chosen goes to the owner's machines alone.

@@ -21,13 +21,17 @@ pub enum Lie {
     Score,
     /// The guest failed.
     Fault,
-    /// In turn: signed by another key, the receipt of an earlier job, and a result that is too large to read.
-    Nonsense,
+    /// The guest failed, signed by another key.
+    Forged,
+    /// The guest failed, in another job.
+    OtherJob,
+    /// A result that is too large to read.
+    Bomb,
     /// Nothing, and words on progress without end.
     Flood,
 }
 
-const ALL: [Lie; 4] = [Lie::Score, Lie::Fault, Lie::Nonsense, Lie::Flood];
+const ALL: [Lie; 6] = [Lie::Score, Lie::Fault, Lie::Forged, Lie::OtherJob, Lie::Bomb, Lie::Flood];
 /// Name, for an environment variable.
 const AS_LIAR: &str = "HOST_TEST_LIAR";
 
@@ -57,7 +61,6 @@ async fn lie_on(url: &str, pass: Pass, lie: Lie) {
     let machine = "honest-machine".parse().unwrap();
     tokio::spawn(beat(link.clone()));
     let jobs: PullConsumer = link.jetstream.get_consumer_from_stream("machines", pass.lane.jobs()).await.unwrap();
-    let (mut earlier, mut turn) = (None, 0);
     loop {
         let taken = jobs.batch().max_messages(1).expires(Duration::from_secs(2)).messages().await;
         let Ok(mut taken) = taken else { return };
@@ -73,17 +76,10 @@ async fn lie_on(url: &str, pass: Pass, lie: Lie) {
         let (outcome, state) = (put(&link, &outcome).await, put_some(&link, state).await);
         let causality = state.is_some().then_some(Causality::Proved);
         let end = End::Result { outcome, state, causality };
-        let receipt = Receipt::new(Hash::of(&message.payload), &job, Clone::clone(&machine), end, "it says");
-        let mut signed = Signed::sign(receipt.clone(), &pass.key).to_bytes();
-        if lie == Lie::Nonsense {
-            signed = match (turn % 3, &earlier) {
-                (0, _) => Signed::sign(receipt, &PrivateKey::of_seed(&[7; 32])).to_bytes(),
-                (1, Some(earlier)) => Clone::clone(earlier),
-                _ => signed,
-            };
-            turn += 1;
-        }
-        earlier.get_or_insert_with(|| signed.clone());
+        let named = if lie == Lie::OtherJob { b"another job" } else { &message.payload[..] };
+        let key = if lie == Lie::Forged { PrivateKey::of_seed(&[7; 32]) } else { pass.key.clone() };
+        let receipt = Receipt::new(Hash::of(named), &job, Clone::clone(&machine), end, "it says");
+        let signed = Signed::sign(receipt, &key).to_bytes();
         let _ = link.jetstream.publish(pass.lane.receipt(&job.experiment()), signed.into()).await.unwrap().await;
         let _ = message.ack().await;
     }
@@ -119,8 +115,8 @@ async fn said(link: &Link, job: &Job, lie: Lie) -> (Vec<u8>, Option<Vec<u8>>) {
     let fault =
         Outcome { status, score: None, curve: vec![], totals, intervals, read_log: vec![], state: None, fuel: 1 };
     match lie {
-        Lie::Fault | Lie::Flood => (fault.encode(), None),
-        Lie::Nonsense => (vec![0; 70 << 20], None),
+        Lie::Fault | Lie::Forged | Lie::OtherJob | Lie::Flood => (fault.encode(), None),
+        Lie::Bomb => (vec![0; 70 << 20], None),
         Lie::Score => {
             let task = PreparedTask::of_lesson(&get(link, &job.lesson).await, job.manifest.task).unwrap();
             let state = encode_state(&NamedState::default()).unwrap();

@@ -5,7 +5,7 @@ use crate::experiment::away::hear_out;
 use crate::experiment::bench::{Bench, BenchError};
 use crate::experiment::fleet::{News, Order};
 use crate::experiment::replay::first_difference;
-use crate::experiment::runner::{Stopped, draw_probe_seed};
+use crate::experiment::runner::{Experiment, Stopped, draw_probe_seed};
 use crate::guest::component::Component;
 use crate::record::key::{ComponentKey, ExperimentKey};
 use crate::record::store::StoreError;
@@ -62,31 +62,58 @@ impl Bench {
         let Some(contributor) = self.store.word_of(run)? else { return Ok(Again::Same) };
         let Some(record) = self.store.find_experiment(run)? else { return Ok(Again::Same) };
         let Some(component) = self.component_again(&record.manifest.component)? else { return Ok(Again::Open) };
-        let Some(fleet) = &self.fleet else { return Ok(Again::Open) };
         let short = run.short();
         say(News::Note(format!("{short} rests on the word of {contributor} alone: it is made again")));
         let (manifest, said) = (record.manifest.clone(), self.store.outcome(&record)?);
         let probe_seed = record.evaluation.map_or_else(draw_probe_seed, |evaluation| evaluation.probe_seed);
-        let order = Order { manifest: manifest.clone(), component, probe_seed, is_for_trusted: true };
-        let mut asked = fleet.ask(order);
-        let (ended, _) = hear_out(&mut *asked, say, stopped);
+        let (ended, mut asked, liars) = match &self.fleet {
+            // This machine is trusted too.
+            None => {
+                let experiment = Experiment { component: &component, random_seed: manifest.random_seed };
+                (self.runner(1).run(&experiment, probe_seed, &mut |_| {}, stopped), None, Vec::new())
+            }
+            Some(fleet) => {
+                let order = Order { manifest: manifest.clone(), component, probe_seed, is_for_trusted: true };
+                let mut asked = fleet.ask(order);
+                let (ended, liars) = hear_out(&mut *asked, say, stopped);
+                (ended, Some(asked), liars)
+            }
+        };
+        let is_stored = &mut || asked.iter_mut().for_each(|asked| asked.is_stored());
         if !ended.outcome.status.is_result() {
             return Ok(Again::Open);
         }
         let Some(what) = first_difference(&said, &ended.outcome) else {
             self.store.affirm(run)?;
-            asked.is_stored();
-            return Ok(Again::Same);
+            is_stored();
+            return self.resolve_all(liars, say, stopped);
         };
         let trials = self.store.take_back(run)?;
         self.record(&manifest, &[], ended)?;
-        asked.is_stored();
+        is_stored();
         let rested = match trials.len() {
             0 => "no trial rests on it".into(),
             count => format!("{count} verdicts that rest on it are taken back"),
         };
         say(News::Note(format!("{contributor} lied about {short}, {what}: {rested}")));
+        self.resolve_all(liars, say, stopped)?;
         Ok(Again::Other(contributor))
+    }
+
+    /// After a run that stands, the words of others who turned out to have lied meanwhile.
+    fn resolve_all(
+        &self,
+        liars: Vec<String>,
+        say: &mut dyn FnMut(News),
+        stopped: &Stopped,
+    ) -> Result<Again, BenchError> {
+        let mut again = Again::Same;
+        for liar in liars {
+            if self.resolve(&liar, say, stopped)? {
+                again = Again::Other(liar);
+            }
+        }
+        Ok(again)
     }
 
     fn component_again(&self, key: &ComponentKey) -> Result<Option<Component>, StoreError> {

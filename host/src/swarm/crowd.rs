@@ -9,8 +9,6 @@ use crate::swarm::stock::{MOST_CONTRIBUTORS, Stall, Stock};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Receipts of one contributor that are refused before it is out.
-const MOST_REFUSED: u32 = 3;
 /// Messages between two looks, and for each run at the same time. One who makes runs says less.
 const MOST_SAID: (u32, u32) = (100, 30);
 
@@ -19,7 +17,6 @@ pub struct Member {
     pub known: Known,
     pub stall: Stall,
     pub machines: Machines,
-    refused: u32,
     /// Messages since the last look.
     said: u32,
 }
@@ -91,7 +88,7 @@ impl Crowd {
                     // What it had of a night before is asked for again.
                     stall.empty().await?;
                     let machines = Machines::of(lane.clone());
-                    self.members.insert(name, Member { known, stall, machines, refused: 0, said: 0 });
+                    self.members.insert(name, Member { known, stall, machines, said: 0 });
                     let _ = link.client.publish(lane.roll(), Vec::new().into()).await;
                 }
                 // A night before may have ended before it heard of it.
@@ -133,13 +130,6 @@ impl Crowd {
         let Some(member) = self.members.get_mut(name) else { return false };
         member.said = member.said.saturating_add(1);
         member.said > MOST_SAID.0.saturating_add(MOST_SAID.1.saturating_mul(member.known.runs))
-    }
-
-    /// Counts a receipt that was refused. Returns whether there are too many.
-    pub fn refuses(&mut self, name: &Contributor) -> bool {
-        let Some(member) = self.members.get_mut(name) else { return false };
-        member.refused += 1;
-        member.refused >= MOST_REFUSED
     }
 
     /// Forgets the machines that have gone, and what was said before.

@@ -341,7 +341,7 @@ impl Desk {
         let (lane, short) = (Lane::of(name), experiment.short());
         let Some(stall) = self.stall(&lane).cloned() else { return };
         let Some(open) = self.open.get_mut(&experiment) else { return };
-        let mut is_out = false;
+        let mut refused = None;
         match taken {
             Taken::Ended { ended, blobs } if ended.outcome.status.is_result() => {
                 let known = self.crowd.get(name).map(|member| &member.known);
@@ -354,18 +354,16 @@ impl Desk {
             Taken::Ended { ended, .. } => {
                 self.board.note(format!("{name} has no result for {short}: {}", ended.outcome.status));
             }
-            Taken::Refused(why) => {
-                self.board.note(format!("a receipt of {name} for {short} is refused: {why}"));
-                is_out = self.crowd.refuses(name);
-            }
+            // A machine that is honest sends none.
+            Taken::Refused(why) => refused = Some(format!("its receipt for {short} is refused: {why}")),
         }
         open.at.remove(&lane);
         open.order.is_for_trusted = true;
         open.begun = None;
         let _ = stall.remove_receipt(&experiment).await;
         let _ = stall.take_back(&experiment).await;
-        if is_out {
-            self.shut_out(name, "too many of its receipts were refused").await;
+        if let Some(why) = refused {
+            self.shut_out(name, &why).await;
         }
     }
 
