@@ -63,8 +63,8 @@ impl Offline {
         found.filter(|written| written.patch.parts().len() <= MOST_PARTS).take(MOST_WRITTEN).collect()
     }
 
-    /// The champion without the first part of its lineage that was not tried without yet. What lost without a part loses
-    /// without it on a later champion too.
+    /// The champion without the first part of its lineage that was not tried without yet. What a champion lost without
+    /// a part, later ones would lose too.
     fn without_a_part(
         &mut self,
         situation: &Situation,
