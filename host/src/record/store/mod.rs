@@ -10,8 +10,7 @@
 //! receipts/      a copy of each receipt, for the author of its submission
 //! nights/        the signs of nights that take submissions and still run
 //! now.json       what a night that runs does at this moment, for programs that watch
-//! lock           held by the process that runs an experiment
-//! queue          held by the process whose turn it is next
+//! lock, queue    held by the process that runs an experiment, and by the one whose turn is next
 //! ```
 //!
 //! A blob is durable before the transaction that names it commits. A crash leaves complete records or unreferenced
