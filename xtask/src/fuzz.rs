@@ -71,9 +71,12 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// What is to be done with a target; returns a line for people.
+type Todo = dyn Fn(&str) -> Result<String> + Sync;
+
 /// Runs the named targets, or all, two at a time; with `--keep`, keeps what earlier runs found instead.
 pub fn run(arguments: &[&str]) -> Result<()> {
-    let (todo, named): (Box<dyn Fn(&str) -> Result<String> + Sync>, _) = match arguments {
+    let (todo, named): (Box<Todo>, _) = match arguments {
         ["--keep", named @ ..] => (Box::new(keep), named),
         ["--seconds", seconds, named @ ..] => {
             let seconds = seconds.parse::<u32>().context("--seconds takes a number")?;

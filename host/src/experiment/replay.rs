@@ -106,6 +106,9 @@ pub fn replay(
     Ok(Replay::whole(record.key, intervals, first_difference(&stored, &found), found, took))
 }
 
+/// What else is wrong with a run, in words.
+pub type Misfit<'a> = &'a dyn Fn(&Ended) -> Option<String>;
+
 /// Runs an experiment from what somebody says of it, training and evaluation, and compares. `bpb` is the claimed score,
 /// if there is one. `blind` is the secret by which the hashes of the evidence are blinded. `misfit` may find something
 /// else that is wrong. The store need not know the experiment.
@@ -113,7 +116,7 @@ pub fn prove(
     bench: &Bench,
     (evidence, bpb): (&Evidence, Option<f64>),
     component: &Component,
-    (blind, misfit): (Option<&SplitSecret>, &dyn Fn(&Ended) -> Option<String>),
+    (blind, misfit): (Option<&SplitSecret>, Misfit),
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Replay, ReplayError> {
     let experiment = Experiment { component, random_seed: evidence.manifest.random_seed };
