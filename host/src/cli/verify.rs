@@ -54,6 +54,7 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
     }
     let secret = what.secret.as_deref().map(split::given).transpose()?;
     let store = setup::existing_store(&cli.store)?;
+    statement.look_up(&store)?;
     let (purpose, by) = (statement.purpose.name(), statement.by);
     if !cli.json {
         println!("{purpose} {} by {by}{}", statement.hash.short(), whose(&by, &cli.store));
@@ -77,7 +78,7 @@ fn prove(cli: &Cli, file: &Path, what: &Verify) -> Result<ExitCode> {
         }
         return Ok(ExitCode::from(if statement.purpose == Purpose::Receipt { UNDECIDED } else { 0 }));
     };
-    let untied = statement.untied(&store)?;
+    let untied = statement.untied();
     if !cli.json {
         println!("experiment  {}", evidence.experiment());
     }

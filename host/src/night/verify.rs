@@ -70,7 +70,7 @@ pub struct Statement {
     /// The source or component, if the text brings it.
     content: Option<Content>,
     receipt: Option<Receipt>,
-    /// What a receipt answers, if its file was brought.
+    /// What a receipt answers, if its file was brought or the store has it.
     submission: Option<Signed<Submission>>,
 }
 
@@ -84,17 +84,18 @@ pub enum Proof {
 }
 
 impl Statement {
+    /// A statement of nothing that could be proved.
+    fn new(purpose: Purpose, by: PublicKey, hash: Hash) -> Self {
+        Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None, submission: None }
+    }
+
     /// The statement of a finding, with its source if that is at hand.
     pub fn of_finding(finding: &Signed<Finding>, source: Option<String>) -> Self {
         Self {
-            purpose: Purpose::Finding,
-            by: finding.by,
-            hash: finding.hash(),
             evidence: Some(finding.text.evidence.clone()),
             bpb: Some(finding.text.bpb),
             content: source.map(Content::Source),
-            receipt: None,
-            submission: None,
+            ..Self::new(Purpose::Finding, finding.by, finding.hash())
         }
     }
 
@@ -104,18 +105,9 @@ impl Statement {
             return Ok(Self::of_finding(&Signed::read_page(bytes)?, None));
         }
         let (purpose, hash) = (Purpose::of(bytes).ok_or(FormError::NoPurpose)?, Hash::of(bytes));
-        let of_claim = |claim: Claim, by, content| {
-            let Claim { evidence, bpb } = claim;
-            Self {
-                purpose,
-                by,
-                hash,
-                evidence: Some(evidence),
-                bpb: Some(bpb),
-                content,
-                receipt: None,
-                submission: None,
-            }
+        let of_claim = |Claim { evidence, bpb }, by, content| {
+            let (evidence, bpb) = (Some(evidence), Some(bpb));
+            Self { evidence, bpb, content, ..Self::new(purpose, by, hash) }
         };
         Ok(match purpose {
             Purpose::Claim => {
@@ -129,14 +121,10 @@ impl Statement {
             }
             Purpose::Receipt => {
                 let Signed { text, by, .. } = Signed::<Receipt>::read(bytes)?;
-                let evidence = text.evidence.clone();
-                Self { purpose, by, hash, evidence, bpb: None, content: None, receipt: Some(text), submission: None }
+                Self { evidence: text.evidence.clone(), receipt: Some(text), ..Self::new(purpose, by, hash) }
             }
             Purpose::Finding => Self::of_finding(&Signed::read(bytes)?, None),
-            Purpose::Negatives => {
-                let Signed { by, .. } = Signed::<Negatives>::read(bytes)?;
-                Self { purpose, by, hash, evidence: None, bpb: None, content: None, receipt: None, submission: None }
-            }
+            Purpose::Negatives => Self::new(purpose, Signed::<Negatives>::read(bytes)?.by, hash),
             // The machines of a swarm check these themselves.
             Purpose::Job | Purpose::JobReceipt => return Err(FormError::NoPurpose.into()),
         })
@@ -155,44 +143,38 @@ impl Statement {
         Ok(())
     }
 
-    /// The submission that a receipt answers: its file was brought, or the store has taken it in.
-    fn answered(&self, store: &Store) -> Result<Option<Signed<Submission>>, VerifyError> {
-        let Some(receipt) = self.receipt.as_ref().filter(|_| self.submission.is_none()) else {
-            return Ok(self.submission.clone());
-        };
-        if store.submission(&receipt.submission)?.is_none() {
-            return Ok(None);
+    /// Looks in a store for the submission that a receipt answers, if its file was not brought.
+    pub fn look_up(&mut self, store: &Store) -> Result<(), VerifyError> {
+        if let (Some(receipt), None) = (&self.receipt, &self.submission)
+            && store.submission(&receipt.submission)?.is_some()
+        {
+            self.submission = Some(Signed::read(&store.submission_file(&receipt.submission)?)?);
         }
-        Ok(Some(Signed::read(&store.submission_file(&receipt.submission)?)?))
+        Ok(())
     }
 
     /// The source or component that came with the text, or for a receipt that of its submission. `None` stands for the
     /// component that the experiment ran, which the store has.
-    fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<Content>, VerifyError> {
-        if self.receipt.is_none() {
-            return Ok(self.content.clone());
+    fn content(&self, store: &Store, evidence: &Evidence) -> Result<Option<&Content>, VerifyError> {
+        if let Some(submission) = &self.submission {
+            return Ok(Some(&submission.text.content));
         }
-        if let Some(submission) = self.answered(store)? {
-            return Ok(Some(submission.text.content));
+        if self.receipt.is_some() && store.component(&evidence.manifest.component)?.is_none() {
+            return Err(VerifyError::NoComponent(evidence.experiment().short()));
         }
-        match store.component(&evidence.manifest.component)? {
-            Some(_) => Ok(None),
-            None => Err(VerifyError::NoComponent(evidence.experiment().short())),
-        }
+        Ok(self.content.as_ref())
     }
 
     /// The submission of a receipt that nothing here ties to its run: neither was its file brought, nor has the store
     /// taken it in.
-    pub fn untied(&self, store: &Store) -> Result<Option<Hash>, StoreError> {
-        let Some(receipt) = self.receipt.as_ref().filter(|_| self.submission.is_none()) else { return Ok(None) };
-        let is_here = store.submission(&receipt.submission)?.is_some();
-        Ok((!is_here).then_some(receipt.submission))
+    pub fn untied(&self) -> Option<Hash> {
+        self.receipt.as_ref().filter(|_| self.submission.is_none()).map(|receipt| receipt.submission)
     }
 
     /// What this store knows against it, in words. A receipt by the key of this store is the one that it keeps.
     pub fn contradiction(&self, store: &Store) -> Result<Option<String>, VerifyError> {
         let Some(receipt) = &self.receipt else { return Ok(None) };
-        if let Some(misfit) = self.answered(store)?.and_then(|submission| receipt.misfit(&submission)) {
+        if let Some(misfit) = self.submission.as_ref().and_then(|submission| receipt.misfit(submission)) {
             return Ok(Some(misfit));
         }
         let Some(SubmissionRecord { author, receipt: kept, .. }) = store.submission(&receipt.submission)? else {
@@ -277,11 +259,11 @@ impl Statement {
         let source = match self.content(&bench.store, evidence)? {
             None => return Ok(Ok(setup::component_of(&bench.store, &evidence.manifest)?)),
             Some(Content::Component(bytes)) => {
-                return Ok(Ok(Component::from_bytes(&bytes).map_err(VerifyError::Component)?));
+                return Ok(Ok(Component::from_bytes(bytes).map_err(VerifyError::Component)?));
             }
             Some(Content::Source(source)) => source,
         };
-        let parsed = Source::parse(&source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
+        let parsed = Source::parse(source).map_err(|error| VerifyError::Compile(Box::new(error.into())))?;
         let named = self.receipt.as_ref().and_then(|receipt| receipt.source_key);
         if named.is_some_and(|named| named != parsed.key()) {
             return Ok(Err("it names another source than that of its submission".into()));
