@@ -56,14 +56,20 @@ struct Table {
 impl Table {
     /// All tables but that of the checksums.
     fn all(db: &Connection) -> rusqlite::Result<Vec<Self>> {
-        let names = "SELECT name FROM sqlite_schema
-             WHERE type = 'table' AND name != 'checksums' AND name NOT LIKE 'sqlite%' ORDER BY name";
-        let names = strings(db, names, "")?;
-        let columns = |name: String| {
-            let columns = strings(db, "SELECT name FROM pragma_table_info(?1) ORDER BY cid", &name)?;
-            Ok(Self { name, columns })
-        };
-        names.into_iter().map(columns).collect()
+        let mut statement = db.prepare(
+            "SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' AND tables.name != 'checksums' AND tables.name NOT LIKE 'sqlite%'
+             ORDER BY tables.name, cid",
+        )?;
+        let mut all: Vec<Self> = Vec::new();
+        for row in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))? {
+            let (name, column) = row?;
+            match all.last_mut().filter(|table| table.name == name) {
+                Some(table) => table.columns.push(column),
+                None => all.push(Self { name, columns: vec![column] }),
+            }
+        }
+        Ok(all)
     }
 
     /// The checksum of a row, in SQL; `of` is `NEW.` in a trigger, and nothing in a query.
@@ -78,27 +84,16 @@ impl Table {
         let write =
             format!("INSERT OR REPLACE INTO checksums VALUES ('{name}', NEW.rowid, {});", self.checksum("NEW."));
         let delete = format!("DELETE FROM checksums WHERE tbl = '{name}' AND row = OLD.rowid;");
-        ["insert", "update", "delete"]
-            .map(|event| {
-                let todo = match event {
-                    "insert" => write.clone(),
-                    "update" => format!("{delete} {write}"),
-                    _ => delete.clone(),
-                };
-                format!(
-                    "DROP TRIGGER IF EXISTS checksum_{event}_{name};
-                     CREATE TRIGGER checksum_{event}_{name} AFTER {event} ON {name} BEGIN {todo} END;"
-                )
-            })
-            .concat()
+        let both = format!("{delete} {write}");
+        let events = [("insert", write), ("update", both), ("delete", delete)];
+        let trigger = |(event, todo)| {
+            format!(
+                "DROP TRIGGER IF EXISTS checksum_{event}_{name};
+                 CREATE TRIGGER checksum_{event}_{name} AFTER {event} ON {name} BEGIN {todo} END;"
+            )
+        };
+        events.map(trigger).concat()
     }
-}
-
-fn strings(db: &Connection, sql: &str, parameter: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = db.prepare(sql)?;
-    let parameters = std::iter::once(parameter).take(statement.parameter_count());
-    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(0))?;
-    rows.collect()
 }
 
 /// Makes the triggers of all tables, and the checksums of the rows that are there. A migration may have changed any.
