@@ -51,6 +51,7 @@ pub struct Open {
     pub claim: Option<Claim>,
 }
 
+/// What a contributor said of a run, until an own machine has made it again.
 pub struct Claim {
     pub by: Contributor,
     pub ended: Ended,

@@ -3,6 +3,7 @@
 
 use crate::community::{PrivateKey, PublicKey};
 use crate::record::key::ExperimentKey;
+use crate::swarm::machine::is_label;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -36,8 +37,7 @@ impl FromStr for Contributor {
     type Err = ContributorError;
 
     fn from_str(text: &str) -> Result<Self, ContributorError> {
-        let is_legible = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if is_legible && (1..=MAX_CHARS).contains(&text.len()) { Ok(Self(text.into())) } else { Err(ContributorError) }
+        if is_label(text, MAX_CHARS) { Ok(Self(text.into())) } else { Err(ContributorError) }
     }
 }
 

@@ -165,6 +165,11 @@ impl Desk {
         }
     }
 
+    /// A stall for each bucket of inputs: all contributors share one.
+    fn stalls_with_inputs(&self) -> impl Iterator<Item = &Stall> {
+        std::iter::once(&self.own).chain(self.crowd.any_stall())
+    }
+
     async fn ask(&mut self, order: Order, number: u64, tell: Sender<Heard>) {
         if self.lease.is_none() {
             let _ = tell.send(another_coordinates());
@@ -440,7 +445,7 @@ impl Desk {
     async fn release(&self, order: &Order) {
         let is_needed = self.open.values().any(|open| open.order.component.key() == order.component.key());
         if !is_needed {
-            for stall in std::iter::once(&self.own).chain(self.crowd.any_stall()) {
+            for stall in self.stalls_with_inputs() {
                 let _ = stall.inputs.remove(&Hash::of(order.component.bytes())).await;
             }
         }
@@ -548,8 +553,8 @@ impl Desk {
         };
         let is_stuck = |open: &Open| {
             let can_move = !open.is_being_checked && !open.order.is_for_trusted && !open.at.is_empty();
-            can_move && !open.at.iter().any(has_room) && self.place(&open.order) != Lane::OWN
-                || can_move && !open.at.iter().any(has_room) && !open.at.contains(&Lane::OWN)
+            let is_elsewhere = || !open.at.contains(&Lane::OWN) || self.place(&open.order) != Lane::OWN;
+            can_move && !open.at.iter().any(has_room) && is_elsewhere()
         };
         let stuck: Vec<_> = self.open.iter().filter(|(_, open)| is_stuck(open)).map(|(key, _)| *key).collect();
         for experiment in stuck {
@@ -569,7 +574,7 @@ impl Desk {
             self.release(&open.order).await;
         }
         if let Some(lease) = self.lease.take() {
-            for stall in std::iter::once(&self.own).chain(self.crowd.any_stall()) {
+            for stall in self.stalls_with_inputs() {
                 for (input, _) in [&self.inputs.lesson, &self.inputs.profile] {
                     let _ = stall.inputs.remove(input).await;
                 }

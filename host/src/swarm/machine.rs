@@ -11,6 +11,12 @@ pub const MAX_OFFER_BYTES: usize = 1 << 10;
 /// Most runs at the same time that one machine is believed to make.
 const MOST_JOBS: u32 = 1024;
 
+/// Whether people can read a name and subjects can hold it: lower-case letters, digits and hyphens.
+pub fn is_label(text: &str, most_chars: usize) -> bool {
+    let is_legible = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    is_legible && (1..=most_chars).contains(&text.len())
+}
+
 /// The name of a machine in a swarm: lower-case letters, digits and hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -38,8 +44,7 @@ impl FromStr for MachineId {
     type Err = MachineIdError;
 
     fn from_str(text: &str) -> Result<Self, MachineIdError> {
-        let is_legible = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if is_legible && (1..=MAX_CHARS).contains(&text.len()) { Ok(Self(text.into())) } else { Err(MachineIdError) }
+        if is_label(text, MAX_CHARS) { Ok(Self(text.into())) } else { Err(MachineIdError) }
     }
 }
 

@@ -146,8 +146,9 @@ impl Server {
         let all = self.runtime.block_on(self.stock.contributors())?;
         let let_in = all.into_iter().filter(|(_, known)| known.is_out.is_none());
         let guests: Vec<(Contributor, String)> = let_in.map(|(name, known)| (name, known.login)).collect();
-        keep(&self.folder.join(GUESTS), &serde_json::to_vec(&guests).unwrap_or_default())?;
-        let logins = [&self.owner[..], &read_guests(&self.folder)].concat();
+        let list = serde_json::to_vec(&guests).map_err(SwarmError::server("the list of contributors"))?;
+        keep(&self.folder.join(GUESTS), &list)?;
+        let logins = [&self.owner[..], &logins(guests)].concat();
         let text = rights::configuration(self.listen, &self.folder, &logins);
         let path = self.folder.join(CONFIGURATION);
         if fs::read(&path).is_ok_and(|known| known != text.as_bytes()) {
@@ -205,7 +206,11 @@ fn wait_until_ready(
 /// The contributors that the server let in last, so that they need not wait when it starts again.
 fn read_guests(folder: &Path) -> Vec<Login> {
     let guests = fs::read(folder.join(GUESTS)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let guests: Vec<(Contributor, String)> = guests.unwrap_or_default();
+    logins(guests.unwrap_or_default())
+}
+
+/// What contributors log in with, by their names and keys.
+fn logins(guests: Vec<(Contributor, String)>) -> Vec<Login> {
     // A key is written into the configuration as it is.
     let is_key = |key: &String| KeyPair::from_public_key(key).is_ok();
     let login = |(name, key)| Login { role: Role::Contributor, lane: Lane::of(&name), key };

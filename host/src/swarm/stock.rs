@@ -90,7 +90,7 @@ impl Stock {
     }
 
     pub async fn remember(&self, name: &Contributor, known: &Known) -> Result<(), SwarmError> {
-        let value = serde_json::to_vec(known).unwrap_or_default();
+        let value = serde_json::to_vec(known).map_err(SwarmError::server("the list of contributors"))?;
         let put = self.contributors.put(name.as_str(), value.into()).await;
         put.map(drop).map_err(SwarmError::server("the list of contributors"))
     }
