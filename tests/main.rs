@@ -21,6 +21,7 @@ mod index;
 mod limits;
 mod modules;
 mod sandbox;
+mod verify;
 mod walls;
 
 mod answers;

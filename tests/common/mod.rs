@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod home;
+pub mod inbox;
 pub mod liar;
 pub mod model_server;
 pub mod swarm;
